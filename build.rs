@@ -1,0 +1,41 @@
+//! Lets the binary find libtorch at run time without LD_LIBRARY_PATH, keeps libtorch's CUDA half
+//! linked, and records the version of libtorch that the crate is built against.
+
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    // Set by torch-sys (`links = "tch"`); absent only in builds that do not link, such as docs.
+    let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
+        println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION=unknown");
+        return;
+    };
+    let lib = Path::new(&lib);
+    if env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("unix") {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    // Nothing in the binary names a symbol of libtorch_cuda, so a linker that drops unneeded
+    // libraries would drop it, and with it every CUDA device.
+    if lib.join("libtorch_cuda.so").exists() {
+        println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
+        println!("cargo::rustc-link-arg=-ltorch");
+    }
+    let header = lib.join("../include/torch/headeronly/version.h");
+    println!("cargo::rerun-if-changed={}", header.display());
+    let version = version_in(&fs::read_to_string(header).unwrap_or_default());
+    println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION={version}");
+}
+
+/// `2.13.0` out of the lines `#define TORCH_VERSION_MAJOR 2` and so on.
+fn version_in(header: &str) -> String {
+    let part = |name: &str| {
+        let start = format!("#define TORCH_VERSION_{name} ");
+        header.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim)
+    };
+    match (part("MAJOR"), part("MINOR"), part("PATCH")) {
+        (Some(major), Some(minor), Some(patch)) => format!("{major}.{minor}.{patch}"),
+        _ => "unknown".into(),
+    }
+}

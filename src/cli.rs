@@ -1,0 +1,210 @@
+//! The command line: clap types, nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
+///
+/// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
+/// (corrupt data, diverged training), 2 usage or unreadable input, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print no progress and no warnings
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train both models as the notebook does and compare them with the paper
+    Reproduce(ReproduceArgs),
+    /// Train one model and write a run folder
+    Train(TrainArgs),
+    /// Evaluate a weights file on the test images
+    Evaluate(EvaluateArgs),
+    /// Show where the data set is and whether it is intact, or fetch it
+    Data(DataCommand),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// The models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelName {
+    /// scikit-learn's MLPClassifier: one hidden layer of 64, float64
+    Mlp,
+    /// The notebook's PyTorch LeNet-5, float32
+    Lenet5,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
+}
+
+/// Where the data set is.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Folder with the four files of Fashion-MNIST, .gz or unpacked
+    ///
+    /// Without it: $FASHION_MNIST_DIR, data/fashion-mnist, /usr/share/datasets/fashion-mnist
+    /// (Debian's dataset-fashion-mnist), Keras's cache, data/FashionMNIST/raw (torchvision).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// How to compute.
+#[derive(Debug, Args)]
+pub struct ComputeArgs {
+    /// Threads within an operation, at least 1 [default: libtorch's choice, one a core]
+    ///
+    /// 1 and 2 threads give different bits; compare runs of the same number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+    /// Where to compute: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    pub device: DeviceName,
+}
+
+/// `stitch reproduce`
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
+    /// Folder for the two run folders, mlp and lenet5
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    pub out: PathBuf,
+    /// Replace runs that the folder holds
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `stitch train`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The notebook fixes the mlp's settings. For lenet5 it fixes the 5 epochs and Adam, but neither batch \
+size nor learning rate nor seed: the defaults 64, 1e-3 and 0 are the customary ones.
+
+Examples:
+  stitch train mlp
+  stitch train lenet5 --epochs 1 --out runs/short
+  stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3")]
+pub struct TrainArgs {
+    /// The model to train
+    pub model: ModelName,
+    /// Passes over the training images [default: mlp 20, lenet5 5]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Images a step [default: mlp 200, lenet5 64; the notebook leaves lenet5's open]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Learning rate of Adam [default: 1e-3; the notebook leaves lenet5's open]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    pub lr: Option<f64>,
+    /// Seed of initial weights and shuffling [default: 0; the notebook leaves lenet5's open]
+    ///
+    /// lenet5 takes 0 to 2^64-1 as torch.manual_seed does, mlp 0 to 2^32-1 as scikit-learn's
+    /// random_state does.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    /// Run folder to write [default: runs/<model>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run that the folder holds
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `stitch evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Weights: a state_dict (.pt) or .safetensors file
+    pub file: PathBuf,
+    /// The model, if it is not to be recognised from names and shapes
+    #[arg(long)]
+    pub model: Option<ModelName>,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    /// Folder to write metrics, predictions, confusion matrix and report to
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run that the folder holds
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `stitch data`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DataCommand {
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    /// What to do; without it, show.
+    #[command(subcommand)]
+    pub action: Option<DataAction>,
+}
+
+/// `stitch data fetch`, `stitch data verify`
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Download the four official files, continuing what was begun
+    Fetch(FetchArgs),
+    /// Check every file; exit 1 when one is damaged
+    Verify(DataArgs),
+}
+
+/// `stitch data fetch`
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Folder to put the files in [default: data/fashion-mnist]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Another server: the address of a folder with the four .gz files
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+}
+
+/// `stitch completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+fn parse_device(text: &str) -> Result<DeviceName, String> {
+    match text.split_once(':') {
+        None if text == "cpu" => Ok(DeviceName::Cpu),
+        None if text == "cuda" => Ok(DeviceName::Cuda(0)),
+        Some(("cuda", number)) => number
+            .parse()
+            .map(DeviceName::Cuda)
+            .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
+        _ => Err("it must be cpu, cuda or cuda:N".into()),
+    }
+}

@@ -1,0 +1,36 @@
+//! `stitch evaluate`: accuracy, report and result files of a weights file.
+
+use anyhow::Result;
+use stitch::dataset::source;
+use stitch::evaluate::evaluate;
+use stitch::run_folder::RunFolder;
+
+use super::train::write_evaluation;
+use super::{Console, Outcome, inputs, tables};
+use crate::cli::EvaluateArgs;
+
+pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
+    let device = inputs::compute(&args.compute)?;
+    let folder = match &args.out {
+        Some(out) => Some(RunFolder::claim(out, args.force)?),
+        None => None,
+    };
+    let model = inputs::model(&args.file, args.model, device)?;
+    let (test, origin) = source::load_test(source::find(args.data.data.as_deref())?)?;
+    inputs::warn_of(&origin, console);
+    let evaluation = evaluate(model.as_ref(), &test);
+    if let Some(folder) = &folder {
+        folder.clear()?;
+        write_evaluation(folder, &test.labels, &evaluation, None)?;
+    }
+    console.print(&tables::scores(&evaluation.report))?;
+    console.print(&format!("most confused:\n{}", tables::most_confused(&evaluation.matrix)))?;
+    console.print(&format!(
+        "{}: test accuracy {:.4} ({} of {})",
+        model.architecture(),
+        evaluation.report.accuracy,
+        evaluation.matrix.correct(),
+        evaluation.matrix.total()
+    ))?;
+    Ok(Outcome::Done)
+}

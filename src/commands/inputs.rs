@@ -1,0 +1,91 @@
+//! What several commands take: threads, device, data set, weights.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use stitch::dataset::Dataset;
+use stitch::dataset::source::{self, Identity, Origin};
+use stitch::formats;
+use stitch::models::weights;
+use stitch::models::{Architecture, Model};
+use tch::{Cuda, Device};
+
+use super::Console;
+use crate::cli::{ComputeArgs, DataArgs, DeviceName, ModelName};
+
+impl From<ModelName> for Architecture {
+    fn from(name: ModelName) -> Self {
+        match name {
+            ModelName::Mlp => Architecture::Mlp,
+            ModelName::Lenet5 => Architecture::Lenet5,
+        }
+    }
+}
+
+/// Sets the threads and finds the device.
+pub fn compute(args: &ComputeArgs) -> Result<Device> {
+    if let Some(threads) = args.threads {
+        // clap has limited it to 1..=4096.
+        tch::set_num_threads(threads as i32);
+    }
+    let DeviceName::Cuda(number) = args.device else { return Ok(Device::Cpu) };
+    let there = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+    if there <= number as i64 {
+        let found = match there {
+            0 => "libtorch finds no GPU here".into(),
+            1 => "there is one GPU, cuda:0".into(),
+            n => format!("there are {n} GPUs, cuda:0 to cuda:{}", n - 1),
+        };
+        bail!("--device cuda:{number}: {found}; use --device cpu or a GPU that is there");
+    }
+    Ok(Device::Cuda(number))
+}
+
+/// `cpu` or `cuda:N`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(number) => format!("cuda:{number}"),
+        _ => "cpu".into(),
+    }
+}
+
+/// Finds and reads all four files.
+pub fn dataset(args: &DataArgs, console: Console) -> Result<Dataset> {
+    let dataset = source::load(source::find(args.data.as_deref())?)?;
+    warn_of(&dataset.origin, console);
+    Ok(dataset)
+}
+
+/// Says so when the files that were read are not the official ones.
+pub fn warn_of(origin: &Origin, console: Console) {
+    let directory = origin.found.directory.display();
+    match origin.identity() {
+        Identity::Official => {}
+        Identity::Another => console.note(&format!(
+            "note: {directory} is another data set in the format of Fashion-MNIST; \
+             its classes are shown under Fashion-MNIST's names"
+        )),
+        Identity::Mixed => {
+            let others: Vec<String> = (origin.files.iter().filter(|file| !file.official))
+                .map(|file| file.path.display().to_string())
+                .collect();
+            console.note(&format!(
+                "warning: {} is not the official file although others beside it are: \
+                 damaged? `stitch data verify` tells more",
+                others.join(", ")
+            ));
+        }
+    }
+}
+
+/// Reads a weights file into the model that it belongs to.
+pub fn model(file: &Path, asked: Option<ModelName>, device: Device) -> Result<Box<dyn Model>> {
+    if file.is_dir() {
+        bail!("{} is a folder: a weights file is wanted", file.display());
+    }
+    let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let tensors = formats::read_weights(&bytes).with_context(|| file.display().to_string())?;
+    weights::from_named(&tensors, asked.map(Into::into), device)
+        .with_context(|| file.display().to_string())
+}

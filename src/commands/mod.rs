@@ -1,0 +1,98 @@
+//! One file a command: the only place that wires modules together and prints.
+
+mod completions;
+mod data;
+mod evaluate;
+mod inputs;
+mod progress;
+mod reproduce;
+mod tables;
+mod train;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use stitch::dataset::source::FetchError;
+use stitch::train::TrainError;
+
+use crate::cli::{Cli, Command};
+
+/// How a command that could do its work ended.
+pub enum Outcome {
+    /// Done; exit code 0.
+    Done,
+    /// The answer is no; exit code 1.
+    No,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => 0.into(),
+            Outcome::No => 1.into(),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A sentence for the user; [`exit_code_of`] gives its exit code.
+pub fn run(cli: Cli) -> Result<Outcome> {
+    let console = Console { quiet: cli.quiet };
+    match cli.command {
+        Command::Reproduce(args) => reproduce::run(&args, console),
+        Command::Train(args) => train::run(&args, console),
+        Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Data(args) => data::run(&args, console),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// 1 when the work itself gave the answer no, 130 after Ctrl-C, 2 for usage and unreadable input.
+pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        return 0.into();
+    }
+    let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
+        (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
+        (Some(TrainError::Stopped { .. }), _) => 130,
+        (_, Some(FetchError::Corrupt { .. })) => 1,
+        _ => 2,
+    };
+    code.into()
+}
+
+/// Tells the user what went wrong, unless nobody reads on (`stitch … | head`).
+pub fn report(error: &anyhow::Error) {
+    if !is_closed_pipe(error) {
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Where messages go.
+#[derive(Debug, Clone, Copy)]
+struct Console {
+    quiet: bool,
+}
+
+impl Console {
+    /// A result, to stdout.
+    fn print(self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// Progress or a warning, to stderr, unless `--quiet`. Nothing depends on its being read.
+    fn note(self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Progress of a training: one bar an epoch on a terminal, a plain line an epoch elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use stitch::models::Architecture;
+use stitch::train::{Event, TrainConfig};
+
+use super::Console;
+
+/// Set by Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The handler can be set once a process.
+static HANDLER: OnceLock<()> = OnceLock::new();
+/// The terminal is told this often; a message for each step would cost more than the step.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// From now on Ctrl-C ends the training after the step in progress; a second one ends the process.
+pub fn stop_on_ctrl_c() -> Result<()> {
+    if HANDLER.set(()).is_err() {
+        return Ok(());
+    }
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("the handler of Ctrl-C cannot be set")
+}
+
+/// Shows the events of one training.
+pub struct TrainingProgress {
+    console: Console,
+    architecture: Architecture,
+    epochs: usize,
+    samples: usize,
+    bar: Option<ProgressBar>,
+    shown: Instant,
+}
+
+impl TrainingProgress {
+    /// For `config.epochs` passes over `samples` images.
+    pub fn new(
+        console: Console,
+        architecture: Architecture,
+        config: &TrainConfig,
+        samples: usize,
+    ) -> Self {
+        let bar = (!console.quiet && stderr().is_terminal()).then(|| {
+            let total = (config.epochs * samples) as u64;
+            let style = "{prefix} {bar:30} {percent:>3}%  {msg}  {per_sec}  {eta} left";
+            let style = ProgressStyle::with_template(style)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key(
+                    "per_sec",
+                    |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                        let _ = write!(w, "{:.0} images/s", state.per_sec());
+                    },
+                );
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+                .with_style(style)
+        });
+        Self { console, architecture, epochs: config.epochs, samples, bar, shown: Instant::now() }
+    }
+
+    /// Shows an event; breaks after Ctrl-C.
+    pub fn on(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Step { epoch, samples, loss } => self.step(epoch, samples, loss),
+            Event::Epoch(record) => {
+                let rate = self.samples as f64 / record.seconds;
+                let line = format!(
+                    "{} epoch {}/{}: loss {:.6}, {:.2} s, {rate:.0} images/s",
+                    self.architecture, record.epoch, self.epochs, record.loss, record.seconds
+                );
+                match &self.bar {
+                    Some(bar) => bar.println(line),
+                    None => self.console.note(&line),
+                }
+            }
+        }
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn step(&mut self, epoch: usize, samples: usize, loss: f64) {
+        let Some(bar) = &self.bar else { return };
+        if self.shown.elapsed() >= INTERVAL {
+            self.shown = Instant::now();
+            bar.set_prefix(format!("{} epoch {epoch}/{}", self.architecture, self.epochs));
+            bar.set_message(format!("loss {loss:.4}"));
+            bar.set_position(((epoch - 1) * self.samples + samples) as u64);
+        }
+    }
+}
+
+impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The IDX format of MNIST: a magic number, big-endian sizes, then raw bytes.
+//!
+//! Ports the reading part of the notebook (`np.frombuffer` behind a 16- or 8-byte header) and,
+//! unlike it, checks everything: a short, long or foreign file is an [`IdxError`], never a guess.
+//! It does not know file names or compression; any [`Read`] will do.
+
+use std::io::{self, Read};
+
+use super::{CLASSES, PIXELS, SIDE};
+
+/// Magic number of a file of images: unsigned bytes (08), three dimensions (03).
+pub const IMAGES_MAGIC: u32 = 0x0000_0803;
+/// Magic number of a file of labels: unsigned bytes (08), one dimension (01).
+pub const LABELS_MAGIC: u32 = 0x0000_0801;
+
+/// What is wrong with an IDX file. The caller adds the path.
+#[derive(Debug, thiserror::Error)]
+pub enum IdxError {
+    /// Reading failed: a disk error, or a broken gzip stream.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// The file ends inside the header.
+    #[error("truncated: it ends inside the {wanted}-byte header")]
+    Header {
+        /// Length of the header in bytes.
+        wanted: usize,
+    },
+    /// Another file type.
+    #[error("wrong magic number 0x{found:08x}: an IDX file of {what} starts with 0x{wanted:08x}")]
+    Magic {
+        /// `images` or `labels`.
+        what: &'static str,
+        /// The number in the file.
+        found: u32,
+        /// The number such a file starts with.
+        wanted: u32,
+    },
+    /// Images that are not 28 by 28.
+    #[error("images of {rows}x{columns} pixels: the models take {SIDE}x{SIDE}")]
+    Size {
+        /// Rows in the header.
+        rows: u32,
+        /// Columns in the header.
+        columns: u32,
+    },
+    /// A header that promises nothing.
+    #[error("it holds no {0}")]
+    Empty(&'static str),
+    /// Fewer bytes than promised.
+    #[error("truncated: the header promises {wanted} bytes of {what}, the file holds {found}")]
+    Truncated {
+        /// `images` or `labels`.
+        what: &'static str,
+        /// Bytes promised.
+        wanted: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// More bytes than promised.
+    #[error(
+        "trailing bytes: the file goes on after the {wanted} bytes of {what} that its header promises"
+    )]
+    Trailing {
+        /// `images` or `labels`.
+        what: &'static str,
+        /// Bytes promised.
+        wanted: u64,
+    },
+    /// A label that names no class.
+    #[error("label {label} at index {index}: labels are 0 to {}", CLASSES - 1)]
+    Label {
+        /// Position of the label in the file.
+        index: usize,
+        /// Its value.
+        label: u8,
+    },
+}
+
+/// Reads a file of 28x28 images; returns `count * PIXELS` bytes, image after image, row-major.
+///
+/// # Errors
+/// See [`IdxError`]. Memory is bounded by what the file really holds, not by what it claims.
+pub fn read_images(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
+    let [magic, count, rows, columns] = header::<4>(&mut from)?;
+    check_magic("images", magic, IMAGES_MAGIC)?;
+    if (rows, columns) != (SIDE as u32, SIDE as u32) {
+        return Err(IdxError::Size { rows, columns });
+    }
+    body(from, "images", u64::from(count) * PIXELS as u64)
+}
+
+/// Reads a file of labels; returns one byte, 0 to 9, per label.
+///
+/// # Errors
+/// See [`IdxError`].
+pub fn read_labels(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
+    let [magic, count] = header::<2>(&mut from)?;
+    check_magic("labels", magic, LABELS_MAGIC)?;
+    let labels = body(from, "labels", u64::from(count))?;
+    match labels.iter().position(|&label| usize::from(label) >= CLASSES) {
+        Some(index) => Err(IdxError::Label { index, label: labels[index] }),
+        None => Ok(labels),
+    }
+}
+
+/// Reads `N` big-endian 32-bit numbers.
+fn header<const N: usize>(from: &mut impl Read) -> Result<[u32; N], IdxError> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        let mut bytes = [0; 4];
+        from.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => IdxError::Header { wanted: 4 * N },
+            _ => IdxError::Io(error),
+        })?;
+        *number = u32::from_be_bytes(bytes);
+    }
+    Ok(numbers)
+}
+
+fn check_magic(what: &'static str, found: u32, wanted: u32) -> Result<(), IdxError> {
+    if found == wanted { Ok(()) } else { Err(IdxError::Magic { what, found, wanted }) }
+}
+
+/// Reads exactly `wanted` bytes and then the end of the file.
+fn body(from: impl Read, what: &'static str, wanted: u64) -> Result<Vec<u8>, IdxError> {
+    if wanted == 0 {
+        return Err(IdxError::Empty(what));
+    }
+    // One byte more than promised, so that a file that goes on is noticed without reading it all.
+    let mut bytes = Vec::new();
+    from.take(wanted + 1).read_to_end(&mut bytes)?;
+    let found = bytes.len() as u64;
+    match found.cmp(&wanted) {
+        std::cmp::Ordering::Less => Err(IdxError::Truncated { what, wanted, found }),
+        std::cmp::Ordering::Greater => Err(IdxError::Trailing { what, wanted }),
+        std::cmp::Ordering::Equal => {
+            bytes.shrink_to_fit();
+            Ok(bytes)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels_file(labels: &[u8]) -> Vec<u8> {
+        let mut file = LABELS_MAGIC.to_be_bytes().to_vec();
+        file.extend((labels.len() as u32).to_be_bytes());
+        file.extend(labels);
+        file
+    }
+
+    fn images_file(pixels: &[u8]) -> Vec<u8> {
+        let mut file = IMAGES_MAGIC.to_be_bytes().to_vec();
+        for number in [pixels.len() / PIXELS, SIDE, SIDE] {
+            file.extend((number as u32).to_be_bytes());
+        }
+        file.extend(pixels);
+        file
+    }
+
+    proptest! {
+        #[test]
+        fn any_labels_written_are_read_back(labels in prop::collection::vec(0u8..10, 1..200)) {
+            prop_assert_eq!(read_labels(&labels_file(&labels)[..]).unwrap(), labels);
+        }
+
+        #[test]
+        fn any_images_written_are_read_back(count in 1usize..5, seed in any::<u8>()) {
+            let pixels: Vec<u8> =
+                (0..count * PIXELS).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+            prop_assert_eq!(read_images(&images_file(&pixels)[..]).unwrap(), pixels);
+        }
+
+        #[test]
+        fn any_shortened_file_is_refused(count in 1usize..4, cut in 1usize..5000) {
+            let file = images_file(&vec![7; count * PIXELS]);
+            let short = &file[..file.len().saturating_sub(cut)];
+            let error = read_images(short).unwrap_err();
+            let refused = matches!(error, IdxError::Header { .. } | IdxError::Truncated { .. });
+            prop_assert!(refused, "{}", error);
+        }
+
+        #[test]
+        fn any_lengthened_file_is_refused(extra in prop::collection::vec(any::<u8>(), 1..50)) {
+            let mut file = labels_file(&[1, 2, 3]);
+            file.extend(extra);
+            let refused = matches!(read_labels(&file[..]), Err(IdxError::Trailing { .. }));
+            prop_assert!(refused);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            // Behind a good magic number too, where the sizes are the arbitrary part.
+            let with = |magic: u32| [&magic.to_be_bytes()[..], &bytes].concat();
+            let _ = read_images(&bytes[..]);
+            let _ = read_labels(&bytes[..]);
+            let _ = read_images(&with(IMAGES_MAGIC)[..]);
+            if let Ok(labels) = read_labels(&with(LABELS_MAGIC)[..]) {
+                prop_assert!(labels.iter().all(|&label| label < 10));
+                prop_assert_eq!(labels.len(), bytes.len() - 4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_above_nine_is_named_with_its_index() {
+        let error = read_labels(&labels_file(&[0, 9, 10])[..]).unwrap_err();
+        assert_eq!(error.to_string(), "label 10 at index 2: labels are 0 to 9");
+    }
+
+    #[test]
+    fn images_of_another_size_are_named() {
+        let mut file = images_file(&[0; PIXELS]);
+        file[11] = 32;
+        let error = read_images(&file[..]).unwrap_err();
+        assert_eq!(error.to_string(), "images of 32x28 pixels: the models take 28x28");
+    }
+
+    #[test]
+    fn a_header_that_promises_four_billion_images_allocates_no_more_than_the_file() {
+        let mut file = images_file(&[0; PIXELS]);
+        file[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(matches!(read_images(&file[..]), Err(IdxError::Truncated { found: 784, .. })));
+    }
+}

@@ -1,0 +1,59 @@
+//! Fashion-MNIST as bytes: what `np.frombuffer` gives the notebook before it divides by 255.
+//!
+//! Pixels stay `u8` (47 MB of training images, 8 MB of test images); a model converts the few
+//! images of a batch, so the float64 copy that Python makes (376 MB) never exists.
+
+pub mod classes;
+pub mod idx;
+pub mod source;
+
+/// Rows and columns of every image.
+pub const SIDE: usize = 28;
+/// Bytes of one image, row by row: 784.
+pub const PIXELS: usize = SIDE * SIDE;
+/// Number of classes; labels are 0 to 9.
+pub const CLASSES: usize = 10;
+
+/// Images with their labels: the training or the test half of the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// `len() * PIXELS` bytes, image after image, row-major; 0 is the black ground, 255 white.
+    pub images: Vec<u8>,
+    /// One label, 0 to 9, per image.
+    pub labels: Vec<u8>,
+}
+
+impl Split {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image. The readers refuse empty files, so a loaded split is not empty.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The pixels and labels of the images `indices`, in that order, appended to the two buffers
+    /// after clearing them. An index must be below `len()`.
+    pub fn gather(&self, indices: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
+        pixels.clear();
+        labels.clear();
+        for &i in indices {
+            let i = i as usize;
+            pixels.extend_from_slice(&self.images[i * PIXELS..(i + 1) * PIXELS]);
+            labels.push(self.labels[i]);
+        }
+    }
+}
+
+/// Both halves and where they came from.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// 60,000 images in the official files.
+    pub train: Split,
+    /// 10,000 images in the official files.
+    pub test: Split,
+    /// The folder, and the SHA-256 of each file.
+    pub origin: source::Origin,
+}

@@ -1,0 +1,270 @@
+//! Downloads the official files: resumable, checked by SHA-256, renamed into place when whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use ureq::http::StatusCode;
+use ureq::{Agent, Body, http};
+
+use super::{OFFICIAL, OfficialFile, load_file};
+
+/// The site of the data set's authors (plain HTTP is all it speaks; the SHA-256 sums guard it).
+pub const PUBLISHER: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/";
+
+/// Further tries after a fault that may pass, and the wait before the first of them (it doubles).
+const RETRIES: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// No byte for this long: the connection has stalled.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Why a file could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The server could not be reached, or broke off, on every try.
+    #[error(
+        "{url} could not be fetched: {reason}. Try again later (what has arrived is kept and continued), or name another server with --mirror"
+    )]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// The last fault.
+        reason: String,
+    },
+    /// The server's answer is final.
+    #[error(
+        "{url} could not be fetched: the server answered {status}. Name another server with --mirror"
+    )]
+    Refused {
+        /// The address.
+        url: String,
+        /// Status code and its name.
+        status: StatusCode,
+    },
+    /// What arrived is not the official file.
+    #[error(
+        "{url} is not the official file: {reason}. It was not kept; name another server with --mirror"
+    )]
+    Corrupt {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk.
+    #[error("{} cannot be written: {error}", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+}
+
+/// What a fetch reports while it runs.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// The file is there already and is the official one.
+    Present(&'a str),
+    /// `done` of `total` bytes of a file have arrived (`total` when the server says it).
+    Bytes {
+        /// Name with `.gz`.
+        name: &'a str,
+        /// Bytes so far, those of an earlier try included.
+        done: u64,
+        /// Bytes in all.
+        total: Option<u64>,
+    },
+    /// A fault that may pass; the next try follows after `wait`.
+    Retry {
+        /// The fault.
+        reason: &'a str,
+        /// Time until the next try.
+        wait: Duration,
+    },
+    /// The file is in place.
+    Done(&'a str),
+}
+
+/// One fetch of the data set.
+pub struct Fetcher<'a> {
+    /// Address of the folder that holds the four `.gz` files.
+    pub base: &'a str,
+    /// Folder to put them in; it is made if need be.
+    pub into: &'a Path,
+    /// Called with what happens.
+    pub report: &'a mut dyn FnMut(Progress),
+}
+
+/// A fault of one try.
+enum Fault {
+    /// May pass: worth another try.
+    Passing(String),
+    Final(FetchError),
+}
+
+impl Fetcher<'_> {
+    /// Fetches what is not there yet. Files that are there and official are left alone.
+    ///
+    /// # Errors
+    /// The first file that could not be had, see [`FetchError`]. A part that has arrived stays as
+    /// `NAME.gz.part` and is continued by the next call; a file under its final name is whole.
+    pub fn run(&mut self) -> Result<(), FetchError> {
+        fs::create_dir_all(self.into)
+            .map_err(|error| FetchError::Write { path: self.into.into(), error })?;
+        let agent: Agent = Agent::config_builder()
+            .timeout_connect(Some(STALLED))
+            .timeout_recv_response(Some(STALLED))
+            .timeout_per_read(Some(STALLED))
+            .http_status_as_error(false)
+            .max_redirects(5)
+            .build()
+            .into();
+        OFFICIAL.iter().try_for_each(|file| self.fetch(&agent, file))
+    }
+
+    fn fetch(&mut self, agent: &Agent, file: &OfficialFile) -> Result<(), FetchError> {
+        let name = format!("{}.gz", file.name);
+        for there in [self.into.join(file.name), self.into.join(&name)] {
+            if load_file(file, &there).is_ok_and(|(_, origin)| origin.official) {
+                (self.report)(Progress::Present(&name));
+                return Ok(());
+            }
+        }
+        let url = format!("{}/{name}", self.base.trim_end_matches('/'));
+        // load_file tells packed from unpacked by the extension, so it stays the last one.
+        let part = self.into.join(format!("{}.part.gz", file.name));
+        let resumed = part.exists();
+        self.download_with_retries(agent, file, &url, &part)?;
+        let mut checked = check(file, &url, &part);
+        if checked.is_err() && resumed {
+            // The earlier part may have been another server's: once more, from the start.
+            self.download_with_retries(agent, file, &url, &part)?;
+            checked = check(file, &url, &part);
+        }
+        checked?;
+        let whole = self.into.join(&name);
+        let write = |error| FetchError::Write { path: whole.clone(), error };
+        File::open(&part).and_then(|part| part.sync_all()).map_err(write)?;
+        fs::rename(&part, &whole).map_err(write)?;
+        (self.report)(Progress::Done(&name));
+        Ok(())
+    }
+
+    fn download_with_retries(
+        &mut self,
+        agent: &Agent,
+        file: &OfficialFile,
+        url: &str,
+        part: &Path,
+    ) -> Result<(), FetchError> {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..RETRIES {
+            match self.download(agent, file, url, part) {
+                Ok(()) => return Ok(()),
+                Err(Fault::Final(error)) => return Err(error),
+                Err(Fault::Passing(reason)) => {
+                    (self.report)(Progress::Retry { reason: &reason, wait });
+                    thread::sleep(wait);
+                    wait *= 2;
+                }
+            }
+        }
+        self.download(agent, file, url, part).map_err(|fault| match fault {
+            Fault::Final(error) => error,
+            Fault::Passing(reason) => FetchError::Unreachable { url: url.into(), reason },
+        })
+    }
+
+    /// One try: asks for what `part` lacks and appends it.
+    fn download(
+        &mut self,
+        agent: &Agent,
+        file: &OfficialFile,
+        url: &str,
+        part: &Path,
+    ) -> Result<(), Fault> {
+        let passing = |error: ureq::Error| Fault::Passing(error.to_string());
+        let have = fs::metadata(part).map_or(0, |meta| meta.len());
+        let mut request = agent.get(url);
+        if have > 0 {
+            request = request.header("Range", format!("bytes={have}-"));
+        }
+        let response = request.call().map_err(passing)?;
+        let done = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(have) => have,
+            // The part is as long as the file already, or longer: the check will tell.
+            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
+            StatusCode::PARTIAL_CONTENT => {
+                return Err(Fault::Passing("the server sent another part than asked for".into()));
+            }
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(Fault::Passing(format!("the server answered {status}")));
+            }
+            status => return Err(Fault::Final(FetchError::Refused { url: url.into(), status })),
+        };
+        self.append(file, url, part, done, response.into_body())
+    }
+
+    /// Writes `body` behind the first `done` bytes of `part`.
+    fn append(
+        &mut self,
+        file: &OfficialFile,
+        url: &str,
+        part: &Path,
+        mut done: u64,
+        body: Body,
+    ) -> Result<(), Fault> {
+        let write = |error| Fault::Final(FetchError::Write { path: part.to_path_buf(), error });
+        let name = format!("{}.gz", file.name);
+        let total = body.content_length().map(|rest| done + rest);
+        let mut out = OpenOptions::new().create(true).append(true).open(part).map_err(write)?;
+        out.set_len(done).map_err(write)?;
+        let mut from = body.into_reader();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            (self.report)(Progress::Bytes { name: &name, done, total });
+            let read = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) => return Err(Fault::Passing(error.to_string())),
+            };
+            out.write_all(&buffer[..read]).map_err(write)?;
+            done += read as u64;
+            // gzip never makes a file much larger: a body that goes on is not this file.
+            if done > file.bytes + (1 << 16) {
+                let _ = fs::remove_file(part);
+                let reason = format!("it is longer than {} bytes", file.bytes);
+                return Err(Fault::Final(FetchError::Corrupt { url: url.into(), reason }));
+            }
+        }
+        match total {
+            Some(total) if done < total => {
+                Err(Fault::Passing(format!("the connection ended after {done} of {total} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a `206 Partial Content` says that it starts: `Content-Range: bytes 100-199/200`.
+fn range_start(response: &http::Response<Body>) -> Option<u64> {
+    let range = response.headers().get("Content-Range")?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+/// Whether `part` unpacks to the official file; if not, it is removed.
+fn check(file: &OfficialFile, url: &str, part: &Path) -> Result<(), FetchError> {
+    let reason = match load_file(file, part) {
+        Ok((_, origin)) if origin.official => return Ok(()),
+        Ok((_, origin)) => {
+            format!("SHA-256 of the unpacked file is {}, not {}", origin.sha256, file.sha256)
+        }
+        Err(error) => error.to_string(),
+    };
+    let _ = fs::remove_file(part);
+    Err(FetchError::Corrupt { url: url.into(), reason })
+}

@@ -1,0 +1,128 @@
+//! Where the four files come from: finding them, reading and checking them, fetching them.
+
+mod fetch;
+mod find;
+mod verify;
+
+use std::path::PathBuf;
+
+pub use fetch::{FetchError, Fetcher, PUBLISHER, Progress};
+pub use find::{DEFAULT_DIRECTORY, ENVIRONMENT_VARIABLE, FindError, Found, find};
+pub use verify::{FileError, load, load_file, load_test};
+
+/// Which half of the data set a file belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// The 60,000 images to learn from.
+    Train,
+    /// The 10,000 images to be judged by.
+    Test,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// 28x28 images ([`crate::dataset::idx::IMAGES_MAGIC`]).
+    Images,
+    /// Labels ([`crate::dataset::idx::LABELS_MAGIC`]).
+    Labels,
+}
+
+/// One of the four official files.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OfficialFile {
+    /// Name without `.gz`.
+    pub name: &'static str,
+    /// Training or test half.
+    pub half: Half,
+    /// Images or labels.
+    pub content: Content,
+    /// Number of images or labels.
+    pub count: usize,
+    /// Bytes when unpacked.
+    pub bytes: u64,
+    /// SHA-256 of the unpacked file, in hex. (The `.gz` around it differs between distributors.)
+    pub sha256: &'static str,
+}
+
+/// The four files as Zalando Research published them in 2017.
+pub const OFFICIAL: [OfficialFile; 4] = [
+    OfficialFile {
+        name: "train-images-idx3-ubyte",
+        half: Half::Train,
+        content: Content::Images,
+        count: 60_000,
+        bytes: 47_040_016,
+        sha256: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    },
+    OfficialFile {
+        name: "train-labels-idx1-ubyte",
+        half: Half::Train,
+        content: Content::Labels,
+        count: 60_000,
+        bytes: 60_008,
+        sha256: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    },
+    OfficialFile {
+        name: "t10k-images-idx3-ubyte",
+        half: Half::Test,
+        content: Content::Images,
+        count: 10_000,
+        bytes: 7_840_016,
+        sha256: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    },
+    OfficialFile {
+        name: "t10k-labels-idx1-ubyte",
+        half: Half::Test,
+        content: Content::Labels,
+        count: 10_000,
+        bytes: 10_008,
+        sha256: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+];
+
+/// A file that was read and is well-formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOrigin {
+    /// Name without `.gz`.
+    pub name: &'static str,
+    /// The file that was read.
+    pub path: PathBuf,
+    /// Number of images or labels in it.
+    pub count: usize,
+    /// SHA-256 of the unpacked content, in hex.
+    pub sha256: String,
+    /// Whether that is the official file's.
+    pub official: bool,
+}
+
+/// The folder that was used and its files, in the order of [`OFFICIAL`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The folder, and why it was chosen.
+    pub found: Found,
+    /// The files that were read: all four, or the test half.
+    pub files: Vec<FileOrigin>,
+}
+
+/// How the files that were read compare with the official ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Every file is the official one.
+    Official,
+    /// None is: another data set in the same format.
+    Another,
+    /// Some are and some are not: most likely a damaged file.
+    Mixed,
+}
+
+impl Origin {
+    /// Compares the SHA-256 sums with the official ones.
+    pub fn identity(&self) -> Identity {
+        match self.files.iter().filter(|file| file.official).count() {
+            n if n == self.files.len() => Identity::Official,
+            0 => Identity::Another,
+            _ => Identity::Mixed,
+        }
+    }
+}

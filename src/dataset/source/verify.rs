@@ -1,0 +1,156 @@
+//! Reads the files, unpacking `.gz`, and takes the SHA-256 of what they hold on the way.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use super::{Content, FileOrigin, Found, Half, OFFICIAL, OfficialFile, Origin};
+use crate::dataset::idx::{self, IdxError};
+use crate::dataset::{Dataset, PIXELS, Split};
+
+/// A file of the data set that cannot be used. Every message starts with its path.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A folder, a pipe, a device.
+    #[error("{} is {found}: an IDX file or its .gz is wanted", .path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// It cannot be opened.
+    #[error("{} cannot be opened: {error}", .path.display())]
+    Open {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The gzip layer is damaged.
+    #[error("{} is a broken gzip file ({error}): fetch it again", .path.display())]
+    Gzip {
+        /// The path.
+        path: PathBuf,
+        /// The decoder's reason.
+        error: io::Error,
+    },
+    /// The content is not the IDX file it should be.
+    #[error("{}: {error}", .path.display())]
+    Idx {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: IdxError,
+    },
+    /// Images and labels do not belong together.
+    #[error("{} holds {images} images but {} holds {labels} labels: the two must be of one number", .images_path.display(), .labels_path.display())]
+    Counts {
+        /// The file of images.
+        images_path: PathBuf,
+        /// Its count.
+        images: usize,
+        /// The file of labels.
+        labels_path: PathBuf,
+        /// Its count.
+        labels: usize,
+    },
+}
+
+/// Reads all four files.
+///
+/// # Errors
+/// The first file that is unusable, see [`FileError`].
+pub fn load(found: Found) -> Result<Dataset, FileError> {
+    let (train, mut files) = load_half(&found, Half::Train)?;
+    let (test, test_files) = load_half(&found, Half::Test)?;
+    files.extend(test_files);
+    Ok(Dataset { train, test, origin: Origin { found, files } })
+}
+
+/// Reads the two test files: all that an evaluation needs.
+///
+/// # Errors
+/// The first file that is unusable, see [`FileError`].
+pub fn load_test(found: Found) -> Result<(Split, Origin), FileError> {
+    let (test, files) = load_half(&found, Half::Test)?;
+    Ok((test, Origin { found, files }))
+}
+
+fn load_half(found: &Found, half: Half) -> Result<(Split, Vec<FileOrigin>), FileError> {
+    let mut split = Split { images: Vec::new(), labels: Vec::new() };
+    let mut files = Vec::new();
+    for (file, path) in OFFICIAL.iter().zip(&found.paths).filter(|(file, _)| file.half == half) {
+        let (bytes, origin) = load_file(file, path)?;
+        match file.content {
+            Content::Images => split.images = bytes,
+            Content::Labels => split.labels = bytes,
+        }
+        files.push(origin);
+    }
+    let (images, labels) = (split.images.len() / PIXELS, split.labels.len());
+    if images != labels {
+        let [images_path, labels_path] = [0, 1].map(|i| files[i].path.clone());
+        return Err(FileError::Counts { images_path, images, labels_path, labels });
+    }
+    Ok((split, files))
+}
+
+/// Reads one file and says how it compares with the official one; the bytes are those behind the
+/// header.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigin), FileError> {
+    let packed = path.extension().is_some_and(|extension| extension == "gz");
+    let reader = BufReader::with_capacity(1 << 16, open(path)?);
+    let mut from = Hashing { hash: Sha256::new(), from: unpack(reader, packed) };
+    let read = match file.content {
+        Content::Images => idx::read_images(&mut from),
+        Content::Labels => idx::read_labels(&mut from),
+    };
+    let bytes = read.map_err(|error| match error {
+        IdxError::Io(error) if packed => FileError::Gzip { path: path.into(), error },
+        error => FileError::Idx { path: path.into(), error },
+    })?;
+    let count = match file.content {
+        Content::Images => bytes.len() / PIXELS,
+        Content::Labels => bytes.len(),
+    };
+    let sha256: String = from.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let official = sha256 == file.sha256;
+    Ok((bytes, FileOrigin { name: file.name, path: path.into(), count, sha256, official }))
+}
+
+/// Opens a plain file. A folder opens on Unix and fails only when read, a pipe blocks until there
+/// is a writer: so the kind is asked first.
+fn open(path: &Path) -> Result<File, FileError> {
+    let open = |error| FileError::Open { path: path.into(), error };
+    let kind = fs::metadata(path).map_err(open)?;
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a folder" } else { "not a plain file" };
+        return Err(FileError::NotAFile { path: path.into(), found });
+    }
+    File::open(path).map_err(open)
+}
+
+fn unpack<'a>(from: impl Read + 'a, packed: bool) -> Box<dyn Read + 'a> {
+    if packed { Box::new(MultiGzDecoder::new(from)) } else { Box::new(from) }
+}
+
+/// Feeds all that is read through it to a hash.
+struct Hashing<R> {
+    hash: Sha256,
+    from: R,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        self.hash.update(&into[..read]);
+        Ok(read)
+    }
+}

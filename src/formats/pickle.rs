@@ -1,0 +1,384 @@
+//! The small part of Python's pickle that a state_dict is made of, as data: reading one runs
+//! nothing.
+//!
+//! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
+//! that contains itself can overflow the stack, and sharing costs nothing. The only globals known
+//! are the few that `torch.save` writes for tensors; every other one is refused by name.
+
+/// Position of a value in the arena.
+pub(super) type Id = usize;
+
+/// A value that a pickle made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    /// A dict or an OrderedDict, in insertion order.
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    /// `torch.storage.TypedStorage` of `numel` elements in the archive's record `data/<key>`.
+    Storage {
+        dtype: super::Dtype,
+        key: String,
+        numel: i64,
+    },
+    /// `torch._utils._rebuild_tensor_v2`: a view into the storage with this [`Id`].
+    Tensor {
+        storage: Id,
+        offset: i64,
+        shape: Vec<i64>,
+        stride: Vec<i64>,
+    },
+}
+
+/// The names that a pickle may refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(super::Dtype),
+}
+
+/// A pickle that is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PickleError {
+    /// Not among the few globals that tensors need.
+    #[error("refused: global {module}.{name} (only tensors and dicts of them are read)")]
+    Global {
+        /// Python module.
+        module: String,
+        /// Name in it.
+        name: String,
+    },
+    /// Not among the opcodes that tensors need.
+    #[error(
+        "refused: pickle opcode 0x{opcode:02x} at byte {at} (only tensors and dicts of them are read)"
+    )]
+    Opcode {
+        /// The opcode.
+        opcode: u8,
+        /// Its offset in the pickle.
+        at: usize,
+    },
+    /// The pickle contradicts itself or ends early.
+    #[error("damaged pickle at byte {at}: {what}")]
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+        /// Offset in the pickle.
+        at: usize,
+    },
+}
+
+/// Runs the pickle `bytes`; returns the arena and the top value.
+///
+/// # Errors
+/// See [`PickleError`].
+pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
+    Machine { bytes, ..Machine::default() }.run()
+}
+
+/// The stack machine of pickle.
+#[derive(Default)]
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    arena: Vec<Value>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: std::collections::HashMap<u32, Id>,
+}
+
+type Step<T = ()> = Result<T, PickleError>;
+
+impl Machine<'_> {
+    fn run(mut self) -> Step<(Vec<Value>, Id)> {
+        loop {
+            let at = self.at;
+            let [opcode] = self.array()?;
+            if opcode == b'.' {
+                let top = self.pop()?;
+                return Ok((self.arena, top));
+            }
+            self.execute(opcode, at)?;
+        }
+    }
+
+    fn execute(&mut self, opcode: u8, at: usize) -> Step {
+        match opcode {
+            // PROTO, FRAME: nothing to do but pass over the argument.
+            0x80 => self.array::<1>().map(drop),
+            0x95 => self.array::<8>().map(drop),
+            b'N' => self.push(Value::None),
+            0x88 => self.push(Value::Bool(true)),
+            0x89 => self.push(Value::Bool(false)),
+            b'K' => self.array().and_then(|[x]| self.push(Value::Int(x.into()))),
+            b'M' => self.array().and_then(|x| self.push(Value::Int(u16::from_le_bytes(x).into()))),
+            b'J' => self.array().and_then(|x| self.push(Value::Int(i32::from_le_bytes(x).into()))),
+            b'G' => self.array().and_then(|x| self.push(Value::Float(f64::from_be_bytes(x)))),
+            0x8a => self.long(),
+            b'X' => self.array().and_then(|x| self.string(u32::from_le_bytes(x) as usize)),
+            0x8c => self.array().and_then(|[x]| self.string(x.into())),
+            b')' => self.push(Value::Tuple(vec![])),
+            b']' => self.push(Value::List(vec![])),
+            b'}' => self.push(Value::Dict(vec![])),
+            b'(' => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::Tuple(items))
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(vec![item])
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.append(items)
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(vec![key, value])
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(items)
+            }
+            b'q' => self.array().and_then(|[slot]| self.memoize(slot.into())),
+            b'r' => self.array().and_then(|slot| self.memoize(u32::from_le_bytes(slot))),
+            0x94 => self.memoize(self.memo.len() as u32),
+            b'h' => self.array().and_then(|[slot]| self.recall(slot.into())),
+            b'j' => self.array().and_then(|slot| self.recall(u32::from_le_bytes(slot))),
+            b'c' => self.global_from_lines(),
+            0x93 => self.global_from_stack(),
+            b'Q' => self.persistent_id(),
+            b'R' => self.reduce(),
+            // BUILD sets attributes (a state_dict's `_metadata`): they are not needed.
+            b'b' => self.pop().map(drop),
+            _ => Err(PickleError::Opcode { opcode, at }),
+        }
+    }
+
+    fn damaged<T>(&self, what: &'static str) -> Step<T> {
+        Err(PickleError::Damaged { what, at: self.at })
+    }
+
+    fn take(&mut self, n: usize) -> Step<&[u8]> {
+        let Some(end) = self.at.checked_add(n).filter(|&end| end <= self.bytes.len()) else {
+            return self.damaged("it ends too early");
+        };
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn push(&mut self, value: Value) -> Step {
+        self.stack.push(self.arena.len());
+        self.arena.push(value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Step<Id> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        if self.stack.len() <= floor {
+            return self.damaged("an operation lacks its operand");
+        }
+        self.stack.pop().map_or_else(|| self.damaged("the stack is empty"), Ok)
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
+        match self.marks.pop() {
+            Some(mark) => Ok(self.stack.split_off(mark)),
+            None => self.damaged("a mark is missing"),
+        }
+    }
+
+    fn top(&mut self) -> Step<&mut Value> {
+        let top = self.pop()?;
+        self.stack.push(top);
+        Ok(&mut self.arena[top])
+    }
+
+    fn string(&mut self, length: usize) -> Step {
+        match std::str::from_utf8(self.take(length)?).map(str::to_owned) {
+            Ok(text) => self.push(Value::Str(text)),
+            Err(_) => self.damaged("a string is not UTF-8"),
+        }
+    }
+
+    /// LONG1: a little-endian integer of up to 8 bytes; a longer one fits no tensor.
+    fn long(&mut self) -> Step {
+        let [length] = self.array()?;
+        if length > 8 {
+            return self.damaged("an integer of more than 64 bits");
+        }
+        let bytes = self.take(length.into())?;
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut all = [if negative { 0xff } else { 0 }; 8];
+        all[..bytes.len()].copy_from_slice(bytes);
+        self.push(Value::Int(i64::from_le_bytes(all)))
+    }
+
+    fn tuple(&mut self, length: usize) -> Step {
+        let mut items = Vec::with_capacity(length);
+        for _ in 0..length {
+            items.push(self.pop()?);
+        }
+        items.reverse();
+        self.push(Value::Tuple(items))
+    }
+
+    fn append(&mut self, new: Vec<Id>) -> Step {
+        match self.top()? {
+            Value::List(items) => {
+                items.extend(new);
+                Ok(())
+            }
+            _ => self.damaged("APPEND to something that is no list"),
+        }
+    }
+
+    fn set_items(&mut self, new: Vec<Id>) -> Step {
+        if !new.len().is_multiple_of(2) {
+            return self.damaged("a key without a value");
+        }
+        match self.top()? {
+            Value::Dict(items) => {
+                items.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+                Ok(())
+            }
+            _ => self.damaged("SETITEM on something that is no dict"),
+        }
+    }
+
+    fn memoize(&mut self, slot: u32) -> Step {
+        let top = self.pop()?;
+        self.stack.push(top);
+        self.memo.insert(slot, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u32) -> Step {
+        match self.memo.get(&slot) {
+            Some(&id) => {
+                self.stack.push(id);
+                Ok(())
+            }
+            None => self.damaged("it refers to a value that it has not made"),
+        }
+    }
+
+    fn global_from_lines(&mut self) -> Step {
+        let mut line = || {
+            let rest = &self.bytes[self.at..];
+            let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
+                return self.damaged("a name without an end");
+            };
+            self.at += length + 1;
+            Ok(String::from_utf8_lossy(&rest[..length]).into_owned())
+        };
+        let (module, name) = (line()?, line()?);
+        self.global(module, name)
+    }
+
+    fn global_from_stack(&mut self) -> Step {
+        let (name, module) = (self.pop()?, self.pop()?);
+        match (&self.arena[module], &self.arena[name]) {
+            (Value::Str(module), Value::Str(name)) => self.global(module.clone(), name.clone()),
+            _ => self.damaged("a global whose name is no string"),
+        }
+    }
+
+    fn global(&mut self, module: String, name: String) -> Step {
+        use super::Dtype;
+        let global = match (module.as_str(), name.as_str()) {
+            ("collections", "OrderedDict") => Global::OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+            ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
+            ("torch", "BFloat16Storage") => Global::Storage(Dtype::BF16),
+            ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
+            ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
+            ("torch", "LongStorage") => Global::Storage(Dtype::I64),
+            _ => return Err(PickleError::Global { module, name }),
+        };
+        self.push(Value::Global(global))
+    }
+
+    /// BINPERSID: `("storage", type, key, location, numel)` names a record of the archive.
+    fn persistent_id(&mut self) -> Step {
+        let id = self.pop()?;
+        let Value::Tuple(items) = &self.arena[id] else {
+            return self.damaged("a persistent id that is no tuple");
+        };
+        let items: Vec<&Value> = items.iter().map(|&item| &self.arena[item]).collect();
+        match items[..] {
+            [
+                Value::Str(tag),
+                &Value::Global(Global::Storage(dtype)),
+                Value::Str(key),
+                Value::Str(_),
+                &Value::Int(numel),
+            ] if tag == "storage" => {
+                let key = key.clone();
+                self.push(Value::Storage { dtype, key, numel })
+            }
+            _ => self.damaged("a persistent id that names no storage"),
+        }
+    }
+
+    fn reduce(&mut self) -> Step {
+        let (arguments, callable) = (self.pop()?, self.pop()?);
+        let (Value::Global(global), Value::Tuple(arguments)) =
+            (&self.arena[callable], &self.arena[arguments])
+        else {
+            return self.damaged("a call of something that is no known global");
+        };
+        match (global, &arguments[..]) {
+            (Global::OrderedDict, []) => self.push(Value::Dict(vec![])),
+            (Global::RebuildParameter, &[tensor, ..]) => {
+                self.stack.push(tensor);
+                Ok(())
+            }
+            (Global::RebuildTensor, &[storage, offset, shape, stride, ..]) => {
+                self.tensor(storage, offset, shape, stride)
+            }
+            _ => self.damaged("a call with arguments that do not fit"),
+        }
+    }
+
+    fn tensor(&mut self, storage: Id, offset: Id, shape: Id, stride: Id) -> Step {
+        let (Value::Storage { .. }, &Value::Int(offset), Some(shape), Some(stride)) =
+            (&self.arena[storage], &self.arena[offset], self.ints(shape), self.ints(stride))
+        else {
+            return self.damaged("a tensor without storage, offset, shape or stride");
+        };
+        self.push(Value::Tensor { storage, offset, shape, stride })
+    }
+
+    /// A tuple of integers.
+    fn ints(&self, id: Id) -> Option<Vec<i64>> {
+        let Value::Tuple(items) = &self.arena[id] else { return None };
+        let int = |&item: &Id| match self.arena[item] {
+            Value::Int(x) => Some(x),
+            _ => None,
+        };
+        items.iter().map(int).collect()
+    }
+}

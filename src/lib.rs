@@ -1,0 +1,30 @@
+//! **stitch**: a Rust port, on tch (libtorch), of a Python notebook that compares scikit-learn's
+//! `MLPClassifier` with a LeNet-5 in PyTorch on Fashion-MNIST, with the same numbers as the
+//! notebook to the last bit where the arithmetic allows it.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
+//! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
+//! | [`models`] | the two models, their initial parameters, weights in and out |
+//! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
+//! | [`train`] | the loop, and a step of each model's training |
+//! | [`evaluate`](mod@evaluate) | predictions on the test images |
+//! | [`metrics`] | confusion matrix and classification report |
+//! | [`formats`] | state_dict, safetensors, CSV: bytes in, bytes out |
+//! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//!
+//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `run_folder`} →
+//! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`,
+//! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
+//! no paths and prints nothing.
+
+pub mod dataset;
+pub mod evaluate;
+pub mod formats;
+pub mod metrics;
+pub mod models;
+pub mod optim;
+pub mod rng;
+pub mod run_folder;
+pub mod train;

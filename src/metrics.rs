@@ -1,0 +1,151 @@
+//! Accuracy, confusion matrix and classification report, as `sklearn.metrics` (1.9) computes them
+//! with `labels=range(10)` and `zero_division=0`: equal to the last bit.
+
+use crate::dataset::CLASSES;
+
+/// Counts of (true class, predicted class): `sklearn.metrics.confusion_matrix`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfusionMatrix {
+    /// `counts[true][predicted]`.
+    pub counts: [[u64; CLASSES]; CLASSES],
+}
+
+/// One line of the classification report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// Of those predicted to be of the class, how many are; 0 when none is predicted.
+    pub precision: f64,
+    /// Of those of the class, how many are predicted to be; 0 when there is none.
+    pub recall: f64,
+    /// Harmonic mean of the two; 0 when there is neither a true nor a predicted one.
+    pub f1: f64,
+    /// Number of true samples.
+    pub support: u64,
+}
+
+/// `sklearn.metrics.classification_report`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassificationReport {
+    /// One line a class, in label order.
+    pub classes: [Scores; CLASSES],
+    /// Correct predictions over all predictions.
+    pub accuracy: f64,
+    /// Plain mean over the classes.
+    pub macro_avg: Scores,
+    /// Mean over the classes, weighted by support.
+    pub weighted_avg: Scores,
+}
+
+/// Two classes and how often the first was taken for the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confusion {
+    /// The true class.
+    pub truth: usize,
+    /// The class that was predicted instead.
+    pub predicted: usize,
+    /// How often.
+    pub count: u64,
+}
+
+impl ConfusionMatrix {
+    /// Counts pairs of labels; both slices have one length and hold 0 to 9.
+    pub fn new(truth: &[u8], predicted: &[u8]) -> Self {
+        let mut counts = [[0; CLASSES]; CLASSES];
+        for (&t, &p) in truth.iter().zip(predicted) {
+            counts[usize::from(t)][usize::from(p)] += 1;
+        }
+        Self { counts }
+    }
+
+    /// Number of samples.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// Number of correct predictions.
+    pub fn correct(&self) -> u64 {
+        (0..CLASSES).map(|class| self.counts[class][class]).sum()
+    }
+
+    /// Precision, recall and F1 for each class, and their averages.
+    pub fn report(&self) -> ClassificationReport {
+        let classes: [Scores; CLASSES] = std::array::from_fn(|class| {
+            let hits = self.counts[class][class];
+            let support: u64 = self.counts[class].iter().sum();
+            let predicted: u64 = self.counts.iter().map(|row| row[class]).sum();
+            Scores {
+                precision: ratio(hits as f64, predicted as f64),
+                recall: ratio(hits as f64, support as f64),
+                f1: ratio(2.0 * hits as f64, (support + predicted) as f64),
+                support,
+            }
+        });
+        let total = self.total() as f64;
+        let supports = classes.map(|scores| scores.support as f64);
+        ClassificationReport {
+            accuracy: ratio(self.correct() as f64, total),
+            macro_avg: average(&classes, |values| numpy_sum(&values) / CLASSES as f64),
+            weighted_avg: average(&classes, |values| {
+                let weighted = std::array::from_fn(|class| values[class] * supports[class]);
+                ratio(numpy_sum(&weighted), total)
+            }),
+            classes,
+        }
+    }
+
+    /// The `n` most frequent confusions that occur, most frequent first; ties in label order.
+    pub fn most_confused(&self, n: usize) -> Vec<Confusion> {
+        let mut pairs: Vec<Confusion> = (0..CLASSES * CLASSES)
+            .map(|i| (i / CLASSES, i % CLASSES))
+            .map(|(truth, predicted)| Confusion {
+                truth,
+                predicted,
+                count: self.counts[truth][predicted],
+            })
+            .filter(|pair| pair.truth != pair.predicted && pair.count > 0)
+            .collect();
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.count));
+        pairs.truncate(n);
+        pairs
+    }
+}
+
+/// Each score, averaged over the classes by `mean`; the support is the sum.
+fn average(classes: &[Scores; CLASSES], mean: impl Fn([f64; CLASSES]) -> f64) -> Scores {
+    Scores {
+        precision: mean(classes.map(|scores| scores.precision)),
+        recall: mean(classes.map(|scores| scores.recall)),
+        f1: mean(classes.map(|scores| scores.f1)),
+        support: classes.iter().map(|scores| scores.support).sum(),
+    }
+}
+
+/// `zero_division=0`.
+fn ratio(numerator: f64, denominator: f64) -> f64 {
+    if denominator == 0.0 { 0.0 } else { numerator / denominator }
+}
+
+/// `numpy.sum` of ten float64: eight running sums, added in pairs, then the rest.
+fn numpy_sum(values: &[f64; CLASSES]) -> f64 {
+    let [a, b, c, d, e, f, g, h, i, j] = *values;
+    ((a + b) + (c + d)) + ((e + f) + (g + h)) + i + j
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confusions_are_ranked_by_count_then_by_label() {
+        let matrix = ConfusionMatrix::new(&[0, 0, 0, 1, 2, 2, 3], &[1, 1, 0, 1, 3, 3, 2]);
+        let pair = |truth, predicted, count| Confusion { truth, predicted, count };
+        assert_eq!(matrix.most_confused(2), [pair(0, 1, 2), pair(2, 3, 2)]);
+        assert_eq!(matrix.most_confused(9).len(), 3);
+    }
+
+    #[test]
+    fn no_sample_at_all_scores_zero_and_not_nan() {
+        let report = ConfusionMatrix::new(&[], &[]).report();
+        assert_eq!((report.accuracy, report.macro_avg.f1), (0.0, 0.0));
+    }
+}

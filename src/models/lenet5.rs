@@ -1,0 +1,105 @@
+//! LeNet-5 as the notebook's PyTorch class defines it, float32 in contiguous NCHW.
+
+use std::array;
+
+use tch::nn;
+use tch::{Device, Tensor};
+
+use super::{Architecture, Model, ParameterSpec};
+use crate::dataset::{PIXELS, SIDE};
+
+/// Definition order, which is also the order of the initial draws.
+pub(super) const PARAMETERS: [ParameterSpec; 10] = [
+    ("conv1.weight", &[6, 1, 5, 5]),
+    ("conv1.bias", &[6]),
+    ("conv2.weight", &[16, 6, 5, 5]),
+    ("conv2.bias", &[16]),
+    ("fc1.weight", &[120, 400]),
+    ("fc1.bias", &[120]),
+    ("fc2.weight", &[84, 120]),
+    ("fc2.bias", &[84]),
+    ("fc3.weight", &[10, 84]),
+    ("fc3.bias", &[10]),
+];
+
+/// conv1 → ReLU → pool → conv2 → ReLU → pool → fc1 → ReLU → fc2 → ReLU → fc3.
+#[derive(Debug)]
+pub struct Lenet5 {
+    conv1: nn::Conv2D,
+    conv2: nn::Conv2D,
+    fc1: nn::Linear,
+    fc2: nn::Linear,
+    fc3: nn::Linear,
+    device: Device,
+}
+
+impl Lenet5 {
+    /// All parameters zero; [`super::init`] draws the initial ones.
+    pub fn zeros(device: Device) -> Self {
+        let vs = nn::VarStore::new(device);
+        let root = vs.root();
+        let conv = |name, inputs, outputs, padding| {
+            let config = nn::ConvConfig {
+                padding,
+                ws_init: nn::Init::Const(0.),
+                bs_init: nn::Init::Const(0.),
+                ..Default::default()
+            };
+            nn::conv2d(&root / name, inputs, outputs, 5, config)
+        };
+        let linear =
+            |name, inputs, outputs| nn::linear(&root / name, inputs, outputs, super::init::ZEROS);
+        Self {
+            conv1: conv("conv1", 1, 6, 2),
+            conv2: conv("conv2", 6, 16, 0),
+            fc1: linear("fc1", 400, 120),
+            fc2: linear("fc2", 120, 84),
+            fc3: linear("fc3", 84, 10),
+            device,
+        }
+    }
+}
+
+impl Model for Lenet5 {
+    fn architecture(&self) -> Architecture {
+        Architecture::Lenet5
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        let layers = [
+            (&self.conv1.ws, &self.conv1.bs),
+            (&self.conv2.ws, &self.conv2.bs),
+            (&self.fc1.ws, &self.fc1.bs),
+            (&self.fc2.ws, &self.fc2.bs),
+            (&self.fc3.ws, &self.fc3.bs),
+        ];
+        layers
+            .into_iter()
+            .flat_map(|(ws, bs)| [Some(ws.shallow_clone()), bs.as_ref().map(Tensor::shallow_clone)])
+            .flatten()
+            .collect()
+    }
+
+    fn input(&self, pixels: &[u8]) -> Tensor {
+        let normalised: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
+        let xs: Vec<f32> = pixels.iter().map(|&byte| normalised[usize::from(byte)]).collect();
+        let side = SIDE as i64;
+        let n = (pixels.len() / PIXELS) as i64;
+        Tensor::from_slice(&xs).view([n, 1, side, side]).to_device(self.device)
+    }
+
+    fn forward(&self, xs: &Tensor) -> Tensor {
+        xs.apply(&self.conv1)
+            .relu()
+            .avg_pool2d_default(2)
+            .apply(&self.conv2)
+            .relu()
+            .avg_pool2d_default(2)
+            .view([-1, 400])
+            .apply(&self.fc1)
+            .relu()
+            .apply(&self.fc2)
+            .relu()
+            .apply(&self.fc3)
+    }
+}

@@ -1,0 +1,106 @@
+//! Between a model and the tensors of a weights file.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Architecture, AssignError, Model, assign};
+use crate::formats::{Dtype, NamedTensor};
+
+/// Tensors that are no weights of a known model.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// They fit neither model, or not the one asked for.
+    #[error("the file holds {found}; {wanted}")]
+    Unrecognised {
+        /// Names and shapes in the file.
+        found: String,
+        /// Names and shapes that each candidate wants.
+        wanted: String,
+    },
+    /// Not floating-point numbers.
+    #[error("{name} is of the type {dtype}: weights are floating-point numbers")]
+    NotFloat {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: Dtype,
+    },
+    /// They do not fit after all.
+    #[error(transparent)]
+    Assign(#[from] AssignError),
+}
+
+/// The parameters of `model` as a weights file holds them, in definition order.
+pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
+    let dtype = match model.architecture() {
+        Architecture::Mlp => Dtype::F64,
+        Architecture::Lenet5 => Dtype::F32,
+    };
+    let specs = model.architecture().parameters();
+    let named = |(&(name, shape), parameter): (&super::ParameterSpec, Tensor)| {
+        let parameter = parameter.detach().to_device(Device::Cpu).contiguous();
+        let mut data = vec![0; parameter.numel() * dtype.size()];
+        parameter.copy_data_u8(&mut data, parameter.numel());
+        let shape = shape.iter().map(|&size| size as usize).collect();
+        NamedTensor { name: name.into(), dtype, shape, data }
+    };
+    specs.iter().zip(model.parameters()).map(named).collect()
+}
+
+/// The model that `tensors` are the weights of: `asked` for, or recognised by names and shapes.
+/// The order of the tensors does not matter.
+///
+/// # Errors
+/// See [`WeightsError`].
+pub fn from_named(
+    tensors: &[NamedTensor],
+    asked: Option<Architecture>,
+    device: Device,
+) -> Result<Box<dyn Model>, WeightsError> {
+    let candidates = asked.map_or(Architecture::ALL.to_vec(), |architecture| vec![architecture]);
+    let Some(&architecture) = candidates.iter().find(|candidate| fits(tensors, **candidate)) else {
+        let found: Vec<String> =
+            tensors.iter().map(|tensor| format!("{} {:?}", tensor.name, tensor.shape)).collect();
+        let found = if found.is_empty() { "no tensor".into() } else { found.join(", ") };
+        let wanted: Vec<String> = candidates.into_iter().map(wanted_by).collect();
+        return Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") });
+    };
+    let value = |&(name, _): &super::ParameterSpec| {
+        // `fits` has found each name.
+        let tensor = tensors.iter().find(|tensor| tensor.name == name);
+        tensor.map(to_tensor).transpose().map(Option::unwrap_or_default)
+    };
+    let values = architecture.parameters().iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let model = architecture.build(device);
+    assign(model.as_ref(), &values)?;
+    Ok(model)
+}
+
+fn fits(tensors: &[NamedTensor], architecture: Architecture) -> bool {
+    let specs = architecture.parameters();
+    specs.len() == tensors.len()
+        && specs.iter().all(|&(name, shape)| {
+            tensors.iter().any(|tensor| {
+                tensor.name == name && tensor.shape.iter().map(|&n| n as i64).eq(shape.to_vec())
+            })
+        })
+}
+
+fn wanted_by(architecture: Architecture) -> String {
+    let list: Vec<String> =
+        architecture.parameters().iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+    format!("{architecture} wants {}", list.join(", "))
+}
+
+fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, WeightsError> {
+    let kind = match tensor.dtype {
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        dtype @ Dtype::I64 => {
+            return Err(WeightsError::NotFloat { name: tensor.name.clone(), dtype });
+        }
+    };
+    let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+    Ok(Tensor::from_data_size(&tensor.data, &shape, kind))
+}

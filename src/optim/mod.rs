@@ -1,0 +1,14 @@
+//! Adam twice: PyTorch's and scikit-learn's differ in where epsilon stands and in how they round.
+
+mod sklearn_adam;
+mod torch_adam;
+
+pub use sklearn_adam::SklearnAdam;
+pub use torch_adam::TorchAdam;
+
+/// Decay of the first moment, in both libraries.
+pub(crate) const BETA1: f64 = 0.9;
+/// Decay of the second moment, in both libraries.
+pub(crate) const BETA2: f64 = 0.999;
+/// Keeps the division finite, in both libraries.
+pub(crate) const EPSILON: f64 = 1e-8;

@@ -1,0 +1,42 @@
+//! `AdamOptimizer` of scikit-learn 1.9 (`sklearn/neural_network/_stochastic_optimizers.py`).
+//!
+//! The bias corrections are folded into the learning rate, so epsilon stands outside of them,
+//! unlike in PyTorch.
+
+use tch::Tensor;
+
+use super::{BETA1, BETA2, EPSILON};
+
+/// Adam over a list of parameters.
+#[derive(Debug)]
+pub struct SklearnAdam {
+    parameters: Vec<Tensor>,
+    ms: Vec<Tensor>,
+    vs: Vec<Tensor>,
+    t: u64,
+    lr: f64,
+}
+
+impl SklearnAdam {
+    /// `AdamOptimizer(params, learning_rate_init=lr)`; the tensors share their memory with the
+    /// model.
+    pub fn new(parameters: Vec<Tensor>, lr: f64) -> Self {
+        let zeros = || parameters.iter().map(Tensor::zeros_like).collect();
+        Self { ms: zeros(), vs: zeros(), t: 0, lr, parameters }
+    }
+
+    /// One update from `gradients`, in the order of the parameters and of their shapes.
+    pub fn step(&mut self, gradients: &[Tensor]) {
+        self.t += 1;
+        let t = self.t as f64;
+        let lr = self.lr * (1.0 - BETA2.powf(t)).sqrt() / (1.0 - BETA1.powf(t));
+        let moments = self.ms.iter_mut().zip(&mut self.vs);
+        tch::no_grad(|| {
+            for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
+                *m = &*m * BETA1 + g * (1.0 - BETA1);
+                *v = &*v * BETA2 + g.square() * (1.0 - BETA2);
+                *parameter += &*m * -lr / (v.sqrt() + EPSILON);
+            }
+        });
+    }
+}

@@ -1,0 +1,46 @@
+//! `torch.optim.Adam` in its default form on the CPU: `_single_tensor_adam` of
+//! <https://github.com/pytorch/pytorch/blob/v2.13.0/torch/optim/adam.py>.
+//!
+//! libtorch's C++ Adam, which tch's `nn::Adam` wraps, rounds differently.
+
+use tch::Tensor;
+
+use super::{BETA1, BETA2, EPSILON};
+
+/// Adam over a list of parameters, without weight decay or amsgrad.
+#[derive(Debug)]
+pub struct TorchAdam {
+    parameters: Vec<Tensor>,
+    exp_avg: Vec<Tensor>,
+    exp_avg_sq: Vec<Tensor>,
+    steps: u64,
+    lr: f64,
+}
+
+impl TorchAdam {
+    /// `torch.optim.Adam(parameters, lr=lr)`; the tensors share their memory with the model.
+    pub fn new(parameters: Vec<Tensor>, lr: f64) -> Self {
+        let zeros = || parameters.iter().map(Tensor::zeros_like).collect();
+        Self { exp_avg: zeros(), exp_avg_sq: zeros(), steps: 0, lr, parameters }
+    }
+
+    /// One update from `gradients`, in the order of the parameters and of their shapes.
+    pub fn step(&mut self, gradients: &[Tensor]) {
+        self.steps += 1;
+        // Python's `beta ** step` is C's pow: not powi, which multiplies.
+        let bias_correction1 = 1.0 - BETA1.powf(self.steps as f64);
+        let bias_correction2 = 1.0 - BETA2.powf(self.steps as f64);
+        let step_size = self.lr / bias_correction1;
+        let bias_correction2_sqrt = bias_correction2.powf(0.5);
+        let moments = self.exp_avg.iter_mut().zip(&mut self.exp_avg_sq);
+        tch::no_grad(|| {
+            for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
+                let _ = m.lerp_(g, 1.0 - BETA1);
+                // tch has no `value=`: scaling one factor first gives the same bits.
+                let _ = v.g_mul_scalar_(BETA2).addcmul_(&(g * (1.0 - BETA2)), g);
+                let denominator = (v.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
+                let _ = parameter.addcdiv_(&(&*m * -step_size), &denominator);
+            }
+        });
+    }
+}

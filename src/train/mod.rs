@@ -1,0 +1,273 @@
+//! The training loop, and the two ways of taking a step in it.
+//!
+//! [`fit`] is the loop that both of the notebook's trainings share: an order of samples for each
+//! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
+//! what happens is told to a callback, which may also end the run.
+
+mod lenet5;
+mod mlp;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use tch::Device;
+
+use crate::dataset::{CLASSES, Split};
+use crate::models::{Architecture, Model};
+
+pub use lenet5::Lenet5Learner;
+pub use mlp::MlpLearner;
+
+/// The settings of a run that change its numbers, except the number of threads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainConfig {
+    /// Passes over the training images; `max_iter` in scikit-learn.
+    pub epochs: usize,
+    /// Images a step, at least 1; the last batch of an epoch may be shorter.
+    pub batch_size: usize,
+    /// Learning rate of Adam; finite and above 0.
+    pub lr: f64,
+    /// Seed of the initial parameters and of every shuffle.
+    pub seed: u64,
+    /// Where the model computes.
+    pub device: Device,
+}
+
+impl TrainConfig {
+    /// The notebook's settings. Where it leaves them open (LeNet-5's batch size, learning rate and
+    /// seed), the customary 64, 1e-3 and 0.
+    pub fn notebook(architecture: Architecture) -> Self {
+        let (epochs, batch_size) = match architecture {
+            Architecture::Mlp => (20, 200),
+            Architecture::Lenet5 => (5, 64),
+        };
+        Self { epochs, batch_size, lr: 1e-3, seed: 0, device: Device::Cpu }
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The first setting out of its range.
+    pub fn check(&self, architecture: Architecture) -> Result<(), ConfigError> {
+        if self.epochs == 0 {
+            return Err(ConfigError::Epochs);
+        }
+        if self.batch_size == 0 {
+            return Err(ConfigError::BatchSize);
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return Err(ConfigError::LearningRate(self.lr));
+        }
+        if architecture == Architecture::Mlp && self.seed > u64::from(u32::MAX) {
+            return Err(ConfigError::Seed(self.seed));
+        }
+        Ok(())
+    }
+}
+
+/// A setting out of its range.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No epoch.
+    #[error("--epochs is 0: it must be at least 1")]
+    Epochs,
+    /// Empty batches.
+    #[error("--batch-size is 0: it must be at least 1")]
+    BatchSize,
+    /// A learning rate that does not learn.
+    #[error("--lr is {0}: it must be finite and above 0")]
+    LearningRate(f64),
+    /// A seed that scikit-learn refuses.
+    #[error("--seed is {0}: the mlp takes 0 to 4294967295, as scikit-learn's random_state does")]
+    Seed(u64),
+}
+
+/// One line of `history.csv`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
+    pub loss: f64,
+    /// Wall-clock time of the epoch.
+    pub seconds: f64,
+}
+
+/// What a run reports while it goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    /// A step is done.
+    Step {
+        /// Counted from 1.
+        epoch: usize,
+        /// Samples of this epoch that were seen so far.
+        samples: usize,
+        /// Mean loss of the epoch so far.
+        loss: f64,
+    },
+    /// An epoch is done.
+    Epoch(EpochRecord),
+}
+
+/// How a run that ended well ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// One record an epoch.
+    pub epochs: Vec<EpochRecord>,
+    /// Whether the stopping rule ended it before the last epoch.
+    pub converged: bool,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The loss, or a weight, is NaN or infinite.
+    #[error(
+        "training diverged: the loss became {loss} in epoch {epoch}, step {step}. Try a smaller --lr"
+    )]
+    Diverged {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1 within the epoch.
+        step: usize,
+        /// The loss of that step.
+        loss: f64,
+    },
+    /// Parameters that are not finite although every loss was.
+    #[error(
+        "training diverged: {parameter} holds values that are not finite after epoch {epoch}, step {step}. Try a smaller --lr"
+    )]
+    NotFinite {
+        /// The first such parameter.
+        parameter: &'static str,
+        /// The last epoch, counted from 1.
+        epoch: usize,
+        /// Its last step, counted from 1.
+        step: usize,
+    },
+    /// The callback asked for it.
+    #[error("training was stopped in epoch {epoch}, step {step}")]
+    Stopped {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1 within the epoch.
+        step: usize,
+    },
+    /// scikit-learn would build another network.
+    #[error(
+        "the training labels hold {found} of the {CLASSES} classes: scikit-learn's MLPClassifier would build a network of another shape; use training data with all classes"
+    )]
+    MissingClasses {
+        /// Number of classes that occur.
+        found: usize,
+    },
+}
+
+/// One way of learning from batches.
+pub trait Learner {
+    /// The model being trained.
+    fn model(&self) -> &dyn Model;
+
+    /// The order in which the next epoch visits the samples.
+    fn next_order(&mut self) -> &[u32];
+
+    /// Learns from one batch (N x 784 pixels, N labels); returns its mean loss before the update.
+    fn step(&mut self, pixels: &[u8], labels: &[u8]) -> f64;
+
+    /// Whether to end after an epoch of this mean loss.
+    fn has_converged(&mut self, _epoch_loss: f64) -> bool {
+        false
+    }
+
+    /// The trained model.
+    fn into_model(self: Box<Self>) -> Box<dyn Model>;
+}
+
+/// A learner with its initial parameters.
+///
+/// # Errors
+/// [`TrainError::MissingClasses`], for the MLP.
+pub fn learner(
+    architecture: Architecture,
+    config: &TrainConfig,
+    data: &Split,
+) -> Result<Box<dyn Learner>, TrainError> {
+    Ok(match architecture {
+        Architecture::Mlp => Box::new(MlpLearner::new(config, data)?),
+        Architecture::Lenet5 => Box::new(Lenet5Learner::new(config, data.len())),
+    })
+}
+
+/// Trains for `config.epochs` epochs, or until the learner has converged.
+///
+/// # Errors
+/// [`TrainError::Diverged`], [`TrainError::NotFinite`], or [`TrainError::Stopped`] when `on_event`
+/// breaks.
+pub fn fit(
+    learner: &mut dyn Learner,
+    config: &TrainConfig,
+    data: &Split,
+    on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<History, TrainError> {
+    let mut history = History { epochs: Vec::new(), converged: false };
+    for epoch in 1..=config.epochs {
+        let start = Instant::now();
+        let loss = run_epoch(learner, config, data, epoch, on_event)?;
+        let record = EpochRecord { epoch, loss, seconds: start.elapsed().as_secs_f64() };
+        history.epochs.push(record);
+        if on_event(Event::Epoch(record)).is_break() {
+            return Err(TrainError::Stopped { epoch, step: steps(config, data) });
+        }
+        if learner.has_converged(loss) {
+            history.converged = true;
+            break;
+        }
+    }
+    let step = steps(config, data);
+    match first_not_finite(learner.model()) {
+        Some(parameter) => {
+            Err(TrainError::NotFinite { parameter, epoch: history.epochs.len(), step })
+        }
+        None => Ok(history),
+    }
+}
+
+/// Steps of an epoch.
+fn steps(config: &TrainConfig, data: &Split) -> usize {
+    data.len().div_ceil(config.batch_size)
+}
+
+/// One pass over the data; returns its mean loss.
+fn run_epoch(
+    learner: &mut dyn Learner,
+    config: &TrainConfig,
+    data: &Split,
+    epoch: usize,
+    on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<f64, TrainError> {
+    let order = learner.next_order().to_vec();
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut loss_sum = 0.0;
+    let mut samples = 0;
+    for (i, batch) in order.chunks(config.batch_size).enumerate() {
+        data.gather(batch, &mut pixels, &mut labels);
+        let loss = learner.step(&pixels, &labels);
+        let step = i + 1;
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged { epoch, step, loss });
+        }
+        loss_sum += loss * batch.len() as f64;
+        samples += batch.len();
+        if on_event(Event::Step { epoch, samples, loss: loss_sum / samples as f64 }).is_break() {
+            return Err(TrainError::Stopped { epoch, step });
+        }
+    }
+    Ok(loss_sum / samples as f64)
+}
+
+/// The first parameter with a NaN or an infinity.
+fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
+    let finite = |tensor: &tch::Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+    let names = model.architecture().parameters().iter().map(|&(name, _)| name);
+    names.zip(model.parameters()).find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)
+}
