@@ -21,7 +21,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     serialize(views, Some(metadata)).map_err(damaged)
 }
 
-/// The tensors of a file.
+/// The tensors of a file, in the order of their data.
 ///
 /// # Errors
 /// [`ReadError::Safetensors`].
@@ -36,7 +36,10 @@ pub fn read(bytes: &[u8]) -> Result<Vec<NamedTensor>, ReadError> {
         let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
         Ok(NamedTensor { name: name.into(), dtype, shape, data })
     };
-    file.iter().map(tensor).collect()
+    // The crate lists them by a hash map.
+    let mut views: Vec<_> = file.iter().collect();
+    views.sort_by_key(|(name, view)| (view.data().as_ptr(), *name));
+    views.into_iter().map(tensor).collect()
 }
 
 fn file_dtype(dtype: Dtype) -> FileDtype {

@@ -89,17 +89,14 @@ impl Model for Lenet5 {
     }
 
     fn forward(&self, xs: &Tensor) -> Tensor {
-        xs.apply(&self.conv1)
-            .relu()
-            .avg_pool2d_default(2)
-            .apply(&self.conv2)
-            .relu()
-            .avg_pool2d_default(2)
-            .view([-1, 400])
-            .apply(&self.fc1)
-            .relu()
-            .apply(&self.fc2)
-            .relu()
-            .apply(&self.fc3)
+        let xs = avg_pool2d(&xs.apply(&self.conv1).relu());
+        let xs = avg_pool2d(&xs.apply(&self.conv2).relu());
+        let xs = xs.view([-1, 400]).apply(&self.fc1).relu().apply(&self.fc2).relu();
+        xs.apply(&self.fc3)
     }
+}
+
+/// `F.avg_pool2d(xs, 2)`. (tch's `avg_pool2d_default` divides by 1 instead of by 4.)
+fn avg_pool2d(xs: &Tensor) -> Tensor {
+    xs.avg_pool2d(2, 2, 0, false, true, None::<i64>)
 }

@@ -38,7 +38,7 @@ impl RandomState {
 
     /// `random_interval(max)`: an integer in `0..=max` by masked rejection on 32-bit draws. Nothing
     /// is drawn for `max == 0`.
-    fn interval(&mut self, max: u32) -> u32 {
+    pub fn interval(&mut self, max: u32) -> u32 {
         if max == 0 {
             return 0;
         }

@@ -127,11 +127,12 @@ impl Fetcher<'_> {
 
     fn fetch(&mut self, agent: &Agent, file: &OfficialFile) -> Result<(), FetchError> {
         let name = format!("{}.gz", file.name);
-        for there in [self.into.join(file.name), self.into.join(&name)] {
-            if load_file(file, &there).is_ok_and(|(_, origin)| origin.official) {
-                (self.report)(Progress::Present(&name));
-                return Ok(());
-            }
+        // `find` takes the .gz when both are there, so that is the one that has to be in order.
+        let there = [self.into.join(&name), self.into.join(file.name)];
+        let there = there.into_iter().find(|path| path.exists());
+        if there.is_some_and(|path| is_official(file, &path)) {
+            (self.report)(Progress::Present(&name));
+            return Ok(());
         }
         let url = format!("{}/{name}", self.base.trim_end_matches('/'));
         // load_file tells packed from unpacked by the extension, so it stays the last one.
@@ -254,6 +255,10 @@ impl Fetcher<'_> {
 fn range_start(response: &http::Response<Body>) -> Option<u64> {
     let range = response.headers().get("Content-Range")?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+fn is_official(file: &OfficialFile, path: &Path) -> bool {
+    load_file(file, path).is_ok_and(|(_, origin)| origin.official)
 }
 
 /// Whether `part` unpacks to the official file; if not, it is removed.

@@ -114,14 +114,14 @@ fn usual_places() -> Vec<(PathBuf, &'static str)> {
     places
 }
 
-/// The four files in `directory`, unpacked where there is a choice, or the name of the first that
-/// is missing.
+/// The four files in `directory`, or the name of the first that is missing. Where there is a
+/// choice the `.gz` is taken: it carries a checksum, and it is what a fetch replaces.
 fn files_in(directory: &Path) -> Result<[PathBuf; 4], &'static str> {
     let mut paths: [PathBuf; 4] = Default::default();
     for (path, file) in paths.iter_mut().zip(&OFFICIAL) {
         let unpacked = directory.join(file.name);
         let packed = directory.join(format!("{}.gz", file.name));
-        *path = [unpacked, packed].into_iter().find(|path| path.exists()).ok_or(file.name)?;
+        *path = [packed, unpacked].into_iter().find(|path| path.exists()).ok_or(file.name)?;
     }
     Ok(paths)
 }

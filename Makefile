@@ -1,0 +1,40 @@
+# Two commands: `make run` for the result, `make test` for every check. Each step of the set-up is
+# skipped when it is already done, and may be interrupted and repeated.
+
+STITCH := target/release/stitch
+
+.PHONY: help run test build data venv lint clean
+
+help:
+	@echo 'make run    set up, then train both models and compare them with the paper'
+	@echo 'make test   set up, then every check'
+	@echo 'make build  set up libtorch and build $(STITCH)'
+	@echo 'make data   build, then get Fashion-MNIST'
+	@echo 'make lint   formatting, clippy, documentation'
+	@echo 'make clean  remove what make built (.venv and the data set stay)'
+
+run: data
+	$(STITCH) reproduce --force
+
+test: venv data lint
+	cargo test --release --locked
+
+# A LIBTORCH of the user's own wins: then neither Python nor a virtual environment is needed.
+build:
+	@sh setup/prerequisites.sh
+	@test -n "$$LIBTORCH" || sh setup/venv.sh
+	@sh setup/build.sh
+
+data: build
+	@sh setup/data.sh
+
+# The reference that the tests run beside the port.
+venv:
+	@sh setup/prerequisites.sh
+	@sh setup/venv.sh
+
+lint: venv
+	@sh setup/lint.sh
+
+clean:
+	cargo clean

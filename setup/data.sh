@@ -1,0 +1,40 @@
+#!/bin/sh
+# Gets Fashion-MNIST unless it is there: from its publisher, else as Debian's package.
+set -eu
+. "$(dirname "$0")/say.sh"
+
+stitch=target/release/stitch
+package=dataset-fashion-mnist
+folder=data/fashion-mnist
+
+there() {
+    "$stitch" data verify >/dev/null 2>&1
+}
+
+install_package() {
+    apt-get update -qq && apt-get install -qq --yes --no-install-recommends "$package" >/dev/null
+}
+
+# Without root: download the package and take the files out of it.
+unpack_package() {
+    work=$folder.unpacking
+    rm -rf "$work"
+    mkdir -p "$work"
+    (cd "$work" && apt-get download -qq "$package" && dpkg-deb -x "$package"_*.deb .)
+    mkdir -p "$folder"
+    mv "$work"/usr/share/datasets/fashion-mnist/*.gz "$folder"
+    rm -rf "$work"
+}
+
+from_debian() {
+    command -v apt-get >/dev/null || return 1
+    say "the publisher cannot be reached: taking Debian's package $package"
+    if [ "$(id -u)" -eq 0 ]; then install_package; else unpack_package; fi
+}
+
+if there; then
+    exit 0
+fi
+"$stitch" data fetch --to "$folder" >&2 || from_debian ||
+    fail "Fashion-MNIST could not be had: check the network, or put its four files into $folder"
+"$stitch" data verify >&2 || fail "Fashion-MNIST is damaged (see above): remove that folder and try again"

@@ -1,0 +1,141 @@
+//! The command line, driven as a process: exit codes, sentences, files.
+//!
+//! Every test works in a temporary folder of its own, on the real data set cut to a few images.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+mod evaluate;
+mod fetch;
+mod server;
+mod train;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use predicates::str::contains;
+use stitch::dataset::Dataset;
+use tempfile::TempDir;
+
+/// Images in the cut data set.
+const TRAIN: usize = 300;
+const TEST: usize = 100;
+
+/// File names and contents.
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn temporary_folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The binary in `folder`, without a home where a cache could be found, and without the variables
+/// that colour its messages.
+fn stitch(folder: &Path) -> Command {
+    let mut command = common::stitch(folder);
+    command.env("HOME", folder.join("home"));
+    ["CLICOLOR_FORCE", "COLUMNS"].into_iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+}
+
+/// Runs to the end: this exit code, nothing on stdout, each of `parts` on stderr.
+fn refused(command: &mut Command, code: i32, parts: &[&str]) {
+    let assert = command.assert().code(code).stdout("").stderr(contains("error: "));
+    parts.iter().fold(assert, |assert, part| assert.stderr(contains(*part)));
+}
+
+fn stdout_of(assert: &Assert) -> &str {
+    str::from_utf8(&assert.get_output().stdout).unwrap()
+}
+
+fn stderr_of(assert: &Assert) -> &str {
+    str::from_utf8(&assert.get_output().stderr).unwrap()
+}
+
+/// The real data set, read once.
+fn real() -> &'static Dataset {
+    static REAL: OnceLock<Dataset> = OnceLock::new();
+    REAL.get_or_init(common::dataset)
+}
+
+/// The real data set's four files.
+fn real_paths() -> [PathBuf; 4] {
+    real().origin.found.paths.clone().map(|path| common::root().join(path))
+}
+
+/// Copies the real data set's files into `folder`.
+fn copy_real(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for path in real_paths() {
+        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// The first images of the real data set as another data set, unpacked, in `folder`.
+fn cut_to(folder: &Path, train: usize, test: usize) {
+    let halves = [common::first(&real().train, train), common::first(&real().test, test)];
+    common::write_dataset(folder, &halves[0], &halves[1]);
+}
+
+/// A temporary folder with the cut data set in `data`.
+fn folder_with_data() -> TempDir {
+    let folder = temporary_folder();
+    cut_to(&folder.path().join("data"), TRAIN, TEST);
+    folder
+}
+
+/// `stitch train MODEL --data data --epochs 1 --threads 1` in a folder with the cut data set.
+fn train(folder: &Path, model: &str) -> Command {
+    let mut command = stitch(folder);
+    command.args(["train", model, "--data", "data", "--epochs", "1", "--threads", "1"]);
+    command
+}
+
+/// The plain files in `folder`; none when it is not there.
+fn files_in(folder: &Path) -> Files {
+    let Ok(entries) = fs::read_dir(folder) else { return Files::new() };
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    paths.map(|path| (name_of(&path), fs::read(&path).unwrap())).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn put(files: &Files, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+}
+
+/// The run folder of [`train`], made once a model.
+fn finished_run(model: &str) -> &'static Files {
+    static MLP: OnceLock<Files> = OnceLock::new();
+    static LENET5: OnceLock<Files> = OnceLock::new();
+    let run = if model == "mlp" { &MLP } else { &LENET5 };
+    run.get_or_init(|| {
+        let folder = folder_with_data();
+        train(folder.path(), model).args(["--out", "run"]).assert().success();
+        files_in(&folder.path().join("run"))
+    })
+}
+
+fn text<'a>(files: &'a Files, name: &str) -> &'a str {
+    str::from_utf8(&files[name]).unwrap()
+}
+
+fn json(files: &Files, name: &str) -> serde_json::Value {
+    serde_json::from_slice(&files[name]).unwrap()
+}
+
+/// The cells of a CSV file, header included.
+fn cells(files: &Files, name: &str) -> Vec<Vec<String>> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(files[name].as_slice());
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}

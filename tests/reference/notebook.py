@@ -1,0 +1,263 @@
+# %% [markdown]
+# # Fashion-MNIST: an MLP against LeNet-5
+#
+# Two classifiers on 28x28 pictures of clothes: scikit-learn's `MLPClassifier` with one hidden
+# layer of 64, and a LeNet-5 in PyTorch. This is the original that `stitch` is compared with. It
+# opens as a notebook (jupytext percent format) and runs as a script:
+#
+#     python tests/reference/notebook.py --model lenet5 --epochs 1 --out runs/notebook
+#
+# It leaves the same files as `stitch train` does. Nothing of stitch is imported.
+
+# %%
+import argparse
+import gzip
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+
+CLASS_NAMES = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]  # fmt: skip
+
+# %% [markdown]
+# ## Settings
+#
+# The MLP's are the paper's. For LeNet-5 the paper gives 5 epochs, Adam and cross-entropy; batch
+# size, learning rate and seed are open, and 64, 1e-3 and 0 are customary.
+
+# %%
+parser = argparse.ArgumentParser(description="The notebook that stitch is a port of.")
+parser.add_argument("--model", choices=["mlp", "lenet5"], default="lenet5")
+parser.add_argument("--epochs", type=int, help="default: mlp 20, lenet5 5")
+parser.add_argument("--batch-size", type=int, help="default: mlp 200, lenet5 64")
+parser.add_argument("--lr", type=float, default=1e-3)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--threads", type=int, help="default: the library's choice, one a core")
+parser.add_argument("--data", type=Path, help="folder with the four files, .gz or unpacked")
+parser.add_argument("--out", type=Path, help="default: runs/notebook-<model>")
+in_jupyter = "ipykernel" in sys.modules
+args = parser.parse_args([] if in_jupyter else None)
+args.epochs = args.epochs or {"mlp": 20, "lenet5": 5}[args.model]
+args.batch_size = args.batch_size or {"mlp": 200, "lenet5": 64}[args.model]
+args.out = args.out or Path("runs") / f"notebook-{args.model}"
+args.out.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# ## Data
+#
+# Four IDX files: a header of 16 or 8 bytes, then one byte a pixel or a label. Pixels are divided
+# by 255, which gives float64.
+
+# %%
+DATA_PLACES = [
+    args.data,
+    os.environ.get("FASHION_MNIST_DIR"),
+    "data/fashion-mnist",
+    "/usr/share/datasets/fashion-mnist",
+    Path.home() / ".keras/datasets/fashion-mnist",
+    "data/FashionMNIST/raw",
+]
+data_dir = next(Path(p) for p in DATA_PLACES if p and any(Path(p).glob("train-images-idx3-*")))
+sha256 = {}
+
+
+def read_idx(name, header):
+    plain = data_dir / name
+    content = plain.read_bytes() if plain.exists() else gzip.open(f"{plain}.gz").read()
+    sha256[name] = hashlib.sha256(content).hexdigest()
+    return np.frombuffer(content, np.uint8, offset=header)
+
+
+X_train = read_idx("train-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
+y_train = read_idx("train-labels-idx1-ubyte", 8)
+X_test = read_idx("t10k-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
+y_test = read_idx("t10k-labels-idx1-ubyte", 8)
+
+# %% [markdown]
+# ## The MLP (scikit-learn)
+
+# %%
+if args.model == "mlp":
+    import sklearn
+    from safetensors.numpy import save_file
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threadpool_limits(args.threads)
+    threads = max(pool["num_threads"] for pool in threadpool_info())
+    mlp = MLPClassifier(
+        hidden_layer_sizes=(64,),
+        activation="relu",
+        solver="adam",
+        max_iter=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate_init=args.lr,
+        random_state=args.seed,
+    )
+    start = time.perf_counter()
+    mlp.fit(X_train, y_train)
+    train_seconds = time.perf_counter() - start
+    y_pred = mlp.predict(X_test)
+
+    # scikit-learn tells the loss of each iteration, but not its time.
+    losses, seconds = mlp.loss_curve_, [None] * mlp.n_iter_
+    # Its weights are (in, out), in float64; those of torch.nn.Linear are (out, in).
+    state_dict = {
+        "0.weight": np.ascontiguousarray(mlp.coefs_[0].T),
+        "0.bias": mlp.intercepts_[0],
+        "2.weight": np.ascontiguousarray(mlp.coefs_[1].T),
+        "2.bias": mlp.intercepts_[1],
+    }
+    save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
+    versions = {"scikit-learn": sklearn.__version__}
+
+# %% [markdown]
+# ## LeNet-5 (PyTorch)
+
+# %%
+if args.model == "lenet5":
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    from safetensors.torch import save_file
+    from torch.utils.data import DataLoader, TensorDataset
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    threads = torch.get_num_threads()
+
+    class LeNet5(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)
+            self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
+            self.fc1 = nn.Linear(400, 120)
+            self.fc2 = nn.Linear(120, 84)
+            self.fc3 = nn.Linear(84, 10)
+
+        def forward(self, x):
+            x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
+            x = F.avg_pool2d(F.relu(self.conv2(x)), 2)
+            x = x.view(-1, 400)
+            x = F.relu(self.fc1(x))
+            x = F.relu(self.fc2(x))
+            return self.fc3(x)
+
+    def as_images(X):
+        return torch.tensor(X, dtype=torch.float32).view(-1, 1, 28, 28)
+
+    def as_labels(y):
+        return torch.tensor(y, dtype=torch.int64)
+
+    train_set = TensorDataset(as_images(X_train), as_labels(y_train))
+    del X_train
+
+    torch.manual_seed(args.seed)
+    model = LeNet5()
+    loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
+    criterion = nn.CrossEntropyLoss()
+
+    losses, seconds = [], []
+    for epoch in range(args.epochs):
+        start = time.perf_counter()
+        total = 0.0
+        for xs, ys in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(xs), ys)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(ys)
+        losses.append(total / len(train_set))
+        seconds.append(time.perf_counter() - start)
+        print(f"epoch {epoch + 1}/{args.epochs}: loss {losses[-1]:.6f}, {seconds[-1]:.2f} s")
+    train_seconds = sum(seconds)
+
+    with torch.no_grad():
+        y_pred = model(as_images(X_test)).argmax(dim=1).numpy()
+    state_dict = model.state_dict()
+    save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
+    versions = {"torch": torch.__version__}
+
+# %% [markdown]
+# ## Results
+
+# %%
+accuracy = accuracy_score(y_test, y_pred)
+matrix = confusion_matrix(y_test, y_pred, labels=range(10))
+report = classification_report(
+    y_test, y_pred, labels=range(10), target_names=CLASS_NAMES, output_dict=True, zero_division=0
+)
+print(f"{args.model}: test accuracy {accuracy:.4f}, trained in {train_seconds:.1f} s")
+print(pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES))
+
+# %% [markdown]
+# ## The run folder
+
+
+# %%
+def peak_rss_bytes():
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def average(name):
+    scores = report[name]
+    return {"precision": scores["precision"], "recall": scores["recall"], "f1": scores["f1-score"]}
+
+
+OFFICIAL = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+config = {
+    "program": "notebook.py",
+    "model": args.model,
+    "epochs": args.epochs,
+    "batch_size": args.batch_size,
+    "lr": args.lr,
+    "seed": args.seed,
+    "threads": threads,
+    "device": "cpu",
+    "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
+    "data": {"official": sha256 == OFFICIAL, "sha256": sha256},
+}
+metrics = {
+    "test_accuracy": accuracy,
+    "macro_avg": average("macro avg"),
+    "weighted_avg": average("weighted avg"),
+    "train_loss": losses[-1],
+    "epochs_run": len(losses),
+    "train_seconds": train_seconds,
+    "peak_rss_bytes": peak_rss_bytes(),
+}
+(args.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+history = pd.DataFrame({"epoch": range(1, len(losses) + 1), "loss": losses, "seconds": seconds})
+history.to_csv(args.out / "history.csv", index=False)
+predictions = pd.DataFrame({"index": range(len(y_test)), "y_true": y_test, "y_pred": y_pred})
+predictions.to_csv(args.out / "predictions.csv", index=False)
+named_matrix = pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES)
+named_matrix.to_csv(args.out / "confusion_matrix.csv")
+pd.DataFrame(report).T.to_csv(args.out / "classification_report.csv")
+(args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+# %%
+# Last, because importing torch for the MLP alone would count in its memory.
+import torch  # noqa: E402
+
+torch.save({name: torch.as_tensor(value) for name, value in state_dict.items()}, args.out / "state_dict.pt")
