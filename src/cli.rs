@@ -70,7 +70,7 @@ pub struct ComputeArgs {
     /// Threads within an operation, at least 1 [default: libtorch's choice, one a core]
     ///
     /// 1 and 2 threads give different bits; compare runs of the same number.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
@@ -108,10 +108,10 @@ pub struct TrainArgs {
     /// The model to train
     pub model: ModelName,
     /// Passes over the training images [default: mlp 20, lenet5 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub epochs: Option<usize>,
     /// Images a step [default: mlp 200, lenet5 64; the notebook leaves lenet5's open]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch_size: Option<usize>,
     /// Learning rate of Adam [default: 1e-3; the notebook leaves lenet5's open]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
@@ -120,7 +120,7 @@ pub struct TrainArgs {
     ///
     /// lenet5 takes 0 to 2^64-1 as torch.manual_seed does, mlp 0 to 2^32-1 as scikit-learn's
     /// random_state does.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     #[command(flatten)]
     /// Threads and device.

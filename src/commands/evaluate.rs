@@ -20,7 +20,6 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     inputs::warn_of(&origin, console);
     let evaluation = evaluate(model.as_ref(), &test);
     if let Some(folder) = &folder {
-        folder.clear()?;
         write_evaluation(folder, &test.labels, &evaluation, None)?;
     }
     console.print(&tables::scores(&evaluation.report))?;

@@ -258,6 +258,16 @@ fn packed_and_unpacked_files_may_lie_side_by_side() {
 }
 
 #[test]
+fn where_a_file_is_there_packed_and_unpacked_the_packed_one_is_read() {
+    let folder = folder_with_data();
+    let data = folder.path().join("data");
+    let packed = pack(&data, TEST_LABELS, Compression::fast());
+    fs::write(data.join(TEST_LABELS), "not a file of labels").unwrap();
+    let assert = show(folder.path()).args(["--data", "data"]).assert().code(0);
+    assert.stdout(contains(format!("{}: 100 labels", crate::name_of(&packed))));
+}
+
+#[test]
 fn a_gzip_file_of_several_members_is_read_to_its_end() {
     let folder = folder_with_data();
     let path = folder.path().join("data").join(TRAIN_LABELS);

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -33,11 +34,11 @@ fn temporary_folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The binary in `folder`, without a home where a cache could be found, and without the variables
-/// that colour its messages.
+/// The binary in `folder`, without a home where a cache could be found, without the variables that
+/// colour its messages, and ended when it hangs.
 fn stitch(folder: &Path) -> Command {
     let mut command = common::stitch(folder);
-    command.env("HOME", folder.join("home"));
+    command.env("HOME", folder.join("home")).timeout(Duration::from_secs(300));
     ["CLICOLOR_FORCE", "COLUMNS"].into_iter().for_each(|name| {
         command.env_remove(name);
     });

@@ -136,16 +136,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes `accept`; fails when the thread has ended already.
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
+        if !thread.is_finished() {
+            // Wakes `accept`.
+            let _ = TcpStream::connect(self.address);
+        }
+        let _ = thread.join();
     }
-}
-
-/// An address where nothing listens.
-pub fn silent_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn read_request(stream: &TcpStream) -> io::Result<Request> {

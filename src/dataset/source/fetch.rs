@@ -33,6 +33,16 @@ pub enum FetchError {
         /// The last fault.
         reason: String,
     },
+    /// No address of a server.
+    #[error(
+        "{url} is no address that can be fetched ({reason}): give --mirror a whole one, such as http://host/folder"
+    )]
+    Address {
+        /// What was given, with the file's name.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The server's answer is final.
     #[error(
         "{url} could not be fetched: the server answered {status}. Name another server with --mirror"
@@ -187,13 +197,12 @@ impl Fetcher<'_> {
         url: &str,
         part: &Path,
     ) -> Result<(), Fault> {
-        let passing = |error: ureq::Error| Fault::Passing(error.to_string());
         let have = fs::metadata(part).map_or(0, |meta| meta.len());
         let mut request = agent.get(url);
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
         }
-        let response = request.call().map_err(passing)?;
+        let response = request.call().map_err(|error| fault_of(error, url))?;
         let done = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(have) => have,
@@ -248,6 +257,16 @@ impl Fetcher<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What kind of fault a request that got no answer is.
+fn fault_of(error: ureq::Error, url: &str) -> Fault {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Fault::Final(FetchError::Address { url: url.into(), reason: error.to_string() })
+        }
+        error => Fault::Passing(error.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first steps of LeNet-5, operation by operation, bit for bit.
 
 use stitch::dataset::PIXELS;
-use stitch::models::{Architecture, Model};
+use stitch::models::Architecture;
 use stitch::train::{Learner, Lenet5Learner, TrainConfig};
 
 use super::{assert_equal, reference, values, values_of};

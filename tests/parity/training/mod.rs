@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use stitch::formats::safetensors;
 
@@ -10,8 +11,12 @@ use super::{assert_equal, assert_within, common, values};
 /// scikit-learn's BLAS sums in another order than libtorch's: measured 2.7e-15 after 6,000 steps.
 const MLP_TOLERANCE: f64 = 1e-12;
 
+/// Trainings of several threads each take turns: together they would wait for each other's cores.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Runs both sides with `flags` into two folders and returns these.
 fn train_both(flags: &str, data: &Path) -> [tempfile::TempDir; 2] {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [notebook, port] = folders.each_ref().map(|folder| folder.path().to_str().unwrap());
     let words: Vec<&str> = flags.split(' ').collect();
