@@ -1,15 +1,36 @@
 //! File formats: bytes in, bytes out. Nothing here opens a file, knows tch, or prints.
+//!
+//! Writers give a `Vec<u8>`. Readers take anything that reads and seeks: [`TensorFile`] lists the
+//! tensors of a file and reads them one at a time, so a file is never in memory as a whole.
 
 pub mod csv;
+mod npz;
 mod pickle;
 pub mod safetensors;
 pub mod state_dict;
+mod tensor_file;
 
 use std::fmt;
+use std::io::Cursor;
 
-/// Element types that weights come in. All files are little-endian.
+pub use pickle::PickleError;
+pub use tensor_file::{FileKind, TensorFile};
+
+/// Element types that tensors come in. All files are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
+    /// `torch.bool`, a byte each.
+    Bool,
+    /// `torch.uint8`.
+    U8,
+    /// `torch.int8`.
+    I8,
+    /// `torch.int16`.
+    I16,
+    /// `torch.int32`.
+    I32,
+    /// `torch.int64`.
+    I64,
     /// `torch.float16`.
     F16,
     /// `torch.bfloat16`.
@@ -18,38 +39,81 @@ pub enum Dtype {
     F32,
     /// `torch.float64`.
     F64,
-    /// `torch.int64`.
-    I64,
 }
 
 impl Dtype {
     /// All of them.
-    pub const ALL: [Dtype; 5] = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64, Dtype::I64];
+    pub const ALL: [Dtype; 10] = [
+        Dtype::Bool,
+        Dtype::U8,
+        Dtype::I8,
+        Dtype::I16,
+        Dtype::I32,
+        Dtype::I64,
+        Dtype::F16,
+        Dtype::BF16,
+        Dtype::F32,
+        Dtype::F64,
+    ];
 
     /// Bytes of an element.
     pub fn size(self) -> usize {
         match self {
-            Dtype::F16 | Dtype::BF16 => 2,
-            Dtype::F32 => 4,
-            Dtype::F64 | Dtype::I64 => 8,
+            Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
+            Dtype::I16 | Dtype::F16 | Dtype::BF16 => 2,
+            Dtype::I32 | Dtype::F32 => 4,
+            Dtype::I64 | Dtype::F64 => 8,
         }
+    }
+
+    /// Whether elements are floating-point numbers.
+    pub fn is_float(self) -> bool {
+        matches!(self, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
     }
 
     /// PyTorch's name, without `torch.`.
     pub fn name(self) -> &'static str {
         match self {
+            Dtype::Bool => "bool",
+            Dtype::U8 => "uint8",
+            Dtype::I8 => "int8",
+            Dtype::I16 => "int16",
+            Dtype::I32 => "int32",
+            Dtype::I64 => "int64",
             Dtype::F16 => "float16",
             Dtype::BF16 => "bfloat16",
             Dtype::F32 => "float32",
             Dtype::F64 => "float64",
-            Dtype::I64 => "int64",
         }
+    }
+
+    /// The type of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
     }
 }
 
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Name, type and shape of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Key in the state_dict.
+    pub name: String,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Sizes of the dimensions; empty for a scalar.
+    pub shape: Vec<usize>,
+}
+
+impl TensorSpec {
+    /// Number of elements, if it is a number at all.
+    pub fn checked_len(&self) -> Option<usize> {
+        self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))
     }
 }
 
@@ -66,56 +130,46 @@ pub struct NamedTensor {
     pub data: Vec<u8>,
 }
 
-impl NamedTensor {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A weights file that cannot be read.
+/// A file of tensors that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Neither a zip archive nor a safetensors file.
+    /// Of no known format.
     #[error(
-        "not a weights file that can be read here: a state_dict in zip format (.pt) or a .safetensors file is wanted"
+        "not a file of tensors that can be read here: a state_dict or TorchScript archive (.pt), \
+         a .safetensors or a .npz file is wanted"
     )]
     Unknown,
     /// `torch.save` before 1.6, or with `_use_new_zipfile_serialization=False`.
     #[error(
-        "a .pt file in the format of PyTorch before 1.6 (a bare pickle): save it again with a newer torch.save"
+        "a .pt file in the format of PyTorch before 1.6 (a bare pickle): save it again with a \
+         newer torch.save"
     )]
     LegacyPickle,
     /// The zip layer.
-    #[error("a damaged .pt file: {0}")]
+    #[error("a damaged archive: {0}")]
     Zip(String),
     /// The pickle in it.
     #[error("{0}")]
     Pickle(#[from] pickle::PickleError),
     /// A zip archive of something else.
-    #[error("not a state_dict: {0}")]
-    NotAStateDict(String),
+    #[error("not a file of tensors: {0}")]
+    NotTensors(String),
     /// The safetensors layer.
     #[error("a damaged .safetensors file: {0}")]
     Safetensors(String),
+    /// An array of an .npz file.
+    #[error("a damaged .npz file: {0}")]
+    Npz(String),
+    /// Reading failed: a disk error, a file that ends early, a wrong checksum.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] std::io::Error),
 }
 
-/// Reads any weights file that is supported, told apart by its content, not by its name. Tensors
-/// come in the file's order.
+/// All tensors of a file that is in memory, in the file's order. The format is told by the
+/// content, not by the name.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub fn read_weights(bytes: &[u8]) -> Result<Vec<NamedTensor>, ReadError> {
-    match bytes {
-        [b'P', b'K', 3, 4, ..] => state_dict::read(bytes),
-        // Protocol 2 and up; torch.save always wrote 2.
-        [0x80, 2..=5, ..] => Err(ReadError::LegacyPickle),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(bytes),
-        _ => Err(ReadError::Unknown),
-    }
+    TensorFile::open(Cursor::new(bytes))?.load_all()
 }

@@ -1,9 +1,12 @@
 //! The small part of Python's pickle that a state_dict is made of, as data: reading one runs
-//! nothing.
+//! nothing. TorchScript archives are written in the same language: their modules are read as
+//! objects with attributes, and their code is not looked at.
 //!
 //! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
 //! that contains itself can overflow the stack, and sharing costs nothing. The only globals known
 //! are the few that `torch.save` writes for tensors; every other one is refused by name.
+
+use super::Dtype;
 
 /// Position of a value in the arena.
 pub(super) type Id = usize;
@@ -21,9 +24,11 @@ pub(super) enum Value {
     /// A dict or an OrderedDict, in insertion order.
     Dict(Vec<(Id, Id)>),
     Global(Global),
+    /// An instance of a TorchScript class, with its attributes' dict once BUILD has set it.
+    Object(Option<Id>),
     /// `torch.storage.TypedStorage` of `numel` elements in the archive's record `data/<key>`.
     Storage {
-        dtype: super::Dtype,
+        dtype: Dtype,
         key: String,
         numel: i64,
     },
@@ -42,7 +47,11 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(super::Dtype),
+    Storage(Dtype),
+    /// `torch.jit._pickle.build_intlist` and its like: the list itself.
+    BuildList,
+    /// A class of a TorchScript archive, `__torch__.…`.
+    Class,
 }
 
 /// A pickle that is refused.
@@ -82,6 +91,11 @@ pub enum PickleError {
 /// See [`PickleError`].
 pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
     Machine { bytes, ..Machine::default() }.run()
+}
+
+/// The element type of `torch.FloatStorage` and its like.
+fn storage_dtype(class: &str) -> Option<Dtype> {
+    Dtype::ALL.into_iter().find(|&dtype| super::state_dict::storage_class(dtype) == class)
 }
 
 /// The stack machine of pickle.
@@ -163,8 +177,8 @@ impl Machine<'_> {
             0x93 => self.global_from_stack(),
             b'Q' => self.persistent_id(),
             b'R' => self.reduce(),
-            // BUILD sets attributes (a state_dict's `_metadata`): they are not needed.
-            b'b' => self.pop().map(drop),
+            0x81 => self.new_object(),
+            b'b' => self.build(),
             _ => Err(PickleError::Opcode { opcode, at }),
         }
     }
@@ -306,16 +320,21 @@ impl Machine<'_> {
     }
 
     fn global(&mut self, module: String, name: String) -> Step {
-        use super::Dtype;
         let global = match (module.as_str(), name.as_str()) {
             ("collections", "OrderedDict") => Global::OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
             ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
-            ("torch", "BFloat16Storage") => Global::Storage(Dtype::BF16),
-            ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
-            ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
-            ("torch", "LongStorage") => Global::Storage(Dtype::I64),
+            (
+                "torch.jit._pickle",
+                "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist",
+            ) => Global::BuildList,
+            (module, _) if module == "__torch__" || module.starts_with("__torch__.") => {
+                Global::Class
+            }
+            ("torch", name) => match storage_dtype(name) {
+                Some(dtype) => Global::Storage(dtype),
+                None => return Err(PickleError::Global { module, name: name.into() }),
+            },
             _ => return Err(PickleError::Global { module, name }),
         };
         self.push(Value::Global(global))
@@ -352,8 +371,8 @@ impl Machine<'_> {
         };
         match (global, &arguments[..]) {
             (Global::OrderedDict, []) => self.push(Value::Dict(vec![])),
-            (Global::RebuildParameter, &[tensor, ..]) => {
-                self.stack.push(tensor);
+            (Global::RebuildParameter, &[value, ..]) | (Global::BuildList, &[value]) => {
+                self.stack.push(value);
                 Ok(())
             }
             (Global::RebuildTensor, &[storage, offset, shape, stride, ..]) => {
@@ -361,6 +380,27 @@ impl Machine<'_> {
             }
             _ => self.damaged("a call with arguments that do not fit"),
         }
+    }
+
+    /// NEWOBJ: an instance of a TorchScript class, without arguments.
+    fn new_object(&mut self) -> Step {
+        let (arguments, class) = (self.pop()?, self.pop()?);
+        match (&self.arena[class], &self.arena[arguments]) {
+            (Value::Global(Global::Class), Value::Tuple(items)) if items.is_empty() => {
+                self.push(Value::Object(None))
+            }
+            _ => self.damaged("a new object of something that is no TorchScript class"),
+        }
+    }
+
+    /// BUILD: the attributes of an object. Those of a dict (a state_dict's `_metadata`) are not
+    /// needed.
+    fn build(&mut self) -> Step {
+        let state = self.pop()?;
+        if let Value::Object(attributes) = self.top()? {
+            *attributes = Some(state);
+        }
+        Ok(())
     }
 
     fn tensor(&mut self, storage: Id, offset: Id, shape: Id, stride: Id) -> Step {

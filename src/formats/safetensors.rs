@@ -1,8 +1,11 @@
 //! safetensors: the format everyone reads. A thin layer over the crate of its authors.
 
-use safetensors::tensor::{Dtype as FileDtype, SafeTensors, TensorView, serialize};
+use std::io::Read;
 
-use super::{Dtype, NamedTensor, ReadError};
+use safetensors::tensor::{Dtype as FileDtype, Metadata, TensorView, serialize};
+
+use super::tensor_file::{FileKind, Index, Location};
+use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`. The format orders them itself (by element size, then by name), so the
 /// same tensors give the same bytes.
@@ -21,33 +24,54 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     serialize(views, Some(metadata)).map_err(damaged)
 }
 
-/// The tensors of a file, in the order of their data.
-///
-/// # Errors
-/// [`ReadError::Safetensors`].
-pub fn read(bytes: &[u8]) -> Result<Vec<NamedTensor>, ReadError> {
-    let file =
-        SafeTensors::deserialize(bytes).map_err(|e| ReadError::Safetensors(e.to_string()))?;
-    let tensor = |(name, view): (&str, TensorView)| {
-        let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == view.dtype());
-        let dtype = dtype.ok_or_else(|| {
-            ReadError::Safetensors(format!("{name} is of the type {:?}", view.dtype()))
-        })?;
-        let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
-        Ok(NamedTensor { name: name.into(), dtype, shape, data })
-    };
-    // The crate lists them by a hash map.
-    let mut views: Vec<_> = file.iter().collect();
-    views.sort_by_key(|(name, view)| (view.data().as_ptr(), *name));
-    views.into_iter().map(tensor).collect()
+/// The tensors of a file of `length` bytes, in the order of their data.
+pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
+    let damaged = |what: &str| ReadError::Safetensors(what.into());
+    let mut size = [0; 8];
+    reader.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    if size > length.saturating_sub(8) {
+        return Err(damaged("its header is longer than the file"));
+    }
+    let mut header = Vec::new();
+    reader.take(size).read_to_end(&mut header)?;
+    let metadata: Metadata =
+        serde_json::from_slice(&header).map_err(|e| ReadError::Safetensors(e.to_string()))?;
+    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    tensors.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
+    let mut end = 0;
+    let mut index = Vec::new();
+    for (name, info) in tensors {
+        let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == info.dtype);
+        let dtype = dtype.ok_or_else(|| damaged(&format!("{name} is {:?}", info.dtype)))?;
+        let spec = TensorSpec { name, dtype, shape: info.shape.clone() };
+        let bytes = spec.checked_len().and_then(|n| n.checked_mul(dtype.size()));
+        let (from, to) = info.data_offsets;
+        if from != end || to.checked_sub(from) != bytes {
+            let name = &spec.name;
+            return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
+        }
+        end = to;
+        index.push((spec, Location::Plain { at: 8 + size + from as u64, crc: None }));
+    }
+    if (8 + size).checked_add(end as u64) != Some(length) {
+        let wanted = 8 + size + end as u64;
+        return Err(damaged(&format!("{length} bytes where its header wants {wanted}")));
+    }
+    Ok((FileKind::Safetensors, index))
 }
 
 fn file_dtype(dtype: Dtype) -> FileDtype {
     match dtype {
+        Dtype::Bool => FileDtype::BOOL,
+        Dtype::U8 => FileDtype::U8,
+        Dtype::I8 => FileDtype::I8,
+        Dtype::I16 => FileDtype::I16,
+        Dtype::I32 => FileDtype::I32,
+        Dtype::I64 => FileDtype::I64,
         Dtype::F16 => FileDtype::F16,
         Dtype::BF16 => FileDtype::BF16,
         Dtype::F32 => FileDtype::F32,
         Dtype::F64 => FileDtype::F64,
-        Dtype::I64 => FileDtype::I64,
     }
 }

@@ -1,18 +1,19 @@
 //! `torch.save(model.state_dict(), path)` and `torch.load(path)`: a zip archive, stored not
-//! deflated, of a pickle and one record a storage.
+//! deflated, of a pickle and one record a storage. TorchScript archives are read too: their pickle
+//! holds a module instead of a dict.
 //!
 //! Layout after `torch/serialization.py` and `caffe2/serialize/inline_container.cc` of PyTorch
 //! 2.13: `<name>/data.pkl`, `<name>/byteorder`, `<name>/data/0…`, `<name>/version`, tensor bytes
 //! aligned to 64 so that `mmap=True` works.
 
-use std::collections::HashMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read, Seek, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::pickle::{self, Value};
-use super::{Dtype, NamedTensor, ReadError};
+use super::pickle::{self, Id, Value};
+use super::tensor_file::{FileKind, Index, Location, View};
+use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -65,11 +66,11 @@ fn pickle_of(tensors: &[NamedTensor]) -> Vec<u8> {
         global(&mut out, "torch", storage_class(tensor.dtype));
         string(&mut out, &i.to_string());
         string(&mut out, "cpu");
-        int(&mut out, tensor.len());
+        int(&mut out, tensor.shape.iter().product());
         out.extend(b"tQ");
         int(&mut out, 0);
         ints(&mut out, &tensor.shape);
-        ints(&mut out, &contiguous_stride(&tensor.shape));
+        ints(&mut out, &View::contiguous_stride(&tensor.shape));
         // requires_grad=False, no backward hooks.
         out.push(0x89);
         ordered_dict(&mut out);
@@ -79,8 +80,13 @@ fn pickle_of(tensors: &[NamedTensor]) -> Vec<u8> {
     out
 }
 
-fn storage_class(dtype: Dtype) -> &'static str {
+pub(super) fn storage_class(dtype: Dtype) -> &'static str {
     match dtype {
+        Dtype::Bool => "BoolStorage",
+        Dtype::U8 => "ByteStorage",
+        Dtype::I8 => "CharStorage",
+        Dtype::I16 => "ShortStorage",
+        Dtype::I32 => "IntStorage",
         Dtype::F16 => "HalfStorage",
         Dtype::BF16 => "BFloat16Storage",
         Dtype::F32 => "FloatStorage",
@@ -125,137 +131,148 @@ fn ints(out: &mut Vec<u8>, values: &[usize]) {
     out.push(b't');
 }
 
-/// Elements to step over for each dimension of a row-major tensor.
-fn contiguous_stride(shape: &[usize]) -> Vec<usize> {
-    let mut stride = vec![1; shape.len()];
-    for i in (1..shape.len()).rev() {
-        stride[i - 1] = stride[i] * shape[i];
-    }
-    stride
-}
-
-/// The tensors of a state_dict file, in its order.
-///
-/// # Errors
-/// Any but [`ReadError::Safetensors`]: a damaged archive, a pickle with anything but tensors in
-/// it, a tensor that reaches beyond its storage.
-pub fn read(bytes: &[u8]) -> Result<Vec<NamedTensor>, ReadError> {
-    let mut archive = Archive::open(bytes)?;
-    let (arena, top) = pickle::read(&archive.record("data.pkl")?)?;
-    let Value::Dict(items) = &arena[top] else {
-        return Err(ReadError::NotAStateDict("the file holds no dict".into()));
+/// The tensors of an archive: the items of its dict, or the parameters and buffers of its module.
+pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
+    let mut archive = Archive::open(reader)?;
+    let (arena, top) = pickle::read(&archive.pickle()?)?;
+    let kind = match &arena[top] {
+        Value::Dict(_) => FileKind::StateDict,
+        Value::Object(_) => FileKind::TorchScript,
+        _ => return Err(ReadError::NotTensors("the archive holds no dict and no module".into())),
     };
-    let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
-    let mut tensors = Vec::new();
-    for &(key, value) in items {
-        let Value::Str(name) = &arena[key] else {
-            return Err(ReadError::NotAStateDict("a key is no string".into()));
-        };
-        let Value::Tensor { storage, offset, shape, stride } = &arena[value] else {
-            return Err(ReadError::NotAStateDict(format!("{name} is no tensor")));
-        };
+    let mut index = Vec::new();
+    for (name, tensor) in named_tensors(&arena, top, kind)? {
+        let Value::Tensor { storage, offset, shape, stride } = &arena[tensor] else { continue };
         // Machine::tensor has made sure that it is a storage.
         let Value::Storage { dtype, key, .. } = &arena[*storage] else { continue };
-        if !storages.contains_key(key.as_str()) {
-            storages.insert(key, archive.record(&format!("data/{key}"))?);
-        }
-        let data = gather(&storages[key.as_str()], dtype.size(), *offset, shape, stride)
-            .ok_or_else(|| {
-                ReadError::NotAStateDict(format!("{name} reaches beyond its storage data/{key}"))
-            })?;
-        let shape = shape.iter().map(|&size| size as usize).collect();
-        tensors.push(NamedTensor { name: name.clone(), dtype: *dtype, shape, data });
+        let (at, bytes, crc) = archive.record(&format!("data/{key}"))?;
+        let view = view(*offset, shape, stride);
+        let elements = (bytes / dtype.size() as u64) as usize;
+        let count = view.as_ref().and_then(|view| view.len_within(elements));
+        let (Some(view), Some(count)) = (view, count) else {
+            let error = format!("{name} reaches beyond its storage data/{key}");
+            return Err(ReadError::NotTensors(error));
+        };
+        let size = dtype.size() as u64;
+        let spec = TensorSpec { name, dtype: *dtype, shape: view.shape.clone() };
+        let location = if view.is_contiguous() {
+            // The checksum is that of the whole record.
+            let crc = (count as u64 * size == bytes).then_some(crc);
+            Location::Plain { at: at + view.offset as u64 * size, crc }
+        } else {
+            Location::Strided { at, storage: bytes, view }
+        };
+        index.push((spec, location));
     }
-    Ok(tensors)
+    Ok((kind, index))
+}
+
+/// Deepest nesting of modules in modules that is followed.
+const DEPTH: usize = 64;
+
+/// Names and places of the tensors below `top`. In a TorchScript module the names of submodules
+/// are joined by dots; what is no tensor (flags, hooks, strides) is passed over. In a state_dict
+/// everything must be a tensor.
+fn named_tensors(arena: &[Value], top: Id, kind: FileKind) -> Result<Vec<(String, Id)>, ReadError> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), top, 0)];
+    while let Some((prefix, id, depth)) = open.pop() {
+        let mut inner = Vec::new();
+        for &(key, value) in items(arena, id) {
+            let Value::Str(key) = &arena[key] else {
+                return Err(ReadError::NotTensors("a key is no string".into()));
+            };
+            // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.
+            let name = format!("{prefix}{}", key.replace('|', "."));
+            match &arena[value] {
+                Value::Tensor { .. } => found.push((name, value)),
+                Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {
+                    inner.push((format!("{name}."), value, depth + 1));
+                }
+                _ if kind == FileKind::TorchScript => {}
+                _ => return Err(ReadError::NotTensors(format!("{name} is no tensor"))),
+            }
+        }
+        open.extend(inner.into_iter().rev());
+        // A module that contains itself, or one many times over, would go on without an end.
+        if open.len() + found.len() > arena.len() {
+            return Err(ReadError::NotTensors("its modules contain each other".into()));
+        }
+    }
+    Ok(found)
+}
+
+/// Key and value of each item of a dict, or of each attribute of an object.
+fn items(arena: &[Value], id: Id) -> &[(Id, Id)] {
+    match &arena[id] {
+        Value::Dict(items) => items,
+        Value::Object(Some(state)) => match &arena[*state] {
+            Value::Dict(items) => items,
+            _ => &[],
+        },
+        _ => &[],
+    }
+}
+
+/// The view that a pickle describes, unless a number in it is negative.
+fn view(offset: i64, shape: &[i64], stride: &[i64]) -> Option<View> {
+    let sizes = |numbers: &[i64]| -> Option<Vec<usize>> {
+        numbers.iter().map(|&n| usize::try_from(n).ok()).collect()
+    };
+    let view = View {
+        offset: usize::try_from(offset).ok()?,
+        shape: sizes(shape)?,
+        stride: sizes(stride)?,
+    };
+    (view.shape.len() == view.stride.len()).then_some(view)
 }
 
 /// A `.pt` archive, with the name of its one top folder.
-struct Archive<'a> {
-    zip: ZipArchive<Cursor<&'a [u8]>>,
+struct Archive<R> {
+    zip: ZipArchive<R>,
     root: String,
 }
 
-impl<'a> Archive<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, ReadError> {
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+impl<R: Read + Seek> Archive<R> {
+    fn open(reader: R) -> Result<Self, ReadError> {
+        let zip = ZipArchive::new(reader).map_err(damaged)?;
         let pickle = zip.file_names().flatten().find_map(|name| {
             name.strip_suffix("/data.pkl").filter(|root| !root.contains('/')).map(str::to_owned)
         });
         match pickle {
             Some(root) => Ok(Self { zip, root }),
-            None => Err(ReadError::NotAStateDict("the archive holds no data.pkl".into())),
+            None => Err(ReadError::NotTensors("the archive holds no data.pkl".into())),
         }
     }
 
-    /// The bytes of a record, which must be stored: so it is never larger than the file.
-    fn record(&mut self, name: &str) -> Result<Vec<u8>, ReadError> {
-        let path = format!("{}/{name}", self.root);
-        let mut file = self.zip.by_name(&path).map_err(damaged)?;
-        if file.compression() != CompressionMethod::Stored {
-            return Err(ReadError::Zip(format!(
-                "{path} is compressed, which torch.save never does"
-            )));
-        }
+    /// The pickle, which must be stored: so it is never larger than the file.
+    fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
+        self.record("data.pkl")?;
+        let mut file = self.zip.by_name(&format!("{}/data.pkl", self.root)).map_err(damaged)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(damaged)?;
         Ok(bytes)
     }
-}
 
-/// The elements of a strided view, row-major; `None` when it reaches beyond the storage or would
-/// be larger than it.
-fn gather(
-    storage: &[u8],
-    size: usize,
-    offset: i64,
-    shape: &[i64],
-    stride: &[i64],
-) -> Option<Vec<u8>> {
-    if shape.len() != stride.len() {
-        return None;
-    }
-    let sizes = shape.iter().map(|&n| usize::try_from(n).ok());
-    let sizes = sizes.collect::<Option<Vec<_>>>()?;
-    let strides = stride.iter().map(|&n| usize::try_from(n).ok());
-    let strides = strides.collect::<Option<Vec<_>>>()?;
-    let count = sizes.iter().try_fold(1usize, |count, &n| count.checked_mul(n))?;
-    let offset = usize::try_from(offset).ok()?;
-    let elements = storage.len() / size;
-    if count > elements {
-        return None;
-    }
-    if count == 0 {
-        return Some(Vec::new());
-    }
-    let reach = sizes
-        .iter()
-        .zip(&strides)
-        .try_fold(offset, |reach, (&n, &stride)| reach.checked_add((n - 1).checked_mul(stride)?))?;
-    if reach >= elements {
-        return None;
-    }
-    if strides == contiguous_stride(&sizes) {
-        return Some(storage[offset * size..(offset + count) * size].to_vec());
-    }
-    let mut out = Vec::with_capacity(count * size);
-    let mut index = vec![0; sizes.len()];
-    for _ in 0..count {
-        let at = offset + index.iter().zip(&strides).map(|(&i, &stride)| i * stride).sum::<usize>();
-        out.extend_from_slice(&storage[at * size..(at + 1) * size]);
-        for (i, &n) in index.iter_mut().zip(&sizes).rev() {
-            *i += 1;
-            if *i < n {
-                break;
-            }
-            *i = 0;
+    /// Place, length and CRC-32 of a record.
+    fn record(&mut self, name: &str) -> Result<(u64, u64, u32), ReadError> {
+        let path = format!("{}/{name}", self.root);
+        let file = self.zip.by_name(&path).map_err(|e| damaged(format!("{path}: {e}")))?;
+        if file.compression() != CompressionMethod::Stored {
+            let error = format!("{path} is compressed, which torch.save never does");
+            return Err(ReadError::Zip(error));
+        }
+        match file.data_start() {
+            Some(at) => Ok((at, file.size(), file.crc32())),
+            None => Err(ReadError::Zip(format!("{path} has no place in it"))),
         }
     }
-    Some(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::read_weights as read;
 
     fn example() -> Vec<NamedTensor> {
         let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
@@ -297,20 +314,6 @@ mod tests {
         for length in 0..file.len() {
             assert!(read(&file[..length]).is_err(), "{length} of {} bytes", file.len());
         }
-    }
-
-    #[test]
-    fn a_transposed_view_is_read_row_major() {
-        let storage: Vec<u8> = (0..6).collect();
-        assert_eq!(gather(&storage, 1, 0, &[3, 2], &[1, 3]).unwrap(), [0, 3, 1, 4, 2, 5]);
-    }
-
-    #[test]
-    fn a_view_beyond_its_storage_is_refused() {
-        assert!(gather(&[0; 8], 4, 1, &[2], &[1]).is_none());
-        assert!(gather(&[0; 8], 4, 0, &[1 << 40], &[0]).is_none());
-        assert!(gather(&[0; 8], 4, 0, &[2], &[-1]).is_none());
-        assert!(gather(&[0; 8], 4, i64::MAX, &[2, 2], &[i64::MAX, 1]).is_none());
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, WeightsError> {
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
-        dtype @ Dtype::I64 => {
+        dtype => {
             return Err(WeightsError::NotFloat { name: tensor.name.clone(), dtype });
         }
     };

@@ -11,7 +11,7 @@ use serde_json::Value;
 use stitch::formats::{Dtype, NamedTensor, safetensors};
 use stitch::models::Architecture;
 use stitch::run_folder::{
-    CLASSIFICATION_REPORT, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
+    CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
 };
 use tempfile::TempDir;
 
@@ -187,12 +187,27 @@ fn a_file_of_no_tensors_is_refused() {
     bytes_are_refused(&safetensors::write(&[]).unwrap(), &["no tensor", "mlp wants"]);
 }
 
+/// Zeros with the mlp's names and shapes.
+fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
+    let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
+    let specs = Architecture::Mlp.parameters().iter();
+    specs.map(|&(name, sizes)| tensor(name, dtype, &shape(sizes))).collect()
+}
+
+#[test]
+fn a_tensor_too_many_or_too_few_is_no_known_model() {
+    let mut tensors = mlp_of_zeros(Dtype::F64);
+    tensors.push(tensor("4.bias", Dtype::F64, &[10]));
+    let parts = ["4.bias [10]", "mlp wants 0.weight"];
+    bytes_are_refused(&safetensors::write(&tensors).unwrap(), &parts);
+    tensors.drain(3..);
+    let parts = ["2.weight [10, 64]", "mlp wants 0.weight"];
+    bytes_are_refused(&safetensors::write(&tensors).unwrap(), &parts);
+}
+
 #[test]
 fn whole_numbers_are_refused_as_weights() {
-    let specs = Architecture::Mlp.parameters();
-    let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
-    let tensors: Vec<NamedTensor> =
-        specs.iter().map(|&(name, sizes)| tensor(name, Dtype::I64, &shape(sizes))).collect();
+    let tensors = mlp_of_zeros(Dtype::I64);
     bytes_are_refused(&safetensors::write(&tensors).unwrap(), &["0.weight", "int64", "floating"]);
 }
 
@@ -243,6 +258,21 @@ fn even_with_force_the_weights_that_are_evaluated_are_not_deleted() {
     command.args(["--out", "run", "--force"]).output().unwrap();
     let weights = fs::read(folder.path().join("run/state_dict.pt")).ok();
     assert!(weights.as_ref() == Some(&finished_run("mlp")[STATE_DICT]), "the weights are gone");
+}
+
+#[test]
+fn with_force_an_evaluation_makes_no_mixture_with_the_run_of_another_model() {
+    let folder = folder_with_run("lenet5");
+    put(finished_run("mlp"), &folder.path().join("other"));
+    let mut command = evaluate(folder.path(), "run/state_dict.pt");
+    let code = command.args(["--out", "other", "--force"]).output().unwrap().status.code();
+    let files = files_in(&folder.path().join("other"));
+    // A folder that has config.json holds a complete run.
+    match code {
+        Some(0) => assert!(!files.contains_key(CONFIG), "the mlp's {CONFIG} beside other metrics"),
+        Some(2) => assert!(files == *finished_run("mlp"), "refused, but the run was changed"),
+        code => panic!("{code:?}"),
+    }
 }
 
 #[test]

@@ -436,25 +436,26 @@ fn training_on_another_data_set_is_noted() {
     assert.stderr(contains("data is another data set"));
 }
 
-/// A learning rate that diverges: exit code 1, the place, no run.
-fn diverges(model: &str, flags: &[&str]) {
+/// A training that diverges: exit code 1, each of `parts` on stderr, no run.
+fn diverges(model: &str, flags: &[&str], parts: &[&str]) {
     let folder = folder_with_data();
     let mut command = train(folder.path(), model);
-    let assert = command.args(["--out", "run"]).args(flags).assert().code(1).stdout("");
-    let place = is_match(r"training diverged: .* epoch 1, step [1-5]\b").unwrap();
-    assert.stderr(place).stderr(contains("--lr"));
+    let parts = [&["training diverged: ", "--lr"], parts].concat();
+    refused(command.args(["--out", "run"]).args(flags), 1, &parts);
     assert_eq!(names(&files_in(&folder.path().join("run"))), BTreeSet::new());
 }
 
 #[test]
 fn a_loss_that_is_not_finite_ends_the_training_with_its_place() {
-    diverges("lenet5", &["--lr", "1e30"]);
-    diverges("mlp", &["--lr", "1e300"]);
+    let parts = ["the loss became ", "epoch 1, step 2"];
+    diverges("lenet5", &["--lr", "1e30"], &parts);
+    diverges("mlp", &["--lr", "1e300"], &parts);
 }
 
 #[test]
 fn weights_that_are_not_finite_after_the_last_step_are_no_result() {
-    diverges("lenet5", &["--lr", "1e39", "--batch-size", "300"]);
+    let parts = ["not finite", "after epoch 1, step 1"];
+    diverges("lenet5", &["--lr", "1e39", "--batch-size", "300"], &parts);
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod training;
 use std::collections::BTreeMap;
 use std::fs;
 
-use stitch::formats::{Dtype, NamedTensor, safetensors};
+use stitch::formats::{Dtype, NamedTensor, read_weights};
 use tch::{Kind, Tensor};
 
 /// Threads of libtorch in this process and in the reference scripts: bits depend on it.
@@ -31,7 +31,7 @@ fn reference(case: &str) -> BTreeMap<String, NamedTensor> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("expected.safetensors");
     common::run_python(&format!("parity/{case}/reference.py"), &[out.to_str().unwrap()]);
-    let tensors = safetensors::read(&fs::read(&out).unwrap()).unwrap();
+    let tensors = read_weights(&fs::read(&out).unwrap()).unwrap();
     assert!(!tensors.is_empty(), "the reference of {case} gave nothing to compare");
     tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use stitch::formats::safetensors;
+use stitch::formats::read_weights;
 
 use super::{assert_equal, assert_within, common, values};
 
@@ -46,7 +46,7 @@ fn losses(folder: &tempfile::TempDir) -> Vec<f64> {
 fn assert_runs_equal(flags: &str, data: &Path, tolerance: f64) {
     let folders = train_both(flags, data);
     let [expected, actual] = folders.each_ref().map(|folder| {
-        safetensors::read(&fs::read(folder.path().join("weights.safetensors")).unwrap()).unwrap()
+        read_weights(&fs::read(folder.path().join("weights.safetensors")).unwrap()).unwrap()
     });
     assert_eq!(expected.len(), actual.len(), "{flags}");
     for (expected, actual) in expected.iter().zip(&actual) {
