@@ -29,6 +29,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
+    /// Compare two runs, traces or files; name the first thing that differs
+    Parity(ParityArgs),
     /// Show where the data set is and whether it is intact, or fetch it
     Data(DataCommand),
     /// Print completions for a shell
@@ -131,6 +133,9 @@ pub struct TrainArgs {
     /// Run folder to write [default: runs/<model>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
+    #[arg(long)]
+    pub trace: bool,
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
@@ -156,6 +161,56 @@ pub struct EvaluateArgs {
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
+}
+
+/// `stitch parity`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz), predictions.csv or \
+confusion_matrix.csv. Bit equality is the rule; the float64 MLP may differ from scikit-learn's by \
+1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
+
+Examples:
+  stitch parity runs/notebook-lenet5 runs/lenet5
+  stitch parity original.pt port.safetensors --ulp 2
+  stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json")]
+pub struct ParityArgs {
+    /// What is right
+    pub reference: PathBuf,
+    /// What is to equal it
+    pub port: PathBuf,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Show how many differences there are of each size
+    #[arg(long)]
+    pub histogram: bool,
+    /// Excuse floating-point differences of at most ATOL + RTOL * |expected|
+    #[arg(long, value_name = "ATOL", value_parser = parse_tolerance)]
+    pub atol: Option<f64>,
+    /// The relative part, see --atol
+    #[arg(long, value_name = "RTOL", value_parser = parse_tolerance)]
+    pub rtol: Option<f64>,
+    /// Excuse floating-point differences of at most N units in the last place
+    #[arg(long, value_name = "N")]
+    pub ulp: Option<u64>,
+    /// For one tensor: NAME=ATOL[,RTOL]; may be given several times
+    #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
+    pub tol: Vec<NamedTolerance>,
+    /// NaN equals NaN
+    #[arg(long)]
+    pub equal_nan: bool,
+}
+
+/// The tolerance for one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTolerance {
+    /// The tensor.
+    pub name: String,
+    /// Absolute.
+    pub atol: f64,
+    /// Relative.
+    pub rtol: f64,
 }
 
 /// `stitch data`
@@ -207,4 +262,19 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
         _ => Err("it must be cpu, cuda or cuda:N".into()),
     }
+}
+
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number >= 0.0 => Ok(number),
+        _ => Err("it must be a number of at least 0, such as 1e-6".into()),
+    }
+}
+
+fn parse_named_tolerance(text: &str) -> Result<NamedTolerance, String> {
+    let (name, numbers) =
+        text.rsplit_once('=').ok_or("it must be NAME=ATOL or NAME=ATOL,RTOL".to_string())?;
+    let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
+    let (atol, rtol) = (parse_tolerance(atol)?, parse_tolerance(rtol)?);
+    Ok(NamedTolerance { name: name.into(), atol, rtol })
 }

@@ -1,6 +1,6 @@
 //! Predictions of a model on labelled images, and what they are worth.
 
-use tch::Kind;
+use tch::{Device, Kind, Tensor};
 
 use crate::dataset::{PIXELS, Split};
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
@@ -11,8 +11,10 @@ use crate::models::Model;
 const BATCH: usize = 250;
 
 /// A model's answers and their scores.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Evaluation {
+    /// Logits (N, 10) of each image, on the CPU.
+    pub logits: Tensor,
     /// The predicted class of each image: the largest logit, the first of equals.
     pub predicted: Vec<u8>,
     /// True against predicted classes.
@@ -23,23 +25,19 @@ pub struct Evaluation {
 
 /// Classifies every image of `data`.
 pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
-    let predicted = predict(model, &data.images);
+    let logits = logits(model, &data.images);
+    let classes = logits.argmax(1, false).to_kind(Kind::Uint8);
+    let mut predicted = vec![0; classes.numel()];
+    classes.copy_data_u8(&mut predicted, classes.numel());
     let matrix = ConfusionMatrix::new(&data.labels, &predicted);
-    Evaluation { report: matrix.report(), predicted, matrix }
+    Evaluation { logits, report: matrix.report(), predicted, matrix }
 }
 
-/// The class of each image in `pixels` (N x 784 bytes).
-pub fn predict(model: &dyn Model, pixels: &[u8]) -> Vec<u8> {
+/// The logits (N, 10), on the CPU, of the images in `pixels` (N x 784 bytes).
+fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
     tch::no_grad(|| {
-        pixels
-            .chunks(BATCH * PIXELS)
-            .flat_map(|batch| {
-                let classes = model.forward(&model.input(batch)).argmax(1, false);
-                let classes = classes.to_device(tch::Device::Cpu).to_kind(Kind::Uint8);
-                let mut bytes = vec![0; classes.numel()];
-                classes.copy_data_u8(&mut bytes, classes.numel());
-                bytes
-            })
-            .collect()
+        let batches = pixels.chunks(BATCH * PIXELS);
+        let logits = batches.map(|batch| model.forward(&model.input(batch)).to_device(Device::Cpu));
+        Tensor::cat(&logits.collect::<Vec<_>>(), 0)
     })
 }

@@ -25,6 +25,7 @@ pub mod formats;
 pub mod metrics;
 pub mod models;
 pub mod optim;
+pub mod parity;
 pub mod rng;
 pub mod run_folder;
 pub mod train;

@@ -42,6 +42,9 @@ pub const FILES: [&str; 8] = [
     CONFIG,
 ];
 
+/// The files that a traced run adds; see [`crate::parity::trace`].
+pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.safetensors"];
+
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -61,6 +64,9 @@ pub struct Config {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
+    #[serde(default)]
+    pub cpu_capability: Option<String>,
     /// What computed, by name.
     pub versions: BTreeMap<String, String>,
     /// The files that were learned from and tested on.
@@ -152,6 +158,30 @@ pub fn peak_rss_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
+/// `ATEN_CPU_CAPABILITY` lowers. `None` where it is not known how it picks.
+pub fn cpu_capability() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        let lowered = std::env::var("ATEN_CPU_CAPABILITY").unwrap_or_default();
+        Some(match lowered.as_str() {
+            "default" => "DEFAULT".into(),
+            "avx2" if avx2 => "AVX2".into(),
+            _ if avx512 => "AVX512".into(),
+            _ if avx2 => "AVX2".into(),
+            _ => "DEFAULT".into(),
+        })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -162,6 +192,12 @@ pub enum FolderError {
         path: PathBuf,
         /// A file of that run.
         file: &'static str,
+    },
+    /// It holds a training run, and an evaluation would be mixed with it.
+    #[error("--out {}: it holds a training run; an evaluation is not written into one, --force or not. Give another folder", .path.display())]
+    HoldsTraining {
+        /// The folder.
+        path: PathBuf,
     },
     /// It cannot be made or written.
     #[error("--out {}: it cannot be written: {error}. Give another folder", .path.display())]
@@ -204,6 +240,17 @@ impl RunFolder {
         }
     }
 
+    /// As [`RunFolder::claim`], for an evaluation, which never replaces a training run.
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::claim`], and [`FolderError::HoldsTraining`].
+    pub fn claim_for_evaluation(path: &Path, force: bool) -> Result<Self, FolderError> {
+        if path.join(CONFIG).exists() {
+            return Err(FolderError::HoldsTraining { path: path.into() });
+        }
+        Self::claim(path, force)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -214,7 +261,7 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError::Write`].
     pub fn clear(&self) -> Result<(), FolderError> {
-        for file in FILES.into_iter().rev() {
+        for file in FILES.into_iter().rev().chain(TRACE_FILES) {
             let path = self.path.join(file);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -223,6 +270,8 @@ impl RunFolder {
                 _ => {}
             }
         }
+        // Only when nothing of the user's own is in it.
+        let _ = fs::remove_dir(self.path.join("trace"));
         Ok(())
     }
 
@@ -233,6 +282,18 @@ impl RunFolder {
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         let path = self.path.join(file);
         write_whole(&path, bytes).map_err(|error| FolderError::Write { path, error })
+    }
+
+    /// Writes `file` in the subfolder `below`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let folder = self.path.join(below);
+        let path = folder.join(file);
+        fs::create_dir_all(&folder)
+            .and_then(|()| write_whole(&path, bytes))
+            .map_err(|error| FolderError::Write { path, error })
     }
 
     /// Writes `value` as indented JSON.

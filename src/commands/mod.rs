@@ -4,6 +4,7 @@ mod completions;
 mod data;
 mod evaluate;
 mod inputs;
+mod parity;
 mod progress;
 mod reproduce;
 mod tables;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
         Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Parity(args) => parity::run(&args, console),
         Command::Data(args) => data::run(&args, console),
         Command::Completions(args) => completions::run(&args),
     }

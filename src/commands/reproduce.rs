@@ -28,7 +28,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     let mut runs = Vec::new();
     for (architecture, folder) in &folders {
         let config = TrainConfig { device, ..TrainConfig::notebook(*architecture) };
-        let trained = train_into(folder, *architecture, &config, &dataset, console)?;
+        let trained = train_into(folder, *architecture, &config, &dataset, false, console)?;
         runs.push((*architecture, trained));
     }
     for (architecture, trained) in &runs {

@@ -8,8 +8,9 @@ use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::formats::{csv, safetensors, state_dict};
 use stitch::models::{Architecture, weights};
+use stitch::parity::trace::{self, Recorder};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, History, TrainConfig};
+use stitch::train::{self, History, Tracer, TrainConfig};
 
 use super::progress::{TrainingProgress, stop_on_ctrl_c};
 use super::{Console, Outcome, inputs, tables};
@@ -30,7 +31,7 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
     let folder = RunFolder::claim(&out, args.force)?;
     let dataset = inputs::dataset(&args.data, console)?;
-    let trained = train_into(&folder, architecture, &config, &dataset, console)?;
+    let trained = train_into(&folder, architecture, &config, &dataset, args.trace, console)?;
     console.print(&tables::scores(&trained.evaluation.report))?;
     console.print(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
@@ -55,14 +56,18 @@ pub fn train_into(
     architecture: Architecture,
     config: &TrainConfig,
     dataset: &Dataset,
+    trace: bool,
     console: Console,
 ) -> Result<Trained> {
     stop_on_ctrl_c()?;
     let mut learner = train::learner(architecture, config, &dataset.train)?;
+    let (train, test) = (&dataset.train, &dataset.test);
+    let mut recorder = trace.then(|| Recorder::new(learner.model(), train, test));
     let history = {
+        let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
         let samples = dataset.train.len();
         let mut progress = TrainingProgress::new(console, architecture, config, samples);
-        train::fit(learner.as_mut(), config, &dataset.train, &mut |event| progress.on(event))?
+        train::fit(learner.as_mut(), config, train, &mut |event| progress.on(event), tracer)?
     };
     if history.converged {
         console.note(&format!(
@@ -83,6 +88,12 @@ pub fn train_into(
     write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors)?)?;
+    if let Some(mut recorder) = recorder {
+        recorder.finish(model.as_ref(), &evaluation);
+        let (records, tensors) = recorder.into_files()?;
+        folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
+        folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
+    }
     folder.write_json(run_folder::CONFIG, &config_of(architecture, config, dataset))?;
     Ok(Trained { evaluation, metrics })
 }
@@ -94,7 +105,7 @@ pub fn write_evaluation(
     evaluation: &Evaluation,
     training: Option<TrainingMetrics>,
 ) -> Result<()> {
-    let Evaluation { predicted, matrix, report } = evaluation;
+    let Evaluation { predicted, matrix, report, .. } = evaluation;
     folder.write_json(run_folder::METRICS, &Metrics::new(report, training))?;
     folder.write(run_folder::PREDICTIONS, &csv::predictions(truth, predicted))?;
     let matrix = csv::confusion_matrix(matrix, &classes::NAMES);
@@ -123,6 +134,7 @@ fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset
         seed: config.seed,
         threads: tch::get_num_threads() as usize,
         device: inputs::device_name(config.device),
+        cpu_capability: run_folder::cpu_capability(),
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&dataset.origin).into(),
     }

@@ -75,6 +75,94 @@ pub fn float(value: f64) -> String {
     }
 }
 
+/// A table that can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table {
+    /// `predictions.csv`.
+    Predictions {
+        /// True labels.
+        truth: Vec<i64>,
+        /// Predicted labels.
+        predicted: Vec<i64>,
+    },
+    /// `confusion_matrix.csv`.
+    ConfusionMatrix {
+        /// Number of classes.
+        classes: usize,
+        /// Row-major (true, predicted).
+        counts: Vec<i64>,
+    },
+}
+
+/// Reads a CSV file of predictions or a confusion matrix, told apart by its header.
+///
+/// # Errors
+/// A sentence that says what is wrong, and where.
+pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
+    let (header, rows) = records(bytes)?;
+    if header == ["index", "y_true", "y_pred"] {
+        let column = |i: usize| {
+            let cells = (2..).zip(&rows);
+            cells.map(|(line, row)| integer(&row[i], line)).collect::<Result<Vec<_>, _>>()
+        };
+        return Ok(Table::Predictions { truth: column(1)?, predicted: column(2)? });
+    }
+    let classes = header.len().saturating_sub(1);
+    if !header.first().is_some_and(String::is_empty) || rows.len() != classes || classes == 0 {
+        return Err(
+            "neither predictions (index,y_true,y_pred) nor a confusion matrix (class names \
+                    on both sides)"
+                .into(),
+        );
+    }
+    let mut counts = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        if row[0] != header[i + 1] {
+            return Err(format!("line {}: {} where {} is wanted", i + 2, row[0], header[i + 1]));
+        }
+        for cell in &row[1..] {
+            counts.push(integer(cell, i + 2)?);
+        }
+    }
+    Ok(Table::ConfusionMatrix { classes, counts })
+}
+
+/// Reads `history.csv`: epoch and loss of each line.
+///
+/// # Errors
+/// A sentence that says what is wrong, and where.
+pub fn read_history(bytes: &[u8]) -> Result<Vec<(usize, f64)>, String> {
+    let (header, rows) = records(bytes)?;
+    if header.len() < 2 || header[..2] != ["epoch", "loss"] {
+        return Err("not a history (epoch,loss,seconds)".into());
+    }
+    let line = |(line, row): (usize, &Vec<String>)| {
+        let epoch = integer(&row[0], line)?;
+        let loss = row[1].parse().map_err(|_| format!("line {line}: {} is no number", row[1]))?;
+        Ok((epoch as usize, loss))
+    };
+    (2..).zip(&rows).map(line).collect()
+}
+
+/// Header and rows; every row has the header's length.
+fn records(bytes: &[u8]) -> Result<(Vec<String>, Vec<Vec<String>>), String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        rows.push(record.iter().map(str::to_owned).collect::<Vec<_>>());
+    }
+    if rows.is_empty() {
+        return Err("it is empty".into());
+    }
+    let header = rows.remove(0);
+    Ok((header, rows))
+}
+
+fn integer(cell: &str, line: usize) -> Result<i64, String> {
+    cell.parse().map_err(|_| format!("line {line}: {cell:?} is no integer"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::float;

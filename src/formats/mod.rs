@@ -149,7 +149,7 @@ pub enum ReadError {
     #[error("a damaged archive: {0}")]
     Zip(String),
     /// The pickle in it.
-    #[error("{0}")]
+    #[error(transparent)]
     Pickle(#[from] pickle::PickleError),
     /// A zip archive of something else.
     #[error("not a file of tensors: {0}")]
@@ -161,7 +161,7 @@ pub enum ReadError {
     #[error("a damaged .npz file: {0}")]
     Npz(String),
     /// Reading failed: a disk error, a file that ends early, a wrong checksum.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read")]
     Io(#[from] std::io::Error),
 }
 

@@ -25,6 +25,11 @@ impl SklearnAdam {
         Self { ms: zeros(), vs: zeros(), t: 0, lr, parameters }
     }
 
+    /// First and second moments, in the order of the parameters.
+    pub fn moments(&self) -> (&[Tensor], &[Tensor]) {
+        (&self.ms, &self.vs)
+    }
+
     /// One update from `gradients`, in the order of the parameters and of their shapes.
     pub fn step(&mut self, gradients: &[Tensor]) {
         self.t += 1;

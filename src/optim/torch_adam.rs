@@ -24,6 +24,11 @@ impl TorchAdam {
         Self { exp_avg: zeros(), exp_avg_sq: zeros(), steps: 0, lr, parameters }
     }
 
+    /// First and second moments, in the order of the parameters.
+    pub fn moments(&self) -> (&[Tensor], &[Tensor]) {
+        (&self.exp_avg, &self.exp_avg_sq)
+    }
+
     /// One update from `gradients`, in the order of the parameters and of their shapes.
     pub fn step(&mut self, gradients: &[Tensor]) {
         self.steps += 1;

@@ -2,7 +2,7 @@
 
 use tch::{Device, Reduction, Tensor};
 
-use super::{Learner, TrainConfig};
+use super::{Learner, OnTensors, Pass, TrainConfig};
 use crate::models::{Architecture, Lenet5, Model, assign, init};
 use crate::optim::TorchAdam;
 use crate::rng::torch::Generator;
@@ -32,16 +32,16 @@ impl Lenet5Learner {
         Self { model, parameters, adam, rng, order: vec![0; n], device: config.device }
     }
 
-    /// Mean cross-entropy of a batch and its gradients, in the order of the parameters.
-    pub fn gradients(&self, pixels: &[u8], labels: &[u8]) -> (f64, Vec<Tensor>) {
-        let xs = self.model.input(pixels);
+    /// Forward and backward pass of a batch.
+    pub fn pass(&self, pixels: &[u8], labels: &[u8]) -> Pass {
+        let images = self.model.input(pixels);
         let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-        let targets = Tensor::from_slice(&labels).to_device(self.device);
-        let logits = self.model.forward(&xs);
+        let labels = Tensor::from_slice(&labels).to_device(self.device);
+        let logits = self.model.forward(&images);
         // F.cross_entropy with its defaults: no class weights, ignore_index -100, no smoothing.
-        let loss = logits.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
+        let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0);
         let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
-        (loss.double_value(&[]), gradients)
+        Pass { images, labels, logits, loss, gradients }
     }
 }
 
@@ -55,10 +55,13 @@ impl Learner for Lenet5Learner {
         &self.order
     }
 
-    fn step(&mut self, pixels: &[u8], labels: &[u8]) -> f64 {
-        let (loss, gradients) = self.gradients(pixels, labels);
-        self.adam.step(&gradients);
-        loss
+    fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64 {
+        let pass = self.pass(pixels, labels);
+        self.adam.step(&pass.gradients);
+        if let Some(on_tensors) = on_tensors {
+            on_tensors(&pass.with(&self.model.parameters(), self.adam.moments()));
+        }
+        pass.loss.double_value(&[])
     }
 
     fn into_model(self: Box<Self>) -> Box<dyn Model> {

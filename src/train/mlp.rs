@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Learner, TrainConfig, TrainError};
+use super::{Learner, OnTensors, Pass, TrainConfig, TrainError};
 use crate::dataset::{CLASSES, Split};
 use crate::models::{Mlp, Model, assign, init};
 use crate::optim::SklearnAdam;
@@ -50,46 +50,46 @@ impl MlpLearner {
         Ok(Self { model, adam, rng, order, best_loss: f64::INFINITY, no_improvement: 0 })
     }
 
-    /// Loss of a batch (mean log-loss plus the L2 term) and its gradients, in the order of the
-    /// parameters. Shapes are those of [`crate::models::Architecture::parameters`].
-    pub fn gradients(&self, pixels: &[u8], labels: &[u8]) -> (f64, Vec<Tensor>) {
+    /// Forward and backward pass of a batch: mean log-loss plus the L2 term, and its gradients.
+    pub fn pass(&self, pixels: &[u8], labels: &[u8]) -> Pass {
         let n = labels.len() as f64;
         let parameters = self.model.parameters();
         let [w1, b1, w2, b2] = &parameters[..] else { unreachable!("the MLP has four parameters") };
         tch::no_grad(|| {
-            let xs = self.model.input(pixels);
-            let hidden = xs.linear(w1, Some(b1)).relu_();
+            let images = self.model.input(pixels);
+            let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+            let labels = Tensor::from_slice(&labels).to_device(images.device());
+            let targets = labels.view([-1, 1]);
+            let hidden = images.linear(w1, Some(b1)).relu_();
             let logits = hidden.linear(w2, Some(b2));
             let probabilities = logits.softmax(-1, Kind::Double);
-            let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-            let targets = Tensor::from_slice(&targets).to_device(xs.device()).view([-1, 1]);
             let l2 = w1.square().sum(Kind::Double) + w2.square().sum(Kind::Double);
-            let loss = log_loss(&probabilities, &targets) + l2.double_value(&[]) * 0.5 * ALPHA / n;
+            let loss = log_loss(&probabilities, &targets) + l2 * (0.5 * ALPHA) / n;
 
-            let ones = Tensor::full_like(&probabilities.narrow(1, 0, 1), -1.0);
-            let delta2 = probabilities.scatter_add(1, &targets, &ones);
-            let alive = hidden.ne(0.0);
-            let delta1 = delta2.matmul(w2) * alive;
+            // delta2 = probabilities - one_hot(labels)
+            let minus_ones = Tensor::full_like(&probabilities.narrow(1, 0, 1), -1.0);
+            let delta2 = probabilities.scatter_add(1, &targets, &minus_ones);
+            let delta1 = delta2.matmul(w2) * hidden.ne(0.0);
             let weight =
                 |delta: &Tensor, xs: &Tensor, ws: &Tensor| (delta.tr().matmul(xs) + ws * ALPHA) / n;
             let bias = |delta: &Tensor| delta.sum_dim_intlist(0, false, Kind::Double) / n;
             let gradients = vec![
-                weight(&delta1, &xs, w1),
+                weight(&delta1, &images, w1),
                 bias(&delta1),
                 weight(&delta2, &hidden, w2),
                 bias(&delta2),
             ];
-            (loss, gradients)
+            Pass { images, labels, logits, loss, gradients }
         })
     }
 }
 
 /// `sklearn.neural_network._base.log_loss`: mean of -ln(p) of the true class, with p clipped to
 /// `[eps, 1 - eps]`, eps that of float64. `probabilities` is (N, 10), `targets` (N, 1).
-fn log_loss(probabilities: &Tensor, targets: &Tensor) -> f64 {
+fn log_loss(probabilities: &Tensor, targets: &Tensor) -> Tensor {
     let of_true_class = probabilities.gather(1, targets, false);
     let clipped = of_true_class.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-    -clipped.log().mean(Kind::Double).double_value(&[])
+    -clipped.log().mean(Kind::Double)
 }
 
 impl Learner for MlpLearner {
@@ -105,10 +105,13 @@ impl Learner for MlpLearner {
         &self.order
     }
 
-    fn step(&mut self, pixels: &[u8], labels: &[u8]) -> f64 {
-        let (loss, gradients) = self.gradients(pixels, labels);
-        self.adam.step(&gradients);
-        loss
+    fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64 {
+        let pass = self.pass(pixels, labels);
+        self.adam.step(&pass.gradients);
+        if let Some(on_tensors) = on_tensors {
+            on_tensors(&pass.with(&self.model.parameters(), self.adam.moments()));
+        }
+        pass.loss.double_value(&[])
     }
 
     /// `_update_no_improvement_count` without early stopping on a validation set.

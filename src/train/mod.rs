@@ -10,7 +10,7 @@ mod mlp;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::dataset::{CLASSES, Split};
 use crate::models::{Architecture, Model};
@@ -163,6 +163,74 @@ pub enum TrainError {
     },
 }
 
+/// Everything that a step computes, in causal order; parameters and moments after the update.
+#[derive(Debug)]
+pub struct StepTensors<'a> {
+    /// Normalised images, in the shape that the model takes.
+    pub images: &'a Tensor,
+    /// Labels (N), int64.
+    pub labels: &'a Tensor,
+    /// Logits (N, 10).
+    pub logits: &'a Tensor,
+    /// Mean loss, a scalar of the model's type.
+    pub loss: &'a Tensor,
+    /// Gradients, in the order of the parameters.
+    pub gradients: &'a [Tensor],
+    /// Adam's first moments.
+    pub exp_avg: &'a [Tensor],
+    /// Adam's second moments.
+    pub exp_avg_sq: &'a [Tensor],
+    /// Parameters.
+    pub parameters: &'a [Tensor],
+}
+
+/// What one forward and backward pass computes; see [`StepTensors`] for shapes.
+#[derive(Debug)]
+pub struct Pass {
+    /// Normalised images.
+    pub images: Tensor,
+    /// Labels.
+    pub labels: Tensor,
+    /// Logits.
+    pub logits: Tensor,
+    /// Mean loss.
+    pub loss: Tensor,
+    /// Gradients, in the order of the parameters.
+    pub gradients: Vec<Tensor>,
+}
+
+impl Pass {
+    /// Together with what the optimizer made of it.
+    fn with<'a>(
+        &'a self,
+        parameters: &'a [Tensor],
+        (exp_avg, exp_avg_sq): (&'a [Tensor], &'a [Tensor]),
+    ) -> StepTensors<'a> {
+        let Pass { images, labels, logits, loss, gradients } = self;
+        StepTensors { images, labels, logits, loss, gradients, exp_avg, exp_avg_sq, parameters }
+    }
+}
+
+/// Watches a run from within, tensor by tensor. It sees copies of nothing: a run without a tracer
+/// does no work for one.
+pub trait Tracer {
+    /// The order of an epoch, counted from 1.
+    fn order(&mut self, epoch: usize, order: &[u32]);
+
+    /// Whether the tensors of this step are wanted; `last`: it is the last of its epoch. Steps are
+    /// counted from 1 over the whole run.
+    fn wants(&self, step: usize, last: bool) -> bool;
+
+    /// The tensors of a step that was wanted.
+    fn step(&mut self, step: usize, tensors: &StepTensors);
+
+    /// The mean loss of an epoch.
+    fn epoch(&mut self, epoch: usize, loss: f64);
+}
+
+/// What is done with a step's tensors.
+pub type OnTensors<'a> = &'a mut dyn FnMut(&StepTensors);
+
 /// One way of learning from batches.
 pub trait Learner {
     /// The model being trained.
@@ -172,7 +240,8 @@ pub trait Learner {
     fn next_order(&mut self) -> &[u32];
 
     /// Learns from one batch (N x 784 pixels, N labels); returns its mean loss before the update.
-    fn step(&mut self, pixels: &[u8], labels: &[u8]) -> f64;
+    /// `on_tensors` sees what the step computed and changes none of it.
+    fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64;
 
     /// Whether to end after an epoch of this mean loss.
     fn has_converged(&mut self, _epoch_loss: f64) -> bool {
@@ -200,6 +269,8 @@ pub fn learner(
 
 /// Trains for `config.epochs` epochs, or until the learner has converged.
 ///
+/// `on_event` hears of each step and epoch; `tracer` sees the tensors of the steps that it wants.
+///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::NotFinite`], or [`TrainError::Stopped`] when `on_event`
 /// breaks.
@@ -208,11 +279,14 @@ pub fn fit(
     config: &TrainConfig,
     data: &Split,
     on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<History, TrainError> {
     let mut history = History { epochs: Vec::new(), converged: false };
     for epoch in 1..=config.epochs {
         let start = Instant::now();
-        let loss = run_epoch(learner, config, data, epoch, on_event)?;
+        // Re-borrowed for the epoch: the reference itself would be moved in.
+        let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
+        let loss = run_epoch(learner, config, data, epoch, on_event, epoch_tracer)?;
         let record = EpochRecord { epoch, loss, seconds: start.elapsed().as_secs_f64() };
         history.epochs.push(record);
         if on_event(Event::Epoch(record)).is_break() {
@@ -244,15 +318,26 @@ fn run_epoch(
     data: &Split,
     epoch: usize,
     on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<f64, TrainError> {
     let order = learner.next_order().to_vec();
+    if let Some(tracer) = &mut tracer {
+        tracer.order(epoch, &order);
+    }
+    let steps = steps(config, data);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut loss_sum = 0.0;
     let mut samples = 0;
     for (i, batch) in order.chunks(config.batch_size).enumerate() {
         data.gather(batch, &mut pixels, &mut labels);
-        let loss = learner.step(&pixels, &labels);
         let step = i + 1;
+        let count = (epoch - 1) * steps + step;
+        let loss = match &mut tracer {
+            Some(tracer) if tracer.wants(count, step == steps) => {
+                learner.step(&pixels, &labels, Some(&mut |tensors| tracer.step(count, tensors)))
+            }
+            _ => learner.step(&pixels, &labels, None),
+        };
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, step, loss });
         }
@@ -262,12 +347,16 @@ fn run_epoch(
             return Err(TrainError::Stopped { epoch, step });
         }
     }
-    Ok(loss_sum / samples as f64)
+    let loss = loss_sum / samples as f64;
+    if let Some(tracer) = tracer {
+        tracer.epoch(epoch, loss);
+    }
+    Ok(loss)
 }
 
 /// The first parameter with a NaN or an infinity.
 fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
-    let finite = |tensor: &tch::Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+    let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
     let names = model.architecture().parameters().iter().map(|&(name, _)| name);
     names.zip(model.parameters()).find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)
 }

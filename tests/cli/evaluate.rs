@@ -124,12 +124,15 @@ fn bytes_are_refused(bytes: &[u8], parts: &[&str]) {
 
 #[test]
 fn text_is_refused_as_weights() {
-    bytes_are_refused(b"These are not the weights.", &["not a weights file", ".safetensors"]);
+    bytes_are_refused(
+        b"These are not the weights.",
+        &["not a file of tensors", ".pt", ".safetensors"],
+    );
 }
 
 #[test]
 fn an_empty_file_is_refused_as_weights() {
-    bytes_are_refused(b"", &["not a weights file", ".safetensors"]);
+    bytes_are_refused(b"", &["not a file of tensors", ".pt", ".safetensors"]);
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn a_pickle_of_old_pytorch_is_refused_with_the_remedy() {
 #[test]
 fn a_truncated_state_dict_is_refused() {
     let whole = &finished_run("lenet5")[STATE_DICT];
-    bytes_are_refused(&whole[..whole.len() / 2], &["damaged .pt file"]);
+    bytes_are_refused(&whole[..whole.len() / 2], &["damaged"]);
 }
 
 #[test]
@@ -157,7 +160,7 @@ fn a_flipped_bit_in_a_state_dict_is_noticed() {
     let mut bytes = finished_run("lenet5")[STATE_DICT].clone();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    bytes_are_refused(&bytes, &["damaged .pt file"]);
+    bytes_are_refused(&bytes, &["damaged"]);
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn an_archive_of_something_else_is_refused() {
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     zip.start_file("letter.txt", options).unwrap();
     zip.write_all(b"Dear reader").unwrap();
-    bytes_are_refused(&zip.finish().unwrap().into_inner(), &["not a state_dict"]);
+    bytes_are_refused(&zip.finish().unwrap().into_inner(), &["not a file of tensors"]);
 }
 
 fn tensor(name: &str, dtype: Dtype, shape: &[usize]) -> NamedTensor {

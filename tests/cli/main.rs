@@ -45,10 +45,15 @@ fn stitch(folder: &Path) -> Command {
     command
 }
 
-/// Runs to the end: this exit code, nothing on stdout, each of `parts` on stderr.
+/// Runs to the end: this exit code, nothing on stdout, each of `parts` on stderr, no cause of the
+/// error said twice.
 fn refused(command: &mut Command, code: i32, parts: &[&str]) {
     let assert = command.assert().code(code).stdout("").stderr(contains("error: "));
-    parts.iter().fold(assert, |assert, part| assert.stderr(contains(*part)));
+    let assert = parts.iter().fold(assert, |assert, part| assert.stderr(contains(*part)));
+    let error = stderr_of(&assert).lines().find(|line| line.starts_with("error: ")).unwrap();
+    let causes: Vec<&str> = error.split(": ").collect();
+    let twice = causes.iter().enumerate().find(|(i, cause)| causes[..*i].contains(cause));
+    assert_eq!(twice, None, "{error}");
 }
 
 fn stdout_of(assert: &Assert) -> &str {

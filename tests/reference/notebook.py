@@ -45,6 +45,7 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, help="default: the library's choice, one a core")
 parser.add_argument("--data", type=Path, help="folder with the four files, .gz or unpacked")
 parser.add_argument("--out", type=Path, help="default: runs/notebook-<model>")
+parser.add_argument("--trace", action="store_true", help="write OUT/trace for `stitch parity`")
 in_jupyter = "ipykernel" in sys.modules
 args = parser.parse_args([] if in_jupyter else None)
 args.epochs = args.epochs or {"mlp": 20, "lenet5": 5}[args.model]
@@ -78,6 +79,14 @@ def read_idx(name, header):
     return np.frombuffer(content, np.uint8, offset=header)
 
 
+trace = None
+if args.trace:
+    # tracing.py lies beside this file; a notebook's kernel may have been started elsewhere.
+    sys.path.append(str(Path("tests/reference" if in_jupyter else __file__).resolve().parent))
+    from tracing import Trace
+
+    trace = Trace(args.out / "trace", args.model)
+
 X_train = read_idx("train-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
 y_train = read_idx("train-labels-idx1-ubyte", 8)
 X_test = read_idx("t10k-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
@@ -95,7 +104,10 @@ if args.model == "mlp":
 
     threadpool_limits(args.threads)
     threads = max(pool["num_threads"] for pool in threadpool_info())
-    mlp = MLPClassifier(
+    classifier = trace.watch_mlp(MLPClassifier) if trace else MLPClassifier
+    if trace:
+        trace.data(X_train, y_train, X_test, y_test)
+    mlp = classifier(
         hidden_layer_sizes=(64,),
         activation="relu",
         solver="adam",
@@ -120,6 +132,9 @@ if args.model == "mlp":
     }
     save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
     versions = {"scikit-learn": sklearn.__version__}
+    if trace:
+        hidden = np.maximum(X_test @ mlp.coefs_[0] + mlp.intercepts_[0], 0)
+        trace.final(state_dict, hidden @ mlp.coefs_[1] + mlp.intercepts_[1])
 
 # %% [markdown]
 # ## LeNet-5 (PyTorch)
@@ -167,6 +182,10 @@ if args.model == "lenet5":
     loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     criterion = nn.CrossEntropyLoss()
+    if trace:
+        trace.data(*train_set.tensors, as_images(X_test), as_labels(y_test))
+        trace.parameters("init", model)
+        trace.watch_order(loader)
 
     losses, seconds = [], []
     for epoch in range(args.epochs):
@@ -174,18 +193,26 @@ if args.model == "lenet5":
         total = 0.0
         for xs, ys in loader:
             optimizer.zero_grad()
-            loss = criterion(model(xs), ys)
+            logits = model(xs)
+            loss = criterion(logits, ys)
             loss.backward()
             optimizer.step()
+            if trace:
+                trace.step(xs, ys, logits, loss, model, optimizer)
             total += loss.item() * len(ys)
         losses.append(total / len(train_set))
+        if trace:
+            trace.epoch(losses[-1])
         seconds.append(time.perf_counter() - start)
         print(f"epoch {epoch + 1}/{args.epochs}: loss {losses[-1]:.6f}, {seconds[-1]:.2f} s")
     train_seconds = sum(seconds)
 
     with torch.no_grad():
-        y_pred = model(as_images(X_test)).argmax(dim=1).numpy()
+        test_logits = model(as_images(X_test))
+        y_pred = test_logits.argmax(dim=1).numpy()
     state_dict = model.state_dict()
+    if trace:
+        trace.final(state_dict, test_logits)
     save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
     versions = {"torch": torch.__version__}
 
@@ -200,6 +227,10 @@ report = classification_report(
 )
 print(f"{args.model}: test accuracy {accuracy:.4f}, trained in {train_seconds:.1f} s")
 print(pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES))
+
+if trace:
+    trace.answers(y_pred, matrix, accuracy)
+    trace.close()
 
 # %% [markdown]
 # ## The run folder
@@ -254,10 +285,12 @@ predictions.to_csv(args.out / "predictions.csv", index=False)
 named_matrix = pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES)
 named_matrix.to_csv(args.out / "confusion_matrix.csv")
 pd.DataFrame(report).T.to_csv(args.out / "classification_report.csv")
-(args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 # %%
 # Last, because importing torch for the MLP alone would count in its memory.
 import torch  # noqa: E402
 
-torch.save({name: torch.as_tensor(value) for name, value in state_dict.items()}, args.out / "state_dict.pt")
+config["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+tensors = {name: torch.as_tensor(value) for name, value in state_dict.items()}
+torch.save(tensors, args.out / "state_dict.pt")
+(args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -120,7 +120,7 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// The first file that could not be had, see [`FetchError`]. A part that has arrived stays as
-    /// `NAME.gz.part` and is continued by the next call; a file under its final name is whole.
+    /// `NAME.part.gz` and is continued by the next call; a file under its final name is whole.
     pub fn run(&mut self) -> Result<(), FetchError> {
         fs::create_dir_all(self.into)
             .map_err(|error| FetchError::Write { path: self.into.into(), error })?;

@@ -28,9 +28,10 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
                 let model = learner.model();
                 let logits = tch::no_grad(|| model.forward(&model.input(&pixels)));
                 check(at("logits"), &values_of(&logits));
-                let (loss, gradients) = learner.gradients(&pixels, &labels);
+                let pass = learner.pass(&pixels, &labels);
+                let (loss, gradients) = (pass.loss.double_value(&[]), pass.gradients);
                 check(at("loss"), &[loss]);
-                assert_eq!(learner.step(&pixels, &labels), loss);
+                assert_eq!(learner.step(&pixels, &labels, None), loss);
                 for (i, (key, _)) in parameters.iter().enumerate() {
                     check(at(&format!("grad {key}")), &values_of(&gradients[i]));
                     let parameter = &learner.model().parameters()[i];

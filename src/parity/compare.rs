@@ -1,0 +1,439 @@
+//! Two tensors of one type and shape, element by element, as streams.
+//!
+//! Bit equality is the question; everything else describes how it fails. Memory does not grow with
+//! the tensors: also the median is exact without a list of the differences, by counting digits of
+//! their bit patterns in further passes over the streams.
+
+use std::io::{self, Read};
+
+use serde::Serialize;
+
+use super::tolerance::Tolerance;
+use crate::formats::Dtype;
+
+/// Bytes that are read at a time; a multiple of every element's size.
+const CHUNK: usize = 1 << 18;
+/// Powers of ten that the histogram tells apart: below 1e-20, …, from 1e9 on.
+pub const DECADES: std::ops::Range<i32> = -20..10;
+
+/// Two streams of equal length that can be read from the start as often as needed.
+pub trait Pair {
+    /// Why a stream could not be opened or read.
+    type Error: From<io::Error>;
+
+    /// The elements of the expected and of the actual tensor, row-major, little-endian.
+    ///
+    /// # Errors
+    /// When one of them cannot be opened.
+    #[allow(clippy::type_complexity)] // Two boxed readers, nothing more.
+    fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), Self::Error>;
+}
+
+/// One element of both tensors, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Element {
+    /// Position in row-major order.
+    pub index: usize,
+    /// Bits of the expected value.
+    pub expected: u64,
+    /// Bits of the actual value.
+    pub actual: u64,
+}
+
+/// An element where something is greatest, and how great.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Greatest<T> {
+    /// Where.
+    pub at: Element,
+    /// How much.
+    pub value: T,
+}
+
+/// How two tensors compare.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Element type of both.
+    #[serde(serialize_with = "dtype_name")]
+    pub dtype: Dtype,
+    /// Number of elements.
+    pub elements: usize,
+    /// Elements whose bits differ.
+    pub unequal: usize,
+    /// Elements that the tolerance does not excuse.
+    pub failing: usize,
+    /// Elements that are NaN on one side or on both.
+    pub nan: usize,
+    /// The first element that the tolerance does not excuse.
+    pub first: Option<Element>,
+    /// Greatest absolute difference.
+    pub abs: Option<Greatest<f64>>,
+    /// Greatest difference relative to the expected value.
+    pub rel: Option<Greatest<f64>>,
+    /// Greatest distance in units in the last place; floating-point types only.
+    pub ulp: Option<Greatest<u64>>,
+    /// Mean absolute difference over all elements that are numbers.
+    pub mean: f64,
+    /// Median absolute difference over all elements that are numbers.
+    pub median: f64,
+    /// Number of differences by size: 0, then one entry a decade of [`DECADES`].
+    pub histogram: Vec<u64>,
+}
+
+fn dtype_name<S: serde::Serializer>(dtype: &Dtype, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(dtype.name())
+}
+
+impl Comparison {
+    /// Whether every bit is equal.
+    pub fn is_bit_equal(&self) -> bool {
+        self.unequal == 0 && self.failing == 0
+    }
+
+    /// Whether the tolerance excuses all that differs.
+    pub fn passes(&self) -> bool {
+        self.failing == 0
+    }
+}
+
+/// Compares two tensors.
+///
+/// # Errors
+/// When a stream cannot be read or ends early.
+pub fn compare<P: Pair>(
+    pair: &mut P,
+    dtype: Dtype,
+    tolerance: &Tolerance,
+    equal_nan: bool,
+) -> Result<Comparison, P::Error> {
+    let mut tally = Tally::new(dtype, tolerance, equal_nan);
+    for_each_chunk(pair, |expected, actual| tally.chunk(expected, actual))?;
+    let mut comparison = tally.comparison;
+    let numbers = comparison.elements - comparison.nan;
+    comparison.mean = if numbers == 0 { 0.0 } else { tally.sum / numbers as f64 };
+    // More than half equal: the median is 0, and no further pass is needed.
+    if comparison.histogram[0] as usize <= numbers / 2 && numbers > 0 {
+        comparison.median = median(pair, dtype, numbers)?;
+    }
+    Ok(comparison)
+}
+
+/// Reads both streams to their end, in chunks of one length.
+fn for_each_chunk<P: Pair>(
+    pair: &mut P,
+    mut each: impl FnMut(&[u8], &[u8]),
+) -> Result<(), P::Error> {
+    let (mut expected, mut actual) = pair.streams()?;
+    let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
+    loop {
+        let [left, right] = &mut buffers;
+        let lengths = [fill(&mut expected, left)?, fill(&mut actual, right)?];
+        if lengths[0] != lengths[1] {
+            let error = "one of two tensors of one shape ends before the other";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error).into());
+        }
+        if lengths[0] == 0 {
+            return Ok(());
+        }
+        each(&left[..lengths[0]], &right[..lengths[0]]);
+    }
+}
+
+/// Reads until `buffer` is full or the stream ends.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match from.read(&mut buffer[length..])? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(length)
+}
+
+/// The running comparison.
+struct Tally<'a> {
+    comparison: Comparison,
+    tolerance: &'a Tolerance,
+    equal_nan: bool,
+    sum: f64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(dtype: Dtype, tolerance: &'a Tolerance, equal_nan: bool) -> Self {
+        let comparison = Comparison {
+            dtype,
+            elements: 0,
+            unequal: 0,
+            failing: 0,
+            nan: 0,
+            first: None,
+            abs: None,
+            rel: None,
+            ulp: None,
+            mean: 0.0,
+            median: 0.0,
+            histogram: vec![0; DECADES.len() + 1],
+        };
+        Self { comparison, tolerance, equal_nan, sum: 0.0 }
+    }
+
+    fn chunk(&mut self, expected: &[u8], actual: &[u8]) {
+        let dtype = self.comparison.dtype;
+        let elements = expected.len() / dtype.size();
+        // Equal bytes without a NaN need no closer look, and are the usual case.
+        if expected == actual && !(dtype.is_float() && has_nan(expected, dtype)) {
+            self.comparison.elements += elements;
+            self.comparison.histogram[0] += elements as u64;
+            return;
+        }
+        let pairs = expected.chunks_exact(dtype.size()).zip(actual.chunks_exact(dtype.size()));
+        for (expected, actual) in pairs {
+            let index = self.comparison.elements;
+            self.comparison.elements += 1;
+            self.element(Element { index, expected: bits(expected), actual: bits(actual) });
+        }
+    }
+
+    fn element(&mut self, at: Element) {
+        let c = &mut self.comparison;
+        let [expected, actual] = [at.expected, at.actual].map(|bits| number(c.dtype, bits));
+        let equal = at.expected == at.actual;
+        c.unequal += usize::from(!equal);
+        let excused = if expected.is_nan() || actual.is_nan() {
+            c.nan += 1;
+            self.equal_nan && expected.is_nan() && actual.is_nan()
+        } else {
+            let difference = difference(at, expected, actual);
+            self.sum += difference;
+            c.histogram[decade(difference)] += 1;
+            equal || {
+                let relative = difference / expected.abs();
+                let ulp = c.dtype.is_float().then(|| ulp_distance(c.dtype, at));
+                raise(&mut c.abs, at, difference);
+                raise(&mut c.rel, at, relative);
+                if let Some(ulp) = ulp {
+                    raise(&mut c.ulp, at, ulp);
+                }
+                self.tolerance.excuses(difference, expected, ulp)
+            }
+        };
+        if !excused {
+            c.failing += 1;
+            c.first.get_or_insert(at);
+        }
+    }
+}
+
+fn raise<T: PartialOrd>(greatest: &mut Option<Greatest<T>>, at: Element, value: T) {
+    if greatest.as_ref().is_none_or(|greatest| value > greatest.value) {
+        *greatest = Some(Greatest { at, value });
+    }
+}
+
+/// |actual - expected|; 0 for equal bits, also those of an infinity.
+fn difference(at: Element, expected: f64, actual: f64) -> f64 {
+    if at.expected == at.actual { 0.0 } else { (actual - expected).abs() }
+}
+
+/// Place in the histogram: 0 for no difference, else 1 and on, a decade each.
+fn decade(difference: f64) -> usize {
+    if difference == 0.0 {
+        return 0;
+    }
+    let decade = difference.log10().floor().clamp(DECADES.start as f64, DECADES.end as f64 - 1.0);
+    (decade as i32 - DECADES.start) as usize + 1
+}
+
+/// The elements of a chunk are at most 8 bytes wide.
+fn bits(bytes: &[u8]) -> u64 {
+    let mut all = [0; 8];
+    all[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(all)
+}
+
+/// The value of an element as float64: exact but for int64 beyond 2^53.
+pub fn number(dtype: Dtype, bits: u64) -> f64 {
+    match dtype {
+        Dtype::Bool | Dtype::U8 => bits as f64,
+        Dtype::I8 => f64::from(bits as u8 as i8),
+        Dtype::I16 => f64::from(bits as u16 as i16),
+        Dtype::I32 => f64::from(bits as u32 as i32),
+        Dtype::I64 => bits as i64 as f64,
+        Dtype::F16 => half(bits as u16),
+        // bfloat16 is the upper half of a float32.
+        Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
+        Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
+        Dtype::F64 => f64::from_bits(bits),
+    }
+}
+
+/// IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    let fraction = f64::from(bits & 0x3ff);
+    let magnitude = match bits >> 10 & 0x1f {
+        0 => fraction * 2f64.powi(-24),
+        0x1f if fraction == 0.0 => f64::INFINITY,
+        0x1f => f64::NAN,
+        exponent => (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
+    };
+    sign * magnitude
+}
+
+/// Bits of the exponent field, all set in a NaN or an infinity; and the bits below the sign.
+fn float_masks(dtype: Dtype) -> (u64, u64) {
+    match dtype {
+        Dtype::F16 => (0x7c00, 0x7fff),
+        Dtype::BF16 => (0x7f80, 0x7fff),
+        Dtype::F32 => (0x7f80_0000, 0x7fff_ffff),
+        _ => (0x7ff0_0000_0000_0000, 0x7fff_ffff_ffff_ffff),
+    }
+}
+
+fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
+    let (infinity, magnitude) = float_masks(dtype);
+    match dtype {
+        // The two usual types in a form that the compiler turns into vector instructions.
+        Dtype::F32 => bytes.as_chunks::<4>().0.iter().fold(false, |nan, &x| {
+            nan | (u32::from_le_bytes(x) & magnitude as u32 > infinity as u32)
+        }),
+        Dtype::F64 => bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .fold(false, |nan, &x| nan | (u64::from_le_bytes(x) & magnitude > infinity)),
+        _ => bytes.chunks_exact(dtype.size()).any(|x| bits(x) & magnitude > infinity),
+    }
+}
+
+/// Number of representable values between the two, with -0 and +0 at one place.
+fn ulp_distance(dtype: Dtype, at: Element) -> u64 {
+    let (_, magnitude) = float_masks(dtype);
+    let place = |bits: u64| {
+        let steps = i128::from(bits & magnitude);
+        if bits & !magnitude == 0 { steps } else { -steps }
+    };
+    place(at.expected).abs_diff(place(at.actual)) as u64
+}
+
+/// The lower median of the differences: their bit patterns, read as integers, are in the order of
+/// the differences, so four counts of 16-bit digits find the one in the middle.
+fn median<P: Pair>(pair: &mut P, dtype: Dtype, numbers: usize) -> Result<f64, P::Error> {
+    let mut rank = (numbers - 1) / 2;
+    let mut found = 0u64;
+    for digit in (0..4).rev() {
+        let shift = 16 * digit;
+        let mut counts = vec![0usize; 1 << 16];
+        for_each_chunk(pair, |expected, actual| {
+            let elements =
+                expected.chunks_exact(dtype.size()).zip(actual.chunks_exact(dtype.size()));
+            for (expected, actual) in elements {
+                let at = Element { index: 0, expected: bits(expected), actual: bits(actual) };
+                let [e, a] = [at.expected, at.actual].map(|bits| number(dtype, bits));
+                let pattern = difference(at, e, a).to_bits();
+                // Above this digit it must be what has been found.
+                let known = digit == 3 || pattern >> (shift + 16) == found >> (shift + 16);
+                if !e.is_nan() && !a.is_nan() && known {
+                    counts[(pattern >> shift & 0xffff) as usize] += 1;
+                }
+            }
+        })?;
+        let mut below = 0;
+        let place = counts.iter().position(|&count| {
+            let inside = rank < below + count;
+            below += if inside { 0 } else { count };
+            inside
+        });
+        rank -= below;
+        found |= (place.unwrap_or(0) as u64) << shift;
+    }
+    Ok(f64::from_bits(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Slices(Vec<u8>, Vec<u8>);
+
+    impl Pair for Slices {
+        type Error = io::Error;
+        fn streams(&mut self) -> io::Result<(Box<dyn Read + '_>, Box<dyn Read + '_>)> {
+            Ok((Box::new(&self.0[..]), Box::new(&self.1[..])))
+        }
+    }
+
+    fn floats(expected: &[f32], actual: &[f32]) -> Slices {
+        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Slices(bytes(expected), bytes(actual))
+    }
+
+    fn bits_of(expected: &[f32], actual: &[f32]) -> Comparison {
+        compare(&mut floats(expected, actual), Dtype::F32, &Tolerance::Bits, false).unwrap()
+    }
+
+    #[test]
+    fn equal_bits_pass_and_one_ulp_does_not() {
+        let next = f32::from_bits(1.5f32.to_bits() + 1);
+        assert!(bits_of(&[1.0, 1.5], &[1.0, 1.5]).is_bit_equal());
+        let c = bits_of(&[1.0, 1.5], &[1.0, next]);
+        assert_eq!((c.unequal, c.failing, c.first.unwrap().index), (1, 1, 1));
+        assert_eq!(c.ulp.unwrap().value, 1);
+        assert_eq!(c.abs.unwrap().value, f64::from(next) - 1.5);
+    }
+
+    #[test]
+    fn negative_zero_is_not_zero_bit_for_bit_but_is_within_any_tolerance() {
+        let c = bits_of(&[0.0], &[-0.0]);
+        assert_eq!((c.failing, c.ulp.unwrap().value), (1, 0));
+        let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
+        assert!(
+            compare(&mut floats(&[0.0], &[-0.0]), Dtype::F32, &within, false).unwrap().passes()
+        );
+    }
+
+    #[test]
+    fn nan_fails_on_one_side_always_and_on_both_unless_it_is_asked_for() {
+        let nan = f32::NAN;
+        let within = Tolerance::Within { atol: 1e9, rtol: 1e9, ulp: u64::MAX };
+        for equal_nan in [false, true] {
+            let mut one = floats(&[nan, 1.0], &[1.0, 1.0]);
+            assert_eq!(compare(&mut one, Dtype::F32, &within, equal_nan).unwrap().failing, 1);
+            let mut both = floats(&[nan, 1.0], &[nan, 1.0]);
+            let c = compare(&mut both, Dtype::F32, &Tolerance::Bits, equal_nan).unwrap();
+            assert_eq!((c.passes(), c.nan), (equal_nan, 1));
+        }
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_sorted_differences() {
+        let expected: Vec<f32> = (0..1001).map(|i| i as f32).collect();
+        let actual: Vec<f32> = expected.iter().map(|&x| x + (x * 7.0 % 13.0) * 0.25).collect();
+        let mut differences: Vec<f64> =
+            expected.iter().zip(&actual).map(|(e, a)| f64::from(a - e)).collect();
+        differences.sort_by(f64::total_cmp);
+        let c = bits_of(&expected, &actual);
+        assert_eq!(c.median, differences[500]);
+        let mean = differences.iter().sum::<f64>() / 1001.0;
+        assert!((c.mean - mean).abs() < 1e-12);
+        assert_eq!(c.histogram.iter().sum::<u64>(), 1001);
+    }
+
+    #[test]
+    fn halves_have_their_values() {
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0)]
+        {
+            assert_eq!(number(Dtype::F16, bits), value);
+        }
+        assert!(number(Dtype::F16, 0x7e00).is_nan());
+        assert_eq!(number(Dtype::F16, 0x7c00), f64::INFINITY);
+        assert_eq!(number(Dtype::BF16, 0x3fc0), 1.5);
+    }
+
+    #[test]
+    fn streams_of_different_length_are_an_error() {
+        let mut pair = Slices(vec![0; 8], vec![0; 4]);
+        assert!(compare(&mut pair, Dtype::F32, &Tolerance::Bits, false).is_err());
+    }
+}

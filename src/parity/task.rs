@@ -1,0 +1,176 @@
+//! What the task sees of a difference: answers, confusion matrix, accuracy, losses.
+
+use serde::Serialize;
+
+use super::side::{Item, Side, SideError};
+use super::trace::Stage;
+use crate::dataset::CLASSES;
+use crate::formats::Dtype;
+
+/// A test image that the two sides answer differently.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherAnswer {
+    /// Position among the test images.
+    pub index: usize,
+    /// The true class, where it is known.
+    pub truth: Option<i64>,
+    /// The reference's answer.
+    pub expected: i64,
+    /// The port's answer.
+    pub actual: i64,
+    /// How far the best logit is ahead of the second, in the reference and in the port, where
+    /// logits were traced. A small one is a near tie.
+    pub margins: Option<[f64; 2]>,
+}
+
+/// A cell of the confusion matrix that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OtherCell {
+    /// Row.
+    pub truth: usize,
+    /// Column.
+    pub predicted: usize,
+    /// The reference's count.
+    pub expected: i64,
+    /// The port's count.
+    pub actual: i64,
+}
+
+/// What differs as far as the task is concerned; empty where nothing does or nothing is known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TaskView {
+    /// Answers that differ.
+    pub answers: Vec<OtherAnswer>,
+    /// Cells that differ.
+    pub cells: Vec<OtherCell>,
+    /// Both accuracies.
+    pub accuracy: Option<[f64; 2]>,
+    /// Epoch and both mean losses, where they differ.
+    pub losses: Vec<(usize, f64, f64)>,
+}
+
+/// Looks at both sides' answers, matrices, accuracies and losses.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError> {
+    let mut view = TaskView::default();
+    let sides = &mut [reference, port];
+    if let Some([expected, actual]) = integers(sides, Stage::Predictions)? {
+        let truth = truth(sides)?;
+        let logits = logits(sides)?;
+        for (index, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
+            if expected != actual {
+                let truth = truth.as_ref().and_then(|truth| truth.get(index).copied());
+                let margins = logits.as_ref().map(|sides| {
+                    sides.each_ref().map(|logits| margin(&logits[index * CLASSES..][..CLASSES]))
+                });
+                view.answers.push(OtherAnswer { index, truth, expected, actual, margins });
+            }
+        }
+    }
+    if let Some([expected, actual]) = integers(sides, Stage::ConfusionMatrix)? {
+        let classes = expected.len().isqrt();
+        for (i, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
+            if expected != actual {
+                let (truth, predicted) = (i / classes, i % classes);
+                view.cells.push(OtherCell { truth, predicted, expected, actual });
+            }
+        }
+    }
+    view.accuracy = floats(sides, Stage::Accuracy)?.map(|sides| sides.map(|side| side[0].1));
+    if let Some([expected, actual]) = floats(sides, Stage::EpochLoss)? {
+        let both = expected.into_iter().zip(actual);
+        let both = both.map(|((epoch, expected), (_, actual))| (epoch, expected, actual));
+        view.losses = both.filter(|(_, e, a)| e.to_bits() != a.to_bits()).collect();
+    }
+    Ok(view)
+}
+
+/// Distance of the greatest logit from the second.
+fn margin(logits: &[f64]) -> f64 {
+    let mut sorted = logits.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() - 1] - sorted[sorted.len() - 2]
+}
+
+/// A scalar and the epoch that it belongs to (0: none).
+type EpochValue = (usize, f64);
+
+type Sides<'a, 'b> = &'a mut [&'b mut Side; 2];
+
+/// The tensors of a stage; of a traced run those of the trace, not of the files beside it.
+fn of_stage(side: &Side, stage: Stage) -> Vec<Item> {
+    let items = side.items.iter().filter(|item| item.key.stage == stage);
+    items.filter(|item| !(side.traced && item.key.name.contains(": "))).cloned().collect()
+}
+
+/// The first int64 tensor of `stage` on both sides, if there is one of equal length.
+fn integers(sides: Sides, stage: Stage) -> Result<Option<[Vec<i64>; 2]>, SideError> {
+    let mut both = Vec::new();
+    for side in sides.iter_mut() {
+        let Some(item) = of_stage(side, stage).into_iter().next() else { return Ok(None) };
+        if item.dtype != Dtype::I64.name() {
+            return Ok(None);
+        }
+        let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
+        both.push(bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect::<Vec<_>>());
+    }
+    let both: Result<[Vec<i64>; 2], _> = both.try_into();
+    Ok(both
+        .ok()
+        .filter(|[expected, actual]| expected.len() == actual.len() && !expected.is_empty()))
+}
+
+/// The float64 scalars of `stage` on both sides with their epochs, if there are equally many.
+fn floats(sides: Sides, stage: Stage) -> Result<Option<[Vec<EpochValue>; 2]>, SideError> {
+    let mut both = Vec::new();
+    for side in sides.iter_mut() {
+        let mut values = Vec::new();
+        for item in of_stage(side, stage) {
+            let bytes = side.load(&item.source)?;
+            let Some(Ok(bytes)) = bytes.map(<[u8; 8]>::try_from) else { return Ok(None) };
+            values.push((item.key.epoch.unwrap_or(0), f64::from_le_bytes(bytes)));
+        }
+        both.push(values);
+    }
+    let both: Result<[Vec<_>; 2], _> = both.try_into();
+    Ok(both
+        .ok()
+        .filter(|[expected, actual]| expected.len() == actual.len() && !expected.is_empty()))
+}
+
+/// The true labels, from either side.
+fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
+    for side in sides.iter_mut() {
+        let item = of_stage(side, Stage::Data).into_iter().find(|item| {
+            item.key.name.ends_with("y_true") || item.key.name.ends_with("test.labels")
+        });
+        if let Some(item) = item
+            && let Some(bytes) = side.load(&item.source)?
+        {
+            return Ok(Some(bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect()));
+        }
+    }
+    Ok(None)
+}
+
+/// The test logits of both sides as float64, if both have them.
+fn logits(sides: Sides) -> Result<Option<[Vec<f64>; 2]>, SideError> {
+    let mut both = Vec::new();
+    for side in sides.iter_mut() {
+        let Some(item) = of_stage(side, Stage::TestLogits).into_iter().next() else {
+            return Ok(None);
+        };
+        let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
+        let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
+        let values = bytes.chunks_exact(dtype.size()).map(|x| {
+            let mut all = [0; 8];
+            all[..x.len()].copy_from_slice(x);
+            super::compare::number(dtype, u64::from_le_bytes(all))
+        });
+        both.push(values.collect::<Vec<_>>());
+    }
+    let both: Result<[Vec<f64>; 2], _> = both.try_into();
+    Ok(both.ok().filter(|[expected, actual]| expected.len() == actual.len()))
+}

@@ -1,0 +1,362 @@
+//! The verdict on two sides: what differs first, and everything that does.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+
+use serde::Serialize;
+
+use super::compare::{self, Comparison, Element, Pair, number};
+use super::side::{Item, Key, Side, SideError, Source};
+use super::task::{self, TaskView};
+use super::tolerance::{self, Overrides};
+use super::trace::Stage;
+use crate::formats::Dtype;
+use crate::run_folder::Config;
+
+/// What the user may change about a comparison.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Tolerances instead of the table's.
+    pub overrides: Overrides,
+    /// NaN equals NaN.
+    pub equal_nan: bool,
+}
+
+/// How one tensor compares.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every bit is equal.
+    Equal,
+    /// Not every bit, but within the tolerance.
+    Within(Comparison),
+    /// Beyond the tolerance.
+    Different(Comparison),
+    /// The hashes differ and the elements were not kept.
+    HashDiffers,
+    /// Only the reference has it.
+    Missing,
+    /// Only the port has it.
+    Unexpected,
+    /// Another shape.
+    Shape {
+        /// The reference's.
+        expected: Vec<usize>,
+        /// The port's.
+        actual: Vec<usize>,
+    },
+    /// Another element type.
+    Dtype {
+        /// The reference's.
+        expected: String,
+        /// The port's.
+        actual: String,
+    },
+}
+
+/// One tensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TensorResult {
+    /// What it is to the run.
+    pub stage: Stage,
+    /// Which tensor of the stage.
+    pub name: String,
+    /// Counted from 1.
+    pub epoch: Option<usize>,
+    /// Counted from 1 over the run.
+    pub step: Option<usize>,
+    /// Sizes of the reference's dimensions.
+    pub shape: Vec<usize>,
+    /// How it compares.
+    pub outcome: Outcome,
+    /// The tolerance that was applied, where it is not bit equality.
+    pub tolerance: Option<String>,
+}
+
+impl TensorResult {
+    /// Whether it is as it should be.
+    pub fn passes(&self) -> bool {
+        matches!(self.outcome, Outcome::Equal | Outcome::Within(_))
+    }
+
+    /// `step 3, gradient of conv2.weight`
+    pub fn place(&self) -> String {
+        let at = match (self.epoch, self.step) {
+            (_, Some(step)) => format!("step {step}, "),
+            (Some(epoch), None) => format!("epoch {epoch}, "),
+            (None, None) => String::new(),
+        };
+        let stage = stage_name(self.stage);
+        match self.name.as_str() {
+            // The only tensor of its stage.
+            "order" | "logits" | "loss" | "y_pred" | "counts" | "accuracy" => {
+                format!("{at}{stage}")
+            }
+            name => format!("{at}{stage} of {name}"),
+        }
+    }
+}
+
+/// The whole comparison.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// As the user named it.
+    pub reference: String,
+    /// As the user named it.
+    pub port: String,
+    /// What differs between the two `config.json` and makes other bits likely.
+    pub settings: Vec<String>,
+    /// Every tensor, in causal order.
+    pub tensors: Vec<TensorResult>,
+    /// Position of the first that differs.
+    pub first: Option<usize>,
+    /// What the task sees.
+    pub task: TaskView,
+}
+
+impl Report {
+    /// Number of tensors that are not as they should be.
+    pub fn different(&self) -> usize {
+        self.tensors.iter().filter(|tensor| !tensor.passes()).count()
+    }
+
+    /// Whether the port equals the reference. Nothing to compare is no equality.
+    pub fn is_equal(&self) -> bool {
+        !self.tensors.is_empty() && self.different() == 0
+    }
+
+    /// The last line.
+    pub fn verdict(&self) -> String {
+        if !self.is_equal() {
+            let (n, m) = (self.different(), self.tensors.len());
+            return format!("PARITY: DIFFERENT ({n} of {m})");
+        }
+        if self.tensors.iter().all(|tensor| tensor.outcome == Outcome::Equal) {
+            "PARITY: EQUAL (bit for bit)".into()
+        } else {
+            "PARITY: EQUAL within tolerance".into()
+        }
+    }
+}
+
+/// Compares two sides.
+///
+/// # Errors
+/// When a file cannot be read; a difference is no error.
+pub fn judge(
+    reference: &mut Side,
+    port: &mut Side,
+    options: &Options,
+) -> Result<Report, SideError> {
+    let places: HashMap<Key, usize> =
+        (0..).zip(&port.items).map(|(i, item)| (item.key.clone(), i)).collect();
+    let model = reference.model.clone().or_else(|| port.model.clone());
+    let mut tensors = Vec::new();
+    for expected in reference.items.clone() {
+        let actual = places.get(&expected.key).map(|&i| port.items[i].clone());
+        tensors.push(match actual {
+            Some(actual) => {
+                let mut pair = ItemPair { reference, port, expected: &expected, actual: &actual };
+                pair.judge(model.as_deref(), options)?
+            }
+            None => result(&expected, Outcome::Missing),
+        });
+    }
+    let known: HashSet<&Key> = reference.items.iter().map(|item| &item.key).collect();
+    let unexpected = port.items.iter().filter(|item| !known.contains(&item.key));
+    tensors.extend(unexpected.map(|item| result(item, Outcome::Unexpected)));
+    Ok(Report {
+        reference: reference.path.display().to_string(),
+        port: port.path.display().to_string(),
+        settings: settings(reference.config.as_ref(), port.config.as_ref()),
+        first: tensors.iter().position(|tensor| !tensor.passes()),
+        task: task::look(reference, port)?,
+        tensors,
+    })
+}
+
+fn result(item: &Item, outcome: Outcome) -> TensorResult {
+    let Key { stage, epoch, step, name } = item.key.clone();
+    let shape = item.shape.clone();
+    TensorResult { stage, name, epoch, step, shape, outcome, tolerance: None }
+}
+
+/// One tensor of both sides.
+struct ItemPair<'a> {
+    reference: &'a mut Side,
+    port: &'a mut Side,
+    expected: &'a Item,
+    actual: &'a Item,
+}
+
+impl ItemPair<'_> {
+    fn judge(&mut self, model: Option<&str>, options: &Options) -> Result<TensorResult, SideError> {
+        let (expected, actual) = (self.expected, self.actual);
+        if expected.shape != actual.shape {
+            let [expected_shape, actual_shape] = [expected, actual].map(|item| item.shape.clone());
+            let outcome = Outcome::Shape { expected: expected_shape, actual: actual_shape };
+            return Ok(result(expected, outcome));
+        }
+        if expected.dtype != actual.dtype {
+            let [expected_type, actual_type] = [expected, actual].map(|item| item.dtype.clone());
+            let outcome = Outcome::Dtype { expected: expected_type, actual: actual_type };
+            return Ok(result(expected, outcome));
+        }
+        let kept = |item: &Item| !matches!(item.source, Source::Nowhere);
+        let dtype = Dtype::from_name(&expected.dtype);
+        let Some(dtype) = dtype.filter(|_| kept(expected) && kept(actual)) else {
+            // Without its elements a tensor is known by its hash alone.
+            let equal = expected.sha256.is_some() && expected.sha256 == actual.sha256;
+            return Ok(result(expected, if equal { Outcome::Equal } else { Outcome::HashDiffers }));
+        };
+        let Key { stage, name, .. } = &expected.key;
+        // In a traced run folder a file's tensors are called `FILE: NAME`.
+        let plain = name.rsplit(": ").next().unwrap_or(name);
+        let used = tolerance::resolve(model, *stage, plain, dtype, &options.overrides);
+        let comparison = compare::compare(self, dtype, &used.tolerance, options.equal_nan)?;
+        let outcome = if comparison.is_bit_equal() {
+            Outcome::Equal
+        } else if comparison.passes() {
+            Outcome::Within(comparison)
+        } else {
+            Outcome::Different(comparison)
+        };
+        Ok(TensorResult { tolerance: used.reason, ..result(expected, outcome) })
+    }
+}
+
+impl From<io::Error> for SideError {
+    fn from(error: io::Error) -> Self {
+        SideError::Io { path: "a tensor".into(), error }
+    }
+}
+
+impl Pair for ItemPair<'_> {
+    type Error = SideError;
+
+    fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), SideError> {
+        // `judge` has made sure that neither is nowhere.
+        let nothing = || Box::new(io::empty()) as Box<dyn Read>;
+        let expected = self.reference.stream(&self.expected.source)?.unwrap_or_else(nothing);
+        let actual = self.port.stream(&self.actual.source)?.unwrap_or_else(nothing);
+        Ok((expected, actual))
+    }
+}
+
+/// What differs between two configurations, the most telling first.
+fn settings(reference: Option<&Config>, port: Option<&Config>) -> Vec<String> {
+    let (Some(reference), Some(port)) = (reference, port) else { return Vec::new() };
+    let libtorch = |config: &Config| {
+        let version = config.versions.get("libtorch").or(config.versions.get("torch"));
+        // PyTorch names its build too: 2.13.0+cu130.
+        version.map(|version| version.split('+').next().unwrap_or_default().to_owned())
+    };
+    let rows = [
+        ("model", Some(reference.model.clone()), Some(port.model.clone())),
+        ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
+        ("libtorch", libtorch(reference), libtorch(port)),
+        ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
+        ("device", Some(reference.device.clone()), Some(port.device.clone())),
+        ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
+        ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),
+        ("batch size", Some(reference.batch_size.to_string()), Some(port.batch_size.to_string())),
+        ("learning rate", Some(reference.lr.to_string()), Some(port.lr.to_string())),
+    ];
+    let mut lines: Vec<String> = rows
+        .into_iter()
+        .filter_map(|(what, expected, actual)| match (expected, actual) {
+            (Some(expected), Some(actual)) if expected != actual => {
+                Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
+            }
+            _ => None,
+        })
+        .collect();
+    if reference.data.sha256 != port.data.sha256 {
+        lines.push("the data sets differ (SHA-256)".into());
+    }
+    lines
+}
+
+/// A stage in words, before `of NAME`.
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Data => "data",
+        Stage::Init => "initial value",
+        Stage::Permutation => "permutation",
+        Stage::Batch => "batch",
+        Stage::Logits => "logits",
+        Stage::Loss => "loss",
+        Stage::Gradient => "gradient",
+        Stage::ExpAvg => "first moment",
+        Stage::ExpAvgSq => "second moment",
+        Stage::Parameter => "value after the update",
+        Stage::EpochLoss => "mean loss",
+        Stage::Final => "final value",
+        Stage::TestLogits => "test logits",
+        Stage::Predictions => "predictions",
+        Stage::ConfusionMatrix => "confusion matrix",
+        Stage::Accuracy => "accuracy",
+    }
+}
+
+/// What usually causes a first divergence in this stage, everything before it being equal.
+pub fn likely_cause(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Data => {
+            "another data set, or another normalisation (divide by 255 in float64, then cast)"
+        }
+        Stage::Init => {
+            "another draw order (weight before bias, layers in definition order), another bound, or \
+             another seed"
+        }
+        Stage::Permutation => {
+            "another seed for the sampler (DataLoader draws two numbers an epoch, the second is \
+             it), or another shuffle"
+        }
+        Stage::Batch => "another batch size, or a last batch that is dropped or kept",
+        Stage::Logits => "another forward pass: kernels, memory layout, threads or libtorch build",
+        Stage::Loss => "another loss or reduction: the logits are equal",
+        Stage::Gradient => {
+            "another kernel in the backward pass, or other threads: the logits are equal"
+        }
+        Stage::ExpAvg | Stage::ExpAvgSq | Stage::Parameter => {
+            "another form of the optimizer (libtorch's C++ Adam rounds differently from PyTorch's \
+             Python one; scikit-learn's puts epsilon elsewhere): the gradients are equal"
+        }
+        Stage::EpochLoss => "another way of averaging: mean of batches instead of mean of samples",
+        Stage::Final => {
+            "training differed somewhere before: run both sides with --trace to see where"
+        }
+        Stage::TestLogits => "another forward pass in evaluation: the parameters are equal",
+        Stage::Predictions => "another way of choosing the class, or near ties",
+        Stage::ConfusionMatrix => "rows and columns swapped, or other predictions",
+        Stage::Accuracy => "another rounding, or other predictions",
+    }
+}
+
+/// The index of an element in its dimensions: `[3, 2, 1, 4]`; empty for a scalar.
+pub fn position(shape: &[usize], mut index: usize) -> String {
+    let mut place = Vec::new();
+    for &n in shape.iter().rev() {
+        place.push((index % n.max(1)).to_string());
+        index /= n.max(1);
+    }
+    place.reverse();
+    if place.is_empty() { String::new() } else { format!("[{}]", place.join(", ")) }
+}
+
+/// Both values of an element in decimal and bits.
+pub fn values(dtype: Dtype, at: Element) -> String {
+    let show = |bits: u64| {
+        let width = 2 + 2 * dtype.size();
+        let value = number(dtype, bits);
+        match dtype {
+            Dtype::I64 => format!("{}", bits as i64),
+            // The shortest digits that tell it from its neighbours, in its own type.
+            Dtype::F32 => format!("{:?} ({bits:#0width$x})", f32::from_bits(bits as u32)),
+            _ if dtype.is_float() => format!("{value:?} ({bits:#0width$x})"),
+            _ => format!("{value}"),
+        }
+    };
+    format!("expected {}, got {}", show(at.expected), show(at.actual))
+}
