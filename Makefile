@@ -3,11 +3,13 @@
 
 STITCH := target/release/stitch
 
-.PHONY: help run test build data venv lint clean
+.PHONY: help run test parity bench build data venv lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then every check'
+	@echo 'make parity run the notebook and the port on the whole data, and compare them'
+	@echo 'make bench  measure speed and memory'
 	@echo 'make build  set up libtorch and build $(STITCH)'
 	@echo 'make data   build, then get Fashion-MNIST'
 	@echo 'make lint   formatting, clippy, documentation'
@@ -18,6 +20,19 @@ run: data
 
 test: venv data lint
 	cargo test --release --locked
+
+# Both models, the original beside the port, traced; compared to the last record.
+PARITY_RUNS := runs/parity
+parity: venv data
+	@for model in mlp lenet5; do \
+	    .venv/bin/python -W ignore tests/reference/notebook.py --model $$model --trace \
+	        --out $(PARITY_RUNS)/notebook-$$model >/dev/null && \
+	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \
+	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
+	done
+
+bench: venv data
+	.venv/bin/python benches/parity.py $(STITCH)
 
 # A LIBTORCH of the user's own wins: then neither Python nor a virtual environment is needed.
 build:

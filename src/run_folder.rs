@@ -194,7 +194,7 @@ pub enum FolderError {
         file: &'static str,
     },
     /// It holds a training run, and an evaluation would be mixed with it.
-    #[error("--out {}: it holds a training run; an evaluation is not written into one, --force or not. Give another folder", .path.display())]
+    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .path.display())]
     HoldsTraining {
         /// The folder.
         path: PathBuf,

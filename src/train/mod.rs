@@ -201,7 +201,7 @@ pub struct Pass {
 
 impl Pass {
     /// Together with what the optimizer made of it.
-    fn with<'a>(
+    pub fn with<'a>(
         &'a self,
         parameters: &'a [Tensor],
         (exp_avg, exp_avg_sq): (&'a [Tensor], &'a [Tensor]),

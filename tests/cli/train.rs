@@ -155,6 +155,10 @@ fn the_configuration_says_what_made_the_numbers() {
         let mut config = json(finished_run(model), CONFIG);
         let libtorch = config["versions"]["libtorch"].take();
         assert!(is_match(r"^\d+\.\d+\.\d+$").unwrap().eval(libtorch.as_str().unwrap()));
+        let capability = config["cpu_capability"].take();
+        if cfg!(target_arch = "x86_64") {
+            assert!(["DEFAULT", "AVX2", "AVX512"].contains(&capability.as_str().unwrap()));
+        }
         let wanted = json!({
             "program": "stitch",
             "model": model,
@@ -164,6 +168,7 @@ fn the_configuration_says_what_made_the_numbers() {
             "seed": 0,
             "threads": 1,
             "device": "cpu",
+            "cpu_capability": null,
             "versions": {"stitch": env!("CARGO_PKG_VERSION"), "libtorch": null},
             "data": {"official": false, "sha256": sums},
         });

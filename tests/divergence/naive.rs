@@ -1,0 +1,236 @@
+//! The naive tch port, the standing example of what parity finds: each fault that tch's own
+//! defaults would bring in, in a run that is right up to there.
+
+use stitch::dataset::Split;
+use stitch::evaluate::evaluate;
+use stitch::models::{Architecture, Lenet5, Model, assign, init};
+use stitch::optim::TorchAdam;
+use stitch::parity::trace::Recorder;
+use stitch::rng::torch::Generator;
+use stitch::train::{Pass, Tracer};
+use tch::nn::OptimizerConfig;
+use tch::{Device, Kind, Tensor, nn};
+
+use super::*;
+
+/// What a port takes from tch without looking.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    /// Nothing: this one must be equal.
+    None,
+    /// `nn::conv2d` and `nn::linear` with their default initial values.
+    TchDefaults,
+    /// PyTorch's bounds, but the bias of each layer drawn before its weight.
+    BiasFirst,
+    /// One `randperm` from the global generator, as `Tensor::randperm` gives it.
+    OwnShuffle,
+    /// The last, short batch dropped, as `Iter2` does.
+    DroppedBatch,
+    /// libtorch's C++ Adam.
+    CppAdam,
+}
+
+/// One epoch of LeNet-5 with `fault`, traced as the port traces itself.
+fn trace_naive(fault: Fault, folder: &Path) {
+    tch::set_num_threads(1);
+    let origin = stitch::dataset::source::find(Some(&LENET5.data())).unwrap();
+    let data = stitch::dataset::source::load(origin).unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let model = Naive::new(&vs.root());
+    tch::manual_seed(0);
+    if fault != Fault::TchDefaults {
+        assign(&model, &initial(fault)).unwrap();
+    }
+    let mut recorder = Recorder::new(&model, &data.train, &data.test);
+    let order = order(fault, data.train.len());
+    recorder.order(1, &order);
+    train(fault, &model, &vs, &data.train, &order, &mut recorder);
+    let evaluation = evaluate(&model, &data.test);
+    recorder.finish(&model, &evaluation);
+    let (records, tensors) = recorder.into_files().unwrap();
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("trace.jsonl"), records).unwrap();
+    fs::write(folder.join("trace.safetensors"), tensors).unwrap();
+}
+
+/// Initial values by PyTorch's bounds.
+fn initial(fault: Fault) -> Vec<Tensor> {
+    if fault != Fault::BiasFirst {
+        return init::lenet5(0);
+    }
+    tch::manual_seed(0);
+    let mut values = Vec::new();
+    for layer in Architecture::Lenet5.parameters().chunks(2) {
+        let fan_in: i64 = layer[0].1[1..].iter().product();
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        let draw = |shape: &[i64]| {
+            Tensor::empty(shape, (Kind::Float, Device::Cpu)).uniform_(-bound, bound)
+        };
+        let bias = draw(layer[1].1);
+        values.extend([draw(layer[0].1), bias]);
+    }
+    values
+}
+
+fn order(fault: Fault, n: usize) -> Vec<u32> {
+    if fault == Fault::OwnShuffle {
+        let order = Tensor::randperm(n as i64, (Kind::Int64, Device::Cpu));
+        return Vec::<i64>::try_from(order).unwrap().into_iter().map(|i| i as u32).collect();
+    }
+    let mut rng = Generator::new(0);
+    rng.skip(61_706);
+    rng.data_loader_order(n as u32)
+}
+
+/// The epoch itself.
+fn train(
+    fault: Fault,
+    model: &Naive,
+    vs: &nn::VarStore,
+    data: &Split,
+    order: &[u32],
+    recorder: &mut Recorder,
+) {
+    let mut cpp = nn::Adam::default().build(vs, 1e-3).unwrap();
+    // libtorch's optimizer keeps its moments to itself: those of the right one, working on copies,
+    // stand in for them.
+    let parameters = match fault {
+        Fault::CppAdam => model.parameters().iter().map(Tensor::copy).collect(),
+        _ => model.parameters(),
+    };
+    let mut right = TorchAdam::new(parameters, 1e-3);
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut total = 0.0;
+    let batches: Vec<&[u32]> = match fault {
+        Fault::DroppedBatch => order.chunks_exact(64).collect(),
+        _ => order.chunks(64).collect(),
+    };
+    for (i, batch) in batches.iter().enumerate() {
+        data.gather(batch, &mut pixels, &mut labels);
+        let images = model.input(&pixels);
+        let targets: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
+        let targets = Tensor::from_slice(&targets);
+        let logits = model.forward(&images);
+        let loss = logits.cross_entropy_for_logits(&targets);
+        vs.variables().values_mut().for_each(Tensor::zero_grad);
+        loss.backward();
+        let gradients: Vec<Tensor> = model.parameters().iter().map(|p| p.grad().copy()).collect();
+        if fault == Fault::CppAdam {
+            cpp.step();
+        }
+        right.step(&gradients);
+        if recorder.wants(i + 1, i + 1 == batches.len()) {
+            let parameters = model.parameters();
+            let pass = Pass { images, labels: targets, logits, loss: loss.copy(), gradients };
+            recorder.step(i + 1, &pass.with(&parameters, right.moments()));
+        }
+        total += loss.double_value(&[]) * batch.len() as f64;
+    }
+    recorder.epoch(1, total / order.len() as f64);
+}
+
+/// LeNet-5 out of tch's layers.
+struct Naive {
+    layers: [nn::Linear; 3],
+    convs: [nn::Conv2D; 2],
+    right: Lenet5,
+}
+
+impl Naive {
+    fn new(root: &nn::Path) -> Self {
+        tch::manual_seed(0);
+        let padded = nn::ConvConfig { padding: 2, ..Default::default() };
+        let convs = [
+            nn::conv2d(root / "conv1", 1, 6, 5, padded),
+            nn::conv2d(root / "conv2", 6, 16, 5, Default::default()),
+        ];
+        let layers = [("fc1", 400, 120), ("fc2", 120, 84), ("fc3", 84, 10)].map(
+            |(name, inputs, outputs)| nn::linear(root / name, inputs, outputs, Default::default()),
+        );
+        Self { layers, convs, right: Lenet5::zeros(Device::Cpu) }
+    }
+}
+
+impl Model for Naive {
+    fn architecture(&self) -> Architecture {
+        Architecture::Lenet5
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        let convs = self.convs.iter().map(|layer| (&layer.ws, &layer.bs));
+        let layers = self.layers.iter().map(|layer| (&layer.ws, &layer.bs));
+        convs
+            .chain(layers)
+            .flat_map(|(ws, bs)| [ws.shallow_clone(), bs.as_ref().unwrap().shallow_clone()])
+            .collect()
+    }
+
+    fn input(&self, pixels: &[u8]) -> Tensor {
+        self.right.input(pixels)
+    }
+
+    fn forward(&self, xs: &Tensor) -> Tensor {
+        let pool = |xs: Tensor| xs.relu().avg_pool2d(2, 2, 0, false, true, None::<i64>);
+        let xs = pool(xs.apply(&self.convs[0]));
+        let xs = pool(xs.apply(&self.convs[1])).view([-1, 400]);
+        let [fc1, fc2, fc3] = &self.layers;
+        xs.apply(fc1).relu().apply(fc2).relu().apply(fc3)
+    }
+}
+
+/// The trace of a fault against the notebook's.
+fn assert_found(fault: Fault, first: &str, cause: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    trace_naive(fault, folder.path());
+    assert_diverges(&LENET5.notebook().join("trace"), folder.path(), first)
+        .stdout(predicate::str::contains(format!("likely cause: {cause}")));
+}
+
+#[test]
+fn without_a_fault_it_equals_the_notebook() {
+    let folder = tempfile::tempdir().unwrap();
+    trace_naive(Fault::None, folder.path());
+    assert_equal(&LENET5.notebook().join("trace"), folder.path());
+}
+
+#[test]
+fn tchs_own_layer_defaults_are_found_at_the_initial_values() {
+    assert_found(
+        Fault::TchDefaults,
+        "initial value of conv1.weight[0, 0, 0, 0]: ",
+        "another draw order",
+    );
+}
+
+#[test]
+fn bias_drawn_before_weight_is_found_at_the_initial_values() {
+    assert_found(
+        Fault::BiasFirst,
+        "initial value of conv1.weight[0, 0, 0, 0]: ",
+        "another draw order",
+    );
+}
+
+#[test]
+fn another_shuffle_is_found_at_the_permutation() {
+    assert_found(Fault::OwnShuffle, "epoch 1, permutation[0]: ", "another seed for the sampler");
+}
+
+#[test]
+fn a_dropped_last_batch_is_found_at_the_step_that_is_missing() {
+    // 1050 images are 16 batches of 64 and one of 26: the port ends its epoch a step early.
+    assert_found(
+        Fault::DroppedBatch,
+        "step 17, batch of images: missing in the port",
+        "another batch size",
+    );
+}
+
+#[test]
+fn libtorchs_cpp_adam_is_found_at_the_first_update_after_equal_gradients() {
+    assert_found(
+        Fault::CppAdam,
+        "step 1, value after the update of conv1.weight",
+        "another form of the optimizer",
+    );
+}
