@@ -32,6 +32,7 @@ parity: venv data
 	done
 
 bench: venv data
+	.venv/bin/python benches/training.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
 
 # A LIBTORCH of the user's own wins: then neither Python nor a virtual environment is needed.

@@ -227,10 +227,10 @@ fn a_dropped_last_batch_is_found_at_the_step_that_is_missing() {
 }
 
 #[test]
-fn libtorchs_cpp_adam_is_found_at_the_first_update_after_equal_gradients() {
+fn libtorchs_cpp_adam_is_found_at_the_second_update_where_it_first_rounds_otherwise() {
     assert_found(
         Fault::CppAdam,
-        "step 1, value after the update of conv1.weight",
+        "step 2, value after the update of conv1.weight",
         "another form of the optimizer",
     );
 }
