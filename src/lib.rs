@@ -11,10 +11,11 @@
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
-//! | [`formats`] | state_dict, safetensors, CSV: bytes in, bytes out |
+//! | [`formats`] | state_dict, TorchScript, safetensors, npz, CSV: bytes in, bytes out |
+//! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
-//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `run_folder`} →
+//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `run_folder`} →
 //! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.

@@ -6,7 +6,8 @@ use std::io::{IsTerminal, stdout};
 
 use anyhow::Result;
 use clap::builder::styling::{AnsiColor, Style};
-use stitch::parity::compare::{Comparison, DECADES, Element};
+use stitch::parity::compare::{Comparison, DECADES};
+use stitch::parity::element::Element;
 use stitch::parity::side::Side;
 use stitch::parity::tolerance::Overrides;
 use stitch::parity::trace::Stage;

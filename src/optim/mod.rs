@@ -4,7 +4,17 @@ mod sklearn_adam;
 mod torch_adam;
 
 pub use sklearn_adam::SklearnAdam;
+use tch::Tensor;
 pub use torch_adam::TorchAdam;
+
+/// Changes the parameters that it was made for.
+pub trait Optimizer {
+    /// One update from `gradients`, in the order of the parameters and of their shapes.
+    fn step(&mut self, gradients: &[Tensor]);
+
+    /// First and second moments, in the order of the parameters.
+    fn moments(&self) -> (&[Tensor], &[Tensor]);
+}
 
 /// Decay of the first moment, in both libraries.
 pub(crate) const BETA1: f64 = 0.9;

@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use super::{BETA1, BETA2, EPSILON};
+use super::{BETA1, BETA2, EPSILON, Optimizer};
 
 /// Adam over a list of parameters.
 #[derive(Debug)]
@@ -24,14 +24,10 @@ impl SklearnAdam {
         let zeros = || parameters.iter().map(Tensor::zeros_like).collect();
         Self { ms: zeros(), vs: zeros(), t: 0, lr, parameters }
     }
+}
 
-    /// First and second moments, in the order of the parameters.
-    pub fn moments(&self) -> (&[Tensor], &[Tensor]) {
-        (&self.ms, &self.vs)
-    }
-
-    /// One update from `gradients`, in the order of the parameters and of their shapes.
-    pub fn step(&mut self, gradients: &[Tensor]) {
+impl Optimizer for SklearnAdam {
+    fn step(&mut self, gradients: &[Tensor]) {
         self.t += 1;
         let t = self.t as f64;
         let lr = self.lr * (1.0 - BETA2.powf(t)).sqrt() / (1.0 - BETA1.powf(t));
@@ -43,5 +39,9 @@ impl SklearnAdam {
                 *parameter += &*m * -lr / (v.sqrt() + EPSILON);
             }
         });
+    }
+
+    fn moments(&self) -> (&[Tensor], &[Tensor]) {
+        (&self.ms, &self.vs)
     }
 }

@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use super::{BETA1, BETA2, EPSILON};
+use super::{BETA1, BETA2, EPSILON, Optimizer};
 
 /// Adam over a list of parameters, without weight decay or amsgrad.
 #[derive(Debug)]
@@ -23,14 +23,10 @@ impl TorchAdam {
         let zeros = || parameters.iter().map(Tensor::zeros_like).collect();
         Self { exp_avg: zeros(), exp_avg_sq: zeros(), steps: 0, lr, parameters }
     }
+}
 
-    /// First and second moments, in the order of the parameters.
-    pub fn moments(&self) -> (&[Tensor], &[Tensor]) {
-        (&self.exp_avg, &self.exp_avg_sq)
-    }
-
-    /// One update from `gradients`, in the order of the parameters and of their shapes.
-    pub fn step(&mut self, gradients: &[Tensor]) {
+impl Optimizer for TorchAdam {
+    fn step(&mut self, gradients: &[Tensor]) {
         self.steps += 1;
         // Python's `beta ** step` is C's pow: not powi, which multiplies.
         let bias_correction1 = 1.0 - BETA1.powf(self.steps as f64);
@@ -47,5 +43,9 @@ impl TorchAdam {
                 let _ = parameter.addcdiv_(&(&*m * -step_size), &denominator);
             }
         });
+    }
+
+    fn moments(&self) -> (&[Tensor], &[Tensor]) {
+        (&self.exp_avg, &self.exp_avg_sq)
     }
 }

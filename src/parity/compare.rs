@@ -5,14 +5,18 @@
 //! their bit patterns in further passes over the streams.
 
 use std::io::{self, Read};
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use super::element::{Element, bits, has_nan, number, ulp_distance};
 use super::tolerance::Tolerance;
 use crate::formats::Dtype;
 
 /// Bytes that are read at a time; a multiple of every element's size.
 const CHUNK: usize = 1 << 18;
+/// Elements that are looked at one by one when any of them differs.
+const BLOCK: usize = 32;
 /// Powers of ten that the histogram tells apart: below 1e-20, …, from 1e9 on.
 pub const DECADES: std::ops::Range<i32> = -20..10;
 
@@ -27,17 +31,6 @@ pub trait Pair {
     /// When one of them cannot be opened.
     #[allow(clippy::type_complexity)] // Two boxed readers, nothing more.
     fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), Self::Error>;
-}
-
-/// One element of both tensors, as bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Element {
-    /// Position in row-major order.
-    pub index: usize,
-    /// Bits of the expected value.
-    pub expected: u64,
-    /// Bits of the actual value.
-    pub actual: u64,
 }
 
 /// An element where something is greatest, and how great.
@@ -186,6 +179,13 @@ impl<'a> Tally<'a> {
             self.comparison.histogram[0] += elements as u64;
             return;
         }
+        // Differences are often few and far between: halves that have none are done at once.
+        if elements > BLOCK {
+            let middle = elements / 2 * dtype.size();
+            self.chunk(&expected[..middle], &actual[..middle]);
+            self.chunk(&expected[middle..], &actual[middle..]);
+            return;
+        }
         let pairs = expected.chunks_exact(dtype.size()).zip(actual.chunks_exact(dtype.size()));
         for (expected, actual) in pairs {
             let index = self.comparison.elements;
@@ -240,80 +240,11 @@ fn decade(difference: f64) -> usize {
     if difference == 0.0 {
         return 0;
     }
-    let decade = difference.log10().floor().clamp(DECADES.start as f64, DECADES.end as f64 - 1.0);
-    (decade as i32 - DECADES.start) as usize + 1
-}
-
-/// The elements of a chunk are at most 8 bytes wide.
-fn bits(bytes: &[u8]) -> u64 {
-    let mut all = [0; 8];
-    all[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(all)
-}
-
-/// The value of an element as float64: exact but for int64 beyond 2^53.
-pub fn number(dtype: Dtype, bits: u64) -> f64 {
-    match dtype {
-        Dtype::Bool | Dtype::U8 => bits as f64,
-        Dtype::I8 => f64::from(bits as u8 as i8),
-        Dtype::I16 => f64::from(bits as u16 as i16),
-        Dtype::I32 => f64::from(bits as u32 as i32),
-        Dtype::I64 => bits as i64 as f64,
-        Dtype::F16 => half(bits as u16),
-        // bfloat16 is the upper half of a float32.
-        Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
-        Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
-        Dtype::F64 => f64::from_bits(bits),
-    }
-}
-
-/// IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits.
-fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
-    let fraction = f64::from(bits & 0x3ff);
-    let magnitude = match bits >> 10 & 0x1f {
-        0 => fraction * 2f64.powi(-24),
-        0x1f if fraction == 0.0 => f64::INFINITY,
-        0x1f => f64::NAN,
-        exponent => (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
-    };
-    sign * magnitude
-}
-
-/// Bits of the exponent field, all set in a NaN or an infinity; and the bits below the sign.
-fn float_masks(dtype: Dtype) -> (u64, u64) {
-    match dtype {
-        Dtype::F16 => (0x7c00, 0x7fff),
-        Dtype::BF16 => (0x7f80, 0x7fff),
-        Dtype::F32 => (0x7f80_0000, 0x7fff_ffff),
-        _ => (0x7ff0_0000_0000_0000, 0x7fff_ffff_ffff_ffff),
-    }
-}
-
-fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
-    let (infinity, magnitude) = float_masks(dtype);
-    match dtype {
-        // The two usual types in a form that the compiler turns into vector instructions.
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().fold(false, |nan, &x| {
-            nan | (u32::from_le_bytes(x) & magnitude as u32 > infinity as u32)
-        }),
-        Dtype::F64 => bytes
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .fold(false, |nan, &x| nan | (u64::from_le_bytes(x) & magnitude > infinity)),
-        _ => bytes.chunks_exact(dtype.size()).any(|x| bits(x) & magnitude > infinity),
-    }
-}
-
-/// Number of representable values between the two, with -0 and +0 at one place.
-fn ulp_distance(dtype: Dtype, at: Element) -> u64 {
-    let (_, magnitude) = float_masks(dtype);
-    let place = |bits: u64| {
-        let steps = i128::from(bits & magnitude);
-        if bits & !magnitude == 0 { steps } else { -steps }
-    };
-    place(at.expected).abs_diff(place(at.actual)) as u64
+    static POWERS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+        // Parsed, not computed: `powi` would be off by some ULP. The first decade has no lower end.
+        DECADES.skip(1).map(|decade| format!("1e{decade}").parse().unwrap_or(f64::NAN)).collect()
+    });
+    1 + POWERS.partition_point(|&power| power <= difference)
 }
 
 /// The lower median of the differences: their bit patterns, read as integers, are in the order of
@@ -417,18 +348,6 @@ mod tests {
         let mean = differences.iter().sum::<f64>() / 1001.0;
         assert!((c.mean - mean).abs() < 1e-12);
         assert_eq!(c.histogram.iter().sum::<u64>(), 1001);
-    }
-
-    #[test]
-    fn halves_have_their_values() {
-        for (bits, value) in
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0)]
-        {
-            assert_eq!(number(Dtype::F16, bits), value);
-        }
-        assert!(number(Dtype::F16, 0x7e00).is_nan());
-        assert_eq!(number(Dtype::F16, 0x7c00), f64::INFINITY);
-        assert_eq!(number(Dtype::BF16, 0x3fc0), 1.5);
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn logits(sides: Sides) -> Result<Option<[Vec<f64>; 2]>, SideError> {
         let values = bytes.chunks_exact(dtype.size()).map(|x| {
             let mut all = [0; 8];
             all[..x.len()].copy_from_slice(x);
-            super::compare::number(dtype, u64::from_le_bytes(all))
+            super::element::number(dtype, u64::from_le_bytes(all))
         });
         both.push(values.collect::<Vec<_>>());
     }

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 
 use serde::Serialize;
 
-use super::compare::{self, Comparison, Element, Pair, number};
+use super::compare::{self, Comparison, Pair};
+use super::element::{Element, number};
 use super::side::{Item, Key, Side, SideError, Source};
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};

@@ -107,11 +107,7 @@ impl Learner for MlpLearner {
 
     fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64 {
         let pass = self.pass(pixels, labels);
-        self.adam.step(&pass.gradients);
-        if let Some(on_tensors) = on_tensors {
-            on_tensors(&pass.with(&self.model.parameters(), self.adam.moments()));
-        }
-        pass.loss.double_value(&[])
+        pass.apply(&mut self.adam, &self.model, on_tensors)
     }
 
     /// `_update_no_improvement_count` without early stopping on a validation set.

@@ -14,6 +14,7 @@ use tch::{Device, Tensor};
 
 use crate::dataset::{CLASSES, Split};
 use crate::models::{Architecture, Model};
+use crate::optim::Optimizer;
 
 pub use lenet5::Lenet5Learner;
 pub use mlp::MlpLearner;
@@ -200,6 +201,20 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// Lets the optimizer take its step on `model`; returns the loss of before.
+    pub fn apply(
+        &self,
+        optimizer: &mut dyn Optimizer,
+        model: &dyn Model,
+        on_tensors: Option<OnTensors>,
+    ) -> f64 {
+        optimizer.step(&self.gradients);
+        if let Some(on_tensors) = on_tensors {
+            on_tensors(&self.with(&model.parameters(), optimizer.moments()));
+        }
+        self.loss.double_value(&[])
+    }
+
     /// Together with what the optimizer made of it.
     pub fn with<'a>(
         &'a self,

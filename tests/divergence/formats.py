@@ -5,28 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+from lenet5 import LeNet5  # noqa: E402
 
 run, out = map(Path, sys.argv[1:])
 state_dict = torch.load(run / "state_dict.pt")
-
-
-class LeNet5(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(400, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, 10)
-
-    def forward(self, x):
-        x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.avg_pool2d(F.relu(self.conv2(x)), 2)
-        return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.view(-1, 400))))))
-
-
 model = LeNet5()
 model.load_state_dict(state_dict)
 torch.save(model.state_dict(), out / "ordered.pt")

@@ -4,11 +4,11 @@
 use stitch::dataset::Split;
 use stitch::evaluate::evaluate;
 use stitch::models::{Architecture, Lenet5, Model, assign, init};
-use stitch::optim::TorchAdam;
+use stitch::optim::{Optimizer, TorchAdam};
 use stitch::parity::trace::Recorder;
 use stitch::rng::torch::Generator;
 use stitch::train::{Pass, Tracer};
-use tch::nn::OptimizerConfig;
+use tch::nn::OptimizerConfig as _;
 use tch::{Device, Kind, Tensor, nn};
 
 use super::*;

@@ -9,18 +9,13 @@ import torch
 import torch.nn as nn
 from safetensors.torch import load_file
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
+from lenet5 import LeNet5  # noqa: E402
+
 folder = Path(sys.argv[1])
 model = {
     "mlp": lambda: nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double(),
-    "lenet5": lambda: nn.ModuleDict(
-        {
-            "conv1": nn.Conv2d(1, 6, 5, padding=2),
-            "conv2": nn.Conv2d(6, 16, 5),
-            "fc1": nn.Linear(400, 120),
-            "fc2": nn.Linear(120, 84),
-            "fc3": nn.Linear(84, 10),
-        }
-    ),
+    "lenet5": LeNet5,
 }[json.loads((folder / "config.json").read_text())["model"]]()
 
 loaded = torch.load(folder / "state_dict.pt")

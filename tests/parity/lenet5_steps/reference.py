@@ -1,30 +1,16 @@
 """Logits, gradients and parameters of LeNet-5 over its first three steps, eager PyTorch."""
 
 import sys
+from pathlib import Path
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
+from lenet5 import LeNet5  # noqa: E402
+
 torch.set_num_threads(1)
-
-
-class LeNet5(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(400, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, 10)
-
-    def forward(self, x):
-        x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.avg_pool2d(F.relu(self.conv2(x)), 2)
-        x = F.relu(self.fc1(x.view(-1, 400)))
-        return self.fc3(F.relu(self.fc2(x)))
-
 
 expected = {}
 for seed in (0, 1, 2):

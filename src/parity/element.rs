@@ -1,0 +1,105 @@
+//! One element of two tensors: its bits, its value, and how far apart two values are.
+
+use serde::Serialize;
+
+use crate::formats::Dtype;
+
+/// One element of both tensors, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Element {
+    /// Position in row-major order.
+    pub index: usize,
+    /// Bits of the expected value.
+    pub expected: u64,
+    /// Bits of the actual value.
+    pub actual: u64,
+}
+
+/// The elements of a chunk are at most 8 bytes wide.
+pub(super) fn bits(bytes: &[u8]) -> u64 {
+    let mut all = [0; 8];
+    all[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(all)
+}
+
+/// The value of an element as float64: exact but for int64 beyond 2^53.
+pub fn number(dtype: Dtype, bits: u64) -> f64 {
+    match dtype {
+        Dtype::Bool | Dtype::U8 => bits as f64,
+        Dtype::I8 => f64::from(bits as u8 as i8),
+        Dtype::I16 => f64::from(bits as u16 as i16),
+        Dtype::I32 => f64::from(bits as u32 as i32),
+        Dtype::I64 => bits as i64 as f64,
+        Dtype::F16 => half(bits as u16),
+        // bfloat16 is the upper half of a float32.
+        Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
+        Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
+        Dtype::F64 => f64::from_bits(bits),
+    }
+}
+
+/// IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    let fraction = f64::from(bits & 0x3ff);
+    let magnitude = match bits >> 10 & 0x1f {
+        0 => fraction * 2f64.powi(-24),
+        0x1f if fraction == 0.0 => f64::INFINITY,
+        0x1f => f64::NAN,
+        exponent => (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
+    };
+    sign * magnitude
+}
+
+/// Bits of the exponent field, all set in a NaN or an infinity; and the bits below the sign.
+fn float_masks(dtype: Dtype) -> (u64, u64) {
+    match dtype {
+        Dtype::F16 => (0x7c00, 0x7fff),
+        Dtype::BF16 => (0x7f80, 0x7fff),
+        Dtype::F32 => (0x7f80_0000, 0x7fff_ffff),
+        _ => (0x7ff0_0000_0000_0000, 0x7fff_ffff_ffff_ffff),
+    }
+}
+
+pub(super) fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
+    let (infinity, magnitude) = float_masks(dtype);
+    match dtype {
+        // The two usual types in a form that the compiler turns into vector instructions.
+        Dtype::F32 => bytes.as_chunks::<4>().0.iter().fold(false, |nan, &x| {
+            nan | (u32::from_le_bytes(x) & magnitude as u32 > infinity as u32)
+        }),
+        Dtype::F64 => bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .fold(false, |nan, &x| nan | (u64::from_le_bytes(x) & magnitude > infinity)),
+        _ => bytes.chunks_exact(dtype.size()).any(|x| bits(x) & magnitude > infinity),
+    }
+}
+
+/// Number of representable values between the two, with -0 and +0 at one place.
+pub(super) fn ulp_distance(dtype: Dtype, at: Element) -> u64 {
+    let (_, magnitude) = float_masks(dtype);
+    let place = |bits: u64| {
+        let steps = i128::from(bits & magnitude);
+        if bits & !magnitude == 0 { steps } else { -steps }
+    };
+    place(at.expected).abs_diff(place(at.actual)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_have_their_values() {
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0)]
+        {
+            assert_eq!(number(Dtype::F16, bits), value);
+        }
+        assert!(number(Dtype::F16, 0x7e00).is_nan());
+        assert_eq!(number(Dtype::F16, 0x7c00), f64::INFINITY);
+        assert_eq!(number(Dtype::BF16, 0x3fc0), 1.5);
+    }
+}
