@@ -1,8 +1,8 @@
 //! Two tensors of one type and shape, element by element, as streams.
 //!
 //! Bit equality is the question; everything else describes how it fails. Memory does not grow with
-//! the tensors: also the median is exact without a list of the differences, by counting digits of
-//! their bit patterns in further passes over the streams.
+//! the tensors: also the median is exact without a list of all differences, by counting the digits
+//! of their bit patterns, which are in the order of the differences.
 
 use std::io::{self, Read};
 use std::sync::LazyLock;
@@ -17,6 +17,8 @@ use crate::formats::Dtype;
 const CHUNK: usize = 1 << 18;
 /// Elements that are looked at one by one when any of them differs.
 const BLOCK: usize = 32;
+/// Differences that the median may hold in memory: 32 MB.
+const HELD: u64 = 1 << 22;
 /// Powers of ten that the histogram tells apart: below 1e-20, …, from 1e9 on.
 pub const DECADES: std::ops::Range<i32> = -20..10;
 
@@ -103,9 +105,10 @@ pub fn compare<P: Pair>(
     let mut comparison = tally.comparison;
     let numbers = comparison.elements - comparison.nan;
     comparison.mean = if numbers == 0 { 0.0 } else { tally.sum / numbers as f64 };
-    // More than half equal: the median is 0, and no further pass is needed.
-    if comparison.histogram[0] as usize <= numbers / 2 && numbers > 0 {
-        comparison.median = median(pair, dtype, numbers)?;
+    let rank = numbers.saturating_sub(1) as u64 / 2;
+    // The smallest differences are those of 0, and the usual median is one of them.
+    if rank >= comparison.histogram[0] {
+        comparison.median = ranked(pair, dtype, rank, tally.digits, HELD)?;
     }
     Ok(comparison)
 }
@@ -149,6 +152,8 @@ struct Tally<'a> {
     tolerance: &'a Tolerance,
     equal_nan: bool,
     sum: f64,
+    /// Differences by the highest digit of their bit patterns, see [`digit`].
+    digits: Vec<u64>,
 }
 
 impl<'a> Tally<'a> {
@@ -167,7 +172,7 @@ impl<'a> Tally<'a> {
             median: 0.0,
             histogram: vec![0; DECADES.len() + 1],
         };
-        Self { comparison, tolerance, equal_nan, sum: 0.0 }
+        Self { comparison, tolerance, equal_nan, sum: 0.0, digits: vec![0; DIGITS] }
     }
 
     fn chunk(&mut self, expected: &[u8], actual: &[u8]) {
@@ -177,6 +182,7 @@ impl<'a> Tally<'a> {
         if expected == actual && !(dtype.is_float() && has_nan(expected, dtype)) {
             self.comparison.elements += elements;
             self.comparison.histogram[0] += elements as u64;
+            self.digits[0] += elements as u64;
             return;
         }
         // Differences are often few and far between: halves that have none are done at once.
@@ -186,17 +192,16 @@ impl<'a> Tally<'a> {
             self.chunk(&expected[middle..], &actual[middle..]);
             return;
         }
-        let pairs = expected.chunks_exact(dtype.size()).zip(actual.chunks_exact(dtype.size()));
-        for (expected, actual) in pairs {
+        for_each_element(dtype, expected, actual, |expected, actual| {
             let index = self.comparison.elements;
             self.comparison.elements += 1;
-            self.element(Element { index, expected: bits(expected), actual: bits(actual) });
-        }
+            let at = Element { index, expected: expected.0, actual: actual.0 };
+            self.element(at, expected.1, actual.1);
+        });
     }
 
-    fn element(&mut self, at: Element) {
+    fn element(&mut self, at: Element, expected: f64, actual: f64) {
         let c = &mut self.comparison;
-        let [expected, actual] = [at.expected, at.actual].map(|bits| number(c.dtype, bits));
         let equal = at.expected == at.actual;
         c.unequal += usize::from(!equal);
         let excused = if expected.is_nan() || actual.is_nan() {
@@ -206,11 +211,15 @@ impl<'a> Tally<'a> {
             let difference = difference(at, expected, actual);
             self.sum += difference;
             c.histogram[decade(difference)] += 1;
+            self.digits[digit(difference, 3)] += 1;
             equal || {
-                let relative = difference / expected.abs();
                 let ulp = c.dtype.is_float().then(|| ulp_distance(c.dtype, at));
                 raise(&mut c.abs, at, difference);
-                raise(&mut c.rel, at, relative);
+                // A division is slow: only where it may come to more than before.
+                let floor = c.rel.map_or(0.0, |rel| rel.value * 0.999_999);
+                if difference >= floor * expected.abs() {
+                    raise(&mut c.rel, at, difference / expected.abs());
+                }
                 if let Some(ulp) = ulp {
                     raise(&mut c.ulp, at, ulp);
                 }
@@ -230,55 +239,127 @@ fn raise<T: PartialOrd>(greatest: &mut Option<Greatest<T>>, at: Element, value: 
     }
 }
 
+/// Calls `each` with bits and value of every element of both.
+fn for_each_element(
+    dtype: Dtype,
+    expected: &[u8],
+    actual: &[u8],
+    mut each: impl FnMut((u64, f64), (u64, f64)),
+) {
+    // The two usual types by themselves, so that no choice is made for each element.
+    match dtype {
+        Dtype::F32 => {
+            let value = |&x: &[u8; 4]| {
+                let value = f32::from_le_bytes(x);
+                (u64::from(value.to_bits()), f64::from(value))
+            };
+            let pairs = expected.as_chunks().0.iter().zip(actual.as_chunks().0);
+            pairs.for_each(|(e, a)| each(value(e), value(a)));
+        }
+        Dtype::F64 => {
+            let value = |&x: &[u8; 8]| (u64::from_le_bytes(x), f64::from_le_bytes(x));
+            let pairs = expected.as_chunks().0.iter().zip(actual.as_chunks().0);
+            pairs.for_each(|(e, a)| each(value(e), value(a)));
+        }
+        _ => {
+            let value = |x: &[u8]| (bits(x), number(dtype, bits(x)));
+            let size = dtype.size();
+            let pairs = expected.chunks_exact(size).zip(actual.chunks_exact(size));
+            pairs.for_each(|(e, a)| each(value(e), value(a)));
+        }
+    }
+}
+
 /// |actual - expected|; 0 for equal bits, also those of an infinity.
 fn difference(at: Element, expected: f64, actual: f64) -> f64 {
     if at.expected == at.actual { 0.0 } else { (actual - expected).abs() }
 }
 
+/// Values of a digit of 16 bits.
+const DIGITS: usize = 1 << 16;
+
+/// Digit `place` (3 the highest, 0 the lowest) of a difference's bit pattern. As integers the
+/// patterns of positive float64 are in the order of the numbers.
+fn digit(difference: f64, place: u32) -> usize {
+    (difference.to_bits() >> (16 * place)) as usize % DIGITS
+}
+
 /// Place in the histogram: 0 for no difference, else 1 and on, a decade each.
 fn decade(difference: f64) -> usize {
+    // Lower ends of the decades but the first, which has none. Parsed, not computed: `powi` would
+    // be off by some ULP.
+    static POWERS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+        let powers = DECADES.skip(1).map(|decade| format!("1e{decade}").parse());
+        powers.map(|power| power.unwrap_or(f64::NAN)).collect()
+    });
+    // The decade where the numbers of a highest digit begin. They span less than a factor of two,
+    // so at most one power lies among them.
+    static FIRST: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let begins = (0..DIGITS as u64).map(|digit| f64::from_bits(digit << 48));
+        begins.map(|x| POWERS.partition_point(|&power| power <= x) as u8).collect()
+    });
     if difference == 0.0 {
         return 0;
     }
-    static POWERS: LazyLock<Vec<f64>> = LazyLock::new(|| {
-        // Parsed, not computed: `powi` would be off by some ULP. The first decade has no lower end.
-        DECADES.skip(1).map(|decade| format!("1e{decade}").parse().unwrap_or(f64::NAN)).collect()
-    });
-    1 + POWERS.partition_point(|&power| power <= difference)
+    let first = usize::from(FIRST[digit(difference, 3)]);
+    1 + first + usize::from(POWERS.get(first).is_some_and(|&power| power <= difference))
 }
 
-/// The lower median of the differences: their bit patterns, read as integers, are in the order of
-/// the differences, so four counts of 16-bit digits find the one in the middle.
-fn median<P: Pair>(pair: &mut P, dtype: Dtype, numbers: usize) -> Result<f64, P::Error> {
-    let mut rank = (numbers - 1) / 2;
+/// The difference of this rank, from 0 for the smallest. `counts` are those of the highest digit;
+/// when at most `held` differences share the digits found so far, they are sorted out in memory.
+fn ranked<P: Pair>(
+    pair: &mut P,
+    dtype: Dtype,
+    mut rank: u64,
+    mut counts: Vec<u64>,
+    held: u64,
+) -> Result<f64, P::Error> {
     let mut found = 0u64;
-    for digit in (0..4).rev() {
-        let shift = 16 * digit;
-        let mut counts = vec![0usize; 1 << 16];
-        for_each_chunk(pair, |expected, actual| {
-            let elements =
-                expected.chunks_exact(dtype.size()).zip(actual.chunks_exact(dtype.size()));
-            for (expected, actual) in elements {
-                let at = Element { index: 0, expected: bits(expected), actual: bits(actual) };
-                let [e, a] = [at.expected, at.actual].map(|bits| number(dtype, bits));
-                let pattern = difference(at, e, a).to_bits();
-                // Above this digit it must be what has been found.
-                let known = digit == 3 || pattern >> (shift + 16) == found >> (shift + 16);
-                if !e.is_nan() && !a.is_nan() && known {
-                    counts[(pattern >> shift & 0xffff) as usize] += 1;
-                }
-            }
-        })?;
+    for place in (0..4).rev() {
         let mut below = 0;
-        let place = counts.iter().position(|&count| {
+        let here = counts.iter().position(|&count| {
             let inside = rank < below + count;
             below += if inside { 0 } else { count };
             inside
         });
+        let here = here.unwrap_or(0);
         rank -= below;
-        found |= (place.unwrap_or(0) as u64) << shift;
+        found |= (here as u64) << (16 * place);
+        if place == 0 {
+            break;
+        }
+        if counts[here] <= held {
+            let mut all = Vec::new();
+            for_each_difference(pair, dtype, found, place, |difference| all.push(difference))?;
+            let (_, ranked, _) = all.select_nth_unstable_by(rank as usize, f64::total_cmp);
+            return Ok(*ranked);
+        }
+        counts = vec![0; DIGITS];
+        let next = place - 1;
+        for_each_difference(pair, dtype, found, place, |x| counts[digit(x, next)] += 1)?;
     }
     Ok(f64::from_bits(found))
+}
+
+/// Calls `each` with every difference whose digits from `place` up are those of `found`.
+fn for_each_difference<P: Pair>(
+    pair: &mut P,
+    dtype: Dtype,
+    found: u64,
+    place: u32,
+    mut each: impl FnMut(f64),
+) -> Result<(), P::Error> {
+    let shift = 16 * place;
+    for_each_chunk(pair, |expected, actual| {
+        for_each_element(dtype, expected, actual, |expected, actual| {
+            let at = Element { index: 0, expected: expected.0, actual: actual.0 };
+            let difference = difference(at, expected.1, actual.1);
+            let nan = expected.1.is_nan() || actual.1.is_nan();
+            if !nan && difference.to_bits() >> shift == found >> shift {
+                each(difference);
+            }
+        });
+    })
 }
 
 #[cfg(test)]
@@ -348,6 +429,25 @@ mod tests {
         let mean = differences.iter().sum::<f64>() / 1001.0;
         assert!((c.mean - mean).abs() < 1e-12);
         assert_eq!(c.histogram.iter().sum::<u64>(), 1001);
+        // Every rank, in memory and by counting digits alone.
+        let mut pair = floats(&expected, &actual);
+        let mut counts = vec![0; DIGITS];
+        differences.iter().for_each(|&difference| counts[digit(difference, 3)] += 1);
+        for rank in (0..1001).step_by(50) {
+            for held in [0, 10, 10_000] {
+                let found = ranked(&mut pair, Dtype::F32, rank as u64, counts.clone(), held);
+                assert_eq!(found.unwrap(), differences[rank], "rank {rank}, {held} held");
+            }
+        }
+    }
+
+    #[test]
+    fn a_decade_begins_at_its_power_of_ten() {
+        for (difference, decade) in [(1e-21, 0), (1e-20, 1), (9.99e-20, 1), (1e-3, 18), (1e9, 30)] {
+            assert_eq!(super::decade(difference), decade.max(1), "{difference:e}");
+        }
+        assert_eq!(super::decade(0.0), 0);
+        assert_eq!(super::decade(f64::from_bits(1e-3f64.to_bits() - 1)), 17);
     }
 
     #[test]

@@ -81,10 +81,11 @@ pub(super) fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
 pub(super) fn ulp_distance(dtype: Dtype, at: Element) -> u64 {
     let (_, magnitude) = float_masks(dtype);
     let place = |bits: u64| {
-        let steps = i128::from(bits & magnitude);
+        // The magnitude leaves out the highest bit, so it fits.
+        let steps = (bits & magnitude) as i64;
         if bits & !magnitude == 0 { steps } else { -steps }
     };
-    place(at.expected).abs_diff(place(at.actual)) as u64
+    place(at.expected).abs_diff(place(at.actual))
 }
 
 #[cfg(test)]
