@@ -29,6 +29,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
+    /// Write any readable weights file in another format
+    Export(ExportArgs),
     /// Compare two runs, traces or files; name the first thing that differs
     Parity(ParityArgs),
     /// Show where the data set is and whether it is intact, or fetch it
@@ -144,7 +146,7 @@ pub struct TrainArgs {
 /// `stitch evaluate`
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Weights: a state_dict (.pt) or .safetensors file
+    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long)]
@@ -159,6 +161,45 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace a run that the folder holds
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// The formats that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// torch.load(path) in Python
+    StateDict,
+    /// torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward
+    Torchscript,
+    /// safetensors.torch.load_file(path), and readers in most languages
+    Safetensors,
+    /// numpy.load(path)
+    Npz,
+}
+
+/// `stitch export`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
+  stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
+pub struct ExportArgs {
+    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
+    pub file: PathBuf,
+    /// The format to write
+    #[arg(long, short)]
+    pub format: FormatName,
+    /// The file to write
+    #[arg(long, short, value_name = "PATH")]
+    pub output: PathBuf,
+    /// The model, if it is not to be recognised from names and shapes
+    #[arg(long)]
+    pub model: Option<ModelName>,
+    /// With --format npz, for the mlp: coefs_0, intercepts_0, … as scikit-learn names and lays them
+    #[arg(long)]
+    pub sklearn: bool,
+    /// Replace the file if it is there
     #[arg(long)]
     pub force: bool,
 }

@@ -27,17 +27,20 @@ pub const CONFUSION_MATRIX: &str = "confusion_matrix.csv";
 pub const CLASSIFICATION_REPORT: &str = "classification_report.csv";
 /// Weights for `torch.load`.
 pub const STATE_DICT: &str = "state_dict.pt";
+/// Weights and forward pass for `torch.jit.load`.
+pub const TORCHSCRIPT: &str = "torchscript.pt";
 /// Weights for everything else.
 pub const SAFETENSORS: &str = "weights.safetensors";
 
 /// The files of a run, in the order in which they are written.
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 9] = [
     HISTORY,
     METRICS,
     PREDICTIONS,
     CONFUSION_MATRIX,
     CLASSIFICATION_REPORT,
     STATE_DICT,
+    TORCHSCRIPT,
     SAFETENSORS,
     CONFIG,
 ];
@@ -310,8 +313,13 @@ impl RunFolder {
 }
 
 /// Writes a temporary file beside `path`, brings it to the disk and renames it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+///
+/// # Errors
+/// The system's; `path` is then as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // The parent of a bare name is empty.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     // Made with the permissions of an ordinary file; a temporary file is private otherwise.
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -3,6 +3,7 @@
 mod completions;
 mod data;
 mod evaluate;
+mod export;
 mod inputs;
 mod parity;
 mod progress;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
         Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Data(args) => data::run(&args, console),
         Command::Completions(args) => completions::run(&args),

@@ -12,6 +12,7 @@ use stitch::parity::trace::{self, Recorder};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{self, History, Tracer, TrainConfig};
 
+use super::export::script;
 use super::progress::{TrainingProgress, stop_on_ctrl_c};
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::TrainArgs;
@@ -87,6 +88,7 @@ pub fn train_into(
     folder.write(run_folder::HISTORY, &history_csv(&history))?;
     write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
+    folder.write(run_folder::TORCHSCRIPT, &script(architecture, &tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors)?)?;
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);

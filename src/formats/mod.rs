@@ -3,12 +3,14 @@
 //! Writers give a `Vec<u8>`. Readers take anything that reads and seeks: [`TensorFile`] lists the
 //! tensors of a file and reads them one at a time, so a file is never in memory as a whole.
 
+mod archive;
 pub mod csv;
-mod npz;
+pub mod npz;
 mod pickle;
 pub mod safetensors;
 pub mod state_dict;
 mod tensor_file;
+pub mod torchscript;
 
 use std::fmt;
 use std::io::Cursor;

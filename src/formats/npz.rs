@@ -1,12 +1,67 @@
 //! `.npz` of `numpy.savez` and `savez_compressed`: a zip archive of `.npy` arrays.
 
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek, Write};
 
 use npyz::{DType, NpyHeader, Order};
-use zip::{CompressionMethod, ZipArchive};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::tensor_file::{FileKind, Index, Location, View};
-use super::{Dtype, ReadError, TensorSpec};
+use super::{Dtype, NamedTensor, ReadError, TensorSpec};
+
+/// The file for `tensors`: arrays in C order, stored not deflated, in the order given. The same
+/// tensors give the same bytes.
+///
+/// # Errors
+/// [`ReadError::Npz`] for bfloat16, which numpy does not have; [`ReadError::Zip`] when the archive
+/// cannot be built.
+pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default());
+    for tensor in tensors {
+        zip.start_file(format!("{}.npy", tensor.name), options).map_err(damaged)?;
+        let header = npy_header(tensor)?;
+        zip.write_all(&header).and_then(|()| zip.write_all(&tensor.data))?;
+    }
+    Ok(zip.finish().map_err(damaged)?.into_inner())
+}
+
+/// The `.npy` header of version 1.0: a Python dict as text, padded to a multiple of 64 bytes.
+fn npy_header(tensor: &NamedTensor) -> Result<Vec<u8>, ReadError> {
+    let Some(descr) = descr(tensor.dtype) else {
+        return Err(ReadError::Npz(format!("{}: numpy has no {}", tensor.name, tensor.dtype)));
+    };
+    // A tuple of one has a comma behind it.
+    let shape: String = tensor.shape.iter().map(|n| format!("{n}, ")).collect();
+    let shape =
+        if tensor.shape.len() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // Magic and version are 8 bytes, the length 2, the line end 1.
+    let padding = (64 - (11 + dict.len()) % 64) % 64;
+    let text = format!("{dict}{}\n", " ".repeat(padding));
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend((text.len() as u16).to_le_bytes());
+    header.extend(text.bytes());
+    Ok(header)
+}
+
+/// numpy's name of an element type, little-endian.
+fn descr(dtype: Dtype) -> Option<&'static str> {
+    Some(match dtype {
+        Dtype::Bool => "|b1",
+        Dtype::U8 => "|u1",
+        Dtype::I8 => "|i1",
+        Dtype::I16 => "<i2",
+        Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
+        Dtype::F16 => "<f2",
+        Dtype::F32 => "<f4",
+        Dtype::F64 => "<f8",
+        Dtype::BF16 => return None,
+    })
+}
 
 /// Whether an archive holds arrays: every file in it ends in `.npy`.
 pub(super) fn is_npz(reader: &mut (impl Read + Seek)) -> Result<bool, ReadError> {
@@ -59,18 +114,10 @@ fn damaged(error: zip::result::ZipError) -> ReadError {
 
 fn spec(name: String, header: &NpyHeader) -> Result<TensorSpec, ReadError> {
     let dtype = match header.dtype() {
-        DType::Plain(plain) => match plain.to_string().trim_start_matches(['<', '|', '=']) {
-            "b1" => Some(Dtype::Bool),
-            "u1" => Some(Dtype::U8),
-            "i1" => Some(Dtype::I8),
-            "i2" => Some(Dtype::I16),
-            "i4" => Some(Dtype::I32),
-            "i8" => Some(Dtype::I64),
-            "f2" => Some(Dtype::F16),
-            "f4" => Some(Dtype::F32),
-            "f8" => Some(Dtype::F64),
-            _ => None,
-        },
+        DType::Plain(plain) => {
+            let found = plain.to_string();
+            Dtype::ALL.into_iter().find(|&dtype| descr(dtype) == Some(&found))
+        }
         _ => None,
     };
     let Some(dtype) = dtype else {

@@ -22,6 +22,19 @@ pub(super) const PARAMETERS: [ParameterSpec; 10] = [
     ("fc3.bias", &[10]),
 ];
 
+/// The operations of [`Model::forward`], in the same order.
+pub(super) const TORCHSCRIPT: &str = "    \
+    conv1, conv2 = self.conv1, self.conv2
+    fc1, fc2, fc3 = self.fc1, self.fc2, self.fc3
+    x1 = torch.conv2d(x, conv1.weight, conv1.bias, [1, 1], [2, 2], [1, 1], 1)
+    x2 = torch.avg_pool2d(torch.relu(x1), [2, 2], [2, 2], [0, 0], False, True, None)
+    x3 = torch.conv2d(x2, conv2.weight, conv2.bias, [1, 1], [0, 0], [1, 1], 1)
+    x4 = torch.avg_pool2d(torch.relu(x3), [2, 2], [2, 2], [0, 0], False, True, None)
+    x5 = torch.relu(torch.linear(torch.view(x4, [-1, 400]), fc1.weight, fc1.bias))
+    x6 = torch.relu(torch.linear(x5, fc2.weight, fc2.bias))
+    return torch.linear(x6, fc3.weight, fc3.bias)
+";
+
 /// conv1 → ReLU → pool → conv2 → ReLU → pool → fc1 → ReLU → fc2 → ReLU → fc3.
 #[derive(Debug)]
 pub struct Lenet5 {

@@ -16,6 +16,14 @@ use crate::dataset::PIXELS;
 pub(super) const PARAMETERS: [ParameterSpec; 4] =
     [("0.weight", &[64, 784]), ("0.bias", &[64]), ("2.weight", &[10, 64]), ("2.bias", &[10])];
 
+/// The operations of [`Model::forward`]; images (N, 1, 28, 28) are flattened first.
+pub(super) const TORCHSCRIPT: &str = "    \
+    hidden, output = getattr(self, \"0\"), getattr(self, \"2\")
+    xs = torch.flatten(x, 1)
+    x1 = torch.relu(torch.linear(xs, hidden.weight, hidden.bias))
+    return torch.linear(x1, output.weight, output.bias)
+";
+
 /// Linear 784→64 → ReLU → Linear 64→10.
 #[derive(Debug)]
 pub struct Mlp {

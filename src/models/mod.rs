@@ -54,6 +54,22 @@ impl Architecture {
         }
     }
 
+    /// The class's name in the notebook, or, for the MLP, of what it would be in PyTorch.
+    pub fn class(self) -> &'static str {
+        match self {
+            Architecture::Mlp => "MLP",
+            Architecture::Lenet5 => "LeNet5",
+        }
+    }
+
+    /// The forward pass as TorchScript: the body of `forward(self, x: Tensor) -> Tensor`.
+    pub fn torchscript(self) -> &'static str {
+        match self {
+            Architecture::Mlp => mlp::TORCHSCRIPT,
+            Architecture::Lenet5 => lenet5::TORCHSCRIPT,
+        }
+    }
+
     /// An empty model of this kind: all parameters zero.
     pub fn build(self, device: Device) -> Box<dyn Model> {
         match self {

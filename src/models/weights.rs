@@ -46,6 +46,31 @@ pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
     specs.iter().zip(model.parameters()).map(named).collect()
 }
 
+/// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`
+/// (784, 64), `intercepts_0`, `coefs_1` (64, 10), `intercepts_1`. Takes what [`to_named`] gives for
+/// the MLP.
+pub fn to_sklearn(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
+    let mut named = Vec::new();
+    for (layer, pair) in tensors.chunks_exact(2).enumerate() {
+        named.push(NamedTensor { name: format!("coefs_{layer}"), ..transposed(&pair[0]) });
+        named.push(NamedTensor { name: format!("intercepts_{layer}"), ..pair[1].clone() });
+    }
+    named
+}
+
+/// A matrix with rows and columns exchanged.
+fn transposed(matrix: &NamedTensor) -> NamedTensor {
+    let (rows, columns, size) = (matrix.shape[0], matrix.shape[1], matrix.dtype.size());
+    let mut data = Vec::with_capacity(matrix.data.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            let at = (row * columns + column) * size;
+            data.extend_from_slice(&matrix.data[at..at + size]);
+        }
+    }
+    NamedTensor { shape: vec![columns, rows], data, ..matrix.clone() }
+}
+
 /// The model that `tensors` are the weights of: `asked` for, or recognised by names and shapes.
 /// The order of the tensors does not matter.
 ///

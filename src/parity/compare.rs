@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::element::{Element, bits, has_nan, number, ulp_distance};
+use super::rank::{self, DIGITS, digit};
 use super::tolerance::Tolerance;
 use crate::formats::Dtype;
 
@@ -17,8 +18,6 @@ use crate::formats::Dtype;
 const CHUNK: usize = 1 << 18;
 /// Elements that are looked at one by one when any of them differs.
 const BLOCK: usize = 32;
-/// Differences that the median may hold in memory: 32 MB.
-const HELD: u64 = 1 << 22;
 /// Powers of ten that the histogram tells apart: below 1e-20, …, from 1e9 on.
 pub const DECADES: std::ops::Range<i32> = -20..10;
 
@@ -108,13 +107,13 @@ pub fn compare<P: Pair>(
     let rank = numbers.saturating_sub(1) as u64 / 2;
     // The smallest differences are those of 0, and the usual median is one of them.
     if rank >= comparison.histogram[0] {
-        comparison.median = ranked(pair, dtype, rank, tally.digits, HELD)?;
+        comparison.median = rank::ranked(pair, dtype, rank, tally.digits, rank::HELD)?;
     }
     Ok(comparison)
 }
 
 /// Reads both streams to their end, in chunks of one length.
-fn for_each_chunk<P: Pair>(
+pub(super) fn for_each_chunk<P: Pair>(
     pair: &mut P,
     mut each: impl FnMut(&[u8], &[u8]),
 ) -> Result<(), P::Error> {
@@ -240,7 +239,7 @@ fn raise<T: PartialOrd>(greatest: &mut Option<Greatest<T>>, at: Element, value: 
 }
 
 /// Calls `each` with bits and value of every element of both.
-fn for_each_element(
+pub(super) fn for_each_element(
     dtype: Dtype,
     expected: &[u8],
     actual: &[u8],
@@ -271,17 +270,8 @@ fn for_each_element(
 }
 
 /// |actual - expected|; 0 for equal bits, also those of an infinity.
-fn difference(at: Element, expected: f64, actual: f64) -> f64 {
+pub(super) fn difference(at: Element, expected: f64, actual: f64) -> f64 {
     if at.expected == at.actual { 0.0 } else { (actual - expected).abs() }
-}
-
-/// Values of a digit of 16 bits.
-const DIGITS: usize = 1 << 16;
-
-/// Digit `place` (3 the highest, 0 the lowest) of a difference's bit pattern. As integers the
-/// patterns of positive float64 are in the order of the numbers.
-fn digit(difference: f64, place: u32) -> usize {
-    (difference.to_bits() >> (16 * place)) as usize % DIGITS
 }
 
 /// Place in the histogram: 0 for no difference, else 1 and on, a decade each.
@@ -303,63 +293,6 @@ fn decade(difference: f64) -> usize {
     }
     let first = usize::from(FIRST[digit(difference, 3)]);
     1 + first + usize::from(POWERS.get(first).is_some_and(|&power| power <= difference))
-}
-
-/// The difference of this rank, from 0 for the smallest. `counts` are those of the highest digit;
-/// when at most `held` differences share the digits found so far, they are sorted out in memory.
-fn ranked<P: Pair>(
-    pair: &mut P,
-    dtype: Dtype,
-    mut rank: u64,
-    mut counts: Vec<u64>,
-    held: u64,
-) -> Result<f64, P::Error> {
-    let mut found = 0u64;
-    for place in (0..4).rev() {
-        let mut below = 0;
-        let here = counts.iter().position(|&count| {
-            let inside = rank < below + count;
-            below += if inside { 0 } else { count };
-            inside
-        });
-        let here = here.unwrap_or(0);
-        rank -= below;
-        found |= (here as u64) << (16 * place);
-        if place == 0 {
-            break;
-        }
-        if counts[here] <= held {
-            let mut all = Vec::new();
-            for_each_difference(pair, dtype, found, place, |difference| all.push(difference))?;
-            let (_, ranked, _) = all.select_nth_unstable_by(rank as usize, f64::total_cmp);
-            return Ok(*ranked);
-        }
-        counts = vec![0; DIGITS];
-        let next = place - 1;
-        for_each_difference(pair, dtype, found, place, |x| counts[digit(x, next)] += 1)?;
-    }
-    Ok(f64::from_bits(found))
-}
-
-/// Calls `each` with every difference whose digits from `place` up are those of `found`.
-fn for_each_difference<P: Pair>(
-    pair: &mut P,
-    dtype: Dtype,
-    found: u64,
-    place: u32,
-    mut each: impl FnMut(f64),
-) -> Result<(), P::Error> {
-    let shift = 16 * place;
-    for_each_chunk(pair, |expected, actual| {
-        for_each_element(dtype, expected, actual, |expected, actual| {
-            let at = Element { index: 0, expected: expected.0, actual: actual.0 };
-            let difference = difference(at, expected.1, actual.1);
-            let nan = expected.1.is_nan() || actual.1.is_nan();
-            if !nan && difference.to_bits() >> shift == found >> shift {
-                each(difference);
-            }
-        });
-    })
 }
 
 #[cfg(test)]
@@ -435,7 +368,7 @@ mod tests {
         differences.iter().for_each(|&difference| counts[digit(difference, 3)] += 1);
         for rank in (0..1001).step_by(50) {
             for held in [0, 10, 10_000] {
-                let found = ranked(&mut pair, Dtype::F32, rank as u64, counts.clone(), held);
+                let found = rank::ranked(&mut pair, Dtype::F32, rank as u64, counts.clone(), held);
                 assert_eq!(found.unwrap(), differences[rank], "rank {rank}, {held} held");
             }
         }

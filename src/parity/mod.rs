@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod element;
+mod rank;
 pub mod side;
 pub mod task;
 pub mod tolerance;

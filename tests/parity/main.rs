@@ -7,6 +7,7 @@ mod common;
 
 // In causal order; the test runner lists them by name.
 mod data;
+mod export;
 mod files;
 mod init;
 mod lenet5_steps;

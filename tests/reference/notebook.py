@@ -18,6 +18,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -293,4 +294,13 @@ import torch  # noqa: E402
 config["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
 tensors = {name: torch.as_tensor(value) for name, value in state_dict.items()}
 torch.save(tensors, args.out / "state_dict.pt")
+if args.model == "mlp":
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double()
+    model.load_state_dict(tensors)
+with warnings.catch_warnings():
+    # TorchScript is deprecated in PyTorch 2.13 in favour of torch.export; C++ still reads it.
+    warnings.simplefilter("ignore")
+    torch.jit.script(model.eval()).save(args.out / "torchscript.pt")
 (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")

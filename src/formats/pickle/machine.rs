@@ -1,118 +1,30 @@
-//! The small part of Python's pickle that a state_dict is made of, as data: reading one runs
-//! nothing. TorchScript archives are written in the same language: their modules are read as
-//! objects with attributes, and their code is not looked at.
-//!
-//! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
-//! that contains itself can overflow the stack, and sharing costs nothing. The only globals known
-//! are the few that `torch.save` writes for tensors; every other one is refused by name.
+//! The stack machine that reads a pickle.
 
-use super::Dtype;
+use std::collections::HashMap;
 
-/// Position of a value in the arena.
-pub(super) type Id = usize;
-
-/// A value that a pickle made.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(String),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    /// A dict or an OrderedDict, in insertion order.
-    Dict(Vec<(Id, Id)>),
-    Global(Global),
-    /// An instance of a TorchScript class, with its attributes' dict once BUILD has set it.
-    Object(Option<Id>),
-    /// `torch.storage.TypedStorage` of `numel` elements in the archive's record `data/<key>`.
-    Storage {
-        dtype: Dtype,
-        key: String,
-        numel: i64,
-    },
-    /// `torch._utils._rebuild_tensor_v2`: a view into the storage with this [`Id`].
-    Tensor {
-        storage: Id,
-        offset: i64,
-        shape: Vec<i64>,
-        stride: Vec<i64>,
-    },
-}
-
-/// The names that a pickle may refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(Dtype),
-    /// `torch.jit._pickle.build_intlist` and its like: the list itself.
-    BuildList,
-    /// A class of a TorchScript archive, `__torch__.…`.
-    Class,
-}
-
-/// A pickle that is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PickleError {
-    /// Not among the few globals that tensors need.
-    #[error("refused: global {module}.{name} (only tensors and dicts of them are read)")]
-    Global {
-        /// Python module.
-        module: String,
-        /// Name in it.
-        name: String,
-    },
-    /// Not among the opcodes that tensors need.
-    #[error(
-        "refused: pickle opcode 0x{opcode:02x} at byte {at} (only tensors and dicts of them are read)"
-    )]
-    Opcode {
-        /// The opcode.
-        opcode: u8,
-        /// Its offset in the pickle.
-        at: usize,
-    },
-    /// The pickle contradicts itself or ends early.
-    #[error("damaged pickle at byte {at}: {what}")]
-    Damaged {
-        /// What is wrong.
-        what: &'static str,
-        /// Offset in the pickle.
-        at: usize,
-    },
-}
-
-/// Runs the pickle `bytes`; returns the arena and the top value.
-///
-/// # Errors
-/// See [`PickleError`].
-pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
-    Machine { bytes, ..Machine::default() }.run()
-}
-
-/// The element type of `torch.FloatStorage` and its like.
-fn storage_dtype(class: &str) -> Option<Dtype> {
-    Dtype::ALL.into_iter().find(|&dtype| super::state_dict::storage_class(dtype) == class)
-}
+use super::{Global, Id, PickleError, Value, storage_dtype};
 
 /// The stack machine of pickle.
 #[derive(Default)]
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     arena: Vec<Value>,
     stack: Vec<Id>,
     marks: Vec<usize>,
-    memo: std::collections::HashMap<u32, Id>,
+    memo: HashMap<u32, Id>,
 }
 
 type Step<T = ()> = Result<T, PickleError>;
 
-impl Machine<'_> {
-    fn run(mut self) -> Step<(Vec<Value>, Id)> {
+impl<'a> Machine<'a> {
+    /// Ready to read `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    /// The arena and the top value.
+    pub fn run(mut self) -> Step<(Vec<Value>, Id)> {
         loop {
             let at = self.at;
             let [opcode] = self.array()?;

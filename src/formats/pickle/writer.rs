@@ -1,0 +1,89 @@
+//! Writes the pickles of `.pt` files: protocol 2, without a memo.
+
+use super::storage_class;
+use crate::formats::NamedTensor;
+use crate::formats::tensor_file::View;
+
+/// A pickle being written.
+pub(in crate::formats) struct Pickler(Vec<u8>);
+
+impl Pickler {
+    /// Protocol 2, as `torch.save` and `torch.jit.save` write.
+    pub fn new() -> Self {
+        Self(vec![0x80, 2])
+    }
+
+    /// The whole pickle.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'.');
+        self.0
+    }
+
+    /// Opcodes as they are.
+    pub fn raw(&mut self, opcodes: &[u8]) {
+        self.0.extend(opcodes);
+    }
+
+    /// A class or function, by its module and name.
+    pub fn global(&mut self, module: &str, name: &str) {
+        self.0.extend(format!("c{module}\n{name}\n").bytes());
+    }
+
+    /// `OrderedDict()`: the class, an empty tuple, a call.
+    pub fn ordered_dict(&mut self) {
+        self.global("collections", "OrderedDict");
+        self.raw(b")R");
+    }
+
+    /// BINUNICODE.
+    pub fn string(&mut self, text: &str) {
+        self.0.push(b'X');
+        self.0.extend((text.len() as u32).to_le_bytes());
+        self.0.extend(text.bytes());
+    }
+
+    /// NEWTRUE or NEWFALSE.
+    pub fn bool(&mut self, value: bool) {
+        self.0.push(if value { 0x88 } else { 0x89 });
+    }
+
+    /// BININT where it fits, else LONG1.
+    pub fn int(&mut self, value: usize) {
+        match i32::try_from(value) {
+            Ok(value) => {
+                self.0.push(b'J');
+                self.0.extend(value.to_le_bytes());
+            }
+            Err(_) => {
+                self.0.extend([0x8a, 8]);
+                self.0.extend((value as i64).to_le_bytes());
+            }
+        }
+    }
+
+    /// A tuple of integers.
+    pub fn ints(&mut self, values: &[usize]) {
+        self.raw(b"(");
+        values.iter().for_each(|&value| self.int(value));
+        self.raw(b"t");
+    }
+
+    /// `torch._utils._rebuild_tensor_v2` over the whole of record `data/<key>`.
+    pub fn tensor(&mut self, key: usize, tensor: &NamedTensor, requires_grad: bool) {
+        self.global("torch._utils", "_rebuild_tensor_v2");
+        self.raw(b"((");
+        self.string("storage");
+        self.global("torch", storage_class(tensor.dtype));
+        self.string(&key.to_string());
+        self.string("cpu");
+        self.int(tensor.shape.iter().product());
+        self.raw(b"tQ");
+        self.int(0);
+        self.ints(&tensor.shape);
+        self.ints(&View::contiguous_stride(&tensor.shape));
+        self.bool(requires_grad);
+        // No backward hooks.
+        self.ordered_dict();
+        self.raw(b"tR");
+    }
+}
