@@ -3,6 +3,8 @@
 
 STITCH := target/release/stitch
 
+# The steps of the set-up build on each other.
+.NOTPARALLEL:
 .PHONY: help run test parity bench build data venv lint clean
 
 help:

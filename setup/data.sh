@@ -17,13 +17,12 @@ install_package() {
 
 # Without root: download the package and take the files out of it.
 unpack_package() {
+    # Chained: `set -e` does not hold in a function whose result is asked for.
     work=$folder.unpacking
-    rm -rf "$work"
-    mkdir -p "$work"
-    (cd "$work" && apt-get download -qq "$package" && dpkg-deb -x "$package"_*.deb .)
-    mkdir -p "$folder"
-    mv "$work"/usr/share/datasets/fashion-mnist/*.gz "$folder"
-    rm -rf "$work"
+    rm -rf "$work" && mkdir -p "$work" "$folder" &&
+        (cd "$work" && apt-get download -qq "$package" && dpkg-deb -x "$package"_*.deb .) &&
+        mv "$work"/usr/share/datasets/fashion-mnist/*.gz "$folder" &&
+        rm -rf "$work"
 }
 
 from_debian() {
@@ -35,6 +34,15 @@ from_debian() {
 if there; then
     exit 0
 fi
+if [ -n "${FASHION_MNIST_DIR:-}" ]; then
+    # The user's own choice is not replaced by another.
+    "$stitch" data verify >&2 || true
+    fail "FASHION_MNIST_DIR=$FASHION_MNIST_DIR does not hold an intact data set (reason above):" \
+        "name another folder, or unset it to have the data fetched"
+fi
 "$stitch" data fetch --to "$folder" >&2 || from_debian ||
     fail "Fashion-MNIST could not be had: check the network, or put its four files into $folder"
-"$stitch" data verify >&2 || fail "Fashion-MNIST is damaged (see above): remove that folder and try again"
+if ! "$stitch" data verify >&2; then
+    fail "the data set that is found first is damaged (see above): remove the damaged file, then run" \
+        "the same command again"
+fi

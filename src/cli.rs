@@ -227,10 +227,10 @@ pub struct ParityArgs {
     #[arg(long)]
     pub histogram: bool,
     /// Excuse floating-point differences of at most ATOL + RTOL * |expected|
-    #[arg(long, value_name = "ATOL", value_parser = parse_tolerance)]
+    #[arg(long, value_name = "ATOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub atol: Option<f64>,
     /// The relative part, see --atol
-    #[arg(long, value_name = "RTOL", value_parser = parse_tolerance)]
+    #[arg(long, value_name = "RTOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub rtol: Option<f64>,
     /// Excuse floating-point differences of at most N units in the last place
     #[arg(long, value_name = "N")]
@@ -307,7 +307,7 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
 
 fn parse_tolerance(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(number) if number >= 0.0 => Ok(number),
+        Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
         _ => Err("it must be a number of at least 0, such as 1e-6".into()),
     }
 }

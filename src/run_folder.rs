@@ -237,7 +237,7 @@ impl RunFolder {
         let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
         fs::create_dir_all(&path).map_err(not_writable)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
-        match FILES.into_iter().find(|file| path.join(file).exists()) {
+        match FILES.into_iter().chain(TRACE_FILES).find(|file| path.join(file).exists()) {
             Some(file) if !force => Err(FolderError::Occupied { path, file }),
             _ => Ok(Self { path }),
         }

@@ -20,6 +20,8 @@ fn path_with(fakes: &[(&str, &str)]) -> TempDir {
     }
     for (name, script) in fakes {
         let path = folder.path().join(name);
+        // A fake takes the place of the real one.
+        let _ = fs::remove_file(&path);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -86,6 +88,31 @@ fn without_the_venv_module_the_sentence_names_its_package() {
 }
 
 #[test]
+fn a_libtorch_that_is_none_is_named() {
+    let said = sentence(&run("build.sh", &[("cargo", "exit 101")]));
+    assert!(said.contains("holds no libtorch"), "{said}");
+}
+
+#[test]
+fn without_root_and_network_the_data_cannot_be_had_and_the_sentence_says_so() {
+    let project = tempfile::tempdir().unwrap();
+    let release = project.path().join("target/release");
+    fs::create_dir_all(&release).unwrap();
+    let fakes = path_with(&[("apt-get", "exit 100"), ("id", "echo 1000")]);
+    let stitch = release.join("stitch");
+    fs::write(&stitch, "#!/bin/sh\nexit 2\n").unwrap();
+    fs::set_permissions(&stitch, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new("/bin/sh")
+        .arg(common::root().join("setup/data.sh"))
+        .current_dir(project.path())
+        .env_clear()
+        .env("PATH", fakes.path())
+        .output()
+        .unwrap();
+    assert!(sentence(&output).contains("Fashion-MNIST could not be had: check the network"));
+}
+
+#[test]
 fn without_network_the_sentence_says_so() {
     // A Python whose `venv` makes a pip that cannot reach anything.
     let fake = r#"case "$*" in
@@ -94,6 +121,4 @@ fn without_network_the_sentence_says_so() {
     esac"#;
     let said = sentence(&run("venv.sh", &[("python3", fake)]));
     assert!(said.contains("could not be installed") && said.contains("network"), "{said}");
-    let said = sentence(&run("build.sh", &[("cargo", "exit 101")]));
-    assert!(said.contains("the build failed") && said.contains("network"), "{said}");
 }

@@ -1,12 +1,13 @@
 //! What several commands take: threads, device, data set, weights.
 
-use std::fs;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Identity, Origin};
-use stitch::formats;
+use stitch::formats::TensorFile;
 use stitch::models::weights;
 use stitch::models::{Architecture, Model};
 use tch::{Cuda, Device};
@@ -84,8 +85,12 @@ pub fn model(file: &Path, asked: Option<ModelName>, device: Device) -> Result<Bo
     if file.is_dir() {
         bail!("{} is a folder: a weights file is wanted", file.display());
     }
-    let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let tensors = formats::read_weights(&bytes).with_context(|| file.display().to_string())?;
-    weights::from_named(&tensors, asked.map(Into::into), device)
-        .with_context(|| file.display().to_string())
+    let path = || file.display().to_string();
+    let opened = File::open(file).with_context(|| format!("{} cannot be read", path()))?;
+    let mut tensors = TensorFile::open(BufReader::new(opened)).with_context(path)?;
+    let asked = asked.map(Into::into);
+    // By names and shapes, before anything is read into memory.
+    weights::recognise(tensors.specs(), asked).with_context(path)?;
+    let tensors = tensors.load_all().with_context(path)?;
+    weights::from_named(&tensors, asked, device).with_context(path)
 }

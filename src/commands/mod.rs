@@ -89,8 +89,11 @@ impl Console {
     /// A result, to stdout.
     fn print(self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            // Nobody reads on (`stitch … | head`): the outcome is what it is.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 
     /// Progress or a warning, to stderr, unless `--quiet`. Nothing depends on its being read.

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::builder::styling::{AnsiColor, Style};
 use stitch::parity::compare::{Comparison, DECADES};
 use stitch::parity::element::Element;
 use stitch::parity::side::Side;
 use stitch::parity::tolerance::Overrides;
-use stitch::parity::trace::Stage;
+use stitch::parity::trace::{self, Stage};
 use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};
 use stitch::parity::{task::TaskView, verdict};
+use stitch::run_folder;
 
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
@@ -30,6 +31,10 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     };
     let options = Options { overrides, equal_nan: args.equal_nan };
     let report = verdict::judge(&mut reference, &mut port, &options)?;
+    let names = || report.tensors.iter().map(|tensor| &tensor.name);
+    if let Some(unused) = args.tol.iter().find(|tol| !names().any(|name| *name == tol.name)) {
+        bail!("--tol {}: neither side has a tensor of that name", unused.name);
+    }
     let text =
         if args.json { json(&report)? } else { Printer::new(args.histogram).report(&report) };
     console.print(text.trim_end())?;
@@ -37,10 +42,26 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
 }
 
 /// Opens both sides so that they can be compared: traces only when both have one; of a run folder
-/// beside a single file only what the file is about.
+/// beside a single file or a bare trace only what that is about.
 fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
-    let traced = [&args.reference, &args.port].map(|path| Side::has_trace(path));
-    if traced[0] != traced[1] && args.reference.is_dir() && args.port.is_dir() {
+    let paths = [&args.reference, &args.port];
+    let traced = paths.map(|path| Side::has_trace(path));
+    let bare = paths.map(|path| path.join(trace::RECORDS).exists());
+    let folders = paths.iter().all(|path| path.is_dir());
+    if bare != [false; 2] && folders {
+        if let Some(i) = traced.iter().position(|traced| !traced) {
+            bail!(
+                "{} has no trace to compare with the other side's: run it with --trace",
+                paths[i].display()
+            );
+        }
+        let inside = |i: usize| match bare[i] {
+            true => paths[i].clone(),
+            false => paths[i].join(trace::FOLDER),
+        };
+        return Ok((Side::open(&inside(0), true)?, Side::open(&inside(1), true)?));
+    }
+    if traced[0] != traced[1] && folders {
         let only = if traced[0] { "REFERENCE" } else { "PORT" };
         console.note(&format!(
             "note: only {only} has a trace: comparing the files of the runs. \
@@ -51,18 +72,37 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
     let mut reference = Side::open(&args.reference, both)?;
     let mut port = Side::open(&args.port, both)?;
     if args.reference.is_file() {
-        keep_stages_of(&reference, &mut port);
+        keep_what_is_in(&reference, &mut port)?;
     }
     if args.port.is_file() {
-        keep_stages_of(&port, &mut reference);
+        keep_what_is_in(&port, &mut reference)?;
     }
     Ok((reference, port))
 }
 
 /// Leaves aside what `file` is not about.
-fn keep_stages_of(file: &Side, other: &mut Side) {
+fn keep_what_is_in(file: &Side, other: &mut Side) -> Result<()> {
     let stages: Vec<Stage> = file.items.iter().map(|item| item.key.stage).collect();
-    other.items.retain(|item| stages.contains(&item.key.stage));
+    // Of a run folder's three files of weights, the one that every reader has.
+    let of_interest =
+        [run_folder::SAFETENSORS, run_folder::PREDICTIONS, run_folder::CONFUSION_MATRIX];
+    let had = other.items.len();
+    other.items.retain_mut(|item| {
+        let known = item.key.file.take().is_none_or(|file| of_interest.contains(&file));
+        let about = match item.key.stage {
+            Stage::Data => file.items.iter().any(|other| other.key == item.key),
+            stage => stages.contains(&stage),
+        };
+        known && about
+    });
+    if had > 0 && other.items.is_empty() && !file.items.is_empty() {
+        bail!(
+            "{} and {} are about different things: nothing in the one is in the other",
+            file.path.display(),
+            other.path.display()
+        );
+    }
+    Ok(())
 }
 
 fn json(report: &Report) -> Result<String> {
@@ -83,7 +123,10 @@ fn sentence(tensor: &TensorResult) -> String {
         Outcome::Missing => format!("{place}: missing in the port"),
         Outcome::Unexpected => format!("{place}: unexpected, the reference has no such tensor"),
         Outcome::HashDiffers => {
-            format!("{place}: its SHA-256 differs (too large a tensor to be kept in a trace)")
+            format!("{place}: its SHA-256 differs (not both sides have kept the elements)")
+        }
+        Outcome::Unknown => {
+            format!("{place}: it cannot be compared, one side has neither elements nor SHA-256")
         }
         Outcome::Shape { expected, actual } => {
             format!("{place}: expected the shape {expected:?}, got {actual:?}")
@@ -142,7 +185,7 @@ impl Printer {
         if let Some(first) = report.first {
             let tensor = &report.tensors[first];
             self.coloured(AnsiColor::Red, &format!("first divergence: {}", sentence(tensor)));
-            self.line(&format!("likely cause: {}", verdict::likely_cause(tensor.stage)));
+            self.line(&format!("likely cause: {}", verdict::likely_cause(report, tensor)));
         } else if report.tensors.is_empty() {
             self.line("there is nothing to compare: neither side holds a tensor");
         }
@@ -204,7 +247,9 @@ impl Printer {
         self.some(&names, |printer, tensor| printer.line(&sentence(tensor)));
         self.some(&numbers, |printer, tensor| {
             if let Outcome::Different(comparison) = &tensor.outcome {
-                printer.line(&format!("{} {:?}", tensor.place(), tensor.shape));
+                let shape = &tensor.shape;
+                let shape = if shape.is_empty() { "".into() } else { format!(" {shape:?}") };
+                printer.line(&format!("{}{shape}", tensor.place()));
                 printer.numbers(tensor, comparison);
             }
         });
@@ -252,7 +297,11 @@ impl Printer {
     fn decades(&mut self, c: &Comparison) {
         let most = c.histogram.iter().copied().max().unwrap_or(1).max(1);
         let labels = std::iter::once("0".to_string())
-            .chain(DECADES.map(|decade| format!("1e{decade}")))
+            .chain(DECADES.map(|decade| match decade {
+                // Everything down to the smallest number.
+                _ if decade == DECADES.start => format!("<1e{}", decade + 1),
+                _ => format!("1e{decade}"),
+            }))
             .zip(&c.histogram);
         for (label, &count) in labels.filter(|(_, count)| **count > 0) {
             // 40 marks for the most frequent; at least one for any.

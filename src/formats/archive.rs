@@ -74,6 +74,19 @@ impl<R: Read + Seek> Archive<R> {
         Ok(bytes)
     }
 
+    /// Refuses an archive of a big-endian machine. Old archives do not say; they are little-endian.
+    pub fn check_byte_order(&mut self) -> Result<(), ReadError> {
+        let Ok(mut file) = self.zip.by_name(&format!("{}/byteorder", self.root)) else {
+            return Ok(());
+        };
+        let mut order = Vec::new();
+        (&mut file).take(16).read_to_end(&mut order).map_err(damaged)?;
+        if order != b"little" {
+            return Err(ReadError::NotTensors("its byte order is not little-endian".into()));
+        }
+        Ok(())
+    }
+
     /// A record, which must be stored.
     pub fn record(&mut self, name: &str) -> Result<Record, ReadError> {
         let path = format!("{}/{name}", self.root);

@@ -87,8 +87,8 @@ pub enum Table {
     },
     /// `confusion_matrix.csv`.
     ConfusionMatrix {
-        /// Number of classes.
-        classes: usize,
+        /// Names of the classes.
+        classes: Vec<String>,
         /// Row-major (true, predicted).
         counts: Vec<i64>,
     },
@@ -101,6 +101,11 @@ pub enum Table {
 pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
     let (header, rows) = records(bytes)?;
     if header == ["index", "y_true", "y_pred"] {
+        for (line, row) in (2..).zip(&rows) {
+            if integer(&row[0], line)? != line as i64 - 2 {
+                return Err(format!("line {line}: index {} where {} is wanted", row[0], line - 2));
+            }
+        }
         let column = |i: usize| {
             let cells = (2..).zip(&rows);
             cells.map(|(line, row)| integer(&row[i], line)).collect::<Result<Vec<_>, _>>()
@@ -124,7 +129,7 @@ pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
             counts.push(integer(cell, i + 2)?);
         }
     }
-    Ok(Table::ConfusionMatrix { classes, counts })
+    Ok(Table::ConfusionMatrix { classes: header[1..].to_vec(), counts })
 }
 
 /// Reads `history.csv`: epoch and loss of each line.
@@ -138,10 +143,30 @@ pub fn read_history(bytes: &[u8]) -> Result<Vec<(usize, f64)>, String> {
     }
     let line = |(line, row): (usize, &Vec<String>)| {
         let epoch = integer(&row[0], line)?;
+        let epoch = usize::try_from(epoch).map_err(|_| format!("line {line}: epoch {epoch}"))?;
         let loss = row[1].parse().map_err(|_| format!("line {line}: {} is no number", row[1]))?;
-        Ok((epoch as usize, loss))
+        Ok((epoch, loss))
     };
     (2..).zip(&rows).map(line).collect()
+}
+
+/// Reads `classification_report.csv`: the names of its lines, and their numbers row by row.
+///
+/// # Errors
+/// A sentence that says what is wrong, and where.
+pub fn read_report(bytes: &[u8]) -> Result<(Vec<String>, Vec<f64>), String> {
+    let (header, rows) = records(bytes)?;
+    if header != ["", "precision", "recall", "f1-score", "support"] {
+        return Err("not a classification report (precision,recall,f1-score,support)".into());
+    }
+    let mut numbers = Vec::new();
+    for (line, row) in (2..).zip(&rows) {
+        for cell in &row[1..] {
+            let number = cell.parse().map_err(|_| format!("line {line}: {cell:?} is no number"))?;
+            numbers.push(number);
+        }
+    }
+    Ok((rows.into_iter().map(|mut row| row.swap_remove(0)).collect(), numbers))
 }
 
 /// Header and rows; every row has the header's length.

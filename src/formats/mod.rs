@@ -132,6 +132,13 @@ pub struct NamedTensor {
     pub data: Vec<u8>,
 }
 
+impl NamedTensor {
+    /// Name, type and shape.
+    pub fn spec(&self) -> TensorSpec {
+        TensorSpec { name: self.name.clone(), dtype: self.dtype, shape: self.shape.clone() }
+    }
+}
+
 /// A file of tensors that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

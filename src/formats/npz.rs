@@ -76,7 +76,8 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
     let mut index = Vec::new();
     for i in 0..zip.len() {
         let mut file = zip.by_index(i).map_err(damaged)?;
-        let name = file.name().map_err(damaged)?.trim_end_matches(".npy").to_owned();
+        let name = file.name().map_err(damaged)?;
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let (size, packed) = (file.size(), file.compressed_size());
         let (method, at) = (file.compression(), file.data_start());
         let mut counted = Counted { count: 0, from: &mut file };
@@ -85,7 +86,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         let skip = counted.count;
         let spec = spec(name, &header)?;
         let wanted = spec.checked_len().and_then(|n| n.checked_mul(spec.dtype.size()));
-        if wanted.map(|n| n as u64 + skip) != Some(size) {
+        if wanted.and_then(|n| (n as u64).checked_add(skip)) != Some(size) {
             let name = &spec.name;
             let error = format!("{name} has {size} bytes, which do not fit its shape and type");
             return Err(ReadError::Npz(error));

@@ -35,6 +35,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
 /// The tensors of an archive: the items of its dict, or the parameters and buffers of its module.
 pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
     let mut archive = Archive::open(reader)?;
+    archive.check_byte_order()?;
     let (arena, top) = pickle::read(&archive.pickle()?)?;
     let kind = match &arena[top] {
         Value::Dict(_) => FileKind::StateDict,
@@ -46,6 +47,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         let Value::Tensor { storage, offset, shape, stride } = &arena[tensor] else { continue };
         // Machine::tensor has made sure that it is a storage.
         let Value::Storage { dtype, key, .. } = &arena[*storage] else { continue };
+        let Value::Str(key) = &arena[*key] else { continue };
         let archive::Record { at, bytes, crc } = archive.record(&format!("data/{key}"))?;
         let view = view(*offset, shape, stride);
         let elements = (bytes / dtype.size() as u64) as usize;
@@ -68,6 +70,8 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
     Ok((kind, index))
 }
 
+/// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
+const LONGEST_NAME: usize = 1024;
 /// Deepest nesting of modules in modules that is followed.
 const DEPTH: usize = 64;
 
@@ -84,7 +88,14 @@ fn named_tensors(arena: &[Value], top: Id, kind: FileKind) -> Result<Vec<(String
                 return Err(ReadError::NotTensors("a key is no string".into()));
             };
             // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.
-            let name = format!("{prefix}{}", key.replace('|', "."));
+            if prefix.len() + key.len() > LONGEST_NAME || found.len() > arena.len() {
+                return Err(ReadError::NotTensors("its names are too long, or too many".into()));
+            }
+            let key = match kind {
+                FileKind::TorchScript => key.replace('|', "."),
+                _ => key.clone(),
+            };
+            let name = format!("{prefix}{key}");
             match &arena[value] {
                 Value::Tensor { .. } => found.push((name, value)),
                 Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {

@@ -70,9 +70,18 @@ impl<R: Read + Seek> TensorFile<R> {
         let (kind, index) = match start[..] {
             [b'P', b'K', 3, 4, ..] if npz::is_npz(&mut reader)? => npz::index(&mut reader)?,
             [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader)?,
+            // A legacy pickle may look like this too, but not with a length below the file's.
+            [a, b, c, d, e, f, g, h, b'{']
+                if u64::from_le_bytes([a, b, c, d, e, f, g, h]) <= length - 8 =>
+            {
+                safetensors::index(&mut reader, length)?
+            }
             // Protocol 2 and up; torch.save always wrote 2.
             [0x80, 2..=5, ..] => return Err(ReadError::LegacyPickle),
-            [_, _, _, _, _, _, _, _, b'{'] => safetensors::index(&mut reader, length)?,
+            [_, _, _, _, _, _, _, _, b'{'] => {
+                let error = "its header is longer than the file";
+                return Err(ReadError::Safetensors(error.into()));
+            }
             _ => return Err(ReadError::Unknown),
         };
         let (specs, locations) = index.into_iter().unzip();
@@ -237,6 +246,20 @@ mod tests {
         let transposed = view(0, &[3, 2], &[1, 3]);
         assert!(!transposed.is_contiguous());
         assert_eq!(transposed.gather(&storage, 1).unwrap(), [0, 3, 1, 4, 2, 5]);
+    }
+
+    #[test]
+    fn a_safetensors_file_of_any_header_length_is_one() {
+        // Header lengths such as 640 (0x0280) begin like a pickle of protocol 2.
+        let mut lengths = std::collections::HashSet::new();
+        for name in (1..700).map(|n| "w".repeat(n)) {
+            let tensor =
+                NamedTensor { name, dtype: super::super::Dtype::U8, shape: vec![1], data: vec![7] };
+            let file = safetensors::write(std::slice::from_ref(&tensor)).unwrap();
+            lengths.insert(u16::from_le_bytes([file[0], file[1]]));
+            assert_eq!(super::super::read_weights(&file).unwrap(), [tensor]);
+        }
+        assert!(lengths.contains(&640), "{lengths:?}");
     }
 
     #[test]

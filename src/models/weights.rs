@@ -3,7 +3,10 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{Architecture, AssignError, Model, assign};
-use crate::formats::{Dtype, NamedTensor};
+use crate::formats::{Dtype, NamedTensor, TensorSpec};
+
+/// Tensors of an unknown file that an error lists.
+const SHOWN: usize = 20;
 
 /// Tensors that are no weights of a known model.
 #[derive(Debug, thiserror::Error)]
@@ -81,14 +84,8 @@ pub fn from_named(
     asked: Option<Architecture>,
     device: Device,
 ) -> Result<Box<dyn Model>, WeightsError> {
-    let candidates = asked.map_or(Architecture::ALL.to_vec(), |architecture| vec![architecture]);
-    let Some(&architecture) = candidates.iter().find(|candidate| fits(tensors, **candidate)) else {
-        let found: Vec<String> =
-            tensors.iter().map(|tensor| format!("{} {:?}", tensor.name, tensor.shape)).collect();
-        let found = if found.is_empty() { "no tensor".into() } else { found.join(", ") };
-        let wanted: Vec<String> = candidates.into_iter().map(wanted_by).collect();
-        return Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") });
-    };
+    let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
+    let architecture = recognise(&specs, asked)?;
     let value = |&(name, _): &super::ParameterSpec| {
         // `fits` has found each name.
         let tensor = tensors.iter().find(|tensor| tensor.name == name);
@@ -100,7 +97,29 @@ pub fn from_named(
     Ok(model)
 }
 
-fn fits(tensors: &[NamedTensor], architecture: Architecture) -> bool {
+/// Which model has tensors of these names and shapes: the one asked for, or either.
+///
+/// # Errors
+/// [`WeightsError::Unrecognised`].
+pub fn recognise(
+    tensors: &[TensorSpec],
+    asked: Option<Architecture>,
+) -> Result<Architecture, WeightsError> {
+    let candidates = asked.map_or(Architecture::ALL.to_vec(), |architecture| vec![architecture]);
+    if let Some(&architecture) = candidates.iter().find(|candidate| fits(tensors, **candidate)) {
+        return Ok(architecture);
+    }
+    let shown = tensors.iter().take(SHOWN).map(|t| format!("{} {:?}", t.name, t.shape));
+    let mut found: Vec<String> = shown.collect();
+    if tensors.len() > SHOWN {
+        found.push(format!("… ({} tensors)", tensors.len()));
+    }
+    let found = if found.is_empty() { "no tensor".into() } else { found.join(", ") };
+    let wanted: Vec<String> = candidates.into_iter().map(wanted_by).collect();
+    Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") })
+}
+
+fn fits(tensors: &[TensorSpec], architecture: Architecture) -> bool {
     let specs = architecture.parameters();
     specs.len() == tensors.len()
         && specs.iter().all(|&(name, shape)| {

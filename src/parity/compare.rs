@@ -18,7 +18,7 @@ use crate::formats::Dtype;
 const CHUNK: usize = 1 << 18;
 /// Elements that are looked at one by one when any of them differs.
 const BLOCK: usize = 32;
-/// Powers of ten that the histogram tells apart: below 1e-20, …, from 1e9 on.
+/// Powers of ten that the histogram tells apart: below 1e-19, from 1e-19 on, …, from 1e9 on.
 pub const DECADES: std::ops::Range<i32> = -20..10;
 
 /// Two streams of equal length that can be read from the start as often as needed.
@@ -106,7 +106,7 @@ pub fn compare<P: Pair>(
     comparison.mean = if numbers == 0 { 0.0 } else { tally.sum / numbers as f64 };
     let rank = numbers.saturating_sub(1) as u64 / 2;
     // The smallest differences are those of 0, and the usual median is one of them.
-    if rank >= comparison.histogram[0] {
+    if numbers > 0 && rank >= comparison.histogram[0] {
         comparison.median = rank::ranked(pair, dtype, rank, tally.digits, rank::HELD)?;
     }
     Ok(comparison)
@@ -207,7 +207,7 @@ impl<'a> Tally<'a> {
             c.nan += 1;
             self.equal_nan && expected.is_nan() && actual.is_nan()
         } else {
-            let difference = difference(at, expected, actual);
+            let difference = difference(c.dtype, at, expected, actual);
             self.sum += difference;
             c.histogram[decade(difference)] += 1;
             self.digits[digit(difference, 3)] += 1;
@@ -217,7 +217,7 @@ impl<'a> Tally<'a> {
                 // A division is slow: only where it may come to more than before.
                 let floor = c.rel.map_or(0.0, |rel| rel.value * 0.999_999);
                 if difference >= floor * expected.abs() {
-                    raise(&mut c.rel, at, difference / expected.abs());
+                    raise(&mut c.rel, at, relative(difference, expected.abs()));
                 }
                 if let Some(ulp) = ulp {
                     raise(&mut c.ulp, at, ulp);
@@ -236,6 +236,16 @@ fn raise<T: PartialOrd>(greatest: &mut Option<Greatest<T>>, at: Element, value: 
     if greatest.as_ref().is_none_or(|greatest| value > greatest.value) {
         *greatest = Some(Greatest { at, value });
     }
+}
+
+/// The smallest number that times `expected` is no less than `difference`.
+fn relative(difference: f64, expected: f64) -> f64 {
+    // 0.0 against -0.0 is no relative difference, rather than 0/0.
+    let mut relative = if difference == 0.0 { 0.0 } else { difference / expected };
+    while relative * expected < difference && relative.is_finite() {
+        relative = relative.next_up();
+    }
+    relative
 }
 
 /// Calls `each` with bits and value of every element of both.
@@ -270,8 +280,16 @@ pub(super) fn for_each_element(
 }
 
 /// |actual - expected|; 0 for equal bits, also those of an infinity.
-pub(super) fn difference(at: Element, expected: f64, actual: f64) -> f64 {
-    if at.expected == at.actual { 0.0 } else { (actual - expected).abs() }
+pub(super) fn difference(dtype: Dtype, at: Element, expected: f64, actual: f64) -> f64 {
+    let difference = (actual - expected).abs();
+    if at.expected == at.actual {
+        0.0
+    } else if difference == 0.0 && !dtype.is_float() {
+        // int64 beyond 2^53: apart, though not as float64.
+        1.0
+    } else {
+        difference
+    }
 }
 
 /// Place in the histogram: 0 for no difference, else 1 and on, a decade each.
@@ -375,9 +393,62 @@ mod tests {
     }
 
     #[test]
+    fn tensors_without_a_number_compare_without_a_median() {
+        let nan = f32::NAN;
+        for (expected, actual, equal_nan, passes) in [
+            (vec![], vec![], false, true),
+            (vec![nan], vec![nan], false, false),
+            (vec![nan, nan], vec![nan, nan], true, true),
+            (vec![nan], vec![1.0], true, false),
+            (vec![1.0], vec![nan], true, false),
+        ] {
+            let mut pair = floats(&expected, &actual);
+            let c = compare(&mut pair, Dtype::F32, &Tolerance::Bits, equal_nan).unwrap();
+            assert_eq!(
+                (c.passes(), c.median, c.mean),
+                (passes, 0.0, 0.0),
+                "{expected:?} {actual:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_relative_tolerance_that_is_named_does_pass() {
+        for i in 1..2000u32 {
+            let expected = f64::from((i as f32 * 0.37).sin());
+            let difference = f64::from(i) * 1e-9;
+            let within =
+                Tolerance::Within { atol: 0.0, rtol: relative(difference, expected.abs()), ulp: 0 };
+            assert!(within.excuses(difference, expected, None), "{difference:e} of {expected:e}");
+        }
+    }
+
+    #[test]
+    fn a_zero_of_another_sign_does_not_hide_a_greater_relative_difference() {
+        let c = bits_of(&[0.0, 2.0], &[-0.0, 3.0]);
+        assert_eq!(c.rel.unwrap().value, 0.5);
+    }
+
+    #[test]
+    fn an_infinity_is_within_no_relative_tolerance_of_a_number() {
+        let within = Tolerance::Within { atol: 1.0, rtol: 1.0, ulp: 0 };
+        let mut pair = floats(&[f32::INFINITY], &[0.0]);
+        assert_eq!(compare(&mut pair, Dtype::F32, &within, false).unwrap().failing, 1);
+    }
+
+    #[test]
+    fn large_integers_that_differ_are_not_excused_by_float64() {
+        let bytes = |x: i64| x.to_le_bytes().to_vec();
+        let mut pair = Slices(bytes(i64::MAX), bytes(i64::MAX - 1));
+        let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
+        assert_eq!(compare(&mut pair, Dtype::I64, &within, false).unwrap().failing, 1);
+    }
+
+    #[test]
     fn a_decade_begins_at_its_power_of_ten() {
-        for (difference, decade) in [(1e-21, 0), (1e-20, 1), (9.99e-20, 1), (1e-3, 18), (1e9, 30)] {
-            assert_eq!(super::decade(difference), decade.max(1), "{difference:e}");
+        for (difference, decade) in [(1e-300, 1), (1e-20, 1), (9.99e-20, 1), (1e-3, 18), (1e9, 30)]
+        {
+            assert_eq!(super::decade(difference), decade, "{difference:e}");
         }
         assert_eq!(super::decade(0.0), 0);
         assert_eq!(super::decade(f64::from_bits(1e-3f64.to_bits() - 1)), 17);

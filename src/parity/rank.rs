@@ -67,7 +67,7 @@ fn for_each_difference<P: Pair>(
     for_each_chunk(pair, |expected, actual| {
         for_each_element(dtype, expected, actual, |expected, actual| {
             let at = Element { index: 0, expected: expected.0, actual: actual.0 };
-            let difference = difference(at, expected.1, actual.1);
+            let difference = difference(dtype, at, expected.1, actual.1);
             let nan = expected.1.is_nan() || actual.1.is_nan();
             if !nan && difference.to_bits() >> shift == found >> shift {
                 each(difference);

@@ -3,13 +3,14 @@
 //! Tensors stay in their files until they are compared; what comes from CSV and JSON is small and
 //! held in memory.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::trace::{self, Record, Stage, TraceError};
-use crate::formats::{Dtype, ReadError, TensorFile, csv};
-use crate::models::Architecture;
+use crate::formats::{Dtype, ReadError, TensorFile, TensorSpec, csv};
+use crate::models::weights;
 use crate::run_folder::{self, Config, Metrics};
 
 /// A side that cannot be read.
@@ -39,6 +40,9 @@ pub enum SideError {
         /// What is wrong.
         error: TraceError,
     },
+    /// A stream of elements; the message names file and tensor.
+    #[error("{0}")]
+    Stream(#[from] io::Error),
     /// A CSV or JSON file.
     #[error("{}: {what}", .path.display())]
     Table {
@@ -72,6 +76,8 @@ pub struct Key {
     pub step: Option<usize>,
     /// Which tensor of the stage.
     pub name: String,
+    /// The file of a run folder that it is from; `None` in a trace, and of a file by itself.
+    pub file: Option<&'static str>,
 }
 
 /// A tensor of one side.
@@ -169,8 +175,10 @@ impl Side {
         match source {
             &Source::File { file, tensor } => {
                 let (path, file) = &mut self.files[file];
+                let place = format!("{}: {}", path.display(), file.specs()[tensor].name);
                 let tensors = |error| SideError::Tensors { path: path.clone(), error };
-                file.stream(tensor).map(Some).map_err(tensors)
+                let from = file.stream(tensor).map_err(tensors)?;
+                Ok(Some(Box::new(Placed { place, from })))
             }
             Source::Memory(bytes) => Ok(Some(Box::new(Cursor::new(bytes)))),
             Source::Nowhere => Ok(None),
@@ -182,10 +190,9 @@ impl Side {
     /// # Errors
     /// When the file cannot be read.
     pub fn load(&mut self, source: &Source) -> Result<Option<Vec<u8>>, SideError> {
-        let path = self.path.clone();
         let Some(mut stream) = self.stream(source)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).map_err(|error| SideError::Io { path, error })?;
+        stream.read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
@@ -197,29 +204,47 @@ impl Side {
             self.add_trace(&folder.join(trace::FOLDER))?;
         }
         let traced = self.items.len();
-        let losses = read_csv(&folder.join(run_folder::HISTORY), csv::read_history)?;
-        for (epoch, loss) in losses {
-            let source = Source::Memory(loss.to_le_bytes().to_vec());
-            self.push(Stage::EpochLoss, Some(epoch), "loss", (Dtype::F64, vec![]), source);
-        }
-        self.add_weights(&folder.join(run_folder::SAFETENSORS))?;
-        self.add_csv(&folder.join(run_folder::PREDICTIONS))?;
-        self.add_csv(&folder.join(run_folder::CONFUSION_MATRIX))?;
-        let metrics: Metrics = json(&folder.join(run_folder::METRICS))?;
-        let source = Source::Memory(metrics.test_accuracy.to_le_bytes().to_vec());
-        self.push(Stage::Accuracy, None, "accuracy", (Dtype::F64, vec![]), source);
-        if traced > 0 {
-            // The trace has tensors of the same names: these are told apart by their files.
-            for item in &mut self.items[traced..] {
-                let file = match item.key.stage {
-                    Stage::EpochLoss => run_folder::HISTORY,
-                    Stage::Final => run_folder::SAFETENSORS,
-                    Stage::ConfusionMatrix => run_folder::CONFUSION_MATRIX,
-                    Stage::Accuracy => run_folder::METRICS,
-                    _ => run_folder::PREDICTIONS,
-                };
-                item.key.name = format!("{file}: {}", item.key.name);
+        for file in run_folder::FILES {
+            let before = self.items.len();
+            self.add_file(&folder.join(file), file)?;
+            for item in &mut self.items[before..] {
+                item.key.file = Some(file);
             }
+        }
+        // By cause and effect, as in a trace; files of one stage in the order of their writing.
+        self.items[traced..].sort_by_key(|item| item.key.stage);
+        Ok(())
+    }
+
+    /// One file of a run folder.
+    fn add_file(&mut self, path: &Path, file: &str) -> Result<(), SideError> {
+        match file {
+            run_folder::HISTORY => {
+                for (epoch, loss) in read_csv(path, csv::read_history)? {
+                    self.push_floats(Stage::EpochLoss, Some(epoch), "loss", vec![], &[loss]);
+                }
+            }
+            run_folder::METRICS => {
+                let metrics: Metrics = json(path)?;
+                let averages = [metrics.macro_avg, metrics.weighted_avg];
+                let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
+                let accuracy = [metrics.test_accuracy];
+                self.push_floats(Stage::Accuracy, None, "accuracy", vec![], &accuracy);
+                let averages = averages.as_flattened();
+                self.push_floats(Stage::Accuracy, None, "averages", vec![2, 3], averages);
+            }
+            run_folder::CLASSIFICATION_REPORT => {
+                let (names, numbers) = read_csv(path, csv::read_report)?;
+                let shape = vec![names.len(), numbers.len() / names.len().max(1)];
+                self.push_names(Stage::Accuracy, "lines", &names);
+                self.push_floats(Stage::Accuracy, None, "scores", shape, &numbers);
+            }
+            run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
+            run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
+                self.add_weights(path)?;
+            }
+            // Settings; they are compared by themselves.
+            _ => {}
         }
         Ok(())
     }
@@ -232,8 +257,26 @@ impl Side {
         (dtype, shape): (Dtype, Vec<usize>),
         source: Source,
     ) {
-        let key = Key { stage, epoch, step: None, name: name.into() };
+        let key = Key { stage, epoch, step: None, name: name.into(), file: None };
         self.items.push(Item { key, dtype: dtype.name().into(), shape, sha256: None, source });
+    }
+
+    fn push_floats(
+        &mut self,
+        stage: Stage,
+        epoch: Option<usize>,
+        name: &str,
+        shape: Vec<usize>,
+        values: &[f64],
+    ) {
+        let source = Source::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
+        self.push(stage, epoch, name, (Dtype::F64, shape), source);
+    }
+
+    /// Names as the bytes of their text, a line each.
+    fn push_names(&mut self, stage: Stage, name: &str, names: &[String]) {
+        let text = names.join("\n").into_bytes();
+        self.push(stage, None, name, (Dtype::U8, vec![text.len()]), Source::Memory(text));
     }
 
     fn add_trace(&mut self, folder: &Path) -> Result<(), SideError> {
@@ -247,9 +290,14 @@ impl Side {
         let kept = folder.join(trace::TENSORS);
         let file = self.files.len();
         let tensors = open(&kept)?;
-        let places: std::collections::HashMap<String, usize> =
+        let places: HashMap<String, usize> =
             (0..).zip(tensors.specs()).map(|(i, spec)| (spec.name.clone(), i)).collect();
+        let mut keys = HashSet::new();
         for record in records {
+            if !keys.insert(record.key()) {
+                let what = format!("{} is recorded twice", record.key());
+                return Err(SideError::Table { path: folder.join(trace::RECORDS), what });
+            }
             let tensor = places.get(&record.key()).copied();
             if let Some(tensor) = tensor {
                 let spec = &tensors.specs()[tensor];
@@ -268,7 +316,7 @@ impl Side {
             }
             let Record { stage, name, epoch, step, dtype, shape, sha256 } = record;
             let source = tensor.map_or(Source::Nowhere, |tensor| Source::File { file, tensor });
-            let key = Key { stage, epoch, step, name };
+            let key = Key { stage, epoch, step, name, file: None };
             self.items.push(Item { key, dtype, shape, sha256: Some(sha256), source });
         }
         self.files.push((kept, tensors));
@@ -282,25 +330,21 @@ impl Side {
             let source = Source::File { file, tensor };
             self.push(Stage::Final, None, &spec.name, (spec.dtype, spec.shape), source);
         }
-        self.in_definition_order(tensors.specs().len());
+        self.in_definition_order(tensors.specs());
         self.files.push((path.into(), tensors));
         Ok(())
     }
 
-    /// Puts the last `added` items, parameters of a known model, into definition order (safetensors orders them by size and
-    /// name), and notes which model it is.
-    fn in_definition_order(&mut self, added: usize) {
-        let known = Architecture::ALL.into_iter().find(|architecture| {
-            let mut names = architecture.parameters().iter();
-            names.all(|(name, _)| self.items.iter().any(|item| item.key.name == *name))
-        });
-        let Some(architecture) = known else { return };
+    /// Puts the last items, if they are the parameters of a known model, into definition order
+    /// (safetensors orders them by size and name), and notes which model it is.
+    fn in_definition_order(&mut self, specs: &[TensorSpec]) {
+        let Ok(architecture) = weights::recognise(specs, None) else { return };
         self.model.get_or_insert(architecture.name().into());
         let place = |item: &Item| {
             let mut names = architecture.parameters().iter();
-            names.position(|(name, _)| item.key.name == *name).unwrap_or(usize::MAX)
+            names.position(|(name, _)| item.key.name == *name)
         };
-        let first = self.items.len() - added;
+        let first = self.items.len() - specs.len();
         self.items[first..].sort_by_key(place);
     }
 
@@ -312,17 +356,33 @@ impl Side {
             csv::Table::Predictions { truth, predicted } => {
                 let shape = vec![truth.len()];
                 let source = Source::Memory(integers(&truth));
-                self.push(Stage::Data, None, "y_true", (Dtype::I64, shape.clone()), source);
+                // By the name that a trace has for them.
+                self.push(Stage::Data, None, "test.labels", (Dtype::I64, shape.clone()), source);
                 let source = Source::Memory(integers(&predicted));
                 self.push(Stage::Predictions, None, "y_pred", (Dtype::I64, shape), source);
             }
             csv::Table::ConfusionMatrix { classes, counts } => {
-                let shape = vec![classes, classes];
+                self.push_names(Stage::ConfusionMatrix, "classes", &classes);
+                let shape = vec![classes.len(), classes.len()];
                 let source = Source::Memory(integers(&counts));
                 self.push(Stage::ConfusionMatrix, None, "counts", (Dtype::I64, shape), source);
             }
         }
         Ok(())
+    }
+}
+
+/// Adds to an error which tensor of which file was being read.
+struct Placed<R> {
+    place: String,
+    from: R,
+}
+
+impl<R: Read> Read for Placed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let placed =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.place));
+        self.from.read(into).map_err(placed)
     }
 }
 

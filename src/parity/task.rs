@@ -62,8 +62,8 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
         for (index, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
             if expected != actual {
                 let truth = truth.as_ref().and_then(|truth| truth.get(index).copied());
-                let margins = logits.as_ref().map(|sides| {
-                    sides.each_ref().map(|logits| margin(&logits[index * CLASSES..][..CLASSES]))
+                let margins = logits.as_ref().and_then(|[expected, actual]| {
+                    Some([margin(expected, index)?, margin(actual, index)?])
                 });
                 view.answers.push(OtherAnswer { index, truth, expected, actual, margins });
             }
@@ -87,11 +87,11 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
     Ok(view)
 }
 
-/// Distance of the greatest logit from the second.
-fn margin(logits: &[f64]) -> f64 {
-    let mut sorted = logits.to_vec();
+/// Distance of the greatest logit of an image from the second; `None` when a trace holds too few.
+fn margin(logits: &[f64], image: usize) -> Option<f64> {
+    let mut sorted = logits.chunks_exact(CLASSES).nth(image)?.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() - 1] - sorted[sorted.len() - 2]
+    Some(sorted[CLASSES - 1] - sorted[CLASSES - 2])
 }
 
 /// A scalar and the epoch that it belongs to (0: none).
@@ -102,17 +102,17 @@ type Sides<'a, 'b> = &'a mut [&'b mut Side; 2];
 /// The tensors of a stage; of a traced run those of the trace, not of the files beside it.
 fn of_stage(side: &Side, stage: Stage) -> Vec<Item> {
     let items = side.items.iter().filter(|item| item.key.stage == stage);
-    items.filter(|item| !(side.traced && item.key.name.contains(": "))).cloned().collect()
+    items.filter(|item| !side.traced || item.key.file.is_none()).cloned().collect()
 }
 
 /// The first int64 tensor of `stage` on both sides, if there is one of equal length.
 fn integers(sides: Sides, stage: Stage) -> Result<Option<[Vec<i64>; 2]>, SideError> {
     let mut both = Vec::new();
     for side in sides.iter_mut() {
-        let Some(item) = of_stage(side, stage).into_iter().next() else { return Ok(None) };
-        if item.dtype != Dtype::I64.name() {
+        let items = of_stage(side, stage).into_iter();
+        let Some(item) = items.into_iter().find(|item| item.dtype == Dtype::I64.name()) else {
             return Ok(None);
-        }
+        };
         let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
         both.push(bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect::<Vec<_>>());
     }
@@ -127,7 +127,9 @@ fn floats(sides: Sides, stage: Stage) -> Result<Option<[Vec<EpochValue>; 2]>, Si
     let mut both = Vec::new();
     for side in sides.iter_mut() {
         let mut values = Vec::new();
-        for item in of_stage(side, stage) {
+        let scalars = of_stage(side, stage).into_iter();
+        for item in scalars.filter(|item| item.dtype == Dtype::F64.name() && item.shape.is_empty())
+        {
             let bytes = side.load(&item.source)?;
             let Some(Ok(bytes)) = bytes.map(<[u8; 8]>::try_from) else { return Ok(None) };
             values.push((item.key.epoch.unwrap_or(0), f64::from_le_bytes(bytes)));
@@ -143,9 +145,9 @@ fn floats(sides: Sides, stage: Stage) -> Result<Option<[Vec<EpochValue>; 2]>, Si
 /// The true labels, from either side.
 fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
     for side in sides.iter_mut() {
-        let item = of_stage(side, Stage::Data).into_iter().find(|item| {
-            item.key.name.ends_with("y_true") || item.key.name.ends_with("test.labels")
-        });
+        let item = of_stage(side, Stage::Data)
+            .into_iter()
+            .find(|item| item.key.name == "test.labels" && item.dtype == Dtype::I64.name());
         if let Some(item) = item
             && let Some(bytes) = side.load(&item.source)?
         {

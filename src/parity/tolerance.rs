@@ -26,6 +26,7 @@ impl Tolerance {
     pub fn excuses(&self, difference: f64, expected: f64, ulp: Option<u64>) -> bool {
         match *self {
             Tolerance::Bits => false,
+            Tolerance::Within { .. } if !difference.is_finite() => false,
             Tolerance::Within { atol, rtol, ulp: most } => {
                 difference <= atol + rtol * expected.abs() || ulp.is_some_and(|ulp| ulp <= most)
             }

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::compare::{self, Comparison, Pair};
 use super::element::{Element, number};
 use super::side::{Item, Key, Side, SideError, Source};
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
-use super::trace::Stage;
+use super::trace::{self, Stage, hex};
 use crate::formats::Dtype;
 use crate::run_folder::Config;
 
@@ -33,8 +34,10 @@ pub enum Outcome {
     Within(Comparison),
     /// Beyond the tolerance.
     Different(Comparison),
-    /// The hashes differ and the elements were not kept.
+    /// The hashes differ, and not both sides have the elements.
     HashDiffers,
+    /// One side has neither its elements nor their hash.
+    Unknown,
     /// Only the reference has it.
     Missing,
     /// Only the port has it.
@@ -66,6 +69,8 @@ pub struct TensorResult {
     pub epoch: Option<usize>,
     /// Counted from 1 over the run.
     pub step: Option<usize>,
+    /// The file of a run folder that it is from.
+    pub file: Option<&'static str>,
     /// Sizes of the reference's dimensions.
     pub shape: Vec<usize>,
     /// How it compares.
@@ -82,6 +87,7 @@ impl TensorResult {
 
     /// `step 3, gradient of conv2.weight`
     pub fn place(&self) -> String {
+        let file = self.file.map_or(String::new(), |file| format!("{file}, "));
         let at = match (self.epoch, self.step) {
             (_, Some(step)) => format!("step {step}, "),
             (Some(epoch), None) => format!("epoch {epoch}, "),
@@ -91,9 +97,9 @@ impl TensorResult {
         match self.name.as_str() {
             // The only tensor of its stage.
             "order" | "logits" | "loss" | "y_pred" | "counts" | "accuracy" => {
-                format!("{at}{stage}")
+                format!("{file}{at}{stage}")
             }
-            name => format!("{at}{stage} of {name}"),
+            name => format!("{file}{at}{stage} of {name}"),
         }
     }
 }
@@ -151,7 +157,10 @@ pub fn judge(
 ) -> Result<Report, SideError> {
     let places: HashMap<Key, usize> =
         (0..).zip(&port.items).map(|(i, item)| (item.key.clone(), i)).collect();
-    let model = reference.model.clone().or_else(|| port.model.clone());
+    // The exceptions are for the port against the original, not for the port against itself.
+    let programs = [&*reference, &*port].map(|side| side.config.as_ref().map(|c| &c.program));
+    let ported = programs.iter().all(|program| program.is_some_and(|name| name == "stitch"));
+    let model = reference.model.clone().or_else(|| port.model.clone()).filter(|_| !ported);
     let mut tensors = Vec::new();
     for expected in reference.items.clone() {
         let actual = places.get(&expected.key).map(|&i| port.items[i].clone());
@@ -163,9 +172,7 @@ pub fn judge(
             None => result(&expected, Outcome::Missing),
         });
     }
-    let known: HashSet<&Key> = reference.items.iter().map(|item| &item.key).collect();
-    let unexpected = port.items.iter().filter(|item| !known.contains(&item.key));
-    tensors.extend(unexpected.map(|item| result(item, Outcome::Unexpected)));
+    let tensors = with_unexpected(tensors, &reference.items, &port.items);
     Ok(Report {
         reference: reference.path.display().to_string(),
         port: port.path.display().to_string(),
@@ -176,10 +183,35 @@ pub fn judge(
     })
 }
 
+/// The results for the reference's items, and each item that only the port has behind the one that
+/// it follows there.
+fn with_unexpected(
+    results: Vec<TensorResult>,
+    reference: &[Item],
+    port: &[Item],
+) -> Vec<TensorResult> {
+    let known: HashSet<&Key> = reference.iter().map(|item| &item.key).collect();
+    let mut behind: HashMap<Option<&Key>, Vec<TensorResult>> = HashMap::new();
+    let mut last = None;
+    for item in port {
+        if known.contains(&item.key) {
+            last = Some(&item.key);
+        } else {
+            behind.entry(last).or_default().push(result(item, Outcome::Unexpected));
+        }
+    }
+    let mut all = behind.remove(&None).unwrap_or_default();
+    for (item, result) in reference.iter().zip(results) {
+        all.push(result);
+        all.extend(behind.remove(&Some(&item.key)).unwrap_or_default());
+    }
+    all
+}
+
 fn result(item: &Item, outcome: Outcome) -> TensorResult {
-    let Key { stage, epoch, step, name } = item.key.clone();
+    let Key { stage, epoch, step, name, file } = item.key.clone();
     let shape = item.shape.clone();
-    TensorResult { stage, name, epoch, step, shape, outcome, tolerance: None }
+    TensorResult { stage, name, epoch, step, file, shape, outcome, tolerance: None }
 }
 
 /// One tensor of both sides.
@@ -207,14 +239,18 @@ impl ItemPair<'_> {
         let dtype = Dtype::from_name(&expected.dtype);
         let Some(dtype) = dtype.filter(|_| kept(expected) && kept(actual)) else {
             // Without its elements a tensor is known by its hash alone.
-            let equal = expected.sha256.is_some() && expected.sha256 == actual.sha256;
-            return Ok(result(expected, if equal { Outcome::Equal } else { Outcome::HashDiffers }));
+            let hashes = [digest(self.reference, expected)?, digest(self.port, actual)?];
+            let outcome = match hashes {
+                [Some(expected), Some(actual)] if expected == actual => Outcome::Equal,
+                [Some(_), Some(_)] => Outcome::HashDiffers,
+                _ => Outcome::Unknown,
+            };
+            return Ok(result(expected, outcome));
         };
         let Key { stage, name, .. } = &expected.key;
-        // In a traced run folder a file's tensors are called `FILE: NAME`.
-        let plain = name.rsplit(": ").next().unwrap_or(name);
-        let used = tolerance::resolve(model, *stage, plain, dtype, &options.overrides);
+        let used = tolerance::resolve(model, *stage, name, dtype, &options.overrides);
         let comparison = compare::compare(self, dtype, &used.tolerance, options.equal_nan)?;
+        self.check_hashes(&comparison)?;
         let outcome = if comparison.is_bit_equal() {
             Outcome::Equal
         } else if comparison.passes() {
@@ -226,9 +262,42 @@ impl ItemPair<'_> {
     }
 }
 
-impl From<io::Error> for SideError {
-    fn from(error: io::Error) -> Self {
-        SideError::Io { path: "a tensor".into(), error }
+/// The SHA-256 of an item: as its trace has it, or of its elements.
+fn digest(side: &mut Side, item: &Item) -> Result<Option<String>, SideError> {
+    if item.sha256.is_some() {
+        return Ok(item.sha256.clone());
+    }
+    let Some(mut stream) = side.stream(&item.source)? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(Some(hex(&hash.finalize()))),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+impl ItemPair<'_> {
+    /// Elements and hashes must tell the same: else a trace was damaged or edited.
+    fn check_hashes(&self, comparison: &Comparison) -> Result<(), SideError> {
+        let (Some(expected), Some(actual)) = (&self.expected.sha256, &self.actual.sha256) else {
+            return Ok(());
+        };
+        if (expected == actual) == (comparison.unequal == 0) {
+            return Ok(());
+        }
+        let path = self.reference.path.clone();
+        let what = format!(
+            "{} and {} contradict each other or themselves: the SHA-256 sums of {} in {} do not \
+             fit the elements in {}",
+            self.reference.path.display(),
+            self.port.path.display(),
+            result(self.expected, Outcome::Equal).place(),
+            trace::RECORDS,
+            trace::TENSORS
+        );
+        Err(SideError::Table { path, what })
     }
 }
 
@@ -300,8 +369,26 @@ fn stage_name(stage: Stage) -> &'static str {
     }
 }
 
-/// What usually causes a first divergence in this stage, everything before it being equal.
-pub fn likely_cause(stage: Stage) -> &'static str {
+/// What usually causes this first divergence, everything before it being equal.
+pub fn likely_cause(report: &Report, first: &TensorResult) -> &'static str {
+    let compared = |stage: Stage| report.tensors.iter().any(|tensor| tensor.stage == stage);
+    match first.stage {
+        _ if !report.settings.is_empty() => "the settings that differ, see above",
+        _ if matches!(first.outcome, Outcome::Missing | Outcome::Unexpected) => {
+            "another program wrote it, or the run took other steps: another batch size, or a last \
+             batch that is dropped or kept"
+        }
+        Stage::Predictions | Stage::ConfusionMatrix | Stage::Accuracy
+            if !compared(Stage::TestLogits) && !compared(Stage::Final) =>
+        {
+            "other weights: compare those, or traces of both runs"
+        }
+        stage => cause_in(stage),
+    }
+}
+
+/// What usually causes a first divergence in a stage.
+fn cause_in(stage: Stage) -> &'static str {
     match stage {
         Stage::Data => {
             "another data set, or another normalisation (divide by 255 in float64, then cast)"

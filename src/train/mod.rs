@@ -147,7 +147,7 @@ pub enum TrainError {
         step: usize,
     },
     /// The callback asked for it.
-    #[error("training was stopped in epoch {epoch}, step {step}")]
+    #[error("training was stopped in epoch {epoch}, step {step}; nothing was written")]
     Stopped {
         /// Counted from 1.
         epoch: usize,

@@ -557,3 +557,27 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
         assert!(help.contains(sentence), "no {sentence:?} in:\n{help}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_training_with_130_and_writes_nothing() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = folder_with_data();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stitch"))
+        .current_dir(folder.path())
+        .args(["train", "lenet5", "--epochs", "100000", "--data", "data", "--out", "run"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The training is under way once an epoch is done.
+    assert!(lines.any(|line| line.contains("epoch 1/100000")), "no epoch was told");
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(lines.any(|line| line.contains("nothing was written")), "no sentence");
+    assert!(files_in(&folder.path().join("run")).is_empty(), "files were left");
+}

@@ -27,7 +27,7 @@ pub fn stitch(folder: &Path) -> assert_cmd::Command {
 /// The real data set, from where the set-up put it.
 pub fn dataset() -> Dataset {
     // Tests run in the project's root, where `data/fashion-mnist` is looked for.
-    let found = source::find(None).expect("the data set is missing: run `make setup` first");
+    let found = source::find(None).expect("the data set is missing: run `make data` first");
     source::load(found).expect("the data set is damaged: run `stitch data verify`")
 }
 
@@ -71,7 +71,7 @@ pub fn labels_file(labels: &[u8]) -> Vec<u8> {
 /// The interpreter that the set-up made. Without it a test fails: it is not skipped.
 pub fn python() -> PathBuf {
     let python = root().join(".venv/bin/python");
-    assert!(python.exists(), "{} is missing: run `make setup` first", python.display());
+    assert!(python.exists(), "{} is missing: run `make venv` first", python.display());
     python
 }
 

@@ -19,7 +19,7 @@ fn untraced() -> TempDir {
 fn weights_diverge(change: impl FnOnce(&mut Vec<NamedTensor>), first: &str) -> Assert {
     let (reference, port) = (untraced(), untraced());
     change_tensors(&port.path().join("weights.safetensors"), change);
-    assert_diverges(reference.path(), port.path(), first)
+    assert_diverges(reference.path(), port.path(), &format!("weights.safetensors, {first}"))
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn the_smallest_tolerance_that_is_named_does_pass() {
 fn a_renamed_tensor_is_missing_under_one_name_and_unexpected_under_the_other() {
     weights_diverge(
         |tensors| tensor(tensors, "fc1.bias").name = "fc1.offset".into(),
-        "final value of fc1.bias: missing in the port",
+        "final value of fc1.offset: unexpected",
     )
-    .stdout(predicate::str::contains("final value of fc1.offset: unexpected"));
+    .stdout(predicate::str::contains("final value of fc1.bias: missing in the port"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn nan_on_one_side_fails_and_on_both_sides_passes_only_when_asked_for() {
     let nan = |tensors: &mut Vec<NamedTensor>| set_f32(tensor(tensors, "fc3.bias"), 7, f32::NAN);
     let (reference, port) = (untraced(), untraced());
     change_tensors(&port.path().join("weights.safetensors"), nan);
-    let first = "final value of fc3.bias[7]: expected ";
+    let first = "weights.safetensors, final value of fc3.bias[7]: expected ";
     assert_diverges(reference.path(), port.path(), first);
     for wide in [["--atol", "1e30"], ["--ulp", "4000000000"]] {
         parity(&[reference.path(), port.path()]).args(wide).assert().code(1);
@@ -143,7 +143,7 @@ fn negative_zero_is_not_zero() {
     let (reference, port) = (untraced(), untraced());
     change_tensors(&reference.path().join("weights.safetensors"), zero(0.0));
     change_tensors(&port.path().join("weights.safetensors"), zero(-0.0));
-    let first = "final value of fc1.bias[0]: expected 0.0 (0x00000000), got -0.0 (0x80000000)";
+    let first = "weights.safetensors, final value of fc1.bias[0]: expected 0.0 (0x00000000), got -0.0 (0x80000000)";
     assert_diverges(reference.path(), port.path(), first);
 }
 
@@ -180,7 +180,8 @@ fn one_flipped_prediction_is_named_with_its_true_class() {
     let other = (answer.parse::<u8>().unwrap() + 1) % 10;
     let from = format!("\n{line}\n");
     let port = line_changed("predictions.csv", &from, &format!("\n{index},{truth},{other}\n"));
-    let first = format!("predictions[42]: expected {answer}, got {other}; 1 of 300");
+    let first =
+        format!("predictions.csv, predictions[42]: expected {answer}, got {other}; 1 of 300");
     assert_diverges(untraced().path(), port.path(), &first).stdout(predicate::str::contains(
         format!("image 42 (true class {truth}): expected {answer}, got {other}"),
     ));
@@ -195,17 +196,21 @@ fn a_changed_cell_of_the_confusion_matrix_is_named() {
     cells[4] = "77".into();
     let port = line_changed("confusion_matrix.csv", &row, &cells.join(","));
     let said = format!("true 1, predicted 3: expected {before}, got 77");
-    assert_diverges(untraced().path(), port.path(), "confusion matrix[1, 3]: ")
-        .stdout(predicate::str::contains(said));
+    assert_diverges(
+        untraced().path(),
+        port.path(),
+        "confusion_matrix.csv, confusion matrix[1, 3]: ",
+    )
+    .stdout(predicate::str::contains(said));
 }
 
 #[test]
 fn another_loss_and_another_accuracy_are_named() {
     let port = line_changed("history.csv", "\n1,", "\n1,1");
-    assert_diverges(untraced().path(), port.path(), "epoch 1, mean loss: expected ")
+    assert_diverges(untraced().path(), port.path(), "history.csv, epoch 1, mean loss: expected ")
         .stdout(predicate::str::contains("loss of epoch 1: expected "));
     let port = line_changed("metrics.json", "\"test_accuracy\": 0.", "\"test_accuracy\": 0.0");
-    assert_diverges(untraced().path(), port.path(), "accuracy: expected ")
+    assert_diverges(untraced().path(), port.path(), "metrics.json, accuracy: expected ")
         .stdout(predicate::str::contains("accuracy: expected 0."));
 }
 
@@ -224,6 +229,51 @@ fn other_threads_and_versions_are_said_before_anything_else() {
     assert_eq!(head[0], "threads differs: 1 in the reference, 8 in the port");
     assert!(head[1].starts_with("libtorch differs: 2.13.0 in the reference, 2.12.1"), "{said}");
     assert!(head[2].starts_with("CPU capability differs: "), "{said}");
+}
+
+#[test]
+fn damage_in_any_file_of_a_run_is_found() {
+    for (file, from, to) in [
+        ("classification_report.csv", "macro avg,0.", "macro avg,0.1"),
+        ("classification_report.csv", "Trouser", "Trousers"),
+        ("confusion_matrix.csv", "Trouser", "Trousers"),
+        ("metrics.json", "\"f1\": 0.", "\"f1\": 0.0"),
+        ("predictions.csv", "\n0,", "\n1,"),
+    ] {
+        let run = untraced();
+        let path = run.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text, "{file}");
+        fs::write(&path, changed).unwrap();
+        let code = parity(&[untraced().path(), run.path()]).output().unwrap().status.code();
+        assert!(matches!(code, Some(1 | 2)), "{file}: {from} to {to} gives {code:?}");
+    }
+    for file in ["state_dict.pt", "torchscript.pt", "weights.safetensors"] {
+        let run = untraced();
+        let path = run.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let assert = parity(&[untraced().path(), run.path()]).assert();
+        let output = assert.get_output();
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        assert_ne!(output.status.code(), Some(0), "{file}");
+        assert!(String::from_utf8(said).unwrap().contains(file), "{file} is not named");
+    }
+}
+
+#[test]
+fn a_tolerance_for_no_tensor_and_files_of_different_kinds_are_usage_errors() {
+    let run = untraced();
+    parity(&[run.path(), run.path()])
+        .args(["--tol", "conv9=1"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--tol conv9"));
+    let [a, b] = ["predictions.csv", "weights.safetensors"].map(|file| run.path().join(file));
+    parity(&[&a, &b]).assert().code(2).stderr(predicate::str::contains("different things"));
 }
 
 #[test]
@@ -290,9 +340,17 @@ fn json_holds_every_number() {
     let output = parity(&[reference.path(), port.path()]).arg("--json").assert().code(1);
     let report: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!((&report["equal"], &report["different"]), (&false.into(), &1.into()));
-    assert!(report["first_divergence"].as_str().unwrap().starts_with("final value of fc3.bias[2]"));
+    assert!(
+        report["first_divergence"]
+            .as_str()
+            .unwrap()
+            .starts_with("weights.safetensors, final value of fc3.bias[2]")
+    );
     let tensors = report["tensors"].as_array().unwrap();
-    let bias = tensors.iter().find(|tensor| tensor["name"] == "fc3.bias").unwrap();
+    let bias = |tensor: &&serde_json::Value| {
+        tensor["name"] == "fc3.bias" && tensor["file"] == "weights.safetensors"
+    };
+    let bias = tensors.iter().find(bias).unwrap();
     let numbers = &bias["outcome"]["different"];
     assert_eq!((&numbers["elements"], &numbers["unequal"]), (&10.into(), &1.into()));
     assert_eq!(numbers["abs"]["at"]["index"], 2);

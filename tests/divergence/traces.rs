@@ -3,6 +3,8 @@
 use std::fs;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use stitch::parity::trace::hex;
 
 use super::*;
 
@@ -17,13 +19,25 @@ fn write_records(run: &Path, records: &[Value]) {
     fs::write(run.join("trace/trace.jsonl"), text).unwrap();
 }
 
-/// Changes a kept tensor of a copy's trace, as a port with that fault would have left it.
-fn kept_tensor_diverges(key: &str, change: impl FnOnce(&mut NamedTensor), first: &str) {
+/// A copy in whose trace a kept tensor is changed, with its hash, as a port with that fault would
+/// have left it.
+fn with_changed([stage, step, name]: [&str; 3], change: impl FnOnce(&mut NamedTensor)) -> TempDir {
     let port = LENET5.copy();
+    let mut sha256 = String::new();
     change_tensors(&port.path().join("trace/trace.safetensors"), |tensors| {
-        change(tensor(tensors, key));
+        let changed = tensor(tensors, &format!("{stage}{step}/{name}"));
+        change(changed);
+        sha256 = hex(&Sha256::digest(&changed.data));
     });
-    assert_diverges(&LENET5.notebook(), port.path(), first);
+    let mut lines = records(port.path());
+    let at = step.split('=').nth(1).and_then(|number| number.parse::<u64>().ok());
+    let line = lines.iter_mut().find(|line| {
+        let place = if step.contains("epoch") { &line["epoch"] } else { &line["step"] };
+        line["stage"] == stage && line["name"] == name && place.as_u64() == at
+    });
+    line.unwrap()["sha256"] = sha256.into();
+    write_records(port.path(), &lines);
+    port
 }
 
 #[test]
@@ -71,30 +85,25 @@ fn tracing_changes_no_bit_of_the_run() {
 
 #[test]
 fn a_weight_one_ulp_off_after_a_step_is_found_there() {
-    kept_tensor_diverges(
-        "parameter/step=3/conv2.weight",
-        |weight| {
-            let value = get_f32(weight, 554);
-            set_f32(weight, 554, f32::from_bits(value.to_bits() + 1));
-        },
-        "step 3, value after the update of conv2.weight[3, 4, 0, 4]: expected ",
-    );
+    let port = with_changed(["parameter", "/step=3", "conv2.weight"], |weight| {
+        let value = get_f32(weight, 554);
+        set_f32(weight, 554, f32::from_bits(value.to_bits() + 1));
+    });
+    let first = "step 3, value after the update of conv2.weight[3, 4, 0, 4]: expected ";
+    assert_diverges(&LENET5.notebook(), port.path(), first);
 }
 
 #[test]
 fn a_swapped_epoch_order_is_found_at_the_permutation() {
-    kept_tensor_diverges(
-        "permutation/epoch=1/order",
-        |order| order.data.rotate_left(8),
-        "epoch 1, permutation[0]: expected ",
-    );
+    let port =
+        with_changed(["permutation", "/epoch=1", "order"], |order| order.data.rotate_left(8));
+    assert_diverges(&LENET5.notebook(), port.path(), "epoch 1, permutation[0]: expected ");
 }
 
 #[test]
 fn a_changed_answer_is_shown_with_the_margins_of_both_sides() {
-    let port = LENET5.copy();
-    change_tensors(&port.path().join("trace/trace.safetensors"), |tensors| {
-        let answer = &mut tensor(tensors, "predictions/y_pred").data[8 * 5];
+    let port = with_changed(["predictions", "", "y_pred"], |answers| {
+        let answer = &mut answers.data[8 * 5];
         *answer = (*answer + 1) % 10;
     });
     assert_diverges(&LENET5.notebook(), port.path(), "predictions[5]: expected ")
@@ -112,6 +121,35 @@ fn a_large_tensor_that_differs_is_known_by_its_hash() {
     assert_diverges(&LENET5.notebook(), port.path(), first).stdout(predicate::str::contains(
         "likely cause: another data set, or another normalisation",
     ));
+}
+
+#[test]
+fn a_trace_that_contradicts_itself_is_refused() {
+    let port = LENET5.copy();
+    change_tensors(&port.path().join("trace/trace.safetensors"), |tensors| {
+        tensor(tensors, "logits/step=1/logits").data[0] ^= 1;
+    });
+    let refused = parity(&[&LENET5.notebook(), port.path()]).assert().code(2);
+    refused.stderr(predicate::str::contains("contradict"));
+    let port = LENET5.copy();
+    let mut lines = records(port.path());
+    lines.push(lines[7].clone());
+    write_records(port.path(), &lines);
+    let refused = parity(&[&LENET5.notebook(), port.path()]).assert().code(2);
+    refused.stderr(predicate::str::contains("is recorded twice"));
+}
+
+#[test]
+fn a_bare_trace_is_compared_with_the_trace_of_a_run_folder() {
+    let (run, bare) = (LENET5.notebook(), LENET5.notebook().join("trace"));
+    assert_equal(&run, &bare);
+    assert_equal(&bare, &run);
+    assert_equal(&bare, &run.join("predictions.csv"));
+    assert_equal(&run.join("weights.safetensors"), &bare);
+    let port = LENET5.copy();
+    fs::remove_dir_all(port.path().join("trace")).unwrap();
+    let refused = parity(&[&bare, port.path()]).assert().code(2);
+    refused.stderr(predicate::str::contains("run it with --trace"));
 }
 
 #[test]

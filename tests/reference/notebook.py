@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 import warnings
@@ -49,10 +50,15 @@ parser.add_argument("--out", type=Path, help="default: runs/notebook-<model>")
 parser.add_argument("--trace", action="store_true", help="write OUT/trace for `stitch parity`")
 in_jupyter = "ipykernel" in sys.modules
 args = parser.parse_args([] if in_jupyter else None)
-args.epochs = args.epochs or {"mlp": 20, "lenet5": 5}[args.model]
-args.batch_size = args.batch_size or {"mlp": 200, "lenet5": 64}[args.model]
+if args.epochs is None:
+    args.epochs = {"mlp": 20, "lenet5": 5}[args.model]
+if args.batch_size is None:
+    args.batch_size = {"mlp": 200, "lenet5": 64}[args.model]
 args.out = args.out or Path("runs") / f"notebook-{args.model}"
 args.out.mkdir(parents=True, exist_ok=True)
+# config.json is written last: while it is missing, the folder holds no complete run.
+(args.out / "config.json").unlink(missing_ok=True)
+shutil.rmtree(args.out / "trace", ignore_errors=True)
 
 # %% [markdown]
 # ## Data
@@ -61,21 +67,24 @@ args.out.mkdir(parents=True, exist_ok=True)
 # by 255, which gives float64.
 
 # %%
-DATA_PLACES = [
-    args.data,
-    os.environ.get("FASHION_MNIST_DIR"),
+USUAL_PLACES = [
     "data/fashion-mnist",
     "/usr/share/datasets/fashion-mnist",
     Path.home() / ".keras/datasets/fashion-mnist",
     "data/FashionMNIST/raw",
 ]
-data_dir = next(Path(p) for p in DATA_PLACES if p and any(Path(p).glob("train-images-idx3-*")))
+named = args.data or os.environ.get("FASHION_MNIST_DIR")
+places = [Path(named)] if named else [Path(place) for place in USUAL_PLACES]
+found = [place for place in places if any(place.glob("train-images-idx3-*"))]
+if not found:
+    sys.exit(f"error: Fashion-MNIST is in none of {', '.join(map(str, places))}: name it with --data")
+data_dir = found[0]
 sha256 = {}
 
 
 def read_idx(name, header):
-    plain = data_dir / name
-    content = plain.read_bytes() if plain.exists() else gzip.open(f"{plain}.gz").read()
+    packed = data_dir / f"{name}.gz"
+    content = gzip.open(packed).read() if packed.exists() else (data_dir / name).read_bytes()
     sha256[name] = hashlib.sha256(content).hexdigest()
     return np.frombuffer(content, np.uint8, offset=header)
 

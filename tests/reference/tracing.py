@@ -119,10 +119,12 @@ class Trace:
         self.record("batch", "labels", labels, step=self.steps)
         self.record("logits", "logits", logits, step=self.steps)
         self.record("loss", "loss", loss, step=self.steps)
-        named = list(model.named_parameters())
+        # Frozen parameters have no gradient, and only Adam and its kin have moments.
+        named = [(name, p) for name, p in model.named_parameters() if p.grad is not None]
         self.parameters("gradient", {name: p.grad for name, p in named}, self.steps)
         for moment in ("exp_avg", "exp_avg_sq"):
-            values = {name: optimizer.state[p][moment] for name, p in named}
+            states = {name: optimizer.state.get(p, {}) for name, p in named}
+            values = {name: state[moment] for name, state in states.items() if moment in state}
             self.parameters(moment, values, self.steps)
         self.parameters("parameter", model, self.steps)
 

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::{Global, Id, PickleError, Value, storage_dtype};
 
+/// More dimensions than any weight has. A pickle may name one long tuple many times over.
+const DIMENSIONS: usize = 16;
+
 /// The stack machine of pickle.
 #[derive(Default)]
 pub(super) struct Machine<'a> {
@@ -258,18 +261,16 @@ impl<'a> Machine<'a> {
         let Value::Tuple(items) = &self.arena[id] else {
             return self.damaged("a persistent id that is no tuple");
         };
+        let key_id = items.get(2).copied().unwrap_or_default();
         let items: Vec<&Value> = items.iter().map(|&item| &self.arena[item]).collect();
         match items[..] {
             [
                 Value::Str(tag),
                 &Value::Global(Global::Storage(dtype)),
-                Value::Str(key),
                 Value::Str(_),
-                &Value::Int(numel),
-            ] if tag == "storage" => {
-                let key = key.clone();
-                self.push(Value::Storage { dtype, key, numel })
-            }
+                Value::Str(_),
+                Value::Int(_),
+            ] if tag == "storage" => self.push(Value::Storage { dtype, key: key_id }),
             _ => self.damaged("a persistent id that names no storage"),
         }
     }
@@ -324,9 +325,12 @@ impl<'a> Machine<'a> {
         self.push(Value::Tensor { storage, offset, shape, stride })
     }
 
-    /// A tuple of integers.
+    /// A tuple of integers, as many as a tensor may have dimensions.
     fn ints(&self, id: Id) -> Option<Vec<i64>> {
         let Value::Tuple(items) = &self.arena[id] else { return None };
+        if items.len() > DIMENSIONS {
+            return None;
+        }
         let int = |&item: &Id| match self.arena[item] {
             Value::Int(x) => Some(x),
             _ => None,

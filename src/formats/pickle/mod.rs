@@ -34,8 +34,7 @@ pub(in crate::formats) enum Value {
     /// `torch.storage.TypedStorage` of `numel` elements in the archive's record `data/<key>`.
     Storage {
         dtype: Dtype,
-        key: String,
-        numel: i64,
+        key: Id,
     },
     /// `torch._utils._rebuild_tensor_v2`: a view into the storage with this [`Id`].
     Tensor {

@@ -11,8 +11,8 @@ out, folder = sys.argv[1], Path(sys.argv[2])
 
 
 def read(name, header):
-    plain = folder / name
-    content = plain.read_bytes() if plain.exists() else gzip.open(f"{plain}.gz").read()
+    packed = folder / f"{name}.gz"
+    content = gzip.open(packed).read() if packed.exists() else (folder / name).read_bytes()
     return np.frombuffer(content, np.uint8, offset=header)
 
 
