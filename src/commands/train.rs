@@ -8,7 +8,8 @@ use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::formats::{csv, safetensors, state_dict};
 use stitch::models::{Architecture, weights};
-use stitch::parity::trace::{self, Recorder};
+use stitch::parity::recorder::Recorder;
+use stitch::parity::trace;
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{self, History, Tracer, TrainConfig};
 

@@ -40,13 +40,19 @@ pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
     };
     let specs = model.architecture().parameters();
     let named = |(&(name, shape), parameter): (&super::ParameterSpec, Tensor)| {
-        let parameter = parameter.detach().to_device(Device::Cpu).contiguous();
-        let mut data = vec![0; parameter.numel() * dtype.size()];
-        parameter.copy_data_u8(&mut data, parameter.numel());
+        let data = bytes_of(&parameter);
         let shape = shape.iter().map(|&size| size as usize).collect();
         NamedTensor { name: name.into(), dtype, shape, data }
     };
     specs.iter().zip(model.parameters()).map(named).collect()
+}
+
+/// The elements of a tensor, row-major, little-endian.
+pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.copy_data_u8(&mut bytes, tensor.numel());
+    bytes
 }
 
 /// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`

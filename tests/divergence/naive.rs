@@ -5,7 +5,7 @@ use stitch::dataset::Split;
 use stitch::evaluate::evaluate;
 use stitch::models::{Architecture, Lenet5, Model, assign, init};
 use stitch::optim::{Optimizer, TorchAdam};
-use stitch::parity::trace::Recorder;
+use stitch::parity::recorder::Recorder;
 use stitch::rng::torch::Generator;
 use stitch::train::{Pass, Tracer};
 use tch::nn::OptimizerConfig as _;
