@@ -4,7 +4,7 @@
 //! their digits of 16 bits, highest first, narrows down to any rank in a few passes over the
 //! streams. When few enough differences are left they are sorted out in memory.
 
-use super::compare::{Pair, difference, for_each_chunk, for_each_element};
+use super::compare::{LANES, Pair, add, difference, for_each_chunk, for_each_element, in_lanes};
 use super::element::Element;
 use crate::formats::Dtype;
 
@@ -43,35 +43,42 @@ pub(super) fn ranked<P: Pair>(
             break;
         }
         if counts[here] <= held {
-            let mut all = Vec::new();
-            for_each_difference(pair, dtype, found, place, |difference| all.push(difference))?;
+            let lanes = [Vec::new(), Vec::new()];
+            let push = |all: &mut Vec<f64>, difference| all.push(difference);
+            let mut all = for_each_difference(pair, dtype, (found, place), lanes, push)?.concat();
             let (_, ranked, _) = all.select_nth_unstable_by(rank as usize, f64::total_cmp);
             return Ok(*ranked);
         }
-        counts = vec![0; DIGITS];
-        let next = place - 1;
-        for_each_difference(pair, dtype, found, place, |x| counts[digit(x, next)] += 1)?;
+        let lanes = [vec![0; DIGITS], vec![0; DIGITS]];
+        let count = |counts: &mut Vec<u64>, x| counts[digit(x, place - 1)] += 1;
+        let [mut sum, more] = for_each_difference(pair, dtype, (found, place), lanes, count)?;
+        add(&mut sum, &more);
+        counts = sum;
     }
     Ok(f64::from_bits(found))
 }
 
-/// Calls `each` with every difference whose digits from `place` up are those of `found`.
-fn for_each_difference<P: Pair>(
+/// Calls `each` with every difference whose digits from `place` up are those of `found`, and with
+/// the lane that it is in; returns the lanes.
+fn for_each_difference<P: Pair, T: Send>(
     pair: &mut P,
     dtype: Dtype,
-    found: u64,
-    place: u32,
-    mut each: impl FnMut(f64),
-) -> Result<(), P::Error> {
+    (found, place): (u64, u32),
+    mut lanes: [T; LANES],
+    each: impl Fn(&mut T, f64) + Sync,
+) -> Result<[T; LANES], P::Error> {
     let shift = 16 * place;
     for_each_chunk(pair, |expected, actual| {
-        for_each_element(dtype, expected, actual, |expected, actual| {
-            let at = Element { index: 0, expected: expected.0, actual: actual.0 };
-            let difference = difference(dtype, at, expected.1, actual.1);
-            let nan = expected.1.is_nan() || actual.1.is_nan();
-            if !nan && difference.to_bits() >> shift == found >> shift {
-                each(difference);
-            }
+        in_lanes(&mut lanes, dtype, expected, actual, |lane, _, expected, actual| {
+            for_each_element(dtype, expected, actual, |expected, actual| {
+                let at = Element { index: 0, expected: expected.0, actual: actual.0 };
+                let difference = difference(dtype, at, expected.1, actual.1);
+                let nan = expected.1.is_nan() || actual.1.is_nan();
+                if !nan && difference.to_bits() >> shift == found >> shift {
+                    each(lane, difference);
+                }
+            });
         });
-    })
+    })?;
+    Ok(lanes)
 }
