@@ -98,7 +98,7 @@ pub struct Item {
 /// Where the elements of an item are.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Tensor `tensor` of [`Side::files`]`[file]`.
+    /// A tensor in one of the open files.
     File {
         /// Which file.
         file: usize,
