@@ -3,12 +3,12 @@
 use anyhow::Result;
 use clap::CommandFactory;
 
-use super::Outcome;
+use super::{Console, Outcome};
 use crate::cli::{Cli, CompletionsArgs};
 
-pub fn run(args: &CompletionsArgs) -> Result<Outcome> {
+pub fn run(args: &CompletionsArgs, console: Console) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "stitch", &mut script);
-    std::io::Write::write_all(&mut std::io::stdout(), &script)?;
+    console.print(String::from_utf8(script)?.trim_end())?;
     Ok(Outcome::Done)
 }

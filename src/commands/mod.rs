@@ -50,15 +50,12 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Data(args) => data::run(&args, console),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, console),
     }
 }
 
 /// 1 when the work itself gave the answer no, 130 after Ctrl-C, 2 for usage and unreadable input.
 pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    if is_closed_pipe(error) {
-        return 0.into();
-    }
     let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
         (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
         (Some(TrainError::Stopped { .. }), _) => 130,
@@ -68,15 +65,9 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     code.into()
 }
 
-/// Tells the user what went wrong, unless nobody reads on (`stitch … | head`).
+/// Tells the user what went wrong.
 pub fn report(error: &anyhow::Error) {
-    if !is_closed_pipe(error) {
-        let _ = writeln!(io::stderr(), "error: {error:#}");
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    let _ = writeln!(io::stderr(), "error: {error:#}");
 }
 
 /// Where messages go.

@@ -174,6 +174,11 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// All tensors of a file that is in memory, in the file's order. The format is told by the
 /// content, not by the name.
 ///

@@ -6,10 +6,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
-use super::trace::{FORMAT, Header, Record, Stage, VERSION, hex};
+use super::trace::{FORMAT, Header, Record, Stage, VERSION};
 use crate::dataset::{PIXELS, Split};
 use crate::evaluate::Evaluation;
-use crate::formats::{Dtype, NamedTensor, ReadError, safetensors};
+use crate::formats::{Dtype, NamedTensor, ReadError, hex, safetensors};
 use crate::models::Model;
 use crate::models::weights::bytes_of;
 use crate::train::{StepTensors, Tracer};

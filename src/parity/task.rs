@@ -114,7 +114,7 @@ fn integers(sides: Sides, stage: Stage) -> Result<Option<[Vec<i64>; 2]>, SideErr
             return Ok(None);
         };
         let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
-        both.push(bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect::<Vec<_>>());
+        both.push(int64s(&bytes));
     }
     let both: Result<[Vec<i64>; 2], _> = both.try_into();
     Ok(both
@@ -142,6 +142,11 @@ fn floats(sides: Sides, stage: Stage) -> Result<Option<[Vec<EpochValue>; 2]>, Si
         .filter(|[expected, actual]| expected.len() == actual.len() && !expected.is_empty()))
 }
 
+/// The elements of an int64 tensor.
+fn int64s(bytes: &[u8]) -> Vec<i64> {
+    bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect()
+}
+
 /// The true labels, from either side.
 fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
     for side in sides.iter_mut() {
@@ -151,7 +156,7 @@ fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
         if let Some(item) = item
             && let Some(bytes) = side.load(&item.source)?
         {
-            return Ok(Some(bytes.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect()));
+            return Ok(Some(int64s(&bytes)));
         }
     }
     Ok(None)

@@ -138,8 +138,3 @@ pub fn parse(text: &str) -> Result<(Header, Vec<Record>), TraceError> {
     };
     Ok((header, lines.enumerate().map(record).collect::<Result<_, _>>()?))
 }
-
-/// Bytes as hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}

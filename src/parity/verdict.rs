@@ -11,8 +11,8 @@ use super::element::{Element, number};
 use super::side::{Item, Key, Side, SideError, Source};
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
-use super::trace::{self, Stage, hex};
-use crate::formats::Dtype;
+use super::trace::{self, Stage};
+use crate::formats::{Dtype, hex};
 use crate::run_folder::Config;
 
 /// What the user may change about a comparison.

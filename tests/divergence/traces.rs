@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use stitch::parity::trace::hex;
+use stitch::formats::hex;
 
 use super::*;
 

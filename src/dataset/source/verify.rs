@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Content, FileOrigin, Found, Half, OFFICIAL, OfficialFile, Origin};
 use crate::dataset::idx::{self, IdxError};
 use crate::dataset::{Dataset, PIXELS, Split};
+use crate::formats::hex;
 
 /// A file of the data set that cannot be used. Every message starts with its path.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,7 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
         Content::Images => bytes.len() / PIXELS,
         Content::Labels => bytes.len(),
     };
-    let sha256: String = from.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&from.hash.finalize());
     let official = sha256 == file.sha256;
     Ok((bytes, FileOrigin { name: file.name, path: path.into(), count, sha256, official }))
 }
