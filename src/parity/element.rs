@@ -16,13 +16,15 @@ pub struct Element {
 }
 
 /// The elements of a chunk are at most 8 bytes wide.
-pub(super) fn bits(bytes: &[u8]) -> u64 {
+#[inline(always)]
+fn bits(bytes: &[u8]) -> u64 {
     let mut all = [0; 8];
     all[..bytes.len()].copy_from_slice(bytes);
     u64::from_le_bytes(all)
 }
 
 /// The value of an element as float64: exact but for int64 beyond 2^53.
+#[inline]
 pub fn number(dtype: Dtype, bits: u64) -> f64 {
     match dtype {
         Dtype::Bool | Dtype::U8 => bits as f64,
@@ -77,15 +79,97 @@ pub(super) fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
     }
 }
 
-/// Number of representable values between the two, with -0 and +0 at one place.
-pub(super) fn ulp_distance(dtype: Dtype, at: Element) -> u64 {
+/// The place of a value among all values of its type, in order, with -0 and +0 at one place.
+fn place(dtype: Dtype, bits: u64) -> i64 {
     let (_, magnitude) = float_masks(dtype);
-    let place = |bits: u64| {
-        // The magnitude leaves out the highest bit, so it fits.
-        let steps = (bits & magnitude) as i64;
-        if bits & !magnitude == 0 { steps } else { -steps }
-    };
-    place(at.expected).abs_diff(place(at.actual))
+    // The magnitude leaves out the highest bit, so it fits.
+    let steps = (bits & magnitude) as i64;
+    if bits & !magnitude == 0 { steps } else { -steps }
+}
+
+/// Bits and values of an element of both tensors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Values {
+    dtype: Dtype,
+    /// Bits of the expected and of the actual value.
+    pub bits: (u64, u64),
+    /// The expected and the actual value.
+    pub values: (f64, f64),
+}
+
+impl Values {
+    #[inline(always)]
+    fn new<const SIZE: usize>(dtype: Dtype, expected: [u8; SIZE], actual: [u8; SIZE]) -> Self {
+        let bits = (bits(&expected), bits(&actual));
+        Self { dtype, bits, values: (number(dtype, bits.0), number(dtype, bits.1)) }
+    }
+
+    /// Whether all bits are equal.
+    #[inline(always)]
+    pub fn equal(&self) -> bool {
+        self.bits.0 == self.bits.1
+    }
+
+    /// The element, which has this position.
+    #[inline(always)]
+    pub fn at(&self, index: usize) -> Element {
+        Element { index, expected: self.bits.0, actual: self.bits.1 }
+    }
+
+    /// |actual - expected|; 0 for equal infinities; NaN when one of them is NaN.
+    #[inline(always)]
+    pub fn difference(&self) -> f64 {
+        let (expected, actual) = self.values;
+        let difference = (actual - expected).abs();
+        if difference.is_nan() && expected == actual {
+            0.0
+        } else if difference == 0.0 && !self.dtype.is_float() && !self.equal() {
+            // int64 beyond 2^53: apart, though not as float64.
+            1.0
+        } else {
+            difference
+        }
+    }
+
+    /// Number of representable values between the two; 0 for integers.
+    #[inline(always)]
+    pub fn ulps(&self) -> u64 {
+        if !self.dtype.is_float() {
+            return 0;
+        }
+        place(self.dtype, self.bits.0).abs_diff(place(self.dtype, self.bits.1))
+    }
+}
+
+/// Calls `each` with every element of both, which have the same length.
+#[inline(always)]
+pub(super) fn for_each_element(
+    dtype: Dtype,
+    expected: &[u8],
+    actual: &[u8],
+    each: impl FnMut(Values),
+) {
+    #[inline(always)]
+    fn typed<const SIZE: usize>(
+        dtype: Dtype,
+        (expected, actual): (&[u8], &[u8]),
+        mut each: impl FnMut(Values),
+    ) {
+        let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks::<SIZE>().0);
+        pairs.for_each(|(&expected, &actual)| each(Values::new(dtype, expected, actual)));
+    }
+    let both = (expected, actual);
+    // The two usual types by themselves, so that no choice is made for each element.
+    match dtype {
+        Dtype::F32 => typed::<4>(Dtype::F32, both, each),
+        Dtype::F64 => typed::<8>(Dtype::F64, both, each),
+        _ => match dtype.size() {
+            1 => typed::<1>(dtype, both, each),
+            2 => typed::<2>(dtype, both, each),
+            4 => typed::<4>(dtype, both, each),
+            _ => typed::<8>(dtype, both, each),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub mod element;
 mod rank;
 pub mod recorder;
 pub mod side;
+pub mod spread;
+mod tally;
 pub mod task;
 pub mod tolerance;
 pub mod trace;

@@ -1,0 +1,263 @@
+//! What two tensors come to, counted block by block.
+//!
+//! A block is looked at in several short loops, one for each thing that is counted, which the
+//! compiler can turn into vector instructions; only what raises a maximum is looked at closely.
+
+use super::compare::{Comparison, Greatest, LANES};
+use super::element::{Element, Values, for_each_element, has_nan};
+use super::spread::Spread;
+use super::tolerance::Tolerance;
+use crate::formats::Dtype;
+
+/// Elements of a block.
+const BLOCK: usize = 256;
+/// Sums that are kept side by side. A fixed number, so that they are the same on every machine.
+const SUMS: usize = 8;
+
+/// The running comparison.
+pub(super) struct Tally<'a> {
+    comparison: Comparison,
+    tolerance: &'a Tolerance,
+    equal_nan: bool,
+    sums: [f64; SUMS],
+    spread: Spread,
+}
+
+impl<'a> Tally<'a> {
+    pub fn new(dtype: Dtype, tolerance: &'a Tolerance, equal_nan: bool) -> Self {
+        let comparison = Comparison {
+            dtype,
+            elements: 0,
+            unequal: 0,
+            failing: 0,
+            nan: 0,
+            first: None,
+            abs: None,
+            rel: None,
+            ulp: None,
+            mean: 0.0,
+            median: 0.0,
+            histogram: Vec::new(),
+        };
+        Self { comparison, tolerance, equal_nan, sums: [0.0; SUMS], spread: Spread::new() }
+    }
+
+    /// Adds a part of the tensors, which begins at the element `start`.
+    pub fn chunk(&mut self, start: usize, expected: &[u8], actual: &[u8]) {
+        let dtype = self.comparison.dtype;
+        let elements = expected.len() / dtype.size();
+        // Equal bytes without a NaN need no closer look, and are the usual case.
+        if expected == actual && !(dtype.is_float() && has_nan(expected, dtype)) {
+            self.comparison.elements += elements;
+            self.spread.add_zeros(elements);
+            return;
+        }
+        // Differences are often few and far between: halves that have none are done at once.
+        if elements > BLOCK {
+            let middle = elements / 2 * dtype.size();
+            self.chunk(start, &expected[..middle], &actual[..middle]);
+            self.chunk(start + elements / 2, &expected[middle..], &actual[middle..]);
+            return;
+        }
+        let mut block = Block::default();
+        let mut index = start;
+        for_each_element(dtype, expected, actual, |values| {
+            match values.difference() {
+                difference if difference.is_nan() => self.nan(index, values),
+                difference => block.push(index, values, difference),
+            }
+            index += 1;
+        });
+        self.comparison.elements += elements;
+        self.block(&block);
+    }
+
+    /// Adds an element that is NaN on one side or on both.
+    fn nan(&mut self, index: usize, values: Values) {
+        let c = &mut self.comparison;
+        c.nan += 1;
+        c.unequal += usize::from(!values.equal());
+        let both = values.values.0.is_nan() && values.values.1.is_nan();
+        if !(self.equal_nan && both) {
+            c.failing += 1;
+            c.first.get_or_insert(values.at(index));
+        }
+    }
+
+    /// Adds elements that are numbers.
+    fn block(&mut self, block: &Block) {
+        let differences = &block.differences[..block.len];
+        differences.iter().for_each(|&difference| self.spread.add(difference));
+        let (rows, rest) = differences.as_chunks::<SUMS>();
+        for row in rows {
+            self.sums.iter_mut().zip(row).for_each(|(sum, difference)| *sum += difference);
+        }
+        self.sums.iter_mut().zip(rest).for_each(|(sum, difference)| *sum += difference);
+        let unequal = block.unequal().count();
+        if unequal > 0 {
+            self.comparison.unequal += unequal;
+            self.excuse(block, unequal);
+            self.raise(block);
+        }
+    }
+
+    /// Counts the elements that the tolerance does not excuse.
+    fn excuse(&mut self, block: &Block, unequal: usize) {
+        let is_float = self.comparison.dtype.is_float();
+        let excused = |&i: &usize| {
+            let ulp = is_float.then_some(block.ulps[i]);
+            self.tolerance.excuses(block.differences[i], block.expected[i], ulp)
+        };
+        let (failing, first) = match self.tolerance {
+            Tolerance::Bits => (unequal, block.unequal().next()),
+            Tolerance::Within { .. } => {
+                let mut failing = block.unequal().filter(|i| !excused(i));
+                let first = failing.next();
+                (usize::from(first.is_some()) + failing.count(), first)
+            }
+        };
+        self.comparison.failing += failing;
+        // A NaN of the same block may come before.
+        let first = first.map(|i| block.at[i]);
+        self.comparison.first = earlier(self.comparison.first, first);
+    }
+
+    /// Notes what is greater than before.
+    fn raise(&mut self, block: &Block) {
+        let c = &mut self.comparison;
+        let greatest = block.differences[..block.len].iter().copied().fold(0.0, f64::max);
+        raise(&mut c.abs, block, greatest, |i| block.differences[i] == greatest);
+        if c.dtype.is_float() {
+            let greatest = block.ulps[..block.len].iter().copied().fold(0, u64::max);
+            raise(&mut c.ulp, block, greatest, |i| block.ulps[i] == greatest);
+        }
+        // A division is slow: only where it may come to more than before.
+        let floor = c.rel.map_or(0.0, |rel| rel.value * 0.999_999);
+        for i in block.unequal() {
+            let expected = block.expected[i].abs();
+            if block.differences[i] >= floor * expected {
+                let relative = relative(block.differences[i], expected);
+                raise(&mut c.rel, block, relative, |j| j == i);
+            }
+        }
+    }
+
+    /// The comparison of all lanes, but for the median, and the spread that it follows from.
+    pub fn finish(lanes: [Self; LANES]) -> (Comparison, Spread) {
+        let [mut all, other] = lanes;
+        let (c, o) = (&mut all.comparison, other.comparison);
+        c.elements += o.elements;
+        c.unequal += o.unequal;
+        c.failing += o.failing;
+        c.nan += o.nan;
+        c.first = earlier(c.first, o.first);
+        c.abs = greater(c.abs, o.abs);
+        c.rel = greater(c.rel, o.rel);
+        c.ulp = greater(c.ulp, o.ulp);
+        all.spread.merge(&other.spread);
+        c.histogram = all.spread.histogram();
+        let numbers = c.elements - c.nan;
+        let sum: f64 = all.sums.iter().chain(&other.sums).sum();
+        c.mean = if numbers == 0 { 0.0 } else { sum / numbers as f64 };
+        (all.comparison, all.spread)
+    }
+}
+
+/// Elements that are numbers on both sides, one array a property.
+struct Block {
+    len: usize,
+    at: [Element; BLOCK],
+    expected: [f64; BLOCK],
+    differences: [f64; BLOCK],
+    ulps: [u64; BLOCK],
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        let at = Element { index: 0, expected: 0, actual: 0 };
+        Self {
+            len: 0,
+            at: [at; BLOCK],
+            expected: [0.0; BLOCK],
+            differences: [0.0; BLOCK],
+            ulps: [0; BLOCK],
+        }
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn push(&mut self, index: usize, values: Values, difference: f64) {
+        self.at[self.len] = values.at(index);
+        self.expected[self.len] = values.values.0;
+        self.differences[self.len] = difference;
+        self.ulps[self.len] = values.ulps();
+        self.len += 1;
+    }
+
+    /// The elements whose bits differ.
+    fn unequal(&self) -> impl Iterator<Item = usize> {
+        (0..self.len).filter(|&i| self.at[i].expected != self.at[i].actual)
+    }
+}
+
+/// The earlier of two elements.
+fn earlier(one: Option<Element>, other: Option<Element>) -> Option<Element> {
+    [one, other].into_iter().flatten().min_by_key(|at| at.index)
+}
+
+/// The greater of two, of equals the first.
+fn greater<T: PartialOrd>(
+    one: Option<Greatest<T>>,
+    other: Option<Greatest<T>>,
+) -> Option<Greatest<T>> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let later = one.value == other.value && other.at.index > one.at.index;
+            Some(if one.value > other.value || later { one } else { other })
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+/// Notes `value`, that of the first unequal element for which `has` holds, if it is greater.
+fn raise<T: PartialOrd>(
+    greatest: &mut Option<Greatest<T>>,
+    block: &Block,
+    value: T,
+    has: impl Fn(usize) -> bool,
+) {
+    if greatest.as_ref().is_none_or(|greatest| value > greatest.value) {
+        *greatest = block
+            .unequal()
+            .find(|&i| has(i))
+            .map(|i| Greatest { at: block.at[i], value })
+            .or(greatest.take());
+    }
+}
+
+/// The smallest number that times `expected` is no less than `difference`.
+fn relative(difference: f64, expected: f64) -> f64 {
+    // 0.0 against -0.0 is no relative difference, rather than 0/0.
+    let mut relative = if difference == 0.0 { 0.0 } else { difference / expected };
+    while relative * expected < difference && relative.is_finite() {
+        relative = relative.next_up();
+    }
+    relative
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relative_tolerance_that_is_named_does_pass() {
+        for i in 1..2000u32 {
+            let expected = f64::from((i as f32 * 0.37).sin());
+            let difference = f64::from(i) * 1e-9;
+            let within =
+                Tolerance::Within { atol: 0.0, rtol: relative(difference, expected.abs()), ulp: 0 };
+            assert!(within.excuses(difference, expected, None), "{difference:e} of {expected:e}");
+        }
+    }
+}
