@@ -1,15 +1,17 @@
 //! The zip archive of a `.pt` file: one top folder of records, stored not deflated, each aligned
-//! to 64 bytes.
+//! to 64 bytes. Also how any zip archive is opened without trusting what it says of itself.
 //!
 //! Layout after `torch/serialization.py` and `caffe2/serialize/inline_container.cc` of PyTorch
 //! 2.13.
 
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 
+use zip::read::{ArchiveOffset, Config};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::ReadError;
+use super::tensor_file::Storage;
 
 /// `kProducedFileFormatVersion`'s lowest value that every version since 1.6 reads.
 const VERSION: &[u8] = b"3\n";
@@ -32,18 +34,47 @@ pub(super) fn write(root: &str, records: &[(String, &[u8])]) -> Result<Vec<u8>, 
     Ok(zip.finish().map_err(damaged)?.into_inner())
 }
 
-fn damaged(error: impl std::fmt::Display) -> ReadError {
+pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Zip(error.to_string())
 }
 
-/// Where a record lies in the file.
-pub(super) struct Record {
-    /// First byte.
-    pub at: u64,
-    /// Number of bytes.
-    pub bytes: u64,
-    /// CRC-32 of them.
-    pub crc: u32,
+/// Most entries of an archive; torch.save writes one a storage.
+const ENTRIES: u64 = 1 << 16;
+/// An archive ends with a record of 22 bytes and a comment of up to 65,535. Before them a large
+/// one has 20 bytes that tell where another record of 56 bytes lies, which every writer puts right
+/// before.
+const TAIL: u64 = 22 + 65_535 + 20 + 56;
+
+/// Opens a zip archive that begins where the file does.
+///
+/// The zip crate makes room for as many entries as the archive says it has: up to 2^64 in a large
+/// one, so what such an archive says is looked at first.
+pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadError> {
+    let length = reader.seek(SeekFrom::End(0))?;
+    let start = length.saturating_sub(TAIL);
+    reader.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    (&mut reader).take(TAIL).read_to_end(&mut tail)?;
+    let number = |at: usize| {
+        let bytes = tail.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |&bytes| u64::from_le_bytes(bytes))
+    };
+    for (at, window) in tail.windows(20).enumerate() {
+        if !window.starts_with(b"PK\x06\x07") {
+            continue;
+        }
+        let record = at.checked_sub(56).filter(|&record| tail[record..].starts_with(b"PK\x06\x06"));
+        let Some(record) = record.filter(|&record| number(at + 8) == start + record as u64) else {
+            return Err(damaged("its directory does not lie at the end of the file"));
+        };
+        let entries = number(record + 32);
+        if entries > ENTRIES {
+            return Err(damaged(format!("{entries} entries, where up to {ENTRIES} are read")));
+        }
+    }
+    reader.rewind()?;
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    ZipArchive::with_config(config, reader).map_err(damaged)
 }
 
 /// An open archive, with the name of its one top folder.
@@ -55,7 +86,7 @@ pub(super) struct Archive<R> {
 impl<R: Read + Seek> Archive<R> {
     /// Opens an archive that has a `data.pkl` in its top folder.
     pub fn open(reader: R) -> Result<Self, ReadError> {
-        let zip = ZipArchive::new(reader).map_err(damaged)?;
+        let zip = open(reader)?;
         let pickle = zip.file_names().flatten().find_map(|name| {
             name.strip_suffix("/data.pkl").filter(|root| !root.contains('/')).map(str::to_owned)
         });
@@ -88,14 +119,16 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// A record, which must be stored.
-    pub fn record(&mut self, name: &str) -> Result<Record, ReadError> {
+    pub fn record(&mut self, name: &str) -> Result<Storage, ReadError> {
         let path = format!("{}/{name}", self.root);
         let file = self.zip.by_name(&path).map_err(|e| damaged(format!("{path}: {e}")))?;
         if file.compression() != CompressionMethod::Stored {
             return Err(damaged(format!("{path} is compressed, which torch.save never does")));
         }
         match file.data_start() {
-            Some(at) => Ok(Record { at, bytes: file.size(), crc: file.crc32() }),
+            Some(at) => {
+                Ok(Storage { at, skip: 0, bytes: file.size(), crc: file.crc32(), checked: false })
+            }
             None => Err(damaged(format!("{path} has no place in it"))),
         }
     }

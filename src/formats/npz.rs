@@ -4,9 +4,10 @@ use std::io::{Cursor, Read, Seek, Write};
 
 use npyz::{DType, NpyHeader, Order};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::tensor_file::{FileKind, Index, Location, View};
+use super::archive::{self, damaged};
+use super::tensor_file::{FileKind, Index, Location, Storage, View};
 use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`: arrays in C order, stored not deflated, in the order given. The same
@@ -65,25 +66,24 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
 
 /// Whether an archive holds arrays: every file in it ends in `.npy`.
 pub(super) fn is_npz(reader: &mut (impl Read + Seek)) -> Result<bool, ReadError> {
-    let zip = ZipArchive::new(reader).map_err(damaged)?;
+    let zip = archive::open(reader)?;
     Ok(!zip.is_empty()
         && zip.file_names().all(|name| name.is_ok_and(|name| name.ends_with(".npy"))))
 }
 
 /// The arrays of an archive.
 pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
-    let mut zip = ZipArchive::new(reader).map_err(damaged)?;
-    let mut index = Vec::new();
+    let mut zip = archive::open(reader)?;
+    let (mut tensors, mut storages) = (Vec::new(), Vec::new());
     for i in 0..zip.len() {
         let mut file = zip.by_index(i).map_err(damaged)?;
         let name = file.name().map_err(damaged)?;
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let (size, packed) = (file.size(), file.compressed_size());
         let (method, at) = (file.compression(), file.data_start());
-        let mut counted = Counted { count: 0, from: &mut file };
-        let header = NpyHeader::from_reader(&mut counted)
-            .map_err(|error| ReadError::Npz(format!("{name}: {error}")))?;
-        let skip = counted.count;
+        let crc = file.crc32();
+        let (header, skip) =
+            read_header(&mut file).map_err(|what| ReadError::Npz(format!("{name}: {what}")))?;
         let spec = spec(name, &header)?;
         let wanted = spec.checked_len().and_then(|n| n.checked_mul(spec.dtype.size()));
         if wanted.and_then(|n| (n as u64).checked_add(skip)) != Some(size) {
@@ -93,24 +93,62 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         }
         let at = at.ok_or_else(|| ReadError::Npz(format!("{} has no place", spec.name)))?;
         let location = match (method, header.order()) {
-            (CompressionMethod::Stored, Order::C) => Location::Plain { at: at + skip, crc: None },
+            (CompressionMethod::Stored, Order::C) => Location::Plain { at, skip, crc: Some(crc) },
             (CompressionMethod::Stored, Order::Fortran) => {
-                let view = fortran_view(&spec.shape);
-                Location::Strided { at: at + skip, storage: size - skip, view }
+                storages.push(Storage { at, skip, bytes: size, crc, checked: false });
+                Location::View { storage: storages.len() - 1, view: fortran_view(&spec.shape) }
             }
-            (CompressionMethod::Deflated, Order::C) => Location::Deflated { at, packed, skip },
+            (CompressionMethod::Deflated, Order::C) => Location::Deflated { at, packed, skip, crc },
             (method, order) => {
                 let name = &spec.name;
                 return Err(ReadError::Npz(format!("{name}: {method} in {order:?} order")));
             }
         };
-        index.push((spec, location));
+        tensors.push((spec, location));
     }
-    Ok((FileKind::Npz, index))
+    Ok(Index { kind: FileKind::Npz, tensors, storages })
 }
 
-fn damaged(error: zip::result::ZipError) -> ReadError {
-    ReadError::Zip(error.to_string())
+/// Longest `.npy` header that is read; numpy's are of 128 bytes.
+const LONGEST_HEADER: usize = 1 << 16;
+/// Brackets in brackets in a header that are followed: a dict with a tuple needs two.
+const DEPTH: usize = 8;
+
+/// The header of a `.npy` file and its length in bytes.
+fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), String> {
+    let mut bytes = Vec::new();
+    let mut extend = |count: usize, bytes: &mut Vec<u8>| {
+        let read = from.take(count as u64).read_to_end(bytes);
+        match read {
+            Ok(read) if read == count => Ok(()),
+            Ok(_) => Err("it ends in its header".to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    // Magic, version, and a length of two bytes in version 1, of four since.
+    extend(10, &mut bytes)?;
+    if bytes[6] > 1 {
+        extend(2, &mut bytes)?;
+    }
+    let length = bytes[8..].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    if length > LONGEST_HEADER {
+        return Err(format!("a header of {length} bytes, where {LONGEST_HEADER} are read"));
+    }
+    extend(length, &mut bytes)?;
+    // The parser calls itself for each bracket.
+    let mut depth = 0usize;
+    for byte in &bytes[8..] {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err("its header nests too deeply".into());
+        }
+    }
+    let header = NpyHeader::from_reader(&bytes[..]).map_err(|error| error.to_string())?;
+    Ok((header, bytes.len() as u64))
 }
 
 fn spec(name: String, header: &NpyHeader) -> Result<TensorSpec, ReadError> {
@@ -131,23 +169,10 @@ fn spec(name: String, header: &NpyHeader) -> Result<TensorSpec, ReadError> {
 
 /// Column-major elements as a strided view.
 fn fortran_view(shape: &[usize]) -> View {
-    let mut stride = vec![1; shape.len()];
+    let mut stride = vec![1usize; shape.len()];
     for i in 1..shape.len() {
-        stride[i] = stride[i - 1] * shape[i - 1];
+        // With a size of 0 there is no element, and the others may be any number.
+        stride[i] = stride[i - 1].saturating_mul(shape[i - 1]);
     }
     View { offset: 0, shape: shape.to_vec(), stride }
-}
-
-/// Counts the bytes that pass.
-struct Counted<R> {
-    count: u64,
-    from: R,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.from.read(into)?;
-        self.count += read as u64;
-        Ok(read)
-    }
 }

@@ -24,6 +24,9 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     serialize(views, Some(metadata)).map_err(damaged)
 }
 
+/// Longest header that is read: enough for 20,000 tensors. In memory it takes several times as much.
+const LONGEST_HEADER: u64 = 2 << 20;
+
 /// The tensors of a file of `length` bytes, in the order of their data.
 pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
     let damaged = |what: &str| ReadError::Safetensors(what.into());
@@ -32,6 +35,9 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     let size = u64::from_le_bytes(size);
     if size > length.saturating_sub(8) {
         return Err(damaged("its header is longer than the file"));
+    }
+    if size > LONGEST_HEADER {
+        return Err(damaged(&format!("a header of {size} bytes, where {LONGEST_HEADER} are read")));
     }
     let mut header = Vec::new();
     reader.take(size).read_to_end(&mut header)?;
@@ -52,13 +58,13 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
             return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
         }
         end = to;
-        index.push((spec, Location::Plain { at: 8 + size + from as u64, crc: None }));
+        index.push((spec, Location::Plain { at: 8 + size + from as u64, skip: 0, crc: None }));
     }
     if (8 + size).checked_add(end as u64) != Some(length) {
         let wanted = 8 + size + end as u64;
         return Err(damaged(&format!("{length} bytes where its header wants {wanted}")));
     }
-    Ok((FileKind::Safetensors, index))
+    Ok(Index { kind: FileKind::Safetensors, tensors: index, storages: Vec::new() })
 }
 
 fn file_dtype(dtype: Dtype) -> FileDtype {

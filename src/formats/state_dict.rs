@@ -2,10 +2,11 @@
 //! deflated, of a pickle and one record a storage. TorchScript archives are read too: their pickle
 //! holds a module instead of a dict.
 
+use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::archive::{self, Archive};
-use super::pickle::{self, Id, Pickler, Value};
+use super::pickle::{self, Id, Pickler, Rebuilt, Value};
 use super::tensor_file::{FileKind, Index, Location, View};
 use super::{NamedTensor, ReadError, TensorSpec};
 
@@ -32,25 +33,32 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     archive::write(ROOT, &records)
 }
 
-/// The tensors of an archive: the items of its dict, or the parameters and buffers of its module.
-pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
+/// Memory that the values of a pickle and the names of tensors may take; as much as the file is
+/// long, if that is more. Weights are far longer than what is said of them.
+const MEMORY: u64 = 16 << 20;
+
+/// The tensors of an archive of `length` bytes: the items of its dict, or the parameters and
+/// buffers of its module.
+pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Index, ReadError> {
     let mut archive = Archive::open(reader)?;
     archive.check_byte_order()?;
-    let (arena, top) = pickle::read(&archive.pickle()?)?;
-    let kind = match &arena[top] {
-        Value::Dict(_) => FileKind::StateDict,
-        Value::Object(_) => FileKind::TorchScript,
+    let memory = usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX);
+    let (arena, top) = pickle::read(&archive.pickle()?, memory)?;
+    let (kind, top) = match &arena[top] {
+        Value::Dict(items) => (FileKind::StateDict, unwrapped(&arena, items).unwrap_or(top)),
+        Value::Object(_) => (FileKind::TorchScript, top),
         _ => return Err(ReadError::NotTensors("the archive holds no dict and no module".into())),
     };
-    let mut index = Vec::new();
-    for (name, tensor) in named_tensors(&arena, top, kind)? {
-        let Value::Tensor { storage, offset, shape, stride } = &arena[tensor] else { continue };
+    let (mut tensors, mut storages) = (Vec::new(), Vec::new());
+    let mut known = HashMap::new();
+    for (name, tensor) in named_tensors(&arena, top, kind, memory)? {
+        let Value::Tensor(rebuilt) = &arena[tensor] else { continue };
         // Machine::tensor has made sure that it is a storage.
-        let Value::Storage { dtype, key, .. } = &arena[*storage] else { continue };
+        let Value::Storage { dtype, key, .. } = &arena[rebuilt.storage] else { continue };
         let Value::Str(key) = &arena[*key] else { continue };
-        let archive::Record { at, bytes, crc } = archive.record(&format!("data/{key}"))?;
-        let view = view(*offset, shape, stride);
-        let elements = (bytes / dtype.size() as u64) as usize;
+        let storage = archive.record(&format!("data/{key}"))?;
+        let view = view(rebuilt);
+        let elements = (storage.bytes / dtype.size() as u64) as usize;
         let count = view.as_ref().and_then(|view| view.len_within(elements));
         let (Some(view), Some(count)) = (view, count) else {
             let error = format!("{name} reaches beyond its storage data/{key}");
@@ -58,16 +66,33 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         };
         let size = dtype.size() as u64;
         let spec = TensorSpec { name, dtype: *dtype, shape: view.shape.clone() };
-        let location = if view.is_contiguous() {
-            // The checksum is that of the whole record.
-            let crc = (count as u64 * size == bytes).then_some(crc);
-            Location::Plain { at: at + view.offset as u64 * size, crc }
+        let location = if view.is_contiguous() && count as u64 * size == storage.bytes {
+            Location::Plain { at: storage.at, skip: 0, crc: Some(storage.crc) }
         } else {
-            Location::Strided { at, storage: bytes, view }
+            let storage = *known.entry(key).or_insert_with(|| {
+                storages.push(storage);
+                storages.len() - 1
+            });
+            Location::View { storage, view }
         };
-        index.push((spec, location));
+        tensors.push((spec, location));
     }
-    Ok((kind, index))
+    Ok(Index { kind, tensors, storages })
+}
+
+/// What checkpoints call the state_dict among the other things that they hold.
+const STATE_DICTS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
+
+/// The state_dict in a dict of several things, if there is one.
+fn unwrapped(arena: &[Value], items: &[(Id, Id)]) -> Option<Id> {
+    let inner = |wanted: &str| {
+        let is = |&&(key, value): &&(Id, Id)| {
+            matches!(&arena[key], Value::Str(key) if **key == *wanted)
+                && matches!(&arena[value], Value::Dict(_))
+        };
+        items.iter().find(is).map(|&(_, value)| value)
+    };
+    STATE_DICTS.into_iter().find_map(inner)
 }
 
 /// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
@@ -77,8 +102,13 @@ const DEPTH: usize = 64;
 
 /// Names and places of the tensors below `top`. In a TorchScript module the names of submodules
 /// are joined by dots; what is no tensor (flags, hooks, strides) is passed over. In a state_dict
-/// everything must be a tensor.
-fn named_tensors(arena: &[Value], top: Id, kind: FileKind) -> Result<Vec<(String, Id)>, ReadError> {
+/// everything must be a tensor. The names take at most `memory` bytes.
+fn named_tensors(
+    arena: &[Value],
+    top: Id,
+    kind: FileKind,
+    mut memory: usize,
+) -> Result<Vec<(String, Id)>, ReadError> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), top, 0)];
     while let Some((prefix, id, depth)) = open.pop() {
@@ -87,29 +117,38 @@ fn named_tensors(arena: &[Value], top: Id, kind: FileKind) -> Result<Vec<(String
             let Value::Str(key) = &arena[key] else {
                 return Err(ReadError::NotTensors("a key is no string".into()));
             };
+            let length = prefix.len() + key.len();
+            let left = memory.checked_sub(length + size_of::<(String, Id)>());
+            memory = match left.filter(|_| length <= LONGEST_NAME) {
+                Some(left) => left,
+                None => {
+                    let error = "its names are too long, or too many";
+                    return Err(ReadError::NotTensors(error.into()));
+                }
+            };
             // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.
-            if prefix.len() + key.len() > LONGEST_NAME || found.len() > arena.len() {
-                return Err(ReadError::NotTensors("its names are too long, or too many".into()));
-            }
             let key = match kind {
                 FileKind::TorchScript => key.replace('|', "."),
-                _ => key.clone(),
+                _ => key.to_string(),
             };
             let name = format!("{prefix}{key}");
             match &arena[value] {
-                Value::Tensor { .. } => found.push((name, value)),
+                Value::Tensor(_) => found.push((name, value)),
                 Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {
                     inner.push((format!("{name}."), value, depth + 1));
                 }
                 _ if kind == FileKind::TorchScript => {}
-                _ => return Err(ReadError::NotTensors(format!("{name} is no tensor"))),
+                _ => {
+                    let error = format!(
+                        "{name} is no tensor; a state_dict is wanted, or a dict that holds one as \
+                         {}",
+                        STATE_DICTS.join(", ")
+                    );
+                    return Err(ReadError::NotTensors(error));
+                }
             }
         }
         open.extend(inner.into_iter().rev());
-        // A module that contains itself, or one many times over, would go on without an end.
-        if open.len() + found.len() > arena.len() {
-            return Err(ReadError::NotTensors("its modules contain each other".into()));
-        }
     }
     Ok(found)
 }
@@ -127,14 +166,14 @@ fn items(arena: &[Value], id: Id) -> &[(Id, Id)] {
 }
 
 /// The view that a pickle describes, unless a number in it is negative.
-fn view(offset: i64, shape: &[i64], stride: &[i64]) -> Option<View> {
+fn view(rebuilt: &Rebuilt) -> Option<View> {
     let sizes = |numbers: &[i64]| -> Option<Vec<usize>> {
         numbers.iter().map(|&n| usize::try_from(n).ok()).collect()
     };
     let view = View {
-        offset: usize::try_from(offset).ok()?,
-        shape: sizes(shape)?,
-        stride: sizes(stride)?,
+        offset: usize::try_from(rebuilt.offset).ok()?,
+        shape: sizes(&rebuilt.shape)?,
+        stride: sizes(&rebuilt.stride)?,
     };
     (view.shape.len() == view.stride.len()).then_some(view)
 }
@@ -192,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_pickle_that_calls_the_system_is_refused_by_name() {
-        let error = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.").unwrap_err();
+        let error = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", 1 << 20).unwrap_err();
         assert!(error.to_string().starts_with("refused: global os.system"), "{error}");
     }
 }

@@ -23,17 +23,32 @@ pub enum FileKind {
 /// Where the elements of a tensor lie in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Row-major, as they are.
+    /// Row-major, as they are, behind `skip` bytes from `at` on.
     Plain {
-        /// First byte.
         at: u64,
-        /// CRC-32 of them, where the archive has one for just these bytes.
+        skip: u64,
+        /// CRC-32 of all of these bytes, where the file has one.
         crc: Option<u32>,
     },
-    /// A strided view into `storage` bytes from `at` on.
-    Strided { at: u64, storage: u64, view: View },
     /// Row-major, deflated to `packed` bytes from `at` on, behind `skip` other bytes.
-    Deflated { at: u64, packed: u64, skip: u64 },
+    Deflated { at: u64, packed: u64, skip: u64, crc: u32 },
+    /// A part of the storage of this number, or all of it in another order.
+    View { storage: usize, view: View },
+}
+
+/// Bytes of a file that tensors are views into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Storage {
+    /// First byte.
+    pub at: u64,
+    /// Bytes before the first element.
+    pub skip: u64,
+    /// Number of bytes, with those skipped.
+    pub bytes: u64,
+    /// CRC-32 of all of them.
+    pub crc: u32,
+    /// Whether they were found to have it.
+    pub checked: bool,
 }
 
 /// A view into a storage, in elements.
@@ -45,7 +60,15 @@ pub(super) struct View {
 }
 
 /// What a format's reader finds.
-pub(super) type Index = (FileKind, Vec<(TensorSpec, Location)>);
+#[derive(Debug)]
+pub(super) struct Index {
+    pub kind: FileKind,
+    pub tensors: Vec<(TensorSpec, Location)>,
+    pub storages: Vec<Storage>,
+}
+
+/// What `torch.compile` and `DataParallel` put before every name, from the outside in.
+const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 
 /// An open file of tensors.
 #[derive(Debug)]
@@ -54,6 +77,7 @@ pub struct TensorFile<R> {
     kind: FileKind,
     specs: Vec<TensorSpec>,
     locations: Vec<Location>,
+    storages: Vec<Storage>,
 }
 
 impl<R: Read + Seek> TensorFile<R> {
@@ -67,9 +91,9 @@ impl<R: Read + Seek> TensorFile<R> {
         let mut start = Vec::new();
         (&mut reader).take(9).read_to_end(&mut start)?;
         reader.rewind()?;
-        let (kind, index) = match start[..] {
+        let Index { kind, tensors, storages } = match start[..] {
             [b'P', b'K', 3, 4, ..] if npz::is_npz(&mut reader)? => npz::index(&mut reader)?,
-            [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader)?,
+            [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader, length)?,
             // A legacy pickle may look like this too, but not with a length below the file's.
             [a, b, c, d, e, f, g, h, b'{']
                 if u64::from_le_bytes([a, b, c, d, e, f, g, h]) <= length - 8 =>
@@ -84,8 +108,13 @@ impl<R: Read + Seek> TensorFile<R> {
             }
             _ => return Err(ReadError::Unknown),
         };
-        let (specs, locations) = index.into_iter().unzip();
-        Ok(Self { reader, kind, specs, locations })
+        let (mut specs, locations): (Vec<TensorSpec>, _) = tensors.into_iter().unzip();
+        for wrapper in WRAPPERS {
+            if !specs.is_empty() && specs.iter().all(|spec| spec.name.starts_with(wrapper)) {
+                specs.iter_mut().for_each(|spec| drop(spec.name.drain(..wrapper.len())));
+            }
+        }
+        Ok(Self { reader, kind, specs, locations, storages })
     }
 
     /// Which format it is.
@@ -107,25 +136,33 @@ impl<R: Read + Seek> TensorFile<R> {
         // `open` has checked that it is a number and no more than the file holds.
         let length = spec.checked_len().unwrap_or(0) as u64 * spec.dtype.size() as u64;
         match &self.locations[i] {
-            &Location::Plain { at, crc } => {
+            &Location::Plain { at, skip, crc } => {
                 self.reader.seek(SeekFrom::Start(at))?;
-                let bytes = (&mut self.reader).take(length);
-                Ok(Box::new(Exactly { left: length, crc: crc.map(|sum| (Crc::new(), sum)), bytes }))
+                let bytes = (&mut self.reader).take(skip + length);
+                Ok(Box::new(Exactly::new(bytes, skip, length, crc)?))
             }
-            &Location::Deflated { at, packed, skip } => {
+            &Location::Deflated { at, packed, skip, crc } => {
                 self.reader.seek(SeekFrom::Start(at))?;
-                let mut bytes = DeflateDecoder::new((&mut self.reader).take(packed));
-                io::copy(&mut (&mut bytes).take(skip), &mut io::sink())?;
-                Ok(Box::new(Exactly { left: length, crc: None, bytes: bytes.take(length) }))
+                let bytes = DeflateDecoder::new((&mut self.reader).take(packed));
+                // One byte more than there may be: a longer one is noticed by its checksum.
+                let bytes = bytes.take(skip + length + 1);
+                Ok(Box::new(Exactly::new(bytes, skip, length, Some(crc))?))
             }
-            Location::Strided { at, storage, view } => {
-                self.reader.seek(SeekFrom::Start(*at))?;
+            Location::View { storage, view } => {
+                let storage = &mut self.storages[*storage];
+                storage.check(&mut self.reader)?;
+                let size = spec.dtype.size();
+                let (from, to) = view.span();
+                let at = storage.at + storage.skip + (from * size) as u64;
+                self.reader.seek(SeekFrom::Start(at))?;
+                let span = (&mut self.reader).take(((to - from) * size) as u64);
+                if view.is_contiguous() {
+                    return Ok(Box::new(Exactly::new(span, 0, length, None)?));
+                }
                 let mut bytes = Vec::new();
-                (&mut self.reader).take(*storage).read_to_end(&mut bytes)?;
-                let data = view.gather(&bytes, spec.dtype.size()).ok_or_else(|| {
-                    ReadError::NotTensors(format!("{} reaches beyond its storage", spec.name))
-                })?;
-                Ok(Box::new(io::Cursor::new(data)))
+                Exactly::new(span, 0, ((to - from) * size) as u64, None)?
+                    .read_to_end(&mut bytes)?;
+                Ok(Box::new(Gather::new(bytes, View { offset: 0, ..view.clone() }, size)))
             }
         }
     }
@@ -157,10 +194,23 @@ struct Exactly<R> {
     bytes: R,
 }
 
+impl<R: Read> Exactly<R> {
+    /// `length` bytes behind `skip` others, which have the checksum `crc` together.
+    fn new(bytes: R, skip: u64, length: u64, crc: Option<u32>) -> io::Result<Self> {
+        let mut new = Self { left: skip + length, crc: crc.map(|sum| (Crc::new(), sum)), bytes };
+        io::copy(&mut (&mut new).take(skip), &mut io::sink())?;
+        Ok(new)
+    }
+}
+
 impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
-        self.left -= read as u64;
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            let error = "it goes on beyond the end of a tensor";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        };
+        self.left = left;
         if let Some((crc, _)) = &mut self.crc {
             crc.update(&into[..read]);
         }
@@ -211,24 +261,90 @@ impl View {
         (reach < elements && count <= elements).then_some(count)
     }
 
-    /// The elements of `size` bytes each, row-major; `None` when one lies outside of `storage`.
-    fn gather(&self, storage: &[u8], size: usize) -> Option<Vec<u8>> {
-        let count = self.len_within(storage.len() / size)?;
-        let mut out = Vec::with_capacity(count * size);
-        let mut index = vec![0; self.shape.len()];
-        for _ in 0..count {
-            let steps = index.iter().zip(&self.stride).map(|(&i, &stride): (&usize, _)| i * stride);
-            let at = self.offset + steps.sum::<usize>();
-            out.extend_from_slice(&storage[at * size..(at + 1) * size]);
-            for (i, &n) in index.iter_mut().zip(&self.shape).rev() {
-                *i += 1;
-                if *i < n {
-                    break;
-                }
-                *i = 0;
-            }
+    /// The elements from the first to behind the last that it reaches. Only of a view that
+    /// [`View::len_within`] has found to lie within its storage.
+    fn span(&self) -> (usize, usize) {
+        if self.shape.contains(&0) {
+            return (0, 0);
         }
-        Some(out)
+        let steps = self.shape.iter().zip(&self.stride).map(|(&n, &stride)| (n - 1) * stride);
+        (self.offset, self.offset + steps.sum::<usize>() + 1)
+    }
+}
+
+impl Storage {
+    /// Reads all of it once and compares its checksum.
+    fn check(&mut self, reader: &mut (impl Read + Seek)) -> Result<(), ReadError> {
+        if !self.checked {
+            reader.seek(SeekFrom::Start(self.at))?;
+            let mut all = Exactly::new(reader.take(self.bytes), 0, self.bytes, Some(self.crc))?;
+            io::copy(&mut all, &mut io::sink())?;
+            self.checked = true;
+        }
+        Ok(())
+    }
+}
+
+/// The elements of a strided view, row-major.
+struct Gather {
+    storage: Vec<u8>,
+    view: View,
+    /// Bytes of an element.
+    size: usize,
+    /// The next element, an index a dimension; `None` behind the last.
+    next: Option<Vec<usize>>,
+    /// Bytes of elements that were begun and did not fit.
+    begun: Vec<u8>,
+}
+
+impl Gather {
+    fn new(storage: Vec<u8>, view: View, size: usize) -> Self {
+        let next = (!view.shape.contains(&0)).then(|| vec![0; view.shape.len()]);
+        Self { storage, view, size, next, begun: Vec::new() }
+    }
+
+    /// The bytes of the next element.
+    fn element(&mut self) -> Option<&[u8]> {
+        let index = self.next.as_mut()?;
+        let steps =
+            index.iter().zip(&self.view.stride).map(|(&i, &stride): (&usize, _)| i * stride);
+        let at = (self.view.offset + steps.sum::<usize>()) * self.size;
+        let mut dimension = index.len();
+        loop {
+            let Some(before) = dimension.checked_sub(1) else {
+                self.next = None;
+                break;
+            };
+            dimension = before;
+            index[dimension] += 1;
+            if index[dimension] < self.view.shape[dimension] {
+                break;
+            }
+            index[dimension] = 0;
+        }
+        self.storage.get(at..at + self.size)
+    }
+}
+
+impl Read for Gather {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < into.len() {
+            if self.begun.is_empty() {
+                let Some(element) = self.element() else { break };
+                if element.len() <= into.len() - written {
+                    into[written..written + element.len()].copy_from_slice(element);
+                    written += element.len();
+                    continue;
+                }
+                self.begun = element.to_vec();
+            }
+            let part = self.begun.len().min(into.len() - written);
+            into[written..written + part].copy_from_slice(&self.begun[..part]);
+            self.begun.drain(..part);
+            written += part;
+        }
+        Ok(written)
     }
 }
 
@@ -245,7 +361,10 @@ mod tests {
         let storage: Vec<u8> = (0..6).collect();
         let transposed = view(0, &[3, 2], &[1, 3]);
         assert!(!transposed.is_contiguous());
-        assert_eq!(transposed.gather(&storage, 1).unwrap(), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(transposed.span(), (0, 6));
+        let mut gathered = Vec::new();
+        Gather::new(storage, transposed, 1).read_to_end(&mut gathered).unwrap();
+        assert_eq!(gathered, [0, 3, 1, 4, 2, 5]);
     }
 
     #[test]
@@ -263,6 +382,25 @@ mod tests {
     }
 
     #[test]
+    fn elements_are_gathered_for_reads_of_any_length() {
+        let storage: Vec<u8> = (0..48).collect();
+        let whole = [0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27];
+        for length in 1..20 {
+            let mut gather = Gather::new(storage.clone(), view(0, &[2, 2], &[2, 4]), 4);
+            let mut gathered = Vec::<u8>::new();
+            let mut part = vec![0; length];
+            loop {
+                let read = gather.read(&mut part).unwrap();
+                if read == 0 {
+                    break;
+                }
+                gathered.extend(&part[..read]);
+            }
+            assert_eq!(gathered, whole, "read {length} bytes at a time");
+        }
+    }
+
+    #[test]
     fn a_view_beyond_its_storage_is_refused() {
         for beyond in [
             view(1, &[2], &[1]),
@@ -270,7 +408,7 @@ mod tests {
             view(usize::MAX, &[2, 2], &[usize::MAX, 1]),
             view(0, &[usize::MAX, 2], &[1, 1]),
         ] {
-            assert!(beyond.gather(&[0; 8], 4).is_none(), "{beyond:?}");
+            assert!(beyond.len_within(2).is_none(), "{beyond:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Global, Id, PickleError, Value, storage_dtype};
+use super::{Global, Id, PickleError, Rebuilt, Value, storage_dtype};
 
 /// More dimensions than any weight has. A pickle may name one long tuple many times over.
 const DIMENSIONS: usize = 16;
@@ -16,14 +16,18 @@ pub(super) struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// What the values may take.
+    memory: usize,
+    /// What they take, at most: a vector that grows may be twice as long as what is in it.
+    taken: usize,
 }
 
 type Step<T = ()> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
     /// Ready to read `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, ..Self::default() }
+    pub fn new(bytes: &'a [u8], memory: usize) -> Self {
+        Self { bytes, memory, ..Self::default() }
     }
 
     /// The arena and the top value.
@@ -59,7 +63,7 @@ impl<'a> Machine<'a> {
             b'}' => self.push(Value::Dict(vec![])),
             b'(' => {
                 self.marks.push(self.stack.len());
-                Ok(())
+                self.account(2 * size_of::<usize>())
             }
             0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),
             b't' => {
@@ -117,10 +121,26 @@ impl<'a> Machine<'a> {
         Ok(array)
     }
 
-    fn push(&mut self, value: Value) -> Step {
-        self.stack.push(self.arena.len());
-        self.arena.push(value);
+    /// Counts bytes of memory that were taken.
+    fn account(&mut self, bytes: usize) -> Step {
+        self.taken = self.taken.saturating_add(bytes);
+        if self.taken > self.memory {
+            return Err(PickleError::Memory { memory: self.memory });
+        }
         Ok(())
+    }
+
+    /// A new value.
+    fn push(&mut self, value: Value) -> Step {
+        self.account(2 * size_of::<Value>())?;
+        self.arena.push(value);
+        self.push_id(self.arena.len() - 1)
+    }
+
+    /// A value that is there already.
+    fn push_id(&mut self, id: Id) -> Step {
+        self.stack.push(id);
+        self.account(2 * size_of::<Id>())
     }
 
     fn pop(&mut self) -> Step<Id> {
@@ -133,7 +153,11 @@ impl<'a> Machine<'a> {
 
     fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
         match self.marks.pop() {
-            Some(mark) => Ok(self.stack.split_off(mark)),
+            Some(mark) => {
+                let items = self.stack.split_off(mark);
+                self.account(3 * size_of_val(&items[..]))?;
+                Ok(items)
+            }
             None => self.damaged("a mark is missing"),
         }
     }
@@ -145,8 +169,11 @@ impl<'a> Machine<'a> {
     }
 
     fn string(&mut self, length: usize) -> Step {
-        match std::str::from_utf8(self.take(length)?).map(str::to_owned) {
-            Ok(text) => self.push(Value::Str(text)),
+        match std::str::from_utf8(self.take(length)?).map(Box::from) {
+            Ok(text) => {
+                self.account(length)?;
+                self.push(Value::Str(text))
+            }
             Err(_) => self.damaged("a string is not UTF-8"),
         }
     }
@@ -200,15 +227,12 @@ impl<'a> Machine<'a> {
         let top = self.pop()?;
         self.stack.push(top);
         self.memo.insert(slot, top);
-        Ok(())
+        self.account(4 * size_of::<(u32, Id)>())
     }
 
     fn recall(&mut self, slot: u32) -> Step {
         match self.memo.get(&slot) {
-            Some(&id) => {
-                self.stack.push(id);
-                Ok(())
-            }
+            Some(&id) => self.push_id(id),
             None => self.damaged("it refers to a value that it has not made"),
         }
     }
@@ -229,7 +253,9 @@ impl<'a> Machine<'a> {
     fn global_from_stack(&mut self) -> Step {
         let (name, module) = (self.pop()?, self.pop()?);
         match (&self.arena[module], &self.arena[name]) {
-            (Value::Str(module), Value::Str(name)) => self.global(module.clone(), name.clone()),
+            (Value::Str(module), Value::Str(name)) => {
+                self.global(module.to_string(), name.to_string())
+            }
             _ => self.damaged("a global whose name is no string"),
         }
     }
@@ -270,7 +296,7 @@ impl<'a> Machine<'a> {
                 Value::Str(_),
                 Value::Str(_),
                 Value::Int(_),
-            ] if tag == "storage" => self.push(Value::Storage { dtype, key: key_id }),
+            ] if **tag == *"storage" => self.push(Value::Storage { dtype, key: key_id }),
             _ => self.damaged("a persistent id that names no storage"),
         }
     }
@@ -285,8 +311,7 @@ impl<'a> Machine<'a> {
         match (global, &arguments[..]) {
             (Global::OrderedDict, []) => self.push(Value::Dict(vec![])),
             (Global::RebuildParameter, &[value, ..]) | (Global::BuildList, &[value]) => {
-                self.stack.push(value);
-                Ok(())
+                self.push_id(value)
             }
             (Global::RebuildTensor, &[storage, offset, shape, stride, ..]) => {
                 self.tensor(storage, offset, shape, stride)
@@ -322,7 +347,8 @@ impl<'a> Machine<'a> {
         else {
             return self.damaged("a tensor without storage, offset, shape or stride");
         };
-        self.push(Value::Tensor { storage, offset, shape, stride })
+        self.account(size_of::<Rebuilt>() + size_of_val(&shape[..]) + size_of_val(&stride[..]))?;
+        self.push(Value::Tensor(Box::new(Rebuilt { storage, offset, shape, stride })))
     }
 
     /// A tuple of integers, as many as a tensor may have dimensions.

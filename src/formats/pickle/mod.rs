@@ -23,7 +23,7 @@ pub(in crate::formats) enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Str(String),
+    Str(Box<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     /// A dict or an OrderedDict, in insertion order.
@@ -36,13 +36,16 @@ pub(in crate::formats) enum Value {
         dtype: Dtype,
         key: Id,
     },
-    /// `torch._utils._rebuild_tensor_v2`: a view into the storage with this [`Id`].
-    Tensor {
-        storage: Id,
-        offset: i64,
-        shape: Vec<i64>,
-        stride: Vec<i64>,
-    },
+    Tensor(Box<Rebuilt>),
+}
+
+/// `torch._utils._rebuild_tensor_v2`: a view into a storage, in elements.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::formats) struct Rebuilt {
+    pub storage: Id,
+    pub offset: i64,
+    pub shape: Vec<i64>,
+    pub stride: Vec<i64>,
 }
 
 /// The names that a pickle may refer to.
@@ -62,7 +65,10 @@ pub(in crate::formats) enum Global {
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
     /// Not among the few globals that tensors need.
-    #[error("refused: global {module}.{name} (only tensors and dicts of them are read)")]
+    #[error(
+        "refused: global {module}.{name} (only tensors and dicts of them are read: save \
+         model.state_dict(), not the model)"
+    )]
     Global {
         /// Python module.
         module: String,
@@ -87,14 +93,20 @@ pub enum PickleError {
         /// Offset in the pickle.
         at: usize,
     },
+    /// Its values would take far more memory than the file.
+    #[error("refused: its values take more than {memory} bytes of memory")]
+    Memory {
+        /// What they may take.
+        memory: usize,
+    },
 }
 
-/// Runs the pickle `bytes`; returns the arena and the top value.
+/// Runs the pickle `bytes`; returns the arena and the top value, which take at most `memory` bytes.
 ///
 /// # Errors
 /// See [`PickleError`].
-pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Value>, Id), PickleError> {
-    machine::Machine::new(bytes).run()
+pub(super) fn read(bytes: &[u8], memory: usize) -> Result<(Vec<Value>, Id), PickleError> {
+    machine::Machine::new(bytes, memory).run()
 }
 
 /// `torch.FloatStorage` and its like.
