@@ -176,6 +176,8 @@ pub enum FormatName {
     Safetensors,
     /// numpy.load(path)
     Npz,
+    /// onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward
+    Onnx,
 }
 
 /// `stitch export`
@@ -183,6 +185,7 @@ pub enum FormatName {
 #[command(after_long_help = "\
 Examples:
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
+  stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
     /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz

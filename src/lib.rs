@@ -11,7 +11,7 @@
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
-//! | [`formats`] | state_dict, TorchScript, safetensors, npz, CSV: bytes in, bytes out |
+//! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV: bytes in, bytes out |
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!

@@ -1,7 +1,7 @@
 //! `stitch export`: a weights file in another format.
 
 use anyhow::{Context, Result, bail};
-use stitch::formats::{NamedTensor, npz, safetensors, state_dict, torchscript};
+use stitch::formats::{NamedTensor, npz, onnx, safetensors, state_dict, torchscript};
 use stitch::models::{Architecture, Model, weights};
 use stitch::run_folder::write_whole;
 use tch::Device;
@@ -40,6 +40,10 @@ fn encode(model: &dyn Model, args: &ExportArgs) -> Result<Vec<u8>> {
         FormatName::Safetensors => safetensors::write(&tensors)?,
         FormatName::Npz if args.sklearn => npz::write(&weights::to_sklearn(&tensors))?,
         FormatName::Npz => npz::write(&tensors)?,
+        FormatName::Onnx => {
+            let architecture = model.architecture();
+            onnx::write(architecture.class(), architecture.onnx(), &tensors)
+        }
     };
     Ok(bytes)
 }

@@ -6,6 +6,7 @@
 mod archive;
 pub mod csv;
 pub mod npz;
+pub mod onnx;
 mod pickle;
 pub mod safetensors;
 pub mod state_dict;

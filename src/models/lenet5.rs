@@ -5,8 +5,10 @@ use std::array;
 use tch::nn;
 use tch::{Device, Tensor};
 
-use super::{Architecture, Model, ParameterSpec};
+use super::{Architecture, LINEAR, Model, ParameterSpec};
 use crate::dataset::{PIXELS, SIDE};
+use crate::formats::Dtype;
+use crate::formats::onnx::{Attribute, Graph, Node, Value::Ints};
 
 /// Definition order, which is also the order of the initial draws.
 pub(super) const PARAMETERS: [ParameterSpec; 10] = [
@@ -34,6 +36,31 @@ pub(super) const TORCHSCRIPT: &str = "    \
     x6 = torch.relu(torch.linear(x5, fc2.weight, fc2.bias))
     return torch.linear(x6, fc3.weight, fc3.bias)
 ";
+
+/// The operations of [`Model::forward`], in the same order.
+pub(super) const ONNX: Graph = Graph {
+    dtype: Dtype::F32,
+    input: &[1, 28, 28],
+    output: &[10],
+    nodes: &[
+        Node::new("Conv", &["x", "conv1.weight", "conv1.bias"], "x1").with(&CONV1),
+        Node::new("Relu", &["x1"], "x2"),
+        Node::new("AveragePool", &["x2"], "x3").with(&POOL),
+        Node::new("Conv", &["x3", "conv2.weight", "conv2.bias"], "x4").with(&CONV2),
+        Node::new("Relu", &["x4"], "x5"),
+        Node::new("AveragePool", &["x5"], "x6").with(&POOL),
+        // (N, 16, 5, 5) to (N, 400)
+        Node::new("Flatten", &["x6"], "x7"),
+        Node::new("Gemm", &["x7", "fc1.weight", "fc1.bias"], "x8").with(&LINEAR),
+        Node::new("Relu", &["x8"], "x9"),
+        Node::new("Gemm", &["x9", "fc2.weight", "fc2.bias"], "x10").with(&LINEAR),
+        Node::new("Relu", &["x10"], "x11"),
+        Node::new("Gemm", &["x11", "fc3.weight", "fc3.bias"], "logits").with(&LINEAR),
+    ],
+};
+const CONV1: [Attribute; 2] = [("kernel_shape", Ints(&[5, 5])), ("pads", Ints(&[2, 2, 2, 2]))];
+const CONV2: [Attribute; 1] = [("kernel_shape", Ints(&[5, 5]))];
+const POOL: [Attribute; 2] = [("kernel_shape", Ints(&[2, 2])), ("strides", Ints(&[2, 2]))];
 
 /// conv1 → ReLU → pool → conv2 → ReLU → pool → fc1 → ReLU → fc2 → ReLU → fc3.
 #[derive(Debug)]

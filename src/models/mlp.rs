@@ -9,8 +9,10 @@ use std::array;
 use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, Model, ParameterSpec};
+use super::{Architecture, LINEAR, Model, ParameterSpec};
 use crate::dataset::PIXELS;
+use crate::formats::Dtype;
+use crate::formats::onnx::{Graph, Node};
 
 /// Definition order. (scikit-learn draws in another one, see [`super::init::mlp`].)
 pub(super) const PARAMETERS: [ParameterSpec; 4] =
@@ -23,6 +25,19 @@ pub(super) const TORCHSCRIPT: &str = "    \
     x1 = torch.relu(torch.linear(xs, hidden.weight, hidden.bias))
     return torch.linear(x1, output.weight, output.bias)
 ";
+
+/// The operations of [`Model::forward`]. An input of ONNX has a fixed number of dimensions, so
+/// images come flat, (N, 784), as they do there.
+pub(super) const ONNX: Graph = Graph {
+    dtype: Dtype::F64,
+    input: &[784],
+    output: &[10],
+    nodes: &[
+        Node::new("Gemm", &["x", "0.weight", "0.bias"], "x1").with(&LINEAR),
+        Node::new("Relu", &["x1"], "x2"),
+        Node::new("Gemm", &["x2", "2.weight", "2.bias"], "logits").with(&LINEAR),
+    ],
+};
 
 /// Linear 784→64 → ReLU → Linear 64→10.
 #[derive(Debug)]

@@ -14,6 +14,8 @@ pub use lenet5::Lenet5;
 pub use mlp::Mlp;
 use tch::{Device, Kind, Tensor};
 
+use crate::formats::onnx::{Attribute, Graph, Value};
+
 /// The kinds of model; what the command line calls `mlp` and `lenet5`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
@@ -22,6 +24,9 @@ pub enum Architecture {
     /// LeNet-5, float32: the notebook's PyTorch class.
     Lenet5,
 }
+
+/// What makes ONNX's `Gemm` torch's `linear`: weights are (out, in).
+const LINEAR: [Attribute; 1] = [("transB", Value::Int(1))];
 
 /// Name and shape of a parameter; the name is its key in a state_dict.
 pub type ParameterSpec = (&'static str, &'static [i64]);
@@ -67,6 +72,14 @@ impl Architecture {
         match self {
             Architecture::Mlp => mlp::TORCHSCRIPT,
             Architecture::Lenet5 => lenet5::TORCHSCRIPT,
+        }
+    }
+
+    /// The forward pass as operators of ONNX.
+    pub fn onnx(self) -> &'static Graph {
+        match self {
+            Architecture::Mlp => &mlp::ONNX,
+            Architecture::Lenet5 => &lenet5::ONNX,
         }
     }
 

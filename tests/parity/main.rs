@@ -14,6 +14,7 @@ mod lenet5_steps;
 mod metrics;
 mod mlp_steps;
 mod numpy_draws;
+mod onnx;
 mod torch_draws;
 mod training;
 

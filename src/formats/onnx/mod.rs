@@ -1,0 +1,187 @@
+//! ONNX: parameters and forward pass as a graph of standard operators. Written, never read.
+//!
+//! The messages follow `onnx.proto`; which operators compute a model is the model's affair.
+
+mod proto;
+
+use prost::Message;
+
+use super::{Dtype, NamedTensor};
+
+/// IR version 8 (`IR_VERSION_2021_7_30`) and operator set 17 belong together, in ONNX 1.12 of 2022;
+/// every reader since takes them.
+const IR_VERSION: i64 = 8;
+/// Version of the operators.
+const OPSET: i64 = 17;
+
+/// Name of the input.
+const INPUT: &str = "x";
+/// Name of the output.
+const OUTPUT: &str = "logits";
+/// Name of the first dimension of both, which may have any size.
+const BATCH: &str = "N";
+
+/// A forward pass from the tensor `x` to the tensor `logits`, a batch of any size.
+#[derive(Debug, Clone, Copy)]
+pub struct Graph {
+    /// Element type of both tensors.
+    pub dtype: Dtype,
+    /// Sizes of `x` behind the batch.
+    pub input: &'static [i64],
+    /// Sizes of `logits` behind the batch.
+    pub output: &'static [i64],
+    /// The operators in an order in which they can be computed.
+    pub nodes: &'static [Node],
+}
+
+/// An operator applied: names of what it reads, name of what it gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    operator: &'static str,
+    inputs: &'static [&'static str],
+    output: &'static str,
+    attributes: &'static [Attribute],
+}
+
+impl Node {
+    /// An operator of ONNX with its default settings. It reads `x`, parameters by their names, and
+    /// outputs of earlier nodes.
+    pub const fn new(
+        operator: &'static str,
+        inputs: &'static [&'static str],
+        output: &'static str,
+    ) -> Self {
+        Self { operator, inputs, output, attributes: &[] }
+    }
+
+    /// The same with these settings.
+    pub const fn with(self, attributes: &'static [Attribute]) -> Self {
+        Self { attributes, ..self }
+    }
+}
+
+/// Name and value of a setting.
+pub type Attribute = (&'static str, Value);
+
+/// The value of a setting.
+#[derive(Debug, Clone, Copy)]
+pub enum Value {
+    /// A number.
+    Int(i64),
+    /// A list of numbers.
+    Ints(&'static [i64]),
+}
+
+/// The file for a graph called `name` and its `parameters`. The same input gives the same bytes.
+pub fn write(name: &str, graph: &Graph, parameters: &[NamedTensor]) -> Vec<u8> {
+    let graph = proto::Graph {
+        name: Some(name.into()),
+        node: graph.nodes.iter().map(node).collect(),
+        initializer: parameters.iter().map(tensor).collect(),
+        input: vec![batch(INPUT, graph.dtype, graph.input)],
+        output: vec![batch(OUTPUT, graph.dtype, graph.output)],
+    };
+    let operators = proto::OperatorSetId { domain: Some(String::new()), version: Some(OPSET) };
+    let model = proto::Model {
+        ir_version: Some(IR_VERSION),
+        producer_name: Some(env!("CARGO_PKG_NAME").into()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+        graph: Some(graph),
+        opset_import: vec![operators],
+    };
+    model.encode_to_vec()
+}
+
+fn node(node: &Node) -> proto::Node {
+    proto::Node {
+        input: node.inputs.iter().map(|&name| name.into()).collect(),
+        output: vec![node.output.into()],
+        // There is one output a node, so its name is unique among the nodes, too.
+        name: Some(node.output.into()),
+        op_type: Some(node.operator.into()),
+        attribute: node.attributes.iter().map(attribute).collect(),
+    }
+}
+
+fn attribute(&(name, value): &Attribute) -> proto::Attribute {
+    let name = Some(name.into());
+    match value {
+        Value::Int(i) => {
+            proto::Attribute { name, i: Some(i), ints: vec![], r#type: Some(proto::INT) }
+        }
+        Value::Ints(ints) => {
+            proto::Attribute { name, i: None, ints: ints.into(), r#type: Some(proto::INTS) }
+        }
+    }
+}
+
+fn tensor(tensor: &NamedTensor) -> proto::Tensor {
+    proto::Tensor {
+        dims: tensor.shape.iter().map(|&size| size as i64).collect(),
+        data_type: Some(data_type(tensor.dtype)),
+        name: Some(tensor.name.clone()),
+        raw_data: Some(tensor.data.clone()),
+    }
+}
+
+/// An input or output: `(N, sizes…)`.
+fn batch(name: &str, dtype: Dtype, sizes: &[i64]) -> proto::ValueInfo {
+    let any = proto::Size::Param(BATCH.into());
+    let sizes = sizes.iter().map(|&size| proto::Size::Value(size));
+    let dim = std::iter::once(any).chain(sizes);
+    let dim = dim.map(|value| proto::Dimension { value: Some(value) }).collect();
+    let shape = Some(proto::Shape { dim });
+    let tensor_type = Some(proto::TensorType { elem_type: Some(data_type(dtype)), shape });
+    proto::ValueInfo { name: Some(name.into()), r#type: Some(proto::Type { tensor_type }) }
+}
+
+/// The value of `TensorProto.DataType`.
+fn data_type(dtype: Dtype) -> i32 {
+    match dtype {
+        Dtype::F32 => 1,
+        Dtype::U8 => 2,
+        Dtype::I8 => 3,
+        Dtype::I16 => 5,
+        Dtype::I32 => 6,
+        Dtype::I64 => 7,
+        Dtype::Bool => 9,
+        Dtype::F16 => 10,
+        Dtype::F64 => 11,
+        Dtype::BF16 => 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOUBLED: Graph = Graph {
+        dtype: Dtype::F64,
+        input: &[3],
+        output: &[3],
+        nodes: &[Node::new("Add", &["x", "x"], "sum"), Node::new("Relu", &["sum"], "logits")],
+    };
+
+    fn scale() -> NamedTensor {
+        let data = (0..24).collect();
+        NamedTensor { name: "scale".into(), dtype: Dtype::F64, shape: vec![3], data }
+    }
+
+    #[test]
+    fn writing_twice_gives_identical_bytes() {
+        assert_eq!(write("G", &DOUBLED, &[scale()]), write("G", &DOUBLED, &[scale()]));
+    }
+
+    #[test]
+    fn elements_are_in_the_file_as_they_are() {
+        let file = write("G", &DOUBLED, &[scale()]);
+        assert!(file.windows(24).any(|window| window == scale().data));
+    }
+
+    #[test]
+    fn a_list_of_numbers_has_a_field_for_each_as_in_proto2() {
+        let pads = attribute(&("pads", Value::Ints(&[0, 2]))).encode_to_vec();
+        // Field 1 (length 4), field 8 twice, field 20.
+        assert_eq!(pads, b"\x0a\x04pads\x40\x00\x40\x02\xa0\x01\x07");
+    }
+}
