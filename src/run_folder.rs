@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::source::{Identity, Origin};
+use crate::formats::Metadata;
 use crate::metrics::{ClassificationReport, Scores};
 
 /// Settings, versions and data of the run.
@@ -74,6 +75,22 @@ pub struct Config {
     pub versions: BTreeMap<String, String>,
     /// The files that were learned from and tested on.
     pub data: DataConfig,
+}
+
+impl Config {
+    /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
+    /// files, and the accuracy on the test images.
+    pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
+        let mut metadata = Metadata::from([
+            ("model".into(), self.model.clone()),
+            ("seed".into(), self.seed.to_string()),
+            ("epochs".into(), self.epochs.to_string()),
+            ("test_accuracy".into(), test_accuracy.to_string()),
+        ]);
+        let files = self.data.sha256.iter();
+        metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
+        metadata
+    }
 }
 
 /// Which data set a run used.

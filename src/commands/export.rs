@@ -1,9 +1,15 @@
 //! `stitch export`: a weights file in another format.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
-use stitch::formats::{NamedTensor, npz, onnx, safetensors, state_dict, torchscript};
+use stitch::formats::{
+    Metadata, NamedTensor, TensorFile, npz, onnx, safetensors, state_dict, torchscript,
+};
 use stitch::models::{Architecture, Model, weights};
-use stitch::run_folder::write_whole;
+use stitch::run_folder::{self, write_whole};
 use tch::Device;
 
 use super::{Console, Outcome, inputs};
@@ -37,7 +43,9 @@ fn encode(model: &dyn Model, args: &ExportArgs) -> Result<Vec<u8>> {
     let bytes = match args.format {
         FormatName::StateDict => state_dict::write(&tensors)?,
         FormatName::Torchscript => script(model.architecture(), &tensors)?,
-        FormatName::Safetensors => safetensors::write(&tensors)?,
+        FormatName::Safetensors => {
+            safetensors::write(&tensors, &metadata(&args.file, &tensors, model.architecture()))?
+        }
         FormatName::Npz if args.sklearn => npz::write(&weights::to_sklearn(&tensors))?,
         FormatName::Npz => npz::write(&tensors)?,
         FormatName::Onnx => {
@@ -46,6 +54,26 @@ fn encode(model: &dyn Model, args: &ExportArgs) -> Result<Vec<u8>> {
         }
     };
     Ok(bytes)
+}
+
+/// What is known of how the weights of `file` were trained: what it says itself, or the
+/// safetensors file of the run folder that it lies in says of the same bits.
+fn metadata(file: &Path, tensors: &[NamedTensor], architecture: Architecture) -> Metadata {
+    let beside = file.with_file_name(run_folder::SAFETENSORS);
+    let known = [file, &beside].into_iter().find_map(|path| metadata_of(path, tensors));
+    known.unwrap_or_else(|| [("model".into(), architecture.name().into())].into())
+}
+
+/// The metadata of a file, if it has some and holds exactly these tensors.
+fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
+    let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
+    let has = |tensor: &NamedTensor| file.specs().contains(&tensor.spec());
+    let fits = file.specs().len() == tensors.len() && tensors.iter().all(has);
+    let metadata = file.metadata().clone();
+    let same = !metadata.is_empty()
+        && fits
+        && file.load_all().ok()?.iter().all(|tensor| tensors.contains(tensor));
+    same.then_some(metadata)
 }
 
 /// The TorchScript archive of a model.

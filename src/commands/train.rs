@@ -85,19 +85,21 @@ pub fn train_into(
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
     let tensors = weights::to_named(model.as_ref());
+    let config = config_of(architecture, config, dataset);
+    let metadata = config.weights_metadata(evaluation.report.accuracy);
     folder.clear()?;
     folder.write(run_folder::HISTORY, &history_csv(&history))?;
     write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
     folder.write(run_folder::TORCHSCRIPT, &script(architecture, &tensors)?)?;
-    folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors)?)?;
+    folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);
         let (records, tensors) = recorder.into_files()?;
         folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
         folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
     }
-    folder.write_json(run_folder::CONFIG, &config_of(architecture, config, dataset))?;
+    folder.write_json(run_folder::CONFIG, &config)?;
     Ok(Trained { evaluation, metrics })
 }
 

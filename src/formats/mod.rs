@@ -13,6 +13,7 @@ pub mod state_dict;
 mod tensor_file;
 pub mod torchscript;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Cursor;
 
@@ -139,6 +140,9 @@ impl NamedTensor {
         TensorSpec { name: self.name.clone(), dtype: self.dtype, shape: self.shape.clone() }
     }
 }
+
+/// What a file of tensors says of them besides: texts by name. Only safetensors can.
+pub type Metadata = BTreeMap<String, String>;
 
 /// A file of tensors that cannot be read or written.
 #[derive(Debug, thiserror::Error)]

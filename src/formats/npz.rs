@@ -8,7 +8,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::archive::{self, damaged};
 use super::tensor_file::{FileKind, Index, Location, Storage, View};
-use super::{Dtype, NamedTensor, ReadError, TensorSpec};
+use super::{Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`: arrays in C order, stored not deflated, in the order given. The same
 /// tensors give the same bytes.
@@ -106,7 +106,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind: FileKind::Npz, tensors, storages })
+    Ok(Index { kind: FileKind::Npz, tensors, storages, metadata: Metadata::new() })
 }
 
 /// Longest `.npy` header that is read; numpy's are of 128 bytes.

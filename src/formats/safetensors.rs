@@ -2,26 +2,44 @@
 
 use std::io::Read;
 
-use safetensors::tensor::{Dtype as FileDtype, Metadata, TensorView, serialize};
+use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 
 use super::tensor_file::{FileKind, Index, Location};
-use super::{Dtype, NamedTensor, ReadError, TensorSpec};
+use super::{Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
-/// The file for `tensors`. The format orders them itself (by element size, then by name), so the
-/// same tensors give the same bytes.
+/// The file for `tensors`, which the format orders itself (by element size, then by name), with
+/// `metadata` beside them. The same input gives the same bytes.
 ///
 /// # Errors
 /// When a tensor's data does not fit its shape and type.
-pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+pub fn write(tensors: &[NamedTensor], metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
     let damaged = |error: safetensors::SafeTensorError| ReadError::Safetensors(error.to_string());
     let views = tensors.iter().map(|tensor| {
         TensorView::new(file_dtype(tensor.dtype), tensor.shape.clone(), &tensor.data)
             .map(|view| (tensor.name.as_str(), view))
     });
     let views = views.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+    with_metadata(serialize(views, None).map_err(damaged)?, metadata)
+}
+
+/// Puts the metadata into the header of a file. The crate would take them as a hash map and write
+/// them in any order.
+fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
+    let wrong = || ReadError::Safetensors("its header is not where it should be".into());
     // Hugging Face's loaders ask which framework wrote it; `pt` is the custom for PyTorch names.
-    let metadata = [("format".to_string(), "pt".to_string())].into();
-    serialize(views, Some(metadata)).map_err(damaged)
+    let mut all = Metadata::from([("format".into(), "pt".into())]);
+    all.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let json = serde_json::to_string(&all).map_err(|_| wrong())?;
+    let (size, rest) = file.split_first_chunk().ok_or_else(wrong)?;
+    let size = usize::try_from(u64::from_le_bytes(*size)).map_err(|_| wrong())?;
+    let (header, data) = rest.split_at_checked(size).ok_or_else(wrong)?;
+    let header = str::from_utf8(header).map_err(|_| wrong())?.trim_end();
+    let tensors = header.strip_prefix('{').ok_or_else(wrong)?;
+    let comma = if tensors == "}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{json}{comma}{tensors}");
+    // The data begin at a multiple of 8 bytes.
+    header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
 }
 
 /// Longest header that is read: enough for 20,000 tensors. In memory it takes several times as much.
@@ -41,9 +59,9 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let mut header = Vec::new();
     reader.take(size).read_to_end(&mut header)?;
-    let metadata: Metadata =
+    let header: tensor::Metadata =
         serde_json::from_slice(&header).map_err(|e| ReadError::Safetensors(e.to_string()))?;
-    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    let mut tensors: Vec<_> = header.tensors().into_iter().collect();
     tensors.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
     let mut end = 0;
     let mut index = Vec::new();
@@ -64,7 +82,9 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
         let wanted = 8 + size + end as u64;
         return Err(damaged(&format!("{length} bytes where its header wants {wanted}")));
     }
-    Ok(Index { kind: FileKind::Safetensors, tensors: index, storages: Vec::new() })
+    let metadata = header.metadata().iter().flatten();
+    let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Ok(Index { kind: FileKind::Safetensors, tensors: index, storages: Vec::new(), metadata })
 }
 
 fn file_dtype(dtype: Dtype) -> FileDtype {

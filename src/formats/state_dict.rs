@@ -8,7 +8,7 @@ use std::io::{Read, Seek};
 use super::archive::{self, Archive};
 use super::pickle::{self, Id, Pickler, Rebuilt, Value};
 use super::tensor_file::{FileKind, Index, Location, View};
-use super::{NamedTensor, ReadError, TensorSpec};
+use super::{Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -77,7 +77,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind, tensors, storages })
+    Ok(Index { kind, tensors, storages, metadata: Metadata::new() })
 }
 
 /// What checkpoints call the state_dict among the other things that they hold.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use super::{NamedTensor, ReadError, TensorSpec, npz, safetensors, state_dict};
+use super::{Metadata, NamedTensor, ReadError, TensorSpec, npz, safetensors, state_dict};
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,7 @@ pub(super) struct Index {
     pub kind: FileKind,
     pub tensors: Vec<(TensorSpec, Location)>,
     pub storages: Vec<Storage>,
+    pub metadata: Metadata,
 }
 
 /// What `torch.compile` and `DataParallel` put before every name, from the outside in.
@@ -78,6 +79,7 @@ pub struct TensorFile<R> {
     specs: Vec<TensorSpec>,
     locations: Vec<Location>,
     storages: Vec<Storage>,
+    metadata: Metadata,
 }
 
 impl<R: Read + Seek> TensorFile<R> {
@@ -91,7 +93,7 @@ impl<R: Read + Seek> TensorFile<R> {
         let mut start = Vec::new();
         (&mut reader).take(9).read_to_end(&mut start)?;
         reader.rewind()?;
-        let Index { kind, tensors, storages } = match start[..] {
+        let Index { kind, tensors, storages, metadata } = match start[..] {
             [b'P', b'K', 3, 4, ..] if npz::is_npz(&mut reader)? => npz::index(&mut reader)?,
             [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader, length)?,
             // A legacy pickle may look like this too, but not with a length below the file's.
@@ -114,12 +116,17 @@ impl<R: Read + Seek> TensorFile<R> {
                 specs.iter_mut().for_each(|spec| drop(spec.name.drain(..wrapper.len())));
             }
         }
-        Ok(Self { reader, kind, specs, locations, storages })
+        Ok(Self { reader, kind, specs, locations, storages, metadata })
     }
 
     /// Which format it is.
     pub fn kind(&self) -> FileKind {
         self.kind
+    }
+
+    /// What it says of the tensors besides; empty but for safetensors.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// The tensors in it, in its order.
@@ -374,7 +381,7 @@ mod tests {
         for name in (1..700).map(|n| "w".repeat(n)) {
             let tensor =
                 NamedTensor { name, dtype: super::super::Dtype::U8, shape: vec![1], data: vec![7] };
-            let file = safetensors::write(std::slice::from_ref(&tensor)).unwrap();
+            let file = safetensors::write(std::slice::from_ref(&tensor), &Metadata::new()).unwrap();
             lengths.insert(u16::from_le_bytes([file[0], file[1]]));
             assert_eq!(super::super::read_weights(&file).unwrap(), [tensor]);
         }

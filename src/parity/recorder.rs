@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use super::trace::{FORMAT, Header, Record, Stage, VERSION};
 use crate::dataset::{PIXELS, Split};
 use crate::evaluate::Evaluation;
-use crate::formats::{Dtype, NamedTensor, ReadError, hex, safetensors};
+use crate::formats::{Dtype, Metadata, NamedTensor, ReadError, hex, safetensors};
 use crate::models::Model;
 use crate::models::weights::bytes_of;
 use crate::train::{StepTensors, Tracer};
@@ -70,7 +70,7 @@ impl Recorder {
     /// When the tensors cannot be put into a safetensors file.
     pub fn into_files(self) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
         let lines = self.lines.join("\n") + "\n";
-        Ok((lines.into_bytes(), safetensors::write(&self.kept)?))
+        Ok((lines.into_bytes(), safetensors::write(&self.kept, &Metadata::new())?))
     }
 
     fn parameters(&mut self, stage: Stage, step: Option<usize>, values: &[Tensor]) {

@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
-use stitch::formats::{Dtype, NamedTensor, safetensors};
+use stitch::formats::{Dtype, Metadata, NamedTensor, safetensors};
 use stitch::models::Architecture;
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
@@ -180,14 +180,18 @@ fn tensor(name: &str, dtype: Dtype, shape: &[usize]) -> NamedTensor {
 
 #[test]
 fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
-    let file = safetensors::write(&[tensor("head.weight", Dtype::F32, &[2, 3])]).unwrap();
+    let file = safetensors::write(&[tensor("head.weight", Dtype::F32, &[2, 3])], &Metadata::new())
+        .unwrap();
     let parts = ["holds head.weight [2, 3]", "mlp wants 0.weight", "lenet5 wants conv1.weight"];
     bytes_are_refused(&file, &parts);
 }
 
 #[test]
 fn a_file_of_no_tensors_is_refused() {
-    bytes_are_refused(&safetensors::write(&[]).unwrap(), &["no tensor", "mlp wants"]);
+    bytes_are_refused(
+        &safetensors::write(&[], &Metadata::new()).unwrap(),
+        &["no tensor", "mlp wants"],
+    );
 }
 
 /// Zeros with the mlp's names and shapes.
@@ -202,16 +206,19 @@ fn a_tensor_too_many_or_too_few_is_no_known_model() {
     let mut tensors = mlp_of_zeros(Dtype::F64);
     tensors.push(tensor("4.bias", Dtype::F64, &[10]));
     let parts = ["4.bias [10]", "mlp wants 0.weight"];
-    bytes_are_refused(&safetensors::write(&tensors).unwrap(), &parts);
+    bytes_are_refused(&safetensors::write(&tensors, &Metadata::new()).unwrap(), &parts);
     tensors.drain(3..);
     let parts = ["2.weight [10, 64]", "mlp wants 0.weight"];
-    bytes_are_refused(&safetensors::write(&tensors).unwrap(), &parts);
+    bytes_are_refused(&safetensors::write(&tensors, &Metadata::new()).unwrap(), &parts);
 }
 
 #[test]
 fn whole_numbers_are_refused_as_weights() {
     let tensors = mlp_of_zeros(Dtype::I64);
-    bytes_are_refused(&safetensors::write(&tensors).unwrap(), &["0.weight", "int64", "floating"]);
+    bytes_are_refused(
+        &safetensors::write(&tensors, &Metadata::new()).unwrap(),
+        &["0.weight", "int64", "floating"],
+    );
 }
 
 #[test]

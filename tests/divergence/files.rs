@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use predicates::prelude::*;
-use stitch::formats::{Dtype, NamedTensor};
+use stitch::formats::{Dtype, Metadata, NamedTensor};
 
 use super::*;
 
@@ -98,8 +98,10 @@ fn a_transposed_square_matrix_is_other_values() {
     };
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
-    fs::write(&a, safetensors::write(&[tensor(vec![1., 2., 3., 4.])]).unwrap()).unwrap();
-    fs::write(&b, safetensors::write(&[tensor(vec![1., 3., 2., 4.])]).unwrap()).unwrap();
+    fs::write(&a, safetensors::write(&[tensor(vec![1., 2., 3., 4.])], &Metadata::new()).unwrap())
+        .unwrap();
+    fs::write(&b, safetensors::write(&[tensor(vec![1., 3., 2., 4.])], &Metadata::new()).unwrap())
+        .unwrap();
     assert_diverges(
         &a,
         &b,
@@ -281,7 +283,7 @@ fn nothing_to_compare_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
     for path in [&a, &b] {
-        fs::write(path, safetensors::write(&[]).unwrap()).unwrap();
+        fs::write(path, safetensors::write(&[], &Metadata::new()).unwrap()).unwrap();
     }
     parity(&[&a, &b])
         .assert()
@@ -299,7 +301,7 @@ fn every_kind_of_weights_file_is_compared_with_every_other() {
         &[run.to_str().unwrap(), folder.path().to_str().unwrap()],
     );
     let files: Vec<&Path> = made.lines().map(Path::new).collect();
-    assert_eq!(files.len(), 6, "{made}");
+    assert_eq!(files.len(), 11, "{made}");
     for file in files {
         assert_equal(&run.join("weights.safetensors"), file);
         assert_equal(file, &run.join("state_dict.pt"));

@@ -22,6 +22,17 @@ for name, value in state_dict.items():
     views[name] = part.view(value.t().shape).t() if value.dim() == 2 else part.view(value.shape)
     at += value.numel()
 torch.save(views, out / "shared.pt")
+# Checkpoints as tutorials and frameworks write them, with much besides.
+optimizer = torch.optim.Adam(model.parameters())
+model(torch.zeros(1, 1, 28, 28)).sum().backward()
+optimizer.step()
+model.load_state_dict(state_dict)
+rest = {"epoch": 5, "loss": 0.25, "best": None, "optimizer": optimizer.state_dict()}
+torch.save({**rest, "state_dict": model.state_dict()}, out / "wrapped_state_dict.pt")
+torch.save({"model": dict(model.state_dict()), **rest}, out / "wrapped_model.pt")
+torch.save({"model_state_dict": model.state_dict(), **rest}, out / "wrapped_model_state_dict.pt")
+torch.save(torch.nn.DataParallel(model).state_dict(), out / "parallel.pt")
+torch.save(torch.compile(torch.nn.DataParallel(model)).state_dict(), out / "compiled.pt")
 torch.jit.script(model).save(out / "scripted.pt")
 torch.jit.trace(model, torch.zeros(1, 1, 28, 28)).save(out / "traced.pt")
 arrays = {name: value.numpy() for name, value in state_dict.items()}

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
-use stitch::formats::{NamedTensor, read_weights, safetensors};
+use stitch::formats::{Metadata, NamedTensor, read_weights, safetensors};
 use tempfile::TempDir;
 
 /// Training images of the runs that are compared: 17 batches of 64, the last one short.
@@ -105,7 +105,7 @@ pub fn assert_equal(reference: &Path, port: &Path) {
 pub fn change_tensors(path: &Path, change: impl FnOnce(&mut Vec<NamedTensor>)) {
     let mut tensors = read_weights(&fs::read(path).unwrap()).unwrap();
     change(&mut tensors);
-    fs::write(path, safetensors::write(&tensors).unwrap()).unwrap();
+    fs::write(path, safetensors::write(&tensors, &Metadata::new()).unwrap()).unwrap();
 }
 
 /// The tensor of that name.

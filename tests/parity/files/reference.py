@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn as nn
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
@@ -28,6 +29,20 @@ for name, value in loaded.items():
     assert value.dtype == model.state_dict()[name].dtype, name
     assert torch.equal(value, plain[name]) and torch.equal(value, mapped[name]), name
     value.add_(0)  # The storage is writable.
+
+with safe_open(folder / "weights.safetensors", "pt") as file:
+    metadata = file.metadata()
+config = json.loads((folder / "config.json").read_text())
+accuracy = json.loads((folder / "metrics.json").read_text())["test_accuracy"]
+assert metadata == {
+    "format": "pt",
+    "model": config["model"],
+    "seed": str(config["seed"]),
+    "epochs": str(config["epochs"]),
+    "test_accuracy": metadata["test_accuracy"],
+    **{f"sha256:{name}": sha256 for name, sha256 in config["data"]["sha256"].items()},
+}, metadata
+assert float(metadata["test_accuracy"]) == accuracy
 
 matrix = pd.read_csv(folder / "confusion_matrix.csv", index_col=0)
 predictions = pd.read_csv(folder / "predictions.csv")
