@@ -81,28 +81,32 @@ pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadE
 pub(super) struct Archive<R> {
     zip: ZipArchive<R>,
     root: String,
+    /// Of the file, in bytes.
+    length: u64,
 }
 
 impl<R: Read + Seek> Archive<R> {
     /// Opens an archive that has a `data.pkl` in its top folder.
-    pub fn open(reader: R) -> Result<Self, ReadError> {
+    pub fn open(mut reader: R) -> Result<Self, ReadError> {
+        let length = reader.seek(SeekFrom::End(0))?;
         let zip = open(reader)?;
         let pickle = zip.file_names().flatten().find_map(|name| {
             name.strip_suffix("/data.pkl").filter(|root| !root.contains('/')).map(str::to_owned)
         });
         match pickle {
-            Some(root) => Ok(Self { zip, root }),
+            Some(root) => Ok(Self { zip, root, length }),
             None => Err(ReadError::NotTensors("the archive holds no data.pkl".into())),
         }
     }
 
     /// The pickle, which must be stored: so it is never larger than the file.
     pub fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
-        self.record("data.pkl")?;
+        let bytes = self.record("data.pkl")?.bytes.min(self.length);
         let mut file = self.zip.by_name(&format!("{}/data.pkl", self.root)).map_err(damaged)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(damaged)?;
-        Ok(bytes)
+        // Cannot be more than the file has: a vector that grows takes up to three times as much.
+        let mut pickle = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        file.read_to_end(&mut pickle).map_err(damaged)?;
+        Ok(pickle)
     }
 
     /// Refuses an archive of a big-endian machine. Old archives do not say; they are little-endian.

@@ -18,7 +18,8 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u32, Id>,
     /// What the values may take.
     memory: usize,
-    /// What they take, at most: a vector that grows may be twice as long as what is in it.
+    /// What they take, at most: a vector that grows may be twice as long as what is in it, and is
+    /// there a second time while it is moved.
     taken: usize,
 }
 
@@ -63,7 +64,7 @@ impl<'a> Machine<'a> {
             b'}' => self.push(Value::Dict(vec![])),
             b'(' => {
                 self.marks.push(self.stack.len());
-                self.account(2 * size_of::<usize>())
+                self.account(3 * size_of::<usize>())
             }
             0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),
             b't' => {
@@ -132,7 +133,7 @@ impl<'a> Machine<'a> {
 
     /// A new value.
     fn push(&mut self, value: Value) -> Step {
-        self.account(2 * size_of::<Value>())?;
+        self.account(3 * size_of::<Value>())?;
         self.arena.push(value);
         self.push_id(self.arena.len() - 1)
     }
@@ -140,7 +141,7 @@ impl<'a> Machine<'a> {
     /// A value that is there already.
     fn push_id(&mut self, id: Id) -> Step {
         self.stack.push(id);
-        self.account(2 * size_of::<Id>())
+        self.account(3 * size_of::<Id>())
     }
 
     fn pop(&mut self) -> Step<Id> {

@@ -1,0 +1,7 @@
+//! Files of tensors: what is written is read back, and what PyTorch writes is read.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod python;
+mod round_trip;

@@ -1,0 +1,390 @@
+//! A corpus of hostile files: none panics, hangs, or takes more than twice its size in memory
+//! (or 32 MB, where it is smaller than 16). A binary of its own, since it counts all memory.
+
+use std::io::{self, Cursor, Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use peak_alloc::PeakAlloc;
+use stitch::formats::{
+    Dtype, Metadata, NamedTensor, ReadError, TensorFile, npz, safetensors, state_dict, torchscript,
+};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Nothing else may take memory while it is counted: every test begins with this.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Memory that a small file may take.
+const SMALL: usize = 32 << 20;
+/// No file takes longer; far more than any does, and far less than for ever.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Reads a file to its end, as `parity` does, a tensor after the other.
+fn read(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
+    MEMORY.reset_peak_usage();
+    let (before, start) = (MEMORY.current_usage(), Instant::now());
+    let read = all_tensors(bytes);
+    let taken = MEMORY.peak_usage().saturating_sub(before);
+    assert!(taken <= SMALL.max(2 * bytes.len()), "{taken} bytes for a file of {}", bytes.len());
+    assert!(start.elapsed() < LONGEST, "{:?}", start.elapsed());
+    read
+}
+
+fn all_tensors(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
+    let mut file = TensorFile::open(Cursor::new(bytes))?;
+    for i in 0..file.specs().len() {
+        io::copy(&mut file.stream(i)?, &mut io::sink())?;
+    }
+    Ok(file.specs().iter().map(|spec| spec.name.clone()).collect())
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], wanted: &str) {
+    let error = read(bytes).expect_err("it is refused");
+    let said = format!("{:#}", anyhow::Error::from(error));
+    assert!(said.contains(wanted), "{said:?} does not say {wanted:?}");
+}
+
+/// Small tensors of every type.
+fn tensors() -> Vec<NamedTensor> {
+    let tensor = |(i, dtype): (usize, Dtype)| {
+        let shape = vec![i, 3];
+        let data = (0..i * 3 * dtype.size()).map(|byte| byte as u8).collect();
+        NamedTensor { name: format!("layer.{dtype}"), dtype, shape, data }
+    };
+    Dtype::ALL.into_iter().enumerate().map(tensor).collect()
+}
+
+/// A file of each format.
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let tensors = tensors();
+    let of_numpy: Vec<_> = tensors.iter().filter(|t| t.dtype != Dtype::BF16).cloned().collect();
+    vec![
+        ("state_dict", state_dict::write(&tensors).unwrap()),
+        ("torchscript", torchscript::write("M", "    return x\n", &tensors).unwrap()),
+        ("safetensors", safetensors::write(&tensors, &Metadata::new()).unwrap()),
+        ("npz", npz::write(&of_numpy).unwrap()),
+    ]
+}
+
+/// An archive of records, as they are or deflated.
+fn archive(records: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(method);
+    for (name, bytes) in records {
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// A state_dict archive of this pickle, with a storage of 64 bytes.
+fn pickled(pickle: &[u8]) -> Vec<u8> {
+    let records = [("a/data.pkl", pickle), ("a/data/0", &[0; 64][..])];
+    archive(&records, CompressionMethod::Stored)
+}
+
+/// A pickle of `{"w": tensor}` with this offset, shape and stride, in opcodes that push them.
+fn view(offset: &[u8], shape: &[u8], stride: &[u8]) -> Vec<u8> {
+    let start = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((\
+                  X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x10tQ";
+    [&start[..], offset, b"(", shape, b"t(", stride, b"t\x89NtRs."].concat()
+}
+
+#[test]
+fn a_well_formed_file_of_each_format_is_read() {
+    let _alone = alone();
+    for (format, file) in seeds() {
+        let wanted = if format == "npz" { 9 } else { 10 };
+        assert_eq!(read(&file).unwrap().len(), wanted, "{format}");
+    }
+    assert_eq!(read(&pickled(&view(b"K\x00", b"K\x04K\x04", b"K\x04K\x01"))).unwrap(), ["w"]);
+}
+
+#[test]
+fn a_truncated_file_is_refused_at_every_length() {
+    let _alone = alone();
+    for (format, file) in seeds() {
+        for length in 0..file.len() {
+            assert!(read(&file[..length]).is_err(), "{format}, {length} of {} bytes", file.len());
+        }
+    }
+}
+
+#[test]
+fn no_flipped_bit_panics_and_one_in_the_weights_of_an_archive_is_noticed() {
+    let _alone = alone();
+    for (format, file) in seeds() {
+        let mut damaged = file.clone();
+        for at in 0..file.len() {
+            for bit in 0..8 {
+                damaged[at] ^= 1 << bit;
+                let _ = read(&damaged);
+                damaged[at] ^= 1 << bit;
+            }
+        }
+        if format == "safetensors" {
+            continue; // The format has no checksums.
+        }
+        let weights: Vec<u8> = (0..3 * 9 * 8).collect();
+        let at = file.windows(weights.len()).position(|bytes| bytes == weights).unwrap();
+        damaged[at + 100] ^= 1;
+        refused(&damaged, "it cannot be read");
+    }
+}
+
+#[test]
+fn a_pickle_that_would_run_something_is_refused_by_name() {
+    let _alone = alone();
+    refused(&pickled(b"\x80\x02cos\nsystem\n(X\x02\0\0\0lstR."), "refused: global os.system");
+    refused(&pickled(b"\x80\x04\x8c\x05posix\x8c\x06system\x93."), "refused: global posix.system");
+    refused(&pickled(b"\x80\x02cbuiltins\neval\n."), "refused: global builtins.eval");
+    refused(&pickled(b"\x80\x02(X\x02\0\0\0lsios\nsystem\n."), "refused: pickle opcode 0x69");
+}
+
+#[test]
+fn views_beyond_their_storage_are_refused() {
+    let _alone = alone();
+    let beyond = "reaches beyond its storage";
+    let minus_one = b"J\xff\xff\xff\xff";
+    let huge = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f";
+    refused(&pickled(&view(b"K\x00", b"K\x04K\x04", &[&minus_one[..], b"K\x01"].concat())), beyond);
+    refused(&pickled(&view(minus_one, b"K\x04", b"K\x01")), beyond);
+    refused(&pickled(&view(b"K\x01", b"K\x10", b"K\x01")), beyond);
+    refused(&pickled(&view(b"K\x00", minus_one, b"K\x01")), beyond);
+    refused(&pickled(&view(b"K\x00", huge, b"K\x00")), beyond);
+    refused(&pickled(&view(b"K\x00", &[&huge[..], huge].concat(), b"K\x01K\x01")), beyond);
+    refused(&pickled(&view(b"K\x00", b"K\x02K\x02", &[&huge[..], huge].concat())), beyond);
+    // More elements than the storage has, all of them the same.
+    refused(&pickled(&view(b"K\x00", b"M\xff\xffM\xff\xff", b"K\x00K\x00")), beyond);
+    refused(&pickled(&view(b"K\x00", b"K\x04", b"K\x01K\x01")), beyond);
+}
+
+#[test]
+fn values_that_contain_themselves_or_nest_deeply_end() {
+    let _alone = alone();
+    // A dict that is its own state_dict; a module that is its own submodule.
+    let cycle = pickled(b"\x80\x02}q\x00X\x0a\0\0\0state_dicth\x00s.");
+    refused(&cycle, "state_dict is no tensor");
+    let cycle = pickled(b"\x80\x02c__torch__\nM\n)\x81q\x00}X\x01\0\0\0ah\x00sb.");
+    assert_eq!(read(&cycle).unwrap(), [""; 0]);
+    // Each module holds the one before it twice: 2^60 ways through it.
+    let mut pickle = b"\x80\x02c__torch__\nM\n)\x81}bq\x00".to_vec();
+    for i in 0..60u8 {
+        let (before, this) = (i, i + 1);
+        pickle.extend(b"c__torch__\nM\n)\x81}X\x01\0\0\0ah");
+        pickle.extend([before]);
+        pickle.extend(b"sX\x01\0\0\0bh");
+        pickle.extend([before]);
+        pickle.extend(b"sbq");
+        pickle.extend([this]);
+    }
+    pickle.push(b'.');
+    refused(&pickled(&pickle), "too many");
+    for nested in [b"(".repeat(1 << 20), b"]".repeat(1 << 20), b")\x85".repeat(1 << 20)] {
+        let _ = read(&pickled(&[&b"\x80\x02"[..], &nested, b"."].concat()));
+    }
+    let nested = [b"\x80\x02)".to_vec(), b"\x85".repeat(100_000), b".".to_vec()].concat();
+    refused(&pickled(&nested), "no dict and no module");
+}
+
+#[test]
+fn a_small_pickle_cannot_ask_for_much_memory() {
+    let _alone = alone();
+    for opcode in [&b"N"[..], b"}", b"(", b"Nq\x00", b"K\x01K\x02\x86", b"X\0\0\0\0"] {
+        let pickle = [b"\x80\x02".to_vec(), opcode.repeat((8 << 20) / opcode.len())].concat();
+        assert!(read(&pickled(&pickle)).is_err());
+    }
+    refused(&pickled(&b"N".repeat(8 << 20)), "of memory");
+    // Memo slots, one after the other.
+    let mut pickle = b"\x80\x02N".to_vec();
+    (0..2_000_000u32).for_each(|slot| {
+        pickle.push(b'r');
+        pickle.extend(slot.to_le_bytes());
+    });
+    refused(&pickled(&pickle), "of memory");
+    // A string of 4 GB, and an integer of 255 bytes.
+    refused(&pickled(b"\x80\x02X\xff\xff\xff\xff."), "it ends too early");
+    refused(&pickled(&[b"\x80\x02\x8a\xff".to_vec(), vec![1; 300]].concat()), "64 bits");
+}
+
+#[test]
+fn one_long_name_for_many_tensors_is_refused() {
+    let _alone = alone();
+    // A module of 1,000 letters with 200,000 tensors of short names, all of them one tensor.
+    let tensor = view(b"K\x00", b"K\x04", b"K\x01");
+    let tensor = tensor.strip_prefix(b"\x80\x02}X\x01\0\0\0w").unwrap();
+    let tensor = tensor.strip_suffix(b"s.").unwrap();
+    let mut pickle = b"\x80\x02".to_vec();
+    pickle.extend(tensor);
+    pickle.extend(b"q\x00c__torch__\nM\n)\x81}X\xe8\x03\0\0");
+    pickle.extend(b"n".repeat(1000));
+    pickle.extend(b"c__torch__\nM\n)\x81}(");
+    for i in 0..200_000u32 {
+        let name = format!("{i:x}");
+        pickle.extend(b"X");
+        pickle.extend((name.len() as u32).to_le_bytes());
+        pickle.extend(name.bytes());
+        pickle.extend(b"h\x00");
+    }
+    pickle.extend(b"ubsb.");
+    assert!(read(&pickled(&pickle)).is_err());
+}
+
+#[test]
+fn records_that_are_missing_compressed_or_elsewhere_are_refused() {
+    let _alone = alone();
+    let pickle = view(b"K\x00", b"K\x04", b"K\x01");
+    let without = archive(&[("a/data.pkl", &pickle)], CompressionMethod::Stored);
+    refused(&without, "a/data/0");
+    let records = [("a/data.pkl", &pickle[..]), ("a/data/0", &[0; 64])];
+    refused(&archive(&records, CompressionMethod::Deflated), "compressed");
+    // Names that lead out of the archive are names in it, nothing else.
+    let text: String = pickle.iter().map(|&byte| char::from(byte)).collect();
+    let outside = text.replace("X\x01\0\0\x000X\x03", "X\x06\0\0\x00../../X\x03");
+    let outside: Vec<u8> = outside.chars().map(|byte| byte as u8).collect();
+    refused(&pickled(&outside), "a/data/../..");
+    let traversal = [("../../data.pkl", &pickle[..]), ("../../data/0", &[0; 64])];
+    refused(&archive(&traversal, CompressionMethod::Stored), "not a file of tensors");
+    let big_endian = [("a/data.pkl", &pickle[..]), ("a/data/0", &[0; 64]), ("a/byteorder", b"big")];
+    refused(&archive(&big_endian, CompressionMethod::Stored), "byte order");
+}
+
+#[test]
+fn entries_that_overlap_are_read_as_what_they_say_or_refused() {
+    let _alone = alone();
+    // The directory's second entry is pointed at the first one's bytes.
+    let file = seeds().swap_remove(0).1;
+    let directory = file.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    let entries: Vec<usize> =
+        (directory..file.len() - 4).filter(|&at| file[at..].starts_with(b"PK\x01\x02")).collect();
+    for &entry in &entries[1..] {
+        let mut overlapping = file.clone();
+        let first = file[directory + 42..directory + 46].to_vec();
+        overlapping[entry + 42..entry + 46].copy_from_slice(&first);
+        let _ = read(&overlapping);
+    }
+}
+
+#[test]
+fn an_archive_of_too_many_entries_is_refused_before_room_is_made_for_them() {
+    let _alone = alone();
+    let file = seeds().swap_remove(0).1;
+    let end = file.len() - 22;
+    for entries in [1 << 20, 1 << 40, u64::MAX] {
+        let mut zip64 = file[..end].to_vec();
+        zip64.extend(b"PK\x06\x06");
+        zip64.extend(44u64.to_le_bytes());
+        zip64.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        zip64.extend(entries.to_le_bytes());
+        zip64.extend(entries.to_le_bytes());
+        zip64.extend(u64::MAX.to_le_bytes());
+        zip64.extend((end as u64).to_le_bytes());
+        zip64.extend(b"PK\x06\x07\0\0\0\0");
+        zip64.extend((end as u64).to_le_bytes());
+        zip64.extend([1, 0, 0, 0]);
+        zip64.extend(b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0");
+        refused(&zip64, "entries");
+        // The same, with the record that counts them elsewhere.
+        let at = zip64.len() - 22 - 12;
+        zip64[at..at + 8].fill(0);
+        refused(&zip64, "directory");
+    }
+}
+
+/// `.npy` bytes with this header text and `data`.
+fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x93NUMPY".to_vec();
+    bytes.extend([version, 0]);
+    match version {
+        1 => bytes.extend((header.len() as u16).to_le_bytes()),
+        _ => bytes.extend((header.len() as u32).to_le_bytes()),
+    }
+    bytes.extend(header.bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn hostile_arrays_are_refused() {
+    let _alone = alone();
+    let stored = |array: &[u8]| archive(&[("w.npy", array)], CompressionMethod::Stored);
+    let header =
+        |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+    assert_eq!(read(&stored(&npy(1, &header("(2,)"), &[0; 8]))).unwrap(), ["w"]);
+    for shape in ["(3,)", "(-2,)", "(4611686018427387904, 4)", "(0, 18446744073709551615)", "(2"] {
+        assert!(read(&stored(&npy(1, &header(shape), &[0; 8]))).is_err(), "{shape}");
+    }
+    let nested = format!("{}1{}", "(".repeat(20_000), ",)".repeat(20_000));
+    refused(&stored(&npy(1, &header(&nested), &[])), "nests too deeply");
+    let mut long = npy(2, &header("(2,)"), &[0; 8]);
+    long[8..12].fill(0xff);
+    refused(&stored(&long), "a header of 4294967295 bytes");
+    let objects = "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }\n";
+    assert!(read(&stored(&npy(1, objects, &[0; 8]))).is_err());
+}
+
+#[test]
+fn a_zip_bomb_is_read_as_a_stream_and_a_wrong_length_is_noticed() {
+    let _alone = alone();
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (200000000,), }\n";
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    zip.start_file("w.npy", options).unwrap();
+    zip.write_all(&npy(1, header, &[])).unwrap();
+    io::copy(&mut io::repeat(0).take(200_000_000), &mut zip).unwrap();
+    let mut file = zip.finish().unwrap().into_inner();
+    assert!(file.len() < 300_000, "{} bytes", file.len());
+    assert_eq!(read(&file).unwrap(), ["w"]);
+    // The same bytes said to be a hundredth of what they are.
+    let length = (200_000_000 + 10 + header.len() as u32).to_le_bytes();
+    let shorter = (2_000_000u32 + 10 + header.len() as u32).to_le_bytes();
+    for at in 0..file.len() - 4 {
+        if file[at..at + 4] == length {
+            file[at..at + 4].copy_from_slice(&shorter);
+        }
+    }
+    assert!(read(&file).is_err());
+}
+
+#[test]
+fn hostile_safetensors_headers_are_refused() {
+    let _alone = alone();
+    let file = |length: u64, header: &str, data: &[u8]| {
+        [&length.to_le_bytes()[..], header.as_bytes(), data].concat()
+    };
+    let of = |header: &str, data: &[u8]| file(header.len() as u64, header, data);
+    let one = |shape: &str, offsets: &str| {
+        format!("{{\"w\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":{offsets}}}}}")
+    };
+    assert_eq!(read(&of(&one("[2]", "[0,8]"), &[0; 8])).unwrap(), ["w"]);
+    for (shape, offsets) in [
+        ("[3]", "[0,8]"),
+        ("[2]", "[8,0]"),
+        ("[2]", "[1,9]"),
+        ("[-2]", "[0,8]"),
+        ("[4611686018427387904,4]", "[0,0]"),
+        ("[2]", "[0,18446744073709551615]"),
+        ("[18446744073709551615,18446744073709551615]", "[0,8]"),
+    ] {
+        assert!(read(&of(&one(shape, offsets), &[0; 8])).is_err(), "{shape} {offsets}");
+    }
+    for length in [1 << 20, 1 << 62, u64::MAX] {
+        assert!(read(&file(length, &one("[2]", "[0,8]"), &[0; 8])).is_err(), "{length}");
+    }
+    assert!(read(&of(&"[".repeat(1 << 20), &[])).is_err());
+    assert!(read(&of(&"{\"a\":".repeat(1 << 18), &[])).is_err());
+    let zeros = one(&format!("[{}0]", "0,".repeat(3 << 20)), "[0,0]");
+    refused(&of(&zeros, &[]), "a header of");
+    // Two tensors that share their bytes.
+    let two = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\
+               \"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
+    refused(&of(two, &[0; 8]), "invalid offset for tensor `b`");
+}
