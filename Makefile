@@ -5,13 +5,14 @@ STITCH := target/release/stitch
 
 # The steps of the set-up build on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity bench build data venv lint clean
+.PHONY: help run test parity bench models build data venv lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then every check'
 	@echo 'make parity run the notebook and the port on the whole data, and compare them'
 	@echo 'make bench  measure speed and memory'
+	@echo 'make models train the models in models/ again'
 	@echo 'make build  set up libtorch and build $(STITCH)'
 	@echo 'make data   build, then get Fashion-MNIST'
 	@echo 'make lint   formatting, clippy, documentation'
@@ -36,6 +37,11 @@ parity: venv data
 bench: venv data
 	.venv/bin/python benches/training.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
+
+# What `stitch predict` has built in. It is built again with the new ones.
+models: data
+	@sh setup/models.sh
+	@sh setup/build.sh
 
 # A LIBTORCH of the user's own wins: then neither Python nor a virtual environment is needed.
 build:

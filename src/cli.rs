@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,6 +30,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
+    /// Classify pictures of your own
+    Predict(PredictArgs),
     /// Write any readable weights file in another format
     Export(ExportArgs),
     /// Compare two runs, traces or files; name the first thing that differs
@@ -163,6 +166,62 @@ pub struct EvaluateArgs {
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
+}
+
+/// `stitch predict`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "stitch predict [OPTIONS] [FILE] <IMAGE>...",
+    after_long_help = "\
+A picture may be of any size and colour, with one thing on a plain ground. It is made what the data \
+set is: the ground cut off, the longest side scaled to 28, the rest in the centre of 28x28 grey pixels, \
+light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, are taken as they are.
+
+Exit codes: 0 every picture is answered, 1 some cannot be read, 2 usage or weights that cannot be read.
+
+Examples:
+  stitch predict docs/pictures/shoe.png
+  stitch predict docs/pictures/shoe.png --model mlp --top-k 10 --json
+  stitch predict models/lenet5/torchscript.pt docs/pictures --save-input seen
+  stitch predict /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz --index 7 --index 0..5"
+)]
+pub struct PredictArgs {
+    /// Pictures (PNG, JPEG, BMP, GIF, WebP), folders of them, or IDX files, also .gz
+    ///
+    /// The first may be FILE, the weights to use, in any format that `evaluate` reads. Without it,
+    /// the trained LeNet-5 that is built in answers. Of a folder, the pictures in it are taken,
+    /// sorted by name.
+    #[arg(value_name = "IMAGE", required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// The model, if FILE's is not to be recognised; without FILE, which of the two that are built in
+    /// [default there: lenet5]
+    #[arg(long)]
+    pub model: Option<ModelName>,
+    /// Of IDX files, the image N, from 0 on, or N..M (M not included); may be given several times
+    ///
+    /// Without it, all images.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_indices)]
+    pub index: Vec<Range<usize>>,
+    /// Show the N most probable classes
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub top_k: u8,
+    /// Leave pictures as they are whose ground is lighter than the thing on it; without it they are
+    /// inverted
+    #[arg(long)]
+    pub no_invert: bool,
+    /// Write the 28x28 pictures that the model saw to this folder, as PNG
+    #[arg(long, value_name = "DIR")]
+    pub save_input: Option<PathBuf>,
+    /// Print JSON: the top classes, and the probabilities of all ten
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV: file,index,rank,label,class,probability
+    #[arg(long)]
+    pub csv: bool,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
 }
 
 /// The formats that are written.
@@ -306,6 +365,16 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
         _ => Err("it must be cpu, cuda or cuda:N".into()),
     }
+}
+
+/// `7` or `0..5`.
+fn parse_indices(text: &str) -> Result<Range<usize>, String> {
+    let parsed = match text.split_once("..") {
+        None => text.parse().ok().map(|index: usize| index..index.saturating_add(1)),
+        Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
+    };
+    let wanted = "it must be N or N..M with M above N, such as 7 or 0..5 for the first five";
+    parsed.filter(|range| !range.is_empty()).ok_or_else(|| wanted.into())
 }
 
 fn parse_tolerance(text: &str) -> Result<f64, String> {

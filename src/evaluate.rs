@@ -1,14 +1,14 @@
-//! Predictions of a model on labelled images, and what they are worth.
+//! Predictions of a model, their probabilities, and on labelled images what they are worth.
 
 use tch::{Device, Kind, Tensor};
 
-use crate::dataset::{PIXELS, Split};
+use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::models::Model;
 
 /// Images a forward pass. The logits do not depend on it (checked against one pass over all
 /// 10,000); activations of this size stay in the cache.
-const BATCH: usize = 250;
+pub const BATCH: usize = 250;
 
 /// A model's answers and their scores.
 #[derive(Debug)]
@@ -34,10 +34,19 @@ pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
 }
 
 /// The logits (N, 10), on the CPU, of the images in `pixels` (N x 784 bytes).
-fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
+pub fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
     tch::no_grad(|| {
         let batches = pixels.chunks(BATCH * PIXELS);
         let logits = batches.map(|batch| model.forward(&model.input(batch)).to_device(Device::Cpu));
         Tensor::cat(&logits.collect::<Vec<_>>(), 0)
     })
+}
+
+/// The probability of each class, image by image: the softmax of `logits` (N, 10) in float64.
+pub fn probabilities(logits: &Tensor) -> Vec<[f64; CLASSES]> {
+    let softmax = logits.softmax(-1, Kind::Double).contiguous();
+    let mut values = vec![0.0; softmax.numel()];
+    softmax.copy_data(&mut values, softmax.numel());
+    let (images, _) = values.as_chunks::<CLASSES>();
+    images.to_vec()
 }

@@ -12,11 +12,12 @@
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
 //! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV: bytes in, bytes out |
+//! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
-//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `run_folder`} →
-//! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`,
+//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
+//! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
@@ -27,6 +28,7 @@ pub mod metrics;
 pub mod models;
 pub mod optim;
 pub mod parity;
+pub mod picture;
 pub mod rng;
 pub mod run_folder;
 pub mod train;

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Identity, Origin};
-use stitch::formats::TensorFile;
-use stitch::models::weights;
+use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{Architecture, Model};
+use stitch::models::{shipped, weights};
 use tch::{Cuda, Device};
 
 use super::Console;
@@ -93,4 +93,11 @@ pub fn model(file: &Path, asked: Option<ModelName>, device: Device) -> Result<Bo
     weights::recognise(tensors.specs(), asked).with_context(path)?;
     let tensors = tensors.load_all().with_context(path)?;
     weights::from_named(&tensors, asked, device).with_context(path)
+}
+
+/// The model that ships with the binary.
+pub fn shipped(architecture: Architecture, device: Device) -> Result<Box<dyn Model>> {
+    let tensors = read_weights(shipped::state_dict(architecture))
+        .with_context(|| format!("the shipped {architecture}"))?;
+    Ok(weights::from_named(&tensors, Some(architecture), device)?)
 }

@@ -6,6 +6,7 @@ mod evaluate;
 mod export;
 mod inputs;
 mod parity;
+mod predict;
 mod progress;
 mod reproduce;
 mod tables;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
         Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Data(args) => data::run(&args, console),

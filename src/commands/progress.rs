@@ -1,4 +1,5 @@
-//! Progress of a training: one bar an epoch on a terminal, a plain line an epoch elsewhere.
+//! Progress. Of a training: one bar an epoch on a terminal, a plain line an epoch elsewhere; of
+//! pictures: a bar on a terminal.
 
 use std::io::{IsTerminal, stderr};
 use std::ops::ControlFlow;
@@ -102,6 +103,65 @@ impl TrainingProgress {
 }
 
 impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows how many pictures are done, and lets other text appear around the bar.
+pub struct PicturesProgress {
+    console: Console,
+    bar: Option<ProgressBar>,
+}
+
+impl PicturesProgress {
+    /// For `total` pictures.
+    pub fn new(console: Console, total: usize) -> Self {
+        let bar = (!console.quiet && total > 1 && stderr().is_terminal()).then(|| {
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos} of {len} pictures  {eta} left")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total as u64).with_style(style)
+        });
+        Self { console, bar }
+    }
+
+    /// One more is read.
+    pub fn advance(&self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    /// Results, which end their own lines.
+    pub fn print(&self, text: &str) -> Result<()> {
+        match text.strip_suffix('\n') {
+            Some(lines) => Ok(self.aside(|| self.console.print(lines))?),
+            None => Ok(()),
+        }
+    }
+
+    /// A picture that cannot be read.
+    pub fn error(&self, error: &anyhow::Error) {
+        self.aside(|| super::report(error));
+    }
+
+    /// Something to know, unless `--quiet`.
+    pub fn note(&self, text: &str) {
+        self.aside(|| self.console.note(text));
+    }
+
+    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Drop for PicturesProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

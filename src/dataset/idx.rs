@@ -81,12 +81,68 @@ pub enum IdxError {
 /// # Errors
 /// See [`IdxError`]. Memory is bounded by what the file really holds, not by what it claims.
 pub fn read_images(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
-    let [magic, count, rows, columns] = header::<4>(&mut from)?;
+    let count = images_header(&mut from)?;
+    body(from, "images", count as u64 * PIXELS as u64)
+}
+
+/// Reads the header of a file of 28x28 images, and no further: the number of images.
+fn images_header(from: &mut impl Read) -> Result<usize, IdxError> {
+    let [magic, count, rows, columns] = header::<4>(from)?;
     check_magic("images", magic, IMAGES_MAGIC)?;
     if (rows, columns) != (SIDE as u32, SIDE as u32) {
         return Err(IdxError::Size { rows, columns });
     }
-    body(from, "images", u64::from(count) * PIXELS as u64)
+    Ok(count as usize)
+}
+
+/// A file of 28x28 images that is read one image at a time.
+#[derive(Debug)]
+pub struct Images<R> {
+    from: R,
+    count: usize,
+    next: usize,
+}
+
+impl<R: Read> Images<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// See [`IdxError`].
+    pub fn open(mut from: R) -> Result<Self, IdxError> {
+        match images_header(&mut from)? {
+            0 => Err(IdxError::Empty("images")),
+            count => Ok(Self { from, count, next: 0 }),
+        }
+    }
+
+    /// The number of images that the header promises.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The index of the next image in the file.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+
+    /// Image `index`, which must not be before [`Images::position`].
+    ///
+    /// # Errors
+    /// [`IdxError::Truncated`] when the file ends before it does, [`IdxError::Io`].
+    pub fn image(&mut self, index: usize) -> Result<[u8; PIXELS], IdxError> {
+        let wanted = self.count as u64 * PIXELS as u64;
+        let start = (self.next * PIXELS) as u64;
+        let skip = (index.saturating_sub(self.next) * PIXELS) as u64;
+        let skipped = io::copy(&mut (&mut self.from).take(skip), &mut io::sink())?;
+        let mut pixels = Vec::with_capacity(PIXELS);
+        (&mut self.from).take(PIXELS as u64).read_to_end(&mut pixels)?;
+        self.next = index + 1;
+        pixels.try_into().map_err(|short: Vec<u8>| IdxError::Truncated {
+            what: "images",
+            wanted,
+            found: start + skipped + short.len() as u64,
+        })
+    }
 }
 
 /// Reads a file of labels; returns one byte, 0 to 9, per label.
@@ -172,7 +228,11 @@ mod tests {
         fn any_images_written_are_read_back(count in 1usize..5, seed in any::<u8>()) {
             let pixels: Vec<u8> =
                 (0..count * PIXELS).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
-            prop_assert_eq!(read_images(&images_file(&pixels)[..]).unwrap(), pixels);
+            prop_assert_eq!(&read_images(&images_file(&pixels)[..]).unwrap(), &pixels);
+            for index in 0..count {
+                let image = Images::open(&images_file(&pixels)[..]).unwrap().image(index).unwrap();
+                prop_assert_eq!(&image[..], &pixels[index * PIXELS..(index + 1) * PIXELS]);
+            }
         }
 
         #[test]

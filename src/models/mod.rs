@@ -6,6 +6,7 @@
 pub mod init;
 mod lenet5;
 mod mlp;
+pub mod shipped;
 pub mod weights;
 
 use std::fmt;

@@ -7,7 +7,9 @@ mod common;
 mod data;
 mod evaluate;
 mod fetch;
+mod predict;
 mod server;
+mod shipped;
 mod train;
 mod usage;
 

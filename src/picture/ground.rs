@@ -1,0 +1,95 @@
+//! The ground of a picture: what is in its corners. And what stands out from it.
+
+use image::{DynamicImage, GrayAlphaImage, GrayImage, Luma, LumaA};
+
+use super::SIDE_U32;
+
+/// Lightness from which on a ground is light, and opacity from which on a pixel is there.
+const HALF: f64 = 127.5;
+/// How far from the ground's lightness a pixel is still ground: 5 % of the range, the paper's.
+const CLOSE: f64 = 0.05 * 255.0;
+
+/// Grey pixels; what is transparent shows the ground.
+pub(super) fn flatten(image: DynamicImage) -> GrayImage {
+    if !image.color().has_alpha() {
+        return image.into_luma8();
+    }
+    let image = image.into_luma_alpha8();
+    let behind = behind(&image);
+    GrayImage::from_fn(image.width(), image.height(), |x, y| {
+        let LumaA([grey, alpha]) = *image.get_pixel(x, y);
+        let alpha = f64::from(alpha) / 255.0;
+        Luma([(f64::from(grey) * alpha + behind * (1.0 - alpha)).round() as u8])
+    })
+}
+
+/// What shows through: the ground where there is one, else black or white, whichever is farther
+/// from the thing.
+fn behind(image: &GrayAlphaImage) -> f64 {
+    let size = image.dimensions();
+    if corners(size, |x, y| image.get_pixel(x, y)[1]) > HALF {
+        return corners(size, |x, y| image.get_pixel(x, y)[0]);
+    }
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for &LumaA([grey, alpha]) in image.pixels() {
+        sum += f64::from(grey) * f64::from(alpha);
+        weight += f64::from(alpha);
+    }
+    if sum >= HALF * weight { 0.0 } else { 255.0 }
+}
+
+/// The lightness of the ground.
+pub(super) fn of(grey: &GrayImage) -> f64 {
+    corners(grey.dimensions(), |x, y| grey.get_pixel(x, y)[0])
+}
+
+/// Whether a ground is light. That of none of the data set's 70,000 images is: one corner is light
+/// in seven of them, two are in none.
+pub(super) fn is_light(ground: f64) -> bool {
+    ground > HALF
+}
+
+/// The mean of the middle two of the four corners, so that one of them may hold something else. A
+/// corner is as large as a pixel will be.
+fn corners((width, height): (u32, u32), value: impl Fn(u32, u32) -> u8) -> f64 {
+    let side = (width.min(height) / SIDE_U32).max(1);
+    let mean = |left: u32, top: u32| {
+        let pixels = (0..side * side).map(|i| value(left + i % side, top + i / side));
+        pixels.map(f64::from).sum::<f64>() / f64::from(side * side)
+    };
+    let (right, bottom) = (width - side, height - side);
+    let mut means = [mean(0, 0), mean(right, 0), mean(0, bottom), mean(right, bottom)];
+    means.sort_by(f64::total_cmp);
+    (means[1] + means[2]) / 2.0
+}
+
+/// The rectangle that holds all that is not ground; the whole picture when all is.
+pub(super) struct Subject {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+    /// Whether it is darker than the ground, on an average over what is not ground.
+    pub darker: bool,
+}
+
+impl Subject {
+    pub fn find(grey: &GrayImage, ground: f64) -> Self {
+        let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
+        let mut lighter = 0.0;
+        for (x, y, &Luma([value])) in grey.enumerate_pixels() {
+            let above = f64::from(value) - ground;
+            if above.abs() > CLOSE {
+                (left, top) = (left.min(x), top.min(y));
+                (right, bottom) = (right.max(x), bottom.max(y));
+                lighter += above;
+            }
+        }
+        if left == u32::MAX {
+            let (width, height) = grey.dimensions();
+            return Self { left: 0, top: 0, width, height, darker: is_light(ground) };
+        }
+        let (width, height) = (right - left + 1, bottom - top + 1);
+        Self { left, top, width, height, darker: lighter < 0.0 }
+    }
+}
