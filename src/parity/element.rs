@@ -98,8 +98,9 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Of the bytes of both.
     #[inline(always)]
-    fn new<const SIZE: usize>(dtype: Dtype, expected: [u8; SIZE], actual: [u8; SIZE]) -> Self {
+    pub fn new<const SIZE: usize>(dtype: Dtype, expected: [u8; SIZE], actual: [u8; SIZE]) -> Self {
         let bits = (bits(&expected), bits(&actual));
         Self { dtype, bits, values: (number(dtype, bits.0), number(dtype, bits.1)) }
     }

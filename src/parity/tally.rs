@@ -4,7 +4,7 @@
 //! compiler can turn into vector instructions; only what raises a maximum is looked at closely.
 
 use super::compare::{Comparison, Greatest, LANES};
-use super::element::{Element, Values, for_each_element, has_nan};
+use super::element::{Element, Values, has_nan, number};
 use super::spread::Spread;
 use super::tolerance::Tolerance;
 use crate::formats::Dtype;
@@ -59,28 +59,55 @@ impl<'a> Tally<'a> {
             self.chunk(start + elements / 2, &expected[middle..], &actual[middle..]);
             return;
         }
-        let mut block = Block::default();
-        let mut index = start;
-        for_each_element(dtype, expected, actual, |values| {
-            match values.difference() {
-                difference if difference.is_nan() => self.nan(index, values),
-                difference => block.push(index, values, difference),
-            }
-            index += 1;
-        });
         self.comparison.elements += elements;
+        // The two usual types by themselves, so that no choice is made for each element.
+        match dtype {
+            Dtype::F32 => self.elements::<4>(Dtype::F32, start, expected, actual),
+            Dtype::F64 => self.elements::<8>(Dtype::F64, start, expected, actual),
+            _ => match dtype.size() {
+                1 => self.elements::<1>(dtype, start, expected, actual),
+                2 => self.elements::<2>(dtype, start, expected, actual),
+                4 => self.elements::<4>(dtype, start, expected, actual),
+                _ => self.elements::<8>(dtype, start, expected, actual),
+            },
+        }
+    }
+
+    /// Adds up to [`BLOCK`] elements.
+    #[inline(always)]
+    fn elements<const SIZE: usize>(
+        &mut self,
+        dtype: Dtype,
+        start: usize,
+        expected: &[u8],
+        actual: &[u8],
+    ) {
+        let mut block = Block::new(start);
+        let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks().0);
+        for (&expected, &actual) in pairs {
+            let values = Values::new(dtype, expected, actual);
+            let difference = values.difference();
+            if difference.is_nan() {
+                self.block(&block);
+                let index = block.start + block.len;
+                self.nan(values.at(index));
+                block = Block::new(index + 1);
+            } else {
+                block.push(values, difference);
+            }
+        }
         self.block(&block);
     }
 
     /// Adds an element that is NaN on one side or on both.
-    fn nan(&mut self, index: usize, values: Values) {
+    fn nan(&mut self, at: Element) {
         let c = &mut self.comparison;
         c.nan += 1;
-        c.unequal += usize::from(!values.equal());
-        let both = values.values.0.is_nan() && values.values.1.is_nan();
-        if !(self.equal_nan && both) {
+        c.unequal += usize::from(at.expected != at.actual);
+        let is_nan = |bits| number(c.dtype, bits).is_nan();
+        if !(self.equal_nan && is_nan(at.expected) && is_nan(at.actual)) {
             c.failing += 1;
-            c.first.get_or_insert(values.at(index));
+            c.first.get_or_insert(at);
         }
     }
 
@@ -117,9 +144,7 @@ impl<'a> Tally<'a> {
             }
         };
         self.comparison.failing += failing;
-        // A NaN of the same block may come before.
-        let first = first.map(|i| block.at[i]);
-        self.comparison.first = earlier(self.comparison.first, first);
+        self.comparison.first = self.comparison.first.or(first.map(|i| block.at(i)));
     }
 
     /// Notes what is greater than before.
@@ -165,39 +190,46 @@ impl<'a> Tally<'a> {
 
 /// Elements that are numbers on both sides, one array a property.
 struct Block {
+    /// Position of the first.
+    start: usize,
     len: usize,
-    at: [Element; BLOCK],
+    /// Of the expected and of the actual value.
+    bits: [(u64, u64); BLOCK],
     expected: [f64; BLOCK],
     differences: [f64; BLOCK],
     ulps: [u64; BLOCK],
 }
 
-impl Default for Block {
-    fn default() -> Self {
-        let at = Element { index: 0, expected: 0, actual: 0 };
+impl Block {
+    fn new(start: usize) -> Self {
         Self {
+            start,
             len: 0,
-            at: [at; BLOCK],
+            bits: [(0, 0); BLOCK],
             expected: [0.0; BLOCK],
             differences: [0.0; BLOCK],
             ulps: [0; BLOCK],
         }
     }
-}
 
-impl Block {
     #[inline(always)]
-    fn push(&mut self, index: usize, values: Values, difference: f64) {
-        self.at[self.len] = values.at(index);
+    fn push(&mut self, values: Values, difference: f64) {
+        self.bits[self.len] = values.bits;
         self.expected[self.len] = values.values.0;
         self.differences[self.len] = difference;
         self.ulps[self.len] = values.ulps();
         self.len += 1;
     }
 
+    /// Element `i`.
+    fn at(&self, i: usize) -> Element {
+        let (expected, actual) = self.bits[i];
+        Element { index: self.start + i, expected, actual }
+    }
+
     /// The elements whose bits differ.
     fn unequal(&self) -> impl Iterator<Item = usize> {
-        (0..self.len).filter(|&i| self.at[i].expected != self.at[i].actual)
+        (0..self.len).filter(|&i| self.bits[i].0 != self.bits[i].1)
     }
 }
 
@@ -231,7 +263,7 @@ fn raise<T: PartialOrd>(
         *greatest = block
             .unequal()
             .find(|&i| has(i))
-            .map(|i| Greatest { at: block.at[i], value })
+            .map(|i| Greatest { at: block.at(i), value })
             .or(greatest.take());
     }
 }

@@ -450,7 +450,7 @@ fn weights_that_are_no_numbers_are_refused() {
     let folder = folder_with(&[("a.png", png(test_image(0)))]);
     let mut tensors = stitch::formats::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
     tensors[3].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
-    let file = safetensors::write(&tensors).unwrap();
+    let file = safetensors::write(&tensors, &Default::default()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();
     let arguments = ["nan.safetensors", "pictures/a.png"];
     refused(&mut predict(folder.path(), &arguments), 2, &["pictures/a.png", "no number"]);
