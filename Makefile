@@ -12,6 +12,7 @@ help:
 	@echo 'make test   set up, then every check'
 	@echo 'make parity run the notebook and the port on the whole data, and compare them'
 	@echo 'make bench  measure speed and memory'
+	@echo 'make fuzz   feed damaged files to the readers, a minute each'
 	@echo 'make models train the models in models/ again'
 	@echo 'make build  set up libtorch and build $(STITCH)'
 	@echo 'make data   build, then get Fashion-MNIST'
@@ -33,6 +34,10 @@ parity: venv data
 	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
+
+# Needs a nightly compiler.
+fuzz:
+	@sh setup/fuzz.sh
 
 bench: venv data
 	.venv/bin/python benches/training.py $(STITCH)
