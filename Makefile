@@ -42,6 +42,8 @@ fuzz:
 bench: venv data
 	.venv/bin/python benches/training.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
+	.venv/bin/python benches/evaluation.py $(STITCH)
+	cargo bench --locked --bench formats
 
 # What `stitch predict` has built in. It is built again with the new ones.
 models: data

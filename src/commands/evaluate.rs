@@ -1,5 +1,7 @@
 //! `stitch evaluate`: accuracy, report and result files of a weights file.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
@@ -18,7 +20,10 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let model = inputs::model(&args.file, args.model, device)?;
     let (test, origin) = source::load_test(source::find(args.data.data.as_deref())?)?;
     inputs::warn_of(&origin, console);
+    let start = Instant::now();
     let evaluation = evaluate(model.as_ref(), &test);
+    let seconds = start.elapsed().as_secs_f64();
+    console.note(&format!("{} images in {seconds:.3} s", test.labels.len()));
     if let Some(folder) = &folder {
         write_evaluation(folder, &test.labels, &evaluation, None)?;
     }
