@@ -1,5 +1,5 @@
-//! Lets the binary find libtorch at run time without LD_LIBRARY_PATH, keeps libtorch's CUDA half
-//! linked, and records the version of libtorch that the crate is built against.
+//! Compiles the one call into libtorch that tch does not bind, lets the binary find libtorch at run
+//! time without LD_LIBRARY_PATH, keeps libtorch's CUDA half linked, and records the version of libtorch that the crate is built against.
 
 use std::path::Path;
 use std::{env, fs};
@@ -13,6 +13,7 @@ fn main() {
         return;
     };
     let lib = Path::new(&lib);
+    compile_kernels(&lib.join("../include"));
     if env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("unix") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
@@ -26,6 +27,19 @@ fn main() {
     println!("cargo::rerun-if-changed={}", header.display());
     let version = version_in(&fs::read_to_string(header).unwrap_or_default());
     println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION={version}");
+}
+
+/// `src/kernels/*.cpp`, against libtorch's headers.
+fn compile_kernels(include: &Path) {
+    println!("cargo::rerun-if-changed=src/kernels/convolution.cpp");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .file("src/kernels/convolution.cpp")
+        // As system headers: their warnings are not ours.
+        .flag("-isystem")
+        .flag(include.display().to_string())
+        .compile("stitch_kernels");
 }
 
 /// `2.13.0` out of the lines `#define TORCH_VERSION_MAJOR 2` and so on.

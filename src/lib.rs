@@ -7,6 +7,7 @@
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
 //! | [`models`] | the two models, their initial parameters, weights in and out |
+//! | [`kernels`] | parts of a step by hand, with libtorch's bits |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
@@ -14,6 +15,7 @@
 //! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV: bytes in, bytes out |
 //! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
+//! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
 //! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
@@ -24,6 +26,8 @@
 pub mod dataset;
 pub mod evaluate;
 pub mod formats;
+pub mod kernels;
+pub mod memory;
 pub mod metrics;
 pub mod models;
 pub mod optim;

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 
 fn main() -> ExitCode {
+    stitch::memory::keep_freed_memory();
     let cli = cli::Cli::parse();
     match commands::run(cli) {
         Ok(outcome) => outcome.into(),

@@ -1,15 +1,10 @@
 //! Initial parameters, drawn as `MLPClassifier._init_coef` (scikit-learn 1.9) and
 //! `torch.nn`'s `reset_parameters` (PyTorch 2.13) draw them.
 
-use tch::nn::{Init, LinearConfig};
 use tch::{Kind, Tensor};
 
 use super::Architecture;
 use crate::rng::numpy::RandomState;
-
-/// Layers start at zero: tch's own defaults draw in another order and from other bounds.
-pub(super) const ZEROS: LinearConfig =
-    LinearConfig { ws_init: Init::Const(0.), bs_init: Some(Init::Const(0.)), bias: true };
 
 /// The MLP's parameters in definition order, and the generator that goes on to shuffle.
 ///

@@ -2,13 +2,13 @@
 
 use std::array;
 
-use tch::nn;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, LINEAR, Model, ParameterSpec};
+use super::{Architecture, Flat, LINEAR, Model, ParameterSpec};
 use crate::dataset::{PIXELS, SIDE};
 use crate::formats::Dtype;
 use crate::formats::onnx::{Attribute, Graph, Node, Value::Ints};
+use crate::kernels;
 
 /// Definition order, which is also the order of the initial draws.
 pub(super) const PARAMETERS: [ParameterSpec; 10] = [
@@ -65,40 +65,72 @@ const POOL: [Attribute; 2] = [("kernel_shape", Ints(&[2, 2])), ("strides", Ints(
 /// conv1 → ReLU → pool → conv2 → ReLU → pool → fc1 → ReLU → fc2 → ReLU → fc3.
 #[derive(Debug)]
 pub struct Lenet5 {
-    conv1: nn::Conv2D,
-    conv2: nn::Conv2D,
-    fc1: nn::Linear,
-    fc2: nn::Linear,
-    fc3: nn::Linear,
+    parameters: Flat,
     device: Device,
+}
+
+/// What the forward pass of a batch computes and the backward pass needs.
+#[derive(Debug)]
+pub struct Activations {
+    /// conv1 (N, 6, 28, 28), before ReLU.
+    pub conv1: Tensor,
+    /// Pooled (N, 6, 14, 14).
+    pub pool1: Tensor,
+    /// conv2 (N, 16, 10, 10), before ReLU.
+    pub conv2: Tensor,
+    /// Pooled and flattened (N, 400).
+    pub pool2: Tensor,
+    /// fc1 (N, 120), after ReLU.
+    pub fc1: Tensor,
+    /// fc2 (N, 84), after ReLU.
+    pub fc2: Tensor,
+    /// fc3 (N, 10).
+    pub logits: Tensor,
 }
 
 impl Lenet5 {
     /// All parameters zero; [`super::init`] draws the initial ones.
     pub fn zeros(device: Device) -> Self {
-        let vs = nn::VarStore::new(device);
-        let root = vs.root();
-        let conv = |name, inputs, outputs, padding| {
-            let config = nn::ConvConfig {
-                padding,
-                ws_init: nn::Init::Const(0.),
-                bs_init: nn::Init::Const(0.),
-                ..Default::default()
-            };
-            nn::conv2d(&root / name, inputs, outputs, 5, config)
-        };
-        let linear =
-            |name, inputs, outputs| nn::linear(&root / name, inputs, outputs, super::init::ZEROS);
-        Self {
-            conv1: conv("conv1", 1, 6, 2),
-            conv2: conv("conv2", 6, 16, 0),
-            fc1: linear("fc1", 400, 120),
-            fc2: linear("fc2", 120, 84),
-            fc3: linear("fc3", 84, 10),
-            device,
-        }
+        Self { parameters: Flat::zeros(&PARAMETERS, Kind::Float, device), device }
+    }
+
+    /// The parameters in one buffer.
+    pub fn flat(&self) -> &Flat {
+        &self.parameters
+    }
+
+    /// The forward pass by hand, on the CPU: ReLU and pooling in one pass over memory. The bits are
+    /// those of [`Lenet5::forward_for_autograd`].
+    pub fn activations(&self, xs: &Tensor) -> Activations {
+        let [w1, b1, w2, b2, w3, b3, w4, b4, w5, b5] = self.by_layer();
+        tch::no_grad(|| {
+            let conv1 = xs.conv2d(w1, Some(b1), 1, PADDING, 1, 1);
+            let pool1 = kernels::relu_avg_pool2d(&conv1);
+            let conv2 = pool1.conv2d(w2, Some(b2), 1, 0, 1, 1);
+            let pool2 = kernels::relu_avg_pool2d(&conv2).view([-1, 400]);
+            let fc1 = pool2.linear(w3, Some(b3)).relu_();
+            let fc2 = fc1.linear(w4, Some(b4)).relu_();
+            let logits = fc2.linear(w5, Some(b5));
+            Activations { conv1, pool1, conv2, pool2, fc1, fc2, logits }
+        })
+    }
+
+    /// The notebook's forward pass, operation by operation, on any device.
+    pub fn forward_for_autograd(&self, xs: &Tensor) -> Tensor {
+        let [w1, b1, w2, b2, w3, b3, w4, b4, w5, b5] = self.by_layer();
+        let xs = avg_pool2d(&xs.conv2d(w1, Some(b1), 1, PADDING, 1, 1).relu());
+        let xs = avg_pool2d(&xs.conv2d(w2, Some(b2), 1, 0, 1, 1).relu());
+        let xs = xs.view([-1, 400]).linear(w3, Some(b3)).relu().linear(w4, Some(b4)).relu();
+        xs.linear(w5, Some(b5))
+    }
+
+    fn by_layer(&self) -> [&Tensor; 10] {
+        array::from_fn(|i| &self.parameters.views()[i])
     }
 }
+
+/// Of conv1, on all sides.
+pub const PADDING: i64 = 2;
 
 impl Model for Lenet5 {
     fn architecture(&self) -> Architecture {
@@ -106,33 +138,24 @@ impl Model for Lenet5 {
     }
 
     fn parameters(&self) -> Vec<Tensor> {
-        let layers = [
-            (&self.conv1.ws, &self.conv1.bs),
-            (&self.conv2.ws, &self.conv2.bs),
-            (&self.fc1.ws, &self.fc1.bs),
-            (&self.fc2.ws, &self.fc2.bs),
-            (&self.fc3.ws, &self.fc3.bs),
-        ];
-        layers
-            .into_iter()
-            .flat_map(|(ws, bs)| [Some(ws.shallow_clone()), bs.as_ref().map(Tensor::shallow_clone)])
-            .flatten()
-            .collect()
+        self.parameters.views().iter().map(Tensor::shallow_clone).collect()
     }
 
     fn input(&self, pixels: &[u8]) -> Tensor {
         let normalised: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
-        let xs: Vec<f32> = pixels.iter().map(|&byte| normalised[usize::from(byte)]).collect();
-        let side = SIDE as i64;
-        let n = (pixels.len() / PIXELS) as i64;
-        Tensor::from_slice(&xs).view([n, 1, side, side]).to_device(self.device)
+        let (n, side) = ((pixels.len() / PIXELS) as i64, SIDE as i64);
+        let xs = kernels::filled(&[n, 1, side, side], |xs: &mut [f32]| {
+            let bytes = xs.iter_mut().zip(pixels);
+            bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+        });
+        xs.to_device(self.device)
     }
 
     fn forward(&self, xs: &Tensor) -> Tensor {
-        let xs = avg_pool2d(&xs.apply(&self.conv1).relu());
-        let xs = avg_pool2d(&xs.apply(&self.conv2).relu());
-        let xs = xs.view([-1, 400]).apply(&self.fc1).relu().apply(&self.fc2).relu();
-        xs.apply(&self.fc3)
+        match self.device {
+            Device::Cpu => self.activations(xs).logits,
+            _ => self.forward_for_autograd(xs),
+        }
     }
 }
 

@@ -1,18 +1,17 @@
-//! scikit-learn's `MLPClassifier(hidden_layer_sizes=(64,), activation="relu")` as an `nn::seq`,
-//! float64.
+//! scikit-learn's `MLPClassifier(hidden_layer_sizes=(64,), activation="relu")`, float64.
 //!
 //! scikit-learn keeps a layer's weights as `(in, out)`; here, as in PyTorch, they are
 //! `(out, in)`, and the keys are those of `torch.nn.Sequential(Linear, ReLU, Linear)`.
 
 use std::array;
 
-use tch::nn::{self, Module};
 use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, LINEAR, Model, ParameterSpec};
+use super::{Architecture, Flat, LINEAR, Model, ParameterSpec};
 use crate::dataset::PIXELS;
 use crate::formats::Dtype;
 use crate::formats::onnx::{Graph, Node};
+use crate::kernels;
 
 /// Definition order. (scikit-learn draws in another one, see [`super::init::mlp`].)
 pub(super) const PARAMETERS: [ParameterSpec; 4] =
@@ -42,22 +41,31 @@ pub(super) const ONNX: Graph = Graph {
 /// Linear 784→64 → ReLU → Linear 64→10.
 #[derive(Debug)]
 pub struct Mlp {
-    net: nn::Sequential,
-    parameters: [Tensor; 4],
+    parameters: Flat,
     device: Device,
 }
 
 impl Mlp {
     /// All parameters zero; [`super::init`] draws the initial ones.
     pub fn zeros(device: Device) -> Self {
-        let mut vs = nn::VarStore::new(device);
-        vs.set_kind(Kind::Double);
-        let hidden = nn::linear(vs.root() / "0", 784, 64, super::init::ZEROS);
-        let output = nn::linear(vs.root() / "2", 64, 10, super::init::ZEROS);
-        let variables = vs.variables();
-        let parameters = PARAMETERS.map(|(name, _)| variables[name].shallow_clone());
-        let net = nn::seq().add(hidden).add_fn(Tensor::relu).add(output);
-        Self { net, parameters, device }
+        Self { parameters: Flat::zeros(&PARAMETERS, Kind::Double, device), device }
+    }
+
+    /// The parameters in one buffer.
+    pub fn flat(&self) -> &Flat {
+        &self.parameters
+    }
+
+    /// The hidden layer (N, 64), after ReLU.
+    pub fn hidden(&self, xs: &Tensor) -> Tensor {
+        let views = self.parameters.views();
+        xs.linear(&views[0], Some(&views[1])).relu()
+    }
+
+    /// Logits (N, 10) of the hidden layer.
+    pub fn output(&self, hidden: &Tensor) -> Tensor {
+        let views = self.parameters.views();
+        hidden.linear(&views[2], Some(&views[3]))
     }
 }
 
@@ -67,16 +75,20 @@ impl Model for Mlp {
     }
 
     fn parameters(&self) -> Vec<Tensor> {
-        self.parameters.iter().map(Tensor::shallow_clone).collect()
+        self.parameters.views().iter().map(Tensor::shallow_clone).collect()
     }
 
     fn input(&self, pixels: &[u8]) -> Tensor {
         let normalised: [f64; 256] = array::from_fn(|byte| byte as f64 / 255.0);
-        let xs: Vec<f64> = pixels.iter().map(|&byte| normalised[usize::from(byte)]).collect();
-        Tensor::from_slice(&xs).view([-1, PIXELS as i64]).to_device(self.device)
+        let n = (pixels.len() / PIXELS) as i64;
+        let xs = kernels::filled(&[n, PIXELS as i64], |xs: &mut [f64]| {
+            let bytes = xs.iter_mut().zip(pixels);
+            bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+        });
+        xs.to_device(self.device)
     }
 
     fn forward(&self, xs: &Tensor) -> Tensor {
-        self.net.forward(xs)
+        self.output(&self.hidden(xs))
     }
 }

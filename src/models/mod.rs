@@ -3,6 +3,7 @@
 //! A model knows its parameters, how bytes become its input, and its forward pass. It knows no
 //! files, no data set folder and no optimizer.
 
+mod flat;
 pub mod init;
 mod lenet5;
 mod mlp;
@@ -11,7 +12,8 @@ pub mod weights;
 
 use std::fmt;
 
-pub use lenet5::Lenet5;
+pub use flat::Flat;
+pub use lenet5::{Activations, Lenet5, PADDING};
 pub use mlp::Mlp;
 use tch::{Device, Kind, Tensor};
 

@@ -3,11 +3,12 @@
 //! The bias corrections are folded into the learning rate, so epsilon stands outside of them,
 //! unlike in PyTorch.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
+use crate::kernels::{values, values_mut};
 
-/// Adam over a list of parameters.
+/// Adam over a list of parameters, float64.
 #[derive(Debug)]
 pub struct SklearnAdam {
     parameters: Vec<Tensor>,
@@ -32,16 +33,31 @@ impl Optimizer for SklearnAdam {
         let t = self.t as f64;
         let lr = self.lr * (1.0 - BETA2.powf(t)).sqrt() / (1.0 - BETA1.powf(t));
         let moments = self.ms.iter_mut().zip(&mut self.vs);
-        tch::no_grad(|| {
-            for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
-                *m = &*m * BETA1 + g * (1.0 - BETA1);
-                *v = &*v * BETA2 + g.square() * (1.0 - BETA2);
-                *parameter += &*m * -lr / (v.sqrt() + EPSILON);
+        for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
+            match parameter.device() {
+                Device::Cpu => {
+                    update(values_mut(parameter), values(g), values_mut(m), values_mut(v), lr)
+                }
+                _ => tch::no_grad(|| {
+                    *m = &*m * BETA1 + g * (1.0 - BETA1);
+                    *v = &*v * BETA2 + g.square() * (1.0 - BETA2);
+                    *parameter += &*m * -lr / (v.sqrt() + EPSILON);
+                }),
             }
-        });
+        }
     }
 
     fn moments(&self) -> (&[Tensor], &[Tensor]) {
         (&self.ms, &self.vs)
+    }
+}
+
+/// One update in one pass over memory.
+fn update(parameters: &mut [f64], gradients: &[f64], ms: &mut [f64], vs: &mut [f64], lr: f64) {
+    let moments = ms.iter_mut().zip(vs);
+    for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradients).zip(moments) {
+        *m = *m * BETA1 + g * (1.0 - BETA1);
+        *v = *v * BETA2 + g * g * (1.0 - BETA2);
+        *parameter += *m * -lr / (v.sqrt() + EPSILON);
     }
 }

@@ -1,12 +1,13 @@
 //! `MLPClassifier._fit_stochastic` and `_backprop` of scikit-learn 1.9
 //! (`sklearn/neural_network/_multilayer_perceptron.py`), solver Adam, one hidden ReLU layer.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Learner, OnTensors, Pass, TrainConfig, TrainError};
 use crate::dataset::{CLASSES, Split};
-use crate::models::{Mlp, Model, assign, init};
-use crate::optim::SklearnAdam;
+use crate::kernels::{self, values, values_mut};
+use crate::models::{Architecture, Flat, Mlp, Model, assign, init};
+use crate::optim::{Optimizer, SklearnAdam};
 use crate::rng::numpy::RandomState;
 
 /// `alpha`: strength of the L2 term.
@@ -20,6 +21,7 @@ const N_ITER_NO_CHANGE: usize = 10;
 #[derive(Debug)]
 pub struct MlpLearner {
     model: Mlp,
+    gradients: Flat,
     adam: SklearnAdam,
     rng: RandomState,
     /// Epochs shuffle positions in the previous order, so orders accumulate.
@@ -45,51 +47,102 @@ impl MlpLearner {
         let mut rng = RandomState::new(config.seed as u32);
         let model = Mlp::zeros(config.device);
         assign(&model, &init::mlp(&mut rng)).expect("init draws the model's own shapes");
-        let adam = SklearnAdam::new(model.parameters(), config.lr);
+        let gradients = Flat::zeros(Architecture::Mlp.parameters(), Kind::Double, config.device);
+        let adam = SklearnAdam::new(vec![model.flat().all().shallow_clone()], config.lr);
         let order = (0..data.len() as u32).collect();
-        Ok(Self { model, adam, rng, order, best_loss: f64::INFINITY, no_improvement: 0 })
+        Ok(Self { model, gradients, adam, rng, order, best_loss: f64::INFINITY, no_improvement: 0 })
     }
 
-    /// Forward and backward pass of a batch: mean log-loss plus the L2 term, and its gradients.
-    pub fn pass(&self, pixels: &[u8], labels: &[u8]) -> Pass {
-        let n = labels.len() as f64;
-        let parameters = self.model.parameters();
-        let [w1, b1, w2, b2] = &parameters[..] else { unreachable!("the MLP has four parameters") };
+    /// Forward and backward pass of a batch: mean log-loss plus the L2 term, and its gradients,
+    /// which are in a buffer that the next pass overwrites.
+    pub fn pass(&mut self, pixels: &[u8], labels: &[u8]) -> Pass {
         tch::no_grad(|| {
             let images = self.model.input(pixels);
+            let device = images.device();
+            let hidden = self.model.hidden(&images);
+            let logits = self.model.output(&hidden);
+            let (log_loss, delta2) = log_loss(&logits.to_device(Device::Cpu), labels);
+            let l2 = self.backward(&images, &hidden, &delta2.to_device(device));
+            let loss = log_loss + 0.5 * ALPHA * l2 / labels.len() as f64;
             let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-            let labels = Tensor::from_slice(&labels).to_device(images.device());
-            let targets = labels.view([-1, 1]);
-            let hidden = images.linear(w1, Some(b1)).relu_();
-            let logits = hidden.linear(w2, Some(b2));
-            let probabilities = logits.softmax(-1, Kind::Double);
-            let l2 = w1.square().sum(Kind::Double) + w2.square().sum(Kind::Double);
-            let loss = log_loss(&probabilities, &targets) + l2 * (0.5 * ALPHA) / n;
-
-            // delta2 = probabilities - one_hot(labels)
-            let minus_ones = Tensor::full_like(&probabilities.narrow(1, 0, 1), -1.0);
-            let delta2 = probabilities.scatter_add(1, &targets, &minus_ones);
-            let delta1 = delta2.matmul(w2) * hidden.ne(0.0);
-            let weight =
-                |delta: &Tensor, xs: &Tensor, ws: &Tensor| (delta.tr().matmul(xs) + ws * ALPHA) / n;
-            let bias = |delta: &Tensor| delta.sum_dim_intlist(0, false, Kind::Double) / n;
-            let gradients = vec![
-                weight(&delta1, &images, w1),
-                bias(&delta1),
-                weight(&delta2, &hidden, w2),
-                bias(&delta2),
-            ];
-            Pass { images, labels, logits, loss, gradients }
+            let labels = Tensor::from_slice(&labels).to_device(device);
+            let gradients = self.gradients.views().iter().map(Tensor::detach).collect();
+            Pass { images, labels, logits, loss: Tensor::from(loss), gradients }
         })
+    }
+
+    /// Writes the gradients; returns the sum of all squared weights.
+    fn backward(&self, images: &Tensor, hidden: &Tensor, delta2: &Tensor) -> f64 {
+        let parameters = self.model.flat().views();
+        let n = images.size()[0] as f64;
+        let mut delta1 = delta2.matmul(&parameters[2]);
+        gate(&mut delta1, hidden);
+        let mut l2 = 0.0;
+        for (layer, delta, xs) in [(0, &delta1, images), (2, delta2, hidden)] {
+            let [mut by_weight, mut by_bias] =
+                [layer, layer + 1].map(|i| self.gradients.views()[i].detach());
+            let _ = delta.tr().mm_out(&by_weight, xs);
+            let _ = delta.sum_intlist_out(&by_bias, 0, false, Kind::Double);
+            l2 += regularise(&mut by_weight, &parameters[layer], n);
+            let _ = by_bias.g_div_scalar_(n);
+        }
+        l2
     }
 }
 
-/// `sklearn.neural_network._base.log_loss`: mean of -ln(p) of the true class, with p clipped to
-/// `[eps, 1 - eps]`, eps that of float64. `probabilities` is (N, 10), `targets` (N, 1).
-fn log_loss(probabilities: &Tensor, targets: &Tensor) -> Tensor {
-    let of_true_class = probabilities.gather(1, targets, false);
-    let clipped = of_true_class.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-    -clipped.log().mean(Kind::Double)
+/// `delta[hidden == 0] = 0`, the derivative of ReLU in place.
+fn gate(delta: &mut Tensor, hidden: &Tensor) {
+    if hidden.device() != Device::Cpu {
+        let _ = delta.g_mul_(&hidden.ne(0.0));
+        return;
+    }
+    let deltas = values_mut::<f64>(delta).iter_mut();
+    for (delta, &hidden) in deltas.zip(values::<f64>(hidden)) {
+        *delta = if hidden == 0.0 { 0.0 } else { *delta };
+    }
+}
+
+/// `gradient = (gradient + alpha * weight) / n`; returns the sum of the squared weights.
+fn regularise(gradient: &mut Tensor, weight: &Tensor, n: f64) -> f64 {
+    if weight.device() != Device::Cpu {
+        let _ = gradient.g_add_(&(weight * ALPHA)).g_div_scalar_(n);
+        return weight.square().sum(Kind::Double).double_value(&[]);
+    }
+    /// Sums side by side, for vector instructions.
+    const SUMS: usize = 8;
+    let mut sums = [0.0; SUMS];
+    let gradients = values_mut::<f64>(gradient).as_chunks_mut::<SUMS>().0;
+    let weights = values::<f64>(weight).as_chunks::<SUMS>().0;
+    // 784 * 64 and 64 * 10 weights: no rest.
+    for (gradients, weights) in gradients.iter_mut().zip(weights) {
+        for ((gradient, &weight), sum) in gradients.iter_mut().zip(weights).zip(&mut sums) {
+            *sum += weight * weight;
+            *gradient = (*gradient + ALPHA * weight) / n;
+        }
+    }
+    sums.iter().sum()
+}
+
+/// Softmax, and `sklearn.neural_network._base.log_loss` of it: the mean of -ln(p) of the true
+/// class, with p clipped to `[eps, 1 - eps]`, eps that of float64; and the gradient of its sum by
+/// the logits (N, 10), `probabilities - one_hot(labels)`.
+fn log_loss(logits: &Tensor, labels: &[u8]) -> (f64, Tensor) {
+    let mut sum = 0.0;
+    let delta = kernels::filled(&logits.size(), |delta: &mut [f64]| {
+        let rows = delta.as_chunks_mut::<CLASSES>().0.iter_mut();
+        for ((row, logits), &label) in
+            rows.zip(values::<f64>(logits).as_chunks::<CLASSES>().0).zip(labels)
+        {
+            let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            *row = logits.map(|logit| (logit - max).exp());
+            let total: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= total);
+            let p = &mut row[usize::from(label)];
+            sum -= p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+            *p -= 1.0;
+        }
+    });
+    (sum / labels.len() as f64, delta)
 }
 
 impl Learner for MlpLearner {
@@ -107,7 +160,9 @@ impl Learner for MlpLearner {
 
     fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64 {
         let pass = self.pass(pixels, labels);
-        pass.apply(&mut self.adam, &self.model, on_tensors)
+        self.adam.step(&[self.gradients.all().shallow_clone()]);
+        pass.show(self.model.flat(), &self.adam, on_tensors);
+        pass.loss.double_value(&[])
     }
 
     /// `_update_no_improvement_count` without early stopping on a validation set.

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tch::{Device, Tensor};
 
 use crate::dataset::{CLASSES, Split};
-use crate::models::{Architecture, Model};
+use crate::models::{Architecture, Flat, Model};
 use crate::optim::Optimizer;
 
 pub use lenet5::Lenet5Learner;
@@ -201,18 +201,15 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Lets the optimizer take its step on `model`; returns the loss of before.
-    pub fn apply(
-        &self,
-        optimizer: &mut dyn Optimizer,
-        model: &dyn Model,
-        on_tensors: Option<OnTensors>,
-    ) -> f64 {
-        optimizer.step(&self.gradients);
+    /// Shows all tensors of the step to who wants to see them. `optimizer` has updated the
+    /// parameters in their one buffer.
+    fn show(&self, parameters: &Flat, optimizer: &dyn Optimizer, on_tensors: Option<OnTensors>) {
         if let Some(on_tensors) = on_tensors {
-            on_tensors(&self.with(&model.parameters(), optimizer.moments()));
+            let (exp_avg, exp_avg_sq) = optimizer.moments();
+            let [exp_avg, exp_avg_sq] =
+                [exp_avg, exp_avg_sq].map(|moment| parameters.views_of(&moment[0]));
+            on_tensors(&self.with(parameters.views(), (&exp_avg, &exp_avg_sq)));
         }
-        self.loss.double_value(&[])
     }
 
     /// Together with what the optimizer made of it.

@@ -32,7 +32,9 @@ fn loss_gradients_and_adam_steps_are_scikit_learns() {
                 let rows = (step - 1) * batch..step * batch;
                 let pixels = &data.images[rows.start * PIXELS..rows.end * PIXELS];
                 let pass = learner.pass(pixels, &data.labels[rows.clone()]);
-                let (loss, gradients) = (pass.loss.double_value(&[]), pass.gradients);
+                let loss = pass.loss.double_value(&[]);
+                // The next pass writes into the same buffer.
+                let gradients: Vec<_> = pass.gradients.iter().map(tch::Tensor::copy).collect();
                 check(at("loss"), &[loss]);
                 for (i, (key, _)) in parameters.iter().enumerate() {
                     let parameter = &learner.model().parameters()[i];

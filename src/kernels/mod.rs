@@ -1,0 +1,15 @@
+//! Parts of a step by hand, with the bits of libtorch's own operations: those that tch does not
+//! bind, and element-wise ones that libtorch takes several passes over memory for.
+//!
+//! Everything here works on the CPU, on contiguous tensors. The one home of `unsafe` code: memory
+//! of tensors as slices, and a call into libtorch.
+
+#![allow(unsafe_code)]
+
+mod convolution;
+mod pool;
+mod values;
+
+pub use convolution::{ConvolutionGradients, convolution_backward};
+pub use pool::{relu_avg_pool2d, relu_avg_pool2d_backward};
+pub use values::{filled, values, values_mut};

@@ -1,0 +1,56 @@
+//! Tensors one behind the other in one buffer, so that an element-wise operation on all of them is
+//! one call.
+
+use tch::{Device, Kind, Tensor};
+
+use super::ParameterSpec;
+
+/// Bytes that every tensor begins at a multiple of, as libtorch's allocator would place it: MKL
+/// picks its code by alignment.
+const ALIGNMENT: usize = 64;
+
+/// Tensors of a model's shapes in one buffer. The gaps between them hold zeros.
+#[derive(Debug)]
+pub struct Flat {
+    all: Tensor,
+    views: Vec<Tensor>,
+}
+
+impl Flat {
+    /// Zeros of these shapes, each a leaf that autograd can differentiate by.
+    pub fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
+        let count = |shape: &[i64]| shape.iter().product::<i64>();
+        let aligned =
+            |count: i64| (count as usize).next_multiple_of(ALIGNMENT / kind.elt_size_in_bytes());
+        let total: usize = specs.iter().map(|(_, shape)| aligned(count(shape))).sum();
+        let all = Tensor::zeros([total as i64], (kind, device));
+        let mut at = 0;
+        let view = |(_, shape): &ParameterSpec| {
+            let view = all.narrow(0, at, count(shape)).view(*shape);
+            at += aligned(count(shape)) as i64;
+            view.detach().set_requires_grad(true)
+        };
+        let views = specs.iter().map(view).collect();
+        Self { all, views }
+    }
+
+    /// All of them, with the gaps.
+    pub fn all(&self) -> &Tensor {
+        &self.all
+    }
+
+    /// Each by itself, in its shape; they share the buffer.
+    pub fn views(&self) -> &[Tensor] {
+        &self.views
+    }
+
+    /// The parts of another buffer of the same layout.
+    pub fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
+        let part = |view: &Tensor| {
+            let at = (view.data_ptr() as usize - self.all.data_ptr() as usize)
+                / view.kind().elt_size_in_bytes();
+            other.narrow(0, at as i64, view.numel() as i64).view(&view.size()[..])
+        };
+        self.views.iter().map(part).collect()
+    }
+}
