@@ -1,5 +1,5 @@
 //! Compiles the one call into libtorch that tch does not bind, lets the binary find libtorch at run
-//! time without LD_LIBRARY_PATH, keeps libtorch's CUDA half linked, and records the version of libtorch that the crate is built against.
+//! time without LD_LIBRARY_PATH, and records the version of libtorch that the crate is built against.
 
 use std::path::Path;
 use std::{env, fs};
@@ -16,12 +16,6 @@ fn main() {
     compile_kernels(&lib.join("../include"));
     if env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("unix") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    }
-    // Nothing in the binary names a symbol of libtorch_cuda, so a linker that drops unneeded
-    // libraries would drop it, and with it every CUDA device.
-    if lib.join("libtorch_cuda.so").exists() {
-        println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
-        println!("cargo::rustc-link-arg=-ltorch");
     }
     let header = lib.join("../include/torch/headeronly/version.h");
     println!("cargo::rerun-if-changed={}", header.display());

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use stitch::cuda;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
@@ -31,6 +32,9 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
         tch::set_num_threads(threads as i32);
     }
     let DeviceName::Cuda(number) = args.device else { return Ok(Device::Cpu) };
+    if let Err(error) = cuda::load() {
+        bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");
+    }
     let there = if Cuda::is_available() { Cuda::device_count() } else { 0 };
     if there <= number as i64 {
         let found = match there {
