@@ -5,7 +5,7 @@ STITCH := target/release/stitch
 
 # The steps of the set-up build on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity bench models build data venv lint clean
+.PHONY: help run test parity bench fuzz models build data venv lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'

@@ -15,5 +15,5 @@ for target in fuzz/fuzz_targets/*.rs; do
     mkdir -p "fuzz/corpus/$target"
     say "fuzzing $target for ${SECONDS_EACH:-60} seconds"
     cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="${SECONDS_EACH:-60}" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1
+        -max_total_time="${SECONDS_EACH:-60}" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=128 -print_final_stats=1
 done

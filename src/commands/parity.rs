@@ -6,10 +6,10 @@ use std::io::{IsTerminal, stdout};
 
 use anyhow::{Result, bail};
 use clap::builder::styling::{AnsiColor, Style};
-use stitch::parity::compare::Comparison;
+use stitch::parity::DECADES;
+use stitch::parity::comparison::Comparison;
 use stitch::parity::element::Element;
 use stitch::parity::side::Side;
-use stitch::parity::spread::DECADES;
 use stitch::parity::tolerance::Overrides;
 use stitch::parity::trace::{self, Stage};
 use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};

@@ -11,7 +11,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::ReadError;
-use super::tensor_file::Storage;
+use super::location::Storage;
 
 /// `kProducedFileFormatVersion`'s lowest value that every version since 1.6 reads.
 const VERSION: &[u8] = b"3\n";
@@ -60,7 +60,8 @@ pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadE
         bytes.map_or(0, |&bytes| u64::from_le_bytes(bytes))
     };
     for (at, window) in tail.windows(20).enumerate() {
-        if !window.starts_with(b"PK\x06\x07") {
+        let ends = tail[at + 20..].starts_with(b"PK\x05\x06");
+        if !(ends && window.starts_with(b"PK\x06\x07")) {
             continue;
         }
         let record = at.checked_sub(56).filter(|&record| tail[record..].starts_with(b"PK\x06\x06"));

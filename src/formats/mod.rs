@@ -5,6 +5,7 @@
 
 mod archive;
 pub mod csv;
+mod location;
 pub mod npz;
 pub mod onnx;
 mod pickle;
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Cursor;
 
+pub use location::FileKind;
 pub use pickle::PickleError;
-pub use tensor_file::{FileKind, TensorFile};
+pub use tensor_file::TensorFile;
 
 /// Element types that tensors come in. All files are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +180,9 @@ pub enum ReadError {
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
 }
+
+/// Most dimensions of a tensor that is read: more than any weight has.
+const DIMENSIONS: usize = 16;
 
 /// Bytes as hexadecimal digits.
 pub fn hex(digest: &[u8]) -> String {

@@ -7,8 +7,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::archive::{self, damaged};
-use super::tensor_file::{FileKind, Index, Location, Storage, View};
-use super::{Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
+use super::location::{FileKind, Index, Location, Storage, View};
+use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`: arrays in C order, stored not deflated, in the order given. The same
 /// tensors give the same bytes.
@@ -110,7 +110,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
 }
 
 /// Longest `.npy` header that is read; numpy's are of 128 bytes.
-const LONGEST_HEADER: usize = 1 << 16;
+const LONGEST_HEADER: usize = 1 << 10;
 /// Brackets in brackets in a header that are followed: a dict with a tuple needs two.
 const DEPTH: usize = 8;
 
@@ -163,7 +163,11 @@ fn spec(name: String, header: &NpyHeader) -> Result<TensorSpec, ReadError> {
         return Err(ReadError::Npz(format!("{name} is of the type {:?}", header.dtype().descr())));
     };
     let shape = header.shape().iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
-    let shape = shape.ok_or_else(|| ReadError::Npz(format!("{name} is too large")))?;
+    let shape: Vec<usize> = shape.ok_or_else(|| ReadError::Npz(format!("{name} is too large")))?;
+    if shape.len() > DIMENSIONS {
+        let error = format!("{name} has {} dimensions, where {DIMENSIONS} are read", shape.len());
+        return Err(ReadError::Npz(error));
+    }
     Ok(TensorSpec { name, dtype, shape })
 }
 

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 
-use super::tensor_file::{FileKind, Index, Location};
-use super::{Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
+use super::location::{FileKind, Index, Location};
+use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`, which the format orders itself (by element size, then by name), with
 /// `metadata` beside them. The same input gives the same bytes.
@@ -27,8 +27,8 @@ pub fn write(tensors: &[NamedTensor], metadata: &Metadata) -> Result<Vec<u8>, Re
 fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
     let wrong = || ReadError::Safetensors("its header is not where it should be".into());
     // Hugging Face's loaders ask which framework wrote it; `pt` is the custom for PyTorch names.
-    let mut all = Metadata::from([("format".into(), "pt".into())]);
-    all.extend(metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let mut all = metadata.clone();
+    all.insert("format".into(), "pt".into());
     let json = serde_json::to_string(&all).map_err(|_| wrong())?;
     let (size, rest) = file.split_first_chunk().ok_or_else(wrong)?;
     let size = usize::try_from(u64::from_le_bytes(*size)).map_err(|_| wrong())?;
@@ -42,8 +42,9 @@ fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadErro
     Ok([&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
 }
 
-/// Longest header that is read: enough for 20,000 tensors. In memory it takes several times as much.
-const LONGEST_HEADER: u64 = 2 << 20;
+/// Longest header that is read, of 10,000 tensors; a sixteenth of the file, if that is more. In
+/// memory it takes several times as much.
+const LONGEST_HEADER: u64 = 1 << 20;
 
 /// The tensors of a file of `length` bytes, in the order of their data.
 pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
@@ -54,13 +55,16 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     if size > length.saturating_sub(8) {
         return Err(damaged("its header is longer than the file"));
     }
-    if size > LONGEST_HEADER {
-        return Err(damaged(&format!("a header of {size} bytes, where {LONGEST_HEADER} are read")));
+    let longest = LONGEST_HEADER.max(length / 16);
+    if size > longest {
+        return Err(damaged(&format!("a header of {size} bytes, where {longest} are read")));
     }
-    let mut header = Vec::new();
-    reader.take(size).read_to_end(&mut header)?;
+    let mut bytes = Vec::with_capacity(size as usize);
+    reader.take(size).read_to_end(&mut bytes)?;
     let header: tensor::Metadata =
-        serde_json::from_slice(&header).map_err(|e| ReadError::Safetensors(e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| ReadError::Safetensors(e.to_string()))?;
+    // What was parsed takes its place.
+    drop(bytes);
     let mut tensors: Vec<_> = header.tensors().into_iter().collect();
     tensors.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
     let mut end = 0;
@@ -71,7 +75,8 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
         let spec = TensorSpec { name, dtype, shape: info.shape.clone() };
         let bytes = spec.checked_len().and_then(|n| n.checked_mul(dtype.size()));
         let (from, to) = info.data_offsets;
-        if from != end || to.checked_sub(from) != bytes {
+        let too_many = info.shape.len() > DIMENSIONS;
+        if too_many || from != end || to.checked_sub(from) != bytes || to as u64 > length {
             let name = &spec.name;
             return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
         }

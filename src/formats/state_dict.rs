@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::archive::{self, Archive};
+use super::location::{FileKind, Index, Location, View};
 use super::pickle::{self, Id, Pickler, Rebuilt, Value};
-use super::tensor_file::{FileKind, Index, Location, View};
-use super::{Metadata, NamedTensor, ReadError, TensorSpec};
+use super::{DIMENSIONS, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -35,7 +35,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
 
 /// Memory that the values of a pickle and the names of tensors may take; as much as the file is
 /// long, if that is more. Weights are far longer than what is said of them.
-const MEMORY: u64 = 16 << 20;
+const MEMORY: u64 = 32 << 20;
 
 /// The tensors of an archive of `length` bytes: the items of its dict, or the parameters and
 /// buffers of its module.
@@ -43,7 +43,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
     let mut archive = Archive::open(reader)?;
     archive.check_byte_order()?;
     let memory = usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX);
-    let (arena, top) = pickle::read(&archive.pickle()?, memory)?;
+    let (arena, top, memory) = pickle::read(&archive.pickle()?, memory)?;
     let (kind, top) = match &arena[top] {
         Value::Dict(items) => (FileKind::StateDict, unwrapped(&arena, items).unwrap_or(top)),
         Value::Object(_) => (FileKind::TorchScript, top),
@@ -97,6 +97,9 @@ fn unwrapped(arena: &[Value], items: &[(Id, Id)]) -> Option<Id> {
 
 /// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
 const LONGEST_NAME: usize = 1024;
+/// What each tensor takes besides its name: where it is in the pickle and in the file, its shape.
+const EACH: usize =
+    size_of::<(String, Id)>() + size_of::<(TensorSpec, Location)>() + 3 * DIMENSIONS * 8;
 /// Deepest nesting of modules in modules that is followed.
 const DEPTH: usize = 64;
 
@@ -118,7 +121,7 @@ fn named_tensors(
                 return Err(ReadError::NotTensors("a key is no string".into()));
             };
             let length = prefix.len() + key.len();
-            let left = memory.checked_sub(length + size_of::<(String, Id)>());
+            let left = memory.checked_sub(3 * (length + EACH));
             memory = match left.filter(|_| length <= LONGEST_NAME) {
                 Some(left) => left,
                 None => {

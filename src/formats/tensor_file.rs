@@ -5,76 +5,50 @@ use std::io::{self, Read, Seek, SeekFrom};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
+use super::location::{FileKind, Index, Location, Storage, View};
 use super::{Metadata, NamedTensor, ReadError, TensorSpec, npz, safetensors, state_dict};
 
-/// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// `torch.save(model.state_dict())`.
-    StateDict,
-    /// `torch.jit.save`, or tch's `VarStore::save`.
-    TorchScript,
-    /// safetensors.
-    Safetensors,
-    /// `numpy.savez`.
-    Npz,
-}
-
-/// Where the elements of a tensor lie in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Location {
-    /// Row-major, as they are, behind `skip` bytes from `at` on.
-    Plain {
-        at: u64,
-        skip: u64,
-        /// CRC-32 of all of these bytes, where the file has one.
-        crc: Option<u32>,
-    },
-    /// Row-major, deflated to `packed` bytes from `at` on, behind `skip` other bytes.
-    Deflated { at: u64, packed: u64, skip: u64, crc: u32 },
-    /// A part of the storage of this number, or all of it in another order.
-    View { storage: usize, view: View },
-}
-
-/// Bytes of a file that tensors are views into.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Storage {
-    /// First byte.
-    pub at: u64,
-    /// Bytes before the first element.
-    pub skip: u64,
-    /// Number of bytes, with those skipped.
-    pub bytes: u64,
-    /// CRC-32 of all of them.
-    pub crc: u32,
-    /// Whether they were found to have it.
-    pub checked: bool,
-}
-
-/// A view into a storage, in elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
-    pub offset: usize,
-    pub shape: Vec<usize>,
-    pub stride: Vec<usize>,
-}
-
-/// What a format's reader finds.
-#[derive(Debug)]
-pub(super) struct Index {
-    pub kind: FileKind,
-    pub tensors: Vec<(TensorSpec, Location)>,
-    pub storages: Vec<Storage>,
-    pub metadata: Metadata,
-}
-
-/// What `torch.compile` and `DataParallel` put before every name, from the outside in.
+/// What `torch.compile` and `DataParallel` put before every name.
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
+
+/// That of these which all names begin with.
+fn wrapper_of(specs: &[TensorSpec]) -> Option<&'static str> {
+    let all = |wrapper: &&str| specs.iter().all(|spec| spec.name.starts_with(wrapper));
+    WRAPPERS.into_iter().find(all).filter(|_| !specs.is_empty())
+}
+
+/// Tensors may share their bytes, as tied weights do; not so that a small file takes for ever.
+const SHARED: u64 = 16;
+
+/// Refuses a file whose tensors have far more bytes together than it.
+fn within_reason(tensors: &[(TensorSpec, Location)], length: u64) -> Result<(), ReadError> {
+    let (mut plain, mut packed) = (0u64, 0u64);
+    for (spec, location) in tensors {
+        match location {
+            // Each takes what is packed of it once.
+            Location::Deflated { packed: bytes, .. } => packed = packed.saturating_add(*bytes),
+            _ => plain = plain.saturating_add(bytes_of(spec)),
+        }
+    }
+    if plain > length.saturating_mul(SHARED) || packed > length {
+        return Err(ReadError::NotTensors(format!(
+            "its tensors have {plain} bytes, the file {length}: no more than {SHARED} times as many are read"
+        )));
+    }
+    Ok(())
+}
+
+/// Of the elements; `open` has checked that it is a number.
+fn bytes_of(spec: &TensorSpec) -> u64 {
+    (spec.checked_len().unwrap_or(usize::MAX) as u64).saturating_mul(spec.dtype.size() as u64)
+}
 
 /// An open file of tensors.
 #[derive(Debug)]
 pub struct TensorFile<R> {
     reader: R,
+    /// Of the file, in bytes.
+    length: u64,
     kind: FileKind,
     specs: Vec<TensorSpec>,
     locations: Vec<Location>,
@@ -110,13 +84,13 @@ impl<R: Read + Seek> TensorFile<R> {
             }
             _ => return Err(ReadError::Unknown),
         };
+        within_reason(&tensors, length)?;
         let (mut specs, locations): (Vec<TensorSpec>, _) = tensors.into_iter().unzip();
-        for wrapper in WRAPPERS {
-            if !specs.is_empty() && specs.iter().all(|spec| spec.name.starts_with(wrapper)) {
-                specs.iter_mut().for_each(|spec| drop(spec.name.drain(..wrapper.len())));
-            }
+        // They may stand in any order, and repeat.
+        while let Some(wrapper) = wrapper_of(&specs) {
+            specs.iter_mut().for_each(|spec| drop(spec.name.drain(..wrapper.len())));
         }
-        Ok(Self { reader, kind, specs, locations, storages, metadata })
+        Ok(Self { length, reader, kind, specs, locations, storages, metadata })
     }
 
     /// Which format it is.
@@ -140,24 +114,23 @@ impl<R: Read + Seek> TensorFile<R> {
     /// [`ReadError::Io`]; a wrong checksum is an error at the end of the stream.
     pub fn stream(&mut self, i: usize) -> Result<Box<dyn Read + '_>, ReadError> {
         let spec = &self.specs[i];
-        // `open` has checked that it is a number and no more than the file holds.
-        let length = spec.checked_len().unwrap_or(0) as u64 * spec.dtype.size() as u64;
+        let length = bytes_of(spec);
         match &self.locations[i] {
             &Location::Plain { at, skip, crc } => {
                 self.reader.seek(SeekFrom::Start(at))?;
-                let bytes = (&mut self.reader).take(skip + length);
+                let bytes = (&mut self.reader).take(skip.saturating_add(length));
                 Ok(Box::new(Exactly::new(bytes, skip, length, crc)?))
             }
             &Location::Deflated { at, packed, skip, crc } => {
                 self.reader.seek(SeekFrom::Start(at))?;
                 let bytes = DeflateDecoder::new((&mut self.reader).take(packed));
                 // One byte more than there may be: a longer one is noticed by its checksum.
-                let bytes = bytes.take(skip + length + 1);
+                let bytes = bytes.take(skip.saturating_add(length).saturating_add(1));
                 Ok(Box::new(Exactly::new(bytes, skip, length, Some(crc))?))
             }
             Location::View { storage, view } => {
                 let storage = &mut self.storages[*storage];
-                storage.check(&mut self.reader)?;
+                check(storage, &mut self.reader)?;
                 let size = spec.dtype.size();
                 let (from, to) = view.span();
                 let at = storage.at + storage.skip + (from * size) as u64;
@@ -166,7 +139,8 @@ impl<R: Read + Seek> TensorFile<R> {
                 if view.is_contiguous() {
                     return Ok(Box::new(Exactly::new(span, 0, length, None)?));
                 }
-                let mut bytes = Vec::new();
+                // The storage has been read to its end: the file has as many.
+                let mut bytes = Vec::with_capacity((to - from) * size);
                 Exactly::new(span, 0, ((to - from) * size) as u64, None)?
                     .read_to_end(&mut bytes)?;
                 Ok(Box::new(Gather::new(bytes, View { offset: 0, ..view.clone() }, size)))
@@ -179,7 +153,9 @@ impl<R: Read + Seek> TensorFile<R> {
     /// # Errors
     /// As [`TensorFile::stream`].
     pub fn load(&mut self, i: usize) -> Result<NamedTensor, ReadError> {
-        let mut data = Vec::new();
+        // No more than the file has, whatever it says.
+        let capacity = bytes_of(&self.specs[i]).min(self.length) as usize;
+        let mut data = Vec::with_capacity(capacity);
         self.stream(i)?.read_to_end(&mut data)?;
         let TensorSpec { name, dtype, shape } = self.specs[i].clone();
         Ok(NamedTensor { name, dtype, shape, data })
@@ -204,7 +180,11 @@ struct Exactly<R> {
 impl<R: Read> Exactly<R> {
     /// `length` bytes behind `skip` others, which have the checksum `crc` together.
     fn new(bytes: R, skip: u64, length: u64, crc: Option<u32>) -> io::Result<Self> {
-        let mut new = Self { left: skip + length, crc: crc.map(|sum| (Crc::new(), sum)), bytes };
+        let mut new = Self {
+            left: skip.saturating_add(length),
+            crc: crc.map(|sum| (Crc::new(), sum)),
+            bytes,
+        };
         io::copy(&mut (&mut new).take(skip), &mut io::sink())?;
         Ok(new)
     }
@@ -235,61 +215,16 @@ impl<R: Read> Read for Exactly<R> {
     }
 }
 
-impl View {
-    /// Elements to step over for each dimension of a row-major tensor.
-    pub fn contiguous_stride(shape: &[usize]) -> Vec<usize> {
-        let mut stride = vec![1usize; shape.len()];
-        for i in (1..shape.len()).rev() {
-            stride[i - 1] = stride[i].saturating_mul(shape[i].max(1));
-        }
-        stride
+/// Reads all of a storage, once, and compares its checksum.
+fn check(storage: &mut Storage, reader: &mut (impl Read + Seek)) -> Result<(), ReadError> {
+    if !storage.checked {
+        reader.seek(SeekFrom::Start(storage.at))?;
+        let all = reader.take(storage.bytes);
+        let mut all = Exactly::new(all, 0, storage.bytes, Some(storage.crc))?;
+        io::copy(&mut all, &mut io::sink())?;
+        storage.checked = true;
     }
-
-    /// Whether the elements lie row-major without gaps. The stride of a dimension of size 1 is
-    /// never stepped over, so any will do.
-    pub fn is_contiguous(&self) -> bool {
-        let wanted = Self::contiguous_stride(&self.shape);
-        let dimensions = self.shape.iter().zip(self.stride.iter().zip(&wanted));
-        dimensions.into_iter().all(|(&size, (stride, wanted))| size <= 1 || stride == wanted)
-    }
-
-    /// Number of elements, if all of them lie within a storage of `elements`.
-    pub fn len_within(&self, elements: usize) -> Option<usize> {
-        let count = self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))?;
-        if count == 0 {
-            return Some(0);
-        }
-        let dimensions = self.shape.iter().zip(&self.stride);
-        let reach = dimensions.into_iter().try_fold(self.offset, |reach, (&n, &stride)| {
-            reach.checked_add((n - 1).checked_mul(stride)?)
-        })?;
-        // An expanded view (stride 0) may have more elements than its storage: that could make a
-        // small file ask for any amount of memory, and no weights are stored so.
-        (reach < elements && count <= elements).then_some(count)
-    }
-
-    /// The elements from the first to behind the last that it reaches. Only of a view that
-    /// [`View::len_within`] has found to lie within its storage.
-    fn span(&self) -> (usize, usize) {
-        if self.shape.contains(&0) {
-            return (0, 0);
-        }
-        let steps = self.shape.iter().zip(&self.stride).map(|(&n, &stride)| (n - 1) * stride);
-        (self.offset, self.offset + steps.sum::<usize>() + 1)
-    }
-}
-
-impl Storage {
-    /// Reads all of it once and compares its checksum.
-    fn check(&mut self, reader: &mut (impl Read + Seek)) -> Result<(), ReadError> {
-        if !self.checked {
-            reader.seek(SeekFrom::Start(self.at))?;
-            let mut all = Exactly::new(reader.take(self.bytes), 0, self.bytes, Some(self.crc))?;
-            io::copy(&mut all, &mut io::sink())?;
-            self.checked = true;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The elements of a strided view, row-major.
@@ -411,7 +346,6 @@ mod tests {
     fn a_view_beyond_its_storage_is_refused() {
         for beyond in [
             view(1, &[2], &[1]),
-            view(0, &[1 << 40], &[0]),
             view(usize::MAX, &[2, 2], &[usize::MAX, 1]),
             view(0, &[usize::MAX, 2], &[1, 1]),
         ] {

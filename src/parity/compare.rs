@@ -3,87 +3,12 @@
 //! Bit equality is the question; everything else describes how it fails. Memory does not grow with
 //! the tensors: also the median is exact without a list of all differences.
 
-use std::io::{self, Read};
-use std::thread;
-
-use serde::Serialize;
-
-use super::element::Element;
+use super::comparison::Comparison;
 use super::rank;
+use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use super::tally::Tally;
 use super::tolerance::Tolerance;
 use crate::formats::Dtype;
-
-/// Bytes that are read at a time; a multiple of every element's size.
-const CHUNK: usize = 1 << 20;
-
-/// Two streams of equal length that can be read from the start as often as needed.
-pub trait Pair {
-    /// Why a stream could not be opened or read.
-    type Error: From<io::Error>;
-
-    /// The elements of the expected and of the actual tensor, row-major, little-endian.
-    ///
-    /// # Errors
-    /// When one of them cannot be opened.
-    #[allow(clippy::type_complexity)] // Two boxed readers, nothing more.
-    fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), Self::Error>;
-}
-
-/// An element where something is greatest, and how great.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Greatest<T> {
-    /// Where.
-    pub at: Element,
-    /// How much.
-    pub value: T,
-}
-
-/// How two tensors compare.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Element type of both.
-    #[serde(serialize_with = "dtype_name")]
-    pub dtype: Dtype,
-    /// Number of elements.
-    pub elements: usize,
-    /// Elements whose bits differ.
-    pub unequal: usize,
-    /// Elements that the tolerance does not excuse.
-    pub failing: usize,
-    /// Elements that are NaN on one side or on both.
-    pub nan: usize,
-    /// The first element that the tolerance does not excuse.
-    pub first: Option<Element>,
-    /// Greatest absolute difference.
-    pub abs: Option<Greatest<f64>>,
-    /// Greatest difference relative to the expected value.
-    pub rel: Option<Greatest<f64>>,
-    /// Greatest distance in units in the last place; floating-point types only.
-    pub ulp: Option<Greatest<u64>>,
-    /// Mean absolute difference over all elements that are numbers.
-    pub mean: f64,
-    /// Median absolute difference over all elements that are numbers.
-    pub median: f64,
-    /// Number of differences by size: 0, then one entry a decade of [`DECADES`](super::spread::DECADES).
-    pub histogram: Vec<u64>,
-}
-
-fn dtype_name<S: serde::Serializer>(dtype: &Dtype, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(dtype.name())
-}
-
-impl Comparison {
-    /// Whether every bit is equal.
-    pub fn is_bit_equal(&self) -> bool {
-        self.unequal == 0 && self.failing == 0
-    }
-
-    /// Whether the tolerance excuses all that differs.
-    pub fn passes(&self) -> bool {
-        self.failing == 0
-    }
-}
 
 /// Compares two tensors.
 ///
@@ -113,63 +38,10 @@ pub fn compare<P: Pair>(
     Ok(comparison)
 }
 
-/// Reads both streams to their end, in chunks of one length.
-pub(super) fn for_each_chunk<P: Pair>(
-    pair: &mut P,
-    mut each: impl FnMut(&[u8], &[u8]),
-) -> Result<(), P::Error> {
-    let (mut expected, mut actual) = pair.streams()?;
-    let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
-    loop {
-        let [left, right] = &mut buffers;
-        let lengths = [fill(&mut expected, left)?, fill(&mut actual, right)?];
-        if lengths[0] != lengths[1] {
-            let error = "one of two tensors of one shape ends before the other";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error).into());
-        }
-        if lengths[0] == 0 {
-            return Ok(());
-        }
-        each(&left[..lengths[0]], &right[..lengths[0]]);
-    }
-}
-
-/// Parts of a chunk that are worked on at once. A fixed number, so that sums are the same on every
-/// machine.
-pub(super) const LANES: usize = 2;
-
-/// Shares a chunk between the lanes: each gets its elements and where they begin in the chunk.
-pub(super) fn in_lanes<T: Send>(
-    lanes: &mut [T; LANES],
-    dtype: Dtype,
-    expected: &[u8],
-    actual: &[u8],
-    work: impl Fn(&mut T, usize, &[u8], &[u8]) + Sync,
-) {
-    let [one, two] = lanes;
-    let offset = expected.len() / dtype.size() / 2;
-    let (expected, actual) =
-        (expected.split_at(offset * dtype.size()), actual.split_at(offset * dtype.size()));
-    thread::scope(|scope| {
-        scope.spawn(|| work(one, 0, expected.0, actual.0));
-        work(two, offset, expected.1, actual.1);
-    });
-}
-
-/// Reads until `buffer` is full or the stream ends.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match from.read(&mut buffer[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    Ok(length)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -240,8 +112,8 @@ mod tests {
         assert_eq!(c.histogram.iter().sum::<u64>(), 1001);
         // Every rank, in memory and by counting digits alone.
         let mut pair = floats(&expected, &actual);
-        let mut spread = Spread::new();
-        differences.iter().for_each(|&difference| spread.add(difference));
+        let mut spread = Spread::default();
+        spread.add(&differences);
         for rank in (0..1001).step_by(50) {
             for held in [0, 10, 10_000] {
                 let found = rank::ranked(&mut pair, Dtype::F32, rank as u64, &spread, held);
@@ -289,6 +161,19 @@ mod tests {
         let mut pair = Slices(bytes(i64::MAX), bytes(i64::MAX - 1));
         let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
         assert_eq!(compare(&mut pair, Dtype::I64, &within, false).unwrap().failing, 1);
+    }
+
+    #[test]
+    fn places_are_counted_over_chunks_and_lanes() {
+        let expected = vec![1.0f32; 700_000];
+        for at in [0, 131_071, 131_072, 262_143, 262_144, 524_288, 699_999] {
+            let mut actual = expected.clone();
+            actual[at] = 3.0;
+            let c = bits_of(&expected, &actual);
+            assert_eq!((c.elements, c.unequal), (700_000, 1));
+            let places = [c.first, c.abs.map(|g| g.at), c.rel.map(|g| g.at), c.ulp.map(|g| g.at)];
+            assert_eq!(places.map(|at| at.unwrap().index), [at; 4]);
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! pass over the streams is usually enough: it collects the differences with these bits where they
 //! are few, and otherwise counts them by their next bits, of which most have one value only.
 
-use super::compare::{LANES, Pair, for_each_chunk, in_lanes};
+use std::io;
+
 use super::element::for_each_element;
 use super::spread::{BITS_BELOW, Spread};
+use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use crate::formats::Dtype;
 
-/// Differences that may be held in memory: 32 MB.
+/// Differences that are held in memory: 32 MB, and up to three times as much while they are gathered.
 pub(super) const HELD: u64 = 1 << 22;
 /// Bits that a pass tells apart when there are more. What is left are fewer than 32.
 const BITS: u32 = 20;
@@ -55,6 +57,9 @@ pub(super) fn ranked<P: Pair>(
             let lanes = [Vec::new(), Vec::new()];
             let push = |all: &mut Vec<u64>, bits| all.push(bits);
             let mut all = for_each_difference(pair, dtype, (found, below), lanes, push)?.concat();
+            if all.len() as u64 != count {
+                return Err(changed().into());
+            }
             let (_, ranked, _) = all.select_nth_unstable(rank as usize);
             return Ok(f64::from_bits(*ranked));
         }
@@ -72,8 +77,7 @@ pub(super) fn ranked<P: Pair>(
             rank -= if inside { 0 } else { cells[here].count };
             inside
         });
-        // The streams are those of the counts, so the rank is among them.
-        let here = here.unwrap_or_default();
+        let here = here.ok_or_else(changed)?;
         let cell = cells[here];
         (found, below, count) = (found << bits | here as u64, left, cell.count);
         if !cell.mixed {
@@ -81,6 +85,11 @@ pub(super) fn ranked<P: Pair>(
         }
     }
     Ok(f64::from_bits(found))
+}
+
+/// The second pass has not found what the first has.
+fn changed() -> io::Error {
+    io::Error::other("a file was changed while it was compared")
 }
 
 /// Calls `each` with the pattern of every difference whose bits from `below` up are those of

@@ -36,60 +36,76 @@ fn bin(difference: f64) -> usize {
 }
 
 /// Counts of differences.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Spread {
-    /// For each bin, below and from its parting on.
-    counts: Box<[[u64; 2]; BINS]>,
-    parted_at: &'static [f64; BINS],
+    /// Elements without a difference.
+    zeros: u64,
+    /// For each bin, below and from its parting on; none before the first difference.
+    counts: Option<Box<[[u64; 2]; BINS]>>,
 }
 
 impl Spread {
-    pub fn new() -> Self {
-        Self { counts: Box::new([[0; 2]; BINS]), parted_at: &PARTED_AT }
-    }
-
-    /// Counts a difference, which is neither negative nor NaN.
-    pub fn add(&mut self, difference: f64) {
-        let bin = bin(difference);
-        self.counts[bin][usize::from(difference >= self.parted_at[bin])] += 1;
+    /// Counts differences, which are neither negative nor NaN.
+    pub fn add(&mut self, differences: &[f64]) {
+        let counts = self.counts.get_or_insert_with(|| Box::new([[0; 2]; BINS]));
+        let parted_at: &[f64; BINS] = &PARTED_AT;
+        for &difference in differences {
+            let bin = bin(difference);
+            counts[bin][usize::from(difference >= parted_at[bin])] += 1;
+        }
     }
 
     /// Counts that many elements without a difference.
     pub fn add_zeros(&mut self, count: usize) {
-        self.counts[0][0] += count as u64;
+        self.zeros += count as u64;
     }
 
     /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
-        let counts = self.counts.as_flattened_mut().iter_mut();
-        counts.zip(other.counts.as_flattened()).for_each(|(count, more)| *count += more);
+        self.zeros += other.zeros;
+        if let Some(others) = &other.counts {
+            let counts = self.counts.get_or_insert_with(|| Box::new([[0; 2]; BINS]));
+            let counts = counts.as_flattened_mut().iter_mut();
+            counts.zip(others.as_flattened()).for_each(|(count, more)| *count += more);
+        }
     }
 
     /// The upper bits of the difference of this rank (from 0 for the smallest), how many
     /// differences share them, and its rank among these.
     pub fn locate(&self, mut rank: u64) -> Option<(u64, u64, u64)> {
-        for (bin, counts) in (0..).zip(self.counts.iter()) {
-            let count = counts[0] + counts[1];
+        for (bin, [below, above]) in self.bins() {
+            let count = below + above;
             if rank < count {
-                return Some((bin, count, rank));
+                return Some((bin as u64, count, rank));
             }
             rank -= count;
         }
         None
     }
 
+    /// The bins that hold something, the lowest first.
+    fn bins(&self) -> impl Iterator<Item = (usize, [u64; 2])> {
+        let counts = self.counts.as_deref().map_or(&[][..], |counts| counts).iter().copied();
+        let [zeros, tiny] = self.counts.as_ref().map_or([0, 0], |counts| counts[0]);
+        let first = (0, [zeros + self.zeros, tiny]);
+        let bins = std::iter::once(first).chain(counts.enumerate().skip(1));
+        bins.filter(|(_, [below, above])| below + above > 0)
+    }
+
     /// Number of differences of 0, then of each decade of [`DECADES`].
     pub fn histogram(&self) -> Vec<u64> {
         let mut histogram = vec![0; DECADES.len() + 1];
-        let [zeros, tiny] = self.counts[0];
-        (histogram[0], histogram[1]) = (zeros, tiny);
-        for (bin, &[below, above]) in self.counts.iter().enumerate().skip(1) {
+        for (bin, [below, above]) in self.bins() {
+            if bin == 0 {
+                (histogram[0], histogram[1]) = (below, above);
+                continue;
+            }
             let begin = f64::from_bits((bin as u64) << BITS_BELOW);
             // Powers up to the first difference of the bin: one less than its place. A power that
             // the bin begins with parts off nothing, so `below` is then 0.
             let decade = 1 + POWERS.partition_point(|&power| power <= begin);
             let above_decade =
-                1 + POWERS.partition_point(|&power| power <= begin.max(self.parted_at[bin]));
+                1 + POWERS.partition_point(|&power| power <= begin.max(PARTED_AT[bin]));
             histogram[decade] += below;
             histogram[if above == 0 { decade } else { above_decade }] += above;
         }
@@ -103,8 +119,8 @@ mod tests {
 
     /// Where in the histogram one difference is counted.
     fn decade(difference: f64) -> usize {
-        let mut spread = Spread::new();
-        spread.add(difference);
+        let mut spread = Spread::default();
+        spread.add(&[difference]);
         let histogram = spread.histogram();
         assert_eq!(histogram.iter().sum::<u64>(), 1, "{difference:e}");
         histogram.iter().position(|&count| count == 1).unwrap()
@@ -123,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_rank_is_located_among_the_counts() {
-        let mut spread = Spread::new();
+        let mut spread = Spread::default();
         spread.add_zeros(2);
-        [1.0, 1.0, 2.0].into_iter().for_each(|difference| spread.add(difference));
+        spread.add(&[1.0, 1.0, 2.0]);
         let found = (0..6).map(|rank| spread.locate(rank)).collect::<Vec<_>>();
         let upper = |x: f64| x.to_bits() >> BITS_BELOW;
         let (one, two) = (upper(1.0), upper(2.0));

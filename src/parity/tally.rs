@@ -3,9 +3,10 @@
 //! A block is looked at in several short loops, one for each thing that is counted, which the
 //! compiler can turn into vector instructions; only what raises a maximum is looked at closely.
 
-use super::compare::{Comparison, Greatest, LANES};
+use super::comparison::{Comparison, Greatest};
 use super::element::{Element, Values, has_nan, number};
 use super::spread::Spread;
+use super::stream::LANES;
 use super::tolerance::Tolerance;
 use crate::formats::Dtype;
 
@@ -39,7 +40,7 @@ impl<'a> Tally<'a> {
             median: 0.0,
             histogram: Vec::new(),
         };
-        Self { comparison, tolerance, equal_nan, sums: [0.0; SUMS], spread: Spread::new() }
+        Self { comparison, tolerance, equal_nan, sums: [0.0; SUMS], spread: Spread::default() }
     }
 
     /// Adds a part of the tensors, which begins at the element `start`.
@@ -91,7 +92,7 @@ impl<'a> Tally<'a> {
                 self.block(&block);
                 let index = block.start + block.len;
                 self.nan(values.at(index));
-                block = Block::new(index + 1);
+                (block.start, block.len) = (index + 1, 0);
             } else {
                 block.push(values, difference);
             }
@@ -114,7 +115,7 @@ impl<'a> Tally<'a> {
     /// Adds elements that are numbers.
     fn block(&mut self, block: &Block) {
         let differences = &block.differences[..block.len];
-        differences.iter().for_each(|&difference| self.spread.add(difference));
+        self.spread.add(differences);
         let (rows, rest) = differences.as_chunks::<SUMS>();
         for row in rows {
             self.sums.iter_mut().zip(row).for_each(|(sum, difference)| *sum += difference);

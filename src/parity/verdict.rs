@@ -6,9 +6,11 @@ use std::io::{self, Read};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::compare::{self, Comparison, Pair};
+use super::compare;
+use super::comparison::Comparison;
 use super::element::{Element, number};
 use super::side::{Item, Key, Side, SideError, Source};
+use super::stream::Pair;
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
 use super::trace::{self, Stage};

@@ -417,6 +417,10 @@ fn weights_that_cannot_be_used_are_refused_and_not_replaced_by_the_shipped_ones(
     wrong("nowhere.pt", &["nowhere.pt cannot be read"]);
     wrong("pictures/b.pt", &["pictures/b.pt", "not a file of tensors"]);
     wrong("half", &["half", "damaged"]);
+    for foreign in ["b.PT", "b.onnx"] {
+        fs::copy(folder.path().join("pictures/b.pt"), folder.path().join(foreign)).unwrap();
+        wrong(foreign, &[foreign, "not a file of tensors"]);
+    }
     let mlp = ["run/state_dict.pt", "pictures/a.png", "--model", "mlp"];
     refused(&mut predict(folder.path(), &mlp), 2, &["conv1.weight", "mlp wants"]);
     refused(&mut predict(folder.path(), &["run/state_dict.pt"]), 2, &["name a picture"]);

@@ -301,7 +301,7 @@ fn every_kind_of_weights_file_is_compared_with_every_other() {
         &[run.to_str().unwrap(), folder.path().to_str().unwrap()],
     );
     let files: Vec<&Path> = made.lines().map(Path::new).collect();
-    assert_eq!(files.len(), 11, "{made}");
+    assert_eq!(files.len(), 12, "{made}");
     for file in files {
         assert_equal(&run.join("weights.safetensors"), file);
         assert_equal(file, &run.join("state_dict.pt"));

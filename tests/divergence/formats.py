@@ -33,6 +33,7 @@ torch.save({"model": dict(model.state_dict()), **rest}, out / "wrapped_model.pt"
 torch.save({"model_state_dict": model.state_dict(), **rest}, out / "wrapped_model_state_dict.pt")
 torch.save(torch.nn.DataParallel(model).state_dict(), out / "parallel.pt")
 torch.save(torch.compile(torch.nn.DataParallel(model)).state_dict(), out / "compiled.pt")
+torch.save(torch.nn.DataParallel(torch.compile(model)).state_dict(), out / "parallel_compiled.pt")
 torch.jit.script(model).save(out / "scripted.pt")
 torch.jit.trace(model, torch.zeros(1, 1, 28, 28)).save(out / "traced.pt")
 arrays = {name: value.numpy() for name, value in state_dict.items()}

@@ -61,10 +61,14 @@ fn model_and_pictures(args: &PredictArgs, device: Device) -> Result<(Box<dyn Mod
 /// Whether `file` holds weights, or claims to: a mistyped or foreign `.pt` must not let the shipped
 /// model answer in its place.
 fn is_weights(file: &Path) -> bool {
-    const EXTENSIONS: [&str; 4] = ["pt", "pth", "safetensors", "npz"];
+    // Those of other programs' models too.
+    const EXTENSIONS: [&str; 10] =
+        ["pt", "pth", "safetensors", "npz", "npy", "onnx", "ckpt", "pkl", "h5", "bin"];
     let claims = || {
         let extension = file.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+        extension.is_some_and(|extension| {
+            EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+        })
     };
     if file.is_dir() {
         return false;

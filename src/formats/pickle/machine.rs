@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Global, Id, PickleError, Rebuilt, Value, storage_dtype};
-
-/// More dimensions than any weight has. A pickle may name one long tuple many times over.
-const DIMENSIONS: usize = 16;
+use crate::formats::DIMENSIONS;
 
 /// The stack machine of pickle.
 #[derive(Default)]
@@ -31,14 +29,14 @@ impl<'a> Machine<'a> {
         Self { bytes, memory, ..Self::default() }
     }
 
-    /// The arena and the top value.
-    pub fn run(mut self) -> Step<(Vec<Value>, Id)> {
+    /// The arena, the top value, and what is left of the memory.
+    pub fn run(mut self) -> Step<(Vec<Value>, Id, usize)> {
         loop {
             let at = self.at;
             let [opcode] = self.array()?;
             if opcode == b'.' {
                 let top = self.pop()?;
-                return Ok((self.arena, top));
+                return Ok((self.arena, top, self.memory - self.taken));
             }
             self.execute(opcode, at)?;
         }
@@ -239,47 +237,29 @@ impl<'a> Machine<'a> {
     }
 
     fn global_from_lines(&mut self) -> Step {
-        let mut line = || {
-            let rest = &self.bytes[self.at..];
-            let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
-                return self.damaged("a name without an end");
-            };
-            self.at += length + 1;
-            Ok(String::from_utf8_lossy(&rest[..length]).into_owned())
-        };
-        let (module, name) = (line()?, line()?);
-        self.global(module, name)
+        let (module, name) = (self.line()?, self.line()?);
+        self.push(Value::Global(global(module, name)?))
     }
 
     fn global_from_stack(&mut self) -> Step {
         let (name, module) = (self.pop()?, self.pop()?);
         match (&self.arena[module], &self.arena[name]) {
             (Value::Str(module), Value::Str(name)) => {
-                self.global(module.to_string(), name.to_string())
+                let global = global(module.as_bytes(), name.as_bytes())?;
+                self.push(Value::Global(global))
             }
             _ => self.damaged("a global whose name is no string"),
         }
     }
 
-    fn global(&mut self, module: String, name: String) -> Step {
-        let global = match (module.as_str(), name.as_str()) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            (
-                "torch.jit._pickle",
-                "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist",
-            ) => Global::BuildList,
-            (module, _) if module == "__torch__" || module.starts_with("__torch__.") => {
-                Global::Class
-            }
-            ("torch", name) => match storage_dtype(name) {
-                Some(dtype) => Global::Storage(dtype),
-                None => return Err(PickleError::Global { module, name: name.into() }),
-            },
-            _ => return Err(PickleError::Global { module, name }),
+    /// The bytes up to the next line end.
+    fn line(&mut self) -> Step<&'a [u8]> {
+        let rest = &self.bytes[self.at..];
+        let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
+            return self.damaged("a name without an end");
         };
-        self.push(Value::Global(global))
+        self.at += length + 1;
+        Ok(&rest[..length])
     }
 
     /// BINPERSID: `("storage", type, key, location, numel)` names a record of the archive.
@@ -288,16 +268,18 @@ impl<'a> Machine<'a> {
         let Value::Tuple(items) = &self.arena[id] else {
             return self.damaged("a persistent id that is no tuple");
         };
-        let key_id = items.get(2).copied().unwrap_or_default();
-        let items: Vec<&Value> = items.iter().map(|&item| &self.arena[item]).collect();
-        match items[..] {
+        // Not more of them: a pickle may name one long tuple many times over.
+        let &[tag, class, key, location, count] = &items[..] else {
+            return self.damaged("a persistent id that names no storage");
+        };
+        match [tag, class, key, location, count].map(|item| &self.arena[item]) {
             [
                 Value::Str(tag),
                 &Value::Global(Global::Storage(dtype)),
                 Value::Str(_),
                 Value::Str(_),
                 Value::Int(_),
-            ] if **tag == *"storage" => self.push(Value::Storage { dtype, key: key_id }),
+            ] if **tag == *"storage" => self.push(Value::Storage { dtype, key }),
             _ => self.damaged("a persistent id that names no storage"),
         }
     }
@@ -364,4 +346,27 @@ impl<'a> Machine<'a> {
         };
         items.iter().map(int).collect()
     }
+}
+
+/// What a module's name stands for.
+fn global(module: &[u8], name: &[u8]) -> Step<Global> {
+    let storage = || str::from_utf8(name).ok().and_then(storage_dtype).map(Global::Storage);
+    let known = match (module, name) {
+        (b"collections", b"OrderedDict") => Some(Global::OrderedDict),
+        (b"torch._utils", b"_rebuild_tensor_v2") => Some(Global::RebuildTensor),
+        (b"torch._utils", b"_rebuild_parameter") => Some(Global::RebuildParameter),
+        (
+            b"torch.jit._pickle",
+            b"build_intlist" | b"build_doublelist" | b"build_boollist" | b"build_tensorlist",
+        ) => Some(Global::BuildList),
+        (b"torch", _) => storage(),
+        _ if module == b"__torch__" || module.starts_with(b"__torch__.") => Some(Global::Class),
+        _ => None,
+    };
+    known.ok_or_else(|| PickleError::Global { module: shown(module), name: shown(name) })
+}
+
+/// A name for an error, cut where nobody would read on.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned()
 }

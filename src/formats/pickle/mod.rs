@@ -101,11 +101,12 @@ pub enum PickleError {
     },
 }
 
-/// Runs the pickle `bytes`; returns the arena and the top value, which take at most `memory` bytes.
+/// Runs the pickle `bytes`; returns the arena, the top value, and what is left of the `memory` bytes
+/// that the values may take.
 ///
 /// # Errors
 /// See [`PickleError`].
-pub(super) fn read(bytes: &[u8], memory: usize) -> Result<(Vec<Value>, Id), PickleError> {
+pub(super) fn read(bytes: &[u8], memory: usize) -> Result<(Vec<Value>, Id, usize), PickleError> {
     machine::Machine::new(bytes, memory).run()
 }
 

@@ -2,7 +2,7 @@
 
 use super::storage_class;
 use crate::formats::NamedTensor;
-use crate::formats::tensor_file::View;
+use crate::formats::location::View;
 
 /// A pickle being written.
 pub(in crate::formats) struct Pickler(Vec<u8>);
