@@ -3,20 +3,38 @@
 
 #include <torch/script.h>
 
+#include <cstdint>
 #include <fstream>
 #include <iostream>
+#include <limits>
+#include <stdexcept>
+#include <string>
 
-/// The pixels, (1, 1, 28, 28): they are the last bytes of the file.
+/// The next number of a PGM's header; a line that begins with # is a comment.
+int64_t read_number(std::istream& file) {
+    int64_t number = -1;
+    while ((file >> std::ws).peek() == '#') {
+        file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+    }
+    file >> number;
+    return number;
+}
+
+/// The pixels, (1, 1, 28, 28).
 torch::Tensor read_pixels(const char* path) {
     torch::Tensor pixels = torch::empty({1, 1, 28, 28}, torch::kUInt8);
     std::ifstream file(path, std::ios::binary);
-    file.seekg(-pixels.numel(), std::ios::end);
+    bool binary = file.get() == 'P' && file.get() == '5';
+    bool fits = read_number(file) == 28 && read_number(file) == 28 && read_number(file) == 255;
+    file.get();  // One blank.
     file.read(reinterpret_cast<char*>(pixels.data_ptr()), pixels.numel());
-    TORCH_CHECK(file, path, " is no picture of 28x28 pixels");
+    if (!(binary && fits && file)) {
+        throw std::runtime_error(std::string(path) + " is no binary PGM of 28x28 pixels");
+    }
     return pixels;
 }
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
     if (count != 3) {
         std::cerr << "usage: predict MODULE IMAGE\n";
         return 2;
@@ -35,4 +53,10 @@ int main(int count, char** arguments) {
         std::cout << " " << logits[0][i].item<double>();
     }
     std::cout << "\n";
+} catch (const c10::Error& error) {
+    std::cerr << error.what_without_backtrace() << "\n";
+    return 1;
+} catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
 }

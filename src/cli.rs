@@ -239,6 +239,13 @@ pub enum FormatName {
     Onnx,
 }
 
+impl FormatName {
+    /// As it is written on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

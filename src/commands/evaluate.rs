@@ -17,7 +17,7 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, args.force)?),
         None => None,
     };
-    let model = inputs::model(&args.file, args.model, device)?;
+    let model = inputs::model(&args.file, args.model, device, console)?;
     let (test, origin) = source::load_test(source::find(args.data.data.as_deref())?)?;
     inputs::warn_of(&origin, console);
     let start = Instant::now();

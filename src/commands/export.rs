@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use stitch::formats::{
     Metadata, NamedTensor, TensorFile, npz, onnx, safetensors, state_dict, torchscript,
 };
@@ -17,25 +17,38 @@ use crate::cli::{ExportArgs, FormatName};
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let output = args.output.display();
-    if args.output.is_dir() {
-        bail!("--output {output}: it is a folder; name a file in it");
-    }
-    if args.output.exists() && !args.force {
-        bail!(
-            "--output {output}: it is there already. Give another path, or --force to replace it"
-        );
-    }
-    let model = inputs::model(&args.file, args.model, Device::Cpu)?;
+    check_output(&args.output, args.force)?;
+    let model = inputs::model(&args.file, args.model, Device::Cpu, console)?;
     let architecture = model.architecture();
     if args.sklearn && (args.format != FormatName::Npz || architecture != Architecture::Mlp) {
         bail!(
-            "--sklearn: it is for --format npz of the mlp; scikit-learn has no {architecture} in another format"
+            "--sklearn: it is for --format npz of the mlp, and this is {} of the {architecture}",
+            args.format.name()
         );
     }
     let bytes = encode(model.as_ref(), args)?;
     write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
     console.print(&format!("{architecture}: {} bytes written to {output}", bytes.len()))?;
     Ok(Outcome::Done)
+}
+
+/// Refuses, before the work, a path that cannot or should not be written.
+fn check_output(path: &Path, force: bool) -> Result<()> {
+    let output = path.display();
+    ensure!(!path.is_dir(), "--output {output}: it is a folder; name a file in it");
+    // Also a link to nothing is something.
+    if let Ok(there) = path.symlink_metadata() {
+        ensure!(
+            force,
+            "--output {output}: it is there already. Give another path, or --force to replace it"
+        );
+        ensure!(there.is_file(), "--output {output}: it is not a plain file. Give another path");
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("--output {output}: there is no folder {}; make it first", folder.display());
+    }
+    Ok(())
 }
 
 fn encode(model: &dyn Model, args: &ExportArgs) -> Result<Vec<u8>> {

@@ -1,16 +1,17 @@
 //! What several commands take: threads, device, data set, weights.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use stitch::cuda;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{Architecture, Model};
 use stitch::models::{shipped, weights};
+use stitch::train::first_not_finite;
 use tch::{Cuda, Device};
 
 use super::Console;
@@ -84,19 +85,35 @@ pub fn warn_of(origin: &Origin, console: Console) {
     }
 }
 
-/// Reads a weights file into the model that it belongs to.
-pub fn model(file: &Path, asked: Option<ModelName>, device: Device) -> Result<Box<dyn Model>> {
-    if file.is_dir() {
-        bail!("{} is a folder: a weights file is wanted", file.display());
-    }
+/// Reads a weights file into the model that it belongs to; warns of weights that are no numbers.
+pub fn model(
+    file: &Path,
+    asked: Option<ModelName>,
+    device: Device,
+    console: Console,
+) -> Result<Box<dyn Model>> {
     let path = || file.display().to_string();
-    let opened = File::open(file).with_context(|| format!("{} cannot be read", path()))?;
-    let mut tensors = TensorFile::open(BufReader::new(opened)).with_context(path)?;
+    if file.is_dir() {
+        bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
+    }
+    let mut tensors = TensorFile::open(BufReader::new(open_plain(file)?)).with_context(path)?;
     let asked = asked.map(Into::into);
     // By names and shapes, before anything is read into memory.
     weights::recognise(tensors.specs(), asked).with_context(path)?;
     let tensors = tensors.load_all().with_context(path)?;
-    weights::from_named(&tensors, asked, device).with_context(path)
+    let model = weights::from_named(&tensors, asked, device).with_context(path)?;
+    if let Some(parameter) = first_not_finite(model.as_ref()) {
+        console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
+    }
+    Ok(model)
+}
+
+/// Opens a file that can be read more than once, and has an end.
+fn open_plain(file: &Path) -> Result<File> {
+    let path = || format!("{} cannot be read", file.display());
+    let is_plain = fs::metadata(file).with_context(path)?.is_file();
+    ensure!(is_plain, "{} is not a plain file: save it as one first", file.display());
+    File::open(file).with_context(path)
 }
 
 /// The model that ships with the binary.

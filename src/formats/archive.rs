@@ -75,7 +75,13 @@ pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadE
     }
     reader.rewind()?;
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
-    ZipArchive::with_config(config, reader).map_err(damaged)
+    ZipArchive::with_config(config, reader).map_err(|error| match error {
+        // It is at the end that an archive says what is in it.
+        zip::result::ZipError::InvalidArchive(_) => {
+            damaged(format!("the list of what is in it cannot be read; is it cut short? ({error})"))
+        }
+        error => damaged(error),
+    })
 }
 
 /// An open archive, with the name of its one top folder.

@@ -155,10 +155,13 @@ pub enum ReadError {
          a .safetensors or a .npz file is wanted"
     )]
     Unknown,
+    /// No bytes at all.
+    #[error("it is empty: a file of tensors is wanted")]
+    Empty,
     /// `torch.save` before 1.6, or with `_use_new_zipfile_serialization=False`.
     #[error(
-        "a .pt file in the format of PyTorch before 1.6 (a bare pickle): save it again with a \
-         newer torch.save"
+        "a bare pickle, such as a .pt file of PyTorch before 1.6: save the state_dict again with a \
+         newer torch.save (of a joblib or numpy pickle, save the arrays with numpy.savez)"
     )]
     LegacyPickle,
     /// The zip layer.
@@ -174,7 +177,7 @@ pub enum ReadError {
     #[error("a damaged .safetensors file: {0}")]
     Safetensors(String),
     /// An array of an .npz file.
-    #[error("a damaged .npz file: {0}")]
+    #[error("an .npz file that cannot be read: {0}")]
     Npz(String),
     /// Reading failed: a disk error, a file that ends early, a wrong checksum.
     #[error("it cannot be read")]

@@ -147,7 +147,10 @@ fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), String> {
             return Err("its header nests too deeply".into());
         }
     }
-    let header = NpyHeader::from_reader(&bytes[..]).map_err(|error| error.to_string())?;
+    // The parser's message shows the place over several lines.
+    let header = NpyHeader::from_reader(&bytes[..]).map_err(|error| {
+        format!("its header: {}", error.to_string().lines().next().unwrap_or_default())
+    })?;
     Ok((header, bytes.len() as u64))
 }
 
@@ -160,7 +163,10 @@ fn spec(name: String, header: &NpyHeader) -> Result<TensorSpec, ReadError> {
         _ => None,
     };
     let Some(dtype) = dtype else {
-        return Err(ReadError::Npz(format!("{name} is of the type {:?}", header.dtype().descr())));
+        return Err(ReadError::Npz(format!(
+            "{name} is of the type {}, which is not read",
+            header.dtype().descr()
+        )));
     };
     let shape = header.shape().iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
     let shape: Vec<usize> = shape.ok_or_else(|| ReadError::Npz(format!("{name} is too large")))?;

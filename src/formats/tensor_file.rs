@@ -67,6 +67,9 @@ impl<R: Read + Seek> TensorFile<R> {
         let mut start = Vec::new();
         (&mut reader).take(9).read_to_end(&mut start)?;
         reader.rewind()?;
+        if length == 0 {
+            return Err(ReadError::Empty);
+        }
         let Index { kind, tensors, storages, metadata } = match start[..] {
             [b'P', b'K', 3, 4, ..] if npz::is_npz(&mut reader)? => npz::index(&mut reader)?,
             [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader, length)?,

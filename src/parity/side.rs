@@ -387,7 +387,11 @@ impl<R: Read> Read for Placed<R> {
 }
 
 fn open(path: &Path) -> Result<Tensors, SideError> {
-    let file = File::open(path).map_err(|error| SideError::Io { path: path.into(), error })?;
+    let io = |error| SideError::Io { path: path.into(), error };
+    if !fs::metadata(path).map_err(io)?.is_file() {
+        return Err(io(io::Error::other("it is not a plain file: save it as one first")));
+    }
+    let file = File::open(path).map_err(io)?;
     TensorFile::open(BufReader::new(file))
         .map_err(|error| SideError::Tensors { path: path.into(), error })
 }

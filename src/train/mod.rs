@@ -367,7 +367,7 @@ fn run_epoch(
 }
 
 /// The first parameter with a NaN or an infinity.
-fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
+pub fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
     let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
     let names = model.architecture().parameters().iter().map(|&(name, _)| name);
     names.zip(model.parameters()).find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)

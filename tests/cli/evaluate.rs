@@ -132,14 +132,14 @@ fn text_is_refused_as_weights() {
 
 #[test]
 fn an_empty_file_is_refused_as_weights() {
-    bytes_are_refused(b"", &["not a file of tensors", ".pt", ".safetensors"]);
+    bytes_are_refused(b"", &["it is empty", ".pt", ".safetensors"]);
 }
 
 #[test]
 fn a_pickle_of_old_pytorch_is_refused_with_the_remedy() {
     bytes_are_refused(
         b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
-        &["PyTorch before 1.6", "save it again"],
+        &["PyTorch before 1.6", "save the state_dict again"],
     );
 }
 
@@ -299,4 +299,31 @@ fn a_damaged_official_file_is_warned_of() {
     let assert = evaluate(folder.path(), "run/state_dict.pt").assert().code(0);
     let warning = contains("warning: data/t10k-labels-idx1-ubyte is not the official file");
     assert.stderr(warning.and(contains("stitch data verify")));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_warned_of() {
+    let folder = folder_with_run("mlp");
+    let mut tensors = stitch::formats::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
+    tensors[1].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
+    let file = safetensors::write(&tensors, &Metadata::new()).unwrap();
+    fs::write(folder.path().join("nan.safetensors"), file).unwrap();
+    let warning = predicate::str::contains("nan.safetensors: 0.bias holds NaN or infinity");
+    evaluate(folder.path(), "nan.safetensors").assert().success().stderr(warning);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_instead_of_waited_for() {
+    let folder = folder_with_run("mlp");
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("p.pt")).status();
+    assert!(made.unwrap().success());
+    let plain = ["p.pt", "not a plain file"];
+    refused(&mut evaluate(folder.path(), "p.pt"), 2, &plain);
+    for command in [["parity", "p.pt", "p.pt"], ["predict", "p.pt", "p.pt"]] {
+        refused(common::stitch(folder.path()).args(command), 2, &plain);
+    }
+    let export = ["export", "run/state_dict.pt", "--format", "npz", "-o", "p.pt", "--force"];
+    refused(common::stitch(folder.path()).args(export), 2, &plain);
+    assert!(folder.path().join("p.pt").symlink_metadata().is_ok_and(|there| !there.is_file()));
 }

@@ -24,7 +24,7 @@ use crate::cli::PredictArgs;
 
 pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let (model, paths) = model_and_pictures(args, device)?;
+    let (model, paths) = model_and_pictures(args, device, console)?;
     let sources = sources::find(paths, &args.index)?;
     let saved = args.save_input.as_deref().map(SavedInputs::claim).transpose()?;
     let total = sources.iter().map(Source::len).sum();
@@ -43,10 +43,14 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
 }
 
 /// The model of the weights file that comes first, or the shipped one; and the pictures.
-fn model_and_pictures(args: &PredictArgs, device: Device) -> Result<(Box<dyn Model>, &[PathBuf])> {
+fn model_and_pictures(
+    args: &PredictArgs,
+    device: Device,
+    console: Console,
+) -> Result<(Box<dyn Model>, &[PathBuf])> {
     match &args.inputs[..] {
         [file, pictures @ ..] if is_weights(file) => {
-            let model = inputs::model(file, args.model, device)?;
+            let model = inputs::model(file, args.model, device, console)?;
             let file = file.display();
             ensure!(!pictures.is_empty(), "{file} holds weights: name a picture behind it");
             Ok((model, pictures))
@@ -73,8 +77,10 @@ fn is_weights(file: &Path) -> bool {
     if file.is_dir() {
         return false;
     }
-    // Anything else than a plain file, such as a pipe, might be read only once.
-    let Some(opened) = File::open(file).ok().filter(|_| file.is_file()) else { return claims() };
+    // Anything else than a plain file, such as a pipe, might be read only once, or never end.
+    let Some(opened) = file.is_file().then(|| File::open(file).ok()).flatten() else {
+        return claims();
+    };
     match TensorFile::open(BufReader::new(opened)) {
         Ok(_) => true,
         Err(ReadError::Unknown) => claims(),
