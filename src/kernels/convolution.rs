@@ -61,3 +61,45 @@ pub fn convolution_backward(
     };
     ConvolutionGradients { input, weight, bias }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn the_gradients_are_autograds() {
+        let random = |shape: &[i64]| {
+            Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true)
+        };
+        for (n, padding) in [(1, 0), (3, 2), (64, 1)] {
+            let (xs, weight, bias) =
+                (random(&[n, 6, 14, 14]), random(&[16, 6, 5, 5]), random(&[16]));
+            let ys = xs.conv2d(&weight, Some(&bias), 1, padding, 1, 1);
+            let gradient = random(&ys.size()).detach();
+            let loss = (&ys * &gradient).sum(Kind::Float);
+            let expected = Tensor::run_backward(&[loss], &[&xs, &weight, &bias], false, false);
+            let actual =
+                tch::no_grad(|| convolution_backward(&gradient, &xs, &weight, padding, true));
+            for (expected, actual) in
+                expected.iter().zip([actual.input, actual.weight, actual.bias])
+            {
+                assert!(expected.equal(&actual), "{n} images, padding {padding}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "convolution_backward: ")]
+    fn shapes_that_do_not_fit_are_libtorchs_error() {
+        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        convolution_backward(
+            &zeros(&[1, 3, 4, 4]),
+            &zeros(&[1, 1, 8, 8]),
+            &zeros(&[2, 1, 5, 5]),
+            0,
+            true,
+        );
+    }
+}

@@ -63,3 +63,46 @@ fn relu(x: f32) -> f32 {
 fn gate(x: f32, gradient: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { gradient }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Numbers of all kinds, also those that a ReLU and a sum must not lose the sign or NaN of.
+    fn images(shape: &[i64]) -> Tensor {
+        let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45, 3e38];
+        let xs = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        filled(shape, |all: &mut [f32]| {
+            for (i, (x, &random)) in all.iter_mut().zip(values::<f32>(&xs)).enumerate() {
+                *x = if i % 7 == 0 { special[i / 7 % special.len()] } else { random };
+            }
+        })
+    }
+
+    fn bits(tensor: &Tensor) -> Vec<u32> {
+        // Any NaN is as good as any other.
+        let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
+        values::<f32>(tensor).iter().map(canonical).collect()
+    }
+
+    #[test]
+    fn pooling_and_its_gradient_have_libtorchs_bits() {
+        for shape in [[1, 1, 2, 2], [2, 3, 4, 6], [5, 6, 28, 28], [3, 16, 10, 10]] {
+            let xs = images(&shape).set_requires_grad(true);
+            let pooled = xs.relu().avg_pool2d(2, 2, 0, false, true, None::<i64>);
+            assert_eq!(bits(&relu_avg_pool2d(&xs)), bits(&pooled.detach()), "{shape:?}");
+            let gradient = images(&pooled.size());
+            // The gradient of sum(pooled * gradient) by pooled is `gradient`.
+            let expected = Tensor::run_backward(
+                &[(&pooled * &gradient).sum(Kind::Float)],
+                &[&xs],
+                false,
+                false,
+            );
+            let actual = relu_avg_pool2d_backward(&gradient, &xs);
+            assert_eq!(bits(&actual), bits(&expected[0]), "{shape:?}");
+        }
+    }
+}
