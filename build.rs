@@ -1,4 +1,4 @@
-//! Compiles the one call into libtorch that tch does not bind, lets the binary find libtorch at run
+//! Compiles the calls into libtorch that tch does not bind, lets the binary find libtorch at run
 //! time without LD_LIBRARY_PATH, and records the version of libtorch that the crate is built against.
 
 use std::path::Path;
@@ -25,11 +25,18 @@ fn main() {
 
 /// `src/kernels/*.cpp`, against libtorch's headers.
 fn compile_kernels(include: &Path) {
-    println!("cargo::rerun-if-changed=src/kernels/convolution.cpp");
-    cc::Build::new()
+    let files = ["src/kernels/convolution.cpp", "src/kernels/parallel.cpp"];
+    files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
+    let mut build = cc::Build::new();
+    // libtorch's threads are OpenMP's, where its headers were made so.
+    build.flag_if_supported("-fopenmp");
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        println!("cargo::rustc-link-lib=gomp");
+    }
+    build
         .cpp(true)
         .std("c++20")
-        .file("src/kernels/convolution.cpp")
+        .files(files)
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(include.display().to_string())

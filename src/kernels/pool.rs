@@ -5,23 +5,30 @@
 
 use tch::Tensor;
 
+use super::parallel::in_parts;
 use super::values::{filled, values};
+
+/// Images and channels that are worth a thread of their own.
+const GRAIN: usize = 64;
 
 /// `F.avg_pool2d(F.relu(xs), 2)` of `xs` (N, C, H, W), float32, H and W even: (N, C, H/2, W/2).
 pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
     let (n, c, h, w) = sizes(xs);
     filled(&[n, c, h / 2, w / 2], |pooled: &mut [f32]| {
-        let width = w as usize;
-        let rows = values::<f32>(xs).chunks_exact(2 * width);
-        for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(rows) {
-            let (upper, lower) = rows.split_at(width);
-            let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-            for (out, (&[a, b], &[c, d])) in out.iter_mut().zip(windows) {
-                let sum = 0.0 + relu(a) + relu(b) + relu(c) + relu(d);
-                *out = sum / 4.0;
-            }
-        }
+        let planes = ((n * c) as usize, GRAIN);
+        in_parts(planes, [pooled], [values(xs)], |[pooled], [xs]| pool(pooled, xs, w as usize));
     })
+}
+
+fn pool(pooled: &mut [f32], xs: &[f32], width: usize) {
+    for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
+        let (upper, lower) = rows.split_at(width);
+        let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+        for (out, (&[a, b], &[c, d])) in out.iter_mut().zip(windows) {
+            let sum = 0.0 + relu(a) + relu(b) + relu(c) + relu(d);
+            *out = sum / 4.0;
+        }
+    }
 }
 
 /// The gradient of [`relu_avg_pool2d`] by `xs` (N, C, H, W), given that by its output
@@ -29,21 +36,27 @@ pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
 pub fn relu_avg_pool2d_backward(output_gradient: &Tensor, xs: &Tensor) -> Tensor {
     let (n, c, h, w) = sizes(xs);
     filled(&[n, c, h, w], |gradient: &mut [f32]| {
-        let width = w as usize;
-        let rows = values::<f32>(xs).chunks_exact(2 * width);
-        let out = values::<f32>(output_gradient).chunks_exact(width / 2);
-        for ((gradient, xs), out) in gradient.chunks_exact_mut(2 * width).zip(rows).zip(out) {
-            let (upper, lower) = gradient.split_at_mut(width);
-            let (upper_xs, lower_xs) = xs.split_at(width);
-            for (gradient, xs) in [(upper, upper_xs), (lower, lower_xs)] {
-                let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
-                for ((gradient, &[x, y]), out) in pairs.zip(out) {
-                    let share = 0.0 + out / 4.0;
-                    *gradient = [gate(x, share), gate(y, share)];
-                }
+        let planes = ((n * c) as usize, GRAIN);
+        let read = [values(xs), values(output_gradient)];
+        in_parts(planes, [gradient], read, |[gradient], [xs, by_output]| {
+            pool_backward(gradient, xs, by_output, w as usize);
+        });
+    })
+}
+
+fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
+    let rows = xs.chunks_exact(2 * width).zip(by_output.chunks_exact(width / 2));
+    for (gradient, (xs, out)) in gradient.chunks_exact_mut(2 * width).zip(rows) {
+        let (upper, lower) = gradient.split_at_mut(width);
+        let (upper_xs, lower_xs) = xs.split_at(width);
+        for (gradient, xs) in [(upper, upper_xs), (lower, lower_xs)] {
+            let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
+            for ((gradient, &[x, y]), out) in pairs.zip(out) {
+                let share = 0.0 + out / 4.0;
+                *gradient = [gate(x, share), gate(y, share)];
             }
         }
-    })
+    }
 }
 
 fn sizes(xs: &Tensor) -> (i64, i64, i64, i64) {

@@ -145,8 +145,10 @@ impl Model for Lenet5 {
         let normalised: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
         let (n, side) = ((pixels.len() / PIXELS) as i64, SIDE as i64);
         let xs = kernels::filled(&[n, 1, side, side], |xs: &mut [f32]| {
-            let bytes = xs.iter_mut().zip(pixels);
-            bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+            kernels::in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
+                let bytes = xs.iter_mut().zip(bytes);
+                bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+            });
         });
         xs.to_device(self.device)
     }

@@ -82,8 +82,10 @@ impl Model for Mlp {
         let normalised: [f64; 256] = array::from_fn(|byte| byte as f64 / 255.0);
         let n = (pixels.len() / PIXELS) as i64;
         let xs = kernels::filled(&[n, PIXELS as i64], |xs: &mut [f64]| {
-            let bytes = xs.iter_mut().zip(pixels);
-            bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+            kernels::in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
+                let bytes = xs.iter_mut().zip(bytes);
+                bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
+            });
         });
         xs.to_device(self.device)
     }

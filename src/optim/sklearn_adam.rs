@@ -6,7 +6,10 @@
 use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
-use crate::kernels::{values, values_mut};
+use crate::kernels::{in_parts, values, values_mut};
+
+/// Elements that are worth a thread of their own.
+const GRAIN: usize = 4096;
 
 /// Adam over a list of parameters, float64.
 #[derive(Debug)]
@@ -36,7 +39,10 @@ impl Optimizer for SklearnAdam {
         for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
             match parameter.device() {
                 Device::Cpu => {
-                    update(values_mut(parameter), values(g), values_mut(m), values_mut(v), lr)
+                    let written = [values_mut(parameter), values_mut(m), values_mut(v)];
+                    in_parts((g.numel(), GRAIN), written, [values(g)], |written, [g]| {
+                        update(written, g, lr);
+                    });
                 }
                 _ => tch::no_grad(|| {
                     *m = &*m * BETA1 + g * (1.0 - BETA1);
@@ -53,7 +59,7 @@ impl Optimizer for SklearnAdam {
 }
 
 /// One update in one pass over memory.
-fn update(parameters: &mut [f64], gradients: &[f64], ms: &mut [f64], vs: &mut [f64], lr: f64) {
+fn update([parameters, ms, vs]: [&mut [f64]; 3], gradients: &[f64], lr: f64) {
     let moments = ms.iter_mut().zip(vs);
     for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradients).zip(moments) {
         *m = *m * BETA1 + g * (1.0 - BETA1);

@@ -1,0 +1,12 @@
+// libtorch's thread pool, for work of our own.
+
+#include <cstdint>
+
+#include <ATen/Parallel.h>
+
+// Calls `work` with parts of 0..count of at least `grain` each, on libtorch's threads.
+extern "C" void stitch_parallel_for(std::int64_t count, std::int64_t grain,
+                                    void (*work)(void *, std::int64_t, std::int64_t), void *context) {
+    at::parallel_for(0, count, grain,
+                     [=](std::int64_t start, std::int64_t end) { work(context, start, end); });
+}

@@ -1,0 +1,92 @@
+//! Work shared by libtorch's own threads: those that its operations left idle a moment ago.
+
+use std::ffi::c_void;
+use std::slice;
+
+unsafe extern "C" {
+    /// In `parallel.cpp`.
+    fn stitch_parallel_for(
+        count: i64,
+        grain: i64,
+        work: unsafe extern "C" fn(*mut c_void, i64, i64),
+        context: *mut c_void,
+    );
+}
+
+/// Calls `work` with parts of all slices, on as many threads as libtorch uses.
+///
+/// Each slice holds `count` items, which may be of several elements; a part is a run of items, the
+/// same in each slice, of at least `grain` items where there are as many. What `work` makes of an
+/// item must not depend on the part that it is in: then neither do the results on the threads.
+///
+/// # Panics
+/// When a slice does not hold `count` items of one length.
+pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
+    (count, grain): (usize, usize),
+    written: [&mut [T]; M],
+    read: [&[U]; N],
+    work: impl Fn([&mut [T]; M], [&[U]; N]) + Sync,
+) {
+    let lengths =
+        written.iter().map(|slice| slice.len()).chain(read.iter().map(|slice| slice.len()));
+    lengths.for_each(|length| assert!(length.is_multiple_of(count.max(1)), "parts of items"));
+    if count == 0 {
+        return;
+    }
+    let written = written.map(|slice| (Written(slice.as_mut_ptr()), slice.len() / count));
+    let part = |start: usize, end: usize| {
+        let written = written.each_ref().map(|&(Written(pointer), unit)| {
+            // SAFETY: within the slice, since `end` is at most `count`; libtorch gives each item to
+            // one thread, and the slices are borrowed until all are done.
+            unsafe { slice::from_raw_parts_mut(pointer.add(start * unit), (end - start) * unit) }
+        });
+        let read = read.map(|slice| {
+            let unit = slice.len() / count;
+            &slice[start * unit..end * unit]
+        });
+        work(written, read);
+    };
+    share(count, grain, &part);
+}
+
+/// A slice that several threads write parts of.
+#[derive(Clone, Copy)]
+struct Written<T>(*mut T);
+
+// SAFETY: the threads write different parts.
+unsafe impl<T: Send> Sync for Written<T> {}
+
+/// Calls `part` with ranges that make up `0..count`, in parallel.
+fn share<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
+    unsafe extern "C" fn call<F: Fn(usize, usize)>(context: *mut c_void, start: i64, end: i64) {
+        // SAFETY: `share` passes a reference to an F, which outlives the call.
+        let part = unsafe { &*context.cast_const().cast::<F>() };
+        part(start as usize, end as usize);
+    }
+    // SAFETY: `part` is Sync and lives until the call returns, which is when all threads are done.
+    // A panic in it ends the process: it cannot unwind out of `call`.
+    unsafe {
+        let context = std::ptr::from_ref(part).cast_mut().cast();
+        stitch_parallel_for(count as i64, grain as i64, call::<F>, context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once() {
+        for count in [0, 1, 2, 7, 64, 10_001] {
+            let mut doubled = vec![0u64; 2 * count];
+            let numbers: Vec<u32> = (0..count as u32).collect();
+            in_parts((count, 3), [&mut doubled], [&numbers], |[doubled], [numbers]| {
+                for (pair, &number) in doubled.chunks_exact_mut(2).zip(numbers) {
+                    pair.iter_mut().for_each(|x| *x += u64::from(number) + 1);
+                }
+            });
+            let expected: Vec<u64> = (1..=count as u64).flat_map(|n| [n, n]).collect();
+            assert_eq!(doubled, expected);
+        }
+    }
+}
