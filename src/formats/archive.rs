@@ -21,7 +21,9 @@ const ALIGNMENT: u16 = 64;
 /// The archive of `records` (name and bytes) in the folder `root`, with the byte order and version
 /// that every such archive has. The same records give the same bytes.
 pub(super) fn write(root: &str, records: &[(String, &[u8])]) -> Result<Vec<u8>, ReadError> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    // With room for names and alignment, so that gigabytes are not moved as it grows.
+    let bytes: usize = records.iter().map(|(name, bytes)| bytes.len() + 3 * name.len() + 512).sum();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes + 1024)));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())

@@ -17,7 +17,8 @@ use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 /// [`ReadError::Npz`] for bfloat16, which numpy does not have; [`ReadError::Zip`] when the archive
 /// cannot be built.
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let bytes: usize = tensors.iter().map(|t| t.data.len() + 3 * t.name.len() + 512).sum();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes + 1024)));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default());

@@ -24,7 +24,7 @@ pub fn write(tensors: &[NamedTensor], metadata: &Metadata) -> Result<Vec<u8>, Re
 
 /// Puts the metadata into the header of a file. The crate would take them as a hash map and write
 /// them in any order.
-fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
+fn with_metadata(mut file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
     let wrong = || ReadError::Safetensors("its header is not where it should be".into());
     // Hugging Face's loaders ask which framework wrote it; `pt` is the custom for PyTorch names.
     let mut all = metadata.clone();
@@ -32,14 +32,17 @@ fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadErro
     let json = serde_json::to_string(&all).map_err(|_| wrong())?;
     let (size, rest) = file.split_first_chunk().ok_or_else(wrong)?;
     let size = usize::try_from(u64::from_le_bytes(*size)).map_err(|_| wrong())?;
-    let (header, data) = rest.split_at_checked(size).ok_or_else(wrong)?;
+    let header = rest.get(..size).ok_or_else(wrong)?;
     let header = str::from_utf8(header).map_err(|_| wrong())?.trim_end();
     let tensors = header.strip_prefix('{').ok_or_else(wrong)?;
     let comma = if tensors == "}" { "" } else { "," };
     let mut header = format!("{{\"__metadata__\":{json}{comma}{tensors}");
     // The data begin at a multiple of 8 bytes.
     header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
-    Ok([&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
+    // In place: the data may be gigabytes.
+    let length = (header.len() as u64).to_le_bytes();
+    file.splice(..8 + size, length.into_iter().chain(header.into_bytes()));
+    Ok(file)
 }
 
 /// Longest header that is read, of 10,000 tensors; a sixteenth of the file, if that is more. In

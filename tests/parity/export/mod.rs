@@ -92,7 +92,9 @@ fn what_cannot_be_exported_is_refused_and_writes_nothing() {
     let run = "run/state_dict.pt";
     assert!(said(export(path, run, "npz", "run")).contains("--output run: it is a folder"));
     assert!(said(export(path, run, "npz", run)).contains("it is there already"));
-    assert!(said(export(path, run, "npz", "no/such/folder.npz")).contains("there is no folder no/such"));
+    assert!(
+        said(export(path, run, "npz", "no/such/folder.npz")).contains("there is no folder no/such")
+    );
     assert!(said(export(path, run, "onyx", "x")).contains("possible values: state-dict"));
     assert!(
         said(export(path, "run/history.csv", "npz", "x")).contains("run/history.csv: not a file")
