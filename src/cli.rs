@@ -110,6 +110,7 @@ size nor learning rate nor seed: the defaults 64, 1e-3 and 0 are the customary o
 Examples:
   stitch train mlp
   stitch train lenet5 --epochs 1 --out runs/short
+  stitch train lenet5 --fast --out runs/fast
   stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3")]
 pub struct TrainArgs {
     /// The model to train
@@ -141,6 +142,12 @@ pub struct TrainArgs {
     /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
     #[arg(long)]
     pub trace: bool,
+    /// For lenet5 on the CPU: the same mathematics in an order of its own, so other last bits
+    ///
+    /// For who wants the model and not the notebook's bits. Equal bits from run to run need the same
+    /// threads and the same kind of CPU.
+    #[arg(long, conflicts_with = "trace")]
+    pub fast: bool,
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,

@@ -8,6 +8,7 @@
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
 //! | [`models`] | the two models, their initial parameters, weights in and out |
+//! | `fast` | LeNet-5's step with a free order of summation: `stitch train --fast` |
 //! | [`kernels`] | parts of a step by hand, with libtorch's bits |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
 //! | [`train`] | the loop, and a step of each model's training |
@@ -27,6 +28,7 @@
 pub mod cuda;
 pub mod dataset;
 pub mod evaluate;
+mod fast;
 pub mod formats;
 pub mod kernels;
 pub mod memory;

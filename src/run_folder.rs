@@ -68,6 +68,9 @@ pub struct Config {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// `exact` or `fast`, of a run of stitch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
@@ -87,6 +90,7 @@ impl Config {
             ("epochs".into(), self.epochs.to_string()),
             ("test_accuracy".into(), test_accuracy.to_string()),
         ]);
+        metadata.extend(self.engine.iter().map(|engine| ("engine".into(), engine.clone())));
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata

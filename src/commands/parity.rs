@@ -173,7 +173,11 @@ impl Printer {
     }
 
     fn report(mut self, report: &Report) -> String {
-        self.line(&format!("reference {}\nport      {}", report.reference, report.port));
+        let sides = [("reference", &report.reference), ("port     ", &report.port)];
+        for ((role, path), engine) in sides.into_iter().zip(&report.engines) {
+            let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
+            self.line(&format!("{role} {path}{engine}"));
+        }
         for setting in &report.settings {
             self.coloured(AnsiColor::Yellow, setting);
         }

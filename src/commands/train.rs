@@ -11,7 +11,7 @@ use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, History, Tracer, TrainConfig};
+use stitch::train::{self, Engine, History, Tracer, TrainConfig};
 
 use super::export::script;
 use super::progress::{TrainingProgress, stop_on_ctrl_c};
@@ -28,6 +28,7 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         lr: args.lr.unwrap_or(notebook.lr),
         seed: args.seed.unwrap_or(notebook.seed),
         device,
+        engine: if args.fast { Engine::Fast } else { Engine::Exact },
     };
     config.check(architecture)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
@@ -139,6 +140,7 @@ fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset
         seed: config.seed,
         threads: tch::get_num_threads() as usize,
         device: inputs::device_name(config.device),
+        engine: Some(config.engine.name().into()),
         cpu_capability: run_folder::cpu_capability(),
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&dataset.origin).into(),

@@ -1,6 +1,8 @@
 //! Tensors one behind the other in one buffer, so that an element-wise operation on all of them is
 //! one call.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 
 use super::ParameterSpec;
@@ -44,13 +46,20 @@ impl Flat {
         &self.views
     }
 
-    /// The parts of another buffer of the same layout.
-    pub fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
-        let part = |view: &Tensor| {
+    /// Where in the buffer each lies.
+    pub fn places(&self) -> impl Iterator<Item = Range<usize>> {
+        self.views.iter().map(|view| {
             let at = (view.data_ptr() as usize - self.all.data_ptr() as usize)
                 / view.kind().elt_size_in_bytes();
-            other.narrow(0, at as i64, view.numel() as i64).view(&view.size()[..])
+            at..at + view.numel()
+        })
+    }
+
+    /// The parts of another buffer of the same layout.
+    pub fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
+        let part = |(place, view): (Range<usize>, &Tensor)| {
+            other.narrow(0, place.start as i64, place.len() as i64).view(&view.size()[..])
         };
-        self.views.iter().map(part).collect()
+        self.places().zip(&self.views).map(part).collect()
     }
 }

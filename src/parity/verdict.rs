@@ -16,6 +16,7 @@ use super::tolerance::{self, Overrides};
 use super::trace::{self, Stage};
 use crate::formats::{Dtype, hex};
 use crate::run_folder::Config;
+use crate::train::Engine;
 
 /// What the user may change about a comparison.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +114,9 @@ pub struct Report {
     pub reference: String,
     /// As the user named it.
     pub port: String,
+    /// Which engine of stitch made the reference and the port; `None` of what another program made,
+    /// or where no `config.json` says it.
+    pub engines: [Option<String>; 2],
     /// What differs between the two `config.json` and makes other bits likely.
     pub settings: Vec<String>,
     /// Every tensor, in causal order.
@@ -178,6 +182,7 @@ pub fn judge(
     Ok(Report {
         reference: reference.path.display().to_string(),
         port: port.path.display().to_string(),
+        engines: [&*reference, &*port].map(|side| side.config.as_ref()?.engine.clone()),
         settings: settings(reference.config.as_ref(), port.config.as_ref()),
         first: tensors.iter().position(|tensor| !tensor.passes()),
         task: task::look(reference, port)?,
@@ -323,8 +328,11 @@ fn settings(reference: Option<&Config>, port: Option<&Config>) -> Vec<String> {
         // PyTorch names its build too: 2.13.0+cu130.
         version.map(|version| version.split('+').next().unwrap_or_default().to_owned())
     };
+    // What another program made is to be equalled by the exact engine.
+    let engine = |config: &Config| config.engine.clone().unwrap_or(Engine::Exact.name().into());
     let rows = [
         ("model", Some(reference.model.clone()), Some(port.model.clone())),
+        ("engine", Some(engine(reference)), Some(engine(port))),
         ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
         ("libtorch", libtorch(reference), libtorch(port)),
         ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),

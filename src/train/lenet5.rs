@@ -23,16 +23,22 @@ pub struct Lenet5Learner {
     device: Device,
 }
 
+/// The model after `torch.manual_seed(config.seed)`, and the generator as it then is.
+pub(super) fn initial(config: &TrainConfig) -> (Lenet5, Generator) {
+    let model = Lenet5::zeros(config.device);
+    assign(&model, &init::lenet5(config.seed)).expect("init draws the model's own shapes");
+    // In Python the DataLoader draws from the generator that has just drawn the parameters.
+    let mut rng = Generator::new(config.seed);
+    let specs = Architecture::Lenet5.parameters();
+    rng.skip(specs.iter().map(|(_, shape)| shape.iter().product::<i64>() as usize).sum());
+    (model, rng)
+}
+
 impl Lenet5Learner {
     /// `torch.manual_seed(config.seed)`, then the model, then its optimizer, for `n` samples.
     pub fn new(config: &TrainConfig, n: usize) -> Self {
-        let model = Lenet5::zeros(config.device);
-        assign(&model, &init::lenet5(config.seed)).expect("init draws the model's own shapes");
-        // In Python the DataLoader draws from the generator that has just drawn the parameters.
-        let mut rng = Generator::new(config.seed);
-        let specs = Architecture::Lenet5.parameters();
-        rng.skip(specs.iter().map(|(_, shape)| shape.iter().product::<i64>() as usize).sum());
-        let gradients = Flat::zeros(specs, Kind::Float, config.device);
+        let (model, rng) = initial(config);
+        let gradients = Flat::zeros(Architecture::Lenet5.parameters(), Kind::Float, config.device);
         let adam = TorchAdam::new(vec![model.flat().all().shallow_clone()], config.lr);
         Self { model, gradients, adam, rng, order: vec![0; n], device: config.device }
     }

@@ -4,6 +4,7 @@
 //! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
 //! what happens is told to a callback, which may also end the run.
 
+mod fast;
 mod lenet5;
 mod mlp;
 
@@ -16,8 +17,29 @@ use crate::dataset::{CLASSES, Split};
 use crate::models::{Architecture, Flat, Model};
 use crate::optim::Optimizer;
 
+pub use fast::FastLenet5Learner;
 pub use lenet5::Lenet5Learner;
 pub use mlp::MlpLearner;
+
+/// How a run's arithmetic is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// As the notebook's libraries compute: the notebook's numbers.
+    Exact,
+    /// The same mathematics, added up in an order of its own: faster, other last bits. LeNet-5 on the
+    /// CPU.
+    Fast,
+}
+
+impl Engine {
+    /// The name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Exact => "exact",
+            Engine::Fast => "fast",
+        }
+    }
+}
 
 /// The settings of a run that change its numbers, except the number of threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +54,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Where the model computes.
     pub device: Device,
+    /// How its arithmetic is ordered.
+    pub engine: Engine,
 }
 
 impl TrainConfig {
@@ -42,7 +66,7 @@ impl TrainConfig {
             Architecture::Mlp => (20, 200),
             Architecture::Lenet5 => (5, 64),
         };
-        Self { epochs, batch_size, lr: 1e-3, seed: 0, device: Device::Cpu }
+        Self { epochs, batch_size, lr: 1e-3, seed: 0, device: Device::Cpu, engine: Engine::Exact }
     }
 
     /// Checks what the types cannot.
@@ -61,6 +85,12 @@ impl TrainConfig {
         }
         if architecture == Architecture::Mlp && self.seed > u64::from(u32::MAX) {
             return Err(ConfigError::Seed(self.seed));
+        }
+        if self.engine == Engine::Fast && architecture == Architecture::Mlp {
+            return Err(ConfigError::FastMlp);
+        }
+        if self.engine == Engine::Fast && self.device != Device::Cpu {
+            return Err(ConfigError::FastDevice);
         }
         Ok(())
     }
@@ -81,6 +111,15 @@ pub enum ConfigError {
     /// A seed that scikit-learn refuses.
     #[error("--seed is {0}: the mlp takes 0 to 4294967295, as scikit-learn's random_state does")]
     Seed(u64),
+    /// The MLP has one engine.
+    #[error(
+        "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
+         without it"
+    )]
+    FastMlp,
+    /// The fast engine is for the CPU.
+    #[error("--fast computes on the CPU: leave --device away, or --fast")]
+    FastDevice,
 }
 
 /// One line of `history.csv`.
@@ -275,7 +314,10 @@ pub fn learner(
 ) -> Result<Box<dyn Learner>, TrainError> {
     Ok(match architecture {
         Architecture::Mlp => Box::new(MlpLearner::new(config, data)?),
-        Architecture::Lenet5 => Box::new(Lenet5Learner::new(config, data.len())),
+        Architecture::Lenet5 => match config.engine {
+            Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
+            Engine::Fast => Box::new(FastLenet5Learner::new(config, data.len())),
+        },
     })
 }
 

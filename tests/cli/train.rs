@@ -121,6 +121,31 @@ fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsew
 }
 
 #[test]
+fn the_fast_engine_is_refused_where_there_is_none() {
+    flags_are_refused("mlp", &["--fast"], &["--fast", "lenet5"]);
+    flags_are_refused("lenet5", &["--fast", "--trace"], &["--fast", "--trace"]);
+}
+
+#[test]
+fn a_run_of_the_fast_engine_says_so_and_learns_the_same() {
+    let folder = folder_with_data();
+    let mut command = train(folder.path(), "lenet5");
+    command.args(["--fast", "--out", "run"]).assert().code(0);
+    let (fast, exact) = (files_in(&folder.path().join("run")), finished_run("lenet5"));
+    assert_eq!(json(&fast, CONFIG)["engine"], "fast");
+    assert_ne!(fast["weights.safetensors"], exact["weights.safetensors"]);
+    let loss = |run: &Files| number(&json(run, METRICS)["train_loss"]);
+    assert!((loss(&fast) - loss(exact)).abs() < 1e-4, "{}, not {}", loss(&fast), loss(exact));
+    put(exact, &folder.path().join("exact"));
+    let mut parity = stitch(folder.path());
+    parity.args(["parity", "exact", "run"]).assert().code(1).stdout(
+        contains("reference exact (exact engine)")
+            .and(contains("port      run (fast engine)"))
+            .and(contains("engine differs: exact in the reference, fast in the port")),
+    );
+}
+
+#[test]
 fn lenet5_takes_the_seeds_that_torch_takes() {
     let folder = folder_with_data();
     for seed in [4_294_967_296, u64::MAX] {
@@ -168,6 +193,7 @@ fn the_configuration_says_what_made_the_numbers() {
             "seed": 0,
             "threads": 1,
             "device": "cpu",
+            "engine": "exact",
             "cpu_capability": null,
             "versions": {"stitch": env!("CARGO_PKG_VERSION"), "libtorch": null},
             "data": {"official": false, "sha256": sums},
@@ -374,12 +400,12 @@ fn without_times_and_memory(mut run: Files) -> (Files, Vec<Vec<String>>, Value) 
     (run, history, metrics)
 }
 
-fn two_runs_are_equal(model: &str) {
+fn two_runs_are_equal(model: &str, flags: &[&str]) {
     let folder = folder_with_data();
     let run = |out: &str| {
         let mut command = stitch(folder.path());
         command.args(["train", model, "--data", "data", "--epochs", "2", "--threads", "2"]);
-        command.args(["--out", out]).assert().code(0);
+        command.args(flags).args(["--out", out]).assert().code(0);
         without_times_and_memory(files_in(&folder.path().join(out)))
     };
     let (first, second) = (run("first"), run("second"));
@@ -391,12 +417,17 @@ fn two_runs_are_equal(model: &str) {
 
 #[test]
 fn two_runs_of_the_mlp_are_equal_but_for_times_and_memory() {
-    two_runs_are_equal("mlp");
+    two_runs_are_equal("mlp", &[]);
 }
 
 #[test]
 fn two_runs_of_lenet5_are_equal_but_for_times_and_memory() {
-    two_runs_are_equal("lenet5");
+    two_runs_are_equal("lenet5", &[]);
+}
+
+#[test]
+fn two_runs_of_the_fast_engine_are_equal_but_for_times_and_memory() {
+    two_runs_are_equal("lenet5", &["--fast", "--batch-size", "33"]);
 }
 
 #[test]

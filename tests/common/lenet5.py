@@ -16,5 +16,5 @@ class LeNet5(nn.Module):
     def forward(self, x):
         x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
         x = F.avg_pool2d(F.relu(self.conv2(x)), 2)
-        x = F.relu(self.fc1(x.view(-1, 400)))
+        x = F.relu(self.fc1(x.flatten(1)))
         return self.fc3(F.relu(self.fc2(x)))

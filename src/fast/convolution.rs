@@ -1,0 +1,217 @@
+//! 5x5 convolutions of stride 1 with the ReLU and the 2x2 average pooling that follow them, and
+//! their gradients. All activations are of one block of images, one image a lane.
+
+use std::array;
+
+use pulp::Simd;
+
+use super::shape::{Planes, window};
+
+/// Height and width of every filter.
+pub const K: usize = 5;
+
+/// The filters of a convolution, (O, C, 5, 5).
+pub type Filters<T, const O: usize, const C: usize> = [[[[T; K]; K]; C]; O];
+
+/// `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
+/// (C, W, W) is padded already. `G` filters are worked on at once; it divides O.
+#[inline(always)]
+pub fn forward<
+    S: Simd,
+    const C: usize,
+    const O: usize,
+    const W: usize,
+    const H: usize,
+    const P: usize,
+    const G: usize,
+>(
+    simd: S,
+    input: &Planes<S::f32s, C, W, W>,
+    weight: &Filters<f32, O, C>,
+    bias: &[f32; O],
+    conv: &mut Planes<S::f32s, O, H, H>,
+    pooled: &mut Planes<S::f32s, O, P, P>,
+) {
+    const { assert!(O.is_multiple_of(G) && W == H + K - 1 && H == 2 * P) };
+    let zero = simd.splat_f32s(0.0);
+    let quarter = simd.splat_f32s(0.25);
+    for first in (0..O).step_by(G) {
+        let weight: &Filters<f32, G, C> = window(weight, first);
+        let bias: &[f32; G] = window(bias, first);
+        for y in 0..P {
+            for x in 0..P {
+                let start = bias.map(|bias| [simd.splat_f32s(bias); 4]);
+                let sums = quad(simd, input, weight, (2 * y, 2 * x), start);
+                for (o, sums) in sums.into_iter().enumerate() {
+                    let [a, b, c, d] = sums.map(|sum| simd.max_f32s(zero, sum));
+                    let plane = &mut conv[first + o];
+                    (plane[2 * y][2 * x], plane[2 * y][2 * x + 1]) = (a, b);
+                    (plane[2 * y + 1][2 * x], plane[2 * y + 1][2 * x + 1]) = (c, d);
+                    let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+                    pooled[first + o][y][x] = simd.mul_f32s(sum, quarter);
+                }
+            }
+        }
+    }
+}
+
+/// Adds to `sums` the convolution at the four places of a pooling window whose upper left one is
+/// (y, x).
+#[inline(always)]
+fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
+    simd: S,
+    input: &Planes<S::f32s, C, W, W>,
+    weight: &Filters<f32, G, C>,
+    (y, x): (usize, usize),
+    mut sums: [[S::f32s; 4]; G],
+) -> [[S::f32s; 4]; G] {
+    for c in 0..C {
+        for ky in 0..K {
+            let upper: &[S::f32s; K + 1] = window(&input[c][y + ky], x);
+            let lower: &[S::f32s; K + 1] = window(&input[c][y + ky + 1], x);
+            for kx in 0..K {
+                let inputs = [upper[kx], upper[kx + 1], lower[kx], lower[kx + 1]];
+                for (sums, weight) in sums.iter_mut().zip(weight) {
+                    let weight = simd.splat_f32s(weight[c][ky][kx]);
+                    for (sum, input) in sums.iter_mut().zip(inputs) {
+                        *sum = simd.mul_add_f32s(weight, input, *sum);
+                    }
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Rows `2 * y` and `2 * y + 1` of the gradient by the convolution's output, given that by the
+/// pooled one: a quarter of it where ReLU let the value pass. Columns are written from `MARGIN` on.
+#[inline(always)]
+pub fn pool_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
+    simd: S,
+    conv: &[[S::f32s; H]; H],
+    by_pooled: &[[S::f32s; P]; P],
+    y: usize,
+    margin: usize,
+    rows: &mut [[S::f32s; M]; 2],
+) {
+    let zero = simd.splat_f32s(0.0);
+    let quarter = simd.splat_f32s(0.25);
+    for (row, conv) in rows.iter_mut().zip([&conv[2 * y], &conv[2 * y + 1]]) {
+        let row: &mut [S::f32s; H] = row[margin..].first_chunk_mut().expect("room for a row");
+        let pairs = row.as_chunks_mut::<2>().0.iter_mut().zip(conv.as_chunks::<2>().0);
+        for ((pair, conv), &by) in pairs.zip(&by_pooled[y]) {
+            let share = simd.mul_f32s(by, quarter);
+            for (out, &conv) in pair.iter_mut().zip(conv) {
+                *out = simd.select_f32s(simd.greater_than_f32s(conv, zero), share, zero);
+            }
+        }
+    }
+}
+
+/// Adds to the gradient by the filters, lane by lane, what `R` rows of the gradient by the output,
+/// from row `y` on, come to. `G` filters are worked on at once.
+#[inline(always)]
+pub fn by_weight<
+    S: Simd,
+    const C: usize,
+    const O: usize,
+    const W: usize,
+    const R: usize,
+    const M: usize,
+    const H: usize,
+    const G: usize,
+>(
+    simd: S,
+    input: &Planes<S::f32s, C, W, W>,
+    by_output: &[[[S::f32s; M]; R]; O],
+    margin: usize,
+    y: usize,
+    sums: &mut Filters<S::f32s, O, C>,
+) {
+    const { assert!(O.is_multiple_of(G) && W == H + K - 1 && M >= H) };
+    for first in (0..O).step_by(G) {
+        for c in 0..C {
+            for ky in 0..K {
+                let mut acc: [[S::f32s; K]; G] = array::from_fn(|o| sums[first + o][c][ky]);
+                for r in 0..R {
+                    let row = &input[c][y + r + ky];
+                    let outs: [&[S::f32s; H]; G] =
+                        array::from_fn(|o| window(&by_output[first + o][r], margin));
+                    for x in 0..H {
+                        let inputs: &[S::f32s; K] = window(row, x);
+                        for (acc, out) in acc.iter_mut().zip(outs) {
+                            for (sum, &input) in acc.iter_mut().zip(inputs) {
+                                *sum = simd.mul_add_f32s(out[x], input, *sum);
+                            }
+                        }
+                    }
+                }
+                for (o, acc) in acc.into_iter().enumerate() {
+                    sums[first + o][c][ky] = acc;
+                }
+            }
+        }
+    }
+}
+
+/// Adds to the gradient by the bias, lane by lane, what rows of the gradient by the output come to.
+#[inline(always)]
+pub fn by_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
+    simd: S,
+    by_output: &[[[S::f32s; M]; R]; O],
+    sums: &mut [S::f32s; O],
+) {
+    for (sum, rows) in sums.iter_mut().zip(by_output) {
+        // Two chains of additions; a row has an even number of columns.
+        let mut pair = [*sum, simd.splat_f32s(0.0)];
+        for values in rows.as_flattened().as_chunks::<2>().0 {
+            pair = [simd.add_f32s(pair[0], values[0]), simd.add_f32s(pair[1], values[1])];
+        }
+        *sum = simd.add_f32s(pair[0], pair[1]);
+    }
+}
+
+/// The gradient by the input (C, W, W), given that by the output (O, H, H), which has a column of
+/// zeros on both sides (M = H + 2).
+#[inline(always)]
+pub fn by_input<
+    S: Simd,
+    const C: usize,
+    const O: usize,
+    const W: usize,
+    const H: usize,
+    const M: usize,
+>(
+    simd: S,
+    by_output: &[[[S::f32s; M]; H]; O],
+    weight: &Filters<f32, O, C>,
+    by_input: &mut Planes<S::f32s, C, W, W>,
+) {
+    const { assert!(W == H + K - 1 && M == H + 2 && W.is_multiple_of(2)) };
+    for y in 0..W {
+        // Filter rows and columns that meet the output.
+        let kys = y.saturating_sub(H - 1)..(y + 1).min(K);
+        for x in (0..W).step_by(2) {
+            let kxs = x.saturating_sub(H - 1)..(x + 2).min(K);
+            let mut sums = [[simd.splat_f32s(0.0); 2]; C];
+            for (by_output, weight) in by_output.iter().zip(weight) {
+                for ky in kys.clone() {
+                    let row = &by_output[y - ky];
+                    for kx in kxs.clone() {
+                        // The margin's column is x - kx = -1.
+                        let outs: &[S::f32s; 2] = window(row, x + 1 - kx);
+                        for (sums, weight) in sums.iter_mut().zip(weight) {
+                            let weight = simd.splat_f32s(weight[ky][kx]);
+                            for (sum, &out) in sums.iter_mut().zip(outs) {
+                                *sum = simd.mul_add_f32s(weight, out, *sum);
+                            }
+                        }
+                    }
+                }
+            }
+            for (plane, sums) in by_input.iter_mut().zip(sums) {
+                plane[y][x..x + 2].copy_from_slice(&sums);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Fully connected layers and their gradients. Activations (N,) are of one block of images, one
+//! image a lane; weights are PyTorch's, (out, in), row by row.
+
+use std::array;
+
+use pulp::Simd;
+
+use super::shape::window;
+
+/// Outputs, or inputs, that are worked on at once.
+const TILE: usize = 8;
+
+/// `weight @ input + bias`.
+#[inline(always)]
+pub fn forward<S: Simd>(
+    simd: S,
+    input: &[S::f32s],
+    weight: &[f32],
+    bias: &[f32],
+    output: &mut [S::f32s],
+) {
+    let rows = weight.chunks_exact(input.len() * TILE);
+    let rest = rows.remainder().chunks_exact(input.len());
+    let (tiles, last) = output.as_chunks_mut::<TILE>();
+    let (biases, last_bias) = bias.as_chunks::<TILE>();
+    for ((out, rows), bias) in tiles.iter_mut().zip(rows).zip(biases) {
+        *out = dots(simd, input, rows, bias);
+    }
+    for ((out, row), bias) in last.iter_mut().zip(rest).zip(last_bias) {
+        [*out] = dots(simd, input, row, &[*bias]);
+    }
+}
+
+/// `N` rows times the input, each begun with its bias.
+#[inline(always)]
+fn dots<S: Simd, const N: usize>(
+    simd: S,
+    input: &[S::f32s],
+    rows: &[f32],
+    bias: &[f32; N],
+) -> [S::f32s; N] {
+    let rows: [&[f32]; N] = array::from_fn(|o| &rows[o * input.len()..][..input.len()]);
+    let mut sums = bias.map(|bias| simd.splat_f32s(bias));
+    for (i, &x) in input.iter().enumerate() {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = simd.mul_add_f32s(simd.splat_f32s(row[i]), x, *sum);
+        }
+    }
+    sums
+}
+
+/// The gradient by the input, given that by the output: `weightᵀ @ by_output`.
+#[inline(always)]
+pub fn by_input<S: Simd>(simd: S, by_output: &[S::f32s], weight: &[f32], by_input: &mut [S::f32s]) {
+    let inputs = by_input.len();
+    let (tiles, last) = by_input.as_chunks_mut::<TILE>();
+    let rest = tiles.len() * TILE;
+    for (tile, out) in tiles.iter_mut().enumerate() {
+        *out = columns(simd, by_output, weight, inputs, tile * TILE);
+    }
+    for (i, out) in last.iter_mut().enumerate() {
+        [*out] = columns(simd, by_output, weight, inputs, rest + i);
+    }
+}
+
+/// `N` columns of the weight, from `first` on, times the gradient by the output.
+#[inline(always)]
+fn columns<S: Simd, const N: usize>(
+    simd: S,
+    by_output: &[S::f32s],
+    weight: &[f32],
+    inputs: usize,
+    first: usize,
+) -> [S::f32s; N] {
+    let mut sums = [simd.splat_f32s(0.0); N];
+    for (&by, row) in by_output.iter().zip(weight.chunks_exact(inputs)) {
+        let row: &[f32; N] = window(row, first);
+        for (sum, &weight) in sums.iter_mut().zip(row) {
+            *sum = simd.mul_add_f32s(simd.splat_f32s(weight), by, *sum);
+        }
+    }
+    sums
+}
+
+/// Vectors of a row of the weight's gradient that are worked on at once.
+const VECTORS: usize = 5;
+
+/// Elements that a row of [`turn`]ed images takes.
+pub fn stride(inputs: usize, lanes: usize) -> usize {
+    inputs.next_multiple_of(VECTORS * lanes)
+}
+
+/// The activations image by image, each a row of [`stride`] elements.
+pub fn turn(input: &[f32], lanes: usize, turned: &mut [f32]) {
+    let stride = stride(input.len() / lanes, lanes);
+    for (i, values) in input.chunks_exact(lanes).enumerate() {
+        values.iter().zip(turned.chunks_exact_mut(stride)).for_each(|(&x, row)| row[i] = x);
+    }
+}
+
+/// Adds to the gradient by the weight, (out, in), and to that by the bias. The input is
+/// [`turn`]ed. `R` rows are worked on at once; it divides the outputs.
+#[inline(always)]
+pub fn by_parameters<S: Simd, const R: usize>(
+    simd: S,
+    by_output: &[S::f32s],
+    turned: &[f32],
+    by_weight: &mut [f32],
+    by_bias: &mut [f32],
+) {
+    for (&by, sum) in by_output.iter().zip(by_bias) {
+        *sum += simd.reduce_sum_f32s(by);
+    }
+    let inputs = by_weight.len() / by_output.len();
+    let stride = stride(inputs, S::F32_LANES);
+    let by_output: &[f32] = pulp::bytemuck::cast_slice(by_output);
+    let groups = by_output.chunks_exact(R * S::F32_LANES);
+    for (rows, by) in by_weight.chunks_exact_mut(R * inputs).zip(groups) {
+        for first in (0..inputs).step_by(VECTORS * S::F32_LANES) {
+            tile::<S, R>(simd, by, (turned, stride), (rows, inputs), first);
+        }
+    }
+}
+
+/// Adds to `R` rows of the gradient by the weight, in [`VECTORS`] vectors from `first` on.
+#[inline(always)]
+fn tile<S: Simd, const R: usize>(
+    simd: S,
+    by_output: &[f32],
+    (turned, stride): (&[f32], usize),
+    (rows, inputs): (&mut [f32], usize),
+    first: usize,
+) {
+    // The last tile reaches over the end of the rows.
+    let part = |r: usize, v: usize| {
+        let start = (first + v * S::F32_LANES).min(inputs);
+        let end = (start + S::F32_LANES).min(inputs);
+        r * inputs + start..r * inputs + end
+    };
+    let mut sums: [[S::f32s; VECTORS]; R] =
+        array::from_fn(|r| array::from_fn(|v| simd.partial_load_f32s(&rows[part(r, v)])));
+    let by_image: [&[f32]; R] = array::from_fn(|r| &by_output[r * S::F32_LANES..][..S::F32_LANES]);
+    for (image, row) in turned.chunks_exact(stride).enumerate().take(S::F32_LANES) {
+        let inputs: &[S::f32s; VECTORS] = window(S::as_simd_f32s(&row[first..]).0, 0);
+        for (sums, by) in sums.iter_mut().zip(by_image) {
+            let by = simd.splat_f32s(by[image]);
+            for (sum, &input) in sums.iter_mut().zip(inputs) {
+                *sum = simd.mul_add_f32s(by, input, *sum);
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        for (v, sum) in sums.into_iter().enumerate() {
+            simd.partial_store_f32s(&mut rows[part(r, v)], sum);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `F.cross_entropy` of the logits and its gradient, image by image.
+
+use crate::dataset::CLASSES;
+
+/// Turns the logits of one block, (10,) with one image a lane, into the gradient of the batch's
+/// mean loss: `(softmax - one_hot) / n`, and zero in the lanes that hold no image. Returns the sum
+/// of the losses.
+pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) -> f64 {
+    let mut sum = 0.0;
+    for lane in 0..lanes {
+        let at = |class: usize| class * lanes + lane;
+        let Some(&label) = labels.get(lane) else {
+            (0..CLASSES).for_each(|class| logits[at(class)] = 0.0);
+            continue;
+        };
+        let max = (0..CLASSES).map(|class| logits[at(class)]).fold(f32::NEG_INFINITY, f32::max);
+        let mut total = 0.0;
+        for class in 0..CLASSES {
+            let shifted = logits[at(class)] - max;
+            total += shifted.exp();
+        }
+        let log_total = total.ln();
+        for class in 0..CLASSES {
+            let log_probability = logits[at(class)] - max - log_total;
+            let target = if class == usize::from(label) { 1.0 } else { 0.0 };
+            sum -= f64::from(target * log_probability);
+            logits[at(class)] = (log_probability.exp() - target) / n as f32;
+        }
+    }
+    sum
+}

@@ -1,0 +1,37 @@
+//! Slices of vectors as arrays of LeNet-5's shapes.
+
+/// (C, H, W) of one block of images.
+pub type Planes<V, const C: usize, const H: usize, const W: usize> = [[[V; W]; H]; C];
+
+/// The first `C * H * W` elements as (C, H, W).
+///
+/// # Panics
+/// When there are fewer.
+#[inline(always)]
+pub fn planes<V, const C: usize, const H: usize, const W: usize>(
+    slice: &[V],
+) -> &Planes<V, C, H, W> {
+    let rows = slice.as_chunks::<W>().0;
+    rows.as_chunks::<H>().0.first_chunk().expect("a buffer of this shape")
+}
+
+/// As [`planes`], to be written.
+///
+/// # Panics
+/// When there are fewer.
+#[inline(always)]
+pub fn planes_mut<V, const C: usize, const H: usize, const W: usize>(
+    slice: &mut [V],
+) -> &mut Planes<V, C, H, W> {
+    let rows = slice.as_chunks_mut::<W>().0;
+    rows.as_chunks_mut::<H>().0.first_chunk_mut().expect("a buffer of this shape")
+}
+
+/// `N` neighbours from `at` on.
+///
+/// # Panics
+/// When the slice ends before.
+#[inline(always)]
+pub fn window<V, const N: usize>(slice: &[V], at: usize) -> &[V; N] {
+    slice[at..].first_chunk().expect("a window within the row")
+}

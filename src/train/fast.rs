@@ -1,0 +1,49 @@
+//! LeNet-5 on the fast engine: [`super::Lenet5Learner`]'s initial parameters and order of samples,
+//! [`crate::fast`]'s arithmetic.
+
+use super::{Learner, OnTensors, TrainConfig};
+use crate::fast::State;
+use crate::kernels::values_mut;
+use crate::models::{Lenet5, Model};
+use crate::rng::torch::Generator;
+
+/// LeNet-5 with the engine's state and the generator that shuffles.
+#[derive(Debug)]
+pub struct FastLenet5Learner {
+    model: Lenet5,
+    state: State,
+    rng: Generator,
+    order: Vec<u32>,
+}
+
+impl FastLenet5Learner {
+    /// As [`super::Lenet5Learner::new`], on the CPU, on as many threads as libtorch has.
+    pub fn new(config: &TrainConfig, n: usize) -> Self {
+        let (model, rng) = super::lenet5::initial(config);
+        let places: Vec<_> = model.flat().places().collect();
+        let places = places.try_into().expect("LeNet-5 has ten parameters");
+        let threads = tch::get_num_threads() as usize;
+        let state = State::new(model.flat().all().numel(), places, config.lr, threads);
+        Self { model, state, rng, order: vec![0; n] }
+    }
+}
+
+impl Learner for FastLenet5Learner {
+    fn model(&self) -> &dyn Model {
+        &self.model
+    }
+
+    fn next_order(&mut self) -> &[u32] {
+        self.order = self.rng.data_loader_order(self.order.len() as u32);
+        &self.order
+    }
+
+    fn step(&mut self, pixels: &[u8], labels: &[u8], _: Option<OnTensors>) -> f64 {
+        let mut parameters = self.model.flat().all().shallow_clone();
+        self.state.step(values_mut(&mut parameters), pixels, labels)
+    }
+
+    fn into_model(self: Box<Self>) -> Box<dyn Model> {
+        Box::new(self.model)
+    }
+}
