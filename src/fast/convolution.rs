@@ -5,13 +5,8 @@ use std::array;
 
 use pulp::Simd;
 
-use super::shape::{Planes, window};
-
-/// Height and width of every filter.
-pub const K: usize = 5;
-
-/// The filters of a convolution, (O, C, 5, 5).
-pub type Filters<T, const O: usize, const C: usize> = [[[[T; K]; K]; C]; O];
+use super::shape::Planes;
+use crate::kernels::direct::shape::{Filters, K, window};
 
 /// `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
 /// (C, W, W) is padded already. `G` filters are worked on at once; it divides O.

@@ -6,18 +6,15 @@ use std::ops::Range;
 use aligned_vec::{AVec, avec};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::convolution::{self, Filters, K};
+use super::convolution;
 use super::shape::{planes, planes_mut};
 use super::{linear, loss};
 use crate::dataset::{CLASSES, PIXELS, SIDE};
+use crate::kernels::direct::shape::{C1, C2, Filters, H2, K, P1, P2, filters};
+use crate::kernels::lanes;
 
 /// Height and width of a padded image.
 const PADDED: usize = SIDE + K - 1;
-/// Height, width and channels after the first convolution and pooling, and after the second.
-const P1: usize = SIDE / 2;
-const P2: usize = (P1 + 1 - K) / 2;
-const C1: usize = 6;
-const C2: usize = 16;
 /// Outputs of the fully connected layers.
 const FC1: usize = 120;
 const FC2: usize = 84;
@@ -82,13 +79,13 @@ impl Buffers {
             image: of(PADDED * PADDED),
             conv1: of(C1 * SIDE * SIDE),
             pool1: of(C1 * P1 * P1),
-            conv2: of(C2 * 4 * P2 * P2),
+            conv2: of(C2 * H2 * H2),
             pool2: of(FLAT),
             fc1: of(FC1),
             fc2: of(FC2),
             logits: of(CLASSES),
             turned: of(linear::stride(FLAT, lanes)),
-            by_conv2: of(C2 * 2 * P2 * (2 * P2 + 2)),
+            by_conv2: of(C2 * H2 * (H2 + 2)),
             by_pool1: of(C1 * P1 * P1),
             by_pool2: of(FLAT),
             by_fc1: of(FC1),
@@ -104,25 +101,12 @@ impl Buffers {
 impl Replica {
     /// For a model of this many parameters.
     pub fn new(parameters: usize) -> Self {
-        let lanes = Arch::new().dispatch(Lanes);
-        Self { loss: 0.0, gradients: zeros(parameters, 1), buffers: Buffers::new(lanes) }
+        Self { loss: 0.0, gradients: zeros(parameters, 1), buffers: Buffers::new(lanes()) }
     }
 
     /// Forward and backward pass; overwrites loss and gradients.
     pub fn pass(&mut self, parameters: &[f32], places: &Places, images: Images) {
         Arch::new().dispatch(Pass { replica: self, parameters, places, images });
-    }
-}
-
-/// The images of a block: as many as a vector of this CPU has lanes.
-pub struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
     }
 }
 
@@ -195,7 +179,7 @@ fn forward<S: Simd>(simd: S, buffers: &mut Buffers, layers: &[&[f32]; 10]) {
         planes_mut(conv1),
         planes_mut(pool1),
     );
-    convolution::forward::<S, C1, C2, P1, { 2 * P2 }, P2, 4>(
+    convolution::forward::<S, C1, C2, P1, H2, P2, 4>(
         simd,
         planes(pool1),
         filters(w2),
@@ -243,8 +227,8 @@ fn backward<S: Simd>(
     linear::by_input(simd, by_fc1, layers[4], by_pool2);
 
     let by_pool2: &[[[S::f32s; P2]; P2]; C2] = planes(by_pool2);
-    let conv2: &[[[S::f32s; 2 * P2]; 2 * P2]; C2] = planes(S::as_simd_f32s(conv2).0);
-    let by_conv2: &mut [[[S::f32s; 2 * P2 + 2]; 2 * P2]; C2] =
+    let conv2: &[[[S::f32s; H2]; H2]; C2] = planes(S::as_simd_f32s(conv2).0);
+    let by_conv2: &mut [[[S::f32s; H2 + 2]; H2]; C2] =
         planes_mut(S::as_mut_simd_f32s(&mut buffers.by_conv2).0);
     for ((by_conv, conv), by_pooled) in by_conv2.iter_mut().zip(conv2).zip(by_pool2) {
         for (y, rows) in by_conv.as_chunks_mut::<2>().0.iter_mut().enumerate() {
@@ -254,12 +238,12 @@ fn backward<S: Simd>(
     let pool1 = planes(S::as_simd_f32s(pool1).0);
     let filters2 = filters_mut(S::as_mut_simd_f32s(&mut buffers.filters2).0);
     let bias2 = S::as_mut_simd_f32s(&mut buffers.bias2).0;
-    convolution::by_weight::<S, C1, C2, P1, { 2 * P2 }, { 2 * P2 + 2 }, { 2 * P2 }, 4>(
+    convolution::by_weight::<S, C1, C2, P1, H2, { H2 + 2 }, H2, 4>(
         simd, pool1, by_conv2, 1, 0, filters2,
     );
     convolution::by_bias(simd, by_conv2, bias2.first_chunk_mut().expect("biases"));
     let by_pool1 = S::as_mut_simd_f32s(&mut buffers.by_pool1).0;
-    convolution::by_input::<S, C1, C2, P1, { 2 * P2 }, { 2 * P2 + 2 }>(
+    convolution::by_input::<S, C1, C2, P1, H2, { H2 + 2 }>(
         simd,
         by_conv2,
         filters(layers[2]),
@@ -314,13 +298,6 @@ fn relu_backward<S: Simd>(simd: S, output: &[S::f32s], by_output: &mut [S::f32s]
     for (by, &output) in by_output.iter_mut().zip(output) {
         *by = simd.select_f32s(simd.greater_than_f32s(output, zero), *by, zero);
     }
-}
-
-/// A weight (O, C, 5, 5).
-#[inline(always)]
-fn filters<T, const O: usize, const C: usize>(weight: &[T]) -> &Filters<T, O, C> {
-    let planes = weight.as_chunks::<K>().0.as_chunks::<K>().0.as_chunks::<C>().0;
-    planes.first_chunk().expect("a weight of this shape")
 }
 
 /// As [`filters`], to be written.

@@ -26,12 +26,3 @@ pub fn planes_mut<V, const C: usize, const H: usize, const W: usize>(
     let rows = slice.as_chunks_mut::<W>().0;
     rows.as_chunks_mut::<H>().0.first_chunk_mut().expect("a buffer of this shape")
 }
-
-/// `N` neighbours from `at` on.
-///
-/// # Panics
-/// When the slice ends before.
-#[inline(always)]
-pub fn window<V, const N: usize>(slice: &[V], at: usize) -> &[V; N] {
-    slice[at..].first_chunk().expect("a window within the row")
-}

@@ -4,9 +4,9 @@ use aligned_vec::{AVec, avec};
 use pulp::Arch;
 
 use super::adam::{Factors, Share, Update};
-use super::replica::{Images, Lanes, Places, Replica};
+use super::replica::{Images, Places, Replica};
 use crate::dataset::PIXELS;
-use crate::kernels::in_parts;
+use crate::kernels::{in_parts, lanes};
 
 /// LeNet-5's training state beside its parameters: Adam's, and a replica a thread.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl State {
     /// Losses and gradients of each replica's share of the batch.
     fn pass(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) {
         let batch = labels.len();
-        let lanes = Arch::new().dispatch(Lanes);
+        let lanes = lanes();
         let replicas = self.replicas.len();
         // Whole blocks, the same number for each replica but the last ones.
         let share = batch.div_ceil(lanes).div_ceil(replicas) * lanes;

@@ -6,12 +6,15 @@
 
 #![allow(unsafe_code)]
 
+pub mod adam;
 mod convolution;
+pub mod direct;
+mod lanes;
+mod noise;
 mod parallel;
 mod pool;
 mod values;
 
-pub use convolution::{ConvolutionGradients, convolution_backward};
+pub use lanes::lanes;
 pub use parallel::in_parts;
-pub use pool::{relu_avg_pool2d, relu_avg_pool2d_backward};
 pub use values::{filled, values, values_mut};

@@ -20,7 +20,9 @@ pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
     })
 }
 
-fn pool(pooled: &mut [f32], xs: &[f32], width: usize) {
+/// Pools planes of rows of `width` values.
+#[inline(always)]
+pub(super) fn pool(pooled: &mut [f32], xs: &[f32], width: usize) {
     for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
         let (upper, lower) = rows.split_at(width);
         let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
@@ -44,18 +46,25 @@ pub fn relu_avg_pool2d_backward(output_gradient: &Tensor, xs: &Tensor) -> Tensor
     })
 }
 
-fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
+/// The gradient by planes of rows of `width` values.
+#[inline(always)]
+pub(super) fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
     let rows = xs.chunks_exact(2 * width).zip(by_output.chunks_exact(width / 2));
     for (gradient, (xs, out)) in gradient.chunks_exact_mut(2 * width).zip(rows) {
         let (upper, lower) = gradient.split_at_mut(width);
         let (upper_xs, lower_xs) = xs.split_at(width);
-        for (gradient, xs) in [(upper, upper_xs), (lower, lower_xs)] {
-            let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
-            for ((gradient, &[x, y]), out) in pairs.zip(out) {
-                let share = 0.0 + out / 4.0;
-                *gradient = [gate(x, share), gate(y, share)];
-            }
-        }
+        row_backward(upper, upper_xs, out);
+        row_backward(lower, lower_xs, out);
+    }
+}
+
+/// The gradient by one row, given that by the row of windows that it is in.
+#[inline(always)]
+pub(super) fn row_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32]) {
+    let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
+    for ((gradient, &[x, y]), out) in pairs.zip(by_output) {
+        let share = 0.0 + out / 4.0;
+        *gradient = [gate(x, share), gate(y, share)];
     }
 }
 

@@ -9,6 +9,7 @@ use crate::dataset::{PIXELS, SIDE};
 use crate::formats::Dtype;
 use crate::formats::onnx::{Attribute, Graph, Node, Value::Ints};
 use crate::kernels;
+use crate::kernels::direct::{self, Features};
 
 /// Definition order, which is also the order of the initial draws.
 pub(super) const PARAMETERS: [ParameterSpec; 10] = [
@@ -72,13 +73,9 @@ pub struct Lenet5 {
 /// What the forward pass of a batch computes and the backward pass needs.
 #[derive(Debug)]
 pub struct Activations {
-    /// conv1 (N, 6, 28, 28), before ReLU.
-    pub conv1: Tensor,
-    /// Pooled (N, 6, 14, 14).
-    pub pool1: Tensor,
-    /// conv2 (N, 16, 10, 10), before ReLU.
-    pub conv2: Tensor,
-    /// Pooled and flattened (N, 400).
+    /// The convolutions and what is pooled of them.
+    pub features: Features,
+    /// The second, pooled and flattened (N, 400).
     pub pool2: Tensor,
     /// fc1 (N, 120), after ReLU.
     pub fc1: Tensor,
@@ -104,14 +101,12 @@ impl Lenet5 {
     pub fn activations(&self, xs: &Tensor) -> Activations {
         let [w1, b1, w2, b2, w3, b3, w4, b4, w5, b5] = self.by_layer();
         tch::no_grad(|| {
-            let conv1 = xs.conv2d(w1, Some(b1), 1, PADDING, 1, 1);
-            let pool1 = kernels::relu_avg_pool2d(&conv1);
-            let conv2 = pool1.conv2d(w2, Some(b2), 1, 0, 1, 1);
-            let pool2 = kernels::relu_avg_pool2d(&conv2).view([-1, 400]);
+            let features = direct::features(xs, [w1, b1, w2, b2]);
+            let pool2 = features.pool2.view([-1, 400]);
             let fc1 = pool2.linear(w3, Some(b3)).relu_();
             let fc2 = fc1.linear(w4, Some(b4)).relu_();
             let logits = fc2.linear(w5, Some(b5));
-            Activations { conv1, pool1, conv2, pool2, fc1, fc2, logits }
+            Activations { features, pool2, fc1, fc2, logits }
         })
     }
 
@@ -130,7 +125,7 @@ impl Lenet5 {
 }
 
 /// Of conv1, on all sides.
-pub const PADDING: i64 = 2;
+const PADDING: i64 = 2;
 
 impl Model for Lenet5 {
     fn architecture(&self) -> Architecture {

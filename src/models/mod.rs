@@ -13,7 +13,7 @@ pub mod weights;
 use std::fmt;
 
 pub use flat::Flat;
-pub use lenet5::{Activations, Lenet5, PADDING};
+pub use lenet5::{Activations, Lenet5};
 pub use mlp::Mlp;
 use tch::{Device, Kind, Tensor};
 

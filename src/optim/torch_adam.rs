@@ -3,9 +3,10 @@
 //!
 //! libtorch's C++ Adam, which tch's `nn::Adam` wraps, rounds differently.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
+use crate::kernels::adam;
 
 /// Adam over a list of parameters, without weight decay or amsgrad.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ impl TorchAdam {
     /// `torch.optim.Adam(parameters, lr=lr)`; the tensors share their memory with the model.
     pub fn new(parameters: Vec<Tensor>, lr: f64) -> Self {
         let zeros = || parameters.iter().map(Tensor::zeros_like).collect();
+        // MKL's square root picks its code at its first call. When two threads make that call
+        // together, one of them can get the code of least accuracy for it (seen in one run of forty).
+        // PyTorch's first call is on conv1.weight, which is too small to be shared; so is this one.
+        drop(Tensor::from(1f32).sqrt());
         Self { exp_avg: zeros(), exp_avg_sq: zeros(), steps: 0, lr, parameters }
     }
 }
@@ -34,15 +39,21 @@ impl Optimizer for TorchAdam {
         let step_size = self.lr / bias_correction1;
         let bias_correction2_sqrt = bias_correction2.powf(0.5);
         let moments = self.exp_avg.iter_mut().zip(&mut self.exp_avg_sq);
-        tch::no_grad(|| {
-            for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
-                let _ = m.lerp_(g, 1.0 - BETA1);
-                // tch has no `value=`: scaling one factor first gives the same bits.
-                let _ = v.g_mul_scalar_(BETA2).addcmul_(&(g * (1.0 - BETA2)), g);
-                let denominator = (v.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
-                let _ = parameter.addcdiv_(&(&*m * -step_size), &denominator);
+        for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
+            let on_cpu = parameter.device() == Device::Cpu;
+            match adam::rounding().filter(|_| on_cpu) {
+                Some(rounding) => adam::moments(m, v, g, [1.0 - BETA1, BETA2], rounding),
+                None => adam::by_libtorch(m, v, g, [1.0 - BETA1, BETA2]),
             }
-        });
+            let root = v.sqrt();
+            if on_cpu {
+                adam::apply(parameter, m, &root, [step_size, bias_correction2_sqrt, EPSILON]);
+            } else {
+                let denominator = (root / bias_correction2_sqrt).g_add_scalar_(EPSILON);
+                let step = &*m * -step_size;
+                tch::no_grad(|| drop(parameter.addcdiv_(&step, &denominator)));
+            }
+        }
     }
 
     fn moments(&self) -> (&[Tensor], &[Tensor]) {

@@ -7,8 +7,8 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{Learner, OnTensors, Pass, TrainConfig};
-use crate::kernels;
-use crate::models::{Activations, Architecture, Flat, Lenet5, Model, PADDING, assign, init};
+use crate::kernels::direct;
+use crate::models::{Activations, Architecture, Flat, Lenet5, Model, assign, init};
 use crate::optim::{Optimizer, TorchAdam};
 use crate::rng::torch::Generator;
 
@@ -90,7 +90,7 @@ impl Lenet5Learner {
         labels: &Tensor,
     ) {
         let parameters = self.model.flat().views();
-        let Activations { conv1, pool1, conv2, pool2, fc1, fc2, .. } = activations;
+        let Activations { features, pool2, fc1, fc2, .. } = activations;
         let (one, n) = (Tensor::from(1f32), Tensor::from(labels.numel() as f32));
         let by_log_probabilities = log_probabilities.nll_loss_backward::<Tensor>(
             &one,
@@ -108,13 +108,13 @@ impl Lenet5Learner {
         );
         let by_fc2 = relu_backward(&self.linear_backward(&by_logits, fc2, 8), fc2);
         let by_fc1 = relu_backward(&self.linear_backward(&by_fc2, fc1, 6), fc1);
-        let by_pool2 = self.linear_backward(&by_fc1, pool2, 4).view([-1, 16, 5, 5]);
-        let by_conv2 = kernels::relu_avg_pool2d_backward(&by_pool2, conv2);
-        let by = kernels::convolution_backward(&by_conv2, pool1, &parameters[2], 0, true);
-        self.keep(2, [&by.weight, &by.bias]);
-        let by_conv1 = kernels::relu_avg_pool2d_backward(&by.input, conv1);
-        let by = kernels::convolution_backward(&by_conv1, images, &parameters[0], PADDING, false);
-        self.keep(0, [&by.weight, &by.bias]);
+        let by_pool2 = self.linear_backward(&by_fc1, pool2, 4);
+        let weights = [&parameters[0], &parameters[2]];
+        let by = direct::gradients(images, features, &by_pool2, weights);
+        let gradients = by.conv1.iter().chain(&by.conv2);
+        for (kept, gradient) in self.gradients.views().iter().zip(gradients) {
+            kept.detach().copy_(gradient);
+        }
     }
 
     /// Writes the gradients of the linear layer whose weight is parameter `weight`; returns that by
@@ -124,13 +124,6 @@ impl Lenet5Learner {
         let _ = by_output.tr().mm_out(&by_weight, input);
         let _ = by_output.sum_intlist_out(&by_bias, 0, false, Kind::Float);
         by_output.mm(&self.model.flat().views()[weight])
-    }
-
-    /// Copies gradients to where those of the parameters from `first` on are kept.
-    fn keep(&self, first: usize, gradients: [&Tensor; 2]) {
-        for (kept, gradient) in self.gradients.views()[first..].iter().zip(gradients) {
-            kept.detach().copy_(gradient);
-        }
     }
 }
 

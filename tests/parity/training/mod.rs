@@ -79,6 +79,7 @@ fn short_lenet5_trainings_have_the_notebooks_bits() {
         "lenet5 --epochs 3 --seed 2 --batch-size 5000 --threads 2",
         "lenet5 --epochs 2 --seed 18446744073709551615 --batch-size 37 --lr 0.01 --threads 1",
         "lenet5 --epochs 2 --seed 3 --batch-size 512 --lr 0.002 --threads 2",
+        "lenet5 --epochs 1 --seed 4 --batch-size 100 --threads 3",
     ] {
         assert_runs_equal(flags, folder.path(), 0.0);
     }
