@@ -11,7 +11,7 @@ help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then every check'
 	@echo 'make parity run the notebook and the port on the whole data, and compare them'
-	@echo 'make bench  measure speed and memory'
+	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (most of an hour)'
 	@echo 'make fuzz   feed damaged files to the readers, a minute each'
 	@echo 'make models train the models in models/ again'
 	@echo 'make build  set up libtorch and build $(STITCH)'
@@ -39,11 +39,19 @@ parity: venv data
 fuzz:
 	@sh setup/fuzz.sh
 
+# Some fifty minutes on two cores that have nothing else to do. PAIRS=1 is for a first look.
+PAIRS := 5
+CANDLE := target/candle
 bench: venv data
-	.venv/bin/python benches/training.py $(STITCH)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	cd benches/candle && cargo build --release --locked --target-dir ../../$(CANDLE)
+	.venv/bin/python benches/training.py $(STITCH) $(CANDLE)/release/lenet5-candle --pairs $(PAIRS)
+	.venv/bin/python benches/chart.py
+	.venv/bin/python benches/evaluation.py $(STITCH) --pairs $(PAIRS)
+	.venv/bin/python benches/fast_accuracy.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
-	.venv/bin/python benches/evaluation.py $(STITCH)
-	cargo bench --locked --bench formats
+	cargo bench --locked --bench parts --bench formats
+	.venv/bin/python benches/goals.py
 
 # What `stitch predict` has built in. It is built again with the new ones.
 models: data

@@ -1,7 +1,9 @@
 """The 10,000 test images through each model: eager PyTorch and the port side by side.
 
 Run by `make bench`. Every process evaluates once, PyTorch in one batch as the notebook does; the two
-alternate, the accuracies are compared, and medians are printed with their spread.
+alternate, and medians are printed with their spread. First the port trains an epoch and traces its test
+logits: PyTorch's of the same weights must have the same bits, for LeNet-5, and be within 1e-12 for the MLP.
+Each run's predictions must be the same too. Each run is a row of benches/results/evaluation.csv.
 """
 
 import argparse
@@ -9,68 +11,98 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("stitch", type=Path)
-parser.add_argument("--pairs", type=int, default=5)
-args = parser.parse_args()
-root = Path(__file__).resolve().parent.parent
+import numpy as np
+from data import unpack
+from results import VERSIONS, Results, machine, root
+from safetensors.numpy import load_file
 
+BOUNDS = {"mlp": 1e-12, "lenet5": 0.0}
+COLUMNS = ["model", "contender", "round", "seconds", *VERSIONS]
 PYTORCH = """
-import gzip, sys, time
-from pathlib import Path
+import sys, time
 import numpy as np
 import torch
 sys.path.append("tests/common")
 from lenet5 import LeNet5
 
-def read(name, header):
-    path = Path(sys.argv[2]) / name
-    bytes = path.read_bytes() if path.exists() else gzip.open(f"{path}.gz").read()
-    return np.frombuffer(bytes, np.uint8, offset=header)
-
-images = torch.from_numpy(read("t10k-images-idx3-ubyte", 16) / 255.0)
-labels = torch.from_numpy(read("t10k-labels-idx1-ubyte", 8).astype("int64"))
-if sys.argv[1] == "lenet5":
-    model, xs = LeNet5(), images.reshape(-1, 1, 28, 28).float()
+name, data, weights, logits = sys.argv[1:]
+images = np.fromfile(f"{data}/t10k-images-idx3-ubyte", np.uint8, offset=16) / 255.0
+if name == "lenet5":
+    model, xs = LeNet5(), torch.from_numpy(images.reshape(-1, 1, 28, 28)).float()
 else:
     layers = torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10)
-    model, xs = torch.nn.Sequential(*layers).double(), images.reshape(-1, 784)
-model.load_state_dict(torch.load(f"models/{sys.argv[1]}/state_dict.pt"))
+    model, xs = torch.nn.Sequential(*layers).double(), torch.from_numpy(images.reshape(-1, 784))
+model.load_state_dict(torch.load(weights))
 start = time.perf_counter()
 with torch.no_grad():
-    predicted = model(xs).argmax(1)
+    ys = model(xs)
 seconds = time.perf_counter() - start
-print(f"{len(xs)} images in {seconds:.3f} s, test accuracy {(predicted == labels).double().mean():.4f}")
+print(f"{len(xs)} images in {seconds:.4f} s")
+np.save(logits, ys.numpy())
 """
 
 
-def run(command):
+def seconds(command):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    said = done.stdout + done.stderr
-    seconds = float(re.search(r"images in ([0-9.]+) s", said)[1])
-    return seconds, re.search(r"test accuracy ([0-9.]+)", said)[1]
+    return float(re.search(r"images in ([0-9.]+) s", done.stdout + done.stderr)[1])
 
 
-stitch = str(args.stitch.resolve())
-where = subprocess.run([stitch, "data"], capture_output=True, text=True, check=True, cwd=root).stdout
-data = where.splitlines()[0].split(" (")[0]
+def check_logits(model, found, trace):
+    """Ends the bench when the traced logits are not PyTorch's."""
+    expected = load_file(trace / "trace.safetensors")["test_logits/logits"]
+    difference = np.abs(found - expected).max()
+    equal = found.tobytes() == expected.tobytes()
+    if not equal and not (BOUNDS[model] and difference <= BOUNDS[model]):
+        sys.exit(f"error: {model}: logits differ by up to {difference:.3g}")
+    return "equal bits" if equal else f"within {difference:.1g}"
 
-for model in ("mlp", "lenet5"):
+
+def measure(model, stitch, data, folder, pairs):
+    """Seconds by contender, and how equal the logits are."""
+    trained, logits, evaluated = folder / model, folder / f"{model}.npy", folder / f"{model}-evaluation"
+    command = [stitch, "--quiet", "train", model, "--epochs", "1", "--trace", "--data", data, "--out", trained]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=root)
+    weights = trained / "state_dict.pt"
     contenders = {
-        "PyTorch": [sys.executable, "-W", "ignore", "-c", PYTORCH, model, data],
-        "stitch": [stitch, "evaluate", "--data", data, f"models/{model}/state_dict.pt"],
+        "PyTorch": [sys.executable, "-W", "ignore", "-c", PYTORCH, model, data, weights, logits],
+        "stitch": [stitch, "evaluate", "--data", data, "--out", evaluated, "--force", weights],
     }
-    seconds = {name: [] for name in contenders}
-    for _ in range(args.pairs):
-        answers = {name: run(command) for name, command in contenders.items()}
-        assert len({accuracy for _, accuracy in answers.values()}) == 1, answers
-        for name, (value, _) in answers.items():
-            seconds[name].append(value)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    spread = ", ".join(
-        f"{name} {medians[name]:.3f} s ({min(values):.3f} to {max(values):.3f})" for name, values in seconds.items()
-    )
-    ratio = medians["stitch"] / medians["PyTorch"]
-    print(f"{model:6} 10,000 test images: {spread}; ratio {ratio:.2f} (medians of {args.pairs})")
+    times = {name: [] for name in contenders}
+    for _ in range(pairs):
+        for name, command in contenders.items():
+            times[name].append(seconds(command))
+        found = np.load(logits)
+        said = check_logits(model, found, trained / "trace")
+        predicted = np.loadtxt(evaluated / "predictions.csv", int, delimiter=",", skiprows=1)[:, 2]
+        if not np.array_equal(predicted, found.argmax(1)):
+            sys.exit(f"error: {model}: predictions differ")
+    return times, said
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stitch", type=Path)
+    parser.add_argument("--pairs", type=int, default=5)
+    args = parser.parse_args()
+    stitch = str(args.stitch.resolve())
+    results, versions = Results("evaluation.csv", COLUMNS), machine(stitch)
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/data"
+        unpack(stitch, data)
+        for model in BOUNDS:
+            times, said = measure(model, stitch, data, Path(folder), args.pairs)
+            for name, values in times.items():
+                for i, value in enumerate(values, 1):
+                    results.add({"model": model, "contender": name, "round": i, "seconds": value, **versions})
+            medians = {name: statistics.median(values) for name, values in times.items()}
+            spread = ", ".join(
+                f"{name} {medians[name]:.3f} s ({min(of):.3f} - {max(of):.3f})" for name, of in times.items()
+            )
+            ratio = medians["stitch"] / medians["PyTorch"]
+            print(f"{model:6} 10,000 test images: {spread}; ratio {ratio:.2f}; logits {said} (medians of {args.pairs})")
+
+
+main()

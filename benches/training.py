@@ -1,11 +1,13 @@
-"""The notebook and the port side by side: training time, whole-process time, peak memory.
+"""Training side by side: seconds, whole-process seconds, peak memory, and the bits of the weights.
 
-Run by `make bench`. The notebook, the notebook with glibc told to keep freed memory, and the port
-alternate (A B C A B C …), each run's weights are compared, and medians are printed with their
-spread.
+Run by `make bench`. In each setting the contenders alternate (A B C A B C …); a contender that is exact
+must have the notebook's weights in every round, or the bench fails. Each run is a row of
+benches/results/training.csv at once. `--only NAME` measures the settings whose names begin so, and keeps
+the rows of the others.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -13,65 +15,228 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from data import unpack
+from results import VERSIONS, Results, machine, root
 from safetensors.numpy import load_file
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("stitch", type=Path)
-parser.add_argument("--pairs", type=int, default=5)
-args = parser.parse_args()
-root = Path(__file__).resolve().parent.parent
-notebook = [sys.executable, "-W", "ignore", str(root / "tests/reference/notebook.py"), "--model"]
-keep_memory = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "MALLOC_TOP_PAD_": "16777216"}
-contenders = {
-    "notebook": (notebook, {}),
-    "tuned": (notebook, keep_memory),
-    "stitch": ([str(args.stitch.resolve()), "--quiet", "train"], {}),
+# glibc is told to keep freed memory. stitch tells it so itself.
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "MALLOC_TOP_PAD_": "16777216"}
+PYTHON = [sys.executable, "-W", "ignore"]
+NOTEBOOK = [*PYTHON, "tests/reference/notebook.py", "--model", "MODEL"]
+STITCH = ["STITCH", "--quiet", "train", "MODEL"]
+VARIANTS = ["whole", "foreach", "fused", "channels-last", "compile", "compile-channels-last"]
+# candle takes most of a minute an epoch: it trains on a twentieth of one, and its seconds count twentyfold.
+CANDLE_IMAGES = 3000
+BOUNDS = {"mlp": 1e-12, "lenet5": 0.0}
+
+
+@dataclass(frozen=True)
+class Contender:
+    command: list
+    exact: bool = False
+    environment: dict = field(default_factory=dict)
+    images: int = 60_000  # of each epoch
+
+
+def variant(name):
+    command = [*PYTHON, "benches/contenders/pytorch.py", name]
+    return Contender(command, exact=name in ("whole", "foreach"), environment=KEEP)
+
+
+CONTENDERS = {
+    "notebook": Contender(NOTEBOOK, exact=True),
+    "notebook, memory kept": Contender(NOTEBOOK, exact=True, environment=KEEP),
+    **{f"PyTorch {name}": variant(name) for name in VARIANTS},
+    "candle": Contender(["CANDLE", "--images", str(CANDLE_IMAGES)], environment=KEEP, images=CANDLE_IMAGES),
+    "stitch": Contender(STITCH, exact=True),
+    "stitch --fast": Contender([*STITCH, "--fast"]),
 }
-settings = [("mlp", []), ("lenet5", []), ("lenet5", ["--batch-size", "1024"])]
+MLP = ["notebook", "notebook, memory kept", "stitch"]
+WHOLE = ["notebook", "stitch", "stitch --fast"]
+SWEEP = ["notebook", "PyTorch channels-last", "candle", "stitch", "stitch --fast"]
 
 
-def run(contender, model, flags, out):
-    command, variables = contender
-    command = [*command, model, *flags, "--out", str(out)]
-    start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=root, env={**os.environ, **variables})
-    whole = time.perf_counter() - start
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    model: str
+    batch_size: int
+    epochs: int
+    threads: int
+    contenders: list
+    seconds: int  # a round takes on two cores, about
+
+    def title(self):
+        what = f"{self.model}, batch size {self.batch_size}, epochs {self.epochs}, threads {self.threads}"
+        return f"{self.name}: {what}"
+
+
+SETTINGS = [
+    Setting("mlp", "mlp", 200, 20, 2, MLP, 35),
+    Setting("lenet5-64", "lenet5", 64, 5, 2, WHOLE, 40),
+    Setting("lenet5-1024", "lenet5", 1024, 5, 2, WHOLE, 45),
+    Setting("all-64", "lenet5", 64, 1, 2, list(CONTENDERS), 80),
+    Setting("all-1024", "lenet5", 1024, 1, 2, list(CONTENDERS), 80),
+    *(
+        Setting(f"sweep-{size}-{threads}", "lenet5", size, 1, threads, SWEEP, {16: 40}.get(size, 30))
+        for size in (16, 64, 256, 1024)
+        for threads in (1, 2)
+    ),
+]
+
+COLUMNS = [
+    *("setting", "contender", "model", "batch_size", "threads", "epochs", "round"),
+    *("train_seconds", "compile_seconds", "whole_seconds", "cpu_seconds", "others_cpu_seconds"),
+    *("peak_rss_mb", "process_peak_rss_mb", "test_accuracy", "weights_sha256"),
+    *VERSIONS,
+]
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def busy_seconds():
+    """What all cores have worked since the machine started, for whomever."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, open("/proc/stat").readline().split()[1:])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def execute(command, environment):
+    """Runs a process; what it cost."""
+    start, busy = time.perf_counter(), busy_seconds()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=root, env={**os.environ, **environment})
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"error: exit code {child.returncode} of {' '.join(command)}")
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return {
+        "whole_seconds": time.perf_counter() - start,
+        "cpu_seconds": cpu_seconds,
+        "others_cpu_seconds": max(busy_seconds() - busy - cpu_seconds, 0.0),
+        "process_peak_rss_mb": usage.ru_maxrss * 1024 / 1e6,  # KiB on Linux
+    }
+
+
+def run(contender, setting, paths, out):
+    """One run of a contender; its row."""
+    names = {"MODEL": setting.model, "STITCH": paths["stitch"], "CANDLE": paths["candle"]}
+    command = [names.get(word, word) for word in contender.command]
+    for flag in ("epochs", "batch_size", "threads"):
+        command += [f"--{flag.replace('_', '-')}", str(getattr(setting, flag))]
+    command += ["--data", paths["data"], "--out", str(out)]
+    threads = {"RAYON_NUM_THREADS": str(setting.threads), "TORCHINDUCTOR_CACHE_DIR": paths["compiled"]}
+    cost = execute(command, {**threads, **contender.environment})
     metrics = json.loads((out / "metrics.json").read_text())
-    return metrics["train_seconds"], whole, metrics["peak_rss_bytes"] / 1e6
+    return {
+        "model": setting.model,
+        "batch_size": setting.batch_size,
+        "threads": setting.threads,
+        "epochs": setting.epochs * contender.images / 60_000,
+        "train_seconds": metrics["train_seconds"],
+        "compile_seconds": metrics.get("compile_seconds", ""),
+        "peak_rss_mb": metrics["peak_rss_bytes"] / 1e6,
+        "test_accuracy": metrics["test_accuracy"],
+        **cost,
+    }
 
 
-def check_weights(model, folders):
-    first, *others = (load_file(folder / "weights.safetensors") for folder in folders)
-    bound = {"mlp": 1e-12, "lenet5": 0.0}[model]
-    for other in others:
-        for name, value in first.items():
-            assert np.abs(value - other[name]).max() <= bound, f"{model}: {name} differs"
+def weights(out):
+    path = out / "weights.safetensors"
+    return load_file(path) if path.exists() else {}
 
 
-for model, flags in settings:
-    what = " ".join([model, *flags])
-    rows = {name: [] for name in contenders}
-    for _ in range(args.pairs):
-        with tempfile.TemporaryDirectory() as folder:
-            folders = [Path(folder) / name for name in contenders]
-            for (name, contender), out in zip(contenders.items(), folders):
-                rows[name].append(run(contender, model, flags, out))
-            check_weights(model, folders)
-    medians = {}
-    for name, values in rows.items():
-        medians[name] = [statistics.median(column) for column in zip(*values)]
-        training = [value[0] for value in values]
-        seconds, whole, memory = medians[name]
+def digest(tensors):
+    sha256 = hashlib.sha256()
+    for name in sorted(tensors):
+        sha256.update(name.encode() + tensors[name].tobytes())
+    return sha256.hexdigest() if tensors else ""
+
+
+def check(setting, name, tensors, reference):
+    """Ends the bench when an exact contender has other weights than the notebook."""
+    for key, expected in reference.items():
+        bound, found = BOUNDS[setting.model], tensors.get(key)
+        if found is None or found.shape != expected.shape:
+            sys.exit(f"error: {setting.name}: {name} has no {key} of the notebook's shape")
+        if found.tobytes() != expected.tobytes() and not (bound and np.abs(found - expected).max() <= bound):
+            worst = np.abs(found - expected).max()
+            sys.exit(f"error: {setting.name}: {key} of {name} differs from the notebook's by up to {worst:.3g}")
+
+
+def measure(setting, pairs, paths, results, versions):
+    """All rounds of a setting; the rows by contender."""
+    rows = {name: [] for name in setting.contenders}
+    for number in range(1, pairs + 1):
+        reference = None
+        for name in setting.contenders:
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "run"
+                row = run(CONTENDERS[name], setting, paths, out)
+                tensors = weights(out)
+            if CONTENDERS[name].exact:
+                reference = reference or tensors
+                check(setting, name, tensors, reference)
+            row |= {"setting": setting.name, "contender": name, "round": number}
+            results.add({**row, "weights_sha256": digest(tensors), **versions})
+            rows[name].append(row)
+            others = row["others_cpu_seconds"] / row["whole_seconds"]
+            warning = f" (other processes took {others:.0%} of a core)" if others > 0.1 else ""
+            say(f"  {setting.name} {number}/{pairs} {name}: {row['train_seconds']:.2f} s{warning}")
+    return rows
+
+
+def report(setting, rows, pairs):
+    """The medians of a setting, a line a contender."""
+    print(f"\n{setting.title()} (medians of {pairs})")
+    print(f"{'':30}training, s (from - to)    whole, s  memory, MB  /notebook  /PyTorch  weights")
+    # Of a part of the epochs, the seconds are those of all.
+    seconds = {
+        name: [row["train_seconds"] * setting.epochs / row["epochs"] for row in of] for name, of in rows.items()
+    }
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    fastest = min((medians[name] for name in rows if "PyTorch" in name), default=None)
+    for name, of in rows.items():
+        whole, memory = (statistics.median(row[key] for row in of) for key in ("whole_seconds", "peak_rss_mb"))
+        contender, values = CONTENDERS[name], seconds[name]
+        part = contender.images < 60_000
         print(
-            f"{what:24} {name:8} training {seconds:6.2f} s ({min(training):.2f} to {max(training):.2f}), "
-            f"whole process {whole:6.2f} s, peak memory {memory:5.0f} MB"
+            f"{name + (' (from a twentieth)' if part else ''):30}"
+            f"{medians[name]:7.2f} ({min(values):.2f} - {max(values):.2f})".ljust(57)
+            + (f"{'-':>8}" if part else f"{whole:8.2f}")
+            + f"{memory:12.0f}{medians[name] / medians['notebook']:11.2f}"
+            + (f"{medians[name] / fastest:10.2f}" if fastest else f"{'-':>10}")
+            + (f"  equal{' within 1e-12' if BOUNDS[setting.model] else ''}" if contender.exact else "  its own"),
+            flush=True,
         )
-    for other in ("notebook", "tuned"):
-        ratios = [port / original for port, original in zip(medians["stitch"], medians[other])]
-        print(
-            f"{what:24} stitch / {other}: training {ratios[0]:.2f}, whole process {ratios[1]:.2f}, "
-            f"memory {ratios[2]:.2f} (medians of {args.pairs}, weights checked)"
-        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stitch", type=Path)
+    parser.add_argument("candle", type=Path)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--only", default="", metavar="NAME")
+    args = parser.parse_args()
+    settings = [setting for setting in SETTINGS if setting.name.startswith(args.only)]
+    if not settings:
+        sys.exit(f"error: --only {args.only} names none of {', '.join(setting.name for setting in SETTINGS)}")
+    stitch = str(args.stitch.resolve())
+    minutes = args.pairs * sum(setting.seconds for setting in settings) / 60
+    say(f"{len(settings)} settings, {args.pairs} rounds each: about {minutes:.0f} minutes on two cores")
+    names = {setting.name for setting in settings}
+    results = Results("training.csv", COLUMNS, lambda row: row["setting"] in names)
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(stitch, Path(folder) / "data")
+        paths = {name: str(Path(folder) / name) for name in ("data", "compiled")}
+        paths |= {"stitch": stitch, "candle": str(args.candle.resolve())}
+        for setting in settings:
+            report(setting, measure(setting, args.pairs, paths, results, machine(stitch)), args.pairs)
+
+
+main()

@@ -1,0 +1,113 @@
+"""Draws docs/figures/training.svg from benches/results/training.csv: cost of an image against batch size.
+
+    .venv/bin/python benches/chart.py
+
+The same CSV gives the same bytes. Colours are after Okabe and Ito's, of a brightness that is seen on light and
+on dark grounds; the ground is transparent.
+"""
+
+import statistics
+from math import log10
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.hashsalt": "stitch", "svg.fonttype": "path", "font.size": 10})
+import matplotlib.pyplot as plt  # noqa: E402
+from results import read, root  # noqa: E402
+
+GREY = "#6e7781"
+# Name, label, colour, marker.
+LINES = [
+    ("candle", "candle", "#8c6d1f", "v"),
+    ("notebook", "notebook.py", GREY, "o"),
+    ("PyTorch channels-last", "PyTorch, channels last", "#009e73", "s"),
+    ("PyTorch compile", "torch.compile", "#cc79a7", "D"),
+    ("stitch", "stitch", "#1f82c8", "o"),
+    ("stitch --fast", "stitch --fast", "#d55e00", "o"),
+]
+IMAGES = 60_000
+
+
+def microseconds():
+    """Median cost of an image by (threads, contender, batch size)."""
+    values = {}
+    for row in read("training.csv"):
+        if row["setting"].startswith("sweep"):
+            key = int(row["threads"]), row["contender"], int(row["batch_size"])
+            cost = 1e6 * float(row["train_seconds"]) / (float(row["epochs"]) * IMAGES)
+            values.setdefault(key, []).append(cost)
+    return {key: statistics.median(of) for key, of in values.items()}
+
+
+def apart(ends, gap):
+    """Heights of the labels in log10, moved so that none covers another."""
+    heights = sorted(ends)
+    for _ in range(200):
+        for i in range(len(heights) - 1):
+            missing = gap - (heights[i + 1][0] - heights[i][0])
+            if missing > 1e-9:
+                heights[i] = (heights[i][0] - missing / 2, *heights[i][1:])
+                heights[i + 1] = (heights[i + 1][0] + missing / 2, *heights[i + 1][1:])
+    return heights
+
+
+def style(axes, sizes, threads):
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+    axes.set_xlabel("batch size", color=GREY)
+    axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=GREY, fontsize=11)
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    axes.tick_params(colors=GREY, length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def ticks(values):
+    """1, 2, 5, 10 … around the values."""
+    steps = [step * 10**power for power in range(-1, 5) for step in (1, 2, 5)]
+    inner = [step for step in steps if min(values) / 1.2 <= step <= max(values) * 1.2]
+    return inner, [f"{step:g}" for step in inner]
+
+
+def panel(axes, costs, threads, sizes):
+    style(axes, sizes, threads)
+    for name, label, colour, marker in LINES:
+        points = [(size, costs[threads, name, size]) for size in sizes if (threads, name, size) in costs]
+        width = 2.4 if name.startswith("stitch") else 1.5
+        axes.plot(*zip(*points), color=colour, marker=marker, markersize=4.5, linewidth=width)
+
+
+def label(axes, costs, threads, sizes, gap):
+    """Names at the right end of each line."""
+    measured = [line for line in LINES if (threads, line[0], sizes[-1]) in costs]
+    ends = [(log10(costs[threads, name, sizes[-1]]), text, colour) for name, text, colour, _ in measured]
+    for height, text, colour in apart(ends, gap):
+        weight = "bold" if text.startswith("stitch") else "normal"
+        at = (sizes[-1] * 1.25, 10**height)
+        axes.text(*at, text, color=colour, va="center", fontsize=9.5, fontweight=weight, clip_on=False)
+
+
+def main():
+    costs = microseconds()
+    every = sorted({threads for threads, _, _ in costs})
+    sizes = sorted({size for _, _, size in costs})
+    figure, panels = plt.subplots(1, len(every), figsize=(10.5, 4.6), sharey=True, squeeze=False)
+    for axes, threads in zip(panels[0], every):
+        panel(axes, costs, threads, sizes)
+    panels[0][0].set_yticks(*ticks(costs.values()))
+    panels[0][0].set_ylabel("training, µs an image", color=GREY)
+    low, high = panels[0][0].get_ylim()
+    for axes, threads in zip(panels[0], every):
+        label(axes, costs, threads, sizes, 0.055 * log10(high / low))
+    figure.subplots_adjust(left=0.07, right=0.84, top=0.92, bottom=0.12, wspace=0.5)
+    path = root / "docs/figures/training.svg"
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
+    print(f"{path.relative_to(root)}")
+
+
+main()

@@ -1,0 +1,77 @@
+"""Whether the goals are met, by the medians of benches/results/. Run by `make bench`, last.
+
+    .venv/bin/python benches/goals.py
+"""
+
+import statistics
+
+from results import read
+
+TRAINING = read("training.csv")
+EVALUATION = [{"setting": row["model"], **row} for row in read("evaluation.csv")]
+EXACT_LOOPS = ["notebook", "notebook, memory kept", "PyTorch whole", "PyTorch foreach"]
+LOOPS = [*EXACT_LOOPS, *(f"PyTorch {name}" for name in ("fused", "channels-last", "compile", "compile-channels-last"))]
+
+
+def rounds(rows, setting, contender, column):
+    """Values by round."""
+    of = [row for row in rows if (row["setting"], row["contender"]) == (setting, contender)]
+    return {row["round"]: float(row[column]) for row in of}
+
+
+def ratio(port, original):
+    """The ratio of the medians, and the least and greatest of a round; None where one was not measured."""
+    if not port or not original:
+        return None
+    each = [port[key] / original[key] for key in port.keys() & original.keys()]
+    return statistics.median(port.values()) / statistics.median(original.values()), min(each), max(each), len(each)
+
+
+def to_notebook(setting, column="train_seconds"):
+    return ratio(*(rounds(TRAINING, setting, name, column) for name in ("stitch", "notebook")))
+
+
+def memory(setting):
+    """All of the port's process against what the notebook holds before it writes its files."""
+    port = rounds(TRAINING, setting, "stitch", "process_peak_rss_mb")
+    return ratio(port, rounds(TRAINING, setting, "notebook", "peak_rss_mb"))
+
+
+def to_fastest(setting, contender, loops):
+    seconds = [rounds(TRAINING, setting, loop, "train_seconds") for loop in loops]
+    measured = [values for values in seconds if values]
+    fastest = min(measured, key=lambda values: statistics.median(values.values()), default=None)
+    return ratio(rounds(TRAINING, setting, contender, "train_seconds"), fastest)
+
+
+def goals():
+    """What is compared, the ratio, and what it is to be at most."""
+    yield "LeNet-5, batches of 64: training to the notebook's", to_notebook("lenet5-64"), 0.45
+    yield "LeNet-5, batches of 1,024: training to the notebook's", to_notebook("lenet5-1024"), 0.35
+    for size in (64, 1024):
+        what = f"LeNet-5, batches of {size:,}: training to the fastest exact loop's"
+        yield what, to_fastest(f"all-{size}", "stitch", EXACT_LOOPS), 1.0
+    yield "MLP: training to scikit-learn's", to_notebook("mlp"), 0.50
+    for setting in ("mlp", "lenet5-64", "lenet5-1024"):
+        yield f"peak memory of the whole process, {setting}", memory(setting), 0.40
+    pair = (rounds(EVALUATION, "lenet5", name, "seconds") for name in ("stitch", "PyTorch"))
+    yield "LeNet-5: evaluation of 10,000 images to eager PyTorch's", ratio(*pair), 0.50
+    yield "LeNet-5, 1 epoch: whole process", to_notebook("all-64", "whole_seconds"), 0.45
+    for size in (64, 1024):
+        what = f"LeNet-5, batches of {size:,}: --fast to the fastest PyTorch loop's"
+        yield what, to_fastest(f"all-{size}", "stitch --fast", LOOPS), 0.50
+
+
+def main():
+    for what, found, bound in goals():
+        said = "not measured"
+        if found:
+            value, low, high, count = found
+            said = f"{value:.2f} ({low:.2f} - {high:.2f} in {count} rounds): {'met' if value <= bound else 'MISSED'}"
+        print(f"{what:66} at most {bound:.2f}, is {said}")
+    busy = sum(float(row["others_cpu_seconds"]) > 0.1 * float(row["whole_seconds"]) for row in TRAINING)
+    if busy:
+        print(f"other processes took more than a tenth of a core in {busy} of {len(TRAINING)} runs of training")
+
+
+main()

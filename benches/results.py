@@ -1,0 +1,55 @@
+"""The raw results: a CSV file in benches/results/, a row as soon as it is measured."""
+
+import csv
+import os
+import re
+import subprocess
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+FOLDER = root / "benches/results"
+VERSIONS = ["cpu", "cores", "stitch", "torch", "scikit-learn", "candle"]
+
+
+def cpu():
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else "unknown"
+
+
+def machine(stitch):
+    """What every row says of where it was measured, and of what."""
+    candle = tomllib.loads((root / "benches/candle/Cargo.toml").read_text())["dependencies"]["candle-core"]
+    said = subprocess.run([stitch, "--version"], capture_output=True, text=True, check=True).stdout
+    values = [cpu(), os.cpu_count(), said.split()[1], version("torch"), version("scikit-learn"), candle.lstrip("=")]
+    return dict(zip(VERSIONS, values))
+
+
+def read(name):
+    """All rows, as dicts of texts; none when nothing was measured."""
+    path = FOLDER / name
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Results:
+    """Replaces the rows of `name` that `replaced` says are to be measured again."""
+
+    def __init__(self, name, columns, replaced=lambda row: True):
+        self.path, self.columns = FOLDER / name, columns
+        kept = [row for row in read(name) if not replaced(row)]
+        FOLDER.mkdir(exist_ok=True)
+        part = self.path.with_suffix(".part")
+        with open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        part.replace(self.path)
+
+    def add(self, row):
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
