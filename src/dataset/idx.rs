@@ -177,13 +177,17 @@ fn check_magic(what: &'static str, found: u32, wanted: u32) -> Result<(), IdxErr
     if found == wanted { Ok(()) } else { Err(IdxError::Magic { what, found, wanted }) }
 }
 
+/// Bytes that are set aside on a header's word alone. The training images are below, so they are never
+/// moved to a larger place, which takes both for a moment.
+const RESERVED: u64 = 64 << 20;
+
 /// Reads exactly `wanted` bytes and then the end of the file.
 fn body(from: impl Read, what: &'static str, wanted: u64) -> Result<Vec<u8>, IdxError> {
     if wanted == 0 {
         return Err(IdxError::Empty(what));
     }
     // One byte more than promised, so that a file that goes on is noticed without reading it all.
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity((wanted + 1).min(RESERVED) as usize);
     from.take(wanted + 1).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
     match found.cmp(&wanted) {
