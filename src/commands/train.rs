@@ -11,7 +11,7 @@ use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, Engine, History, Tracer, TrainConfig};
+use stitch::train::{self, Engine, History, Progress, Tracer, TrainConfig};
 
 use super::export::script;
 use super::progress::{TrainingProgress, stop_on_ctrl_c};
@@ -70,7 +70,15 @@ pub fn train_into(
         let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
         let samples = dataset.train.len();
         let mut progress = TrainingProgress::new(console, architecture, config, samples);
-        train::fit(learner.as_mut(), config, train, &mut |event| progress.on(event), tracer)?
+        let start = Progress::default();
+        train::fit(
+            learner.as_mut(),
+            config,
+            train,
+            start,
+            &mut |event, _, _| progress.on(event),
+            tracer,
+        )?
     };
     if history.converged {
         console.note(&format!(
