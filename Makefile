@@ -46,6 +46,7 @@ fuzz:
 
 bench: venv data
 	.venv/bin/python benches/training.py $(STITCH)
+	.venv/bin/python benches/checkpoints.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
 	.venv/bin/python benches/evaluation.py $(STITCH)
 	cargo bench --locked --bench formats

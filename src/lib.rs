@@ -21,7 +21,7 @@
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
-//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
+//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
 //! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
