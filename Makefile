@@ -5,13 +5,14 @@ STITCH := target/release/stitch
 
 # The steps of the set-up build on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity bench fuzz models build data venv lint clean
+.PHONY: help run test parity bench faults fuzz models build data venv lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then every check'
 	@echo 'make parity run the notebook and the port on the whole data, and compare them'
 	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (most of an hour)'
+	@echo 'make faults kill runs and fail their writes, and look at what is left'
 	@echo 'make fuzz   feed damaged files to the readers, a minute each'
 	@echo 'make models train the models in models/ again'
 	@echo 'make build  set up libtorch and build $(STITCH)'
@@ -35,6 +36,10 @@ parity: venv data
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
 
+# Some minutes; as root, a small file system is mounted too. A short part is in `make test`.
+faults: data
+	cargo test --release --locked --test faults -- --include-ignored --nocapture --test-threads 1
+
 # Needs a nightly compiler.
 fuzz:
 	@sh setup/fuzz.sh
@@ -49,6 +54,7 @@ bench: venv data
 	.venv/bin/python benches/chart.py
 	.venv/bin/python benches/evaluation.py $(STITCH) --pairs $(PAIRS)
 	.venv/bin/python benches/fast_accuracy.py $(STITCH)
+	.venv/bin/python benches/checkpoints.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
 	cargo bench --locked --bench parts --bench formats
 	.venv/bin/python benches/goals.py

@@ -4,11 +4,21 @@
 
 #![allow(dead_code, unused_imports)]
 
+#[path = "../src/checkpoint/file.rs"]
+mod file;
 #[path = "../src/formats/mod.rs"]
 mod formats;
 #[path = "../src/metrics.rs"]
 mod metrics;
+#[path = "../src/picture/mod.rs"]
+mod picture;
+#[path = "../src/run_folder/config.rs"]
+mod run_folder;
+#[path = "../src/train/progress.rs"]
+mod train;
 mod dataset {
+    pub const SIDE: usize = 28;
+    pub const PIXELS: usize = SIDE * SIDE;
     pub const CLASSES: usize = 10;
 }
 
@@ -28,12 +38,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (state_dict, script) =
         (state_dict::write(&tensors)?, torchscript::write("M", "    return x\n", &tensors)?);
     let arrays = npz::write(&tensors)?;
+    let config = config();
+    let epochs = vec![train::EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0 }];
+    let progress = train::Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5 };
+    let learned = train::Learned { updates: 12, tensors: tensors.to_vec() };
+    let checkpoint = file::Checkpoint { config: config.clone(), progress, learned }.write()?;
+    let pixels: [u8; dataset::PIXELS] = std::array::from_fn(|i| i as u8);
+    let trace = concat!(
+        "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n",
+        "{\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, ",
+        "\"dtype\": \"float64\", \"shape\": [64], \"sha256\": \"00\"}\n"
+    );
     let matrix = metrics::ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     for (path, bytes) in [
         ("pickle/state_dict.pkl", record(&state_dict, "state_dict/data.pkl")?),
         ("pickle/torchscript.pkl", record(&script, "torchscript/data.pkl")?),
         ("npy/weight.npy", record(&arrays, "fc.weight.npy")?),
+        ("idx/images", idx(&[0x803, 1, 28, 28], &pixels)),
+        ("idx/labels", idx(&[0x801, 3], &[0, 1, 9])),
+        ("json/config.json", serde_json::to_vec_pretty(&config)?),
+        ("json/trace.jsonl", trace.into()),
+        ("checkpoint/checkpoint.safetensors", checkpoint),
+        ("picture/grey.png", picture::to_png(&pixels)?),
         ("tensor_file/state_dict.pt", state_dict),
         ("tensor_file/torchscript.pt", script),
         ("tensor_file/weights.safetensors", safetensors::write(&tensors, &Metadata::new())?),
@@ -48,6 +75,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(path, bytes)?;
     }
     Ok(())
+}
+
+/// An IDX file of these numbers and bytes.
+fn idx(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
+}
+
+fn config() -> run_folder::Config {
+    run_folder::Config {
+        program: "stitch".into(),
+        model: "mlp".into(),
+        epochs: 3,
+        batch_size: 60,
+        lr: 1e-3,
+        seed: 0,
+        threads: 2,
+        device: "cpu".into(),
+        engine: Some("exact".into()),
+        cpu_capability: Some("AVX2".into()),
+        versions: [("stitch".into(), "0.1.0".into())].into(),
+        data: run_folder::DataConfig {
+            official: false,
+            sha256: [("train-labels-idx1-ubyte".into(), "00".into())].into(),
+        },
+    }
 }
 
 /// The bytes of a record of an archive.

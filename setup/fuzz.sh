@@ -13,7 +13,9 @@ cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --quie
 for target in fuzz/fuzz_targets/*.rs; do
     target=$(basename "$target" .rs)
     mkdir -p "fuzz/corpus/$target"
+    # Pictures may take 512 MiB unpacked.
+    case $target in picture) memory=2560 block=600 ;; *) memory=1024 block=128 ;; esac
     say "fuzzing $target for ${SECONDS_EACH:-60} seconds"
     cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="${SECONDS_EACH:-60}" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=128 -print_final_stats=1
+        -max_total_time="${SECONDS_EACH:-60}" -timeout=20 -rss_limit_mb=$memory -malloc_limit_mb=$block -print_final_stats=1
 done

@@ -1,7 +1,9 @@
 //! The command line: clap types, nothing else.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -9,7 +11,8 @@ use clap_complete::Shell;
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
 /// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
-/// (corrupt data, diverged training), 2 usage or unreadable input, 130 interrupted.
+/// (corrupt data, diverged training), 2 usage or unreadable input, 130 and 143
+/// interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
@@ -84,6 +87,32 @@ pub struct ComputeArgs {
     pub device: DeviceName,
 }
 
+/// How often a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointEvery {
+    /// No checkpoint at all.
+    Never,
+    /// After this time, and at the end of each epoch.
+    Time(Duration),
+    /// After so many steps, counted from the beginning of the run, and at the end of each epoch.
+    Steps(NonZeroU64),
+}
+
+/// How a run survives.
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// Continue a run that was broken off; it ends with the bits of one that was not
+    ///
+    /// From the newest intact checkpoint in the run folder. Settings, data, threads and libtorch must
+    /// be the same; --epochs may be more. Where there is nothing to continue, a run begins.
+    #[arg(long, conflicts_with = "force")]
+    pub resume: bool,
+    /// Write a checkpoint every N seconds (30s) or steps (500steps), and at the end of each epoch;
+    /// off: none
+    #[arg(long, value_name = "N", default_value = "30s", value_parser = parse_checkpoint_every)]
+    pub checkpoint_every: CheckpointEvery,
+}
+
 /// `stitch reproduce`
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
@@ -96,6 +125,9 @@ pub struct ReproduceArgs {
     /// Folder for the two run folders, mlp and lenet5
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub out: PathBuf,
+    #[command(flatten)]
+    /// Checkpoints.
+    pub checkpoints: CheckpointArgs,
     /// Replace runs that the folder holds
     #[arg(long)]
     pub force: bool,
@@ -139,8 +171,13 @@ pub struct TrainArgs {
     /// Run folder to write [default: runs/<model>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    /// Checkpoints.
+    pub checkpoints: CheckpointArgs,
     /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
-    #[arg(long)]
+    ///
+    /// Such a run writes no checkpoints and cannot be resumed: what was traced is not in them.
+    #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
     /// For lenet5 on the CPU: the same mathematics in an order of its own, so other last bits
     ///
@@ -378,6 +415,20 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .map(DeviceName::Cuda)
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
         _ => Err("it must be cpu, cuda or cuda:N".into()),
+    }
+}
+
+/// `30s`, `500steps`, `off` or `0`.
+fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
+    if ["off", "0"].contains(&text) {
+        return Ok(CheckpointEvery::Never);
+    }
+    let steps = text.strip_suffix("steps").and_then(|number| number.parse().ok());
+    let seconds = text.strip_suffix('s').and_then(|number| number.parse().ok());
+    match (steps, seconds) {
+        (Some(steps), _) => Ok(CheckpointEvery::Steps(steps)),
+        (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),
+        _ => Err("it must be a number of seconds (30s), of steps (500steps), or off".into()),
     }
 }
 

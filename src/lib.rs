@@ -4,6 +4,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`checkpoint`] | a run between two steps, and going on from there |
 //! | [`cuda`] | libtorch's CUDA half, loaded when it is asked for |
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
@@ -20,11 +21,12 @@
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
-//! Dependencies point one way: the binary's `commands` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
+//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
 //! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
+pub mod checkpoint;
 pub mod cuda;
 pub mod dataset;
 pub mod evaluate;

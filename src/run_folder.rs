@@ -1,17 +1,22 @@
 //! The run folder: its files, what the two JSON files hold, and how files come to be in it.
 //!
-//! Every file is written to a temporary name and renamed, so it is whole or not there.
-//! `config.json` is written last: a folder that has it holds a complete run.
+//! Every file is written to a temporary name and renamed, so it is whole or not there, after a power
+//! cut too. `config.json` is written last: a folder that has it holds a complete run. As long as a
+//! process has the folder, it holds a lock on it that ends with the process.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod config;
+
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+pub use config::{Config, DataConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::source::{Identity, Origin};
-use crate::formats::Metadata;
 use crate::metrics::{ClassificationReport, Scores};
 
 /// Settings, versions and data of the run.
@@ -33,6 +38,9 @@ pub const TORCHSCRIPT: &str = "torchscript.pt";
 /// Weights for everything else.
 pub const SAFETENSORS: &str = "weights.safetensors";
 
+/// Folder of the checkpoints of a run that is not complete; see [`crate::checkpoint`].
+pub const CHECKPOINTS: &str = "checkpoints";
+
 /// The files of a run, in the order in which they are written.
 pub const FILES: [&str; 9] = [
     HISTORY,
@@ -48,63 +56,6 @@ pub const FILES: [&str; 9] = [
 
 /// The files that a traced run adds; see [`crate::parity::trace`].
 pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.safetensors"];
-
-/// `config.json`: what made the numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// `stitch` or `notebook.py`.
-    pub program: String,
-    /// `mlp` or `lenet5`.
-    pub model: String,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch_size: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// Seed.
-    pub seed: u64,
-    /// Threads of libtorch within an operation.
-    pub threads: usize,
-    /// `cpu` or `cuda:N`.
-    pub device: String,
-    /// `exact` or `fast`, of a run of stitch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub engine: Option<String>,
-    /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
-    #[serde(default)]
-    pub cpu_capability: Option<String>,
-    /// What computed, by name.
-    pub versions: BTreeMap<String, String>,
-    /// The files that were learned from and tested on.
-    pub data: DataConfig,
-}
-
-impl Config {
-    /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
-    /// files, and the accuracy on the test images.
-    pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
-        let mut metadata = Metadata::from([
-            ("model".into(), self.model.clone()),
-            ("seed".into(), self.seed.to_string()),
-            ("epochs".into(), self.epochs.to_string()),
-            ("test_accuracy".into(), test_accuracy.to_string()),
-        ]);
-        metadata.extend(self.engine.iter().map(|engine| ("engine".into(), engine.clone())));
-        let files = self.data.sha256.iter();
-        metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
-        metadata
-    }
-}
-
-/// Which data set a run used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataConfig {
-    /// Whether all four files are the official ones.
-    pub official: bool,
-    /// SHA-256 of each file's unpacked content, by the file's name.
-    pub sha256: BTreeMap<String, String>,
-}
 
 impl From<&Origin> for DataConfig {
     fn from(origin: &Origin) -> Self {
@@ -217,6 +168,40 @@ pub enum FolderError {
         /// A file of that run.
         file: &'static str,
     },
+    /// It holds a run that was broken off.
+    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .path.display())]
+    Interrupted {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process has it.
+    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A JSON file of the run in it is damaged.
+    #[error("{} cannot be read: {what}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// It is no longer the folder that was claimed.
+    #[error("{}: the folder was removed or replaced while the run went on", .path.display())]
+    Gone {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file in it cannot be removed.
+    #[error("{} cannot be removed: {error}", .path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
     /// It holds a training run, and an evaluation would be mixed with it.
     #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .path.display())]
     HoldsTraining {
@@ -241,38 +226,92 @@ pub enum FolderError {
     },
 }
 
+/// What is to become of a run that a folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// There must be none.
+    New,
+    /// It is replaced.
+    Replace,
+    /// It is looked at, and continued.
+    Resume,
+}
+
 /// A folder that a run may be written to.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The lock on the folder, which ends with this handle and so with the process.
+    lock: Option<File>,
 }
 
 impl RunFolder {
-    /// Makes sure, before the work starts, that `path` can be written and holds no other run
-    /// (`force`: that it may be replaced). Nothing in it is changed yet.
+    /// Makes sure, before the work starts, that `path` can be written, that no other process has it,
+    /// and that it holds no other run, or what `claim` allows. Nothing in it is changed yet, except
+    /// that temporary files are removed which a process left that was killed.
     ///
     /// # Errors
-    /// [`FolderError::Occupied`], [`FolderError::NotWritable`].
-    pub fn claim(path: &Path, force: bool) -> Result<Self, FolderError> {
+    /// See [`FolderError`].
+    pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
         let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
         fs::create_dir_all(&path).map_err(not_writable)?;
+        let lock = lock(&path)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
-        match FILES.into_iter().chain(TRACE_FILES).find(|file| path.join(file).exists()) {
-            Some(file) if !force => Err(FolderError::Occupied { path, file }),
-            _ => Ok(Self { path }),
+        for folder in [path.clone(), path.join(CHECKPOINTS), path.join("trace")] {
+            remove_temporary_files(&folder)?;
         }
+        if claim == Claim::New {
+            let interrupted =
+                fs::read_dir(path.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some());
+            if interrupted {
+                return Err(FolderError::Interrupted { path });
+            }
+            if let Some(file) = existing_file(&path) {
+                return Err(FolderError::Occupied { path, file });
+            }
+        }
+        Ok(Self { path, lock })
     }
 
     /// As [`RunFolder::claim`], for an evaluation, which never replaces a training run.
     ///
     /// # Errors
     /// Those of [`RunFolder::claim`], and [`FolderError::HoldsTraining`].
-    pub fn claim_for_evaluation(path: &Path, force: bool) -> Result<Self, FolderError> {
+    pub fn claim_for_evaluation(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         if path.join(CONFIG).exists() {
             return Err(FolderError::HoldsTraining { path: path.into() });
         }
-        Self::claim(path, force)
+        Self::claim(path, claim)
+    }
+
+    /// The configuration of the complete run that it holds.
+    ///
+    /// # Errors
+    /// [`FolderError::Config`].
+    pub fn read_config(&self) -> Result<Option<Config>, FolderError> {
+        self.read_json(CONFIG)
+    }
+
+    /// A JSON file of the run, if it is there.
+    ///
+    /// # Errors
+    /// [`FolderError::Config`].
+    pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
+        let path = self.path.join(file);
+        let unreadable = |what: String| FolderError::Config { path: path.clone(), what };
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(error.to_string())),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map(Some).map_err(|e| unreadable(e.to_string()))
+            }
+        }
+    }
+
+    /// A file of a run that it holds.
+    pub fn existing_file(&self) -> Option<&'static str> {
+        existing_file(&self.path)
     }
 
     /// Where it is.
@@ -286,24 +325,41 @@ impl RunFolder {
     /// [`FolderError::Write`].
     pub fn clear(&self) -> Result<(), FolderError> {
         for file in FILES.into_iter().rev().chain(TRACE_FILES) {
-            let path = self.path.join(file);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(FolderError::Write { path, error });
-                }
-                _ => {}
-            }
+            self.remove(&self.path.join(file))?;
         }
         // Only when nothing of the user's own is in it.
         let _ = fs::remove_dir(self.path.join("trace"));
         Ok(())
     }
 
+    /// Removes a file in the folder, if it is there.
+    ///
+    /// # Errors
+    /// [`FolderError::Remove`].
+    pub fn remove(&self, path: &Path) -> Result<(), FolderError> {
+        remove(path)
+    }
+
+    /// Whether it is still the folder that was claimed.
+    fn check(&self) -> Result<(), FolderError> {
+        #[cfg(unix)]
+        if let Some(lock) = &self.lock {
+            use std::os::unix::fs::MetadataExt;
+            let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+            let now = fs::metadata(&self.path).map(place).ok();
+            if now.is_none() || now != lock.metadata().map(place).ok() {
+                return Err(FolderError::Gone { path: self.path.clone() });
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `file` whole or not at all.
     ///
     /// # Errors
-    /// [`FolderError::Write`].
+    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        self.check()?;
         let path = self.path.join(file);
         write_whole(&path, bytes).map_err(|error| FolderError::Write { path, error })
     }
@@ -313,9 +369,10 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError::Write`].
     pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        self.check()?;
         let folder = self.path.join(below);
         let path = folder.join(file);
-        fs::create_dir_all(&folder)
+        make_folder(&folder)
             .and_then(|()| write_whole(&path, bytes))
             .map_err(|error| FolderError::Write { path, error })
     }
@@ -333,11 +390,27 @@ impl RunFolder {
     }
 }
 
-/// Writes a temporary file beside `path`, brings it to the disk and renames it.
+/// Beginning of the names of temporary files.
+const TEMPORARY: &str = ".stitch-";
+
+/// Held while a temporary file is there.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Waits until no file is being written, but no longer than `longest`. For who ends the process.
+pub fn wait_for_writes(longest: Duration) {
+    let start = Instant::now();
+    while WRITING.try_lock().is_err() && start.elapsed() < longest {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Writes a temporary file beside `path`, brings it to the disk, renames it, and brings that to the
+/// disk. After a power cut `path` is as it was, or whole.
 ///
 /// # Errors
-/// The system's; `path` is then as it was.
+/// The system's; `path` is then as it was, or whole.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let _writing = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // The parent of a bare name is empty.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -348,9 +421,75 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.prefix(".stitch-").tempfile_in(folder)?;
+    let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    let temporary = file.into_temp_path();
+    fs::rename(&temporary, path)?;
+    // Its name is another now: there is nothing to remove.
+    let _ = temporary.keep();
+    sync_folder(folder)
+}
+
+/// Makes a folder, if it is not there, and brings its name to the disk.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
+    }
+}
+
+/// Brings the names in a folder to the disk.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    // Elsewhere a folder cannot be opened.
+    let _ = folder;
+    Ok(())
+}
+
+/// Takes the lock on a folder; `None` where folders cannot be locked (some network file systems,
+/// systems other than Unix).
+fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
+    if cfg!(not(unix)) {
+        return Ok(None);
+    }
+    let path = folder.to_path_buf();
+    let file = match File::open(folder) {
+        Ok(file) => file,
+        Err(error) => return Err(FolderError::NotWritable { path, error }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked { path }),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+fn existing_file(folder: &Path) -> Option<&'static str> {
+    FILES.into_iter().chain(TRACE_FILES).find(|file| folder.join(file).exists())
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), FolderError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FolderError::Remove { path: path.into(), error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a process left that was killed while it wrote. The folder is locked: no other
+/// process is writing.
+fn remove_temporary_files(folder: &Path) -> Result<(), FolderError> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if temporary && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            remove(&entry.path())?;
+        }
+    }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::cli::EvaluateArgs;
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let folder = match &args.out {
-        Some(out) => Some(RunFolder::claim_for_evaluation(out, args.force)?),
+        Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
     let model = inputs::model(&args.file, args.model, device, console)?;

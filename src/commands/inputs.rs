@@ -11,6 +11,7 @@ use stitch::dataset::source::{self, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{Architecture, Model};
 use stitch::models::{shipped, weights};
+use stitch::run_folder::Claim;
 use stitch::train::first_not_finite;
 use tch::{Cuda, Device};
 
@@ -53,6 +54,15 @@ pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(number) => format!("cuda:{number}"),
         _ => "cpu".into(),
+    }
+}
+
+/// What `--force` and `--resume` make of a run that a folder holds.
+pub fn claim(force: bool, resume: bool) -> Claim {
+    match (force, resume) {
+        (_, true) => Claim::Resume,
+        (true, false) => Claim::Replace,
+        (false, false) => Claim::New,
     }
 }
 

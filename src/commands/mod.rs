@@ -1,5 +1,6 @@
 //! One file a command: the only place that wires modules together and prints.
 
+mod checkpoints;
 mod completions;
 mod data;
 mod evaluate;
@@ -9,13 +10,14 @@ mod parity;
 mod predict;
 mod progress;
 mod reproduce;
+mod signals;
 mod tables;
 mod train;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use stitch::dataset::source::FetchError;
 use stitch::train::TrainError;
 
@@ -56,11 +58,14 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
-/// 1 when the work itself gave the answer no, 130 after Ctrl-C, 2 for usage and unreadable input.
+/// 1 when the work itself gave the answer no, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
+/// unreadable input.
 pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
+        return interrupted.code.into();
+    }
     let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
         (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
-        (Some(TrainError::Stopped { .. }), _) => 130,
         (_, Some(FetchError::Corrupt { .. })) => 1,
         _ => 2,
     };
@@ -80,12 +85,12 @@ struct Console {
 
 impl Console {
     /// A result, to stdout.
-    fn print(self, text: &str) -> io::Result<()> {
+    fn print(self, text: &str) -> Result<()> {
         let mut out = io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             // Nobody reads on (`stitch … | head`): the outcome is what it is.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
+            written => written.context("the result cannot be written to stdout"),
         }
     }
 

@@ -2,37 +2,17 @@
 //! pictures: a bar on a terminal.
 
 use std::io::{IsTerminal, stderr};
-use std::ops::ControlFlow;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stitch::models::Architecture;
 use stitch::train::{Event, TrainConfig};
 
 use super::Console;
 
-/// Set by Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// The handler can be set once a process.
-static HANDLER: OnceLock<()> = OnceLock::new();
 /// The terminal is told this often; a message for each step would cost more than the step.
 const INTERVAL: Duration = Duration::from_millis(100);
-
-/// From now on Ctrl-C ends the training after the step in progress; a second one ends the process.
-pub fn stop_on_ctrl_c() -> Result<()> {
-    if HANDLER.set(()).is_err() {
-        return Ok(());
-    }
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .context("the handler of Ctrl-C cannot be set")
-}
 
 /// Shows the events of one training.
 pub struct TrainingProgress {
@@ -69,8 +49,8 @@ impl TrainingProgress {
         Self { console, architecture, epochs: config.epochs, samples, bar, shown: Instant::now() }
     }
 
-    /// Shows an event; breaks after Ctrl-C.
-    pub fn on(&mut self, event: Event) -> ControlFlow<()> {
+    /// Shows an event.
+    pub fn on(&mut self, event: Event) {
         match event {
             Event::Step { epoch, samples, loss } => self.step(epoch, samples, loss),
             Event::Epoch(record) => {
@@ -85,10 +65,6 @@ impl TrainingProgress {
                 }
             }
         }
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
     }
 
     fn step(&mut self, epoch: usize, samples: usize, loss: f64) {

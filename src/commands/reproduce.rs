@@ -5,7 +5,7 @@ use stitch::models::Architecture;
 use stitch::run_folder::RunFolder;
 use stitch::train::TrainConfig;
 
-use super::train::{Trained, train_into};
+use super::train::{Job, Trained, train_into};
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::ReproduceArgs;
 
@@ -20,7 +20,8 @@ fn paper_accuracy(architecture: Architecture) -> f64 {
 pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let claim = |architecture: Architecture| {
-        RunFolder::claim(&args.out.join(architecture.name()), args.force)
+        let claim = inputs::claim(args.force, args.checkpoints.resume);
+        RunFolder::claim(&args.out.join(architecture.name()), claim)
             .map(|folder| (architecture, folder))
     };
     let folders = Architecture::ALL.map(claim).into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -28,7 +29,14 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     let mut runs = Vec::new();
     for (architecture, folder) in &folders {
         let config = TrainConfig { device, ..TrainConfig::notebook(*architecture) };
-        let trained = train_into(folder, *architecture, &config, &dataset, false, console)?;
+        let job = Job {
+            architecture: *architecture,
+            config,
+            every: args.checkpoints.checkpoint_every,
+            resume: args.checkpoints.resume,
+            trace: false,
+        };
+        let trained = train_into(folder, &job, &dataset, console)?;
         runs.push((*architecture, trained));
     }
     for (architecture, trained) in &runs {

@@ -1,9 +1,12 @@
 //! `stitch train`: one training run into a run folder.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use stitch::checkpoint;
 use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::formats::{csv, safetensors, state_dict};
@@ -11,12 +14,14 @@ use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, Engine, History, Tracer, TrainConfig};
+use stitch::train::{self, Engine, History, Learner, Progress, Tracer, TrainConfig, TrainError};
 
+use super::checkpoints::{self, Start, Writer};
 use super::export::script;
-use super::progress::{TrainingProgress, stop_on_ctrl_c};
+use super::progress::TrainingProgress;
+use super::signals::{self, Interrupted};
 use super::{Console, Outcome, inputs, tables};
-use crate::cli::TrainArgs;
+use crate::cli::{CheckpointEvery, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let architecture = Architecture::from(args.model);
@@ -32,9 +37,18 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     };
     config.check(architecture)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
-    let folder = RunFolder::claim(&out, args.force)?;
+    let folder = RunFolder::claim(&out, inputs::claim(args.force, args.checkpoints.resume))?;
     let dataset = inputs::dataset(&args.data, console)?;
-    let trained = train_into(&folder, architecture, &config, &dataset, args.trace, console)?;
+    let every = match args.trace {
+        false => args.checkpoints.checkpoint_every,
+        true => {
+            console.note("note: a traced run writes no checkpoints, and cannot be resumed");
+            CheckpointEvery::Never
+        }
+    };
+    let resume = args.checkpoints.resume;
+    let job = Job { architecture, config, every, resume, trace: args.trace };
+    let trained = train_into(&folder, &job, &dataset, console)?;
     console.print(&tables::scores(&trained.evaluation.report))?;
     console.print(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
@@ -53,25 +67,50 @@ pub struct Trained {
     pub metrics: TrainingMetrics,
 }
 
+/// What is to be trained, and how it survives.
+pub struct Job {
+    /// The model.
+    pub architecture: Architecture,
+    /// Its settings.
+    pub config: TrainConfig,
+    /// Checkpoints.
+    pub every: CheckpointEvery,
+    /// Whether to go on with what the folder holds.
+    pub resume: bool,
+    /// Whether to write down what is computed.
+    pub trace: bool,
+}
+
 /// Trains, evaluates and writes the run folder.
 pub fn train_into(
     folder: &RunFolder,
-    architecture: Architecture,
-    config: &TrainConfig,
+    job: &Job,
     dataset: &Dataset,
-    trace: bool,
     console: Console,
 ) -> Result<Trained> {
-    stop_on_ctrl_c()?;
-    let mut learner = train::learner(architecture, config, &dataset.train)?;
-    let (train, test) = (&dataset.train, &dataset.test);
-    let mut recorder = trace.then(|| Recorder::new(learner.model(), train, test));
-    let history = {
-        let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
-        let samples = dataset.train.len();
-        let mut progress = TrainingProgress::new(console, architecture, config, samples);
-        train::fit(learner.as_mut(), config, train, &mut |event| progress.on(event), tracer)?
+    let architecture = job.architecture;
+    signals::listen()?;
+    let config = config_of(architecture, &job.config, dataset);
+    let mut learner = train::learner(architecture, &job.config, &dataset.train)?;
+    let start = match job.resume {
+        true => checkpoints::start(folder, &config, console)?,
+        false => {
+            checkpoint::clear(folder)?;
+            Start::Anew
+        }
     };
+    let progress = match start {
+        Start::Anew => Progress::default(),
+        Start::From(checkpoint) => {
+            learner.restore(&checkpoint.learned).context("--resume: the checkpoint")?;
+            checkpoint.progress
+        }
+        Start::Finished => return finished(folder, job, dataset, console),
+    };
+    let mut recorder =
+        job.trace.then(|| Recorder::new(learner.model(), &dataset.train, &dataset.test));
+    let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
+    let history = fit(folder, job, &config, learner.as_mut(), progress, dataset, tracer, console)?;
     if history.converged {
         console.note(&format!(
             "{architecture}: the training loss has not improved by 1e-4 for more than 10 epochs; \
@@ -86,7 +125,6 @@ pub fn train_into(
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
     let tensors = weights::to_named(model.as_ref());
-    let config = config_of(architecture, config, dataset);
     let metadata = config.weights_metadata(evaluation.report.accuracy);
     folder.clear()?;
     folder.write(run_folder::HISTORY, &history_csv(&history))?;
@@ -101,7 +139,68 @@ pub fn train_into(
         folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
     }
     folder.write_json(run_folder::CONFIG, &config)?;
+    checkpoint::clear(folder)?;
     Ok(Trained { evaluation, metrics })
+}
+
+/// The training itself, with its progress and its checkpoints.
+#[expect(clippy::too_many_arguments)]
+fn fit(
+    folder: &RunFolder,
+    job: &Job,
+    config: &Config,
+    learner: &mut dyn Learner,
+    start: Progress,
+    dataset: &Dataset,
+    tracer: Option<&mut dyn Tracer>,
+    console: Console,
+) -> Result<History> {
+    let (train, settings) = (&dataset.train, &job.config);
+    let mut progress = TrainingProgress::new(console, job.architecture, settings, train.len());
+    let (trained, written) = thread::scope(|scope| -> Result<_> {
+        let steps = train::steps(settings, train);
+        let mut writer = match job.every {
+            CheckpointEvery::Never => None,
+            every => Some(Writer::new(scope, folder, config.clone(), every, steps)?),
+        };
+        let mut on_event = |event, stands: &Progress, learner: &dyn Learner| {
+            progress.on(event);
+            let stop = signals::received().is_some();
+            let written =
+                writer.as_mut().is_none_or(|writer| writer.on(event, stop, stands, learner));
+            if stop || !written { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let trained = train::fit(learner, settings, train, start, &mut on_event, tracer);
+        Ok((trained, writer.map(Writer::finish)))
+    })?;
+    drop(progress);
+    let kept = written.transpose().context("the training was stopped")?.is_some();
+    match trained {
+        Ok(history) => Ok(history),
+        Err(TrainError::Stopped { epoch, step }) if kept => Err(Interrupted::new(format!(
+            "training was stopped in epoch {epoch}, step {step}. To continue: {}",
+            checkpoints::resuming_command()
+        ))
+        .into()),
+        Err(error @ TrainError::Stopped { .. }) => Err(Interrupted::new(error.to_string()).into()),
+        Err(error) => {
+            // It would diverge again.
+            checkpoint::clear(folder)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// What a run came to that is complete already; changes nothing.
+fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) -> Result<Trained> {
+    let weights = folder.path().join(run_folder::SAFETENSORS);
+    let model = inputs::model(&weights, None, job.config.device, console)?;
+    let metrics: Option<Metrics> = folder.read_json(run_folder::METRICS)?;
+    let metrics = metrics.and_then(|metrics| metrics.training);
+    let path = folder.path().display();
+    let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
+    console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
+    Ok(Trained { evaluation: evaluate(model.as_ref(), &dataset.test), metrics })
 }
 
 /// The files that an evaluation alone writes too.

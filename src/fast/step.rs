@@ -28,6 +28,23 @@ impl State {
         Self { replicas, places, exp_avg: moment(), exp_avg_sq: moment(), t: 0, lr }
     }
 
+    /// Both moments, laid out as the parameters.
+    pub fn moments(&self) -> [&[f32]; 2] {
+        [&self.exp_avg, &self.exp_avg_sq]
+    }
+
+    /// Updates made so far.
+    pub fn updates(&self) -> u64 {
+        self.t
+    }
+
+    /// Goes on as after so many updates, with these moments.
+    pub fn go_on(&mut self, updates: u64, moments: [&[f32]; 2]) {
+        self.t = updates;
+        self.exp_avg.copy_from_slice(moments[0]);
+        self.exp_avg_sq.copy_from_slice(moments[1]);
+    }
+
     /// Learns from one batch (N x 784 pixels, N labels); returns its mean loss before the update.
     pub fn step(&mut self, parameters: &mut [f32], pixels: &[u8], labels: &[u8]) -> f64 {
         self.pass(parameters, pixels, labels);

@@ -34,17 +34,21 @@ pub enum WeightsError {
 
 /// The parameters of `model` as a weights file holds them, in definition order.
 pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
-    let dtype = match model.architecture() {
+    named(model.architecture(), model.parameters())
+}
+
+/// Tensors of the shapes of the parameters, under the parameters' names.
+pub(crate) fn named(architecture: Architecture, tensors: Vec<Tensor>) -> Vec<NamedTensor> {
+    let dtype = match architecture {
         Architecture::Mlp => Dtype::F64,
         Architecture::Lenet5 => Dtype::F32,
     };
-    let specs = model.architecture().parameters();
-    let named = |(&(name, shape), parameter): (&super::ParameterSpec, Tensor)| {
-        let data = bytes_of(&parameter);
+    let named = |(&(name, shape), tensor): (&super::ParameterSpec, Tensor)| {
+        let data = bytes_of(&tensor);
         let shape = shape.iter().map(|&size| size as usize).collect();
         NamedTensor { name: name.into(), dtype, shape, data }
     };
-    specs.iter().zip(model.parameters()).map(named).collect()
+    architecture.parameters().iter().zip(tensors).map(named).collect()
 }
 
 /// The elements of a tensor, row-major, little-endian.
@@ -141,7 +145,8 @@ fn wanted_by(architecture: Architecture) -> String {
     format!("{architecture} wants {}", list.join(", "))
 }
 
-fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, WeightsError> {
+/// On the CPU.
+pub(crate) fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, WeightsError> {
     let kind = match tensor.dtype {
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,

@@ -14,6 +14,12 @@ pub trait Optimizer {
 
     /// First and second moments, in the order of the parameters.
     fn moments(&self) -> (&[Tensor], &[Tensor]);
+
+    /// Updates made so far.
+    fn updates(&self) -> u64;
+
+    /// Goes on as after so many updates; the moments are overwritten in place.
+    fn set_updates(&mut self, updates: u64);
 }
 
 /// Decay of the first moment, in both libraries.

@@ -56,6 +56,14 @@ impl Optimizer for SklearnAdam {
     fn moments(&self) -> (&[Tensor], &[Tensor]) {
         (&self.ms, &self.vs)
     }
+
+    fn updates(&self) -> u64 {
+        self.t
+    }
+
+    fn set_updates(&mut self, updates: u64) {
+        self.t = updates;
+    }
 }
 
 /// One update in one pass over memory.

@@ -59,4 +59,12 @@ impl Optimizer for TorchAdam {
     fn moments(&self) -> (&[Tensor], &[Tensor]) {
         (&self.exp_avg, &self.exp_avg_sq)
     }
+
+    fn updates(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_updates(&mut self, updates: u64) {
+        self.steps = updates;
+    }
 }

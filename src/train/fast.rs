@@ -1,10 +1,12 @@
 //! LeNet-5 on the fast engine: [`super::Lenet5Learner`]'s initial parameters and order of samples,
 //! [`crate::fast`]'s arithmetic.
 
-use super::{Learner, OnTensors, TrainConfig};
+use tch::Tensor;
+
+use super::{Learned, Learner, OnTensors, RestoreError, TrainConfig, learned};
 use crate::fast::State;
-use crate::kernels::values_mut;
-use crate::models::{Lenet5, Model};
+use crate::kernels::{values, values_mut};
+use crate::models::{Architecture, Lenet5, Model};
 use crate::rng::torch::Generator;
 
 /// LeNet-5 with the engine's state and the generator that shuffles.
@@ -41,6 +43,23 @@ impl Learner for FastLenet5Learner {
     fn step(&mut self, pixels: &[u8], labels: &[u8], _: Option<OnTensors>) -> f64 {
         let mut parameters = self.model.flat().all().shallow_clone();
         self.state.step(values_mut(&mut parameters), pixels, labels)
+    }
+
+    fn learned(&self) -> Learned {
+        let flat = self.model.flat();
+        let [exp_avg, exp_avg_sq] = self.state.moments().map(Tensor::from_slice);
+        let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
+        let tensors = learned::copied(Architecture::Lenet5, flat, buffers);
+        Learned { updates: self.state.updates(), tensors }
+    }
+
+    fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {
+        let flat = self.model.flat();
+        let [exp_avg, exp_avg_sq] = [flat.all(), flat.all()].map(Tensor::zeros_like);
+        let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
+        learned::put_back(&learned.tensors, Architecture::Lenet5, flat, buffers)?;
+        self.state.go_on(learned.updates, [values(&exp_avg), values(&exp_avg_sq)]);
+        Ok(())
     }
 
     fn into_model(self: Box<Self>) -> Box<dyn Model> {

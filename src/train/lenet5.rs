@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::{Learner, OnTensors, Pass, TrainConfig};
+use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, learned};
 use crate::kernels::direct;
 use crate::models::{Activations, Architecture, Flat, Lenet5, Model, assign, init};
 use crate::optim::{Optimizer, TorchAdam};
@@ -147,6 +147,14 @@ impl Learner for Lenet5Learner {
         self.adam.step(&[self.gradients.all().shallow_clone()]);
         pass.show(self.model.flat(), &self.adam, on_tensors);
         pass.loss.double_value(&[])
+    }
+
+    fn learned(&self) -> Learned {
+        learned::of(&self.model, self.model.flat(), &self.adam)
+    }
+
+    fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {
+        learned::restore(learned, &self.model, self.model.flat(), &mut self.adam)
     }
 
     fn into_model(self: Box<Self>) -> Box<dyn Model> {

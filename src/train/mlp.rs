@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Learner, OnTensors, Pass, TrainConfig, TrainError};
+use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, TrainError, learned};
 use crate::dataset::{CLASSES, Split};
 use crate::kernels::{self, values, values_mut};
 use crate::models::{Architecture, Flat, Mlp, Model, assign, init};
@@ -174,6 +174,14 @@ impl Learner for MlpLearner {
         }
         self.best_loss = self.best_loss.min(epoch_loss);
         self.no_improvement > N_ITER_NO_CHANGE
+    }
+
+    fn learned(&self) -> Learned {
+        learned::of(&self.model, self.model.flat(), &self.adam)
+    }
+
+    fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {
+        learned::restore(learned, &self.model, self.model.flat(), &mut self.adam)
     }
 
     fn into_model(self: Box<Self>) -> Box<dyn Model> {

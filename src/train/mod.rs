@@ -5,8 +5,10 @@
 //! what happens is told to a callback, which may also end the run.
 
 mod fast;
+mod learned;
 mod lenet5;
 mod mlp;
+mod progress;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -18,8 +20,10 @@ use crate::models::{Architecture, Flat, Model};
 use crate::optim::Optimizer;
 
 pub use fast::FastLenet5Learner;
+pub use learned::RestoreError;
 pub use lenet5::Lenet5Learner;
 pub use mlp::MlpLearner;
+pub use progress::{EpochRecord, Learned, Progress};
 
 /// How a run's arithmetic is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,17 +124,6 @@ pub enum ConfigError {
     /// The fast engine is for the CPU.
     #[error("--fast computes on the CPU: leave --device away, or --fast")]
     FastDevice,
-}
-
-/// One line of `history.csv`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EpochRecord {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
-    pub loss: f64,
-    /// Wall-clock time of the epoch.
-    pub seconds: f64,
 }
 
 /// What a run reports while it goes on.
@@ -299,6 +292,16 @@ pub trait Learner {
         false
     }
 
+    /// A copy of what learning has changed.
+    fn learned(&self) -> Learned;
+
+    /// Goes on from there. The orders of the epochs before, and their losses, are to be asked for
+    /// and told again, as [`fit`] does.
+    ///
+    /// # Errors
+    /// Tensors of something else; nothing is changed then.
+    fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError>;
+
     /// The trained model.
     fn into_model(self: Box<Self>) -> Box<dyn Model>;
 }
@@ -321,9 +324,15 @@ pub fn learner(
     })
 }
 
-/// Trains for `config.epochs` epochs, or until the learner has converged.
+/// Hears of each step and epoch, with where the run then stands; breaking ends the run.
+pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &dyn Learner) -> ControlFlow<()>;
+
+/// Trains until `config.epochs` epochs are done, or the learner has converged.
 ///
-/// `on_event` hears of each step and epoch; `tracer` sees the tensors of the steps that it wants.
+/// `progress` is where the run stands: its beginning, or where a run stood that was broken off. Then
+/// the learner is a new one that was given what the other had learned ([`Learner::restore`]), and
+/// everything that follows has the bits of a run that was never broken off. `tracer` sees the tensors
+/// of the steps that it wants.
 ///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::NotFinite`], or [`TrainError::Stopped`] when `on_event`
@@ -332,60 +341,61 @@ pub fn fit(
     learner: &mut dyn Learner,
     config: &TrainConfig,
     data: &Split,
-    on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    mut progress: Progress,
+    on_event: OnEvent,
     mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<History, TrainError> {
-    let mut history = History { epochs: Vec::new(), converged: false };
-    for epoch in 1..=config.epochs {
-        let start = Instant::now();
-        // Re-borrowed for the epoch: the reference itself would be moved in.
-        let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
-        let loss = run_epoch(learner, config, data, epoch, on_event, epoch_tracer)?;
-        let record = EpochRecord { epoch, loss, seconds: start.elapsed().as_secs_f64() };
-        history.epochs.push(record);
-        if on_event(Event::Epoch(record)).is_break() {
-            return Err(TrainError::Stopped { epoch, step: steps(config, data) });
-        }
-        if learner.has_converged(loss) {
-            history.converged = true;
-            break;
-        }
+    let mut converged = false;
+    for record in &progress.epochs {
+        learner.next_order();
+        converged = learner.has_converged(record.loss);
     }
     let step = steps(config, data);
+    while progress.epochs.len() < config.epochs && !converged {
+        // Re-borrowed for the epoch: the reference itself would be moved in.
+        let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
+        let loss = run_epoch(learner, config, data, &mut progress, on_event, epoch_tracer)?;
+        let record = progress.end_epoch(loss);
+        if on_event(Event::Epoch(record), &progress, learner).is_break() {
+            return Err(TrainError::Stopped { epoch: record.epoch, step });
+        }
+        converged = learner.has_converged(loss);
+    }
     match first_not_finite(learner.model()) {
         Some(parameter) => {
-            Err(TrainError::NotFinite { parameter, epoch: history.epochs.len(), step })
+            Err(TrainError::NotFinite { parameter, epoch: progress.epochs.len(), step })
         }
-        None => Ok(history),
+        None => Ok(History { epochs: progress.epochs, converged }),
     }
 }
 
 /// Steps of an epoch.
-fn steps(config: &TrainConfig, data: &Split) -> usize {
+pub fn steps(config: &TrainConfig, data: &Split) -> usize {
     data.len().div_ceil(config.batch_size)
 }
 
-/// One pass over the data; returns its mean loss.
+/// One pass over the data, or the rest of one; returns its mean loss.
 fn run_epoch(
     learner: &mut dyn Learner,
     config: &TrainConfig,
     data: &Split,
-    epoch: usize,
-    on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    progress: &mut Progress,
+    on_event: OnEvent,
     mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<f64, TrainError> {
+    let epoch = progress.epoch();
+    let (start, seconds) = (Instant::now(), progress.seconds);
     let order = learner.next_order().to_vec();
     if let Some(tracer) = &mut tracer {
         tracer.order(epoch, &order);
     }
     let steps = steps(config, data);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let mut loss_sum = 0.0;
-    let mut samples = 0;
-    for (i, batch) in order.chunks(config.batch_size).enumerate() {
+    let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
+    for batch in order[samples..].chunks(config.batch_size) {
         data.gather(batch, &mut pixels, &mut labels);
-        let step = i + 1;
-        let count = (epoch - 1) * steps + step;
+        progress.steps += 1;
+        let (step, count) = (progress.steps, progress.count(steps));
         let loss = match &mut tracer {
             Some(tracer) if tracer.wants(count, step == steps) => {
                 learner.step(&pixels, &labels, Some(&mut |tensors| tracer.step(count, tensors)))
@@ -395,13 +405,15 @@ fn run_epoch(
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, step, loss });
         }
-        loss_sum += loss * batch.len() as f64;
+        progress.loss_sum += loss * batch.len() as f64;
+        progress.seconds = seconds + start.elapsed().as_secs_f64();
         samples += batch.len();
-        if on_event(Event::Step { epoch, samples, loss: loss_sum / samples as f64 }).is_break() {
+        let event = Event::Step { epoch, samples, loss: progress.loss_sum / samples as f64 };
+        if on_event(event, progress, learner).is_break() {
             return Err(TrainError::Stopped { epoch, step });
         }
     }
-    let loss = loss_sum / samples as f64;
+    let loss = progress.loss_sum / samples as f64;
     if let Some(tracer) = tracer {
         tracer.epoch(epoch, loss);
     }

@@ -591,24 +591,32 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_the_training_with_130_and_writes_nothing() {
+fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
-    let folder = folder_with_data();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stitch"))
-        .current_dir(folder.path())
-        .args(["train", "lenet5", "--epochs", "100000", "--data", "data", "--out", "run"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    // The training is under way once an epoch is done.
-    assert!(lines.any(|line| line.contains("epoch 1/100000")), "no epoch was told");
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupted.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(lines.any(|line| line.contains("nothing was written")), "no sentence");
-    assert!(files_in(&folder.path().join("run")).is_empty(), "files were left");
+    let ended = |signal: &str, flags: &[&str], code: i32, sentence: &str| {
+        let folder = folder_with_data();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stitch"))
+            .current_dir(folder.path())
+            .args(["train", "lenet5", "--epochs", "100000", "--data", "data", "--out", "run"])
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        // The training is under way once an epoch is done.
+        assert!(lines.any(|line| line.contains("epoch 1/100000")), "no epoch was told");
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let last = lines.last().unwrap();
+        assert!(last.ends_with(sentence), "{last}");
+        assert!(files_in(&folder.path().join("run")).is_empty(), "files were left");
+        files_in(&folder.path().join("run/checkpoints")).len()
+    };
+    assert_eq!(ended("-INT", &[], 130, "--out run --resume"), 2);
+    assert_eq!(ended("-TERM", &[], 143, "--out run --resume"), 2);
+    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "nothing was written"), 0);
 }

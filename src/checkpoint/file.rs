@@ -1,0 +1,177 @@
+//! A checkpoint as bytes: a safetensors file, which other readers open too, with the settings as JSON
+//! in its metadata and the SHA-256 of the whole file, so that any damage is seen.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::formats::{
+    Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, hex, safetensors,
+};
+use crate::run_folder::Config;
+use crate::train::{EpochRecord, Learned, Progress};
+
+/// The version of the format that is written, and the only one that is read.
+const VERSION: u32 = 1;
+/// In the header, before the SHA-256. The settings are JSON in JSON: their quotes are escaped.
+const SUM: &[u8] = b"\"sha256\":\"";
+/// What the SHA-256 is taken over has this in its place.
+const NO_SUM: [u8; 64] = [b'0'; 64];
+
+/// A run between two steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Settings, versions and data.
+    pub config: Config,
+    /// Where it stands.
+    pub progress: Progress,
+    /// What it has learned.
+    pub learned: Learned,
+}
+
+/// A file that is no checkpoint, or a damaged one.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a file of tensors.
+    #[error(transparent)]
+    Tensors(#[from] ReadError),
+    /// A file of tensors of something else.
+    #[error("it is not a checkpoint of stitch: {0}")]
+    Foreign(String),
+    /// Not the bytes that were written.
+    #[error("it is damaged: its content has the SHA-256 {found}, not {wanted} as written in it")]
+    Damaged {
+        /// Of the file as it is.
+        found: String,
+        /// In the file.
+        wanted: String,
+    },
+}
+
+/// The metadata `checkpoint`.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    /// Steps of the epoch in progress.
+    steps: usize,
+    /// Updates of the optimizer.
+    updates: u64,
+    config: Config,
+}
+
+impl Checkpoint {
+    /// The file. The same checkpoint gives the same bytes.
+    ///
+    /// # Errors
+    /// When a tensor's data does not fit its shape and type.
+    pub fn write(&self) -> Result<Vec<u8>, ReadError> {
+        let Progress { epochs, steps, loss_sum, seconds } = &self.progress;
+        let Learned { updates, tensors } = &self.learned;
+        let config = self.config.clone();
+        let header = Header { version: VERSION, steps: *steps, updates: *updates, config };
+        let header = serde_json::to_string(&header)
+            .map_err(|error| ReadError::Safetensors(error.to_string()))?;
+        let of = |value: fn(&EpochRecord) -> f64| epochs.iter().map(value).collect::<Vec<_>>();
+        let mut all = tensors.clone();
+        all.push(floats("epochs/loss", &of(|epoch| epoch.loss)));
+        all.push(floats("epochs/seconds", &of(|epoch| epoch.seconds)));
+        all.push(floats("epoch/loss_sum", &[*loss_sum]));
+        all.push(floats("epoch/seconds", &[*seconds]));
+        let no_sum = String::from_utf8_lossy(&NO_SUM).into_owned();
+        let metadata = Metadata::from([("checkpoint".into(), header), ("sha256".into(), no_sum)]);
+        let mut file = safetensors::write(&all, &metadata)?;
+        seal(&mut file);
+        Ok(file)
+    }
+
+    /// Reads what [`Checkpoint::write`] gave.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`].
+    pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let mut file = TensorFile::open(std::io::Cursor::new(bytes))?;
+        let header = file.metadata().get("checkpoint").cloned();
+        let header = header.filter(|_| file.kind() == FileKind::Safetensors);
+        let header = header.ok_or_else(|| foreign("its metadata have no `checkpoint`"))?;
+        check_sum(bytes)?;
+        let Header { version, steps, updates, config } =
+            serde_json::from_str(&header).map_err(|error| foreign(&error.to_string()))?;
+        if version != VERSION {
+            return Err(foreign(&format!("version {version}, where {VERSION} is read")));
+        }
+        let mut tensors = file.load_all()?;
+        let losses = take(&mut tensors, "epochs/loss")?;
+        let seconds = take(&mut tensors, "epochs/seconds")?;
+        if losses.len() != seconds.len() {
+            return Err(foreign("epochs/loss and epochs/seconds are of different lengths"));
+        }
+        let records = (1..).zip(losses.iter().zip(&seconds));
+        let record =
+            |(epoch, (&loss, &seconds)): (_, (&f64, &f64))| EpochRecord { epoch, loss, seconds };
+        let progress = Progress {
+            epochs: records.map(record).collect(),
+            steps,
+            loss_sum: take_one(&mut tensors, "epoch/loss_sum")?,
+            seconds: take_one(&mut tensors, "epoch/seconds")?,
+        };
+        Ok(Self { config, progress, learned: Learned { updates, tensors } })
+    }
+}
+
+fn foreign(what: &str) -> CheckpointError {
+    CheckpointError::Foreign(what.into())
+}
+
+fn floats(name: &str, values: &[f64]) -> NamedTensor {
+    let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    NamedTensor { name: name.into(), dtype: Dtype::F64, shape: vec![values.len()], data }
+}
+
+/// Takes the numbers of that name out of the tensors.
+fn take(tensors: &mut Vec<NamedTensor>, name: &str) -> Result<Vec<f64>, CheckpointError> {
+    let is_it = |tensor: &NamedTensor| tensor.name == name && tensor.dtype == Dtype::F64;
+    let at = tensors.iter().position(is_it);
+    let at = at.ok_or_else(|| foreign(&format!("it has no {name} in float64")))?;
+    let data = tensors.remove(at).data;
+    Ok(data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
+}
+
+fn take_one(tensors: &mut Vec<NamedTensor>, name: &str) -> Result<f64, CheckpointError> {
+    match take(tensors, name)?[..] {
+        [value] => Ok(value),
+        _ => Err(foreign(&format!("{name} is not one number"))),
+    }
+}
+
+/// Where in a safetensors file the SHA-256 is.
+fn place_of_sum(file: &[u8]) -> Option<std::ops::Range<usize>> {
+    let size = usize::try_from(u64::from_le_bytes(*file.first_chunk()?)).ok()?;
+    let header = file.get(8..size.checked_add(8)?)?;
+    let start = 8 + header.windows(SUM.len()).position(|bytes| bytes == SUM)? + SUM.len();
+    (start + NO_SUM.len() <= 8 + size).then_some(start..start + NO_SUM.len())
+}
+
+/// Writes the SHA-256 of a file to its place in it.
+pub fn seal(file: &mut [u8]) {
+    if let Some(place) = place_of_sum(file) {
+        file[place.clone()].copy_from_slice(&NO_SUM);
+        let sum = hex(&Sha256::digest(&*file));
+        file[place].copy_from_slice(sum.as_bytes());
+    }
+}
+
+/// Compares the SHA-256 in a file with its content.
+fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
+    let place = place_of_sum(file).ok_or_else(|| foreign("its metadata have no `sha256`"))?;
+    let mut sum = Sha256::new();
+    for part in [&file[..place.start], &NO_SUM, &file[place.end..]] {
+        sum.update(part);
+    }
+    let found = hex(&sum.finalize());
+    if found.as_bytes() == &file[place.clone()] {
+        return Ok(());
+    }
+    Err(CheckpointError::Damaged {
+        found,
+        wanted: String::from_utf8_lossy(&file[place]).into_owned(),
+    })
+}

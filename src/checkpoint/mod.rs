@@ -1,0 +1,94 @@
+//! Checkpoints: a run that was broken off goes on from one with the bits of a run that was not.
+//!
+//! A run folder has them in `checkpoints/NNNNNNNN.safetensors`, named by the steps done, the last two
+//! of them, until the run is complete.
+
+mod file;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use file::{Checkpoint, CheckpointError, seal};
+
+use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
+
+/// Checkpoints that are kept.
+const KEPT: usize = 2;
+/// No file beyond this is read: a checkpoint is a megabyte, and 16 bytes an epoch.
+const LARGEST: u64 = 1 << 28;
+
+/// Writes the checkpoint at this many steps, and removes all but the last two. One of more steps is
+/// damaged, or the run would have gone on from it.
+///
+/// # Errors
+/// See [`FolderError`].
+pub fn save(folder: &RunFolder, step: usize, checkpoint: &[u8]) -> Result<(), FolderError> {
+    folder.write_below(CHECKPOINTS, &format!("{step:08}.safetensors"), checkpoint)?;
+    let all = list(folder.path());
+    let (beyond, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at > step);
+    for (_, path) in beyond.iter().chain(kept.iter().skip(KEPT)) {
+        folder.remove(path)?;
+    }
+    Ok(())
+}
+
+/// What a folder holds of a run that was broken off.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest intact checkpoint.
+    pub newest: Option<(PathBuf, Checkpoint)>,
+    /// Newer ones that are not intact.
+    pub damaged: Vec<(PathBuf, CheckpointError)>,
+}
+
+/// Looks for the newest intact checkpoint.
+pub fn find(folder: &RunFolder) -> Found {
+    let mut found = Found::default();
+    for (_, path) in list(folder.path()) {
+        match read(&path) {
+            Ok(checkpoint) => {
+                found.newest = Some((path, checkpoint));
+                break;
+            }
+            Err(error) => found.damaged.push((path, error)),
+        }
+    }
+    found
+}
+
+/// Removes all checkpoints, and their folder if nothing else is in it.
+///
+/// # Errors
+/// [`FolderError::Remove`].
+pub fn clear(folder: &RunFolder) -> Result<(), FolderError> {
+    list(folder.path()).iter().try_for_each(|(_, path)| folder.remove(path))?;
+    let _ = fs::remove_dir(folder.path().join(CHECKPOINTS));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let unreadable = |error: io::Error| CheckpointError::Tensors(error.into());
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(CheckpointError::Foreign(format!("it is larger than {LARGEST} bytes")));
+    }
+    Checkpoint::read(&bytes)
+}
+
+/// The checkpoints in a folder by their steps, the newest first. Plain files alone: a pipe has no
+/// end.
+fn list(folder: &Path) -> Vec<(usize, PathBuf)> {
+    let entries = fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
+    let step = |path: &Path| -> Option<usize> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
+        name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
+    };
+    let plain = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut all: Vec<_> =
+        plain.filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect();
+    all.sort_by(|a, b| b.cmp(a));
+    all
+}

@@ -1,0 +1,179 @@
+//! Checkpoints of a training: when they are written, and what `--resume` goes on from.
+
+use std::env;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use stitch::checkpoint::{self, Checkpoint};
+use stitch::run_folder::{CHECKPOINTS, Config, FolderError, RunFolder};
+use stitch::train::{Event, Learner, Progress};
+
+use super::Console;
+use crate::cli::CheckpointEvery;
+
+/// Writes checkpoints beside the training: it goes on while they come to the disk, until the next
+/// one is due.
+pub struct Writer<'scope> {
+    config: Config,
+    every: CheckpointEvery,
+    /// Of an epoch.
+    steps: usize,
+    last: Instant,
+    to: SyncSender<(usize, Checkpoint)>,
+    thread: ScopedJoinHandle<'scope, Result<(), FolderError>>,
+}
+
+impl<'scope> Writer<'scope> {
+    /// For a run of this configuration, of `steps` an epoch.
+    pub fn new<'a: 'scope>(
+        scope: &'scope Scope<'scope, 'a>,
+        folder: &'a RunFolder,
+        config: Config,
+        every: CheckpointEvery,
+        steps: usize,
+    ) -> Result<Self> {
+        // No room: who hands one over waits until the one before is on the disk.
+        let (to, from) = mpsc::sync_channel::<(usize, Checkpoint)>(0);
+        let write = move || {
+            for (step, checkpoint) in from {
+                // Its tensors were copied out of a learner: shapes and data agree.
+                let bytes = checkpoint.write().map_err(|error| FolderError::Write {
+                    path: folder.path().join(CHECKPOINTS),
+                    error: std::io::Error::other(error),
+                })?;
+                checkpoint::save(folder, step, &bytes)?;
+            }
+            Ok(())
+        };
+        let thread = thread::Builder::new().name("checkpoints".into());
+        let thread = thread.spawn_scoped(scope, write).context("a thread cannot be had")?;
+        Ok(Self { config, every, steps, last: Instant::now(), to, thread })
+    }
+
+    /// Writes a checkpoint if one is due, or `now`. `false`: the writing has failed, and
+    /// [`Writer::finish`] tells why.
+    pub fn on(
+        &mut self,
+        event: Event,
+        now: bool,
+        progress: &Progress,
+        learner: &dyn Learner,
+    ) -> bool {
+        let due = match (event, self.every) {
+            (Event::Epoch(_), _) => true,
+            (Event::Step { .. }, CheckpointEvery::Steps(n)) => {
+                (progress.count(self.steps) as u64).is_multiple_of(n.get())
+            }
+            (Event::Step { .. }, CheckpointEvery::Time(time)) => self.last.elapsed() >= time,
+            (Event::Step { .. }, CheckpointEvery::Never) => false,
+        };
+        if !due && !now {
+            return true;
+        }
+        self.last = Instant::now();
+        let checkpoint = Checkpoint {
+            config: self.config.clone(),
+            progress: progress.clone(),
+            learned: learner.learned(),
+        };
+        self.to.send((progress.count(self.steps), checkpoint)).is_ok()
+    }
+
+    /// Waits until everything is on the disk.
+    pub fn finish(self) -> Result<(), FolderError> {
+        drop(self.to);
+        // A panic in the thread goes on here.
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// What `--resume` found.
+pub enum Start {
+    /// Nothing to go on from.
+    Anew,
+    /// A checkpoint.
+    From(Box<Checkpoint>),
+    /// A run that is complete.
+    Finished,
+}
+
+/// What there is to go on from; refuses what is not of the run that `config` describes.
+pub fn start(folder: &RunFolder, config: &Config, console: Console) -> Result<Start> {
+    let out = folder.path().display();
+    let found = checkpoint::find(folder);
+    for (path, error) in found.damaged {
+        let error = anyhow!(error);
+        console.note(&format!("warning: {}: {error:#}", path.display()));
+        if found.newest.is_none() {
+            bail!(
+                "--resume: none of the checkpoints in {out} is intact. Give --force to begin anew, \
+                 or another folder"
+            );
+        }
+    }
+    if let Some((path, checkpoint)) = found.newest {
+        refuse_others(&checkpoint.config, config, &format!("{}", path.display()))?;
+        let done = checkpoint.progress.epochs.len();
+        let steps = checkpoint.progress.steps;
+        console.note(&format!(
+            "{}: continued after {done} epochs and {steps} steps, from {}",
+            config.model,
+            path.display()
+        ));
+        return Ok(Start::From(Box::new(checkpoint)));
+    }
+    match folder.read_config()? {
+        Some(there) => {
+            refuse_others(&there, config, &format!("the finished run in {out}"))?;
+            if config.epochs > there.epochs {
+                bail!(
+                    "--resume: the run in {out} is finished with {} epochs, and its checkpoints are \
+                     gone. Give --force to train {} epochs anew, or another folder",
+                    there.epochs,
+                    config.epochs
+                );
+            }
+            Ok(Start::Finished)
+        }
+        None => match folder.existing_file() {
+            Some(file) => bail!(
+                "--resume: {out} holds a part of a run ({file}) and no checkpoint. Give --force to \
+                 begin anew, or another folder"
+            ),
+            None => {
+                console.note(&format!("{}: nothing to resume in {out}; begun anew", config.model));
+                Ok(Start::Anew)
+            }
+        },
+    }
+}
+
+fn refuse_others(then: &Config, now: &Config, place: &str) -> Result<()> {
+    let differences = then.differences(now);
+    if !differences.is_empty() {
+        bail!(
+            "--resume: this is not the run of {place}, which differs in: {}. Give the same settings, \
+             --force to begin anew, or another folder",
+            differences.join("; ")
+        );
+    }
+    Ok(())
+}
+
+/// The command that continues this one.
+pub fn resuming_command() -> String {
+    let quoted = |argument: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        match !argument.is_empty() && argument.chars().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', r"'\''")),
+        }
+    };
+    let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let kept = arguments.filter(|argument| argument != "--force" && argument != "--resume");
+    let mut words: Vec<String> = kept.map(quoted).collect();
+    words.push("--resume".into());
+    words.join(" ")
+}

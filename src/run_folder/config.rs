@@ -1,0 +1,115 @@
+//! `config.json`, and in what two of them differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::Metadata;
+
+/// `config.json`: what made the numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// `stitch` or `notebook.py`.
+    pub program: String,
+    /// `mlp` or `lenet5`.
+    pub model: String,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Seed.
+    pub seed: u64,
+    /// Threads of libtorch within an operation.
+    pub threads: usize,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// `exact` or `fast`, of a run of stitch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
+    #[serde(default)]
+    pub cpu_capability: Option<String>,
+    /// What computed, by name.
+    pub versions: BTreeMap<String, String>,
+    /// The files that were learned from and tested on.
+    pub data: DataConfig,
+}
+
+impl Config {
+    /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
+    /// files, and the accuracy on the test images.
+    pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
+        let mut metadata = Metadata::from([
+            ("model".into(), self.model.clone()),
+            ("seed".into(), self.seed.to_string()),
+            ("epochs".into(), self.epochs.to_string()),
+            ("test_accuracy".into(), test_accuracy.to_string()),
+        ]);
+        metadata.extend(self.engine.iter().map(|engine| ("engine".into(), engine.clone())));
+        let files = self.data.sha256.iter();
+        metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
+        metadata
+    }
+}
+
+impl Config {
+    /// In what a run of these settings differs from one that is to go on with `now`. More epochs are
+    /// no difference: they come after.
+    pub fn differences(&self, now: &Config) -> Vec<String> {
+        let row = |config: &Config| {
+            let or_unknown = |value: &Option<String>| value.clone().unwrap_or("unknown".into());
+            [
+                ("model", config.model.clone()),
+                ("batch size", config.batch_size.to_string()),
+                ("learning rate", config.lr.to_string()),
+                ("seed", config.seed.to_string()),
+                ("threads", config.threads.to_string()),
+                ("device", config.device.clone()),
+                ("engine", or_unknown(&config.engine)),
+                ("CPU capability", or_unknown(&config.cpu_capability)),
+            ]
+        };
+        let mut lines = Vec::new();
+        let mut compare = |what: &str, then: &str, now: &str| {
+            if then != now {
+                lines.push(format!("{what} {now}, there {then}"));
+            }
+        };
+        if now.epochs < self.epochs {
+            compare("epochs", &self.epochs.to_string(), &now.epochs.to_string());
+        }
+        for ((what, then), (_, now)) in row(self).iter().zip(&row(now)) {
+            compare(what, then, now);
+        }
+        for name in names(&self.versions, &now.versions) {
+            let version =
+                |of: &BTreeMap<String, String>| of.get(name).cloned().unwrap_or("none".into());
+            compare(name, &version(&self.versions), &version(&now.versions));
+        }
+        for name in names(&self.data.sha256, &now.data.sha256) {
+            if self.data.sha256.get(name) != now.data.sha256.get(name) {
+                lines.push(format!("the content of the data file {name}"));
+            }
+        }
+        lines
+    }
+}
+
+/// The keys of either, sorted.
+fn names<'a>(
+    a: &'a BTreeMap<String, String>,
+    b: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a String> {
+    a.keys().chain(b.keys()).collect::<BTreeSet<_>>().into_iter()
+}
+
+/// Which data set a run used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataConfig {
+    /// Whether all four files are the official ones.
+    pub official: bool,
+    /// SHA-256 of each file's unpacked content, by the file's name.
+    pub sha256: BTreeMap<String, String>,
+}

@@ -1,0 +1,233 @@
+//! A corpus of files that are not what they should be, made from good ones of every kind that is
+//! read: each is refused with a sentence of the class that its damage calls for.
+
+use std::io::Cursor;
+
+use stitch::checkpoint::Checkpoint;
+use stitch::dataset::idx;
+use stitch::formats::{
+    Dtype, Metadata, NamedTensor, csv, npz, read_weights, safetensors, state_dict, torchscript,
+};
+use stitch::metrics::ConfusionMatrix;
+use stitch::parity::trace;
+use stitch::picture;
+use stitch::run_folder::{Config, DataConfig};
+use stitch::train::{EpochRecord, Learned, Progress};
+
+/// Reads to the end; the sentence of a refusal.
+type Reader = fn(&[u8]) -> Result<(), String>;
+
+/// A kind of file: a good one, its reader, and what is said of one that ends early.
+struct Kind {
+    name: &'static str,
+    good: Vec<u8>,
+    read: Reader,
+    truncated: &'static [&'static str],
+}
+
+fn said<T>(read: Result<T, impl std::error::Error + Send + Sync + 'static>) -> Result<(), String> {
+    read.map(drop).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+fn tensors() -> Vec<NamedTensor> {
+    let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
+        let bytes = shape.iter().product::<usize>() * dtype.size();
+        let data = (0..bytes).map(|byte| byte as u8).collect();
+        NamedTensor { name: name.into(), dtype, shape: shape.to_vec(), data }
+    };
+    vec![tensor("fc.weight", Dtype::F32, &[10, 7]), tensor("fc.bias", Dtype::F64, &[10])]
+}
+
+fn idx_file(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
+}
+
+fn config() -> Config {
+    Config {
+        program: "stitch".into(),
+        model: "mlp".into(),
+        epochs: 3,
+        batch_size: 60,
+        lr: 1e-3,
+        seed: 0,
+        threads: 2,
+        device: "cpu".into(),
+        engine: Some("exact".into()),
+        cpu_capability: None,
+        versions: [("stitch".into(), "0.1.0".into())].into(),
+        data: DataConfig { official: false, sha256: [("a".into(), "00".into())].into() },
+    }
+}
+
+fn checkpoint() -> Vec<u8> {
+    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0 }];
+    let progress = Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5 };
+    let learned = Learned { updates: 12, tensors: tensors() };
+    Checkpoint { config: config(), progress, learned }.write().unwrap()
+}
+
+const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n\
+    {\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, \"dtype\": \
+    \"float64\", \"shape\": [64], \"sha256\": \"00\"}";
+
+const TENSORS: &[&str] = &[
+    "it is empty",
+    "not a file of tensors",
+    "a damaged",
+    "it cannot be read",
+    "it ends too early",
+];
+const JSON: &[&str] = &["EOF while parsing"];
+const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"];
+
+fn kinds() -> Vec<Kind> {
+    let matrix = ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let pixels: [u8; 784] = std::array::from_fn(|i| i as u8);
+    let weights: Reader = |bytes| said(read_weights(bytes));
+    let of = |name, good, read, truncated| Kind { name, good, read, truncated };
+    vec![
+        of(
+            "IDX images",
+            idx_file(&[0x803, 2, 28, 28], &[7; 2 * 784]),
+            |bytes| said(idx::read_images(Cursor::new(bytes))),
+            &["truncated: "],
+        ),
+        of(
+            "IDX labels",
+            idx_file(&[0x801, 50], &[7; 50]),
+            |bytes| said(idx::read_labels(Cursor::new(bytes))),
+            &["truncated: "],
+        ),
+        of("state_dict", state_dict::write(&tensors()).unwrap(), weights, TENSORS),
+        of(
+            "TorchScript",
+            torchscript::write("M", "    return x\n", &tensors()).unwrap(),
+            weights,
+            TENSORS,
+        ),
+        of(
+            "safetensors",
+            safetensors::write(&tensors(), &Metadata::new()).unwrap(),
+            weights,
+            TENSORS,
+        ),
+        of("npz", npz::write(&tensors()).unwrap(), weights, TENSORS),
+        of("checkpoint", checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
+        of(
+            "picture",
+            picture::to_png(&pixels).unwrap(),
+            |bytes| said(picture::convert(bytes, true)),
+            PICTURE,
+        ),
+        of(
+            "config.json",
+            serde_json::to_vec(&config()).unwrap(),
+            |bytes| said(serde_json::from_slice::<Config>(bytes)),
+            JSON,
+        ),
+        of(
+            "trace",
+            TRACE.into(),
+            |bytes| said(trace::parse(&String::from_utf8_lossy(bytes))),
+            &["line 1 is not the header", "line 2 is not a record"],
+        ),
+        of(
+            "report",
+            csv::classification_report(&matrix.report(), &names),
+            |bytes| csv::read_report(bytes).map(drop),
+            &["", "line", "row", "column"],
+        ),
+    ]
+}
+
+/// Refused, with a sentence of one of these classes.
+#[track_caller]
+fn refused(kind: &Kind, file: &[u8], classes: &[&str], case: &str) {
+    let sentence = (kind.read)(file).expect_err(&format!("{}, {case}: it is read", kind.name));
+    let known = classes.iter().any(|class| sentence.contains(class));
+    assert!(known, "{}, {case}: {sentence:?} is none of {classes:?}", kind.name);
+    assert!(!sentence.is_empty() && sentence.len() < 1000, "{}, {case}: {sentence}", kind.name);
+}
+
+/// Lengths to cut a file to, spread over it.
+fn lengths(file: &[u8], count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |i| i * (file.len() - 1) / count)
+}
+
+#[test]
+fn at_least_500_files_are_refused_with_the_sentence_of_their_damage() {
+    let mut files = 0;
+    for kind in kinds() {
+        assert_eq!((kind.read)(&kind.good), Ok(()), "{}", kind.name);
+        if kind.name == "report" {
+            continue; // A table that ends with a line is a shorter table.
+        }
+        for length in lengths(&kind.good, 40) {
+            refused(&kind, &kind.good[..length], kind.truncated, &format!("cut to {length}"));
+            files += 1;
+        }
+        // Another kind of file in its place.
+        for other in kinds() {
+            if (kind.read)(&other.good).is_err() {
+                refused(&kind, &other.good, &[""], other.name);
+                files += 1;
+            }
+        }
+    }
+    files += damaged_checkpoints() + damaged_idx_files() + damaged_settings();
+    println!("{files} files");
+    assert!(files >= 500, "{files}");
+}
+
+fn kind(name: &str) -> Kind {
+    kinds().into_iter().find(|kind| kind.name == name).unwrap()
+}
+
+/// A flipped bit anywhere in a checkpoint.
+fn damaged_checkpoints() -> usize {
+    let kind = kind("checkpoint");
+    let classes = [TENSORS, &["it is damaged", "not a checkpoint"]].concat();
+    for (i, at) in lengths(&kind.good, 60).enumerate() {
+        let mut file = kind.good.clone();
+        file[at] ^= 1 << (i % 8);
+        refused(&kind, &file, &classes, &format!("a bit of byte {at}"));
+    }
+    60
+}
+
+fn damaged_idx_files() -> usize {
+    let (images, labels) = (kind("IDX images"), kind("IDX labels"));
+    for i in 0..20u32 {
+        let case = format!("case {i}");
+        let magic = idx_file(&[0x803 ^ (1 << i), 2, 28, 28], &[0; 2 * 784]);
+        refused(&images, &magic, &["wrong magic number"], &case);
+        let size = idx_file(&[0x803, 2, 28 + i + 1, 28], &[0; 2 * 784]);
+        refused(&images, &size, &["images of "], &case);
+        let promised = idx_file(&[0x803, u32::MAX >> i, 28, 28], &[0; 2 * 784]);
+        refused(&images, &promised, &["truncated: the header promises"], &case);
+        let longer = [&labels.good[..], &vec![0; i as usize + 1]].concat();
+        refused(&labels, &longer, &["trailing bytes"], &case);
+        let mut other = labels.good.clone();
+        other[8 + i as usize] = 10 + i as u8;
+        refused(&labels, &other, &[&format!("label {} at index {i}", 10 + i)], &case);
+    }
+    100
+}
+
+/// A value of another type under each key of `config.json`.
+fn damaged_settings() -> usize {
+    let kind = kind("config.json");
+    let good: serde_json::Value = serde_json::from_slice(&kind.good).unwrap();
+    let mut files = 0;
+    for key in good.as_object().unwrap().keys() {
+        for value in [serde_json::json!([[1]]), serde_json::json!({"a": {}})] {
+            let mut other = good.clone();
+            other[key] = value;
+            let file = serde_json::to_vec(&other).unwrap();
+            refused(&kind, &file, &["invalid type", "missing field"], key);
+            files += 1;
+        }
+    }
+    files
+}
