@@ -180,6 +180,8 @@ def measure(setting, pairs, paths, results, versions):
                 row = run(CONTENDERS[name], setting, paths, out)
                 tensors = weights(out)
             if CONTENDERS[name].exact:
+                if not tensors:
+                    sys.exit(f"error: {setting.name}: {name} left no weights")
                 reference = reference or tensors
                 check(setting, name, tensors, reference)
             row |= {"setting": setting.name, "contender": name, "round": number}

@@ -11,8 +11,8 @@ use clap_complete::Shell;
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
 /// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
-/// (corrupt data, diverged training), 2 usage or unreadable input, 130 and 143
-/// interrupted (Ctrl-C, SIGTERM).
+/// (corrupt data, diverged training), 2 usage, unreadable input or output that cannot be written,
+/// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
@@ -418,13 +418,14 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
     }
 }
 
-/// `30s`, `500steps`, `off` or `0`.
+/// `30s`, `500steps` or `off`.
 fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
-    if ["off", "0"].contains(&text) {
+    if text == "off" {
         return Ok(CheckpointEvery::Never);
     }
     let steps = text.strip_suffix("steps").and_then(|number| number.parse().ok());
     let seconds = text.strip_suffix('s').and_then(|number| number.parse().ok());
+    let seconds = seconds.map(NonZeroU64::get);
     match (steps, seconds) {
         (Some(steps), _) => Ok(CheckpointEvery::Steps(steps)),
         (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),

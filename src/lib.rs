@@ -10,7 +10,7 @@
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
 //! | [`models`] | the two models, their initial parameters, weights in and out |
 //! | `fast` | LeNet-5's step with a free order of summation: `stitch train --fast` |
-//! | [`kernels`] | parts of a step by hand, with libtorch's bits |
+//! | `kernels` | parts of a step by hand, with libtorch's bits |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
@@ -21,8 +21,9 @@
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //!
-//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`, `picture`, `run_folder`} →
-//! {`models`, `optim`, `dataset`, `formats`, `metrics`} → `rng`. `metrics`, `rng`, `picture`,
+//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`,
+//! `picture`, `run_folder`} → {`models`, `optim`, `fast`, `dataset`, `formats`, `metrics`} → {`kernels`,
+//! `rng`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
@@ -32,7 +33,7 @@ pub mod dataset;
 pub mod evaluate;
 mod fast;
 pub mod formats;
-pub mod kernels;
+mod kernels;
 pub mod memory;
 pub mod metrics;
 pub mod models;

@@ -9,7 +9,7 @@ mod config;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use config::{Config, DataConfig};
@@ -255,16 +255,17 @@ impl RunFolder {
     pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
         let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
-        fs::create_dir_all(&path).map_err(not_writable)?;
+        make_folders(&path).map_err(not_writable)?;
         let lock = lock(&path)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
-        for folder in [path.clone(), path.join(CHECKPOINTS), path.join("trace")] {
-            remove_temporary_files(&folder)?;
+        // Without a lock another process may be writing them.
+        if lock.is_some() {
+            for folder in [path.clone(), path.join(CHECKPOINTS), path.join("trace")] {
+                remove_temporary_files(&folder)?;
+            }
         }
         if claim == Claim::New {
-            let interrupted =
-                fs::read_dir(path.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some());
-            if interrupted {
+            if holds_checkpoints(&path) {
                 return Err(FolderError::Interrupted { path });
             }
             if let Some(file) = existing_file(&path) {
@@ -279,10 +280,14 @@ impl RunFolder {
     /// # Errors
     /// Those of [`RunFolder::claim`], and [`FolderError::HoldsTraining`].
     pub fn claim_for_evaluation(path: &Path, claim: Claim) -> Result<Self, FolderError> {
-        if path.join(CONFIG).exists() {
-            return Err(FolderError::HoldsTraining { path: path.into() });
+        let training = || path.join(CONFIG).exists() || holds_checkpoints(path);
+        let holds_training = || FolderError::HoldsTraining { path: path.into() };
+        if training() {
+            return Err(holds_training());
         }
-        Self::claim(path, claim)
+        let folder = Self::claim(path, claim)?;
+        // Once more, since another process may have had the folder in between.
+        if training() { Err(holds_training()) } else { Ok(folder) }
     }
 
     /// The configuration of the complete run that it holds.
@@ -322,8 +327,9 @@ impl RunFolder {
     /// Removes an earlier run, `config.json` first, so that no mixture of two runs looks complete.
     ///
     /// # Errors
-    /// [`FolderError::Write`].
+    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn clear(&self) -> Result<(), FolderError> {
+        self.check()?;
         for file in FILES.into_iter().rev().chain(TRACE_FILES) {
             self.remove(&self.path.join(file))?;
         }
@@ -335,8 +341,9 @@ impl RunFolder {
     /// Removes a file in the folder, if it is there.
     ///
     /// # Errors
-    /// [`FolderError::Remove`].
+    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn remove(&self, path: &Path) -> Result<(), FolderError> {
+        self.check()?;
         remove(path)
     }
 
@@ -367,7 +374,7 @@ impl RunFolder {
     /// Writes `file` in the subfolder `below`, whole or not at all.
     ///
     /// # Errors
-    /// [`FolderError::Write`].
+    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
@@ -380,7 +387,7 @@ impl RunFolder {
     /// Writes `value` as indented JSON.
     ///
     /// # Errors
-    /// [`FolderError::Write`].
+    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
         let json = serde_json::to_string_pretty(value).map_err(|error| FolderError::Write {
             path: self.path.join(file),
@@ -396,11 +403,17 @@ const TEMPORARY: &str = ".stitch-";
 /// Held while a temporary file is there.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// Waits until no file is being written, but no longer than `longest`. For who ends the process.
-pub fn wait_for_writes(longest: Duration) {
+/// Waits until no file is being written, but no longer than `longest`. While what it returns is held,
+/// none is begun. For who ends the process.
+pub fn wait_for_writes(longest: Duration) -> Option<MutexGuard<'static, ()>> {
     let start = Instant::now();
-    while WRITING.try_lock().is_err() && start.elapsed() < longest {
-        std::thread::sleep(Duration::from_millis(1));
+    loop {
+        match WRITING.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) if start.elapsed() >= longest => return None,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
     }
 }
 
@@ -410,10 +423,8 @@ pub fn wait_for_writes(longest: Duration) {
 /// # Errors
 /// The system's; `path` is then as it was, or whole.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let _writing = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // The parent of a bare name is empty.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = parent_of(path);
     // Made with the permissions of an ordinary file; a temporary file is private otherwise.
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -431,13 +442,32 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Whether a run was broken off there.
+fn holds_checkpoints(folder: &Path) -> bool {
+    fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
+}
+
+/// Makes a folder and those above it that are not there, and brings their names to the disk.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), make_folders)?;
+    make_folder(folder)
+}
+
 /// Makes a folder, if it is not there, and brings its name to the disk.
 fn make_folder(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
+        Ok(()) => sync_folder(parent_of(folder)),
     }
+}
+
+/// The folder that something is in. The parent of a bare name is empty.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Brings the names in a folder to the disk.

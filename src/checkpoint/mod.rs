@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use file::{Checkpoint, CheckpointError, seal};
+pub use file::{Checkpoint, CheckpointError};
 
 use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
 

@@ -1,6 +1,7 @@
 //! `stitch reproduce`: both models as the notebook trains them, beside the paper's figures.
 
 use anyhow::Result;
+use stitch::checkpoint;
 use stitch::models::Architecture;
 use stitch::run_folder::RunFolder;
 use stitch::train::TrainConfig;
@@ -26,6 +27,13 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     };
     let folders = Architecture::ALL.map(claim).into_iter().collect::<Result<Vec<_>, _>>()?;
     let dataset = inputs::dataset(&args.data, console)?;
+    if args.force {
+        // All at once: broken off, neither is then a finished one that --resume would leave as it is.
+        for (_, folder) in &folders {
+            folder.clear()?;
+            checkpoint::clear(folder)?;
+        }
+    }
     let mut runs = Vec::new();
     for (architecture, folder) in &folders {
         let config = TrainConfig { device, ..TrainConfig::notebook(*architecture) };

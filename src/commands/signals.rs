@@ -38,7 +38,7 @@ pub fn listen() -> Result<()> {
                     RECEIVED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
                 if none.is_err() {
                     // Milliseconds; longer only when the disk does not answer.
-                    wait_for_writes(Duration::from_secs(2));
+                    let _none_begins = wait_for_writes(Duration::from_secs(2));
                     low_level::exit(128 + signal);
                 }
             }

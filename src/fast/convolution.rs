@@ -79,7 +79,7 @@ fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
 }
 
 /// Rows `2 * y` and `2 * y + 1` of the gradient by the convolution's output, given that by the
-/// pooled one: a quarter of it where ReLU let the value pass. Columns are written from `MARGIN` on.
+/// pooled one: a quarter of it where ReLU let the value pass. Columns are written from `margin` on.
 #[inline(always)]
 pub fn pool_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
     simd: S,

@@ -85,26 +85,26 @@ fn columns<S: Simd, const N: usize>(
 /// Vectors of a row of the weight's gradient that are worked on at once.
 const VECTORS: usize = 5;
 
-/// Elements that a row of [`turn`]ed images takes.
+/// Elements that a row of [`transpose`]d images takes.
 pub fn stride(inputs: usize, lanes: usize) -> usize {
     inputs.next_multiple_of(VECTORS * lanes)
 }
 
 /// The activations image by image, each a row of [`stride`] elements.
-pub fn turn(input: &[f32], lanes: usize, turned: &mut [f32]) {
+pub fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     let stride = stride(input.len() / lanes, lanes);
     for (i, values) in input.chunks_exact(lanes).enumerate() {
-        values.iter().zip(turned.chunks_exact_mut(stride)).for_each(|(&x, row)| row[i] = x);
+        values.iter().zip(transposed.chunks_exact_mut(stride)).for_each(|(&x, row)| row[i] = x);
     }
 }
 
 /// Adds to the gradient by the weight, (out, in), and to that by the bias. The input is
-/// [`turn`]ed. `R` rows are worked on at once; it divides the outputs.
+/// [`transpose`]d. `R` rows are worked on at once; it divides the outputs.
 #[inline(always)]
 pub fn by_parameters<S: Simd, const R: usize>(
     simd: S,
     by_output: &[S::f32s],
-    turned: &[f32],
+    transposed: &[f32],
     by_weight: &mut [f32],
     by_bias: &mut [f32],
 ) {
@@ -117,7 +117,7 @@ pub fn by_parameters<S: Simd, const R: usize>(
     let groups = by_output.chunks_exact(R * S::F32_LANES);
     for (rows, by) in by_weight.chunks_exact_mut(R * inputs).zip(groups) {
         for first in (0..inputs).step_by(VECTORS * S::F32_LANES) {
-            tile::<S, R>(simd, by, (turned, stride), (rows, inputs), first);
+            tile::<S, R>(simd, by, (transposed, stride), (rows, inputs), first);
         }
     }
 }
@@ -127,7 +127,7 @@ pub fn by_parameters<S: Simd, const R: usize>(
 fn tile<S: Simd, const R: usize>(
     simd: S,
     by_output: &[f32],
-    (turned, stride): (&[f32], usize),
+    (transposed, stride): (&[f32], usize),
     (rows, inputs): (&mut [f32], usize),
     first: usize,
 ) {
@@ -140,7 +140,7 @@ fn tile<S: Simd, const R: usize>(
     let mut sums: [[S::f32s; VECTORS]; R] =
         array::from_fn(|r| array::from_fn(|v| simd.partial_load_f32s(&rows[part(r, v)])));
     let by_image: [&[f32]; R] = array::from_fn(|r| &by_output[r * S::F32_LANES..][..S::F32_LANES]);
-    for (image, row) in turned.chunks_exact(stride).enumerate().take(S::F32_LANES) {
+    for (image, row) in transposed.chunks_exact(stride).enumerate().take(S::F32_LANES) {
         let inputs: &[S::f32s; VECTORS] = window(S::as_simd_f32s(&row[first..]).0, 0);
         for (sums, by) in sums.iter_mut().zip(by_image) {
             let by = simd.splat_f32s(by[image]);

@@ -20,10 +20,10 @@ pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) 
             total += shifted.exp();
         }
         let log_total = total.ln();
+        sum -= f64::from(logits[at(usize::from(label))] - max - log_total);
         for class in 0..CLASSES {
             let log_probability = logits[at(class)] - max - log_total;
             let target = if class == usize::from(label) { 1.0 } else { 0.0 };
-            sum -= f64::from(target * log_probability);
             logits[at(class)] = (log_probability.exp() - target) / n as f32;
         }
     }

@@ -10,11 +10,9 @@ use super::convolution;
 use super::shape::{planes, planes_mut};
 use super::{linear, loss};
 use crate::dataset::{CLASSES, PIXELS, SIDE};
-use crate::kernels::direct::shape::{C1, C2, Filters, H2, K, P1, P2, filters};
+use crate::kernels::direct::shape::{C1, C2, Filters, H2, K, P1, P2, PADDED, PADDING, filters};
 use crate::kernels::lanes;
 
-/// Height and width of a padded image.
-const PADDED: usize = SIDE + K - 1;
 /// Outputs of the fully connected layers.
 const FC1: usize = 120;
 const FC2: usize = 84;
@@ -55,7 +53,7 @@ struct Buffers {
     fc1: AVec<f32>,
     fc2: AVec<f32>,
     logits: AVec<f32>,
-    turned: AVec<f32>,
+    transposed: AVec<f32>,
     by_conv2: AVec<f32>,
     by_pool1: AVec<f32>,
     by_pool2: AVec<f32>,
@@ -84,7 +82,7 @@ impl Buffers {
             fc1: of(FC1),
             fc2: of(FC2),
             logits: of(CLASSES),
-            turned: of(linear::stride(FLAT, lanes)),
+            transposed: of(linear::stride(FLAT, lanes)),
             by_conv2: of(C2 * H2 * (H2 + 2)),
             by_pool1: of(C1 * P1 * P1),
             by_pool2: of(FLAT),
@@ -150,10 +148,9 @@ impl WithSimd for Pass<'_> {
 #[inline(always)]
 fn load(buffers: &mut Buffers, lanes: usize, pixels: &[u8]) {
     let normalised: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
-    const MARGIN: usize = K / 2;
-    let rows = buffers.image.chunks_exact_mut(PADDED * lanes).skip(MARGIN).take(SIDE);
+    let rows = buffers.image.chunks_exact_mut(PADDED * lanes).skip(PADDING).take(SIDE);
     for (y, row) in rows.enumerate() {
-        let row = &mut row[MARGIN * lanes..(MARGIN + SIDE) * lanes];
+        let row = &mut row[PADDING * lanes..(PADDING + SIDE) * lanes];
         row.fill(0.0);
         for (lane, image) in pixels.chunks_exact(PIXELS).enumerate() {
             let bytes = &image[y * SIDE..][..SIDE];
@@ -205,25 +202,25 @@ fn backward<S: Simd>(
     places: &Places,
 ) {
     let lanes = S::F32_LANES;
-    let Buffers { image, conv1, pool1, conv2, pool2, fc1, fc2, logits, turned, .. } = buffers;
+    let Buffers { image, conv1, pool1, conv2, pool2, fc1, fc2, logits, transposed, .. } = buffers;
     let by_logits = S::as_simd_f32s(logits).0;
     let [by_fc2, by_fc1, by_pool2] =
         [&mut buffers.by_fc2, &mut buffers.by_fc1, &mut buffers.by_pool2]
             .map(|buffer| S::as_mut_simd_f32s(buffer).0);
     let [g3, g4, g5] = linear_gradients(gradients, places);
 
-    linear::turn(fc2, lanes, turned);
-    linear::by_parameters::<S, 2>(simd, by_logits, turned, g5.0, g5.1);
+    linear::transpose(fc2, lanes, transposed);
+    linear::by_parameters::<S, 2>(simd, by_logits, transposed, g5.0, g5.1);
     linear::by_input(simd, by_logits, layers[8], by_fc2);
     relu_backward(simd, S::as_simd_f32s(fc2).0, by_fc2);
 
-    linear::turn(fc1, lanes, turned);
-    linear::by_parameters::<S, 4>(simd, by_fc2, turned, g4.0, g4.1);
+    linear::transpose(fc1, lanes, transposed);
+    linear::by_parameters::<S, 4>(simd, by_fc2, transposed, g4.0, g4.1);
     linear::by_input(simd, by_fc2, layers[6], by_fc1);
     relu_backward(simd, S::as_simd_f32s(fc1).0, by_fc1);
 
-    linear::turn(pool2, lanes, turned);
-    linear::by_parameters::<S, 4>(simd, by_fc1, turned, g3.0, g3.1);
+    linear::transpose(pool2, lanes, transposed);
+    linear::by_parameters::<S, 4>(simd, by_fc1, transposed, g3.0, g3.1);
     linear::by_input(simd, by_fc1, layers[4], by_pool2);
 
     let by_pool2: &[[[S::f32s; P2]; P2]; C2] = planes(by_pool2);

@@ -39,7 +39,7 @@ impl State {
     }
 
     /// Goes on as after so many updates, with these moments.
-    pub fn go_on(&mut self, updates: u64, moments: [&[f32]; 2]) {
+    pub fn restore(&mut self, updates: u64, moments: [&[f32]; 2]) {
         self.t = updates;
         self.exp_avg.copy_from_slice(moments[0]);
         self.exp_avg_sq.copy_from_slice(moments[1]);

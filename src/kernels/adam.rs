@@ -29,7 +29,8 @@ pub enum Rounding {
 pub fn rounding() -> Option<Rounding> {
     static FOUND: OnceLock<Option<Rounding>> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        const COUNT: i64 = 1024;
+        // Whole vectors and a rest, which libtorch has other code for.
+        const COUNT: i64 = 1039;
         let [m, v, g] = [1, 2, 3].map(|i| noise(&[COUNT + i]).narrow(0, 0, COUNT).contiguous());
         let weights = [0.1, 0.999];
         let mut expected = [m.copy(), v.copy()];
@@ -150,8 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_passes_have_libtorchs_bits_or_are_not_used() {
-        let Some(rounding) = rounding() else { return };
+    fn both_passes_have_libtorchs_bits() {
+        let rounding = rounding().expect("libtorch rounds once or twice");
         for count in [1, 7, 16, 1001, 62_000] {
             let random = || Tensor::randn([count], (Kind::Float, Device::Cpu));
             let g = random() * 1e-3;

@@ -1,8 +1,9 @@
-//! Parts of a step by hand, with the bits of libtorch's own operations: those that tch does not
-//! bind, and element-wise ones that libtorch takes several passes over memory for.
+//! Parts of a step by hand, with the bits of libtorch's own operations: convolutions with what
+//! follows them, element-wise operations that libtorch takes several passes over memory for, and
+//! what tch does not bind.
 //!
-//! Everything here works on the CPU, on contiguous tensors. The one home of `unsafe` code: memory
-//! of tensors as slices, and calls into libtorch.
+//! Everything here works on the CPU, on contiguous tensors. `unsafe` code is for the memory of tensors
+//! as slices, and for calls into libtorch.
 
 #![allow(unsafe_code)]
 

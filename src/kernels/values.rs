@@ -11,6 +11,9 @@ use tch::{Device, Tensor};
 /// For a tensor of another type, on another device, or with gaps.
 pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
     check::<T>(tensor);
+    if tensor.numel() == 0 {
+        return &[]; // Its pointer may be null.
+    }
     // SAFETY: the tensor keeps its memory while it is borrowed; type, place and layout were checked.
     unsafe { slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
@@ -24,6 +27,9 @@ pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
 /// As [`values`].
 pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
     check::<T>(tensor);
+    if tensor.numel() == 0 {
+        return &mut [];
+    }
     // SAFETY: as in `values`; nothing else uses the memory meanwhile, see above.
     unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }

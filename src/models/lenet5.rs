@@ -9,6 +9,7 @@ use crate::dataset::{PIXELS, SIDE};
 use crate::formats::Dtype;
 use crate::formats::onnx::{Attribute, Graph, Node, Value::Ints};
 use crate::kernels;
+use crate::kernels::direct::shape::PADDING;
 use crate::kernels::direct::{self, Features};
 
 /// Definition order, which is also the order of the initial draws.
@@ -75,7 +76,7 @@ pub struct Lenet5 {
 pub struct Activations {
     /// The convolutions and what is pooled of them.
     pub features: Features,
-    /// The second, pooled and flattened (N, 400).
+    /// pool2 of the features, flattened (N, 400).
     pub pool2: Tensor,
     /// fc1 (N, 120), after ReLU.
     pub fc1: Tensor,
@@ -113,7 +114,7 @@ impl Lenet5 {
     /// The notebook's forward pass, operation by operation, on any device.
     pub fn forward_for_autograd(&self, xs: &Tensor) -> Tensor {
         let [w1, b1, w2, b2, w3, b3, w4, b4, w5, b5] = self.by_layer();
-        let xs = avg_pool2d(&xs.conv2d(w1, Some(b1), 1, PADDING, 1, 1).relu());
+        let xs = avg_pool2d(&xs.conv2d(w1, Some(b1), 1, PADDING as i64, 1, 1).relu());
         let xs = avg_pool2d(&xs.conv2d(w2, Some(b2), 1, 0, 1, 1).relu());
         let xs = xs.view([-1, 400]).linear(w3, Some(b3)).relu().linear(w4, Some(b4)).relu();
         xs.linear(w5, Some(b5))
@@ -123,9 +124,6 @@ impl Lenet5 {
         array::from_fn(|i| &self.parameters.views()[i])
     }
 }
-
-/// Of conv1, on all sides.
-const PADDING: i64 = 2;
 
 impl Model for Lenet5 {
     fn architecture(&self) -> Architecture {

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::{Learned, Learner, OnTensors, RestoreError, TrainConfig, learned};
 use crate::fast::State;
-use crate::kernels::{values, values_mut};
+use crate::kernels::{lanes, values, values_mut};
 use crate::models::{Architecture, Lenet5, Model};
 use crate::rng::torch::Generator;
 
@@ -24,7 +24,9 @@ impl FastLenet5Learner {
         let (model, rng) = super::lenet5::initial(config);
         let places: Vec<_> = model.flat().places().collect();
         let places = places.try_into().expect("LeNet-5 has ten parameters");
-        let threads = tch::get_num_threads() as usize;
+        // More replicas than blocks of images would have nothing to do.
+        let blocks = config.batch_size.min(n).div_ceil(lanes()).max(1);
+        let threads = (tch::get_num_threads() as usize).min(blocks);
         let state = State::new(model.flat().all().numel(), places, config.lr, threads);
         Self { model, state, rng, order: vec![0; n] }
     }
@@ -40,7 +42,10 @@ impl Learner for FastLenet5Learner {
         &self.order
     }
 
-    fn step(&mut self, pixels: &[u8], labels: &[u8], _: Option<OnTensors>) -> f64 {
+    /// # Panics
+    /// When someone wants to see tensors: this engine's are blocks of images, in float32 of its own.
+    fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64 {
+        assert!(on_tensors.is_none(), "the fast engine shows no tensors");
         let mut parameters = self.model.flat().all().shallow_clone();
         self.state.step(values_mut(&mut parameters), pixels, labels)
     }
@@ -58,7 +63,7 @@ impl Learner for FastLenet5Learner {
         let [exp_avg, exp_avg_sq] = [flat.all(), flat.all()].map(Tensor::zeros_like);
         let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
         learned::put_back(&learned.tensors, Architecture::Lenet5, flat, buffers)?;
-        self.state.go_on(learned.updates, [values(&exp_avg), values(&exp_avg_sq)]);
+        self.state.restore(learned.updates, [values(&exp_avg), values(&exp_avg_sq)]);
         Ok(())
     }
 

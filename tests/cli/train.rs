@@ -606,8 +606,8 @@ fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        // The training is under way once an epoch is done.
-        assert!(lines.any(|line| line.contains("epoch 1/100000")), "no epoch was told");
+        // The second epoch is told of when the first one's checkpoint is handed over.
+        assert!(lines.any(|line| line.contains("epoch 2/100000")), "no epoch was told");
         let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(sent.unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(code));

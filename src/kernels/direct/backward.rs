@@ -5,11 +5,11 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
-use super::by_input::{self, Turned};
-use super::by_weight::{self, BIAS1, FILTER1, Rows};
+use super::by_input::{self, Transposed};
+use super::by_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::features::Features;
 use super::order::{self, Backward, Split};
-use super::shape::{C1, C2, H1, H2, K, P1, P2, filters};
+use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::kernels::convolution::convolution_backward;
 use crate::kernels::parallel::in_parts;
 use crate::kernels::pool::{pool_backward, relu_avg_pool2d_backward};
@@ -26,13 +26,19 @@ pub struct FilterGradients {
 
 /// The gradients by the parameters, given that by pool2 (N, 16, 5, 5), the images that gave
 /// `features`, and both weights.
+///
+/// # Panics
+/// For other shapes.
 pub fn gradients(
     images: &Tensor,
     features: &Features,
     by_pool2: &Tensor,
     weights: [&Tensor; 2],
 ) -> FilterGradients {
-    match order::backward(images.size()[0]) {
+    let n = images.size()[0] as usize;
+    assert_eq!(features.conv1.numel(), n * C1 * H1 * H1, "the images' features");
+    assert_eq!(by_pool2.numel(), n * C2 * P2 * P2, "the images' gradient");
+    match order::backward(n as i64) {
         Some(order) => by_hand(images, features, by_pool2, weights[1], order),
         None => by_libtorch(images, features, by_pool2, weights),
     }
@@ -47,7 +53,7 @@ pub(super) fn by_libtorch(
     let by_conv2 = relu_avg_pool2d_backward(by_pool2, &features.conv2);
     let conv2 = convolution_backward(&by_conv2, &features.pool1, weights[1], 0, true);
     let by_conv1 = relu_avg_pool2d_backward(&conv2.input, &features.conv1);
-    let conv1 = convolution_backward(&by_conv1, images, weights[0], 2, false);
+    let conv1 = convolution_backward(&by_conv1, images, weights[0], PADDING as i64, false);
     FilterGradients { conv1: [conv1.weight, conv1.bias], conv2: [conv2.weight, conv2.bias] }
 }
 
@@ -84,7 +90,7 @@ impl ByFeatures {
             filled::<f32>(&[n, shape[0], shape[1], shape[2]].map(|size| size as i64), |_| {})
         };
         let (mut pool1, mut by_conv2) = (empty([C1, P1, P1]), empty([H2, H2, C2]));
-        let weight = by_input::turn(filters(weight));
+        let weight = by_input::transpose(filters(weight));
         let written = [values_mut::<f32>(&mut pool1), values_mut(&mut by_conv2)];
         in_parts((n, 1), written, [conv2, by_pool2], |written, [conv2, by_pool2]| {
             let weight = &weight;
@@ -102,7 +108,7 @@ impl ByFeatures {
 struct Images<'a> {
     conv2: &'a [f32],
     by_pool2: &'a [f32],
-    weight: &'a Turned,
+    weight: &'a Transposed,
     block: usize,
     written: [&'a mut [f32]; 2],
 }
@@ -156,7 +162,7 @@ pub(super) fn filters1(
     let filters = weight.chunks_exact_mut(K * K).zip(&mut bias).zip(&total);
     for ((weight, bias), filter) in filters {
         *bias = filter[BIAS1];
-        let slots = filter.chunks_exact(FILTER1 / (K + 1));
+        let slots = filter.chunks_exact(SLOT);
         weight
             .chunks_exact_mut(K)
             .zip(slots)

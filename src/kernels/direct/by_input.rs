@@ -12,7 +12,7 @@ const MARGIN: usize = K - 1;
 pub type Padded = [[[f32; COLUMNS]; H2 + 2]; C2];
 
 /// conv2's weight by place in the filter: (5, 5, O, C).
-pub type Turned = [[[[f32; C1]; C2]; K]; K];
+pub type Transposed = [[[[f32; C1]; C2]; K]; K];
 
 /// A gradient of zeros, whose rows are to be written.
 #[inline(always)]
@@ -20,17 +20,17 @@ pub fn zeros() -> Padded {
     [[[0.0; COLUMNS]; H2 + 2]; C2]
 }
 
-/// conv2's weight (O, C, 5, 5) turned.
-pub fn turn(weight: &Filters<f32, C2, C1>) -> Turned {
-    let mut turned = [[[[0.0; C1]; C2]; K]; K];
-    for (ky, turned) in turned.iter_mut().enumerate() {
-        for (kx, turned) in turned.iter_mut().enumerate() {
-            for (turned, weight) in turned.iter_mut().zip(weight) {
-                *turned = weight.each_ref().map(|filter| filter[ky][kx]);
+/// conv2's weight (O, C, 5, 5) transposed.
+pub fn transpose(weight: &Filters<f32, C2, C1>) -> Transposed {
+    let mut transposed = [[[[0.0; C1]; C2]; K]; K];
+    for (ky, transposed) in transposed.iter_mut().enumerate() {
+        for (kx, transposed) in transposed.iter_mut().enumerate() {
+            for (transposed, weight) in transposed.iter_mut().zip(weight) {
+                *transposed = weight.each_ref().map(|filter| filter[ky][kx]);
             }
         }
     }
-    turned
+    transposed
 }
 
 /// Row `y` of channel `o` of the gradient by the output, without the zeros.
@@ -48,7 +48,7 @@ pub fn row(padded: &mut Padded, o: usize, y: usize) -> &mut [f32; H2] {
 pub fn by_input<S: Simd, const R: usize>(
     simd: S,
     by_output: &Padded,
-    weight: &Turned,
+    weight: &Transposed,
     block: usize,
     by_input: &mut [f32],
 ) {

@@ -7,14 +7,14 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::features::{PADDED, pad};
-use super::shape::{C1, C2, H1, H2, K, P1, vectors, window};
+use super::features::pad;
+use super::shape::{C1, C2, H1, H2, K, P1, PADDED, vectors, window};
 
 /// Elements of the gradients of one filter of conv1, and of its bias: those of a row of the filter in
 /// a slot of their own.
 pub const FILTER1: usize = 6 * SLOT;
 /// Elements of a slot.
-const SLOT: usize = 8;
+pub const SLOT: usize = 8;
 /// The element that holds the gradient by the bias: the slot's first that the row leaves free.
 pub const BIAS1: usize = K;
 

@@ -6,7 +6,9 @@ use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
 use super::order::{self, Bias};
-use super::shape::{C1, C2, Filters, H1, H2, K, P1, P2, filters, vectors, vectors_mut, window};
+use super::shape::{
+    C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut, window,
+};
 use crate::kernels::parallel::in_parts;
 use crate::kernels::pool::{pool, relu_avg_pool2d};
 use crate::kernels::values::{filled, values, values_mut};
@@ -24,14 +26,15 @@ pub struct Features {
     pub pool2: Tensor,
 }
 
-/// Of conv1, on all sides.
-const PADDING: i64 = 2;
-/// Width and height of a padded image.
-pub(super) const PADDED: usize = H1 + K - 1;
-
 /// conv1 → ReLU → pool → conv2 → ReLU → pool of images (N, 1, 28, 28), given the weights and
-/// biases of both.
+/// biases of both, float32.
+///
+/// # Panics
+/// For other shapes.
 pub fn features(images: &Tensor, parameters: [&Tensor; 4]) -> Features {
+    assert_eq!(images.size()[1..], [1, H1 as i64, H1 as i64], "LeNet-5's images");
+    let sizes = [C1 * K * K, C1, C2 * C1 * K * K, C2];
+    assert_eq!(parameters.map(Tensor::numel), sizes, "LeNet-5's parameters");
     match order::forward(images.size()[0]) {
         Some(bias) => by_hand(images, parameters, bias),
         None => by_libtorch(images, parameters),
@@ -39,7 +42,7 @@ pub fn features(images: &Tensor, parameters: [&Tensor; 4]) -> Features {
 }
 
 pub(super) fn by_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Features {
-    let conv1 = images.conv2d(w1, Some(b1), 1, PADDING, 1, 1);
+    let conv1 = images.conv2d(w1, Some(b1), 1, PADDING as i64, 1, 1);
     let pool1 = relu_avg_pool2d(&conv1);
     let conv2 = pool1.conv2d(w2, Some(b2), 1, 0, 1, 1);
     let pool2 = relu_avg_pool2d(&conv2);
@@ -117,10 +120,9 @@ const GRID2: usize = (H2 * P1).next_multiple_of(3 * LONGEST);
 /// An image within a border of zeros, which `padded` has.
 #[inline(always)]
 pub(super) fn pad(image: &[f32], padded: &mut [f32]) {
-    const MARGIN: usize = PADDING as usize;
-    let rows = padded.chunks_exact_mut(PADDED).skip(MARGIN);
+    let rows = padded.chunks_exact_mut(PADDED).skip(PADDING);
     for (row, pixels) in rows.zip(image.chunks_exact(H1)) {
-        row[MARGIN..MARGIN + H1].copy_from_slice(pixels);
+        row[PADDING..PADDING + H1].copy_from_slice(pixels);
     }
 }
 

@@ -16,5 +16,5 @@ mod features;
 pub mod order;
 pub(crate) mod shape;
 
-pub use backward::{FilterGradients, gradients};
+pub use backward::gradients;
 pub use features::{Features, features};

@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 
 use super::backward::{self, ByFeatures};
 use super::features;
-use super::shape::{C1, C2, H1, H2, K, P1, P2};
+use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING};
 use crate::kernels::convolution::convolution_backward;
 use crate::kernels::lanes::lanes;
 use crate::kernels::noise::noise;
@@ -58,9 +58,9 @@ impl Split {
         (0..self.parts).map(|i| start(i) * rows..start(i + 1) * rows).collect()
     }
 
-    /// The ones to try on so many threads, the likeliest first.
-    fn candidates(threads: usize) -> impl Iterator<Item = Self> {
-        let parts = std::iter::once(threads).chain(1..threads);
+    /// The ones to try on so many threads over so many rows, the likeliest first.
+    fn candidates(threads: usize, rows: usize) -> impl Iterator<Item = Self> {
+        let parts = std::iter::once(threads).chain(1..threads.min(rows));
         parts.flat_map(|parts| [true, false].map(|within_images| Self { parts, within_images }))
     }
 }
@@ -121,13 +121,14 @@ fn find_backward(n: i64) -> Option<Backward> {
         .map(|block| (block, by_features(block)))
         .find(|(_, by_features)| same(&second.input, &by_features.pool1))?;
     let threads = tch::get_num_threads() as usize;
-    let conv2 = Split::candidates(threads).find(|&split| {
+    let conv2 = Split::candidates(threads, n as usize * H2).find(|&split| {
         let [weight, bias] = backward::filters2(values(&pool1), by_features.rows(), split);
         same(&second.weight, &weight) && same(&second.bias, &bias)
     })?;
     let by_conv1 = relu_avg_pool2d_backward(&second.input, &conv1);
-    let first = convolution_backward(&by_conv1, &images, &weights[0], 2, false);
-    let conv1 = Split::candidates(threads).find(|&split| {
+    let first = convolution_backward(&by_conv1, &images, &weights[0], PADDING as i64, false);
+    drop((by_features, by_conv2, pool1));
+    let conv1 = Split::candidates(threads, n as usize * H1).find(|&split| {
         let by_pool1 = values(&second.input);
         let [weight, bias] = backward::filters1(values(&images), values(&conv1), by_pool1, split);
         same(&first.weight, &weight) && same(&first.bias, &bias)
@@ -157,6 +158,10 @@ mod tests {
 
     #[test]
     fn forth_and_back_the_bits_are_libtorchs() {
+        // Where oneDNN has the kernels that the orders are known of.
+        if matches!(lanes(), 8 | 16) && std::env::var_os("ONEDNN_MAX_CPU_ISA").is_none() {
+            assert!(forward(64).is_some() && backward(64).is_some(), "no order is known");
+        }
         tch::no_grad(|| {
             for n in [1, 2, 7, 64, 65] {
                 let images = square(n, 1, H1);

@@ -4,9 +4,13 @@ use pulp::Simd;
 
 /// Height and width of every filter.
 pub const K: usize = 5;
-/// Height, width and channels after the first convolution.
+/// Zeros on all sides of an image.
+pub const PADDING: usize = 2;
+/// Width and height of an image with them.
+pub const PADDED: usize = H1 + 2 * PADDING;
+/// Height and width of an image; with [`C1`] channels after the first convolution.
 pub const H1: usize = 28;
-/// See [`H1`].
+/// Channels after the first convolution.
 pub const C1: usize = 6;
 /// Height and width after the first pooling.
 pub const P1: usize = H1 / 2;
