@@ -22,7 +22,6 @@ LINES = [
     ("candle", "candle", "#8c6d1f", "v"),
     ("notebook", "notebook.py", GREY, "o"),
     ("PyTorch channels-last", "PyTorch, channels last", "#009e73", "s"),
-    ("PyTorch compile", "torch.compile", "#cc79a7", "D"),
     ("stitch", "stitch", "#1f82c8", "o"),
     ("stitch --fast", "stitch --fast", "#d55e00", "o"),
 ]

@@ -1,4 +1,4 @@
-//! The gradients of [`super::features`].
+//! The gradients of [`super::features()`].
 
 use std::ops::Range;
 
