@@ -1,8 +1,8 @@
 //! The notebook's PyTorch loop: `DataLoader(shuffle=True)`, cross-entropy, `backward`, Adam.
 //!
-//! On the CPU the backward pass is written out: the operations that autograd would call, in the
-//! same order on the same layouts, so with the same bits, but with ReLU and pooling in one pass over
-//! memory, and with all gradients in one buffer, which Adam updates as one tensor.
+//! On the CPU the backward pass is written out: of the fully connected layers the operations that
+//! autograd would call, of what is below them [`crate::kernels::direct`]'s with the same bits; and all
+//! gradients are in one buffer, which Adam updates as one tensor.
 
 use tch::{Device, Kind, Reduction, Tensor};
 

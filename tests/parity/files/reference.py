@@ -37,6 +37,7 @@ accuracy = json.loads((folder / "metrics.json").read_text())["test_accuracy"]
 assert metadata == {
     "format": "pt",
     "model": config["model"],
+    "engine": config["engine"],
     "seed": str(config["seed"]),
     "epochs": str(config["epochs"]),
     "test_accuracy": metadata["test_accuracy"],
