@@ -158,6 +158,8 @@ fn three_hundred_epochs_take_no_more_memory_than_ten() {
     for learner in LEARNERS {
         let place = Place::new();
         let mut command = many_epochs(&place, learner, "300");
+        // So small that scikit-learn's stopping rule does not end it before.
+        command.args(["--lr", "1e-4"]);
         command.stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
