@@ -201,8 +201,22 @@ fn backward<S: Simd>(
     gradients: &mut [f32],
     places: &Places,
 ) {
+    linear_backward(simd, buffers, layers, gradients, places);
+    conv2_backward(simd, buffers, filters(layers[2]));
+    conv1_backward(simd, buffers);
+}
+
+/// From the gradient by the logits to that by pool2.
+#[inline(always)]
+fn linear_backward<S: Simd>(
+    simd: S,
+    buffers: &mut Buffers,
+    layers: &[&[f32]; 10],
+    gradients: &mut [f32],
+    places: &Places,
+) {
     let lanes = S::F32_LANES;
-    let Buffers { image, conv1, pool1, conv2, pool2, fc1, fc2, logits, transposed, .. } = buffers;
+    let Buffers { pool2, fc1, fc2, logits, transposed, .. } = buffers;
     let by_logits = S::as_simd_f32s(logits).0;
     let [by_fc2, by_fc1, by_pool2] =
         [&mut buffers.by_fc2, &mut buffers.by_fc1, &mut buffers.by_pool2]
@@ -222,8 +236,13 @@ fn backward<S: Simd>(
     linear::transpose(pool2, lanes, transposed);
     linear::by_parameters::<S, 4>(simd, by_fc1, transposed, g3.0, g3.1);
     linear::by_input(simd, by_fc1, layers[4], by_pool2);
+}
 
-    let by_pool2: &[[[S::f32s; P2]; P2]; C2] = planes(by_pool2);
+/// From the gradient by pool2 to that by pool1.
+#[inline(always)]
+fn conv2_backward<S: Simd>(simd: S, buffers: &mut Buffers, weight: &Filters<f32, C2, C1>) {
+    let Buffers { pool1, conv2, by_pool2, .. } = buffers;
+    let by_pool2: &[[[S::f32s; P2]; P2]; C2] = planes(S::as_simd_f32s(by_pool2).0);
     let conv2: &[[[S::f32s; H2]; H2]; C2] = planes(S::as_simd_f32s(conv2).0);
     let by_conv2: &mut [[[S::f32s; H2 + 2]; H2]; C2] =
         planes_mut(S::as_mut_simd_f32s(&mut buffers.by_conv2).0);
@@ -243,13 +262,18 @@ fn backward<S: Simd>(
     convolution::by_input::<S, C1, C2, P1, H2, { H2 + 2 }>(
         simd,
         by_conv2,
-        filters(layers[2]),
+        weight,
         planes_mut(by_pool1),
     );
+}
 
+/// From the gradient by pool1 on, two rows of that by conv1 at a time.
+#[inline(always)]
+fn conv1_backward<S: Simd>(simd: S, buffers: &mut Buffers) {
+    let Buffers { image, conv1, by_pool1, .. } = buffers;
     let image = planes(S::as_simd_f32s(image).0);
     let conv1: &[[[S::f32s; SIDE]; SIDE]; C1] = planes(S::as_simd_f32s(conv1).0);
-    let by_pool1: &[[[S::f32s; P1]; P1]; C1] = planes(by_pool1);
+    let by_pool1: &[[[S::f32s; P1]; P1]; C1] = planes(S::as_simd_f32s(by_pool1).0);
     let filters1 = filters_mut(S::as_mut_simd_f32s(&mut buffers.filters1).0);
     let bias1 = S::as_mut_simd_f32s(&mut buffers.bias1).0;
     let bias1 = bias1.first_chunk_mut().expect("biases");
