@@ -13,8 +13,8 @@ use super::noise::noise;
 use super::parallel::in_parts;
 use super::values::{values, values_mut};
 
-/// Elements that are worth a thread of their own.
-const GRAIN: usize = 4096;
+/// Elements of an optimizer's buffers that are worth a thread of their own.
+pub const GRAIN: usize = 4096;
 
 /// How `a + b * c` is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,8 @@
 use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
+use crate::kernels::adam::GRAIN;
 use crate::kernels::{in_parts, values, values_mut};
-
-/// Elements that are worth a thread of their own.
-const GRAIN: usize = 4096;
 
 /// Adam over a list of parameters, float64.
 #[derive(Debug)]

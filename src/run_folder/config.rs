@@ -52,9 +52,7 @@ impl Config {
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata
     }
-}
 
-impl Config {
     /// In what a run of these settings differs from one that is to go on with `now`. More epochs are
     /// no difference: they come after.
     pub fn differences(&self, now: &Config) -> Vec<String> {

@@ -95,7 +95,7 @@ fn remembered<T: Copy>(
 }
 
 fn find_forward(n: i64) -> Option<Bias> {
-    let images = noise(&[n, 1, H1 as i64, H1 as i64]);
+    let images = square(n, 1, H1);
     let [w1, w2] = weights();
     let (b1, b2) = (noise(&[C1 as i64]), noise(&[C2 as i64]));
     let parameters = [&w1, &b1, &w2, &b2];
@@ -107,10 +107,9 @@ fn find_forward(n: i64) -> Option<Bias> {
 }
 
 fn find_backward(n: i64) -> Option<Backward> {
-    let square = |c: usize, h: usize| noise(&[n, c as i64, h as i64, h as i64]);
-    let images = square(1, H1);
-    let [conv1, pool1] = [square(C1, H1), square(C1, P1)];
-    let [conv2, by_pool2] = [square(C2, H2), square(C2, P2)];
+    let images = square(n, 1, H1);
+    let [conv1, pool1] = [square(n, C1, H1), square(n, C1, P1)];
+    let [conv2, by_pool2] = [square(n, C2, H2), square(n, C2, P2)];
     let weights = weights();
     let by_conv2 = relu_avg_pool2d_backward(&by_pool2, &conv2);
     let second = convolution_backward(&by_conv2, &pool1, &weights[1], 0, true);
@@ -136,6 +135,11 @@ fn find_backward(n: i64) -> Option<Backward> {
     Some(Backward { block, conv1, conv2 })
 }
 
+/// Noise (N, C, H, H).
+fn square(n: i64, c: usize, h: usize) -> Tensor {
+    noise(&[n, c as i64, h as i64, h as i64])
+}
+
 /// Of conv1 and conv2.
 fn weights() -> [Tensor; 2] {
     [(C1, 1), (C2, C1)].map(|(o, c)| noise(&[o as i64, c as i64, K as i64, K as i64]))
@@ -151,10 +155,6 @@ fn same(expected: &Tensor, actual: &Tensor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn square(n: i64, c: usize, h: usize) -> Tensor {
-        noise(&[n, c as i64, h as i64, h as i64])
-    }
 
     #[test]
     fn forth_and_back_the_bits_are_libtorchs() {
