@@ -71,14 +71,15 @@ impl Checkpoint {
         let header = serde_json::to_string(&header)
             .map_err(|error| ReadError::Safetensors(error.to_string()))?;
         let of = |value: fn(&EpochRecord) -> f64| epochs.iter().map(value).collect::<Vec<_>>();
-        let mut all = tensors.clone();
-        all.push(floats("epochs/loss", &of(|epoch| epoch.loss)));
-        all.push(floats("epochs/seconds", &of(|epoch| epoch.seconds)));
-        all.push(floats("epoch/loss_sum", &[*loss_sum]));
-        all.push(floats("epoch/seconds", &[*seconds]));
+        let numbers = [
+            floats("epochs/loss", &of(|epoch| epoch.loss)),
+            floats("epochs/seconds", &of(|epoch| epoch.seconds)),
+            floats("epoch/loss_sum", &[*loss_sum]),
+            floats("epoch/seconds", &[*seconds]),
+        ];
         let no_sum = String::from_utf8_lossy(&NO_SUM).into_owned();
         let metadata = Metadata::from([("checkpoint".into(), header), ("sha256".into(), no_sum)]);
-        let mut file = safetensors::write(&all, &metadata)?;
+        let mut file = safetensors::write(tensors.iter().chain(&numbers), &metadata)?;
         seal(&mut file);
         Ok(file)
     }

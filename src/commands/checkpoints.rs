@@ -1,14 +1,15 @@
 //! Checkpoints of a training: when they are written, and what `--resume` goes on from.
 
 use std::env;
-use std::sync::mpsc::{self, SyncSender};
+use std::mem;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use stitch::checkpoint::{self, Checkpoint};
 use stitch::run_folder::{CHECKPOINTS, Config, FolderError, RunFolder};
-use stitch::train::{Event, Learner, Progress};
+use stitch::train::{Event, Learned, Learner, Progress};
 
 use super::Console;
 use crate::cli::CheckpointEvery;
@@ -16,12 +17,13 @@ use crate::cli::CheckpointEvery;
 /// Writes checkpoints beside the training: it goes on while they come to the disk, until the next
 /// one is due.
 pub struct Writer<'scope> {
-    config: Config,
     every: CheckpointEvery,
     /// Of an epoch.
     steps: usize,
     last: Instant,
     to: SyncSender<(usize, Checkpoint)>,
+    /// The two checkpoints that take turns: one is filled while the other comes to the disk.
+    back: Receiver<Checkpoint>,
     thread: ScopedJoinHandle<'scope, Result<(), FolderError>>,
 }
 
@@ -36,6 +38,12 @@ impl<'scope> Writer<'scope> {
     ) -> Result<Self> {
         // No room: who hands one over waits until the one before is on the disk.
         let (to, from) = mpsc::sync_channel::<(usize, Checkpoint)>(0);
+        let (give_back, back) = mpsc::sync_channel(2);
+        for config in [config.clone(), config] {
+            let empty =
+                Checkpoint { config, progress: Progress::default(), learned: Learned::default() };
+            give_back.send(empty).context("nobody takes the checkpoints")?;
+        }
         let write = move || {
             for (step, checkpoint) in from {
                 // Its tensors were copied out of a learner: shapes and data agree.
@@ -44,12 +52,14 @@ impl<'scope> Writer<'scope> {
                     error: std::io::Error::other(error),
                 })?;
                 checkpoint::save(folder, step, &bytes)?;
+                // Nobody takes it after the last one.
+                let _ = give_back.send(checkpoint);
             }
             Ok(())
         };
         let thread = thread::Builder::new().name("checkpoints".into());
         let thread = thread.spawn_scoped(scope, write).context("a thread cannot be had")?;
-        Ok(Self { config, every, steps, last: Instant::now(), to, thread })
+        Ok(Self { every, steps, last: Instant::now(), to, back, thread })
     }
 
     /// Writes a checkpoint if one is due, or `now`. `false`: the writing has failed, and
@@ -73,11 +83,13 @@ impl<'scope> Writer<'scope> {
             return true;
         }
         self.last = Instant::now();
-        let checkpoint = Checkpoint {
-            config: self.config.clone(),
-            progress: progress.clone(),
-            learned: learner.learned(),
-        };
+        let Ok(mut checkpoint) = self.back.recv() else { return false };
+        // Into the room of the epochs before them, as the tensors: among the blocks that each step takes
+        // and frees, ever new ones would make the heap grow.
+        let mut epochs = mem::take(&mut checkpoint.progress.epochs);
+        epochs.clone_from(&progress.epochs);
+        checkpoint.progress = Progress { epochs, ..*progress };
+        learner.copy_learned(&mut checkpoint.learned);
         self.to.send((progress.count(self.steps), checkpoint)).is_ok()
     }
 

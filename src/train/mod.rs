@@ -292,8 +292,9 @@ pub trait Learner {
         false
     }
 
-    /// A copy of what learning has changed.
-    fn learned(&self) -> Learned;
+    /// Copies what learning has changed to `learned`, which is empty or was copied to before: then its
+    /// memory is used again.
+    fn copy_learned(&self, learned: &mut Learned);
 
     /// Goes on from there. The orders of the epochs before, and their losses, are to be asked for
     /// and told again, as [`fit`] does.

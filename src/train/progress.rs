@@ -48,8 +48,8 @@ impl Progress {
     }
 }
 
-/// What learning has changed.
-#[derive(Debug, Clone, PartialEq)]
+/// What learning has changed; the default is room for it.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Learned {
     /// Updates that the optimizer has made.
     pub updates: u64,
