@@ -397,6 +397,10 @@ pub struct FetchArgs {
     /// Another server: the address of a folder with the four .gz files
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
+    /// Seconds without a byte after which a connection is given up, and tried again
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub timeout: u16,
 }
 
 /// `stitch completions`

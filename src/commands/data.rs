@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -120,7 +121,8 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
             }
         }
     };
-    Fetcher { base, into: Path::new(&into), report: &mut report }.run()?;
+    let stalled = Duration::from_secs(args.timeout.into());
+    Fetcher { base, into: Path::new(&into), stalled, report: &mut report }.run()?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

@@ -10,6 +10,7 @@ mod fetch;
 mod predict;
 mod server;
 mod shipped;
+mod tls_server;
 mod train;
 mod usage;
 
