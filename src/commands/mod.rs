@@ -3,6 +3,7 @@
 mod checkpoints;
 mod completions;
 mod data;
+mod dry_run;
 mod evaluate;
 mod export;
 mod inputs;
@@ -10,9 +11,12 @@ mod parity;
 mod predict;
 mod progress;
 mod reproduce;
+mod settings;
 mod signals;
 mod tables;
+mod tensorboard;
 mod train;
+mod validation;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -65,7 +69,14 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
         return interrupted.code.into();
     }
     let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
-        (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
+        (
+            Some(
+                TrainError::Diverged { .. }
+                | TrainError::ValidationDiverged { .. }
+                | TrainError::NotFinite { .. },
+            ),
+            _,
+        ) => 1,
         (_, Some(FetchError::Corrupt { .. })) => 1,
         _ => 2,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stitch::models::Architecture;
-use stitch::train::{Event, TrainConfig};
+use stitch::train::{Event, TrainConfig, Validation};
 
 use super::Console;
 
@@ -52,13 +52,16 @@ impl TrainingProgress {
     /// Shows an event.
     pub fn on(&mut self, event: Event) {
         match event {
-            Event::Step { epoch, samples, loss } => self.step(epoch, samples, loss),
+            Event::Step { epoch, samples, loss, .. } => self.step(epoch, samples, loss),
             Event::Epoch(record) => {
                 let rate = self.samples as f64 / record.seconds;
-                let line = format!(
+                let mut line = format!(
                     "{} epoch {}/{}: loss {:.6}, {:.2} s, {rate:.0} images/s",
                     self.architecture, record.epoch, self.epochs, record.loss, record.seconds
                 );
+                if let Some(Validation { loss, accuracy }) = record.validation {
+                    line += &format!(", validation loss {loss:.6}, accuracy {accuracy:.4}");
+                }
                 match &self.bar {
                     Some(bar) => bar.println(line),
                     None => self.console.note(&line),

@@ -43,6 +43,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             every: args.checkpoints.checkpoint_every,
             resume: args.checkpoints.resume,
             trace: false,
+            tensorboard: false,
         };
         let trained = train_into(folder, &job, &dataset, console)?;
         runs.push((*architecture, trained));

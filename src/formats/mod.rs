@@ -11,6 +11,7 @@ pub mod onnx;
 mod pickle;
 pub mod safetensors;
 pub mod state_dict;
+pub mod tensorboard;
 mod tensor_file;
 pub mod torchscript;
 
