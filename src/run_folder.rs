@@ -616,7 +616,7 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
 }
 
 fn existing_file(folder: &Path) -> Option<&'static str> {
-    all_files().find(|file| folder.join(file).exists())
+    FILES.into_iter().chain(all_files()).find(|file| folder.join(file).exists())
 }
 
 /// Every file that a run may have; `config.json` is the last.

@@ -99,8 +99,9 @@ impl Checkpoint {
             };
             others.push(floats("epochs/val_loss", &of(|validation| validation.loss)));
             others.push(floats("epochs/val_accuracy", &of(|validation| validation.accuracy)));
-            let named = |tensor: &NamedTensor| {
-                NamedTensor { name: format!("{BEST}{}", tensor.name), ..tensor.clone() }
+            let named = |tensor: &NamedTensor| NamedTensor {
+                name: format!("{BEST}{}", tensor.name),
+                ..tensor.clone()
             };
             others.extend(best_parameters.iter().map(named));
         }

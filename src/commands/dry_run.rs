@@ -174,7 +174,7 @@ fn text(dry_run: &DryRun) -> String {
          data in {} ({})\n{files}\n  {} images to learn from, {held_out}{} to test on\n\
          {steps_per_epoch} steps an epoch, {steps} in all\n\
          {} {folder}; it would be written there:\n  {}\n\
-         one step of {} images: loss {:.6}, {:.3} s; at that pace {estimated_seconds:.0} s in all, and the \
+         one step of {} images: loss {:.6}, {:.3} s; at that pace {estimated_seconds:.1} s in all, and the \
          first step is the slowest\n\
          nothing was written",
         data.directory,

@@ -70,8 +70,12 @@ impl Settings {
         let architecture = Architecture::from(model);
         let notebook = TrainConfig::notebook(architecture);
         let epochs = choice.of("epochs", args.epochs, from.map(|c| c.epochs), notebook.epochs);
-        let batch_size =
-            choice.of("batch_size", args.batch_size, from.map(|c| c.batch_size), notebook.batch_size);
+        let batch_size = choice.of(
+            "batch_size",
+            args.batch_size,
+            from.map(|c| c.batch_size),
+            notebook.batch_size,
+        );
         let lr = choice.of("lr", args.lr, from.map(|c| c.lr), notebook.lr);
         let seed = choice.of("seed", args.seed, from.map(|c| c.seed), notebook.seed);
         let device = choice.compute(&args.compute, from)?;
@@ -85,8 +89,12 @@ impl Settings {
             |fast| engine(fast).name().into(),
         ));
         let val = choice.of("val", args.val.map(number), from.and_then(|c| c.val.map(Some)), None);
-        let patience =
-            choice.of("patience", args.patience.map(number), from.and_then(|c| c.patience.map(Some)), None);
+        let patience = choice.of(
+            "patience",
+            args.patience.map(number),
+            from.and_then(|c| c.patience.map(Some)),
+            None,
+        );
         let config = TrainConfig { epochs, batch_size, lr, seed, device, engine, val, patience };
         config.check(architecture)?;
         if let Some(recipe) = &recipe {

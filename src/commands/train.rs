@@ -241,8 +241,8 @@ fn fit(
                 return ControlFlow::Break(());
             }
             let events = || log.as_ref().map(|log| log.stands());
-            let written = !due
-                || writer.is_none_or(|writer| writer.write(stands, learner, events()));
+            let written =
+                !due || writer.is_none_or(|writer| writer.write(stands, learner, events()));
             if stop || !written { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let trained = train::fit(

@@ -11,8 +11,8 @@ pub mod onnx;
 mod pickle;
 pub mod safetensors;
 pub mod state_dict;
-pub mod tensorboard;
 mod tensor_file;
+pub mod tensorboard;
 pub mod torchscript;
 
 use std::collections::BTreeMap;

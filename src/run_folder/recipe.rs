@@ -33,7 +33,9 @@ pub enum RecipeError {
     #[error("it is not the config.json of a run: {0}")]
     NotJson(String),
     /// A field that no run has.
-    #[error("the field {0:?} is not known: it may change the numbers. Remove it, or use the stitch that wrote it")]
+    #[error(
+        "the field {0:?} is not known: it may change the numbers. Remove it, or use the stitch that wrote it"
+    )]
     Unknown(String),
     /// A field that every run has.
     #[error("the field {0:?} is missing")]

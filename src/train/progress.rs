@@ -53,7 +53,8 @@ impl Progress {
 
     /// The epoch with the lowest validation loss, the first of equals.
     pub fn best(&self) -> Option<&EpochRecord> {
-        let validated = self.epochs.iter().filter_map(|epoch| Some((epoch.validation?.loss, epoch)));
+        let validated =
+            self.epochs.iter().filter_map(|epoch| Some((epoch.validation?.loss, epoch)));
         validated.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, epoch)| epoch)
     }
 
@@ -72,11 +73,7 @@ impl Progress {
     }
 
     /// Ends the epoch in progress with this mean loss and this validation.
-    pub(super) fn end_epoch(
-        &mut self,
-        loss: f64,
-        validation: Option<Validation>,
-    ) -> EpochRecord {
+    pub(super) fn end_epoch(&mut self, loss: f64, validation: Option<Validation>) -> EpochRecord {
         let record = EpochRecord { epoch: self.epoch(), loss, seconds: self.seconds, validation };
         self.epochs.push(record);
         (self.steps, self.loss_sum, self.seconds) = (0, 0.0, 0.0);

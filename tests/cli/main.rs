@@ -4,15 +4,19 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod config;
 mod data;
+mod dry_run;
 mod evaluate;
 mod fetch;
 mod predict;
 mod server;
 mod shipped;
+mod tensorboard;
 mod tls_server;
 mod train;
 mod usage;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -87,8 +87,7 @@ fn summary(tag: &str, value: Value) -> What {
 fn record(Moment { wall_time, step }: Moment, what: What) -> Vec<u8> {
     let message = Event { wall_time, step, what: Some(what) }.encode_to_vec();
     let length = (message.len() as u64).to_le_bytes();
-    let parts: [&[u8]; 4] =
-        [&length, &masked_crc(&length), &message, &masked_crc(&message)];
+    let parts: [&[u8]; 4] = [&length, &masked_crc(&length), &message, &masked_crc(&message)];
     parts.concat()
 }
 
