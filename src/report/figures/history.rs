@@ -2,9 +2,9 @@
 
 use plotters::style::RGBColor;
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Anchor, BLUE, Canvas, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw};
+use super::{Drawn, Figure};
 
 /// What `history.csv` tells; a value an epoch, all finite.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,10 +17,7 @@ pub struct Curves {
     pub val_accuracy: Option<Vec<f64>>,
 }
 
-const WIDTH: i32 = 760;
-const LEFT: i32 = 64;
-/// Room for the names at the ends of the lines.
-const RIGHT: i32 = 150;
+const LEFT: i32 = 52;
 const TOP: i32 = 52;
 /// Height of one panel.
 const PANEL: i32 = 250;
@@ -29,28 +26,29 @@ const BELOW: i32 = 64;
 /// Above the second panel, for its title.
 const BETWEEN: i32 = 48;
 
-/// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
+/// [`losses`] for a page.
 pub fn history(curves: &Curves) -> Figure {
+    losses(curves, Drawn::Wide)
+}
+
+/// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
+pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
     let second = TOP + PANEL + BELOW + BETWEEN;
     let height = match curves.val_accuracy {
         None => TOP + PANEL + BELOW,
         Some(_) => second + PANEL + BELOW,
     };
-    draw((WIDTH as u32, height as u32), &label(curves), |canvas| {
+    draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
         canvas.text("Loss by epoch", (LEFT, 22), TITLE);
         let mut losses = vec![Series { name: "training", values: &curves.loss, colour: BLUE }];
         if let Some(values) = &curves.val_loss {
             losses.push(Series { name: "validation", values, colour: VERMILION });
         }
-        panel(canvas, TOP, Some(0.0), &losses);
+        panel(canvas, (TOP, drawn), Some(0.0), &losses);
         if let Some(values) = &curves.val_accuracy {
             canvas.text("Accuracy on the validation images", (LEFT, second - 30), TITLE);
-            panel(
-                canvas,
-                second,
-                None,
-                &[Series { name: "validation", values, colour: VERMILION }],
-            );
+            let series = [Series { name: "validation", values, colour: VERMILION }];
+            panel(canvas, (second, drawn), None, &series);
         }
     })
 }
@@ -80,7 +78,7 @@ struct Series<'a> {
 
 /// A panel whose upper edge is at `top`; its axis begins at `low` or below, at the least value if none
 /// is given.
-fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
+fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: &[Series]) {
     let values = || series.iter().flat_map(|series| series.values.iter().copied());
     let epochs = series.iter().map(|series| series.values.len()).max().unwrap_or(0);
     if epochs == 0 {
@@ -88,7 +86,9 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
     }
     let least = values().chain(low).fold(f64::MAX, f64::min);
     let greatest = values().chain(low).fold(f64::MIN, f64::max);
-    let (bottom, right) = (top + PANEL, WIDTH - RIGHT);
+    // On a page, with room for the names at the ends of the lines.
+    let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
+    let bottom = top + PANEL;
     let y = Axis::new((least, greatest), 5, (bottom, top));
     let muted = Style { colour: MUTED, ..TEXT };
     for (value, text) in y.marks() {
@@ -104,7 +104,7 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
         }
     };
     // So many that they stay apart.
-    let every = epochs.div_ceil(20);
+    let every = epochs.div_ceil(if drawn == Drawn::Wide { 20 } else { 8 });
     for epoch in (0..epochs).step_by(every) {
         let at = (x(epoch), bottom + 18);
         canvas.text((epoch + 1).to_string(), at, Style { anchor: Anchor::Middle, ..muted });
@@ -121,7 +121,13 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
         }
         if let (Some(&(at, _)), Some(last)) = (points.last(), series.values.last()) {
             let text = format!("{} {last:.4}", series.name);
-            canvas.text(text, (at + 14, end), Style { bold: true, ..TEXT });
+            let style = Style { bold: true, ..TEXT };
+            match drawn {
+                Drawn::Wide => canvas.text(text, (at + 14, end), style),
+                Drawn::Narrow => {
+                    canvas.text(text, (at + 6, end - 16), Style { anchor: Anchor::End, ..style })
+                }
+            }
         }
     }
 }
