@@ -27,7 +27,9 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let output = output(args)?;
     let mut runs = Vec::new();
-    for folder in args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat() {
+    for folder in
+        args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat()
+    {
         runs.push((read(&folder)?, folder));
     }
     // As `stitch reproduce` tells of its two.
@@ -148,7 +150,8 @@ fn pictures(
     let tested = origin.files.iter().filter(|file| is_test(file.name));
     let others = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
     if others > 0 {
-        let why = "the data set that was found is another one than the run's (its SHA-256 differs).";
+        let why =
+            "the data set that was found is another one than the run's (its SHA-256 differs).";
         return Ok(Err(why.into()));
     }
     let weights = folder.join(SAFETENSORS);

@@ -238,7 +238,8 @@ fn conv1(model: &dyn Model, pixels: &[u8]) -> Tensor {
 /// The mean response of each filter to each class that occurs in the first images.
 fn averages(model: &dyn Model, test: &Split) -> [Option<[f64; FILTERS]>; CLASSES] {
     let n = test.len().min(AVERAGED);
-    let means = conv1(model, &test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
+    let means =
+        conv1(model, &test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
     let means = values(&means);
     let (means, _) = means.as_chunks::<FILTERS>();
     std::array::from_fn(|class| {

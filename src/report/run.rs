@@ -7,9 +7,7 @@ use crate::dataset::{CLASSES, classes};
 use crate::formats::csv::{self, Table};
 use crate::metrics::ConfusionMatrix;
 use crate::models::Architecture;
-use crate::run_folder::{
-    CONFIG, CONFUSION_MATRIX, Config, HISTORY, METRICS, Metrics, PREDICTIONS,
-};
+use crate::run_folder::{CONFIG, CONFUSION_MATRIX, Config, HISTORY, METRICS, Metrics, PREDICTIONS};
 
 /// What a run was, and what it answered.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,10 @@
 //! Test accuracies beside those of the paper.
 
-use super::{Drawn, Figure};
 use super::axis::Axis;
 use super::canvas::{
     Anchor, BLUE, GRID, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
 };
+use super::{Drawn, Figure};
 
 /// A run's accuracy on the test images.
 #[derive(Debug, Clone, PartialEq)]

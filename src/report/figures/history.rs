@@ -18,13 +18,15 @@ pub struct Curves {
 }
 
 const LEFT: i32 = 52;
-const TOP: i32 = 52;
+const TOP: i32 = 56;
 /// Height of one panel.
 const PANEL: i32 = 250;
 /// Below a panel.
 const BELOW: i32 = 64;
 /// Above the second panel, for its title.
-const BETWEEN: i32 = 48;
+const BETWEEN: i32 = 52;
+/// Above a narrow panel besides, for the names of its lines.
+const LEGEND: i32 = 24;
 
 /// [`losses`] for a page.
 pub fn history(curves: &Curves) -> Figure {
@@ -33,9 +35,10 @@ pub fn history(curves: &Curves) -> Figure {
 
 /// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
 pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
-    let second = TOP + PANEL + BELOW + BETWEEN;
+    let top = TOP + if drawn == Drawn::Narrow { LEGEND } else { 0 };
+    let second = top + PANEL + BELOW + BETWEEN + (top - TOP);
     let height = match curves.val_accuracy {
-        None => TOP + PANEL + BELOW,
+        None => top + PANEL + BELOW,
         Some(_) => second + PANEL + BELOW,
     };
     draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
@@ -44,9 +47,13 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
         if let Some(values) = &curves.val_loss {
             losses.push(Series { name: "validation", values, colour: VERMILION });
         }
-        panel(canvas, (TOP, drawn), Some(0.0), &losses);
+        panel(canvas, (top, drawn), Some(0.0), &losses);
         if let Some(values) = &curves.val_accuracy {
-            canvas.text("Accuracy on the validation images", (LEFT, second - 30), TITLE);
+            canvas.text(
+                "Accuracy on the validation images",
+                (LEFT, second - 34 - (top - TOP)),
+                TITLE,
+            );
             let series = [Series { name: "validation", values, colour: VERMILION }];
             panel(canvas, (second, drawn), None, &series);
         }
@@ -112,7 +119,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     let middle = ((LEFT + right) / 2, bottom + 40);
     canvas.text("epoch", middle, Style { anchor: Anchor::Middle, ..muted });
     let ends = ends_apart(series, &y);
-    for (series, end) in series.iter().zip(ends) {
+    for (i, (series, end)) in series.iter().zip(ends).enumerate() {
         let points = series.values.iter().enumerate();
         let points: Vec<_> = points.map(|(epoch, &value)| (x(epoch), y.pixel(value))).collect();
         canvas.line(points.clone(), series.colour, 2);
@@ -125,7 +132,9 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
             match drawn {
                 Drawn::Wide => canvas.text(text, (at + 14, end), style),
                 Drawn::Narrow => {
-                    canvas.text(text, (at + 6, end - 16), Style { anchor: Anchor::End, ..style })
+                    let (left, above) = (LEFT + 6 + 132 * i as i32, top - LEGEND);
+                    canvas.dot((left, above), 4, series.colour);
+                    canvas.text(text, (left + 10, above), style);
                 }
             }
         }

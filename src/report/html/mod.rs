@@ -52,11 +52,13 @@ fn names(entries: &[&Entry]) -> Vec<String> {
         }
     };
     let of_all: Vec<String> = entries.iter().map(plain).collect();
-    let name = |(entry, plain): (&&Entry, &String)| {
-        match of_all.iter().filter(|other| *other == plain).count() {
-            1 => plain.clone(),
-            _ => format!("{plain} in {}", entry.folder),
-        }
+    let name = |(entry, plain): (&&Entry, &String)| match of_all
+        .iter()
+        .filter(|other| *other == plain)
+        .count()
+    {
+        1 => plain.clone(),
+        _ => format!("{plain} in {}", entry.folder),
     };
     entries.iter().zip(&of_all).map(name).collect()
 }

@@ -71,35 +71,46 @@ pub fn heading(runs: &[&Run], names: &[String]) -> String {
     }
 }
 
-/// The result in a sentence or two.
+/// The result in a sentence.
 pub fn lead(runs: &[&Run], names: &[String]) -> String {
-    let run = |(run, name): (&&Run, &String)| format!("{} by {name}", percent(accuracy(run)));
-    let these: Vec<String> = runs.iter().zip(names).map(run).collect();
-    let mut papers: Vec<String> = Vec::new();
-    for run in runs {
-        let paper = percent(paper_accuracy(run.architecture));
-        let paper = format!("{paper} for {}", title(run.architecture));
-        if !papers.contains(&paper) {
-            papers.push(paper);
-        }
+    let here = |(run, name): (&&Run, &String)| {
+        format!("{} recognises {} of the test images", spoken(run, name), percent(accuracy(run)))
+    };
+    let here: Vec<String> = runs.iter().zip(names).map(here).collect();
+    let there = |run: &&Run| percent(paper_accuracy(run.architecture));
+    let there: Vec<String> = runs.iter().map(there).collect();
+    let respectively = if runs.len() > 1 { ", in this order" } else { "" };
+    format!("{}; the paper reports {}{respectively}.", sentence(&list(&here)), list(&there))
+}
+
+/// The model in a sentence.
+fn spoken(run: &Run, name: &str) -> String {
+    match run.architecture {
+        Architecture::Mlp => format!("the {name}"),
+        Architecture::Lenet5 => name.to_owned(),
     }
-    format!("Of the test images, {} are recognised. The paper reports {}.", list(&these), list(&papers))
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// What is asked.
 pub fn question(runs: &[&Run], names: &[String]) -> String {
-    let data = "pictures of clothes, 28×28 grey pixels, in ten classes";
+    let task = "Pictures of clothes, 28×28 grey pixels, are to be told apart in ten classes";
     match (paper_pair(runs), runs) {
         (Some(_), _) => format!(
-            "Does a small convolutional network, LeNet-5, recognise more {data}, than a plain \
-             multilayer perceptron (MLP) that knows nothing of images? The paper trains both on \
-             Fashion-MNIST and compares their accuracy on the test images."
+            "{task}. Is a small convolutional network, LeNet-5, better at it than a plain multilayer \
+             perceptron (MLP), which knows nothing of images? The paper trains both on Fashion-MNIST and \
+             compares their accuracy on test images that neither has learned from."
         ),
-        (None, [_]) => format!(
-            "How many {data}, does {} recognise that it has not learned from?",
-            names[0]
+        (None, [run]) => format!(
+            "{task}. How many does {} recognise that it has not learned from?",
+            spoken(run, &names[0])
         ),
-        (None, _) => format!("Which of these {} runs recognises more {data}?", runs.len()),
+        (None, _) => format!("{task}. Which of these {} runs is best at it?", runs.len()),
     }
 }
 
@@ -107,15 +118,16 @@ pub fn question(runs: &[&Run], names: &[String]) -> String {
 pub fn result(runs: &[&Run], names: &[String]) -> Vec<String> {
     let counted = |(run, name): (&&Run, &String)| {
         let [correct, total] = [run.matrix.correct(), run.matrix.total()].map(thousands);
+        let name = spoken(run, name);
         format!("{name} is right on {correct} of {total} test images ({:.4})", accuracy(run))
     };
     let counted: Vec<String> = runs.iter().zip(names).map(counted).collect();
-    let mut paragraphs = vec![format!("{}.", counted.join("; "))];
+    let mut paragraphs = vec![format!("{}.", sentence(&list(&counted)))];
     if let Some([(first, a), (second, b)]) = pair(runs) {
-        let [first, second] = [first, second].map(|i| names[i].as_str());
-        paragraphs[0] += &format!(" {}", ahead([(first, a), (second, b)]));
+        let (first, second) = (spoken(a, &names[first]), spoken(b, &names[second]));
+        paragraphs[0] += &format!(" {}", ahead([(&first, a), (&second, b)]));
         let counts = disagreement(&a.truth, &a.predicted, &b.predicted);
-        paragraphs.push(paired([first, second], counts));
+        paragraphs.push(paired([&first, &second], counts));
     }
     paragraphs.extend(runs.iter().zip(names).map(|(run, name)| against_the_paper(run, name)));
     paragraphs
@@ -127,8 +139,8 @@ fn ahead(runs: [(&str, &Run); 2]) -> String {
     let difference = accuracy(b) - accuracy(a);
     match b.matrix.correct().cmp(&a.matrix.correct()) {
         std::cmp::Ordering::Equal => "That is the same number.".into(),
-        std::cmp::Ordering::Greater => format!("{second} is ahead by {difference:.4}."),
-        std::cmp::Ordering::Less => format!("{first} is ahead by {:.4}.", -difference),
+        std::cmp::Ordering::Greater => sentence(&format!("{second} is ahead by {difference:.4}.")),
+        std::cmp::Ordering::Less => sentence(&format!("{first} is ahead by {:.4}.", -difference)),
     }
 }
 
@@ -164,7 +176,7 @@ fn against_the_paper(run: &Run, name: &str) -> String {
         differs("seed", config.seed.to_string(), notebook.seed.to_string());
     }
     let difference = signed(accuracy(run) - paper, 4);
-    let mut text = format!("{name} against the paper's {paper:.4}: {difference}.");
+    let mut text = format!("{name} against the paper's {paper:.4}: a difference of {difference}.");
     if !others.is_empty() {
         text += &format!(" It was not trained with the paper's settings: {}.", list(&others));
     }
@@ -198,13 +210,13 @@ pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
         ));
     }
     if let Some([(first, a), (second, b)]) = pair(runs) {
-        paragraphs.push(gains([&names[first], &names[second]], [a, b]));
+        paragraphs.push(gains([&spoken(a, &names[first]), &spoken(b, &names[second])], [a, b]));
     }
     let confusion = |(run, name): (&&Run, &String)| {
         let pair = *run.matrix.most_confused(1).first()?;
         let [truth, predicted] = [pair.truth, pair.predicted].map(|class| classes::NAMES[class]);
         let count = thousands(pair.count);
-        Some(format!("{truth} taken for {predicted} by {name} ({count} images)"))
+        Some(format!("{truth} taken for {predicted} by {} ({count} images)", spoken(run, name)))
     };
     let confusions: Vec<String> = runs.iter().zip(names).filter_map(confusion).collect();
     if !confusions.is_empty() {
@@ -222,7 +234,7 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
         let by_gain = |x: &usize, y: &usize| (gains[*x] * sign).total_cmp(&(gains[*y] * sign));
         let most = classes.iter().copied().max_by(by_gain);
         let most = most.map(|class| {
-            format!(", most {} ({})", classes::NAMES[class], signed(gains[class], 3))
+            format!(", most of all of {} ({})", classes::NAMES[class], signed(gains[class], 3))
         });
         (classes.len(), most.unwrap_or_default())
     };
@@ -291,9 +303,15 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!([0.0184, -0.0184, -0.00001].map(|x| signed(x, 4)), ["+0.0184", "−0.0184", "0.0000"]);
+        assert_eq!(
+            [0.0184, -0.0184, -0.00001].map(|x| signed(x, 4)),
+            ["+0.0184", "−0.0184", "0.0000"]
+        );
         assert_eq!([0.0, 0.5, 0.9999].map(probability), ["<0.001", "0.500", ">0.999"]);
-        assert_eq!([1, 2, 3, 5, 11, 112, 23].map(ordinal), ["st", "nd", "rd", "th", "th", "th", "rd"]);
+        assert_eq!(
+            [1, 2, 3, 5, 11, 112, 23].map(ordinal),
+            ["st", "nd", "rd", "th", "th", "th", "rd"]
+        );
         assert_eq!(list(&["a", "b", "c"].map(String::from)), "a, b and c");
     }
 }

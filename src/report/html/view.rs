@@ -244,7 +244,9 @@ fn settings(runs: &[&Run]) -> Vec<Setting> {
 fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
     let mut blocks: Vec<(&Run, Vec<String>)> = Vec::new();
     for (run, name) in runs.iter().zip(names) {
-        match blocks.iter_mut().find(|(other, _)| other.config.data.sha256 == run.config.data.sha256)
+        match blocks
+            .iter_mut()
+            .find(|(other, _)| other.config.data.sha256 == run.config.data.sha256)
         {
             Some((_, names)) => names.push(name.clone()),
             None => blocks.push((run, vec![name.clone()])),
@@ -252,7 +254,8 @@ fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
     }
     let block = |(run, names): (&'a Run, Vec<String>)| {
         let sums = &run.config.data.sha256;
-        let official = OFFICIAL.iter().all(|file| sums.get(file.name).is_some_and(|s| s == file.sha256));
+        let official =
+            OFFICIAL.iter().all(|file| sums.get(file.name).is_some_and(|s| s == file.sha256));
         let what = match official {
             true => "the official four files of Fashion-MNIST",
             false => "another data set in the format of Fashion-MNIST, shown under its names",
