@@ -8,6 +8,7 @@ mod data;
 mod evaluate;
 mod fetch;
 mod predict;
+mod report;
 mod server;
 mod shipped;
 mod train;
