@@ -1,25 +1,12 @@
-//! Tables for people.
+//! What an evaluation comes to, for people.
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use stitch::dataset::classes;
 use stitch::metrics::{ClassificationReport, ConfusionMatrix, Scores};
 
-/// A table whose first column is text and whose other columns are numbers.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.to_string()
-}
+use super::terminal::{Screen, table};
 
 /// The classification report.
-pub fn scores(report: &ClassificationReport) -> String {
+pub fn scores(screen: Screen, report: &ClassificationReport) -> String {
     let row = |name: &str, scores: &Scores| {
         let Scores { precision, recall, f1, support } = scores;
         let numbers = [precision, recall, f1].map(|number| format!("{number:.4}"));
@@ -29,7 +16,7 @@ pub fn scores(report: &ClassificationReport) -> String {
         classes::NAMES.iter().zip(&report.classes).map(|(name, line)| row(name, line)).collect();
     rows.push(row("macro avg", &report.macro_avg));
     rows.push(row("weighted avg", &report.weighted_avg));
-    table(&["class", "precision", "recall", "f1-score", "support"], rows)
+    table(screen, &["class", "precision", "recall", "f1-score", "support"], rows)
 }
 
 /// The three most frequent confusions, a line each.
