@@ -12,6 +12,7 @@ use stitch::dataset::source::{
 };
 use stitch::dataset::{CLASSES, SIDE, classes};
 
+use super::terminal::bar_target;
 use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataAction, DataArgs, DataCommand, FetchArgs};
 
@@ -52,11 +53,7 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
         console.show(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
     }
     let names = format!("{CLASSES} classes: {}", classes::NAMES.join(", "));
-    console.show(&if console.screen.fits(names.len()) {
-        names
-    } else {
-        console.screen.paragraph(&names)
-    })?;
+    console.show(&console.screen.paragraph(&names))?;
     console.show(&verdict(&origin, console))?;
     Ok(Outcome::Done)
 }
@@ -73,7 +70,7 @@ fn verdict(origin: &Origin, console: Console) -> String {
             (Red, "Some files are the official ones and some are not: most likely one is damaged.")
         }
     };
-    console.screen.coloured(colour, text)
+    console.screen.coloured(colour, &console.screen.paragraph(text))
 }
 
 /// Checks each file by itself, so that one damaged file does not hide another.
@@ -137,10 +134,10 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
         let style = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
         let style =
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::no_length().with_style(style)
+        ProgressBar::with_draw_target(None, bar_target()).with_style(style)
     });
     let say = |text: &str| match &bar {
-        Some(bar) => bar.println(text),
+        Some(bar) => bar.suspend(|| console.note(text)),
         None => console.note(text),
     };
     let mut files = BTreeMap::new();

@@ -44,13 +44,14 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         })
     })?;
     console.show(&tables::scores(console.screen, &evaluation.report))?;
-    console.show(&format!("most confused:\n{}\n", tables::most_confused(matrix)))?;
+    console
+        .show(&format!("most confused:\n{}\n", tables::most_confused(console.screen, matrix)))?;
     console.show(&format!("{}\n", heat(console.screen, model, matrix)))?;
-    console.show(&format!(
+    console.show(&console.screen.paragraph(&format!(
         "{model}: test accuracy {:.4} ({} of {})",
         evaluation.report.accuracy,
         matrix.correct(),
         matrix.total()
-    ))?;
+    )))?;
     Ok(Outcome::Done)
 }

@@ -1,16 +1,16 @@
 //! Progress. Of a training: on a terminal a bar an epoch, and above it the epochs that are done as a
 //! growing table; a plain line an epoch elsewhere. Of pictures: a bar on a terminal.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use stitch::models::Architecture;
 use stitch::train::{EpochRecord, Event, Progress, TrainConfig};
 
 use super::Console;
-use super::terminal::progress_columns;
+use super::terminal::{bar_target, progress_columns};
 
 /// The terminal is told this often; a message for each step would cost more than the step.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -112,7 +112,7 @@ impl TrainingProgress {
         start: &Progress,
     ) -> Self {
         let bar = (!console.quiet && stderr().is_terminal()).then(|| Bar {
-            bar: ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr()),
+            bar: ProgressBar::with_draw_target(Some(samples as u64), bar_target()),
             table: EpochTable::default(),
             shown: None,
             from: (Instant::now(), start.steps.saturating_mul(config.batch_size)),
@@ -177,10 +177,10 @@ impl Bar {
     fn end_epoch(&mut self, architecture: Architecture, row: &Row) {
         // Where the size is unknown, what every terminal has.
         let columns = progress_columns().unwrap_or(80);
-        if self.table.columns.is_empty() {
-            self.bar.println(format!("{architecture}, {} images an epoch", row.samples));
-        }
-        self.table.add(row, columns).into_iter().for_each(|line| self.bar.println(line));
+        let title = format!("{architecture}, {} images an epoch", row.samples);
+        let title = self.table.columns.is_empty().then_some(title);
+        let lines = title.into_iter().chain(self.table.add(row, columns));
+        self.bar.suspend(|| lines.for_each(|line| drop(writeln!(stderr(), "{line}"))));
         self.from = (Instant::now(), 0);
         self.shown = None;
     }
@@ -190,8 +190,7 @@ impl Bar {
         const SHORTEST: usize = 6;
         const LONGEST: usize = 30;
         self.shown = Some(Instant::now());
-        // The last column stays free: behind a full line, what the user types (^C) begins another.
-        let columns = progress_columns().unwrap_or(80).saturating_sub(3);
+        let columns = progress_columns().unwrap_or(80);
         let room = |(before, behind): &(String, String)| {
             columns.saturating_sub(before.len() + behind.len() + 2)
         };
@@ -239,7 +238,7 @@ impl PicturesProgress {
             let style =
                 ProgressStyle::with_template("{bar:30} {pos} of {len} pictures  {eta} left")
                     .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total as u64).with_style(style)
+            ProgressBar::with_draw_target(Some(total as u64), bar_target()).with_style(style)
         });
         Self { console, bar }
     }

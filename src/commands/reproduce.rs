@@ -87,7 +87,7 @@ fn details(architecture: Architecture, trained: &Trained, screen: Screen) -> Str
         "{}\n{}\nmost confused:\n{}\n\n{}",
         title(architecture),
         tables::scores(screen, &trained.evaluation.report),
-        tables::most_confused(&trained.evaluation.matrix),
+        tables::most_confused(screen, &trained.evaluation.matrix),
         heat(screen, architecture.name(), &trained.evaluation.matrix)
     )
 }
@@ -119,8 +119,7 @@ fn meaning(runs: &[(Architecture, Trained)], screen: Screen) -> String {
                 "mlp: the paper's accuracy is met, whose settings the paper gives in full."
             }
             (Architecture::Mlp, false) => {
-                "mlp: NOT the paper's accuracy, although the paper gives the settings in full: \
-                 `stitch data` tells whether this is its data set."
+                "mlp: NOT the paper's accuracy. `stitch data` tells whether this is its data set."
             }
             (Architecture::Lenet5, _) => {
                 "lenet5: the paper leaves batch size, learning rate and seed open. They are 64, 1e-3 and \

@@ -55,12 +55,12 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
     let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
     console.show(&format!("{matrix}\n"))?;
-    console.show(&format!(
+    console.show(&console.screen.paragraph(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
         trained.evaluation.report.accuracy,
         trained.metrics.train_seconds,
         folder.path().display()
-    ))?;
+    )))?;
     Ok(Outcome::Done)
 }
 

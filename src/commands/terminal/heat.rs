@@ -61,7 +61,10 @@ fn list(screen: Screen, of: &str, matrix: &ConfusionMatrix) -> String {
         vec![screen.paragraph(&format!("{of}: how many of each class were recognised"))];
     for (class, row) in matrix.counts.iter().enumerate() {
         let (name, total) = (classes::NAMES[class], row.iter().sum());
-        let right = ground(screen, row[class], total, |text| format!(" {text} "));
+        let right = match row[class] {
+            0 => " 0 ".into(),
+            count => ground(screen, count, total, |text| format!(" {text} ")),
+        };
         lines.push(format!("{name}{right}of {total}"));
         let others = row.iter().enumerate().filter(|&(other, &count)| other != class && count > 0);
         let mut others: Vec<(u64, &str)> =

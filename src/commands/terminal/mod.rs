@@ -3,16 +3,18 @@
 //! Elsewhere than on a terminal nothing is coloured and nothing is narrowed. Nothing is ever wrapped by
 //! the terminal or cut: what does not fit takes another form.
 
+mod bar;
 mod heat;
 mod table;
 
 use std::env;
-use std::io::{stderr, stdout};
+use std::io::stdout;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
-use terminal_size::{Height, Width, terminal_size_of};
+use console::Term;
 
+pub use bar::bar_target;
 pub use heat::heat;
 pub use table::table;
 
@@ -54,7 +56,7 @@ impl Screen {
             _ if is_true_colour() => Colours::True,
             _ => Colours::Indexed,
         };
-        Self { width: columns(terminal_size_of(stdout())), colours }
+        Self { width: columns(&Term::stdout()), colours }
     }
 
     /// Whether so many columns are there.
@@ -73,14 +75,14 @@ impl Screen {
 
     /// A paragraph: `text` broken between words where it is too long.
     pub fn paragraph(self, text: &str) -> String {
-        self.lines(text.split_whitespace(), "")
+        self.lines(text.split(' '), "")
     }
 
     /// `pieces` one after the other, broken between them where they are too long; each line begins with
     /// `indent`.
     pub fn lines<'a>(self, pieces: impl IntoIterator<Item = &'a str>, indent: &str) -> String {
         // Longer lines are hard to read, however wide the screen is.
-        let width = self.width.unwrap_or(100).min(100);
+        let width = self.width.map_or(usize::MAX, |width| width.min(100));
         let mut lines = Vec::new();
         let mut line = indent.to_string();
         for piece in pieces {
@@ -97,14 +99,14 @@ impl Screen {
     }
 }
 
-/// Columns of stderr, where the progress is shown; `None` where it is no terminal.
+/// Columns that a progress bar has on stderr; `None` where it is no terminal.
 pub fn progress_columns() -> Option<usize> {
-    columns(terminal_size_of(stderr()))
+    columns(&Term::stderr()).map(|columns| columns.saturating_sub(bar::FREE.into()))
 }
 
 /// A terminal that does not know its size says 0.
-fn columns(size: Option<(Width, Height)>) -> Option<usize> {
-    size.map(|(Width(columns), _)| usize::from(columns)).filter(|&columns| columns > 0)
+fn columns(terminal: &Term) -> Option<usize> {
+    terminal.size_checked().map(|(_, columns)| usize::from(columns)).filter(|&columns| columns > 0)
 }
 
 /// What terminals say of themselves that take 24 bits.
