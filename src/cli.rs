@@ -485,11 +485,9 @@ pub struct ManArgs {
 /// # Errors
 /// What clap has to say instead, and whether JSON was asked for.
 pub fn parse() -> Result<Cli, (clap::Error, bool)> {
+    // Without a slash it was found on the PATH, and will be again.
     let called = env::args().next().filter(|called| called.contains('/'));
-    let mut command = Cli::command();
-    if let Some(called) = called {
-        command = with_examples_of(command, &called);
-    }
+    let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
     let parsed = command.try_get_matches_from_mut(env::args_os());
     let parsed = parsed.and_then(|matches| {
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
@@ -497,12 +495,20 @@ pub fn parse() -> Result<Cli, (clap::Error, bool)> {
     parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
 }
 
+/// A space in an example. clap breaks lines at other spaces, and a broken line cannot be pasted.
+pub const UNBROKEN: char = '\u{a0}';
+
 /// `command` with examples that call `program` instead of `stitch`.
 fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
     let help = command.get_after_long_help().map(ToString::to_string);
+    let example = |line: &str| {
+        let words = line.strip_prefix("  stitch ").map(|words| format!("  {program} {words}"));
+        words.unwrap_or_else(|| line.into()).replace(' ', &UNBROKEN.to_string())
+    };
+    let line = |line: &str| if line.starts_with("  ") { example(line) } else { line.into() };
     let command = match help {
         Some(help) => {
-            command.after_long_help(help.replace("\n  stitch ", &format!("\n  {program} ")))
+            command.after_long_help(help.lines().map(line).collect::<Vec<String>>().join("\n"))
         }
         None => command,
     };

@@ -28,7 +28,7 @@ use stitch::dataset::source::FetchError;
 use stitch::train::TrainError;
 
 use self::terminal::Screen;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, UNBROKEN};
 
 /// How a command that could do its work ended.
 pub enum Outcome {
@@ -93,7 +93,11 @@ pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
 
 /// Prints what clap has to say: help and version, or what is wrong with the command line.
 pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
-    let _ = error.print();
+    let text = error.render().ansi().to_string().replace(UNBROKEN, " ");
+    let _ = match error.use_stderr() {
+        true => writeln!(anstream::stderr(), "{}", text.trim_end()),
+        false => writeln!(anstream::stdout(), "{}", text.trim_end()),
+    };
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     if json && error.use_stderr() {
         let text = error.render().to_string();
