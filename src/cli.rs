@@ -1,12 +1,18 @@
 //! The command line: clap types, nothing else.
 
+use std::env;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
+};
 use clap_complete::Shell;
+
+use crate::suggest::{did_you_mean, nearest};
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
@@ -14,11 +20,39 @@ use clap_complete::Shell;
 /// (corrupt data, diverged training), 2 usage, unreadable input or output that cannot be written,
 /// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples (each `stitch COMMAND --help` has more):
+  stitch reproduce --out runs/first
+  stitch predict docs/pictures
+  stitch evaluate models/lenet5/state_dict.pt --json"
+)]
 pub struct Cli {
     /// Print no progress and no warnings
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 1000)]
     pub quiet: bool,
+    /// Print one JSON document instead of text; when it fails, {"error": …, "exit_code": …}
+    ///
+    /// docs/json.md describes the documents. Progress, warnings and the sentence of an error go to
+    /// stderr as ever.
+    #[arg(long, global = true, display_order = 1000)]
+    pub json: bool,
+    /// Colour the output: auto, always or never
+    ///
+    /// auto: on a terminal, unless $NO_COLOR is set and not empty or $TERM is dumb; $CLICOLOR_FORCE: elsewhere
+    /// too.
+    #[arg(
+        long,
+        global = true,
+        display_order = 1000,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: ColorChoice,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -45,6 +79,9 @@ pub enum Command {
     Data(DataCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// The models.
@@ -125,6 +162,11 @@ pub struct FigureArgs {
 
 /// `stitch reproduce`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stitch reproduce
+  stitch reproduce --force --json
+  stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
     #[command(flatten)]
     /// Data.
@@ -208,6 +250,11 @@ pub struct TrainArgs {
 
 /// `stitch evaluate`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples (the third reads what `stitch train mlp` wrote):
+  stitch evaluate models/lenet5/state_dict.pt
+  stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
+  stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
     /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
     pub file: PathBuf,
@@ -239,7 +286,7 @@ light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, 
 
 Exit codes: 0 every picture is answered, 1 some cannot be read, 2 usage or weights that cannot be read.
 
-Examples:
+Examples (the pictures and models come with the project, the .gz file with Debian's data set):
   stitch predict docs/pictures/shoe.png
   stitch predict docs/pictures/shoe.png --model mlp --top-k 10 --json
   stitch predict models/lenet5/torchscript.pt docs/pictures --save-input seen
@@ -273,11 +320,8 @@ pub struct PredictArgs {
     /// Write the 28x28 pictures that the model saw to this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub save_input: Option<PathBuf>,
-    /// Print JSON: the top classes, and the probabilities of all ten
-    #[arg(long, conflicts_with = "csv")]
-    pub json: bool,
     /// Print CSV: file,index,rank,label,class,probability
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub csv: bool,
     #[command(flatten)]
     /// Threads and device.
@@ -309,7 +353,7 @@ impl FormatName {
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Examples:
+Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
@@ -340,18 +384,17 @@ A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz), p
 confusion_matrix.csv. Bit equality is the rule; the float64 MLP may differ from scikit-learn's by \
 1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
 
-Examples:
-  stitch parity runs/notebook-lenet5 runs/lenet5
-  stitch parity original.pt port.safetensors --ulp 2
+Examples (of two runs, which the first two lines make):
+  stitch train lenet5 --epochs 1 --trace --out runs/a
+  stitch train lenet5 --epochs 1 --trace --out runs/b
+  stitch parity runs/a runs/b
+  stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json")]
 pub struct ParityArgs {
     /// What is right
     pub reference: PathBuf,
     /// What is to equal it
     pub port: PathBuf,
-    /// Print everything as JSON
-    #[arg(long)]
-    pub json: bool,
     /// Show how many differences there are of each size
     #[arg(long)]
     pub histogram: bool,
@@ -417,7 +460,13 @@ pub struct NamedTolerance {
 
 /// `stitch data`
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
+Examples:
+  stitch data
+  stitch data --data /usr/share/datasets/fashion-mnist --json"
+)]
 pub struct DataCommand {
     #[command(flatten)]
     /// Data.
@@ -431,8 +480,18 @@ pub struct DataCommand {
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
     /// Download the four official files, continuing what was begun
+    #[command(after_long_help = "\
+What is there already and intact is not fetched again.
+
+Examples:
+  stitch data fetch
+  stitch data fetch --to data/fashion-mnist")]
     Fetch(FetchArgs),
     /// Check every file; exit 1 when one is damaged
+    #[command(after_long_help = "\
+Examples:
+  stitch data verify
+  stitch data verify --data data/fashion-mnist")]
     Verify(DataArgs),
 }
 
@@ -453,9 +512,59 @@ pub struct FetchArgs {
 
 /// `stitch completions`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each shell reads them from a place of its own; bash with bash-completion from the one below.
+
+Examples:
+  stitch completions zsh
+  mkdir -p ~/.local/share/bash-completion/completions
+  stitch completions bash > ~/.local/share/bash-completion/completions/stitch")]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
+}
+
+/// `stitch man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder to write them to; it is made when it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Reads the command line. Help shows examples that call this program as it was called.
+///
+/// # Errors
+/// What clap has to say instead, and whether JSON was asked for.
+pub fn parse() -> Result<Cli, (clap::Error, bool)> {
+    // Without a slash it was found on the PATH, and will be again.
+    let called = env::args().next().filter(|called| called.contains('/'));
+    let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
+    let parsed = command.try_get_matches_from_mut(env::args_os());
+    let parsed = parsed.and_then(|matches| {
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
+}
+
+/// A space in an example. clap breaks lines at other spaces, and a broken line cannot be pasted.
+pub const UNBROKEN: char = '\u{a0}';
+
+/// `command` with examples that call `program` instead of `stitch`.
+fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
+    let help = command.get_after_long_help().map(ToString::to_string);
+    let example = |line: &str| {
+        let words = line.strip_prefix("  stitch ").map(|words| format!("  {program} {words}"));
+        words.unwrap_or_else(|| line.into()).replace(' ', &UNBROKEN.to_string())
+    };
+    let line = |line: &str| if line.starts_with("  ") { example(line) } else { line.into() };
+    let command = match help {
+        Some(help) => {
+            command.after_long_help(help.lines().map(line).collect::<Vec<String>>().join("\n"))
+        }
+        None => command,
+    };
+    command.mut_subcommands(|below| with_examples_of(below, program))
 }
 
 fn parse_device(text: &str) -> Result<DeviceName, String> {
@@ -466,7 +575,10 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .parse()
             .map(DeviceName::Cuda)
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
-        _ => Err("it must be cpu, cuda or cuda:N".into()),
+        _ => {
+            let meant = did_you_mean(nearest(text, ["cpu", "cuda", "cuda:0"]));
+            Err(format!("it must be cpu, cuda or cuda:N{meant}"))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use stitch::cuda;
 use stitch::dataset::Dataset;
-use stitch::dataset::source::{self, Identity, Origin};
+use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{Architecture, Model};
 use stitch::models::{shipped, weights};
@@ -17,6 +17,7 @@ use tch::{Cuda, Device};
 
 use super::Console;
 use crate::cli::{ComputeArgs, DataArgs, DeviceName, ModelName};
+use crate::suggest::hinted;
 
 impl From<ModelName> for Architecture {
     fn from(name: ModelName) -> Self {
@@ -75,9 +76,18 @@ pub fn claim(force: bool, resume: bool) -> Claim {
     }
 }
 
+/// Finds the data set's folder.
+pub fn find(args: &DataArgs) -> Result<Found> {
+    let data = args.data.as_deref();
+    source::find(data).map_err(|error| match data {
+        Some(folder) => hinted(folder, error),
+        None => error.into(),
+    })
+}
+
 /// Finds and reads all four files.
 pub fn dataset(args: &DataArgs, console: Console) -> Result<Dataset> {
-    let dataset = source::load(source::find(args.data.as_deref())?)?;
+    let dataset = source::load(find(args)?)?;
     warn_of(&dataset.origin, console);
     Ok(dataset)
 }
@@ -130,7 +140,8 @@ pub fn model(
 /// Opens a file that can be read more than once, and has an end.
 fn open_plain(file: &Path) -> Result<File> {
     let path = || format!("{} cannot be read", file.display());
-    let is_plain = fs::metadata(file).with_context(path)?.is_file();
+    let metadata = fs::metadata(file).with_context(path);
+    let is_plain = metadata.map_err(|error| hinted(file, error))?.is_file();
     ensure!(is_plain, "{} is not a plain file: save it as one first", file.display());
     File::open(file).with_context(path)
 }

@@ -19,9 +19,11 @@ use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{self, Engine, History, Learner, Progress, Tracer, TrainConfig, TrainError};
 
 use super::checkpoints::{self, Start, Writer};
+use super::documents::Training;
 use super::export::script;
 use super::progress::TrainingProgress;
 use super::signals::{self, Interrupted};
+use super::terminal::heat;
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
@@ -52,13 +54,16 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let normalize = args.figures.normalize();
     let job = Job { architecture, config, every, resume, trace: args.trace, normalize };
     let trained = train_into(&folder, &job, &dataset, console)?;
-    console.print(&tables::scores(&trained.evaluation.report))?;
-    console.print(&format!(
+    console.document(|| Training::read(&folder, &trained.evaluation))?;
+    console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
+    let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
+    console.show(&format!("{matrix}\n"))?;
+    console.show(&console.screen.paragraph(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
         trained.evaluation.report.accuracy,
         trained.metrics.train_seconds,
         folder.path().display()
-    ))?;
+    )))?;
     Ok(Outcome::Done)
 }
 
@@ -177,7 +182,8 @@ fn fit(
     console: Console,
 ) -> Result<History> {
     let (train, settings) = (&dataset.train, &job.config);
-    let mut progress = TrainingProgress::new(console, job.architecture, settings, train.len());
+    let mut progress =
+        TrainingProgress::new(console, job.architecture, settings, train.len(), &start);
     let (trained, written) = thread::scope(|scope| -> Result<_> {
         let steps = train::steps(settings, train);
         let mut writer = match job.every {
@@ -236,15 +242,16 @@ pub fn write_evaluation(
     truth: &[u8],
     evaluation: &Evaluation,
     training: Option<TrainingMetrics>,
-) -> Result<()> {
+) -> Result<Metrics> {
     let Evaluation { predicted, matrix, report, .. } = evaluation;
-    folder.write_json(run_folder::METRICS, &Metrics::new(report, training))?;
+    let metrics = Metrics::new(report, training);
+    folder.write_json(run_folder::METRICS, &metrics)?;
     folder.write(run_folder::PREDICTIONS, &csv::predictions(truth, predicted))?;
     let matrix = csv::confusion_matrix(matrix, &classes::NAMES);
     folder.write(run_folder::CONFUSION_MATRIX, &matrix)?;
     let report = csv::classification_report(report, &classes::NAMES);
     folder.write(run_folder::CLASSIFICATION_REPORT, &report)?;
-    Ok(())
+    Ok(metrics)
 }
 
 /// The figures of a run, and its page.

@@ -6,7 +6,10 @@
 mod common;
 mod data;
 mod evaluate;
+mod examples;
 mod fetch;
+mod json;
+mod man;
 mod predict;
 mod server;
 mod shipped;
@@ -42,7 +45,7 @@ fn temporary_folder() -> TempDir {
 fn stitch(folder: &Path) -> Command {
     let mut command = common::stitch(folder);
     command.env("HOME", folder.join("home")).timeout(Duration::from_secs(300));
-    ["CLICOLOR_FORCE", "COLUMNS"].into_iter().for_each(|name| {
+    ["CLICOLOR_FORCE", "COLUMNS", "NO_COLOR"].into_iter().for_each(|name| {
         command.env_remove(name);
     });
     command
