@@ -4,7 +4,7 @@ use crate::dataset::classes;
 use crate::models::Architecture;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
-use crate::report::{Run, paper_accuracy, title};
+use crate::report::{Run, paper_accuracy};
 use crate::train::TrainConfig;
 
 /// A difference, with its sign; `digits` behind the point.
