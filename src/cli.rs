@@ -121,9 +121,18 @@ pub struct ComputeArgs {
     /// 1 and 2 threads give different bits; compare runs of the same number.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
-    /// Where to compute: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_parser = parse_device)]
-    pub device: DeviceName,
+    /// Where to compute: cpu, cuda or cuda:N [default: cpu]
+    #[arg(long, value_parser = parse_device)]
+    pub device: Option<DeviceName>,
+}
+
+/// A number of at least 1, or none; zero is refused with the flag's name later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberOrOff {
+    /// None, where a `config.json` has one.
+    Off,
+    /// The number.
+    Number(usize),
 }
 
 /// How often a checkpoint is written.
@@ -198,10 +207,22 @@ Examples:
   stitch train mlp
   stitch train lenet5 --epochs 1 --out runs/short
   stitch train lenet5 --fast --out runs/fast
-  stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3")]
+  stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3
+  stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
+  stitch train --config runs/long/config.json --out runs/again
+  stitch train --config runs/long --lr 5e-4 --dry-run")]
 pub struct TrainArgs {
     /// The model to train
-    pub model: ModelName,
+    #[arg(required_unless_present = "config")]
+    pub model: Option<ModelName>,
+    /// Repeat the run of this config.json, or run folder, to the same bits; flags override it
+    ///
+    /// Of stitch or of notebook.py. Its epochs, batch size, learning rate, seed, threads, device, engine,
+    /// validation images and patience are taken. Where the data found is other data, give --data to
+    /// train on it all the same. Equal bits need the same libtorch and kind of CPU; a warning says so
+    /// where they are others.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Passes over the training images [default: mlp 20, lenet5 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub epochs: Option<usize>,
@@ -217,6 +238,17 @@ pub struct TrainArgs {
     /// random_state does.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
+    /// Hold out the last N training images, and give loss and accuracy on them after each epoch
+    /// [default: off]
+    ///
+    /// The run has the bits of one on files that end before them. The weights of the epoch with the
+    /// lowest validation loss, the first of equals, are kept beside the last ones. The test images are
+    /// never looked at for it.
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
+    pub val: Option<NumberOrOff>,
+    /// With --val: stop when the validation loss has not become lower for N epochs [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
+    pub patience: Option<NumberOrOff>,
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
@@ -237,12 +269,23 @@ pub struct TrainArgs {
     #[command(flatten)]
     /// Figures.
     pub figures: FigureArgs,
+    /// Write events into OUT/tensorboard: losses, accuracies and the confusion matrix
+    ///
+    /// `tensorboard --logdir OUT` shows them, while the run goes on too.
+    #[arg(long)]
+    pub tensorboard: bool,
     /// For lenet5 on the CPU: the same mathematics in an order of its own, so other last bits
     ///
     /// For who wants the model and not the notebook's bits. Equal bits from run to run need the same
     /// threads and the same kind of CPU.
-    #[arg(long, conflicts_with = "trace")]
+    #[arg(long, conflicts_with_all = ["trace", "exact"])]
     pub fast: bool,
+    /// The notebook's bits: the default, for a --config of a --fast run
+    #[arg(long)]
+    pub exact: bool,
+    /// Show what would be done: settings, data, files; do one step, and write nothing
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
@@ -595,6 +638,15 @@ fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
         (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),
         _ => Err("it must be a number of seconds (30s), of steps (500steps), or off".into()),
     }
+}
+
+/// `5000` or `off`.
+fn parse_number_or_off(text: &str) -> Result<NumberOrOff, String> {
+    if text == "off" {
+        return Ok(NumberOrOff::Off);
+    }
+    let number = text.parse().map(NumberOrOff::Number);
+    number.map_err(|_| "it must be a whole number, or off".into())
 }
 
 /// `7` or `0..5`.

@@ -11,7 +11,7 @@ use stitch::formats::{
 use stitch::metrics::ConfusionMatrix;
 use stitch::parity::trace;
 use stitch::picture;
-use stitch::run_folder::{Config, DataConfig};
+use stitch::run_folder::{Config, DataConfig, read_recipe};
 use stitch::train::{EpochRecord, Learned, Progress};
 
 /// Reads to the end; the sentence of a refusal.
@@ -54,6 +54,8 @@ fn config() -> Config {
         threads: 2,
         device: "cpu".into(),
         engine: Some("exact".into()),
+        val: None,
+        patience: None,
         cpu_capability: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
         data: DataConfig { official: false, sha256: [("a".into(), "00".into())].into() },
@@ -61,10 +63,11 @@ fn config() -> Config {
 }
 
 fn checkpoint() -> Vec<u8> {
-    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0 }];
-    let progress = Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5 };
+    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let progress =
+        Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, best_parameters: Vec::new() };
     let learned = Learned { updates: 12, tensors: tensors() };
-    Checkpoint { config: config(), progress, learned }.write().unwrap()
+    Checkpoint { config: config(), progress, learned, events: None }.write().unwrap()
 }
 
 const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n\
@@ -130,6 +133,12 @@ fn kinds() -> Vec<Kind> {
             JSON,
         ),
         of(
+            "recipe",
+            serde_json::to_vec(&config()).unwrap(),
+            |bytes| said(read_recipe(bytes)),
+            &["it is not the config.json of a run"],
+        ),
+        of(
             "trace",
             TRACE.into(),
             |bytes| said(trace::parse(&String::from_utf8_lossy(bytes))),
@@ -160,10 +169,13 @@ fn refused(kind: &Kind, file: &[u8], classes: &[&str], case: &str) {
 fn reads(reader: &str, file: &str) -> bool {
     // Each is told by its content; a checkpoint is a safetensors file.
     let weights = ["state_dict", "TorchScript", "safetensors", "npz"];
-    let tables = ["predictions", "confusion matrix"];
+    let (tables, settings) = (["predictions", "confusion matrix"], ["config.json", "recipe"]);
+    let both = |kinds: &[&str]| kinds.contains(&reader) && kinds.contains(&file);
     reader == file
-        || weights.contains(&reader) && (weights.contains(&file) || file == "checkpoint")
-        || tables.contains(&reader) && tables.contains(&file)
+        || both(&weights)
+        || weights.contains(&reader) && file == "checkpoint"
+        || both(&tables)
+        || both(&settings)
 }
 
 /// Lengths to cut a file to, spread over it.

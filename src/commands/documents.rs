@@ -124,6 +124,13 @@ pub struct Exported {
     pub sha256: String,
 }
 
+/// `report`
+#[derive(Serialize)]
+pub struct Reported {
+    /// The page that was written.
+    pub report: String,
+}
+
 /// `data`
 #[derive(Serialize)]
 pub struct Data {

@@ -43,7 +43,7 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
         // clap has limited it to 1..=4096.
         tch::set_num_threads(threads as i32);
     }
-    let DeviceName::Cuda(number) = args.device else { return Ok(Device::Cpu) };
+    let Some(DeviceName::Cuda(number)) = args.device else { return Ok(Device::Cpu) };
     if let Err(error) = cuda::load() {
         bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");
     }
@@ -135,6 +135,16 @@ pub fn model(
         console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
     }
     Ok(model)
+}
+
+/// The content of a plain file of at most `longest` bytes.
+pub fn read_small(file: &Path, longest: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open_plain(file)?.take(longest + 1).read_to_end(&mut bytes);
+    read.with_context(|| format!("{} cannot be read", file.display()))?;
+    let path = file.display();
+    ensure!(bytes.len() as u64 <= longest, "{path} is larger than {longest} bytes");
+    Ok(bytes)
 }
 
 /// Opens a file that can be read more than once, and has an end.

@@ -4,6 +4,7 @@ mod checkpoints;
 mod completions;
 mod data;
 mod documents;
+mod dry_run;
 mod evaluate;
 mod export;
 mod inputs;
@@ -13,10 +14,13 @@ mod predict;
 mod progress;
 mod report;
 mod reproduce;
+mod settings;
 mod signals;
 mod tables;
+mod tensorboard;
 mod terminal;
 mod train;
+mod validation;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -76,7 +80,14 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
         return interrupted.code;
     }
     match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
-        (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
+        (
+            Some(
+                TrainError::Diverged { .. }
+                | TrainError::ValidationDiverged { .. }
+                | TrainError::NotFinite { .. },
+            ),
+            _,
+        ) => 1,
         (_, Some(FetchError::Corrupt { .. })) => 1,
         _ => 2,
     }

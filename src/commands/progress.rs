@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use stitch::models::Architecture;
-use stitch::train::{EpochRecord, Event, Progress, TrainConfig};
+use stitch::train::{EpochRecord, Event, Progress, TrainConfig, Validation};
 
 use super::Console;
 use super::terminal::{bar_target, progress_columns};
@@ -30,9 +30,17 @@ struct Column {
 }
 
 /// The columns; where there is no room for all of them the last ones are left out.
-const COLUMNS: [Column; 4] = [
+const COLUMNS: [Column; 6] = [
     Column { header: "epoch", cell: |row| Some(row.epoch()) },
     Column { header: "loss", cell: |row| Some(format!("{:.6}", row.record.loss)) },
+    Column {
+        header: "val loss",
+        cell: |row| row.record.validation.map(|it| format!("{:.6}", it.loss)),
+    },
+    Column {
+        header: "val accuracy",
+        cell: |row| row.record.validation.map(|it| format!("{:.4}", it.accuracy)),
+    },
     Column { header: "seconds", cell: |row| Some(format!("{:.2}", row.record.seconds)) },
     Column { header: "images/s", cell: |row| Some(format!("{:.0}", row.rate())) },
 ];
@@ -46,6 +54,19 @@ impl Row<'_> {
 
     fn rate(&self) -> f64 {
         self.samples as f64 / self.record.seconds
+    }
+
+    /// The epoch without a table.
+    fn sentence(&self) -> String {
+        let EpochRecord { epoch, loss, seconds, validation } = self.record;
+        let validation = validation.map_or(String::new(), |Validation { loss, accuracy }| {
+            format!(", validation loss {loss:.6}, accuracy {accuracy:.4}")
+        });
+        format!(
+            "epoch {epoch}/{}: loss {loss:.6}, {seconds:.2} s, {:.0} images/s{validation}",
+            self.epochs,
+            self.rate()
+        )
     }
 }
 
@@ -123,7 +144,7 @@ impl TrainingProgress {
     /// Shows an event.
     pub fn on(&mut self, event: Event) {
         match event {
-            Event::Step { epoch, samples, loss } => self.step(epoch, samples, loss),
+            Event::Step { epoch, samples, loss, .. } => self.step(epoch, samples, loss),
             Event::Epoch(record) => self.epoch(&record),
         }
     }
@@ -132,15 +153,7 @@ impl TrainingProgress {
         let row = Row { record, epochs: self.epochs, samples: self.samples };
         match &mut self.bar {
             Some(bar) => bar.end_epoch(self.architecture, &row),
-            None => self.console.note(&format!(
-                "{} epoch {}/{}: loss {:.6}, {:.2} s, {:.0} images/s",
-                self.architecture,
-                record.epoch,
-                self.epochs,
-                record.loss,
-                record.seconds,
-                row.rate()
-            )),
+            None => self.console.note(&format!("{} {}", self.architecture, row.sentence())),
         }
     }
 

@@ -45,6 +45,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             resume: args.checkpoints.resume,
             trace: false,
             normalize: args.figures.normalize(),
+            tensorboard: false,
         };
         let trained = train_into(folder, &job, &dataset, console)?;
         runs.push((*architecture, trained));

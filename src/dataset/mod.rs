@@ -34,6 +34,12 @@ impl Split {
         self.labels.is_empty()
     }
 
+    /// Takes off the last `n` images: all, if there are fewer.
+    pub fn split_off_last(&mut self, n: usize) -> Self {
+        let left = self.len().saturating_sub(n);
+        Self { images: self.images.split_off(left * PIXELS), labels: self.labels.split_off(left) }
+    }
+
     /// The pixels and labels of the images `indices`, in that order, appended to the two buffers
     /// after clearing them. An index must be below `len()`.
     pub fn gather(&self, indices: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
@@ -50,10 +56,38 @@ impl Split {
 /// Both halves and where they came from.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// 60,000 images in the official files.
+    /// What is learned from: 60,000 images in the official files, less those that are held out.
     pub train: Split,
+    /// The last of the training images, if some are held out.
+    pub validation: Option<Split>,
     /// 10,000 images in the official files.
     pub test: Split,
     /// The folder, and the SHA-256 of each file.
     pub origin: source::Origin,
+}
+
+/// More images to hold out than can be.
+#[derive(Debug, thiserror::Error)]
+#[error("--val is {asked}: of {images} training images it must leave at least one to learn from")]
+pub struct HoldOutError {
+    /// Images to hold out.
+    pub asked: usize,
+    /// Training images.
+    pub images: usize,
+}
+
+impl Dataset {
+    /// Holds out the last `n` training images: `train` is then what it would be if the files ended
+    /// before them.
+    ///
+    /// # Errors
+    /// When none would be left.
+    pub fn hold_out(&mut self, n: usize) -> Result<(), HoldOutError> {
+        let images = self.train.len();
+        if n >= images {
+            return Err(HoldOutError { asked: n, images });
+        }
+        self.validation = Some(self.train.split_off_last(n));
+        Ok(())
+    }
 }

@@ -10,6 +10,14 @@ pub fn history(epochs: impl Iterator<Item = (usize, f64, f64)>) -> Vec<u8> {
     table(&["epoch", "loss", "seconds"], rows)
 }
 
+/// The same with `val_loss,val_accuracy`, of runs that hold images out.
+pub fn validated_history(epochs: impl Iterator<Item = (usize, [f64; 4])>) -> Vec<u8> {
+    let row = |(epoch, numbers): (usize, [f64; 4])| {
+        [epoch.to_string()].into_iter().chain(numbers.map(float)).collect()
+    };
+    table(&["epoch", "loss", "seconds", "val_loss", "val_accuracy"], epochs.map(row))
+}
+
 /// `index,y_true,y_pred`, one line a test image, numbered from 0.
 pub fn predictions(truth: &[u8], predicted: &[u8]) -> Vec<u8> {
     let rows = truth.iter().zip(predicted).enumerate();

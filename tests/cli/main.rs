@@ -4,7 +4,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod config;
 mod data;
+mod dry_run;
 mod evaluate;
 mod examples;
 mod fetch;
@@ -13,9 +15,11 @@ mod man;
 mod predict;
 mod server;
 mod shipped;
+mod tensorboard;
 mod tls_server;
 mod train;
 mod usage;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fs;

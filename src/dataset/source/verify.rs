@@ -69,7 +69,7 @@ pub fn load(found: Found) -> Result<Dataset, FileError> {
     let (train, mut files) = load_half(&found, Half::Train)?;
     let (test, test_files) = load_half(&found, Half::Test)?;
     files.extend(test_files);
-    Ok(Dataset { train, test, origin: Origin { found, files } })
+    Ok(Dataset { train, validation: None, test, origin: Origin { found, files } })
 }
 
 /// Reads the two test files: all that an evaluation needs.
