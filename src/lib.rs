@@ -20,8 +20,9 @@
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
-//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`,
+//! Dependencies point one way: the binary's `commands` → {`checkpoint`, `study`} → {`train`, `evaluate`, `parity`,
 //! `picture`, `run_folder`} → {`models`, `optim`, `fast`, `dataset`, `formats`, `metrics`} → {`kernels`,
 //! `rng`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
@@ -42,4 +43,5 @@ pub mod parity;
 pub mod picture;
 pub mod rng;
 pub mod run_folder;
+pub mod study;
 pub mod train;

@@ -11,6 +11,7 @@ mod predict;
 mod progress;
 mod reproduce;
 mod signals;
+mod study;
 mod tables;
 mod train;
 
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Data(args) => data::run(&args, console),
+        Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),
     }
 }
@@ -67,6 +69,7 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
         (Some(TrainError::Diverged { .. } | TrainError::NotFinite { .. }), _) => 1,
         (_, Some(FetchError::Corrupt { .. })) => 1,
+        _ if study::is_no(error) => 1,
         _ => 2,
     };
     code.into()
