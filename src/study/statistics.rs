@@ -121,7 +121,7 @@ mod tests {
         assert_eq!((summary.n, summary.mean), (4, 0.88671875));
         assert_eq!((summary.min, summary.median, summary.max), (0.875, 0.88671875, 0.8984375));
         // numpy.std(values, ddof=1)
-        assert!((summary.sd.unwrap() - 0.010087_f64).abs() < 1e-6, "{summary:?}");
+        assert!((summary.sd.unwrap() - 0.010085894130748481_f64).abs() < 1e-15, "{summary:?}");
         let Interval { low, high } = summary.mean_interval.unwrap();
         assert!(summary.min <= low && low < summary.mean && summary.mean < high, "{summary:?}");
         assert!(high <= summary.max, "{summary:?}");
