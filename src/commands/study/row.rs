@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use stitch::formats::hex;
-use stitch::run_folder::{self, Config, RunFolder};
+use stitch::run_folder::{self, Config, FolderError, RunFolder};
 use stitch::study::plan::Settings;
 use stitch::study::results::Record;
 use stitch::train::TrainError;
@@ -22,6 +21,8 @@ use crate::commands::{Console, Outcome, inputs};
 
 /// Folder of the run folders in the folder of a study.
 const RUNS: &str = "runs";
+/// Between two looks at a row that another process runs.
+const WAIT: Duration = Duration::from_millis(200);
 /// Rows last from seconds to minutes.
 const EVERY: CheckpointEvery = CheckpointEvery::Time(Duration::from_secs(30));
 
@@ -31,30 +32,78 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
         bail!("--row {row}: the plan has the rows 0 to {}", plan.len() - 1);
     };
     let id = settings.id();
-    match read_result(&args.study, &id)? {
-        Some(record) if record.is_done() || !args.retry_failed => {
+    signals::listen()?;
+    if args.worker {
+        end_with_stdin()?;
+    }
+    let record = match claim(args, &id, console)? {
+        Claimed::Done(record) => {
             let what = if record.is_done() { "done" } else { "failed" };
             console.note(&format!("row {row}, {id}: {what} already"));
             return Ok(outcome(&record));
         }
-        _ => {}
-    }
-    if args.worker {
-        end_with_stdin()?;
-    }
-    let folder = args.study.join(RUNS).join(&id);
-    let record = train(args, settings, &folder, console)?;
-    write_result(&args.study, &record)?;
-    if !args.keep_runs {
-        let gone = fs::remove_dir_all(&folder);
-        gone.with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
+        Claimed::Folder(folder) => {
+            let record = train(args, settings, &folder, console)?;
+            write_result(&args.study, &record)?;
+            if !args.keep_runs {
+                let path = folder.path();
+                let gone = fs::remove_dir_all(path);
+                gone.with_context(|| format!("{} cannot be removed", path.display()))?;
+            }
+            record
+        }
+    };
     let came_to = match (record.test_accuracy, &record.error) {
         (Some(accuracy), _) => format!("test accuracy {accuracy:.4}"),
         (None, error) => error.clone().unwrap_or_default(),
     };
     console.print(&format!("row {row}, {id}: {came_to}"))?;
     Ok(outcome(&record))
+}
+
+/// What a process that is to run a row finds.
+enum Claimed {
+    /// Its result.
+    Done(Box<Record>),
+    /// Its folder, which no other process has.
+    Folder(RunFolder),
+}
+
+/// The result of the row, or the sole right to make it. While another process has that, this one
+/// waits: a scheduler that believes a worker lost may start a row a second time.
+fn claim(args: &StudyRunArgs, id: &str, console: Console) -> Result<Claimed> {
+    let path = args.study.join(RUNS).join(id);
+    let mut said = false;
+    loop {
+        let there = read_result(&args.study, id)?;
+        if let Some(record) = there.filter(|record| record.is_done() || !args.retry_failed) {
+            return Ok(Claimed::Done(Box::new(record)));
+        }
+        match RunFolder::claim(&path, inputs::claim(false, true)) {
+            Ok(folder) => {
+                // Between the two questions another process may have ended its row.
+                return match read_result(&args.study, id)? {
+                    Some(record) if record.is_done() => {
+                        // It was made by asking for it.
+                        let _ = fs::remove_dir(&path);
+                        Ok(Claimed::Done(Box::new(record)))
+                    }
+                    _ => Ok(Claimed::Folder(folder)),
+                };
+            }
+            Err(FolderError::Locked { .. }) if signals::received().is_none() => {
+                if !said {
+                    console.note(&format!("{id}: another process runs it; waiting for that"));
+                    said = true;
+                }
+                thread::sleep(WAIT);
+            }
+            Err(FolderError::Locked { .. }) => {
+                return Err(Interrupted::new(format!("{id}: stopped")).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn outcome(record: &Record) -> Outcome {
@@ -65,11 +114,10 @@ fn outcome(record: &Record) -> Outcome {
 fn train(
     args: &StudyRunArgs,
     settings: &Settings,
-    folder: &Path,
+    folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
     tch::set_num_threads(settings.threads as i32);
-    let claimed = RunFolder::claim(folder, inputs::claim(false, true))?;
     let dataset = inputs::dataset(&args.data, console)?;
     let job = Job {
         architecture: settings.architecture,
@@ -78,10 +126,10 @@ fn train(
         resume: true,
         trace: false,
     };
-    let trained = train_into(&claimed, &job, &dataset, console);
+    let trained = train_into(folder, &job, &dataset, console);
     let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));
     match trained {
-        Ok(trained) => done(record, &claimed, &trained),
+        Ok(trained) => done(record, folder, &trained),
         // It would end so every time.
         Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
             Ok(Record { error: Some(format!("{error:#}")), ..record })
@@ -106,7 +154,6 @@ fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record>
 
 /// Ends the training, as SIGTERM would, when who started this process ends: then stdin does.
 fn end_with_stdin() -> Result<()> {
-    signals::listen()?;
     let wait = || {
         let _ = io::stdin().read(&mut [0]);
         signals::terminate();
