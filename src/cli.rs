@@ -510,6 +510,9 @@ pub struct StudyRunArgs {
     /// End when the process that started this one does: stdin is its sign of life
     #[arg(long, hide = true, requires = "row")]
     pub worker: bool,
+    /// The data set, where the process that started this one has put it
+    #[arg(long, hide = true, requires = "row", value_name = "PATH")]
+    pub shared_data: Option<PathBuf>,
     #[command(flatten)]
     /// Data.
     pub data: DataArgs,

@@ -117,7 +117,7 @@ pub fn rows(grids: &[Grid]) -> Result<Vec<Settings>, PlanError> {
         let lists = [grid.models.len(), grid.seeds.len()];
         let optional = [grid.batch_sizes.len(), grid.lrs.len(), grid.epochs.len()];
         let lengths = lists.into_iter().chain(optional.map(|length| length.max(1)));
-        let count = lengths.fold(Some(1usize), |count, length| count?.checked_mul(length));
+        let count = lengths.into_iter().try_fold(1usize, usize::checked_mul);
         if count.is_none_or(|count| count > MOST_ROWS) {
             return Err(PlanError::TooMany);
         }

@@ -147,7 +147,7 @@ impl Record {
 /// [`Contradiction`]: one run, done twice, with different bits.
 pub fn merge(
     all: impl IntoIterator<Item = (String, Record)>,
-) -> Result<Vec<Record>, Contradiction> {
+) -> Result<Vec<Record>, Box<Contradiction>> {
     let mut merged: BTreeMap<String, (String, Record)> = BTreeMap::new();
     for (place, record) in all {
         match merged.get(&record.id) {
@@ -169,10 +169,10 @@ pub fn merge(
     Ok(records)
 }
 
-fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Contradiction {
+fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Box<Contradiction> {
     let known = |value: &Option<String>| value.clone().unwrap_or("unknown".into());
     let short = |value: &Option<String>| known(value).chars().take(12).collect();
-    Contradiction {
+    Box::new(Contradiction {
         id: first.1.id.clone(),
         first: first.0.into(),
         first_weights: short(&first.1.weights_sha256),
@@ -180,7 +180,7 @@ fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Contradicti
         second: second.0.into(),
         second_weights: short(&second.1.weights_sha256),
         second_cpu: known(&second.1.cpu_capability),
-    }
+    })
 }
 
 /// `results.csv`: a line a run, under the names of [`Record`]'s fields.
@@ -228,7 +228,7 @@ mod tests {
         Record { test_accuracy: None, weights_sha256: None, error, ..record(seed, "a") }
     }
 
-    fn merged(records: &[(&str, Record)]) -> Result<Vec<Record>, Contradiction> {
+    fn merged(records: &[(&str, Record)]) -> Result<Vec<Record>, Box<Contradiction>> {
         merge(records.iter().map(|(place, record)| (place.to_string(), record.clone())))
     }
 

@@ -100,7 +100,8 @@ fn mean(values: &[f64]) -> f64 {
 /// As many numbers, each any of `values`.
 fn resampled(values: &[f64], random: &mut Mt) -> Vec<f64> {
     // The product of two 32-bit numbers, its upper half: below the length, evenly enough.
-    let any = |random: &mut Mt| (u64::from(random.next_u32()) * values.len() as u64 >> 32) as usize;
+    let any =
+        |random: &mut Mt| ((u64::from(random.next_u32()) * values.len() as u64) >> 32) as usize;
     values.iter().map(|_| values[any(random)]).collect()
 }
 

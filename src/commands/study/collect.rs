@@ -66,5 +66,5 @@ fn is_result(path: &Path) -> bool {
 
 /// Whether an error is the answer no: one run with two kinds of bits.
 pub fn is_no(error: &anyhow::Error) -> bool {
-    error.is::<Contradiction>()
+    error.is::<Box<Contradiction>>()
 }

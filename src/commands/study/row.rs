@@ -118,7 +118,12 @@ fn train(
     console: Console,
 ) -> Result<Record> {
     tch::set_num_threads(settings.threads as i32);
-    let dataset = inputs::dataset(&args.data, console)?;
+    let dataset = match &args.shared_data {
+        #[cfg(target_os = "linux")]
+        Some(path) => stitch::dataset::shared::open(path)
+            .with_context(|| format!("--shared-data {}", path.display()))?,
+        _ => inputs::dataset(&args.data, console)?,
+    };
     let job = Job {
         architecture: settings.architecture,
         config: settings.config,

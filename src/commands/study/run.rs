@@ -1,5 +1,7 @@
 //! `stitch study run`: what is not done yet, several processes at a time.
 
+mod table;
+
 use std::env;
 use std::io::Read;
 use std::path::Path;
@@ -12,17 +14,26 @@ use anyhow::{Context, Result, bail};
 use stitch::study::plan::Settings;
 use stitch::study::results::Record;
 
+use table::Table;
+
 use super::{read_plan, read_result, write_result};
 use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::{Console, Outcome};
+use crate::commands::{Console, Outcome, inputs};
 
-mod table;
+/// What is to be run, and how.
+struct Rows<'a> {
+    args: &'a StudyRunArgs,
+    /// From the last row to the first.
+    queue: Mutex<Vec<(usize, Settings)>>,
+    /// The data set, once for all processes, where the system can share it.
+    data: Option<Data>,
+}
 
-use table::Table;
-
-/// Rows that are to be run, from the last to the first.
-type Queue = Mutex<Vec<(usize, Settings)>>;
+#[cfg(target_os = "linux")]
+type Data = stitch::dataset::shared::Shared;
+#[cfg(not(target_os = "linux"))]
+type Data = std::convert::Infallible;
 
 /// What happens to a row.
 pub enum Event {
@@ -49,10 +60,12 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
         }
     }
     let jobs = jobs(args, &missing)?;
+    let data = if missing.is_empty() { None } else { share(args, console)? };
     let mut table = Table::new(console, missing.len(), done, failed, jobs);
     if !missing.is_empty() {
         signals::listen()?;
-        work(args, &Mutex::new(missing), jobs, &plan, &mut table)?;
+        let rows = Rows { args, queue: Mutex::new(missing), data };
+        work(&rows, jobs, &plan, &mut table)?;
     }
     console.print(&table.summary(&args.study))?;
     Ok(if table.failed() == 0 { Outcome::Done } else { Outcome::No })
@@ -67,20 +80,29 @@ fn jobs(args: &StudyRunArgs, missing: &[(usize, Settings)]) -> Result<usize> {
     Ok(asked.min(missing.len()).max(1))
 }
 
+/// Reads the data set and puts it where the processes of the rows find it.
+fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
+    let dataset = inputs::dataset(&args.data, console)?;
+    #[cfg(target_os = "linux")]
+    {
+        use stitch::dataset::shared::Shared;
+        Ok(Some(Shared::new(&dataset).context("the data set cannot be put into shared memory")?))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dataset;
+        Ok(None)
+    }
+}
+
 /// Works on the queue until it is empty, a signal comes, or a row can have no result.
-fn work(
-    args: &StudyRunArgs,
-    queue: &Queue,
-    jobs: usize,
-    plan: &[Settings],
-    table: &mut Table,
-) -> Result<()> {
+fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Result<()> {
     let mut broken = None;
     thread::scope(|scope| {
         let (events, heard) = mpsc::channel();
         for _ in 0..jobs {
             let events = events.clone();
-            scope.spawn(move || worker(args, queue, &events));
+            scope.spawn(move || worker(rows, &events));
         }
         drop(events);
         for event in heard {
@@ -89,7 +111,7 @@ fn work(
                 Event::Ended(row, record) => table.ended(row, &record),
                 Event::Broken(error) => {
                     // The others end their rows, and begin none.
-                    queue.lock().expect("no thread panics with the queue").clear();
+                    rows.queue.lock().expect("no thread panics with the queue").clear();
                     broken.get_or_insert(error);
                 }
             }
@@ -99,7 +121,7 @@ fn work(
     match broken {
         Some(_) if signals::received().is_some() => Err(Interrupted::new(format!(
             "the study was stopped; the same command goes on with it: stitch study run {}",
-            args.study.display()
+            rows.args.study.display()
         ))
         .into()),
         Some(error) => Err(error),
@@ -108,13 +130,13 @@ fn work(
 }
 
 /// Takes rows from the queue until there is none.
-fn worker(args: &StudyRunArgs, queue: &Queue, events: &Sender<Event>) {
+fn worker(rows: &Rows, events: &Sender<Event>) {
     loop {
-        let next = queue.lock().expect("no thread panics with the queue").pop();
+        let next = rows.queue.lock().expect("no thread panics with the queue").pop();
         let Some((row, settings)) = next else { return };
         // The other side hears until every worker has ended.
         let _ = events.send(Event::Begun(row));
-        let ended = match run_row(args, row, &settings) {
+        let ended = match run_row(rows, row, &settings) {
             Ok(record) => Event::Ended(row, Box::new(record)),
             Err(error) => Event::Broken(error),
         };
@@ -123,9 +145,9 @@ fn worker(args: &StudyRunArgs, queue: &Queue, events: &Sender<Event>) {
 }
 
 /// Runs a row in a process of its own.
-fn run_row(args: &StudyRunArgs, row: usize, settings: &Settings) -> Result<Record> {
-    let id = settings.id();
-    let mut child = start(args, row).with_context(|| format!("row {row}, {id}"))?;
+fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
+    let (args, id) = (rows.args, settings.id());
+    let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
     // Its stdin is closed when it has ended, or when this process does.
     let _sign_of_life = child.stdin.take();
     let mut said = String::new();
@@ -157,7 +179,8 @@ fn fits(record: &Record, status: ExitStatus) -> bool {
     status.code() == Some(if record.is_done() { 0 } else { 1 })
 }
 
-fn start(args: &StudyRunArgs, row: usize) -> Result<Child> {
+fn start(rows: &Rows, row: usize) -> Result<Child> {
+    let args = rows.args;
     let mut command = Command::new(env::current_exe().context("the binary is not found")?);
     command.args(["study", "run"]).arg(&args.study).args(["--row", &row.to_string(), "--worker"]);
     if args.retry_failed {
@@ -165,6 +188,10 @@ fn start(args: &StudyRunArgs, row: usize) -> Result<Child> {
     }
     if args.keep_runs {
         command.arg("--keep-runs");
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(data) = &rows.data {
+        command.arg("--shared-data").arg(data.path());
     }
     if let Some(data) = &args.data.data {
         command.arg("--data").arg(data);
