@@ -218,3 +218,11 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     let damaged = place.ends(&["study", "collect", "first"], 2);
     assert!(said(&damaged).contains("s1-t1.json: EOF"), "{}", said(&damaged));
 }
+
+#[test]
+fn a_dask_cluster_does_every_row_once_though_a_worker_is_killed() {
+    let place = Place::new();
+    let folder = place.0.path().to_str().unwrap();
+    let said = common::run_python("study/dask.py", &[env!("CARGO_BIN_EXE_stitch"), folder]);
+    assert!(said.contains("9 rows, each done once"), "{said}");
+}
