@@ -226,3 +226,46 @@ fn a_dask_cluster_does_every_row_once_though_a_worker_is_killed() {
     let said = common::run_python("study/dask.py", &[env!("CARGO_BIN_EXE_stitch"), folder]);
     assert!(said.contains("9 rows, each done once"), "{said}");
 }
+
+#[test]
+fn a_task_of_the_slurm_array_runs_its_rows() {
+    let place = Place::new();
+    place.six();
+    let script = common::root().join("distributed/slurm_study.sh");
+    let task = |number: &str, each: &str| {
+        let mut task = Command::new("bash");
+        task.arg(&script).arg("study").current_dir(place.0.path());
+        task.env("SLURM_ARRAY_TASK_ID", number).env("ROWS_EACH", each);
+        task.env("STITCH", env!("CARGO_BIN_EXE_stitch")).env("FASHION_MNIST_DIR", "data");
+        let output = task.output().unwrap();
+        assert!(output.status.success(), "{number}, {each}: {}", said(&output));
+        place.results("study").into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(task("1", "1"), ["lenet5-b60-lr0.001-e2-s1-t1"]);
+    // Rows 4 and 5 are the last ones.
+    assert_eq!(task("1", "4").len(), 3);
+    assert_eq!(task("2", "4").len(), 3);
+    assert_eq!(task("0", "4").len(), 6);
+}
+
+#[test]
+fn the_kubernetes_manifest_is_one_by_its_schema_and_runs_the_row_of_its_index() {
+    let manifest = common::root().join("distributed/kubernetes_study.yaml");
+    let validate = common::python().with_file_name("kubernetes-validate");
+    let checked = Command::new(validate).arg("--strict").arg(&manifest).output().unwrap();
+    assert!(checked.status.success(), "{}", said(&checked));
+    // The kubelet puts the index in place of the variable; the rest of the command is stitch's.
+    let text = fs::read_to_string(manifest).unwrap();
+    let command = text.lines().find_map(|line| line.trim().strip_prefix("command: ")).unwrap();
+    let command = command.replace("$(JOB_COMPLETION_INDEX)", "4").replace("/study", "study");
+    let words: Vec<String> = serde_json::from_str(&command).unwrap();
+    assert_eq!(words[0], "stitch");
+    let place = Place::new();
+    place.six();
+    let flags: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+    place.ends(&flags, 0);
+    assert_eq!(
+        place.results("study").into_keys().collect::<Vec<_>>(),
+        ["mlp-b60-lr0.001-e2-s1-t1"]
+    );
+}
