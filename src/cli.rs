@@ -39,6 +39,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare two runs, traces or files; name the first thing that differs
     Parity(ParityArgs),
+    /// Write the page about one run or several again, from their run folders
+    Report(ReportArgs),
     /// Show where the data set is and whether it is intact, or fetch it
     Data(DataCommand),
     /// Train many runs, over seeds and settings, on one machine or many
@@ -115,6 +117,14 @@ pub struct CheckpointArgs {
     pub checkpoint_every: CheckpointEvery,
 }
 
+/// How figures are drawn.
+#[derive(Debug, Args)]
+pub struct FigureArgs {
+    /// Draw confusion matrices in percent of the true class instead of numbers of images
+    #[arg(long)]
+    pub normalize: bool,
+}
+
 /// `stitch reproduce`
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
@@ -124,12 +134,15 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
-    /// Folder for the two run folders, mlp and lenet5
+    /// Folder for the two run folders, mlp and lenet5, and report.html
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub out: PathBuf,
     #[command(flatten)]
     /// Checkpoints.
     pub checkpoints: CheckpointArgs,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
     /// Replace runs that the folder holds
     #[arg(long)]
     pub force: bool,
@@ -181,6 +194,9 @@ pub struct TrainArgs {
     /// Such a run writes no checkpoints and cannot be resumed: what was traced is not in them.
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
     /// For lenet5 on the CPU: the same mathematics in an order of its own, so other last bits
     ///
     /// For who wants the model and not the notebook's bits. Equal bits from run to run need the same
@@ -358,6 +374,38 @@ pub struct ParityArgs {
     pub equal_nan: bool,
 }
 
+/// `stitch report`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The page is one file with everything in it. Its pictures need the run's weights and the test images \
+that it was tested on; where these are not found, the page is written without pictures and says so.
+
+Examples:
+  stitch report runs/lenet5
+  stitch report runs/reproduce
+  stitch report runs/seed0 runs/seed1 -o seeds.html
+  stitch report runs/notebook-lenet5 --normalize")]
+pub struct ReportArgs {
+    /// Run folders, of stitch or of notebook.py, or folders that hold run folders
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// The tolerance for one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTolerance {
@@ -422,6 +470,8 @@ pub enum StudyAction {
     Run(StudyRunArgs),
     /// Merge the results of one or several studies into one table
     Collect(StudyCollectArgs),
+    /// Tell how sure the accuracies are: a page, a figure, a table
+    Report(StudyReportArgs),
 }
 
 /// `stitch study plan`
@@ -532,6 +582,23 @@ pub struct StudyCollectArgs {
     pub studies: Vec<PathBuf>,
     /// The table to write [default: results.csv in the one study]
     #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `stitch study report`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Writes report.html, accuracies.svg and summary.csv.
+
+Examples:
+  stitch study report study
+  stitch study report results.csv -o report")]
+pub struct StudyReportArgs {
+    /// Folders of studies, or tables that were collected
+    #[arg(required = true)]
+    pub studies: Vec<PathBuf>,
+    /// Folder to write to [default: the one study]
+    #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }
 

@@ -18,6 +18,7 @@
 //! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV: bytes in, bytes out |
 //! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
+//! | [`report`] | figures of a run |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
 //! | [`study`] | many runs: a grid of settings, and what each came to |
@@ -41,6 +42,7 @@ pub mod models;
 pub mod optim;
 pub mod parity;
 pub mod picture;
+pub mod report;
 pub mod rng;
 pub mod run_folder;
 pub mod study;

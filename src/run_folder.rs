@@ -5,6 +5,7 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod config;
+mod parity;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use config::{Config, DataConfig};
+pub use parity::ParityVerdict;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +40,31 @@ pub const TORCHSCRIPT: &str = "torchscript.pt";
 /// Weights for everything else.
 pub const SAFETENSORS: &str = "weights.safetensors";
 
+/// Loss by epoch, drawn.
+pub const HISTORY_SVG: &str = "history.svg";
+/// The confusion matrix, drawn.
+pub const CONFUSION_MATRIX_SVG: &str = "confusion_matrix.svg";
+/// The same as pixels.
+pub const CONFUSION_MATRIX_PNG: &str = "confusion_matrix.png";
+/// Everything about the run on a page.
+pub const REPORT: &str = "report.html";
+
+/// What `stitch parity` found of the run; see [`ParityVerdict`].
+pub const PARITY: &str = "parity.json";
+
+/// What lies above the run folders of `stitch reproduce`: the accuracies beside the paper's, and a
+/// page about both runs.
+pub const COMPARISON_FILES: [&str; 3] = [ACCURACY_SVG, ACCURACY_PNG, REPORT];
+/// The accuracies beside the paper's, drawn.
+pub const ACCURACY_SVG: &str = "accuracy_comparison.svg";
+/// The same as pixels.
+pub const ACCURACY_PNG: &str = "accuracy_comparison.png";
+
 /// Folder of the checkpoints of a run that is not complete; see [`crate::checkpoint`].
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The files of a run, in the order in which they are written.
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 13] = [
     HISTORY,
     METRICS,
     PREDICTIONS,
@@ -51,6 +73,10 @@ pub const FILES: [&str; 9] = [
     STATE_DICT,
     TORCHSCRIPT,
     SAFETENSORS,
+    HISTORY_SVG,
+    CONFUSION_MATRIX_SVG,
+    CONFUSION_MATRIX_PNG,
+    REPORT,
     CONFIG,
 ];
 
@@ -330,7 +356,7 @@ impl RunFolder {
     /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn clear(&self) -> Result<(), FolderError> {
         self.check()?;
-        for file in FILES.into_iter().rev().chain(TRACE_FILES) {
+        for file in FILES.into_iter().rev().chain(TRACE_FILES).chain([PARITY]) {
             self.remove(&self.path.join(file))?;
         }
         // Only when nothing of the user's own is in it.
@@ -498,7 +524,8 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
 }
 
 fn existing_file(folder: &Path) -> Option<&'static str> {
-    FILES.into_iter().chain(TRACE_FILES).find(|file| folder.join(file).exists())
+    let mut files = FILES.into_iter().chain(TRACE_FILES).chain([PARITY]);
+    files.find(|file| folder.join(file).exists())
 }
 
 /// Removes a file, if it is there.

@@ -33,7 +33,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
 }
 
 /// Refuses, before the work, a path that cannot or should not be written.
-fn check_output(path: &Path, force: bool) -> Result<()> {
+pub fn check_output(path: &Path, force: bool) -> Result<()> {
     let output = path.display();
     ensure!(!path.is_dir(), "--output {output}: it is a folder; name a file in it");
     // Also a link to nothing is something.

@@ -1,7 +1,7 @@
 //! What several commands take: threads, device, data set, weights.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,6 +23,15 @@ impl From<ModelName> for Architecture {
         match name {
             ModelName::Mlp => Architecture::Mlp,
             ModelName::Lenet5 => Architecture::Lenet5,
+        }
+    }
+}
+
+impl From<Architecture> for ModelName {
+    fn from(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Mlp => ModelName::Mlp,
+            Architecture::Lenet5 => ModelName::Lenet5,
         }
     }
 }
@@ -124,6 +133,17 @@ fn open_plain(file: &Path) -> Result<File> {
     let is_plain = fs::metadata(file).with_context(path)?.is_file();
     ensure!(is_plain, "{} is not a plain file: save it as one first", file.display());
     File::open(file).with_context(path)
+}
+
+/// The content of a plain file of at most `longest` bytes.
+pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
+    let path = || format!("{} cannot be read", file.display());
+    let mut bytes = Vec::new();
+    // A byte more shows that it is too long, whatever the system says of its length.
+    open_plain(file)?.take(longest + 1).read_to_end(&mut bytes).with_context(path)?;
+    let fits = bytes.len() as u64 <= longest;
+    ensure!(fits, "{} is longer than {longest} bytes: it is no file of a run", file.display());
+    Ok(bytes)
 }
 
 /// The model that ships with the binary.

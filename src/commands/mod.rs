@@ -9,6 +9,7 @@ mod inputs;
 mod parity;
 mod predict;
 mod progress;
+mod report;
 mod reproduce;
 mod signals;
 mod study;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
+        Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),
         Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),

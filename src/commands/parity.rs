@@ -1,8 +1,9 @@
 //! `stitch parity`: two runs, traces or files, and the first thing that differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::builder::styling::{AnsiColor, Style};
@@ -14,8 +15,9 @@ use stitch::parity::tolerance::Overrides;
 use stitch::parity::trace::{self, Stage};
 use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};
 use stitch::parity::{task::TaskView, verdict};
-use stitch::run_folder;
+use stitch::run_folder::{self, ParityVerdict, write_whole};
 
+use super::report::weights_sha256;
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
 
@@ -39,7 +41,38 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     let text =
         if args.json { json(&report)? } else { Printer::new(args.histogram).report(&report) };
     console.print(text.trim_end())?;
+    leave_verdict(args, &report, console);
     Ok(if report.is_equal() { Ending::Done } else { Ending::No })
+}
+
+/// Leaves the verdict on two runs in the port's folder, for its report. The exit code is the verdict's
+/// own, whether or not it can be written.
+fn leave_verdict(args: &ParityArgs, report: &Report, console: Console) {
+    let is_run = |path: &Path| path.join(run_folder::CONFIG).is_file();
+    if !is_run(&args.reference) || !is_run(&args.port) {
+        return;
+    }
+    let tolerances: BTreeSet<&String> =
+        report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()).collect();
+    let path = args.port.join(run_folder::PARITY);
+    let written = weights_sha256(&args.port).and_then(|weights_sha256| {
+        let verdict = ParityVerdict {
+            reference: report.reference.clone(),
+            verdict: report.verdict(),
+            equal: report.is_equal(),
+            tensors: report.tensors.len(),
+            tolerances: tolerances.into_iter().cloned().collect(),
+            weights_sha256,
+        };
+        let json = serde_json::to_string_pretty(&verdict)?;
+        Ok(write_whole(&path, format!("{json}\n").as_bytes())?)
+    });
+    if let Err(error) = written {
+        console.note(&format!(
+            "note: the verdict could not be left in {}, so a report will not show it: {error:#}",
+            path.display()
+        ));
+    }
 }
 
 /// Opens both sides so that they can be compared: traces only when both have one; of a run folder

@@ -1,22 +1,16 @@
 //! `stitch reproduce`: both models as the notebook trains them, beside the paper's figures.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use stitch::checkpoint;
 use stitch::models::Architecture;
-use stitch::run_folder::RunFolder;
+use stitch::report::figures::{Accuracy, accuracy_comparison};
+use stitch::report::{self, Entry, paper_accuracy};
+use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
 use stitch::train::TrainConfig;
 
 use super::train::{Job, Trained, train_into};
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::ReproduceArgs;
-
-/// Test accuracy in the paper; shown, never computed with.
-fn paper_accuracy(architecture: Architecture) -> f64 {
-    match architecture {
-        Architecture::Mlp => 0.8709,
-        Architecture::Lenet5 => 0.8953,
-    }
-}
 
 pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
@@ -26,8 +20,12 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             .map(|folder| (architecture, folder))
     };
     let folders = Architecture::ALL.map(claim).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let above = claim_above(args)?;
     let dataset = inputs::dataset(&args.data, console)?;
     if args.force {
+        for file in COMPARISON_FILES {
+            above.remove(&above.path().join(file))?;
+        }
         // All at once: broken off, neither is then a finished one that --resume would leave as it is.
         for (_, folder) in &folders {
             folder.clear()?;
@@ -43,10 +41,12 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             every: args.checkpoints.checkpoint_every,
             resume: args.checkpoints.resume,
             trace: false,
+            normalize: args.figures.normalize(),
         };
         let trained = train_into(folder, &job, &dataset, console)?;
         runs.push((*architecture, trained));
     }
+    write_comparison(&above, args, &runs)?;
     for (architecture, trained) in &runs {
         console.print(&format!("{}\n{}", title(*architecture), details(trained)))?;
     }
@@ -56,8 +56,45 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
          LeNet-5 it\ngives 5 epochs and Adam, but not batch size, learning rate or seed: these are \
          64, 1e-3 and 0 here,\nand the accuracy depends on them.",
     )?;
-    console.print(&format!("written to {}", args.out.display()))?;
+    console.print(&above.path().join(run_folder::REPORT).display().to_string())?;
     Ok(Outcome::Done)
+}
+
+/// The folder above the two run folders. What is written to it must not be there, unless it is to be
+/// replaced or comes out the same.
+fn claim_above(args: &ReproduceArgs) -> Result<RunFolder> {
+    let above = RunFolder::claim(&args.out, Claim::Resume)?;
+    let there = COMPARISON_FILES.into_iter().find(|file| above.path().join(file).exists());
+    if let Some(file) = there {
+        let replaced = args.force || args.checkpoints.resume;
+        let out = args.out.display();
+        ensure!(
+            replaced,
+            "--out {out}: it holds another comparison ({file}). Give another folder, or --force to \
+             replace it"
+        );
+    }
+    Ok(above)
+}
+
+/// The accuracies beside the paper's, and the page about both runs.
+fn write_comparison(
+    above: &RunFolder,
+    args: &ReproduceArgs,
+    runs: &[(Architecture, Trained)],
+) -> Result<()> {
+    let row = |(architecture, trained): &(Architecture, Trained)| Accuracy {
+        name: report::title(*architecture).into(),
+        value: trained.evaluation.report.accuracy,
+        paper: Some(paper_accuracy(*architecture)),
+    };
+    let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
+    above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
+    above.write(run_folder::ACCURACY_PNG, &figure.png())?;
+    let entries: Vec<&Entry> = runs.iter().map(|(_, trained)| &trained.entry).collect();
+    let page = report::page(&entries, args.figures.normalize());
+    above.write(run_folder::REPORT, page.as_bytes())?;
+    Ok(())
 }
 
 fn title(architecture: Architecture) -> &'static str {

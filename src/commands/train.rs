@@ -13,6 +13,8 @@ use stitch::formats::{csv, safetensors, state_dict};
 use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
+use stitch::report::figures::{self, Curves, Normalize};
+use stitch::report::{self, Entry, Parity, Pictures, Run};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{self, Engine, History, Learner, Progress, Tracer, TrainConfig, TrainError};
 
@@ -21,7 +23,7 @@ use super::export::script;
 use super::progress::TrainingProgress;
 use super::signals::{self, Interrupted};
 use super::{Console, Outcome, inputs, tables};
-use crate::cli::{CheckpointEvery, TrainArgs};
+use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let architecture = Architecture::from(args.model);
@@ -47,7 +49,8 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         }
     };
     let resume = args.checkpoints.resume;
-    let job = Job { architecture, config, every, resume, trace: args.trace };
+    let normalize = args.figures.normalize();
+    let job = Job { architecture, config, every, resume, trace: args.trace, normalize };
     let trained = train_into(&folder, &job, &dataset, console)?;
     console.print(&tables::scores(&trained.evaluation.report))?;
     console.print(&format!(
@@ -65,6 +68,8 @@ pub struct Trained {
     pub evaluation: Evaluation,
     /// Time and loss.
     pub metrics: TrainingMetrics,
+    /// The run as a report tells of it.
+    pub entry: Entry,
 }
 
 /// What is to be trained, and how it survives.
@@ -79,6 +84,15 @@ pub struct Job {
     pub resume: bool,
     /// Whether to write down what is computed.
     pub trace: bool,
+    /// How its confusion matrix is drawn.
+    pub normalize: Normalize,
+}
+
+impl FigureArgs {
+    /// What the cells of confusion matrices say.
+    pub fn normalize(&self) -> Normalize {
+        if self.normalize { Normalize::Rows } else { Normalize::Counts }
+    }
 }
 
 /// Trains, evaluates and writes the run folder.
@@ -132,15 +146,22 @@ pub fn train_into(
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
     folder.write(run_folder::TORCHSCRIPT, &script(architecture, &tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
+    let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
+    let run = Run::new(architecture, config, curves(&history), answers);
+    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
+        .map_err(|error| error.to_string());
+    let name = folder.path().display().to_string();
+    let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
+    write_figures(folder, &entry, job.normalize)?;
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);
         let (records, tensors) = recorder.into_files()?;
         folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
         folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
     }
-    folder.write_json(run_folder::CONFIG, &config)?;
+    folder.write_json(run_folder::CONFIG, &entry.run.config)?;
     checkpoint::clear(folder)?;
-    Ok(Trained { evaluation, metrics })
+    Ok(Trained { evaluation, metrics, entry })
 }
 
 /// The training itself, with its progress and its checkpoints.
@@ -200,7 +221,13 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
     let path = folder.path().display();
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
     console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
-    Ok(Trained { evaluation: evaluate(model.as_ref(), &dataset.test), metrics })
+    let evaluation = evaluate(model.as_ref(), &dataset.test);
+    let run = super::report::read(folder.path())?;
+    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
+        .map_err(|error| error.to_string());
+    let parity = super::report::parity(folder.path())?;
+    let entry = Entry { run, pictures, parity, folder: path.to_string() };
+    Ok(Trained { evaluation, metrics, entry })
 }
 
 /// The files that an evaluation alone writes too.
@@ -218,6 +245,23 @@ pub fn write_evaluation(
     let report = csv::classification_report(report, &classes::NAMES);
     folder.write(run_folder::CLASSIFICATION_REPORT, &report)?;
     Ok(())
+}
+
+/// The figures of a run, and its page.
+fn write_figures(folder: &RunFolder, entry: &Entry, normalize: Normalize) -> Result<()> {
+    let Run { matrix, curves, .. } = &entry.run;
+    let matrix = figures::confusion_matrix(matrix, &classes::NAMES, normalize);
+    folder.write(run_folder::HISTORY_SVG, figures::history(curves).svg().as_bytes())?;
+    folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
+    folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;
+    let page = report::page(&[entry], normalize);
+    folder.write(run_folder::REPORT, page.as_bytes())?;
+    Ok(())
+}
+
+fn curves(history: &History) -> Curves {
+    let loss = history.epochs.iter().map(|record| record.loss).collect();
+    Curves { loss, ..Curves::default() }
 }
 
 fn history_csv(history: &History) -> Vec<u8> {

@@ -159,6 +159,23 @@ pub fn read_history(bytes: &[u8]) -> Result<Vec<(usize, f64)>, String> {
     (2..).zip(&rows).map(line).collect()
 }
 
+/// Reads a table of numbers: each column's name, and its numbers. All columns have one length.
+///
+/// # Errors
+/// A sentence that says what is wrong, and where.
+pub fn read_columns(bytes: &[u8]) -> Result<Vec<(String, Vec<f64>)>, String> {
+    let (header, rows) = records(bytes)?;
+    let mut columns: Vec<(String, Vec<f64>)> =
+        header.into_iter().map(|name| (name, Vec::new())).collect();
+    for (line, row) in (2..).zip(&rows) {
+        for ((name, column), cell) in columns.iter_mut().zip(row) {
+            let number = cell.parse();
+            column.push(number.map_err(|_| format!("line {line}: {name} {cell:?} is no number"))?);
+        }
+    }
+    Ok(columns)
+}
+
 /// Reads `classification_report.csv`: the names of its lines, and their numbers row by row.
 ///
 /// # Errors

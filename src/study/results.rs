@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Settings;
+use crate::models::Architecture;
 use crate::run_folder::Config;
 
 /// Folder of the results in the folder of a study.
@@ -119,6 +120,9 @@ impl Record {
         let wrong = |what: &str| Err(format!("{}: {what}", self.id));
         if self.test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
             return wrong("its test accuracy is not between 0 and 1");
+        }
+        if !Architecture::ALL.iter().any(|model| model.name() == self.model) {
+            return wrong("its model is neither mlp nor lenet5");
         }
         let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
         if ![&self.weights_sha256, &self.data_sha256].into_iter().flatten().all(is_sum) {

@@ -269,3 +269,63 @@ fn the_kubernetes_manifest_is_one_by_its_schema_and_runs_the_row_of_its_index() 
         ["mlp-b60-lr0.001-e2-s1-t1"]
     );
 }
+
+/// Results of runs that nobody made: seed and accuracy of a model's.
+fn write_results(study: &Path, model: &str, batch_size: usize, accuracies: &[f64]) {
+    fs::create_dir_all(study.join("results")).unwrap();
+    for (seed, accuracy) in accuracies.iter().enumerate() {
+        let id = format!("{model}-b{batch_size}-lr0.001-e5-s{seed}-t1");
+        let record = serde_json::json!({
+            "id": id, "model": model, "engine": "exact", "epochs": 5, "batch_size": batch_size,
+            "lr": 0.001, "seed": seed, "threads": 1, "test_accuracy": accuracy, "train_loss": 0.5,
+            "epochs_run": 5, "weights_sha256": "a".repeat(64), "error": null, "train_seconds": 1.5,
+            "cpu_capability": "AVX2", "stitch": "0.1.0", "libtorch": "2.13.0",
+            "data_sha256": "b".repeat(64),
+        });
+        fs::write(study.join(format!("results/{id}.json")), record.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn a_report_tells_what_the_runs_say_of_the_papers_accuracy_and_no_more() {
+    let place = Place::new();
+    let study = place.path("study");
+    write_results(&study, "mlp", 200, &[0.86, 0.87, 0.88, 0.89]);
+    write_results(&study, "lenet5", 64, &[0.875, 0.8953, 0.9, 0.88]);
+    write_results(&study, "lenet5", 32, &[0.9, 0.91]);
+    write_results(&study, "lenet5", 16, &[0.88]);
+    place.ends(&["study", "report", "study"], 0);
+    let read = |name: &str| fs::read_to_string(study.join(name)).unwrap();
+    let (page, summary) = (read("report.html"), read("summary.csv"));
+    for part in [
+        "11 runs of 4 configurations",
+        "LeNet-5: the paper&#39;s 0.8953 lies within the range of the runs of batch 64, lr 0.001 (2 of 4 reach it)",
+        "above every run of batch 16, lr 0.001",
+        "below every run of batch 32, lr 0.001",
+        "Of 2 configurations of LeNet-5",
+        "LeNet-5 is compared with MLP, batch 200, lr 0.001, 5 epochs",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    // SVG's name space is no address that is fetched.
+    let others = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!others.contains("http://") && !others.contains("https://"), "{page}");
+    let lines: Vec<Vec<&str>> = summary.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| lines[0].iter().position(|it| *it == name).unwrap();
+    let of = |line: usize, name: &str| lines[line][column(name)];
+    assert_eq!(
+        (of(1, "model"), of(1, "n"), of(1, "mean"), of(1, "max")),
+        ("mlp", "4", "0.875", "0.89")
+    );
+    // One run has no spread, and is not compared.
+    assert_eq!((of(2, "batch_size"), of(2, "sd"), of(2, "ahead_of_mlp")), ("16", "", ""));
+    assert_eq!((of(4, "batch_size"), of(4, "at_least_paper")), ("64", "2"));
+    let before = [page, summary, read("accuracies.svg")];
+    place.ends(&["study", "collect", "study", "-o", "results.csv"], 0);
+    place.ends(&["study", "report", "results.csv", "-o", "again"], 0);
+    for (name, before) in ["report.html", "summary.csv", "accuracies.svg"].iter().zip(before) {
+        let again = fs::read_to_string(place.path("again").join(name)).unwrap();
+        assert!(again == before, "{name} is another from the table");
+    }
+    place.ends(&["study", "report", "data"], 2);
+}

@@ -16,20 +16,26 @@ pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
         (None, [study]) if study.is_dir() => study.join("results.csv"),
         _ => bail!("--output is wanted where it is not one study's folder: the table to write"),
     };
-    let mut all = Vec::new();
-    for study in &args.studies {
-        all.extend(read(study)?);
-    }
-    let records = results::merge(all)?;
-    if records.is_empty() {
-        bail!("there is no result yet; `stitch study run` makes them");
-    }
+    let records = merged(&args.studies)?;
     write_whole(&output, &results::write(&records))
         .with_context(|| format!("{} cannot be written", output.display()))?;
     let failed = records.iter().filter(|record| !record.is_done()).count();
     let done = records.len() - failed;
     console.print(&format!("{done} runs done, {failed} failed, in {}", output.display()))?;
     Ok(Outcome::Done)
+}
+
+/// All results of studies and tables, at least one.
+pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
+    let mut all = Vec::new();
+    for study in studies {
+        all.extend(read(study)?);
+    }
+    let records = results::merge(all)?;
+    if records.is_empty() {
+        bail!("there is no result yet; `stitch study run` makes them");
+    }
+    Ok(records)
 }
 
 /// The results of a study's folder, or of a table; each with where it is.

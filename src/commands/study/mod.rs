@@ -2,6 +2,7 @@
 
 mod collect;
 mod plan;
+mod report;
 mod row;
 mod run;
 
@@ -25,6 +26,7 @@ pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
             None => run::run(args, console),
         },
         StudyAction::Collect(args) => collect::run(args, console),
+        StudyAction::Report(args) => report::run(args, console),
     }
 }
 

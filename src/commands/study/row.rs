@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use stitch::formats::hex;
+use stitch::report::figures::Normalize;
 use stitch::run_folder::{self, Config, FolderError, RunFolder};
 use stitch::study::plan::Settings;
 use stitch::study::results::Record;
@@ -130,6 +131,7 @@ fn train(
         every: EVERY,
         resume: true,
         trace: false,
+        normalize: Normalize::Counts,
     };
     let trained = train_into(folder, &job, &dataset, console);
     let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));

@@ -1,0 +1,90 @@
+//! Test accuracies beside those of the paper.
+
+use super::axis::Axis;
+use super::canvas::{
+    Anchor, BLUE, GRID, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
+};
+use super::{Drawn, Figure};
+
+/// A run's accuracy on the test images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accuracy {
+    /// What the run is called.
+    pub name: String,
+    /// Correct answers over all answers, 0 to 1.
+    pub value: f64,
+    /// The paper's, where it gives one for this model.
+    pub paper: Option<f64>,
+}
+
+const TOP: i32 = 92;
+const ROW: i32 = 72;
+const BELOW: i32 = 60;
+
+/// [`accuracies`] for a page.
+pub fn accuracy_comparison(rows: &[Accuracy]) -> Figure {
+    accuracies(rows, Drawn::Wide)
+}
+
+/// Draws a row a run: a dot for the run, a diamond for the paper, each with its number. The axis shows
+/// the part of 0 to 1 that they lie in.
+pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
+    let width = drawn.width();
+    let longest = rows.iter().map(|row| width_of(&row.name)).max().unwrap_or(0);
+    // Beside the rows where there is room, else above them.
+    let beside = drawn == Drawn::Wide && longest < width / 3;
+    let left = if beside { 24 + longest } else { 20 };
+    let (row_height, marks) = if beside { (ROW, 5) } else { (ROW + 28, 2) };
+    let bottom = TOP + row_height * rows.len() as i32;
+    let values = || rows.iter().flat_map(|row| [Some(row.value), row.paper]).flatten();
+    let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
+    let x = Axis::new(range, marks, (left + 12, width - 40));
+    draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
+        canvas.text("Test accuracy", (20, 22), TITLE);
+        canvas.dot((26, 54), 6, BLUE);
+        canvas.text("this run", (40, 54), TEXT);
+        canvas.diamond((126, 54), 8, VERMILION);
+        canvas.text("the paper", (142, 54), TEXT);
+        let muted = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        // On a patch of ground, so that no line runs through it.
+        let number = |value: f64, (x, y): (i32, i32)| {
+            canvas.rectangle((x - 26, y - 9), (x + 26, y + 9), GROUND);
+            let style = Style { anchor: Anchor::Middle, bold: true, ..TEXT };
+            canvas.text(format!("{value:.4}"), (x, y), style);
+        };
+        for (value, text) in x.marks() {
+            canvas.line(vec![(x.pixel(value), TOP - 8), (x.pixel(value), bottom)], GRID, 1);
+            canvas.text(text, (x.pixel(value), bottom + 18), muted);
+        }
+        let middle = ((left + width) / 2, bottom + 42);
+        canvas.text("share of the test images classified correctly", middle, muted);
+        for (i, row) in rows.iter().enumerate() {
+            let y = TOP + row_height * (i as i32 + 1) - ROW / 2;
+            let name = Style { bold: true, ..TEXT };
+            match beside {
+                true => {
+                    canvas.text(&row.name, (left - 4, y), Style { anchor: Anchor::End, ..name })
+                }
+                false => canvas.text(&row.name, (left, y - 52), name),
+            }
+            let at = (x.pixel(row.value), y);
+            if let Some(paper) = row.paper {
+                let there = (x.pixel(paper), y);
+                canvas.line(vec![at, there], MUTED, 2);
+                canvas.diamond(there, 9, VERMILION);
+                number(paper, (there.0, y + 23));
+            }
+            canvas.dot(at, 6, BLUE);
+            number(row.value, (at.0, y - 22));
+        }
+    })
+}
+
+/// What the figure shows, in words.
+fn label(rows: &[Accuracy]) -> String {
+    let rows = rows.iter().map(|Accuracy { name, value, paper }| match paper {
+        Some(paper) => format!("{name} {value:.4}, in the paper {paper:.4}"),
+        None => format!("{name} {value:.4}"),
+    });
+    format!("Test accuracy: {}.", rows.collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,187 @@
+//! The confusion matrix: rows true, columns predicted, as `confusion_matrix.csv` has it.
+
+use colorous::VIRIDIS;
+use plotters::style::RGBColor;
+
+use super::canvas::{Anchor, Canvas, MUTED, Style, TEXT, TITLE, draw, width_of};
+use super::{Figure, thousands};
+use crate::dataset::CLASSES;
+use crate::metrics::ConfusionMatrix;
+
+/// What the cells say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalize {
+    /// Numbers of images.
+    Counts,
+    /// Percent of the images of the true class: each row adds up to 100.
+    Rows,
+}
+
+/// Height of a row.
+const ROW: i32 = 44;
+/// Above the cells: title, the words for the columns, their names.
+const TOP: i32 = 104;
+const GAP: i32 = 12;
+/// Of the legend of colours.
+const LEGEND: i32 = 14;
+
+/// Draws the matrix with all its numbers, in viridis, which gets lighter evenly; the square root of a
+/// cell's share of its class is the place on it, so that rare confusions are seen too. The names are
+/// never cut: the cells are as wide as the longest.
+pub fn confusion_matrix(
+    matrix: &ConfusionMatrix,
+    names: &[&str; CLASSES],
+    normalize: Normalize,
+) -> Figure {
+    let longest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
+    let layout = Layout { left: 44 + longest, column: (longest - 4).max(56) };
+    let size = ((layout.right() + 96) as u32, (TOP + ROW * CLASSES as i32 + 20) as u32);
+    draw(size, &label(matrix, names), |canvas| {
+        layout.names(canvas, names, matrix, normalize);
+        for (row, counts) in matrix.counts.iter().enumerate() {
+            let total: u64 = counts.iter().sum();
+            for (column, &count) in counts.iter().enumerate() {
+                layout.cell(canvas, (row, column), count, total, normalize);
+            }
+        }
+        layout.legend(canvas);
+    })
+}
+
+/// What the figure shows, in words.
+fn label(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> String {
+    let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
+    let most = matrix.most_confused(3).into_iter().map(|pair| {
+        let [truth, predicted] = [pair.truth, pair.predicted].map(|class| names[class]);
+        format!("{truth} taken for {predicted}, {} times", pair.count)
+    });
+    let most: Vec<String> = most.collect();
+    let most = if most.is_empty() { "none".into() } else { most.join("; ") };
+    format!(
+        "Confusion matrix of {total} test images, {correct} of them classified correctly. Most \
+         frequent confusions: {most}."
+    )
+}
+
+/// Pixels, from the left.
+struct Layout {
+    left: i32,
+    column: i32,
+}
+
+impl Layout {
+    fn right(&self) -> i32 {
+        self.left + self.column * CLASSES as i32
+    }
+
+    fn names(
+        &self,
+        canvas: &Canvas,
+        names: &[&str; CLASSES],
+        matrix: &ConfusionMatrix,
+        normalize: Normalize,
+    ) {
+        let what = match normalize {
+            Normalize::Counts => "images",
+            Normalize::Rows => "percent of the images of the true class",
+        };
+        let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
+        let title = format!("Confusion matrix, {what}: {correct} of {total} right");
+        canvas.text(title, (self.left, 22), TITLE);
+        let axis = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        canvas.text("predicted class", ((self.left + self.right()) / 2, 58), axis);
+        let middle = TOP + ROW * CLASSES as i32 / 2;
+        canvas.text("true class", (24, middle), Style { upward: true, ..axis });
+        for (class, name) in names.iter().enumerate() {
+            let [x, y] = [self.left + self.column * class as i32, TOP + ROW * class as i32];
+            let column = Style { anchor: Anchor::Middle, ..TEXT };
+            canvas.text(*name, (x + self.column / 2, TOP - GAP), column);
+            let row = Style { anchor: Anchor::End, ..TEXT };
+            canvas.text(*name, (self.left - GAP, y + ROW / 2), row);
+        }
+    }
+
+    fn cell(
+        &self,
+        canvas: &Canvas,
+        (row, column): (usize, usize),
+        count: u64,
+        total: u64,
+        normalize: Normalize,
+    ) {
+        let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
+        let ground = colour(share);
+        let corner = (self.left + self.column * column as i32, TOP + ROW * row as i32);
+        // A pixel between cells.
+        let opposite = (corner.0 + self.column - 1, corner.1 + ROW - 1);
+        canvas.rectangle(corner, opposite, ground);
+        let text = match normalize {
+            Normalize::Counts => count.to_string(),
+            Normalize::Rows => format!("{:.1}", 100.0 * share),
+        };
+        let style = Style {
+            colour: readable_on(ground),
+            anchor: Anchor::Middle,
+            bold: row == column,
+            ..TEXT
+        };
+        canvas.text(text, (corner.0 + self.column / 2, corner.1 + ROW / 2), style);
+    }
+
+    /// The colours from none to all images of a class.
+    fn legend(&self, canvas: &Canvas) {
+        let (left, height) = (self.right() + 18, ROW * CLASSES as i32 - 1);
+        for step in 0..height / 2 {
+            let [top, bottom] = [step * 2, step * 2 + 2].map(|y| TOP + height - y);
+            let place = f64::from(step * 2) / f64::from(height);
+            canvas.rectangle((left, bottom), (left + LEGEND, top), colour(place * place));
+        }
+        let text = Style { colour: MUTED, ..TEXT };
+        canvas.text("share of", (left, 58), text);
+        canvas.text("true class", (left, 75), text);
+        for percent in [0, 1, 5, 10, 25, 50, 75, 100] {
+            let place = f64::from(percent).sqrt() / 10.0;
+            let y = TOP + height - (place * f64::from(height)).round() as i32;
+            canvas.text(format!("{percent} %"), (left + LEGEND + 6, y), text);
+        }
+    }
+}
+
+/// The colour of a share, 0 to 1.
+fn colour(share: f64) -> RGBColor {
+    let colour = VIRIDIS.eval_continuous(share.clamp(0.0, 1.0).sqrt());
+    RGBColor(colour.r, colour.g, colour.b)
+}
+
+/// Black or white, whichever has the greater contrast, which is then at least 4.5.
+fn readable_on(ground: RGBColor) -> RGBColor {
+    let (black, white) = (RGBColor(0, 0, 0), RGBColor(255, 255, 255));
+    if contrast(ground, black) >= contrast(ground, white) { black } else { white }
+}
+
+/// The contrast ratio of WCAG 2.2, 1 to 21.
+fn contrast(a: RGBColor, b: RGBColor) -> f64 {
+    let [a, b] = [a, b].map(luminance);
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+fn luminance(RGBColor(r, g, b): RGBColor) -> f64 {
+    let [r, g, b] = [r, g, b].map(|byte| {
+        let value = f64::from(byte) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    });
+    0.2126 * r + 0.7152 * g + 0.0722 * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{colour, contrast, readable_on};
+
+    #[test]
+    fn every_number_is_readable_on_its_ground() {
+        for percent in 0..=1000 {
+            let ground = colour(f64::from(percent) / 1000.0);
+            assert!(contrast(ground, readable_on(ground)) >= 4.5, "{percent} of a thousand");
+        }
+    }
+}

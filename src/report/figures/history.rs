@@ -1,0 +1,148 @@
+//! Losses by epoch, and what was measured on held-out images if anything was.
+
+use plotters::style::RGBColor;
+
+use super::axis::Axis;
+use super::canvas::{Anchor, BLUE, Canvas, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw};
+use super::{Drawn, Figure};
+
+/// What `history.csv` tells; a value an epoch, all finite.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Curves {
+    /// Mean loss over the training images.
+    pub loss: Vec<f64>,
+    /// Mean loss over held-out images, if any were.
+    pub val_loss: Option<Vec<f64>>,
+    /// Accuracy on them, 0 to 1.
+    pub val_accuracy: Option<Vec<f64>>,
+}
+
+const LEFT: i32 = 52;
+const TOP: i32 = 52;
+/// Height of one panel.
+const PANEL: i32 = 250;
+/// Below a panel.
+const BELOW: i32 = 64;
+/// Above the second panel, for its title.
+const BETWEEN: i32 = 48;
+
+/// [`losses`] for a page.
+pub fn history(curves: &Curves) -> Figure {
+    losses(curves, Drawn::Wide)
+}
+
+/// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
+pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
+    let second = TOP + PANEL + BELOW + BETWEEN;
+    let height = match curves.val_accuracy {
+        None => TOP + PANEL + BELOW,
+        Some(_) => second + PANEL + BELOW,
+    };
+    draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
+        canvas.text("Loss by epoch", (LEFT, 22), TITLE);
+        let mut losses = vec![Series { name: "training", values: &curves.loss, colour: BLUE }];
+        if let Some(values) = &curves.val_loss {
+            losses.push(Series { name: "validation", values, colour: VERMILION });
+        }
+        panel(canvas, (TOP, drawn), Some(0.0), &losses);
+        if let Some(values) = &curves.val_accuracy {
+            canvas.text("Accuracy on the validation images", (LEFT, second - 30), TITLE);
+            let series = [Series { name: "validation", values, colour: VERMILION }];
+            panel(canvas, (second, drawn), None, &series);
+        }
+    })
+}
+
+/// What the figure shows, in words.
+fn label(curves: &Curves) -> String {
+    let ends = |values: &[f64]| match values {
+        [] => "no value".into(),
+        [only] => format!("{only:.4}"),
+        [first, .., last] => format!("from {first:.4} to {last:.4}"),
+    };
+    let mut label =
+        format!("Loss by epoch over {} epochs: {}", curves.loss.len(), ends(&curves.loss));
+    let others = [("validation loss", &curves.val_loss), ("accuracy", &curves.val_accuracy)];
+    for (name, values) in others {
+        label += &values.as_ref().map_or(String::new(), |it| format!("; {name} {}", ends(it)));
+    }
+    label + "."
+}
+
+/// A line.
+struct Series<'a> {
+    name: &'a str,
+    values: &'a [f64],
+    colour: RGBColor,
+}
+
+/// A panel whose upper edge is at `top`; its axis begins at `low` or below, at the least value if none
+/// is given.
+fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: &[Series]) {
+    let values = || series.iter().flat_map(|series| series.values.iter().copied());
+    let epochs = series.iter().map(|series| series.values.len()).max().unwrap_or(0);
+    if epochs == 0 {
+        return;
+    }
+    let least = values().chain(low).fold(f64::MAX, f64::min);
+    let greatest = values().chain(low).fold(f64::MIN, f64::max);
+    // On a page, with room for the names at the ends of the lines.
+    let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
+    let bottom = top + PANEL;
+    let y = Axis::new((least, greatest), 5, (bottom, top));
+    let muted = Style { colour: MUTED, ..TEXT };
+    for (value, text) in y.marks() {
+        let at = y.pixel(value);
+        canvas.line(vec![(LEFT, at), (right, at)], GRID, 1);
+        canvas.text(text, (LEFT - 10, at), Style { anchor: Anchor::End, ..muted });
+    }
+    let x = |epoch: usize| match epochs {
+        1 => (LEFT + right) / 2,
+        _ => {
+            let share = epoch as f64 / (epochs - 1) as f64;
+            LEFT + 14 + (share * f64::from(right - LEFT - 28)).round() as i32
+        }
+    };
+    // So many that they stay apart.
+    let every = epochs.div_ceil(if drawn == Drawn::Wide { 20 } else { 8 });
+    for epoch in (0..epochs).step_by(every) {
+        let at = (x(epoch), bottom + 18);
+        canvas.text((epoch + 1).to_string(), at, Style { anchor: Anchor::Middle, ..muted });
+    }
+    let middle = ((LEFT + right) / 2, bottom + 40);
+    canvas.text("epoch", middle, Style { anchor: Anchor::Middle, ..muted });
+    let ends = ends_apart(series, &y);
+    for (series, end) in series.iter().zip(ends) {
+        let points = series.values.iter().enumerate();
+        let points: Vec<_> = points.map(|(epoch, &value)| (x(epoch), y.pixel(value))).collect();
+        canvas.line(points.clone(), series.colour, 2);
+        if epochs <= 60 {
+            points.iter().for_each(|&at| canvas.dot(at, 4, series.colour));
+        }
+        if let (Some(&(at, _)), Some(last)) = (points.last(), series.values.last()) {
+            let text = format!("{} {last:.4}", series.name);
+            let style = Style { bold: true, ..TEXT };
+            match drawn {
+                Drawn::Wide => canvas.text(text, (at + 14, end), style),
+                Drawn::Narrow => {
+                    canvas.text(text, (at + 6, end - 16), Style { anchor: Anchor::End, ..style })
+                }
+            }
+        }
+    }
+}
+
+/// Where the names at the ends of the lines lie: at the last values, a line of text apart.
+fn ends_apart(series: &[Series], y: &Axis) -> Vec<i32> {
+    let last = |series: &Series| series.values.last().map_or(0, |&value| y.pixel(value));
+    let mut ends: Vec<i32> = series.iter().map(last).collect();
+    if let [first, second] = &mut ends[..] {
+        let near = (*second - *first).abs() < 18;
+        if near {
+            let middle = (*first + *second) / 2;
+            let sign = if second >= first { 1 } else { -1 };
+            (*first, *second) = (middle - 9 * sign, middle + 9 * sign);
+        }
+    }
+    ends
+}
