@@ -131,6 +131,50 @@ pub struct Reported {
     pub report: String,
 }
 
+/// `study plan`
+#[derive(Serialize)]
+pub struct Planned {
+    /// The file.
+    pub plan: String,
+    /// Its rows.
+    pub runs: usize,
+}
+
+/// `study run`; with `--row` it is the row's result.
+#[derive(Serialize)]
+pub struct Studied {
+    /// The folder.
+    pub study: String,
+    /// Rows that were to be run, now or before.
+    pub runs: usize,
+    /// Those with an accuracy.
+    pub done: usize,
+    /// Those with an error.
+    pub failed: usize,
+}
+
+/// `study collect`
+#[derive(Serialize)]
+pub struct Collected {
+    /// The table that was written.
+    pub table: String,
+    /// Rows with an accuracy.
+    pub done: usize,
+    /// Rows with an error.
+    pub failed: usize,
+}
+
+/// `study report`
+#[derive(Serialize)]
+pub struct StudyReported {
+    /// The page.
+    pub report: String,
+    /// The figure.
+    pub figure: String,
+    /// The table of configurations.
+    pub summary: String,
+}
+
 /// `data`
 #[derive(Serialize)]
 pub struct Data {

@@ -16,6 +16,7 @@ mod report;
 mod reproduce;
 mod settings;
 mod signals;
+mod study;
 mod tables;
 mod tensorboard;
 mod terminal;
@@ -68,6 +69,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Parity(args) => parity::run(&args, console),
         Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),
+        Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),
         Command::Man(args) => man::run(&args, console),
     }
@@ -89,6 +91,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
             _,
         ) => 1,
         (_, Some(FetchError::Corrupt { .. })) => 1,
+        _ if study::is_no(error) => 1,
         _ => 2,
     }
 }

@@ -44,8 +44,8 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             every: args.checkpoints.checkpoint_every,
             resume: args.checkpoints.resume,
             trace: false,
-            normalize: args.figures.normalize(),
             tensorboard: false,
+            figures: Some(args.figures.normalize()),
         };
         let trained = train_into(folder, &job, &dataset, console)?;
         runs.push((*architecture, trained));

@@ -50,8 +50,8 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         }
     };
     let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
-    let normalize = args.figures.normalize();
-    let job = Job { architecture, config, every, resume, trace, tensorboard, normalize };
+    let figures = Some(args.figures.normalize());
+    let job = Job { architecture, config, every, resume, trace, tensorboard, figures };
     let trained = train_into(&folder, &job, &dataset, console)?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
@@ -105,8 +105,8 @@ pub struct Job {
     pub trace: bool,
     /// Whether to write events for TensorBoard.
     pub tensorboard: bool,
-    /// How its confusion matrix is drawn.
-    pub normalize: Normalize,
+    /// How its confusion matrix is drawn; `None`: no figures, and no page.
+    pub figures: Option<Normalize>,
 }
 
 impl FigureArgs {
@@ -187,7 +187,9 @@ pub fn train_into(
         .map_err(|error| error.to_string());
     let name = folder.path().display().to_string();
     let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
-    write_figures(folder, &entry, job.normalize)?;
+    if let Some(normalize) = job.figures {
+        write_figures(folder, &entry, normalize)?;
+    }
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);
         let (records, tensors) = recorder.into_files()?;
