@@ -39,10 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         (state_dict::write(&tensors)?, torchscript::write("M", "    return x\n", &tensors)?);
     let arrays = npz::write(&tensors)?;
     let config = config();
-    let epochs = vec![train::EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0 }];
-    let progress = train::Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5 };
+    let epochs = vec![train::EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let progress = train::Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
     let learned = train::Learned { updates: 12, tensors: tensors.to_vec() };
-    let checkpoint = file::Checkpoint { config: config.clone(), progress, learned }.write()?;
+    let checkpoint = file::Checkpoint { config: config.clone(), progress, learned, events: None }.write()?;
     let pixels: [u8; dataset::PIXELS] = std::array::from_fn(|i| i as u8);
     let trace = concat!(
         "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n",
@@ -93,6 +93,8 @@ fn config() -> run_folder::Config {
         threads: 2,
         device: "cpu".into(),
         engine: Some("exact".into()),
+        val: None,
+        patience: None,
         cpu_capability: Some("AVX2".into()),
         versions: [("stitch".into(), "0.1.0".into())].into(),
         data: run_folder::DataConfig {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`checkpoint`] | a run between two steps, and going on from there |
 //! | [`cuda`] | libtorch's CUDA half, loaded when it is asked for |
+//! | [`events`] | a run's TensorBoard events, written while it goes on |
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
 //! | [`models`] | the two models, their initial parameters, weights in and out |
@@ -15,14 +16,15 @@
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
-//! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV: bytes in, bytes out |
+//! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV, TensorBoard: bytes in, bytes out |
 //! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`report`] | figures of a run |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
-//! Dependencies point one way: the binary's `commands` → `checkpoint` → {`train`, `evaluate`, `parity`,
+//! Dependencies point one way: the binary's `commands` → `events` → {`checkpoint`, `report`} → `study` → {`train`, `evaluate`, `parity`,
 //! `picture`, `run_folder`} → {`models`, `optim`, `fast`, `dataset`, `formats`, `metrics`} → {`kernels`,
 //! `rng`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
@@ -32,6 +34,7 @@ pub mod checkpoint;
 pub mod cuda;
 pub mod dataset;
 pub mod evaluate;
+pub mod events;
 mod fast;
 pub mod formats;
 mod kernels;
@@ -44,4 +47,5 @@ pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run_folder;
+pub mod study;
 pub mod train;

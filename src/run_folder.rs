@@ -6,6 +6,7 @@
 
 mod config;
 mod parity;
+mod recipe;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use config::{Config, DataConfig};
 pub use parity::ParityVerdict;
+pub use recipe::{RecipeError, read_recipe};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,23 @@ pub const COMPARISON_FILES: [&str; 3] = [ACCURACY_SVG, ACCURACY_PNG, REPORT];
 pub const ACCURACY_SVG: &str = "accuracy_comparison.svg";
 /// The same as pixels.
 pub const ACCURACY_PNG: &str = "accuracy_comparison.png";
+
+/// Weights of the best epoch for `torch.load`, where images are held out.
+pub const BEST_STATE_DICT: &str = "best_state_dict.pt";
+/// Weights of the best epoch for everything else, where images are held out.
+pub const BEST_SAFETENSORS: &str = "best_weights.safetensors";
+
+/// The files that a run with held-out images adds, in the order in which they are written.
+pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
+
+/// Folder of TensorBoard's events; see [`crate::events`].
+pub const TENSORBOARD: &str = "tensorboard";
+/// The file of a complete run in it. TensorBoard reads files with `tfevents` in their names.
+pub const EVENTS: &str = "events.out.tfevents.stitch";
+/// The same of a run in progress.
+pub const EVENTS_PART: &str = "events.out.tfevents.stitch.part";
+/// The file that a run with events adds.
+pub const EVENTS_FILE: &str = "tensorboard/events.out.tfevents.stitch";
 
 /// Folder of the checkpoints of a run that is not complete; see [`crate::checkpoint`].
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -134,8 +153,30 @@ pub struct TrainingMetrics {
     pub train_loss: f64,
     /// Epochs that were run: fewer than asked for when the stopping rule ended the training.
     pub epochs_run: usize,
-    /// Wall-clock seconds of the epochs alone.
+    /// Wall-clock seconds of the epochs' steps alone.
     pub train_seconds: f64,
+    /// What the images that were held out say; absent when none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationMetrics>,
+}
+
+/// The part of `metrics.json` about held-out images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ValidationMetrics {
+    /// How many are held out.
+    pub images: usize,
+    /// Mean cross-entropy after the last epoch.
+    pub loss: f64,
+    /// Correct answers over all answers after the last epoch.
+    pub accuracy: f64,
+    /// The epoch with the lowest loss, the first of equals; counted from 1.
+    pub best_epoch: usize,
+    /// Its loss.
+    pub best_loss: f64,
+    /// Its accuracy.
+    pub best_accuracy: f64,
+    /// The accuracy of its weights on the test images.
+    pub best_test_accuracy: f64,
 }
 
 impl Metrics {
@@ -286,19 +327,34 @@ impl RunFolder {
         tempfile::tempfile_in(&path).map_err(not_writable)?;
         // Without a lock another process may be writing them.
         if lock.is_some() {
-            for folder in [path.clone(), path.join(CHECKPOINTS), path.join("trace")] {
-                remove_temporary_files(&folder)?;
+            let below = [CHECKPOINTS, TENSORBOARD, "trace"].map(|folder| path.join(folder));
+            for folder in below.iter().chain([&path]) {
+                remove_temporary_files(folder)?;
             }
         }
-        if claim == Claim::New {
-            if holds_checkpoints(&path) {
-                return Err(FolderError::Interrupted { path });
-            }
-            if let Some(file) = existing_file(&path) {
-                return Err(FolderError::Occupied { path, file });
-            }
-        }
+        refuse_others(&path, claim)?;
         Ok(Self { path, lock })
+    }
+
+    /// Whether [`RunFolder::claim`] would succeed; makes and changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::claim`].
+    pub fn check_claim(path: &Path, claim: Claim) -> Result<(), FolderError> {
+        let not_writable = |error| FolderError::NotWritable { path: path.into(), error };
+        let mut there = path;
+        while !there.as_os_str().is_empty() && fs::symlink_metadata(there).is_err() {
+            there = parent_of(there);
+            if there == Path::new(".") {
+                break;
+            }
+        }
+        let folder = fs::read_dir(there).map(drop);
+        folder.and_then(|()| tempfile::tempfile_in(there).map(drop)).map_err(not_writable)?;
+        if there == path {
+            drop(lock(path)?);
+        }
+        refuse_others(path, claim)
     }
 
     /// As [`RunFolder::claim`], for an evaluation, which never replaces a training run.
@@ -356,11 +412,12 @@ impl RunFolder {
     /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn clear(&self) -> Result<(), FolderError> {
         self.check()?;
-        for file in FILES.into_iter().rev().chain(TRACE_FILES).chain([PARITY]) {
+        for file in all_files().rev() {
             self.remove(&self.path.join(file))?;
         }
         // Only when nothing of the user's own is in it.
         let _ = fs::remove_dir(self.path.join("trace"));
+        let _ = fs::remove_dir(self.path.join(TENSORBOARD));
         Ok(())
     }
 
@@ -408,6 +465,67 @@ impl RunFolder {
         make_folder(&folder)
             .and_then(|()| write_whole(&path, bytes))
             .map_err(|error| FolderError::Write { path, error })
+    }
+
+    /// Opens `file` in the subfolder `below`, to write on at its end.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`], [`FolderError::Gone`].
+    pub fn open_to_append(&self, below: &str, file: &str) -> Result<File, FolderError> {
+        self.check()?;
+        let path = self.path.join(below).join(file);
+        let opened = File::options().append(true).open(&path);
+        opened.map_err(|error| FolderError::Write { path, error })
+    }
+
+    /// Adds `bytes` at the end of a file that [`RunFolder::open_to_append`] gave.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`], [`FolderError::Gone`].
+    pub fn append(
+        &self,
+        mut to: &File,
+        below: &str,
+        file: &str,
+        bytes: &[u8],
+    ) -> Result<(), FolderError> {
+        self.check()?;
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = || self.path.join(below).join(file);
+        to.write_all(bytes).map_err(|error| FolderError::Write { path: path(), error })
+    }
+
+    /// Brings such a file to the disk.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
+        let path = || self.path.join(below).join(file);
+        of.sync_all().map_err(|error| FolderError::Write { path: path(), error })
+    }
+
+    /// Gives the file `from` in the subfolder `below` the name `to`, on the disk too.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`], [`FolderError::Gone`].
+    pub fn rename_below(&self, below: &str, from: &str, to: &str) -> Result<(), FolderError> {
+        self.check()?;
+        let folder = self.path.join(below);
+        let path = folder.join(to);
+        fs::rename(folder.join(from), &path)
+            .and_then(|()| sync_folder(&folder))
+            .map_err(|error| FolderError::Write { path, error })
+    }
+
+    /// Removes the events of a run in progress, and their folder if nothing else is in it.
+    ///
+    /// # Errors
+    /// [`FolderError::Remove`], [`FolderError::Gone`].
+    pub fn discard_events(&self) -> Result<(), FolderError> {
+        let folder = self.path.join(TENSORBOARD);
+        self.remove(&folder.join(EVENTS_PART))?;
+        let _ = fs::remove_dir(folder);
+        Ok(())
     }
 
     /// Writes `value` as indented JSON.
@@ -524,8 +642,24 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
 }
 
 fn existing_file(folder: &Path) -> Option<&'static str> {
-    let mut files = FILES.into_iter().chain(TRACE_FILES).chain([PARITY]);
-    files.find(|file| folder.join(file).exists())
+    FILES.into_iter().chain(all_files()).find(|file| folder.join(file).exists())
+}
+
+/// Every file that a run may have; `config.json` is the last.
+fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
+    let more = TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain([EVENTS_FILE, PARITY]);
+    more.chain(FILES)
+}
+
+/// Refuses a folder with a run, unless `claim` allows one.
+fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
+    let path = || folder.to_path_buf();
+    match claim {
+        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted { path: path() }),
+        Claim::New => existing_file(folder)
+            .map_or(Ok(()), |file| Err(FolderError::Occupied { path: path(), file })),
+        Claim::Replace | Claim::Resume => Ok(()),
+    }
 }
 
 /// Removes a file, if it is there.

@@ -1,4 +1,4 @@
-//! Reads any bytes as the records of a trace and as the settings of a run.
+//! Reads any bytes as the records of a trace and as the settings of a run, to show and to repeat.
 
 #![no_main]
 #![allow(dead_code, unused_imports)]
@@ -9,6 +9,8 @@ mod formats;
 mod metrics;
 #[path = "../../src/run_folder/config.rs"]
 mod run_folder;
+#[path = "../../src/run_folder/recipe.rs"]
+mod recipe;
 #[path = "../../src/parity/trace.rs"]
 mod trace;
 mod dataset {
@@ -16,9 +18,14 @@ mod dataset {
 }
 
 use libfuzzer_sys::fuzz_target;
+// Where the recipe looks for them.
+use run_folder::{Config, DataConfig};
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = serde_json::from_slice::<run_folder::Config>(bytes);
+    let _ = serde_json::from_slice::<Config>(bytes);
+    if let Ok(config) = recipe::read_recipe(bytes) {
+        assert!(config.epochs >= 1 && config.batch_size >= 1 && config.lr > 0.0);
+    }
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok((_, records)) = trace::parse(text) {
         records.iter().for_each(|record| drop(record.key()));

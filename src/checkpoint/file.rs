@@ -8,7 +8,7 @@ use crate::formats::{
     Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, hex, safetensors,
 };
 use crate::run_folder::Config;
-use crate::train::{EpochRecord, Learned, Progress};
+use crate::train::{EpochRecord, Learned, Progress, Validation};
 
 /// The version of the format that is written, and the only one that is read.
 const VERSION: u32 = 1;
@@ -26,6 +26,17 @@ pub struct Checkpoint {
     pub progress: Progress,
     /// What it has learned.
     pub learned: Learned,
+    /// How far its TensorBoard events are, if it writes them.
+    pub events: Option<Events>,
+}
+
+/// The beginning of a file of TensorBoard events, up to where the run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Its bytes.
+    pub length: u64,
+    /// Their SHA-256 in hex.
+    pub sha256: String,
 }
 
 /// A file that is no checkpoint, or a damaged one.
@@ -56,7 +67,12 @@ struct Header {
     /// Updates of the optimizer.
     updates: u64,
     config: Config,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events: Option<Events>,
 }
+
+/// Before the names of the best epoch's parameters.
+const BEST: &str = "best/";
 
 impl Checkpoint {
     /// The file. The same checkpoint gives the same bytes.
@@ -64,21 +80,34 @@ impl Checkpoint {
     /// # Errors
     /// When a tensor's data does not fit its shape and type.
     pub fn write(&self) -> Result<Vec<u8>, ReadError> {
-        let Progress { epochs, steps, loss_sum, seconds } = &self.progress;
+        let Progress { epochs, steps, loss_sum, seconds, best_parameters } = &self.progress;
         let Learned { updates, tensors } = &self.learned;
-        let config = self.config.clone();
-        let header = Header { version: VERSION, steps: *steps, updates: *updates, config };
+        let (config, events) = (self.config.clone(), self.events.clone());
+        let header = Header { version: VERSION, steps: *steps, updates: *updates, config, events };
         let header = serde_json::to_string(&header)
             .map_err(|error| ReadError::Safetensors(error.to_string()))?;
         let of = |value: fn(&EpochRecord) -> f64| epochs.iter().map(value).collect::<Vec<_>>();
-        let mut all = tensors.clone();
-        all.push(floats("epochs/loss", &of(|epoch| epoch.loss)));
-        all.push(floats("epochs/seconds", &of(|epoch| epoch.seconds)));
-        all.push(floats("epoch/loss_sum", &[*loss_sum]));
-        all.push(floats("epoch/seconds", &[*seconds]));
+        let mut others = vec![
+            floats("epochs/loss", &of(|epoch| epoch.loss)),
+            floats("epochs/seconds", &of(|epoch| epoch.seconds)),
+            floats("epoch/loss_sum", &[*loss_sum]),
+            floats("epoch/seconds", &[*seconds]),
+        ];
+        if self.config.val.is_some() {
+            let of = |value: fn(Validation) -> f64| {
+                epochs.iter().filter_map(|epoch| epoch.validation.map(value)).collect::<Vec<_>>()
+            };
+            others.push(floats("epochs/val_loss", &of(|validation| validation.loss)));
+            others.push(floats("epochs/val_accuracy", &of(|validation| validation.accuracy)));
+            let named = |tensor: &NamedTensor| NamedTensor {
+                name: format!("{BEST}{}", tensor.name),
+                ..tensor.clone()
+            };
+            others.extend(best_parameters.iter().map(named));
+        }
         let no_sum = String::from_utf8_lossy(&NO_SUM).into_owned();
         let metadata = Metadata::from([("checkpoint".into(), header), ("sha256".into(), no_sum)]);
-        let mut file = safetensors::write(&all, &metadata)?;
+        let mut file = safetensors::write(tensors.iter().chain(&others), &metadata)?;
         seal(&mut file);
         Ok(file)
     }
@@ -93,28 +122,66 @@ impl Checkpoint {
         let header = header.filter(|_| file.kind() == FileKind::Safetensors);
         let header = header.ok_or_else(|| foreign("its metadata have no `checkpoint`"))?;
         check_sum(bytes)?;
-        let Header { version, steps, updates, config } =
+        let Header { version, steps, updates, config, events } =
             serde_json::from_str(&header).map_err(|error| foreign(&error.to_string()))?;
         if version != VERSION {
             return Err(foreign(&format!("version {version}, where {VERSION} is read")));
         }
         let mut tensors = file.load_all()?;
-        let losses = take(&mut tensors, "epochs/loss")?;
-        let seconds = take(&mut tensors, "epochs/seconds")?;
-        if losses.len() != seconds.len() {
-            return Err(foreign("epochs/loss and epochs/seconds are of different lengths"));
+        let mut epochs = take_epochs(&mut tensors)?;
+        let mut best_parameters = Vec::new();
+        if config.val.is_some() {
+            take_validations(&mut tensors, &mut epochs)?;
+            best_parameters = take_best(&mut tensors);
         }
-        let records = (1..).zip(losses.iter().zip(&seconds));
-        let record =
-            |(epoch, (&loss, &seconds)): (_, (&f64, &f64))| EpochRecord { epoch, loss, seconds };
         let progress = Progress {
-            epochs: records.map(record).collect(),
+            epochs,
             steps,
             loss_sum: take_one(&mut tensors, "epoch/loss_sum")?,
             seconds: take_one(&mut tensors, "epoch/seconds")?,
+            best_parameters,
         };
-        Ok(Self { config, progress, learned: Learned { updates, tensors } })
+        Ok(Self { config, progress, learned: Learned { updates, tensors }, events })
     }
+}
+
+/// Takes the epochs that are done out of the tensors, without their validations.
+fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, CheckpointError> {
+    let losses = take(tensors, "epochs/loss")?;
+    let seconds = take(tensors, "epochs/seconds")?;
+    if losses.len() != seconds.len() {
+        return Err(foreign("epochs/loss and epochs/seconds are of different lengths"));
+    }
+    let record = |(epoch, (loss, seconds))| EpochRecord { epoch, loss, seconds, validation: None };
+    Ok((1..).zip(losses.into_iter().zip(seconds)).map(record).collect())
+}
+
+/// Takes the epochs' validations out of the tensors.
+fn take_validations(
+    tensors: &mut Vec<NamedTensor>,
+    epochs: &mut [EpochRecord],
+) -> Result<(), CheckpointError> {
+    let losses = take(tensors, "epochs/val_loss")?;
+    let accuracies = take(tensors, "epochs/val_accuracy")?;
+    if [losses.len(), accuracies.len()] != [epochs.len(); 2] {
+        return Err(foreign("it has not one validation an epoch"));
+    }
+    for (epoch, (loss, accuracy)) in epochs.iter_mut().zip(losses.into_iter().zip(accuracies)) {
+        epoch.validation = Some(Validation { loss, accuracy });
+    }
+    Ok(())
+}
+
+/// Takes the best epoch's parameters out of the tensors.
+fn take_best(tensors: &mut Vec<NamedTensor>) -> Vec<NamedTensor> {
+    let (best, others) =
+        tensors.drain(..).partition::<Vec<_>, _>(|tensor| tensor.name.starts_with(BEST));
+    *tensors = others;
+    let named = |mut tensor: NamedTensor| {
+        tensor.name.drain(..BEST.len());
+        tensor
+    };
+    best.into_iter().map(named).collect()
 }
 
 fn foreign(what: &str) -> CheckpointError {

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use file::{Checkpoint, CheckpointError};
+pub use file::{Checkpoint, CheckpointError, Events};
 
 use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
 
@@ -57,14 +57,15 @@ pub fn find(folder: &RunFolder) -> Found {
     found
 }
 
-/// Removes all checkpoints, and their folder if nothing else is in it.
+/// Removes all checkpoints and the events of a run in progress, and their folders if nothing else is in
+/// them.
 ///
 /// # Errors
 /// [`FolderError::Remove`].
 pub fn clear(folder: &RunFolder) -> Result<(), FolderError> {
     list(folder.path()).iter().try_for_each(|(_, path)| folder.remove(path))?;
     let _ = fs::remove_dir(folder.path().join(CHECKPOINTS));
-    Ok(())
+    folder.discard_events()
 }
 
 fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {

@@ -1,14 +1,15 @@
 //! Checkpoints of a training: when they are written, and what `--resume` goes on from.
 
 use std::env;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use stitch::checkpoint::{self, Checkpoint};
-use stitch::run_folder::{CHECKPOINTS, Config, FolderError, RunFolder};
-use stitch::train::{Event, Learner, Progress};
+use stitch::checkpoint::{self, Checkpoint, Events};
+use stitch::events::EventLog;
+use stitch::run_folder::{CHECKPOINTS, Config, EVENTS_PART, FolderError, RunFolder, TENSORBOARD};
+use stitch::train::{Event, Learned, Learner, Progress};
 
 use super::Console;
 use crate::cli::CheckpointEvery;
@@ -16,12 +17,13 @@ use crate::cli::CheckpointEvery;
 /// Writes checkpoints beside the training: it goes on while they come to the disk, until the next
 /// one is due.
 pub struct Writer<'scope> {
-    config: Config,
     every: CheckpointEvery,
     /// Of an epoch.
     steps: usize,
     last: Instant,
     to: SyncSender<(usize, Checkpoint)>,
+    /// The two checkpoints that take turns: one is filled while the other comes to the disk.
+    back: Receiver<Checkpoint>,
     thread: ScopedJoinHandle<'scope, Result<(), FolderError>>,
 }
 
@@ -33,9 +35,18 @@ impl<'scope> Writer<'scope> {
         config: Config,
         every: CheckpointEvery,
         steps: usize,
+        events: Option<&EventLog>,
     ) -> Result<Self> {
+        let events = events.map(EventLog::file).transpose();
+        let events = events.context("the file of events cannot be shared")?;
         // No room: who hands one over waits until the one before is on the disk.
         let (to, from) = mpsc::sync_channel::<(usize, Checkpoint)>(0);
+        let (give_back, back) = mpsc::sync_channel(2);
+        for config in [config.clone(), config] {
+            let (progress, learned) = (Progress::default(), Learned::default());
+            let empty = Checkpoint { config, progress, learned, events: None };
+            give_back.send(empty).context("nobody takes the checkpoints")?;
+        }
         let write = move || {
             for (step, checkpoint) in from {
                 // Its tensors were copied out of a learner: shapes and data agree.
@@ -43,41 +54,47 @@ impl<'scope> Writer<'scope> {
                     path: folder.path().join(CHECKPOINTS),
                     error: std::io::Error::other(error),
                 })?;
+                if let Some(events) = &events {
+                    folder.sync(events, TENSORBOARD, EVENTS_PART)?;
+                }
                 checkpoint::save(folder, step, &bytes)?;
+                // Nobody takes it after the last one.
+                let _ = give_back.send(checkpoint);
             }
             Ok(())
         };
         let thread = thread::Builder::new().name("checkpoints".into());
         let thread = thread.spawn_scoped(scope, write).context("a thread cannot be had")?;
-        Ok(Self { config, every, steps, last: Instant::now(), to, thread })
+        Ok(Self { every, steps, last: Instant::now(), to, back, thread })
     }
 
-    /// Writes a checkpoint if one is due, or `now`. `false`: the writing has failed, and
-    /// [`Writer::finish`] tells why.
-    pub fn on(
-        &mut self,
-        event: Event,
-        now: bool,
-        progress: &Progress,
-        learner: &dyn Learner,
-    ) -> bool {
-        let due = match (event, self.every) {
+    /// Whether a checkpoint is due.
+    pub fn is_due(&self, event: Event, progress: &Progress) -> bool {
+        match (event, self.every) {
             (Event::Epoch(_), _) => true,
             (Event::Step { .. }, CheckpointEvery::Steps(n)) => {
                 (progress.count(self.steps) as u64).is_multiple_of(n.get())
             }
             (Event::Step { .. }, CheckpointEvery::Time(time)) => self.last.elapsed() >= time,
             (Event::Step { .. }, CheckpointEvery::Never) => false,
-        };
-        if !due && !now {
-            return true;
         }
+    }
+
+    /// Writes a checkpoint; `events` are in their file. `false`: the writing has failed, and
+    /// [`Writer::finish`] tells why.
+    pub fn write(
+        &mut self,
+        progress: &Progress,
+        learner: &dyn Learner,
+        events: Option<Events>,
+    ) -> bool {
         self.last = Instant::now();
-        let checkpoint = Checkpoint {
-            config: self.config.clone(),
-            progress: progress.clone(),
-            learned: learner.learned(),
-        };
+        let Ok(mut checkpoint) = self.back.recv() else { return false };
+        // Into the room of the epochs before them, as the tensors: among the blocks that each step takes
+        // and frees, ever new ones would make the heap grow.
+        progress.copy_to(&mut checkpoint.progress);
+        learner.copy_learned(&mut checkpoint.learned);
+        checkpoint.events = events;
         self.to.send((progress.count(self.steps), checkpoint)).is_ok()
     }
 

@@ -17,7 +17,7 @@ use stitch::run_folder::{
 use tch::Device;
 
 use super::export::check_output;
-use super::{Console, Outcome, inputs};
+use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataArgs, ModelName, ReportArgs};
 
 /// No file of a run folder that is read whole is near as long.
@@ -50,7 +50,8 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     let page = report::page(&entries, args.figures.normalize());
     let path = output.display();
     write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
-    console.print(&path.to_string())?;
+    console.show(&path.to_string())?;
+    console.document(|| Ok(documents::Reported { report: path.to_string() }))?;
     Ok(Outcome::Done)
 }
 

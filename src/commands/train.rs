@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result};
-use stitch::checkpoint;
+use stitch::checkpoint::{self, Checkpoint};
 use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
+use stitch::events::EventLog;
 use stitch::formats::{csv, safetensors, state_dict};
 use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
@@ -16,31 +17,31 @@ use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
 use stitch::report::{self, Entry, Parity, Pictures, Run};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, Engine, History, Learner, Progress, Tracer, TrainConfig, TrainError};
+use stitch::train::{
+    self, EpochRecord, History, Learner, Progress, Tracer, TrainConfig, TrainError,
+};
+use tch::Device;
 
 use super::checkpoints::{self, Start, Writer};
+use super::documents::Training;
 use super::export::script;
 use super::progress::TrainingProgress;
+use super::settings::Settings;
 use super::signals::{self, Interrupted};
-use super::{Console, Outcome, inputs, tables};
+use super::tensorboard::{self, Beginning};
+use super::terminal::heat;
+use super::{Console, Outcome, dry_run, inputs, tables, validation};
 use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
-    let architecture = Architecture::from(args.model);
-    let device = inputs::compute(&args.compute)?;
-    let notebook = TrainConfig::notebook(architecture);
-    let config = TrainConfig {
-        epochs: args.epochs.unwrap_or(notebook.epochs),
-        batch_size: args.batch_size.unwrap_or(notebook.batch_size),
-        lr: args.lr.unwrap_or(notebook.lr),
-        seed: args.seed.unwrap_or(notebook.seed),
-        device,
-        engine: if args.fast { Engine::Fast } else { Engine::Exact },
-    };
-    config.check(architecture)?;
+    let settings = Settings::of(args, console)?;
+    let Settings { architecture, config, .. } = settings;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
+    if args.dry_run {
+        return dry_run::run(args, &settings, &out, console);
+    }
     let folder = RunFolder::claim(&out, inputs::claim(args.force, args.checkpoints.resume))?;
-    let dataset = inputs::dataset(&args.data, console)?;
+    let dataset = dataset(args, &settings, console)?;
     let every = match args.trace {
         false => args.checkpoints.checkpoint_every,
         true => {
@@ -48,18 +49,36 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
             CheckpointEvery::Never
         }
     };
-    let resume = args.checkpoints.resume;
-    let normalize = args.figures.normalize();
-    let job = Job { architecture, config, every, resume, trace: args.trace, normalize };
+    let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
+    let figures = Some(args.figures.normalize());
+    let job = Job { architecture, config, every, resume, trace, tensorboard, figures };
     let trained = train_into(&folder, &job, &dataset, console)?;
-    console.print(&tables::scores(&trained.evaluation.report))?;
-    console.print(&format!(
+    console.document(|| Training::read(&folder, &trained.evaluation))?;
+    console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
+    let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
+    console.show(&format!("{matrix}\n"))?;
+    if let Some(metrics) = &trained.metrics.validation {
+        console.show(&console.screen.paragraph(&validation::sentence(metrics)))?;
+    }
+    console.show(&console.screen.paragraph(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
         trained.evaluation.report.accuracy,
         trained.metrics.train_seconds,
         folder.path().display()
-    ))?;
+    )))?;
     Ok(Outcome::Done)
+}
+
+/// Reads the data, compares it with that of the run to repeat, and holds images out.
+pub fn dataset(args: &TrainArgs, settings: &Settings, console: Console) -> Result<Dataset> {
+    let mut dataset = inputs::dataset(&args.data, console)?;
+    if let Some(recipe) = &settings.recipe {
+        recipe.check_data(&dataset.origin, args.data.data.is_some(), console)?;
+    }
+    if let Some(n) = settings.config.val {
+        dataset.hold_out(n)?;
+    }
+    Ok(dataset)
 }
 
 /// What a training run came to.
@@ -84,8 +103,10 @@ pub struct Job {
     pub resume: bool,
     /// Whether to write down what is computed.
     pub trace: bool,
-    /// How its confusion matrix is drawn.
-    pub normalize: Normalize,
+    /// Whether to write events for TensorBoard.
+    pub tensorboard: bool,
+    /// How its confusion matrix is drawn; `None`: no figures, and no page.
+    pub figures: Option<Normalize>,
 }
 
 impl FigureArgs {
@@ -113,46 +134,62 @@ pub fn train_into(
             Start::Anew
         }
     };
-    let progress = match start {
-        Start::Anew => Progress::default(),
-        Start::From(checkpoint) => {
-            learner.restore(&checkpoint.learned).context("--resume: the checkpoint")?;
-            checkpoint.progress
+    let (progress, log) = match start {
+        Start::Anew => (Progress::default(), Beginning::Anew),
+        Start::From(ref checkpoint) => {
+            restore(learner.as_mut(), checkpoint).context("--resume: the checkpoint")?;
+            (checkpoint.progress.clone(), Beginning::At(checkpoint.events.as_ref()))
         }
         Start::Finished => return finished(folder, job, dataset, console),
     };
+    let mut log = job.tensorboard.then(|| tensorboard::open(folder, log)).transpose()?;
     let mut recorder =
         job.trace.then(|| Recorder::new(learner.model(), &dataset.train, &dataset.test));
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
-    let history = fit(folder, job, &config, learner.as_mut(), progress, dataset, tracer, console)?;
-    if history.converged {
-        console.note(&format!(
-            "{architecture}: the training loss has not improved by 1e-4 for more than 10 epochs; \
-             stopped, as scikit-learn does"
-        ));
-    }
+    let history = fit(
+        folder,
+        job,
+        &config,
+        learner.as_mut(),
+        progress,
+        dataset,
+        tracer,
+        log.as_mut(),
+        console,
+    )?;
+    say_why_it_ended(&history, job, console);
     let model = learner.into_model();
     let evaluation = evaluate(model.as_ref(), &dataset.test);
     let metrics = TrainingMetrics {
         train_loss: history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss),
         epochs_run: history.epochs.len(),
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
+        validation: validation::metrics(architecture, &job.config, &history, dataset)?,
     };
+    if let Some(log) = &mut log {
+        tensorboard::add_result(log, &evaluation, metrics.epochs_run)?;
+    }
     let tensors = weights::to_named(model.as_ref());
     let metadata = config.weights_metadata(evaluation.report.accuracy);
     folder.clear()?;
-    folder.write(run_folder::HISTORY, &history_csv(&history))?;
+    log.map_or(Ok(()), EventLog::finish)?;
+    folder.write(run_folder::HISTORY, &validation::history_csv(&history))?;
     write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
     folder.write(run_folder::TORCHSCRIPT, &script(architecture, &tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
+    if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
+        validation::write_best(folder, &config, best, metrics)?;
+    }
     let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
     let run = Run::new(architecture, config, curves(&history), answers);
     let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
         .map_err(|error| error.to_string());
     let name = folder.path().display().to_string();
     let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
-    write_figures(folder, &entry, job.normalize)?;
+    if let Some(normalize) = job.figures {
+        write_figures(folder, &entry, normalize)?;
+    }
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);
         let (records, tensors) = recorder.into_files()?;
@@ -164,7 +201,38 @@ pub fn train_into(
     Ok(Trained { evaluation, metrics, entry })
 }
 
-/// The training itself, with its progress and its checkpoints.
+/// Makes a learner go on from a checkpoint, after a look at what else is in that.
+fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<()> {
+    let Progress { epochs, best_parameters, .. } = &checkpoint.progress;
+    if checkpoint.config.val.is_some() && !epochs.is_empty() {
+        let architecture = learner.model().architecture();
+        weights::from_named(best_parameters, Some(architecture), Device::Cpu)
+            .context("the best epoch's weights")?;
+    }
+    Ok(learner.restore(&checkpoint.learned)?)
+}
+
+/// Tells of an end before the last epoch.
+fn say_why_it_ended(history: &History, job: &Job, console: Console) {
+    let architecture = job.architecture;
+    if history.converged {
+        console.note(&format!(
+            "{architecture}: the training loss has not improved by 1e-4 for more than 10 epochs; \
+             stopped, as scikit-learn does"
+        ));
+    }
+    if let (true, Some(best), Some(patience)) =
+        (history.out_of_patience, &history.best, job.config.patience)
+    {
+        console.note(&format!(
+            "{architecture}: the validation loss has not been lower than in epoch {} for {patience} \
+             epochs; stopped (--patience)",
+            best.epoch
+        ));
+    }
+}
+
+/// The training itself, with its progress, its checkpoints and its events.
 #[expect(clippy::too_many_arguments)]
 fn fit(
     folder: &RunFolder,
@@ -174,28 +242,56 @@ fn fit(
     start: Progress,
     dataset: &Dataset,
     tracer: Option<&mut dyn Tracer>,
+    mut log: Option<&mut EventLog>,
     console: Console,
 ) -> Result<History> {
     let (train, settings) = (&dataset.train, &job.config);
-    let mut progress = TrainingProgress::new(console, job.architecture, settings, train.len());
+    let begins = start == Progress::default();
+    let mut unwritten = None;
+    let mut progress =
+        TrainingProgress::new(console, job.architecture, settings, train.len(), &start);
     let (trained, written) = thread::scope(|scope| -> Result<_> {
         let steps = train::steps(settings, train);
         let mut writer = match job.every {
             CheckpointEvery::Never => None,
-            every => Some(Writer::new(scope, folder, config.clone(), every, steps)?),
+            every => {
+                Some(Writer::new(scope, folder, config.clone(), every, steps, log.as_deref())?)
+            }
         };
         let mut on_event = |event, stands: &Progress, learner: &dyn Learner| {
             progress.on(event);
             let stop = signals::received().is_some();
+            let mut writer = writer.as_mut();
+            let due = writer.as_mut().is_some_and(|writer| stop || writer.is_due(event, stands));
+            let logged = log.as_mut().map(|log| {
+                tensorboard::add(log, event, stands.count(steps))?;
+                if due { log.flush() } else { Ok(()) }
+            });
+            if let Some(Err(error)) = logged {
+                unwritten = Some(error);
+                return ControlFlow::Break(());
+            }
+            let events = || log.as_ref().map(|log| log.stands());
             let written =
-                writer.as_mut().is_none_or(|writer| writer.on(event, stop, stands, learner));
+                !due || writer.is_none_or(|writer| writer.write(stands, learner, events()));
             if stop || !written { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let trained = train::fit(learner, settings, train, start, &mut on_event, tracer);
+        let trained = train::fit(
+            learner,
+            settings,
+            train,
+            dataset.validation.as_ref(),
+            start,
+            &mut on_event,
+            tracer,
+        );
         Ok((trained, writer.map(Writer::finish)))
     })?;
     drop(progress);
     let kept = written.transpose().context("the training was stopped")?.is_some();
+    if let Some(error) = unwritten {
+        return Err(error).context("the training was stopped");
+    }
     match trained {
         Ok(history) => Ok(history),
         Err(TrainError::Stopped { epoch, step }) if kept => Err(Interrupted::new(format!(
@@ -203,7 +299,12 @@ fn fit(
             checkpoints::resuming_command()
         ))
         .into()),
-        Err(error @ TrainError::Stopped { .. }) => Err(Interrupted::new(error.to_string()).into()),
+        Err(error @ TrainError::Stopped { .. }) => {
+            if begins {
+                folder.discard_events()?;
+            }
+            Err(Interrupted::new(error.to_string()).into())
+        }
         Err(error) => {
             // It would diverge again.
             checkpoint::clear(folder)?;
@@ -236,15 +337,16 @@ pub fn write_evaluation(
     truth: &[u8],
     evaluation: &Evaluation,
     training: Option<TrainingMetrics>,
-) -> Result<()> {
+) -> Result<Metrics> {
     let Evaluation { predicted, matrix, report, .. } = evaluation;
-    folder.write_json(run_folder::METRICS, &Metrics::new(report, training))?;
+    let metrics = Metrics::new(report, training);
+    folder.write_json(run_folder::METRICS, &metrics)?;
     folder.write(run_folder::PREDICTIONS, &csv::predictions(truth, predicted))?;
     let matrix = csv::confusion_matrix(matrix, &classes::NAMES);
     folder.write(run_folder::CONFUSION_MATRIX, &matrix)?;
     let report = csv::classification_report(report, &classes::NAMES);
     folder.write(run_folder::CLASSIFICATION_REPORT, &report)?;
-    Ok(())
+    Ok(metrics)
 }
 
 /// The figures of a run, and its page.
@@ -259,13 +361,14 @@ fn write_figures(folder: &RunFolder, entry: &Entry, normalize: Normalize) -> Res
     Ok(())
 }
 
+/// What `history.csv` tells, to be drawn.
 fn curves(history: &History) -> Curves {
-    let loss = history.epochs.iter().map(|record| record.loss).collect();
-    Curves { loss, ..Curves::default() }
-}
-
-fn history_csv(history: &History) -> Vec<u8> {
-    csv::history(history.epochs.iter().map(|record| (record.epoch, record.loss, record.seconds)))
+    let of = |value: fn(&EpochRecord) -> Option<f64>| history.epochs.iter().map(value).collect();
+    Curves {
+        loss: history.epochs.iter().map(|record| record.loss).collect(),
+        val_loss: of(|record| Some(record.validation?.loss)),
+        val_accuracy: of(|record| Some(record.validation?.accuracy)),
+    }
 }
 
 fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset) -> Config {
@@ -284,6 +387,8 @@ fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset
         threads: tch::get_num_threads() as usize,
         device: inputs::device_name(config.device),
         engine: Some(config.engine.name().into()),
+        val: config.val,
+        patience: config.patience,
         cpu_capability: run_folder::cpu_capability(),
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&dataset.origin).into(),

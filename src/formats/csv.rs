@@ -10,6 +10,14 @@ pub fn history(epochs: impl Iterator<Item = (usize, f64, f64)>) -> Vec<u8> {
     table(&["epoch", "loss", "seconds"], rows)
 }
 
+/// The same with `val_loss,val_accuracy`, of runs that hold images out.
+pub fn validated_history(epochs: impl Iterator<Item = (usize, [f64; 4])>) -> Vec<u8> {
+    let row = |(epoch, numbers): (usize, [f64; 4])| {
+        [epoch.to_string()].into_iter().chain(numbers.map(float)).collect()
+    };
+    table(&["epoch", "loss", "seconds", "val_loss", "val_accuracy"], epochs.map(row))
+}
+
 /// `index,y_true,y_pred`, one line a test image, numbered from 0.
 pub fn predictions(truth: &[u8], predicted: &[u8]) -> Vec<u8> {
     let rows = truth.iter().zip(predicted).enumerate();
@@ -103,7 +111,11 @@ pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
     if header == ["index", "y_true", "y_pred"] {
         for (line, row) in (2..).zip(&rows) {
             if integer(&row[0], line)? != line as i64 - 2 {
-                return Err(format!("line {line}: index {} where {} is wanted", row[0], line - 2));
+                return Err(format!(
+                    "line {line}: index {:?} where {} is wanted",
+                    row[0],
+                    line - 2
+                ));
             }
         }
         let column = |i: usize| {
@@ -123,7 +135,12 @@ pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
     let mut counts = Vec::new();
     for (i, row) in rows.iter().enumerate() {
         if row[0] != header[i + 1] {
-            return Err(format!("line {}: {} where {} is wanted", i + 2, row[0], header[i + 1]));
+            return Err(format!(
+                "line {}: {:?} where {:?} is wanted",
+                i + 2,
+                row[0],
+                header[i + 1]
+            ));
         }
         for cell in &row[1..] {
             counts.push(integer(cell, i + 2)?);
@@ -144,7 +161,7 @@ pub fn read_history(bytes: &[u8]) -> Result<Vec<(usize, f64)>, String> {
     let line = |(line, row): (usize, &Vec<String>)| {
         let epoch = integer(&row[0], line)?;
         let epoch = usize::try_from(epoch).map_err(|_| format!("line {line}: epoch {epoch}"))?;
-        let loss = row[1].parse().map_err(|_| format!("line {line}: {} is no number", row[1]))?;
+        let loss = row[1].parse().map_err(|_| format!("line {line}: {:?} is no number", row[1]))?;
         Ok((epoch, loss))
     };
     (2..).zip(&rows).map(line).collect()

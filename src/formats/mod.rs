@@ -12,6 +12,7 @@ mod pickle;
 pub mod safetensors;
 pub mod state_dict;
 mod tensor_file;
+pub mod tensorboard;
 pub mod torchscript;
 
 use std::collections::BTreeMap;

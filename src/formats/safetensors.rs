@@ -12,9 +12,12 @@ use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 ///
 /// # Errors
 /// When a tensor's data does not fit its shape and type.
-pub fn write(tensors: &[NamedTensor], metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
+pub fn write<'a>(
+    tensors: impl IntoIterator<Item = &'a NamedTensor>,
+    metadata: &Metadata,
+) -> Result<Vec<u8>, ReadError> {
     let damaged = |error: safetensors::SafeTensorError| ReadError::Safetensors(error.to_string());
-    let views = tensors.iter().map(|tensor| {
+    let views = tensors.into_iter().map(|tensor| {
         TensorView::new(file_dtype(tensor.dtype), tensor.shape.clone(), &tensor.data)
             .map(|view| (tensor.name.as_str(), view))
     });
@@ -41,6 +44,7 @@ fn with_metadata(mut file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, Read
     header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
     // In place: the data may be gigabytes.
     let length = (header.len() as u64).to_le_bytes();
+    file.reserve_exact(header.len() - size);
     file.splice(..8 + size, length.into_iter().chain(header.into_bytes()));
     Ok(file)
 }

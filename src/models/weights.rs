@@ -53,10 +53,15 @@ pub(crate) fn named(architecture: Architecture, tensors: Vec<Tensor>) -> Vec<Nam
 
 /// The elements of a tensor, row-major, little-endian.
 pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    tensor.copy_data_u8(&mut bytes, tensor.numel());
+    copy_bytes(tensor, &mut bytes);
     bytes
+}
+
+/// As [`bytes_of`], to where they have room.
+pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    tensor.copy_data_u8(bytes, tensor.numel());
 }
 
 /// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`

@@ -323,24 +323,22 @@ impl Pair for ItemPair<'_> {
 /// What differs between two configurations, the most telling first.
 fn settings(reference: Option<&Config>, port: Option<&Config>) -> Vec<String> {
     let (Some(reference), Some(port)) = (reference, port) else { return Vec::new() };
-    let libtorch = |config: &Config| {
-        let version = config.versions.get("libtorch").or(config.versions.get("torch"));
-        // PyTorch names its build too: 2.13.0+cu130.
-        version.map(|version| version.split('+').next().unwrap_or_default().to_owned())
-    };
+    let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
     // What another program made is to be equalled by the exact engine.
     let engine = |config: &Config| config.engine.clone().unwrap_or(Engine::Exact.name().into());
     let rows = [
         ("model", Some(reference.model.clone()), Some(port.model.clone())),
         ("engine", Some(engine(reference)), Some(engine(port))),
         ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
-        ("libtorch", libtorch(reference), libtorch(port)),
+        ("libtorch", reference.libtorch(), port.libtorch()),
         ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
         ("device", Some(reference.device.clone()), Some(port.device.clone())),
         ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
         ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),
         ("batch size", Some(reference.batch_size.to_string()), Some(port.batch_size.to_string())),
         ("learning rate", Some(reference.lr.to_string()), Some(port.lr.to_string())),
+        ("validation images", or_off(reference.val), or_off(port.val)),
+        ("patience", or_off(reference.patience), or_off(port.patience)),
     ];
     let mut lines: Vec<String> = rows
         .into_iter()

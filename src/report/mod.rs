@@ -5,13 +5,14 @@
 //! run's files say ([`Pictures`]).
 
 mod compare;
+pub mod configurations;
 pub mod figures;
 mod html;
 mod paper;
 mod pictures;
 mod run;
 
-pub use html::{Entry, Parity, page};
+pub use html::{Entry, Parity, page, study_page, study_sample};
 pub use paper::{paper_accuracy, title};
 pub use pictures::{Pictures, PicturesError};
 pub use run::{Run, RunError, RunFiles};

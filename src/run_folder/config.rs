@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::formats::Metadata;
+use crate::formats::{Metadata, hex};
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ pub struct Config {
     /// `exact` or `fast`, of a run of stitch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    /// Training images that were held out, the last ones; absent when none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<usize>,
+    /// Epochs in a row without a lower validation loss that end the run; absent when none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
@@ -53,11 +60,19 @@ impl Config {
         metadata
     }
 
+    /// The version of libtorch, in PyTorch too; `None` of a run without it.
+    pub fn libtorch(&self) -> Option<String> {
+        let version = self.versions.get("libtorch").or(self.versions.get("torch"))?;
+        // PyTorch names its build too: 2.13.0+cu130.
+        Some(version.split('+').next().unwrap_or_default().to_owned())
+    }
+
     /// In what a run of these settings differs from one that is to go on with `now`. More epochs are
     /// no difference: they come after.
     pub fn differences(&self, now: &Config) -> Vec<String> {
         let row = |config: &Config| {
             let or_unknown = |value: &Option<String>| value.clone().unwrap_or("unknown".into());
+            let or_off = |value: Option<usize>| value.map_or("off".into(), |n| n.to_string());
             [
                 ("model", config.model.clone()),
                 ("batch size", config.batch_size.to_string()),
@@ -66,6 +81,8 @@ impl Config {
                 ("threads", config.threads.to_string()),
                 ("device", config.device.clone()),
                 ("engine", or_unknown(&config.engine)),
+                ("validation images", or_off(config.val)),
+                ("patience", or_off(config.patience)),
                 ("CPU capability", or_unknown(&config.cpu_capability)),
             ]
         };
@@ -110,4 +127,13 @@ pub struct DataConfig {
     pub official: bool,
     /// SHA-256 of each file's unpacked content, by the file's name.
     pub sha256: BTreeMap<String, String>,
+}
+
+impl DataConfig {
+    /// One SHA-256 for all files: that of the lines `SHA-256  NAME`, in the order of the names, as
+    /// `sha256sum` prints them.
+    pub fn digest(&self) -> String {
+        let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
+        hex(&Sha256::digest(self.sha256.iter().map(line).collect::<String>()))
+    }
 }

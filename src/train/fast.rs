@@ -50,12 +50,12 @@ impl Learner for FastLenet5Learner {
         self.state.step(values_mut(&mut parameters), pixels, labels)
     }
 
-    fn learned(&self) -> Learned {
+    fn copy_learned(&self, learned: &mut Learned) {
         let flat = self.model.flat();
         let [exp_avg, exp_avg_sq] = self.state.moments().map(Tensor::from_slice);
         let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
-        let tensors = learned::copied(Architecture::Lenet5, flat, buffers);
-        Learned { updates: self.state.updates(), tensors }
+        learned.updates = self.state.updates();
+        learned::copy_tensors(Architecture::Lenet5, flat, buffers, &mut learned.tensors);
     }
 
     fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {

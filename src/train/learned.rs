@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::Learned;
 use crate::formats::{Dtype, NamedTensor};
-use crate::models::weights::{WeightsError, named, to_tensor};
+use crate::models::weights::{WeightsError, copy_bytes, named, to_tensor};
 use crate::models::{Architecture, Flat, Model};
 use crate::optim::Optimizer;
 
@@ -39,12 +39,17 @@ pub enum RestoreError {
     Weights(#[from] WeightsError),
 }
 
-/// What a learner with one buffer of parameters, laid out as `parameters`, has learned.
-pub(super) fn of(model: &dyn Model, parameters: &Flat, optimizer: &dyn Optimizer) -> Learned {
+/// Copies what a learner with one buffer of parameters, laid out as `parameters`, has learned.
+pub(super) fn copy(
+    model: &dyn Model,
+    parameters: &Flat,
+    optimizer: &dyn Optimizer,
+    learned: &mut Learned,
+) {
     let (exp_avg, exp_avg_sq) = optimizer.moments();
     let buffers = [parameters.all(), &exp_avg[0], &exp_avg_sq[0]];
-    let tensors = copied(model.architecture(), parameters, buffers);
-    Learned { updates: optimizer.updates(), tensors }
+    learned.updates = optimizer.updates();
+    copy_tensors(model.architecture(), parameters, buffers, &mut learned.tensors);
 }
 
 /// Makes such a learner go on from there.
@@ -61,12 +66,25 @@ pub(super) fn restore(
     Ok(())
 }
 
-/// Copies parameters and moments out of buffers of this layout.
-pub(super) fn copied(
+/// Copies parameters and moments out of buffers of this layout. What an earlier copy took is
+/// overwritten: a long run would otherwise scatter ever new megabytes over the heap.
+pub(super) fn copy_tensors(
     architecture: Architecture,
     layout: &Flat,
     buffers: [&Tensor; 3],
-) -> Vec<NamedTensor> {
+    tensors: &mut Vec<NamedTensor>,
+) {
+    let views = buffers.into_iter().flat_map(|buffer| layout.views_of(buffer));
+    if tensors.is_empty() {
+        *tensors = copied(architecture, layout, buffers);
+    } else {
+        let places = tensors.iter_mut().map(|tensor| tensor.data.as_mut_slice());
+        places.zip(views).for_each(|(place, view)| copy_bytes(&view, place));
+    }
+}
+
+/// The first such copy.
+fn copied(architecture: Architecture, layout: &Flat, buffers: [&Tensor; 3]) -> Vec<NamedTensor> {
     let tensors = ROLES.iter().zip(buffers).flat_map(|(role, buffer)| {
         let parts = named(architecture, layout.views_of(buffer));
         parts
@@ -76,7 +94,7 @@ pub(super) fn copied(
     tensors.collect()
 }
 
-/// Overwrites the buffers by what [`copied`] gave.
+/// Overwrites the buffers by what [`copy_tensors`] gave.
 pub(super) fn put_back(
     tensors: &[NamedTensor],
     architecture: Architecture,

@@ -149,8 +149,8 @@ impl Learner for Lenet5Learner {
         pass.loss.double_value(&[])
     }
 
-    fn learned(&self) -> Learned {
-        learned::of(&self.model, self.model.flat(), &self.adam)
+    fn copy_learned(&self, learned: &mut Learned) {
+        learned::copy(&self.model, self.model.flat(), &self.adam, learned);
     }
 
     fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {

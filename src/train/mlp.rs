@@ -176,8 +176,8 @@ impl Learner for MlpLearner {
         self.no_improvement > N_ITER_NO_CHANGE
     }
 
-    fn learned(&self) -> Learned {
-        learned::of(&self.model, self.model.flat(), &self.adam)
+    fn copy_learned(&self, learned: &mut Learned) {
+        learned::copy(&self.model, self.model.flat(), &self.adam, learned);
     }
 
     fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {

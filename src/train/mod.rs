@@ -16,14 +16,16 @@ use std::time::Instant;
 use tch::{Device, Tensor};
 
 use crate::dataset::{CLASSES, Split};
-use crate::models::{Architecture, Flat, Model};
+use crate::evaluate::{cross_entropy, evaluate};
+use crate::formats::NamedTensor;
+use crate::models::{Architecture, Flat, Model, weights};
 use crate::optim::Optimizer;
 
 pub use fast::FastLenet5Learner;
 pub use learned::RestoreError;
 pub use lenet5::Lenet5Learner;
 pub use mlp::MlpLearner;
-pub use progress::{EpochRecord, Learned, Progress};
+pub use progress::{EpochRecord, Learned, Progress, Validation};
 
 /// How a run's arithmetic is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,11 @@ pub struct TrainConfig {
     pub device: Device,
     /// How its arithmetic is ordered.
     pub engine: Engine,
+    /// Training images that are held out, the last ones; at least 1.
+    pub val: Option<usize>,
+    /// Epochs in a row without a lower validation loss that end the run; at least 1, and only where
+    /// images are held out.
+    pub patience: Option<usize>,
 }
 
 impl TrainConfig {
@@ -70,7 +77,16 @@ impl TrainConfig {
             Architecture::Mlp => (20, 200),
             Architecture::Lenet5 => (5, 64),
         };
-        Self { epochs, batch_size, lr: 1e-3, seed: 0, device: Device::Cpu, engine: Engine::Exact }
+        Self {
+            epochs,
+            batch_size,
+            lr: 1e-3,
+            seed: 0,
+            device: Device::Cpu,
+            engine: Engine::Exact,
+            val: None,
+            patience: None,
+        }
     }
 
     /// Checks what the types cannot.
@@ -96,7 +112,14 @@ impl TrainConfig {
         if self.engine == Engine::Fast && self.device != Device::Cpu {
             return Err(ConfigError::FastDevice);
         }
-        Ok(())
+        if self.val == Some(0) {
+            return Err(ConfigError::Val);
+        }
+        match self.patience {
+            Some(0) => Err(ConfigError::Patience),
+            Some(patience) if self.val.is_none() => Err(ConfigError::PatienceWithoutVal(patience)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -124,6 +147,15 @@ pub enum ConfigError {
     /// The fast engine is for the CPU.
     #[error("--fast computes on the CPU: leave --device away, or --fast")]
     FastDevice,
+    /// No image held out.
+    #[error("--val is 0: it must be at least 1, or off")]
+    Val,
+    /// No epoch to wait.
+    #[error("--patience is 0: it must be at least 1, or off")]
+    Patience,
+    /// Nothing to be patient with.
+    #[error("--patience is {0}, and no images are held out: give --val N too, or --patience off")]
+    PatienceWithoutVal(usize),
 }
 
 /// What a run reports while it goes on.
@@ -137,8 +169,10 @@ pub enum Event {
         samples: usize,
         /// Mean loss of the epoch so far.
         loss: f64,
+        /// Loss of this step's batch.
+        batch_loss: f64,
     },
-    /// An epoch is done.
+    /// An epoch is done, its validation too.
     Epoch(EpochRecord),
 }
 
@@ -149,6 +183,21 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// Whether the stopping rule ended it before the last epoch.
     pub converged: bool,
+    /// Whether the patience ended it before the last epoch.
+    pub out_of_patience: bool,
+    /// The best epoch, where images are held out.
+    pub best: Option<Best>,
+}
+
+/// The epoch with the lowest validation loss, the first of equals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Best {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// Its validation.
+    pub validation: Validation,
+    /// The parameters after it, under the model's names.
+    pub parameters: Vec<NamedTensor>,
 }
 
 /// Why a run ended early.
@@ -177,6 +226,16 @@ pub enum TrainError {
         epoch: usize,
         /// Its last step, counted from 1.
         step: usize,
+    },
+    /// The validation loss is NaN or infinite although every training loss was finite.
+    #[error(
+        "training diverged: the validation loss became {loss} after epoch {epoch}. Try a smaller --lr"
+    )]
+    ValidationDiverged {
+        /// Counted from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
     },
     /// The callback asked for it.
     #[error("training was stopped in epoch {epoch}, step {step}; nothing was written")]
@@ -292,8 +351,9 @@ pub trait Learner {
         false
     }
 
-    /// A copy of what learning has changed.
-    fn learned(&self) -> Learned;
+    /// Copies what learning has changed to `learned`, which is empty or was copied to before: then its
+    /// memory is used again.
+    fn copy_learned(&self, learned: &mut Learned);
 
     /// Goes on from there. The orders of the epochs before, and their losses, are to be asked for
     /// and told again, as [`fit`] does.
@@ -327,7 +387,9 @@ pub fn learner(
 /// Hears of each step and epoch, with where the run then stands; breaking ends the run.
 pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &dyn Learner) -> ControlFlow<()>;
 
-/// Trains until `config.epochs` epochs are done, or the learner has converged.
+/// Trains until `config.epochs` epochs are done, the learner has converged, or `config.patience` is at
+/// its end. After each epoch the model is evaluated on `validation`, which changes no bit of what
+/// follows.
 ///
 /// `progress` is where the run stands: its beginning, or where a run stood that was broken off. Then
 /// the learner is a new one that was given what the other had learned ([`Learner::restore`]), and
@@ -335,27 +397,31 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &dyn Learner) -> Cont
 /// of the steps that it wants.
 ///
 /// # Errors
-/// [`TrainError::Diverged`], [`TrainError::NotFinite`], or [`TrainError::Stopped`] when `on_event`
-/// breaks.
+/// [`TrainError::Diverged`], [`TrainError::ValidationDiverged`], [`TrainError::NotFinite`], or
+/// [`TrainError::Stopped`] when `on_event` breaks.
 pub fn fit(
     learner: &mut dyn Learner,
     config: &TrainConfig,
     data: &Split,
+    validation: Option<&Split>,
     mut progress: Progress,
     on_event: OnEvent,
     mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<History, TrainError> {
+    let patience = config.patience.unwrap_or(usize::MAX);
     let mut converged = false;
     for record in &progress.epochs {
         learner.next_order();
         converged = learner.has_converged(record.loss);
     }
     let step = steps(config, data);
-    while progress.epochs.len() < config.epochs && !converged {
+    while progress.epochs.len() < config.epochs && !converged && progress.waited() < patience {
         // Re-borrowed for the epoch: the reference itself would be moved in.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
         let loss = run_epoch(learner, config, data, &mut progress, on_event, epoch_tracer)?;
-        let record = progress.end_epoch(loss);
+        let validation = validation.map(|data| validate(learner.model(), data));
+        let record = progress.end_epoch(loss, validation);
+        keep_best(&mut progress, learner.model())?;
         if on_event(Event::Epoch(record), &progress, learner).is_break() {
             return Err(TrainError::Stopped { epoch: record.epoch, step });
         }
@@ -365,8 +431,57 @@ pub fn fit(
         Some(parameter) => {
             Err(TrainError::NotFinite { parameter, epoch: progress.epochs.len(), step })
         }
-        None => Ok(History { epochs: progress.epochs, converged }),
+        None => Ok(history(progress, config, converged)),
     }
+}
+
+/// What `model` is worth on images that are held out.
+fn validate(model: &dyn Model, data: &Split) -> Validation {
+    let evaluation = evaluate(model, data);
+    let loss = cross_entropy(&evaluation.logits, &data.labels);
+    Validation { loss, accuracy: evaluation.report.accuracy }
+}
+
+/// Keeps the parameters when the epoch that has just ended is the best one.
+fn keep_best(progress: &mut Progress, model: &dyn Model) -> Result<(), TrainError> {
+    let Some(&EpochRecord { epoch, validation: Some(validation), .. }) = progress.epochs.last()
+    else {
+        return Ok(());
+    };
+    if !validation.loss.is_finite() {
+        return Err(TrainError::ValidationDiverged { epoch, loss: validation.loss });
+    }
+    if progress.best().is_some_and(|best| best.epoch == epoch) {
+        progress.best_parameters = weights::to_named(model);
+    }
+    Ok(())
+}
+
+/// How a run ended that stands there.
+fn history(progress: Progress, config: &TrainConfig, converged: bool) -> History {
+    let ended_early = progress.epochs.len() < config.epochs;
+    let out_of_patience =
+        ended_early && config.patience.is_some_and(|patience| progress.waited() >= patience);
+    let best = progress.best().and_then(|best| Some((best.epoch, best.validation?)));
+    let Progress { epochs, best_parameters: parameters, .. } = progress;
+    let best = best.map(|(epoch, validation)| Best { epoch, validation, parameters });
+    History { epochs, converged, out_of_patience, best }
+}
+
+/// The first step of the first epoch by itself, of a new learner: its loss.
+///
+/// # Errors
+/// [`TrainError::Diverged`].
+pub fn first_step(
+    learner: &mut dyn Learner,
+    config: &TrainConfig,
+    data: &Split,
+) -> Result<f64, TrainError> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let order = learner.next_order();
+    data.gather(&order[..config.batch_size.min(order.len())], &mut pixels, &mut labels);
+    let loss = learner.step(&pixels, &labels, None);
+    if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
 }
 
 /// Steps of an epoch.
@@ -408,7 +523,8 @@ fn run_epoch(
         progress.loss_sum += loss * batch.len() as f64;
         progress.seconds = seconds + start.elapsed().as_secs_f64();
         samples += batch.len();
-        let event = Event::Step { epoch, samples, loss: progress.loss_sum / samples as f64 };
+        let mean = progress.loss_sum / samples as f64;
+        let event = Event::Step { epoch, samples, loss: mean, batch_loss: loss };
         if on_event(event, progress, learner).is_break() {
             return Err(TrainError::Stopped { epoch, step });
         }

@@ -10,8 +10,19 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
     pub loss: f64,
-    /// Wall-clock time of the epoch.
+    /// Wall-clock time of the epoch's steps.
     pub seconds: f64,
+    /// What it came to on the images that are held out, if some are.
+    pub validation: Option<Validation>,
+}
+
+/// What a model is worth on the images that are held out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// Mean cross-entropy, without the MLP's L2 term.
+    pub loss: f64,
+    /// Correct answers over all answers.
+    pub accuracy: f64,
 }
 
 /// Where a run stands; the default is its beginning.
@@ -25,6 +36,8 @@ pub struct Progress {
     pub loss_sum: f64,
     /// Seconds spent on those steps.
     pub seconds: f64,
+    /// The parameters after [`Progress::best`]; empty before the first validation.
+    pub best_parameters: Vec<NamedTensor>,
 }
 
 impl Progress {
@@ -38,18 +51,38 @@ impl Progress {
         self.epochs.len() * steps + self.steps
     }
 
-    /// Ends the epoch in progress with this mean loss.
-    pub(super) fn end_epoch(&mut self, loss: f64) -> EpochRecord {
-        let record = EpochRecord { epoch: self.epoch(), loss, seconds: self.seconds };
-        let mut epochs = std::mem::take(&mut self.epochs);
-        epochs.push(record);
-        *self = Self { epochs, ..Self::default() };
+    /// The epoch with the lowest validation loss, the first of equals.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        let validated =
+            self.epochs.iter().filter_map(|epoch| Some((epoch.validation?.loss, epoch)));
+        validated.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, epoch)| epoch)
+    }
+
+    /// Epochs since the best one.
+    pub fn waited(&self) -> usize {
+        self.best().map_or(0, |best| self.epochs.len() - best.epoch)
+    }
+
+    /// Copies it to another, into the room that this has: of a long run's checkpoints, ever new copies
+    /// would scatter over the heap.
+    pub fn copy_to(&self, other: &mut Self) {
+        let Self { epochs, steps, loss_sum, seconds, best_parameters } = self;
+        other.epochs.clone_from(epochs);
+        (other.steps, other.loss_sum, other.seconds) = (*steps, *loss_sum, *seconds);
+        other.best_parameters.clone_from(best_parameters);
+    }
+
+    /// Ends the epoch in progress with this mean loss and this validation.
+    pub(super) fn end_epoch(&mut self, loss: f64, validation: Option<Validation>) -> EpochRecord {
+        let record = EpochRecord { epoch: self.epoch(), loss, seconds: self.seconds, validation };
+        self.epochs.push(record);
+        (self.steps, self.loss_sum, self.seconds) = (0, 0.0, 0.0);
         record
     }
 }
 
-/// What learning has changed.
-#[derive(Debug, Clone, PartialEq)]
+/// What learning has changed; the default is room for it.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Learned {
     /// Updates that the optimizer has made.
     pub updates: u64,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -13,6 +14,7 @@ use predicates::str::contains;
 use stitch::dataset::source::OFFICIAL;
 
 use crate::server::{Reply, Request, Server};
+use crate::tls_server::TlsServer;
 use crate::{
     common, copy_real, files_in, name_of, real, real_paths, refused, stitch, temporary_folder,
 };
@@ -275,6 +277,89 @@ fn an_endless_body_is_refused() {
     let parts = [&url, "longer than 10008 bytes", "--mirror"];
     refused(&mut fetch(folder.path(), &server.url()), 1, &parts);
     assert_eq!(server.requests().len(), 1);
+    assert_eq!(names_in(folder.path()), names_at_the_beginning());
+}
+
+#[test]
+fn a_part_from_elsewhere_than_asked_for_is_not_appended() {
+    let folder = begun(Some(&labels()[..1000]));
+    let server = Server::start(3, |number, request| match number {
+        0 => Reply::part(labels(), 2000),
+        _ => official(request),
+    });
+    let again = fetch(folder.path(), &server.url()).assert().code(0);
+    again.stderr(contains("another part than asked for").count(1));
+    assert_eq!(ranges(&server), [from(1000), from(1000)]);
+    labels_are_in_place(folder.path());
+}
+
+#[test]
+fn a_server_that_stays_overloaded_is_asked_four_times_and_what_has_arrived_is_kept() {
+    let folder = begun(None);
+    let server = Server::start(8, |number, _| match number {
+        0 => Reply::cut_short(labels(), 1000),
+        _ => Reply::status("500 Internal Server Error"),
+    });
+    let parts = ["500 Internal Server Error", "in 1 s", "in 2 s", "in 4 s", "--mirror"];
+    refused(&mut fetch(folder.path(), &server.url()), 2, &parts);
+    assert_eq!(ranges(&server), [None, from(1000), from(1000), from(1000)]);
+    let part = folder.path().join("to").join(format!("{LABELS}.part.gz"));
+    assert_eq!(fs::read(part).unwrap(), labels()[..1000]);
+}
+
+#[test]
+fn a_server_that_redirects_in_a_circle_is_left() {
+    let folder = begun(None);
+    let server = Server::start(20, |_, request| Reply::redirect(&request.path));
+    let url = format!("{}/{LABELS}.gz", server.url());
+    refused(&mut fetch(folder.path(), &server.url()), 2, &[&url, "redirected", "--mirror"]);
+    assert_eq!(server.requests().len(), 6, "the file itself, and five redirections");
+    assert_eq!(names_in(folder.path()), names_at_the_beginning());
+}
+
+#[test]
+fn a_redirection_to_the_file_is_followed() {
+    let folder = begun(None);
+    let server = Server::start(3, |number, request| match number {
+        0 => Reply::redirect(&format!("/mirror/{LABELS}.gz")),
+        _ => official(request),
+    });
+    fetch(folder.path(), &format!("{}/old", server.url())).assert().code(0);
+    assert_eq!(server.requests().len(), 2);
+    labels_are_in_place(folder.path());
+}
+
+#[test]
+fn a_connection_that_stalls_is_given_up_and_continued_by_another() {
+    let folder = begun(None);
+    let server = Server::start(3, |number, request| match number {
+        0 => Reply::stalled(labels(), 1000),
+        _ => official(request),
+    });
+    let again = fetch(folder.path(), &server.url()).args(["--timeout", "1"]).assert().code(0);
+    again.stderr(contains("timeout").and(contains("trying again in 1 s").count(1)));
+    assert_eq!(ranges(&server), [None, from(1000)]);
+    labels_are_in_place(folder.path());
+}
+
+#[test]
+fn a_server_that_never_answers_is_named() {
+    let folder = begun(None);
+    // The system accepts connections to it, and nobody reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut fetch = fetch(folder.path(), &url);
+    refused(fetch.args(["--timeout", "1"]), 2, &[&url, "timeout", "trying again in 4 s"]);
+    assert_eq!(names_in(folder.path()), names_at_the_beginning());
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_asked_for() {
+    let folder = begun(None);
+    let server = TlsServer::start(2);
+    let parts = ["https://localhost", "no secure connection", "certificate", "--mirror"];
+    refused(&mut fetch(folder.path(), &server.url()), 2, &parts);
+    assert_eq!(server.stop(), [0], "bytes that came over each connection");
     assert_eq!(names_in(folder.path()), names_at_the_beginning());
 }
 

@@ -4,7 +4,7 @@
 //! when it is dropped.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,18 @@ pub struct Reply {
     status: &'static str,
     headers: Vec<String>,
     body: Cow<'static, [u8]>,
-    endless: bool,
+    then: Then,
+}
+
+/// What follows the body.
+#[derive(PartialEq)]
+enum Then {
+    /// The end.
+    End,
+    /// The body again and again.
+    Endless,
+    /// Nothing, and no end.
+    Silence,
 }
 
 impl Reply {
@@ -40,20 +51,32 @@ impl Reply {
             status,
             headers: vec!["Content-Length: 0".into()],
             body: (&[]).into(),
-            endless: false,
+            then: Then::End,
         }
+    }
+
+    /// 302 to another path of this server.
+    pub fn redirect(path: &str) -> Self {
+        let mut reply = Self::status("302 Found");
+        reply.headers.push(format!("Location: {path}"));
+        reply
     }
 
     /// 200 with the whole file.
     pub fn whole(body: impl Into<Cow<'static, [u8]>>) -> Self {
         let body = body.into();
         let headers = vec![format!("Content-Length: {}", body.len())];
-        Self { status: "200 OK", headers, body, endless: false }
+        Self { status: "200 OK", headers, body, then: Then::End }
     }
 
     /// 200 that promises the whole file and breaks off after `sent` bytes.
     pub fn cut_short(body: &'static [u8], sent: usize) -> Self {
         Self { body: body[..sent].into(), ..Self::whole(body) }
+    }
+
+    /// 200 that promises the whole file, and after `sent` bytes says nothing more.
+    pub fn stalled(body: &'static [u8], sent: usize) -> Self {
+        Self { then: Then::Silence, ..Self::cut_short(body, sent) }
     }
 
     /// 206 with what follows the first `start` bytes.
@@ -67,7 +90,7 @@ impl Reply {
     /// 200 with a body of no stated length that does not end.
     pub fn endless() -> Self {
         let body = vec![0; 1 << 16].into();
-        Self { status: "200 OK", headers: Vec::new(), body, endless: true }
+        Self { status: "200 OK", headers: Vec::new(), body, then: Then::Endless }
     }
 
     /// The part that was asked for, or all of it.
@@ -87,8 +110,15 @@ impl Reply {
         self.headers.iter().for_each(|header| head += &format!("{header}\r\n"));
         to.write_all(format!("{head}\r\n").as_bytes())?;
         to.write_all(&self.body)?;
-        let repetitions = if self.endless { NEARLY_ENDLESS / self.body.len() } else { 0 };
-        (0..repetitions).try_for_each(|_| to.write_all(&self.body))
+        match self.then {
+            Then::End => Ok(()),
+            Then::Endless => {
+                let repetitions = NEARLY_ENDLESS / self.body.len();
+                (0..repetitions).try_for_each(|_| to.write_all(&self.body))
+            }
+            // Until the other side hangs up.
+            Then::Silence => to.read(&mut [0]).map(drop),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod calls;
 mod common;
 mod long;
 mod resume;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,10 +64,24 @@ impl Place {
     /// As [`Place::train`], with the shim, whose log is `OUT.log`.
     fn faulty(&self, learner: Learner, out: &str, at: usize, what: &str) -> Command {
         let mut command = self.train(learner, out, &[]);
+        self.preload(&mut command, out, at, what);
+        command
+    }
+
+    /// `stitch reproduce`, two steps between checkpoints.
+    fn reproduce(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stitch"));
+        command.current_dir(self.0.path()).env_remove("FASHION_MNIST_DIR");
+        command.args(["reproduce", "--data", "data", "--threads", "2"]);
+        command.args(["--checkpoint-every", "2steps", "--out"]).arg(self.path(out)).args(more);
+        command
+    }
+
+    /// Puts the shim under a command that writes to `out`: what it does at call number `at`.
+    fn preload(&self, command: &mut Command, out: &str, at: usize, what: &str) {
         command.env("LD_PRELOAD", shim()).env("FAULT_UNDER", self.path(out));
         command.env("FAULT_LOG", self.path(&format!("{out}.log")));
         command.env("FAULT_AT", at.to_string()).env("FAULT_DO", what);
-        command
     }
 
     /// A run that was killed at its `nth` renaming: checkpoints of steps 2, 4, 5, 7, 9, 10, ….
@@ -104,10 +119,16 @@ struct Call {
 /// What a run that is left alone calls.
 fn calls_of(place: &Place, learner: Learner) -> Vec<Call> {
     let out = format!("alone-{}", learner.len());
-    let done = place.faulty(learner, &out, 0, "kill").output().unwrap();
+    let calls = logged(place, &mut place.faulty(learner, &out, 0, "kill"), &out);
+    fs::remove_dir_all(place.path(&out)).unwrap();
+    calls
+}
+
+/// What a command that is left alone, and has the shim, calls.
+fn logged(place: &Place, command: &mut Command, out: &str) -> Vec<Call> {
+    let done = command.output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
     let log = fs::read_to_string(place.path(&format!("{out}.log"))).unwrap();
-    fs::remove_dir_all(place.path(&out)).unwrap();
     fs::remove_file(place.path(&format!("{out}.log"))).unwrap();
     let call = |line: &str| {
         let mut words = line.splitn(3, ' ').map(str::to_owned);
@@ -127,11 +148,20 @@ fn files(run: &Path) -> BTreeMap<String, Vec<u8>> {
     for entry in fs::read_dir(run).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
+        if name == "tensorboard" {
+            files.extend(watched::events(&entry.path()));
+            continue;
+        }
         assert!(entry.file_type().unwrap().is_file(), "{name} is left in {}", run.display());
         files.insert(name, fs::read(entry.path()).unwrap());
     }
     let history = String::from_utf8(files.remove("history.csv").unwrap()).unwrap();
-    let losses = history.lines().map(|line| line.rsplit_once(',').unwrap().0);
+    let without_seconds = |line: &str| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        cells.remove(2);
+        cells.join(",")
+    };
+    let losses = history.lines().map(without_seconds);
     let losses = losses.collect::<Vec<_>>().join("\n").into_bytes();
     let mut metrics: serde_json::Value =
         serde_json::from_slice(&files.remove("metrics.json").unwrap()).unwrap();
@@ -149,7 +179,8 @@ fn left_alone(learner: Learner) -> BTreeMap<String, Vec<u8>> {
     let done = place.train(learner, "run", &[]).output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
     let files = files(&place.path("run"));
-    assert_eq!(files.len(), 9);
+    let more = if learner.contains(&"--tensorboard") { 3 } else { 0 };
+    assert_eq!(files.len(), 9 + more);
     files
 }
 

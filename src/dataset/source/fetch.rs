@@ -17,8 +17,8 @@ pub const PUBLISHER: &str = "http://fashion-mnist.s3-website.eu-central-1.amazon
 /// Further tries after a fault that may pass, and the wait before the first of them (it doubles).
 const RETRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// No byte for this long: the connection has stalled.
-const STALLED: Duration = Duration::from_secs(30);
+/// Redirections that are followed.
+const REDIRECTS: u32 = 5;
 
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,26 @@ pub enum FetchError {
         url: String,
         /// Status code and its name.
         status: StatusCode,
+    },
+    /// The server sends from one address to the next.
+    #[error(
+        "{url} could not be fetched: the server redirected it more than {redirects} times. Name another server with --mirror"
+    )]
+    Redirected {
+        /// The address.
+        url: String,
+        /// How many are followed.
+        redirects: u32,
+    },
+    /// The server cannot prove that it is who it should be.
+    #[error(
+        "{url} could not be fetched: no secure connection could be made ({reason}). Name another server with --mirror"
+    )]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What is wrong with its certificate.
+        reason: String,
     },
     /// What arrived is not the official file.
     #[error(
@@ -104,6 +124,8 @@ pub struct Fetcher<'a> {
     pub base: &'a str,
     /// Folder to put them in; it is made if need be.
     pub into: &'a Path,
+    /// No byte for this long: the connection has stalled.
+    pub stalled: Duration,
     /// Called with what happens.
     pub report: &'a mut dyn FnMut(Progress),
 }
@@ -125,11 +147,11 @@ impl Fetcher<'_> {
         fs::create_dir_all(self.into)
             .map_err(|error| FetchError::Write { path: self.into.into(), error })?;
         let agent: Agent = Agent::config_builder()
-            .timeout_connect(Some(STALLED))
-            .timeout_recv_response(Some(STALLED))
-            .timeout_per_read(Some(STALLED))
+            .timeout_connect(Some(self.stalled))
+            .timeout_recv_response(Some(self.stalled))
+            .timeout_per_read(Some(self.stalled))
             .http_status_as_error(false)
-            .max_redirects(5)
+            .max_redirects(REDIRECTS)
             .build()
             .into();
         OFFICIAL.iter().try_for_each(|file| self.fetch(&agent, file))
@@ -160,6 +182,9 @@ impl Fetcher<'_> {
         let write = |error| FetchError::Write { path: whole.clone(), error };
         File::open(&part).and_then(|part| part.sync_all()).map_err(write)?;
         fs::rename(&part, &whole).map_err(write)?;
+        // After a power cut, too, it is there.
+        #[cfg(unix)]
+        File::open(self.into).and_then(|folder| folder.sync_all()).map_err(write)?;
         (self.report)(Progress::Done(&name));
         Ok(())
     }
@@ -262,11 +287,26 @@ impl Fetcher<'_> {
 
 /// What kind of fault a request that got no answer is.
 fn fault_of(error: ureq::Error, url: &str) -> Fault {
+    let (url, reason) = (url.into(), error.to_string());
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Fault::Final(FetchError::Address { url: url.into(), reason: error.to_string() })
+            Fault::Final(FetchError::Address { url, reason })
         }
-        error => Fault::Passing(error.to_string()),
+        ureq::Error::TooManyRedirects => {
+            Fault::Final(FetchError::Redirected { url, redirects: REDIRECTS })
+        }
+        error if is_of_tls(&error) => Fault::Final(FetchError::Untrusted { url, reason }),
+        _ => Fault::Passing(reason),
+    }
+}
+
+/// Whether the two sides could not agree on TLS: most often a certificate that nobody vouches for.
+fn is_of_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        // The handshake gives its error wrapped.
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

@@ -10,10 +10,12 @@ mod canvas;
 mod confusion;
 mod history;
 mod png;
+mod samples;
 
 pub use accuracy::{Accuracy, accuracies, accuracy_comparison};
 pub use confusion::{Normalize, confusion_matrix};
 pub use history::{Curves, history, losses};
+pub use samples::{Sample, samples};
 
 /// How wide a figure is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

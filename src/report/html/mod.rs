@@ -1,10 +1,13 @@
 //! The page about runs: one HTML file with everything in it. askama fills `page.html`, and escapes what
 //! comes from the run folders.
 
+mod study;
 mod text;
 mod view;
 
 use askama::Template;
+
+pub use study::{page as study_page, sample as study_sample};
 
 use super::figures::Normalize;
 use super::{Pictures, Run, title};

@@ -1,0 +1,192 @@
+//! `stitch train --dry-run`: what the run would do, after one real step of it. Writes nothing.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+use stitch::dataset::Dataset;
+use stitch::run_folder::{self, RunFolder};
+use stitch::train;
+
+use super::settings::{Setting, Settings, Source};
+use super::terminal::{Screen, table};
+use super::{Console, Outcome, inputs};
+use crate::cli::TrainArgs;
+
+/// What a run would do.
+#[derive(Debug, Serialize)]
+pub struct DryRun {
+    /// Each setting, and where it comes from.
+    pub settings: Vec<Setting>,
+    /// The data, read and verified.
+    pub data: Data,
+    /// The run folder.
+    pub out: Folder,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// Steps of all epochs.
+    pub steps: usize,
+    /// The step that was done.
+    pub step: Step,
+    /// Seconds of all steps if each took as long; the first is slower than those after it.
+    pub estimated_seconds: f64,
+}
+
+/// Where the data lie, and what they hold.
+#[derive(Debug, Serialize)]
+pub struct Data {
+    /// The folder.
+    pub directory: String,
+    /// Why that one.
+    pub found_by: &'static str,
+    /// The four files.
+    pub files: Vec<File>,
+    /// Images to learn from.
+    pub train_images: usize,
+    /// Images held out of the training images.
+    pub validation_images: usize,
+    /// Images to be judged by.
+    pub test_images: usize,
+}
+
+/// A file of the data set.
+#[derive(Debug, Serialize)]
+pub struct File {
+    /// Its name without `.gz`.
+    pub name: &'static str,
+    /// Of its unpacked content, in hex.
+    pub sha256: String,
+    /// Whether it is the official one.
+    pub official: bool,
+}
+
+/// Where the run would be written.
+#[derive(Debug, Serialize)]
+pub struct Folder {
+    /// The folder.
+    pub path: String,
+    /// Whether it holds a run, which `--force` would replace.
+    pub replaces_a_run: bool,
+    /// The files, by their names in it.
+    pub files: Vec<&'static str>,
+}
+
+/// One step of the training.
+#[derive(Debug, Serialize)]
+pub struct Step {
+    /// Images of its batch.
+    pub images: usize,
+    /// Mean loss of the batch before the update.
+    pub loss: f64,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Checks what the run would check, in its order, and does its first step.
+pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) -> Result<Outcome> {
+    RunFolder::check_claim(out, inputs::claim(args.force, false))?;
+    let dataset = super::train::dataset(args, settings, console)?;
+    let config = &settings.config;
+    let mut learner = train::learner(settings.architecture, config, &dataset.train)?;
+    let start = Instant::now();
+    let loss = train::first_step(learner.as_mut(), config, &dataset.train)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let images = config.batch_size.min(dataset.train.len());
+    let steps_per_epoch = train::steps(config, &dataset.train);
+    let steps = steps_per_epoch.saturating_mul(config.epochs);
+    let dry_run = DryRun {
+        settings: settings.sources.clone(),
+        data: data(&dataset),
+        out: Folder {
+            path: out.display().to_string(),
+            replaces_a_run: RunFolder::check_claim(out, inputs::claim(false, false)).is_err(),
+            files: files(args, settings),
+        },
+        steps_per_epoch,
+        steps,
+        step: Step { images, loss, seconds },
+        estimated_seconds: steps as f64 * seconds,
+    };
+    console.show(&text(&dry_run, console.screen))?;
+    console.document(|| Ok(dry_run))?;
+    Ok(Outcome::Done)
+}
+
+fn data(dataset: &Dataset) -> Data {
+    let origin = &dataset.origin;
+    let files = origin.files.iter();
+    let file = |file: &stitch::dataset::source::FileOrigin| File {
+        name: file.name,
+        sha256: file.sha256.clone(),
+        official: file.official,
+    };
+    Data {
+        directory: origin.found.directory.display().to_string(),
+        found_by: origin.found.rule,
+        files: files.map(file).collect(),
+        train_images: dataset.train.len(),
+        validation_images: dataset.validation.as_ref().map_or(0, |split| split.len()),
+        test_images: dataset.test.len(),
+    }
+}
+
+/// What a complete run would leave.
+fn files(args: &TrainArgs, settings: &Settings) -> Vec<&'static str> {
+    let validated = settings.config.val.is_some();
+    let validation = run_folder::VALIDATION_FILES.into_iter().filter(|_| validated);
+    let trace = run_folder::TRACE_FILES.into_iter().filter(|_| args.trace);
+    let events = args.tensorboard.then_some(run_folder::EVENTS_FILE);
+    run_folder::FILES.into_iter().chain(validation).chain(trace).chain(events).collect()
+}
+
+/// For people.
+fn text(dry_run: &DryRun, screen: Screen) -> String {
+    let DryRun { settings, data, out, steps_per_epoch, steps, step, estimated_seconds } = dry_run;
+    let row = |setting: &Setting| {
+        let value = match &setting.value {
+            Value::Null => "off".into(),
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let source = match setting.source {
+            Source::Flag => "command line",
+            Source::Config => "--config",
+            Source::Default => "default",
+        };
+        vec![setting.name.into(), value, source.into()]
+    };
+    let settings = table(screen, &["setting", "value", "from"], settings.iter().map(row));
+    let files = data.files.iter().map(|file| {
+        let official = if file.official { "official" } else { "not the official file" };
+        format!("  {}: {official}, SHA-256 {}", file.name, file.sha256)
+    });
+    let files = files.collect::<Vec<_>>().join("\n");
+    let held_out = match data.validation_images {
+        0 => String::new(),
+        n => format!("{n} held out, "),
+    };
+    let folder = match out.replaces_a_run {
+        true => "holds a run, which would be replaced",
+        false => "holds no run",
+    };
+    format!(
+        "{settings}\n\
+         data in {} ({})\n{files}\n  {} images to learn from, {held_out}{} to test on\n\
+         {steps_per_epoch} steps an epoch, {steps} in all\n\
+         {} {folder}; it would be written there:\n  {}\n\
+         one step of {} images: loss {:.6}, {:.3} s; at that pace {estimated_seconds:.1} s in all, and the \
+         first step is the slowest\n\
+         nothing was written",
+        data.directory,
+        data.found_by,
+        data.train_images,
+        data.test_images,
+        out.path,
+        out.files.join("\n  "),
+        step.images,
+        step.loss,
+        step.seconds,
+    )
+}

@@ -1,0 +1,269 @@
+//! The settings of `stitch train`: from flags, else from a `config.json`, else the notebook's.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde_json::Value;
+use stitch::dataset::source::Origin;
+use stitch::models::Architecture;
+use stitch::run_folder::{self, Config, DataConfig, read_recipe};
+use stitch::train::{Engine, TrainConfig};
+
+use super::{Console, inputs};
+use crate::cli::{ComputeArgs, DeviceName, ModelName, NumberOrOff, TrainArgs};
+
+/// A `config.json` is a kilobyte; no file beyond this is read as one.
+const LONGEST: u64 = 1 << 20;
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// The file of `--config`.
+    Config,
+    /// Neither: the notebook's, or libtorch's choice.
+    Default,
+}
+
+/// A setting, for people to read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Its name in `config.json`.
+    pub name: &'static str,
+    /// Its value; null where it is off.
+    pub value: Value,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// What is to be trained, and where each of its settings comes from.
+pub struct Settings {
+    /// The model.
+    pub architecture: Architecture,
+    /// Its settings, checked.
+    pub config: TrainConfig,
+    /// All of them, in the order of `config.json`.
+    pub sources: Vec<Setting>,
+    /// The run that is to be repeated.
+    pub recipe: Option<Recipe>,
+}
+
+/// The run that `--config` names.
+pub struct Recipe {
+    path: PathBuf,
+    config: Config,
+}
+
+impl Settings {
+    /// Reads the file of `--config`, sets the threads, finds the device and checks everything.
+    ///
+    /// # Errors
+    /// A file that is no run's configuration; a setting out of its range; a device that is not there.
+    pub fn of(args: &TrainArgs, console: Console) -> Result<Self> {
+        let recipe = args.config.as_deref().map(Recipe::read).transpose()?;
+        let from = recipe.as_ref().map(|recipe| &recipe.config);
+        let mut choice = Choice { sources: Vec::new(), recipe: recipe.is_some() };
+        let model = choice.model(args.model, recipe.as_ref())?;
+        let architecture = Architecture::from(model);
+        let notebook = TrainConfig::notebook(architecture);
+        let epochs = choice.of("epochs", args.epochs, from.map(|c| c.epochs), notebook.epochs);
+        let batch_size = choice.of(
+            "batch_size",
+            args.batch_size,
+            from.map(|c| c.batch_size),
+            notebook.batch_size,
+        );
+        let lr = choice.of("lr", args.lr, from.map(|c| c.lr), notebook.lr);
+        let seed = choice.of("seed", args.seed, from.map(|c| c.seed), notebook.seed);
+        let device = choice.compute(&args.compute, from)?;
+        let fast = (args.fast || args.exact).then_some(args.fast);
+        let engine = |fast: bool| if fast { Engine::Fast } else { Engine::Exact };
+        let engine = engine(choice.named(
+            "engine",
+            fast,
+            from.map(|c| c.engine.as_deref() == Some(Engine::Fast.name())),
+            false,
+            |fast| engine(fast).name().into(),
+        ));
+        let val = choice.of("val", args.val.map(number), from.and_then(|c| c.val.map(Some)), None);
+        let patience = choice.of(
+            "patience",
+            args.patience.map(number),
+            from.and_then(|c| c.patience.map(Some)),
+            None,
+        );
+        let config = TrainConfig { epochs, batch_size, lr, seed, device, engine, val, patience };
+        config.check(architecture)?;
+        if let Some(recipe) = &recipe {
+            recipe.warn_of_the_machine(console);
+        }
+        Ok(Self { architecture, config, sources: choice.sources, recipe })
+    }
+}
+
+fn number(given: NumberOrOff) -> Option<usize> {
+    match given {
+        NumberOrOff::Off => None,
+        NumberOrOff::Number(n) => Some(n),
+    }
+}
+
+/// Chooses each setting, and remembers where it came from.
+struct Choice {
+    sources: Vec<Setting>,
+    recipe: bool,
+}
+
+impl Choice {
+    /// A flag goes before a `config.json`, and that before the default.
+    fn of<T: Copy + Serialize>(
+        &mut self,
+        name: &'static str,
+        flag: Option<T>,
+        recipe: Option<T>,
+        default: T,
+    ) -> T {
+        let shown = |value| serde_json::to_value(value).unwrap_or_default();
+        self.named(name, flag, recipe, default, shown)
+    }
+
+    /// The same of a value that is shown as something else.
+    fn named<T: Copy>(
+        &mut self,
+        name: &'static str,
+        flag: Option<T>,
+        recipe: Option<T>,
+        default: T,
+        shown: impl Fn(T) -> Value,
+    ) -> T {
+        let (value, source) = match (flag, recipe) {
+            (Some(value), _) => (value, Source::Flag),
+            (None, Some(value)) => (value, Source::Config),
+            // A run that says nothing of it did without.
+            (None, None) if self.recipe && ["val", "patience"].contains(&name) => {
+                (default, Source::Config)
+            }
+            (None, None) => (default, Source::Default),
+        };
+        self.sources.push(Setting { name, value: shown(value), source });
+        value
+    }
+
+    /// The model: an argument that must agree with the run to repeat.
+    fn model(&mut self, asked: Option<ModelName>, recipe: Option<&Recipe>) -> Result<ModelName> {
+        let there = recipe.map(Recipe::model);
+        if let (Some(asked), Some(there), Some(recipe)) = (asked, there, recipe)
+            && asked != there
+        {
+            bail!(
+                "{} is asked for, and --config {} is of a run of {}: leave the model away, or name \
+                 the run's",
+                Architecture::from(asked),
+                recipe.path.display(),
+                Architecture::from(there)
+            );
+        }
+        // clap wants one of the two.
+        let model = asked.or(there).unwrap_or(ModelName::Lenet5);
+        let shown = |model| Architecture::from(model).name().into();
+        Ok(self.named("model", asked, there, model, shown))
+    }
+
+    /// Threads and device: sets the ones and finds the other.
+    fn compute(&mut self, args: &ComputeArgs, recipe: Option<&Config>) -> Result<tch::Device> {
+        let there = recipe.map(|config| device(&config.device));
+        let chosen = args.device.or(there).unwrap_or(DeviceName::Cpu);
+        // A configuration is checked to hold 1 to 4096, as the flag is.
+        let threads = args.threads.or(recipe.and_then(|config| config.threads.try_into().ok()));
+        let found = inputs::compute(&ComputeArgs { threads, device: Some(chosen) })?;
+        let running = tch::get_num_threads();
+        self.of(
+            "threads",
+            args.threads.map(i64::from),
+            recipe.map(|config| config.threads as i64),
+            running.into(),
+        );
+        let shown = |device| match device {
+            DeviceName::Cpu => "cpu".into(),
+            DeviceName::Cuda(n) => format!("cuda:{n}").into(),
+        };
+        self.named("device", args.device, there, DeviceName::Cpu, shown);
+        Ok(found)
+    }
+}
+
+/// A device of a `config.json`, which is checked to be `cpu` or `cuda:N`.
+fn device(name: &str) -> DeviceName {
+    let number = name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+    number.map_or(DeviceName::Cpu, DeviceName::Cuda)
+}
+
+impl Recipe {
+    /// Reads a `config.json`, or that of a run folder.
+    fn read(path: &Path) -> Result<Self> {
+        let file = match path.is_dir() {
+            true => path.join(run_folder::CONFIG),
+            false => path.to_path_buf(),
+        };
+        let bytes = inputs::read_small(&file, LONGEST).context("--config")?;
+        let named = || format!("--config {}", file.display());
+        let config = read_recipe(&bytes).with_context(named)?;
+        Ok(Self { path: file, config })
+    }
+
+    /// The model, which was checked.
+    fn model(&self) -> ModelName {
+        if self.config.model == "mlp" { ModelName::Mlp } else { ModelName::Lenet5 }
+    }
+
+    /// Says so where the machine or a library is another than the run's.
+    fn warn_of_the_machine(&self, console: Console) {
+        let mut others = Vec::new();
+        let mut compare = |what: &str, then: Option<String>, now: Option<String>| {
+            if let (Some(then), Some(now)) = (then, now)
+                && then != now
+            {
+                others.push(format!("{what} {now}, there {then}"));
+            }
+        };
+        let libtorch = Some(env!("STITCH_LIBTORCH_VERSION").to_owned());
+        compare("libtorch", self.config.libtorch(), libtorch);
+        let capability = run_folder::cpu_capability();
+        compare("CPU capability", self.config.cpu_capability.clone(), capability);
+        if !others.is_empty() {
+            console.note(&format!(
+                "warning: --config {}: not the run's ({}): the bits may differ",
+                self.path.display(),
+                others.join("; ")
+            ));
+        }
+    }
+
+    /// Refuses other data than the run's, or says so where `--data` names it.
+    pub fn check_data(&self, origin: &Origin, named: bool, console: Console) -> Result<()> {
+        let (then, now) = (&self.config.data.sha256, DataConfig::from(origin).sha256);
+        let others: Vec<&str> = now
+            .iter()
+            .filter(|(name, sha256)| then.get(*name) != Some(*sha256))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let directory = origin.found.directory.display();
+        let path = self.path.display();
+        let differ =
+            format!("--config {path}: {directory} is not the run's data ({})", others.join(", "));
+        if !named {
+            bail!(
+                "{differ} differ. Give --data with the folder of the run's, or with this one to train \
+                 on other data"
+            );
+        }
+        console.note(&format!("warning: {differ} differ: the bits will"));
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! The messages of TensorBoard's event files (`tensorboard/compat/proto/event.proto` and `summary.proto`,
+//! TensorBoard 2.21) that a training writes, as far as [`super`] fills them.
+
+use prost::{Message, Oneof};
+
+/// `Event`: a record of the file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    pub wall_time: f64,
+    /// Place on the horizontal axis.
+    #[prost(int64, tag = "2")]
+    pub step: i64,
+    /// What happened.
+    #[prost(oneof = "What", tags = "3, 5")]
+    pub what: Option<What>,
+}
+
+/// `Event.what`.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum What {
+    /// The first record of a file: the version of the format.
+    #[prost(string, tag = "3")]
+    FileVersion(String),
+    /// Values.
+    #[prost(message, tag = "5")]
+    Summary(Summary),
+}
+
+/// `Summary`: values of one step.
+#[derive(Clone, PartialEq, Message)]
+pub struct Summary {
+    /// The values.
+    #[prost(message, repeated, tag = "1")]
+    pub value: Vec<SummaryValue>,
+}
+
+/// `Summary.Value`: a value and its name.
+#[derive(Clone, PartialEq, Message)]
+pub struct SummaryValue {
+    /// The name; what is before a slash groups charts.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+    /// The value.
+    #[prost(oneof = "Value", tags = "2, 4")]
+    pub value: Option<Value>,
+}
+
+/// `Summary.Value.value`.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Value {
+    /// A scalar.
+    #[prost(float, tag = "2")]
+    Simple(f32),
+    /// A picture.
+    #[prost(message, tag = "4")]
+    Image(Image),
+}
+
+/// `Summary.Image`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Image {
+    /// Rows.
+    #[prost(int32, tag = "1")]
+    pub height: i32,
+    /// Columns.
+    #[prost(int32, tag = "2")]
+    pub width: i32,
+    /// Channels: 1 grey, 3 RGB, 4 RGBA.
+    #[prost(int32, tag = "3")]
+    pub colorspace: i32,
+    /// The picture as a file, such as a PNG.
+    #[prost(bytes = "vec", tag = "4")]
+    pub encoded: Vec<u8>,
+}
