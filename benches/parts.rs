@@ -27,7 +27,7 @@ fn pixels(count: usize) -> Vec<u8> {
 /// `Split::gather` of images all over the data set, then the model's input.
 fn batches(criterion: &mut Criterion) {
     let labels = (0..IMAGES).map(|i| (i % CLASSES) as u8).collect();
-    let split = Split { images: pixels(IMAGES), labels };
+    let split = Split { images: pixels(IMAGES).into(), labels };
     let models: [Box<dyn Model>; 2] =
         [Box::new(Lenet5::zeros(Device::Cpu)), Box::new(Mlp::zeros(Device::Cpu))];
     let mut group = criterion.benchmark_group("batch");

@@ -1,12 +1,18 @@
 //! The command line: clap types, nothing else.
 
+use std::env;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
+};
 use clap_complete::Shell;
+
+use crate::suggest::{did_you_mean, nearest};
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
@@ -14,11 +20,39 @@ use clap_complete::Shell;
 /// (corrupt data, diverged training), 2 usage, unreadable input or output that cannot be written,
 /// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = "\
+Examples (each `stitch COMMAND --help` has more):
+  stitch reproduce --out runs/first
+  stitch predict docs/pictures
+  stitch evaluate models/lenet5/state_dict.pt --json"
+)]
 pub struct Cli {
     /// Print no progress and no warnings
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 1000)]
     pub quiet: bool,
+    /// Print one JSON document instead of text; when it fails, {"error": …, "exit_code": …}
+    ///
+    /// docs/json.md describes the documents. Progress, warnings and the sentence of an error go to
+    /// stderr as ever.
+    #[arg(long, global = true, display_order = 1000)]
+    pub json: bool,
+    /// Colour the output: auto, always or never
+    ///
+    /// auto: on a terminal, unless $NO_COLOR is set and not empty or $TERM is dumb; $CLICOLOR_FORCE: elsewhere
+    /// too.
+    #[arg(
+        long,
+        global = true,
+        display_order = 1000,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: ColorChoice,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -39,10 +73,17 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare two runs, traces or files; name the first thing that differs
     Parity(ParityArgs),
+    /// Write the page about one run or several again, from their run folders
+    Report(ReportArgs),
     /// Show where the data set is and whether it is intact, or fetch it
     Data(DataCommand),
+    /// Train many runs, over seeds and settings, on one machine or many
+    Study(StudyCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// The models.
@@ -122,8 +163,21 @@ pub struct CheckpointArgs {
     pub checkpoint_every: CheckpointEvery,
 }
 
+/// How figures are drawn.
+#[derive(Debug, Args)]
+pub struct FigureArgs {
+    /// Draw confusion matrices in percent of the true class instead of numbers of images
+    #[arg(long)]
+    pub normalize: bool,
+}
+
 /// `stitch reproduce`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  stitch reproduce
+  stitch reproduce --force --json
+  stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
     #[command(flatten)]
     /// Data.
@@ -131,12 +185,15 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
-    /// Folder for the two run folders, mlp and lenet5
+    /// Folder for the two run folders, mlp and lenet5, and report.html
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub out: PathBuf,
     #[command(flatten)]
     /// Checkpoints.
     pub checkpoints: CheckpointArgs,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
     /// Replace runs that the folder holds
     #[arg(long)]
     pub force: bool,
@@ -211,6 +268,9 @@ pub struct TrainArgs {
     /// Such a run writes no checkpoints and cannot be resumed: what was traced is not in them.
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
     /// Write events into OUT/tensorboard: losses, accuracies and the confusion matrix
     ///
     /// `tensorboard --logdir OUT` shows them, while the run goes on too.
@@ -235,6 +295,11 @@ pub struct TrainArgs {
 
 /// `stitch evaluate`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples (the third reads what `stitch train mlp` wrote):
+  stitch evaluate models/lenet5/state_dict.pt
+  stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
+  stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
     /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
     pub file: PathBuf,
@@ -266,7 +331,7 @@ light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, 
 
 Exit codes: 0 every picture is answered, 1 some cannot be read, 2 usage or weights that cannot be read.
 
-Examples:
+Examples (the pictures and models come with the project, the .gz file with Debian's data set):
   stitch predict docs/pictures/shoe.png
   stitch predict docs/pictures/shoe.png --model mlp --top-k 10 --json
   stitch predict models/lenet5/torchscript.pt docs/pictures --save-input seen
@@ -300,11 +365,8 @@ pub struct PredictArgs {
     /// Write the 28x28 pictures that the model saw to this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub save_input: Option<PathBuf>,
-    /// Print JSON: the top classes, and the probabilities of all ten
-    #[arg(long, conflicts_with = "csv")]
-    pub json: bool,
     /// Print CSV: file,index,rank,label,class,probability
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub csv: bool,
     #[command(flatten)]
     /// Threads and device.
@@ -336,7 +398,7 @@ impl FormatName {
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Examples:
+Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
@@ -367,18 +429,17 @@ A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz), p
 confusion_matrix.csv. Bit equality is the rule; the float64 MLP may differ from scikit-learn's by \
 1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
 
-Examples:
-  stitch parity runs/notebook-lenet5 runs/lenet5
-  stitch parity original.pt port.safetensors --ulp 2
+Examples (of two runs, which the first two lines make):
+  stitch train lenet5 --epochs 1 --trace --out runs/a
+  stitch train lenet5 --epochs 1 --trace --out runs/b
+  stitch parity runs/a runs/b
+  stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json")]
 pub struct ParityArgs {
     /// What is right
     pub reference: PathBuf,
     /// What is to equal it
     pub port: PathBuf,
-    /// Print everything as JSON
-    #[arg(long)]
-    pub json: bool,
     /// Show how many differences there are of each size
     #[arg(long)]
     pub histogram: bool,
@@ -399,6 +460,38 @@ pub struct ParityArgs {
     pub equal_nan: bool,
 }
 
+/// `stitch report`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The page is one file with everything in it. Its pictures need the run's weights and the test images \
+that it was tested on; where these are not found, the page is written without pictures and says so.
+
+Examples:
+  stitch report runs/lenet5
+  stitch report runs/reproduce
+  stitch report runs/seed0 runs/seed1 -o seeds.html
+  stitch report runs/notebook-lenet5 --normalize")]
+pub struct ReportArgs {
+    /// Run folders, of stitch or of notebook.py, or folders that hold run folders
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    /// Figures.
+    pub figures: FigureArgs,
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+    #[command(flatten)]
+    /// Threads and device.
+    pub compute: ComputeArgs,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// The tolerance for one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTolerance {
@@ -412,7 +505,13 @@ pub struct NamedTolerance {
 
 /// `stitch data`
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
+Examples:
+  stitch data
+  stitch data --data /usr/share/datasets/fashion-mnist --json"
+)]
 pub struct DataCommand {
     #[command(flatten)]
     /// Data.
@@ -426,8 +525,18 @@ pub struct DataCommand {
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
     /// Download the four official files, continuing what was begun
+    #[command(after_long_help = "\
+What is there already and intact is not fetched again.
+
+Examples:
+  stitch data fetch
+  stitch data fetch --to data/fashion-mnist")]
     Fetch(FetchArgs),
     /// Check every file; exit 1 when one is damaged
+    #[command(after_long_help = "\
+Examples:
+  stitch data verify
+  stitch data verify --data data/fashion-mnist")]
     Verify(DataArgs),
 }
 
@@ -446,11 +555,210 @@ pub struct FetchArgs {
     pub timeout: u16,
 }
 
+/// `stitch study`
+#[derive(Debug, Args)]
+pub struct StudyCommand {
+    /// What to do
+    #[command(subcommand)]
+    pub action: StudyAction,
+}
+
+/// What is done with a study.
+#[derive(Debug, Subcommand)]
+pub enum StudyAction {
+    /// Write the grid of runs, a row a run, to DIR/plan.csv
+    Plan(StudyPlanArgs),
+    /// Run what is not done yet
+    Run(StudyRunArgs),
+    /// Merge the results of one or several studies into one table
+    Collect(StudyCollectArgs),
+    /// Tell how sure the accuracies are: a page, a figure, a table
+    Report(StudyReportArgs),
+}
+
+/// `stitch study plan`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Every combination of the values is a run. A list is separated by commas; seeds are numbers or N..M (M \
+not included). What is not given is the model's own, as in `stitch train`.
+
+A TOML file says the same, in one grid or several:
+  [[grid]]
+  model = \"lenet5\"
+  seeds = \"0..50\"
+  batch_size = [16, 32, 64]
+  lr = [1e-3, 2e-3]
+
+Examples:
+  stitch study plan --model lenet5 --seeds 0..50 --batch-size 16,32,64 --lr 1e-3,2e-3 -o study
+  stitch study plan --model mlp,lenet5 --seeds 0..20 -o study-of-both
+  stitch study plan --file study.toml -o study")]
+pub struct StudyPlanArgs {
+    /// The grid as a TOML file, in place of the flags
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "fast"])]
+    pub file: Option<PathBuf>,
+    /// The models
+    #[arg(long, value_delimiter = ',', required_unless_present = "file")]
+    pub model: Vec<ModelName>,
+    /// Seeds: 0,1,2 or 0..50 (50 not included)
+    #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "file")]
+    pub seeds: Vec<String>,
+    /// Images a step
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub batch_size: Vec<usize>,
+    /// Learning rates of Adam
+    #[arg(long, value_name = "F", value_delimiter = ',')]
+    pub lr: Vec<f64>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub epochs: Vec<usize>,
+    /// Threads of each run; 1 and 2 give different bits
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: u32,
+    /// LeNet-5 on the fast engine, see `stitch train --fast`
+    #[arg(long)]
+    pub fast: bool,
+    /// Folder of the study
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replace the plan in the folder; results of rows that the new one has too are kept
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `stitch study run`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Killed and started again, it runs only what is missing; a run that was broken off goes on from its \
+checkpoint. A run that fails is recorded with its error and does not stop the others.
+
+--row is the unit that any engine for clusters can spread: it runs one row, in this process, and its \
+result is written whole or not at all. Exit codes: 0 done (now or before), 1 the run failed and that is \
+recorded, 2 it could not be run.
+
+Examples:
+  stitch study run study
+  stitch study run study --jobs 4 --rows 0..100
+  stitch study run study --row 17")]
+pub struct StudyRunArgs {
+    /// Folder of the study
+    pub study: PathBuf,
+    /// Runs at the same time [default: as many as the threads of a run fit on the cores]
+    #[arg(long, value_name = "N", conflicts_with = "row", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub jobs: Option<u32>,
+    /// Only the rows N, or N..M (M not included)
+    #[arg(long, value_name = "I..J", value_parser = parse_indices, conflicts_with = "row")]
+    pub rows: Option<Range<usize>>,
+    /// One row, in this process
+    #[arg(long, value_name = "K")]
+    pub row: Option<usize>,
+    /// Run again what has failed
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Keep the run folder of each row, in DIR/runs
+    #[arg(long)]
+    pub keep_runs: bool,
+    /// End when the process that started this one does: stdin is its sign of life
+    #[arg(long, hide = true, requires = "row")]
+    pub worker: bool,
+    /// The data set, where the process that started this one has put it
+    #[arg(long, hide = true, requires = "row", value_name = "PATH")]
+    pub shared_data: Option<PathBuf>,
+    #[command(flatten)]
+    /// Data.
+    pub data: DataArgs,
+}
+
+/// `stitch study collect`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Of one run that several studies have done, the bits must be equal. Exit code 1 when they are not.
+
+Examples:
+  stitch study collect study
+  stitch study collect from-one-machine from-another -o results.csv")]
+pub struct StudyCollectArgs {
+    /// Folders of studies, or tables that were collected before
+    #[arg(required = true)]
+    pub studies: Vec<PathBuf>,
+    /// The table to write [default: results.csv in the one study]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `stitch study report`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Writes report.html, accuracies.svg and summary.csv.
+
+Examples:
+  stitch study report study
+  stitch study report results.csv -o report")]
+pub struct StudyReportArgs {
+    /// Folders of studies, or tables that were collected
+    #[arg(required = true)]
+    pub studies: Vec<PathBuf>,
+    /// Folder to write to [default: the one study]
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
 /// `stitch completions`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each shell reads them from a place of its own; bash with bash-completion from the one below.
+
+Examples:
+  stitch completions zsh
+  mkdir -p ~/.local/share/bash-completion/completions
+  stitch completions bash > ~/.local/share/bash-completion/completions/stitch")]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
+}
+
+/// `stitch man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder to write them to; it is made when it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Reads the command line. Help shows examples that call this program as it was called.
+///
+/// # Errors
+/// What clap has to say instead, and whether JSON was asked for.
+pub fn parse() -> Result<Cli, (clap::Error, bool)> {
+    // Without a slash it was found on the PATH, and will be again.
+    let called = env::args().next().filter(|called| called.contains('/'));
+    let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
+    let parsed = command.try_get_matches_from_mut(env::args_os());
+    let parsed = parsed.and_then(|matches| {
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
+}
+
+/// A space in an example. clap breaks lines at other spaces, and a broken line cannot be pasted.
+pub const UNBROKEN: char = '\u{a0}';
+
+/// `command` with examples that call `program` instead of `stitch`.
+fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
+    let help = command.get_after_long_help().map(ToString::to_string);
+    let example = |line: &str| {
+        let words = line.strip_prefix("  stitch ").map(|words| format!("  {program} {words}"));
+        words.unwrap_or_else(|| line.into()).replace(' ', &UNBROKEN.to_string())
+    };
+    let line = |line: &str| if line.starts_with("  ") { example(line) } else { line.into() };
+    let command = match help {
+        Some(help) => {
+            command.after_long_help(help.lines().map(line).collect::<Vec<String>>().join("\n"))
+        }
+        None => command,
+    };
+    command.mut_subcommands(|below| with_examples_of(below, program))
 }
 
 fn parse_device(text: &str) -> Result<DeviceName, String> {
@@ -461,7 +769,10 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .parse()
             .map(DeviceName::Cuda)
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
-        _ => Err("it must be cpu, cuda or cuda:N".into()),
+        _ => {
+            let meant = did_you_mean(nearest(text, ["cpu", "cuda", "cuda:0"]));
+            Err(format!("it must be cpu, cuda or cuda:N{meant}"))
+        }
     }
 }
 

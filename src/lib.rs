@@ -22,8 +22,9 @@
 //! | [`report`] | figures of a run |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
-//! Dependencies point one way: the binary's `commands` → `events` → `checkpoint` → {`train`, `evaluate`, `parity`,
+//! Dependencies point one way: the binary's `commands` → `events` → {`checkpoint`, `report`} → `study` → {`train`, `evaluate`, `parity`,
 //! `picture`, `run_folder`} → {`models`, `optim`, `fast`, `dataset`, `formats`, `metrics`} → {`kernels`,
 //! `rng`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
@@ -46,4 +47,5 @@ pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run_folder;
+pub mod study;
 pub mod train;

@@ -2,19 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod cli;
 mod commands;
+mod suggest;
 
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
-    let cli = cli::Cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err((error, json)) => return commands::usage(&error, json),
+    };
+    let json = cli.json;
     match commands::run(cli) {
         Ok(outcome) => outcome.into(),
-        Err(error) => {
-            commands::report(&error);
-            commands::exit_code_of(&error)
-        }
+        Err(error) => commands::fail(&error, json),
     }
 }

@@ -5,6 +5,7 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod config;
+mod parity;
 mod recipe;
 
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use config::{Config, DataConfig};
+pub use parity::ParityVerdict;
 pub use recipe::{RecipeError, read_recipe};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,26 @@ pub const TORCHSCRIPT: &str = "torchscript.pt";
 /// Weights for everything else.
 pub const SAFETENSORS: &str = "weights.safetensors";
 
+/// Loss by epoch, drawn.
+pub const HISTORY_SVG: &str = "history.svg";
+/// The confusion matrix, drawn.
+pub const CONFUSION_MATRIX_SVG: &str = "confusion_matrix.svg";
+/// The same as pixels.
+pub const CONFUSION_MATRIX_PNG: &str = "confusion_matrix.png";
+/// Everything about the run on a page.
+pub const REPORT: &str = "report.html";
+
+/// What `stitch parity` found of the run; see [`ParityVerdict`].
+pub const PARITY: &str = "parity.json";
+
+/// What lies above the run folders of `stitch reproduce`: the accuracies beside the paper's, and a
+/// page about both runs.
+pub const COMPARISON_FILES: [&str; 3] = [ACCURACY_SVG, ACCURACY_PNG, REPORT];
+/// The accuracies beside the paper's, drawn.
+pub const ACCURACY_SVG: &str = "accuracy_comparison.svg";
+/// The same as pixels.
+pub const ACCURACY_PNG: &str = "accuracy_comparison.png";
+
 /// Weights of the best epoch for `torch.load`, where images are held out.
 pub const BEST_STATE_DICT: &str = "best_state_dict.pt";
 /// Weights of the best epoch for everything else, where images are held out.
@@ -61,7 +83,7 @@ pub const EVENTS_FILE: &str = "tensorboard/events.out.tfevents.stitch";
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The files of a run, in the order in which they are written.
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 13] = [
     HISTORY,
     METRICS,
     PREDICTIONS,
@@ -70,6 +92,10 @@ pub const FILES: [&str; 9] = [
     STATE_DICT,
     TORCHSCRIPT,
     SAFETENSORS,
+    HISTORY_SVG,
+    CONFUSION_MATRIX_SVG,
+    CONFUSION_MATRIX_PNG,
+    REPORT,
     CONFIG,
 ];
 
@@ -621,7 +647,8 @@ fn existing_file(folder: &Path) -> Option<&'static str> {
 
 /// Every file that a run may have; `config.json` is the last.
 fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
-    TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain([EVENTS_FILE]).chain(FILES)
+    let more = TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain([EVENTS_FILE, PARITY]);
+    more.chain(FILES)
 }
 
 /// Refuses a folder with a run, unless `claim` allows one.

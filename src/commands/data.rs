@@ -1,18 +1,20 @@
 //! `stitch data`: where the data set is, whether it is intact, and fetching it.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::styling::AnsiColor::{Green, Red, Yellow};
 use indicatif::{ProgressBar, ProgressStyle};
 use stitch::dataset::source::{
-    self, DEFAULT_DIRECTORY, Fetcher, FileOrigin, Found, Identity, OFFICIAL, Origin, PUBLISHER,
-    Progress,
+    self, DEFAULT_DIRECTORY, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
 };
 use stitch::dataset::{CLASSES, SIDE, classes};
 
-use super::{Console, Outcome};
+use super::terminal::bar_target;
+use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataAction, DataArgs, DataCommand, FetchArgs};
 
 pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
@@ -25,72 +27,104 @@ pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
 
 /// Where the files are, what they hold, and whether they are the official ones.
 fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
-    let origin = source::load(source::find(args.data.as_deref())?)?.origin;
-    console.print(&format!("{} ({})", origin.found.directory.display(), origin.found.rule))?;
+    let origin = source::load(inputs::find(args)?)?.origin;
+    let directory = origin.found.directory.display();
+    console.document(|| {
+        Ok(documents::Data {
+            directory: directory.to_string(),
+            rule: origin.found.rule,
+            identity: documents::identity(&origin),
+            files: documents::data_files(&origin),
+            classes: classes::NAMES,
+        })
+    })?;
+    let coloured = |colour, text| console.screen.coloured(colour, text);
+    console.show(&format!("{directory} ({})", origin.found.rule))?;
     for (file, official) in origin.files.iter().zip(&OFFICIAL) {
         let what = match official.content {
             source::Content::Images => format!("images of {SIDE}x{SIDE}"),
             source::Content::Labels => "labels".into(),
         };
         let name = file.path.file_name().unwrap_or_default().display();
-        let verdict = if file.official { "official" } else { "not the official file" };
-        console.print(&format!("  {name}: {} {what}, {verdict}", file.count))?;
-        console.print(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
+        let verdict = match file.official {
+            true => coloured(Green, "official"),
+            false => coloured(Yellow, "not the official file"),
+        };
+        console.show(&format!("  {name}: {} {what}, {verdict}", file.count))?;
+        console.show(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
     }
-    console.print(&format!("{CLASSES} classes: {}", classes::NAMES.join(", ")))?;
-    console.print(verdict(&origin))?;
+    let names = format!("{CLASSES} classes: {}", classes::NAMES.join(", "));
+    console.show(&console.screen.paragraph(&names))?;
+    console.show(&verdict(&origin, console))?;
     Ok(Outcome::Done)
 }
 
-fn verdict(origin: &Origin) -> &'static str {
-    match origin.identity() {
-        Identity::Official => "These are the official files of Fashion-MNIST.",
-        Identity::Another => {
+fn verdict(origin: &Origin, console: Console) -> String {
+    let (colour, text) = match origin.identity() {
+        Identity::Official => (Green, "These are the official files of Fashion-MNIST."),
+        Identity::Another => (
+            Yellow,
             "This is another data set in the same format (none of the four SHA-256 sums is the \
-             official one)."
-        }
+             official one).",
+        ),
         Identity::Mixed => {
-            "Some files are the official ones and some are not: most likely one is damaged."
+            (Red, "Some files are the official ones and some are not: most likely one is damaged.")
         }
-    }
+    };
+    console.screen.coloured(colour, &console.screen.paragraph(text))
 }
 
 /// Checks each file by itself, so that one damaged file does not hide another.
 fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
-    let found = source::find(args.data.as_deref())?;
-    let mut files: Vec<FileOrigin> = Vec::new();
+    let found = inputs::find(args)?;
+    let directory = found.directory.display();
+    let (mut files, mut damage) = (Vec::new(), Vec::new());
     for (official, path) in OFFICIAL.iter().zip(&found.paths) {
         match source::load_file(official, path) {
             Ok((_, file)) => files.push(file),
-            Err(error) => console.print(&format!("DAMAGED {error}"))?,
+            Err(error) => damage.push(error.to_string()),
         }
     }
-    let intact = files.len() == OFFICIAL.len();
+    let (damaged, ok) =
+        (console.screen.coloured(Red, "DAMAGED"), console.screen.coloured(Green, "ok"));
+    for error in &damage {
+        console.show(&format!("{damaged} {error}"))?;
+    }
     let origin = Origin { found: found.clone(), files };
     let identity = origin.identity();
     for file in &origin.files {
-        let word = match (file.official, identity) {
-            (true, _) => "ok",
-            (false, Identity::Another) => "ok (not the official file)",
-            (false, _) => "DAMAGED (well-formed, but its SHA-256 is not the official one)",
+        let path = file.path.display();
+        let line = match (file.official, identity) {
+            (true, _) => format!("{ok} {path}"),
+            (false, Identity::Another) => format!("{ok} (not the official file) {path}"),
+            (false, _) => {
+                let what = "well-formed, but its SHA-256 is not the official one";
+                damage.push(format!("{path}: {what}"));
+                format!("{damaged} ({what}) {path}")
+            }
         };
-        console.print(&format!("{word} {}", file.path.display()))?;
+        console.show(&line)?;
     }
-    if !intact {
-        console.print(&format!("{} is damaged: fetch it again", found.directory.display()))?;
-        return Ok(Outcome::No);
-    }
+    if origin.files.len() < OFFICIAL.len() {
+        console.show(&format!("{directory} is damaged: fetch it again"))?;
     // Each file may be in order by itself and yet not belong to its neighbour.
-    if let Err(error) = load_again(found) {
-        console.print(&format!("DAMAGED {error}"))?;
-        return Ok(Outcome::No);
+    } else if let Err(error) = source::load(found.clone()) {
+        damage.push(error.to_string());
+        console.show(&format!("{damaged} {error}"))?;
+    } else {
+        console.show(&verdict(&origin, console))?;
     }
-    console.print(verdict(&origin))?;
-    Ok(if identity == Identity::Mixed { Outcome::No } else { Outcome::Done })
-}
-
-fn load_again(found: Found) -> Result<(), source::FileError> {
-    source::load(found).map(drop)
+    let intact = damage.is_empty();
+    console.document(|| {
+        Ok(documents::Verified {
+            directory: directory.to_string(),
+            intact,
+            identity: documents::identity(&origin),
+            files: documents::data_files(&origin),
+            damage,
+        })
+    })?;
+    Ok(if intact { Outcome::Done } else { Outcome::No })
 }
 
 fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
@@ -101,15 +135,22 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
         let style = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
         let style =
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::no_length().with_style(style)
+        ProgressBar::with_draw_target(None, bar_target()).with_style(style)
     });
     let say = |text: &str| match &bar {
-        Some(bar) => bar.println(text),
+        Some(bar) => bar.suspend(|| console.note(text)),
         None => console.note(text),
     };
+    let mut files = BTreeMap::new();
     let mut report = |progress: Progress| match progress {
-        Progress::Present(name) => say(&format!("{name}: there already")),
-        Progress::Done(name) => say(&format!("{name}: fetched, SHA-256 is the official one")),
+        Progress::Present(name) => {
+            files.insert(name.to_owned(), "present");
+            say(&format!("{name}: there already"));
+        }
+        Progress::Done(name) => {
+            files.insert(name.to_owned(), "fetched");
+            say(&format!("{name}: fetched, SHA-256 is the official one"));
+        }
         Progress::Retry { reason, wait } => {
             say(&format!("{reason}; trying again in {} s", wait.as_secs()));
         }
@@ -126,6 +167,8 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    console.print(&format!("Fashion-MNIST is in {}", into.display()))?;
+    let directory = into.display().to_string();
+    console.show(&format!("Fashion-MNIST is in {directory}"))?;
+    console.document(|| Ok(documents::Fetched { directory, files }))?;
     Ok(Outcome::Done)
 }

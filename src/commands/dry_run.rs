@@ -11,7 +11,8 @@ use stitch::run_folder::{self, RunFolder};
 use stitch::train;
 
 use super::settings::{Setting, Settings, Source};
-use super::{Console, Outcome, inputs, tables};
+use super::terminal::{Screen, table};
+use super::{Console, Outcome, inputs};
 use crate::cli::TrainArgs;
 
 /// What a run would do.
@@ -108,7 +109,8 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
         step: Step { images, loss, seconds },
         estimated_seconds: steps as f64 * seconds,
     };
-    console.print(&text(&dry_run))?;
+    console.show(&text(&dry_run, console.screen))?;
+    console.document(|| Ok(dry_run))?;
     Ok(Outcome::Done)
 }
 
@@ -140,7 +142,7 @@ fn files(args: &TrainArgs, settings: &Settings) -> Vec<&'static str> {
 }
 
 /// For people.
-fn text(dry_run: &DryRun) -> String {
+fn text(dry_run: &DryRun, screen: Screen) -> String {
     let DryRun { settings, data, out, steps_per_epoch, steps, step, estimated_seconds } = dry_run;
     let row = |setting: &Setting| {
         let value = match &setting.value {
@@ -155,7 +157,7 @@ fn text(dry_run: &DryRun) -> String {
         };
         vec![setting.name.into(), value, source.into()]
     };
-    let settings = tables::table(&["setting", "value", "from"], settings.iter().map(row));
+    let settings = table(screen, &["setting", "value", "from"], settings.iter().map(row));
     let files = data.files.iter().map(|file| {
         let official = if file.official { "official" } else { "not the official file" };
         format!("  {}: {official}, SHA-256 {}", file.name, file.sha256)

@@ -5,10 +5,12 @@ use std::time::Instant;
 use anyhow::Result;
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
-use stitch::run_folder::RunFolder;
+use stitch::run_folder::{Metrics, RunFolder};
 
+use super::documents::Evaluated;
+use super::terminal::heat;
 use super::train::write_evaluation;
-use super::{Console, Outcome, inputs, tables};
+use super::{Console, Outcome, documents, inputs, tables};
 use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
@@ -18,23 +20,38 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         None => None,
     };
     let model = inputs::model(&args.file, args.model, device, console)?;
-    let (test, origin) = source::load_test(source::find(args.data.data.as_deref())?)?;
+    let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
     inputs::warn_of(&origin, console);
     let start = Instant::now();
     let evaluation = evaluate(model.as_ref(), &test);
     let seconds = start.elapsed().as_secs_f64();
     console.note(&format!("{} images in {seconds:.3} s", test.labels.len()));
-    if let Some(folder) = &folder {
-        write_evaluation(folder, &test.labels, &evaluation, None)?;
-    }
-    console.print(&tables::scores(&evaluation.report))?;
-    console.print(&format!("most confused:\n{}", tables::most_confused(&evaluation.matrix)))?;
-    console.print(&format!(
-        "{}: test accuracy {:.4} ({} of {})",
-        model.architecture(),
+    let metrics = match &folder {
+        Some(folder) => write_evaluation(folder, &test.labels, &evaluation, None)?,
+        None => Metrics::new(&evaluation.report, None),
+    };
+    let (model, matrix) = (model.architecture().name(), &evaluation.matrix);
+    console.document(|| {
+        let files = folder.as_ref().map(|folder| documents::files_of(folder.path()));
+        Ok(Evaluated {
+            file: args.file.display().to_string(),
+            model,
+            correct: matrix.correct(),
+            total: matrix.total(),
+            metrics,
+            answers: (&evaluation).into(),
+            files: files.unwrap_or_default(),
+        })
+    })?;
+    console.show(&tables::scores(console.screen, &evaluation.report))?;
+    console
+        .show(&format!("most confused:\n{}\n", tables::most_confused(console.screen, matrix)))?;
+    console.show(&format!("{}\n", heat(console.screen, model, matrix)))?;
+    console.show(&console.screen.paragraph(&format!(
+        "{model}: test accuracy {:.4} ({} of {})",
         evaluation.report.accuracy,
-        evaluation.matrix.correct(),
-        evaluation.matrix.total()
-    ))?;
+        matrix.correct(),
+        matrix.total()
+    )))?;
     Ok(Outcome::Done)
 }

@@ -12,7 +12,8 @@ use stitch::models::{Architecture, Model, weights};
 use stitch::run_folder::{self, write_whole};
 use tch::Device;
 
-use super::{Console, Outcome, inputs};
+use super::documents::Exported;
+use super::{Console, Outcome, documents, inputs};
 use crate::cli::{ExportArgs, FormatName};
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
@@ -28,12 +29,22 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     }
     let bytes = encode(model.as_ref(), args)?;
     write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
-    console.print(&format!("{architecture}: {} bytes written to {output}", bytes.len()))?;
+    console.document(|| {
+        Ok(Exported {
+            file: args.file.display().to_string(),
+            model: architecture.name(),
+            format: args.format.name(),
+            output: output.to_string(),
+            bytes: bytes.len(),
+            sha256: documents::sha256(&bytes),
+        })
+    })?;
+    console.show(&format!("{architecture}: {} bytes written to {output}", bytes.len()))?;
     Ok(Outcome::Done)
 }
 
 /// Refuses, before the work, a path that cannot or should not be written.
-fn check_output(path: &Path, force: bool) -> Result<()> {
+pub fn check_output(path: &Path, force: bool) -> Result<()> {
     let output = path.display();
     ensure!(!path.is_dir(), "--output {output}: it is a folder; name a file in it");
     // Also a link to nothing is something.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use stitch::cuda;
 use stitch::dataset::Dataset;
-use stitch::dataset::source::{self, Identity, Origin};
+use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{Architecture, Model};
 use stitch::models::{shipped, weights};
@@ -17,12 +17,22 @@ use tch::{Cuda, Device};
 
 use super::Console;
 use crate::cli::{ComputeArgs, DataArgs, DeviceName, ModelName};
+use crate::suggest::hinted;
 
 impl From<ModelName> for Architecture {
     fn from(name: ModelName) -> Self {
         match name {
             ModelName::Mlp => Architecture::Mlp,
             ModelName::Lenet5 => Architecture::Lenet5,
+        }
+    }
+}
+
+impl From<Architecture> for ModelName {
+    fn from(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Mlp => ModelName::Mlp,
+            Architecture::Lenet5 => ModelName::Lenet5,
         }
     }
 }
@@ -66,9 +76,18 @@ pub fn claim(force: bool, resume: bool) -> Claim {
     }
 }
 
+/// Finds the data set's folder.
+pub fn find(args: &DataArgs) -> Result<Found> {
+    let data = args.data.as_deref();
+    source::find(data).map_err(|error| match data {
+        Some(folder) => hinted(folder, error),
+        None => error.into(),
+    })
+}
+
 /// Finds and reads all four files.
 pub fn dataset(args: &DataArgs, console: Console) -> Result<Dataset> {
-    let dataset = source::load(source::find(args.data.as_deref())?)?;
+    let dataset = source::load(find(args)?)?;
     warn_of(&dataset.origin, console);
     Ok(dataset)
 }
@@ -131,9 +150,21 @@ pub fn read_small(file: &Path, longest: u64) -> Result<Vec<u8>> {
 /// Opens a file that can be read more than once, and has an end.
 fn open_plain(file: &Path) -> Result<File> {
     let path = || format!("{} cannot be read", file.display());
-    let is_plain = fs::metadata(file).with_context(path)?.is_file();
+    let metadata = fs::metadata(file).with_context(path);
+    let is_plain = metadata.map_err(|error| hinted(file, error))?.is_file();
     ensure!(is_plain, "{} is not a plain file: save it as one first", file.display());
     File::open(file).with_context(path)
+}
+
+/// The content of a plain file of at most `longest` bytes.
+pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
+    let path = || format!("{} cannot be read", file.display());
+    let mut bytes = Vec::new();
+    // A byte more shows that it is too long, whatever the system says of its length.
+    open_plain(file)?.take(longest + 1).read_to_end(&mut bytes).with_context(path)?;
+    let fits = bytes.len() as u64 <= longest;
+    ensure!(fits, "{} is longer than {longest} bytes: it is no file of a run", file.display());
+    Ok(bytes)
 }
 
 /// The model that ships with the binary.

@@ -3,29 +3,38 @@
 mod checkpoints;
 mod completions;
 mod data;
+mod documents;
 mod dry_run;
 mod evaluate;
 mod export;
 mod inputs;
+mod man;
 mod parity;
 mod predict;
 mod progress;
+mod report;
 mod reproduce;
 mod settings;
 mod signals;
+mod study;
 mod tables;
 mod tensorboard;
+mod terminal;
 mod train;
 mod validation;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::builder::styling::AnsiColor;
+use serde::Serialize;
 use stitch::dataset::source::FetchError;
 use stitch::train::TrainError;
 
-use crate::cli::{Cli, Command};
+use self::terminal::Screen;
+use crate::cli::{Cli, Command, UNBROKEN};
 
 /// How a command that could do its work ended.
 pub enum Outcome {
@@ -49,7 +58,8 @@ impl From<Outcome> for ExitCode {
 /// # Errors
 /// A sentence for the user; [`exit_code_of`] gives its exit code.
 pub fn run(cli: Cli) -> Result<Outcome> {
-    let console = Console { quiet: cli.quiet };
+    terminal::set_colour(cli.color);
+    let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
@@ -57,18 +67,21 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
+        Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),
+        Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),
+        Command::Man(args) => man::run(&args, console),
     }
 }
 
 /// 1 when the work itself gave the answer no, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
 /// unreadable input.
-pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+fn exit_code_of(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
-        return interrupted.code.into();
+        return interrupted.code;
     }
-    let code = match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
+    match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
         (
             Some(
                 TrainError::Diverged { .. }
@@ -78,37 +91,110 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
             _,
         ) => 1,
         (_, Some(FetchError::Corrupt { .. })) => 1,
+        _ if study::is_no(error) => 1,
         _ => 2,
-    };
+    }
+}
+
+/// Tells the user what went wrong, and a program too if it asked for `json`.
+pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
+    report(error);
+    let code = exit_code_of(error);
+    // Behind a part of a result it would be no document.
+    if json && !PRINTED.load(Ordering::Relaxed) {
+        print_failure(format!("{error:#}"), code);
+    }
     code.into()
 }
 
-/// Tells the user what went wrong.
-pub fn report(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+/// Prints what clap has to say: help and version, or what is wrong with the command line.
+pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    let text = error.render().ansi().to_string().replace(UNBROKEN, " ");
+    let _ = match error.use_stderr() {
+        true => writeln!(anstream::stderr(), "{}", text.trim_end()),
+        false => writeln!(anstream::stdout(), "{}", text.trim_end()),
+    };
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        // The sentence, without the summary of the usage.
+        let sentence = text.split("\n\nUsage:").next().unwrap_or_default().trim();
+        print_failure(sentence.strip_prefix("error: ").unwrap_or(sentence).into(), code);
+    }
+    code.into()
 }
 
-/// Where messages go.
+fn print_failure(error: String, exit_code: u8) {
+    if let Ok(document) = serde_json::to_string_pretty(&documents::Failure { error, exit_code }) {
+        let _ = print(&document);
+    }
+}
+
+/// `error:` and the sentence, to stderr.
+fn report(error: &anyhow::Error) {
+    say(AnsiColor::Red, "error:", &format!("{error:#}"));
+}
+
+/// `text` to stderr behind a coloured word.
+fn say(colour: AnsiColor, word: &str, text: &str) {
+    let style = colour.on_default().bold();
+    // It leaves colours away where they are not wanted.
+    let _ = writeln!(anstream::stderr(), "{style}{word}{style:#} {text}");
+}
+
+/// Whether stdout has got something.
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
+fn print(text: &str) -> Result<()> {
+    PRINTED.store(true, Ordering::Relaxed);
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Nobody reads on (`stitch … | head`): the outcome is what it is.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the result cannot be written to stdout"),
+    }
+}
+
+/// Where messages go, and how.
 #[derive(Debug, Clone, Copy)]
 struct Console {
     quiet: bool,
+    /// One JSON document is the result, instead of text.
+    json: bool,
+    /// What the results are shown on.
+    screen: Screen,
 }
 
 impl Console {
     /// A result, to stdout.
     fn print(self, text: &str) -> Result<()> {
-        let mut out = io::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            // Nobody reads on (`stitch … | head`): the outcome is what it is.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("the result cannot be written to stdout"),
-        }
+        print(text)
+    }
+
+    /// A result for people: left out when the result is a document.
+    fn show(self, text: &str) -> Result<()> {
+        if self.json { Ok(()) } else { print(text) }
+    }
+
+    /// The document that `--json` asks for, if it does.
+    fn document<T: Serialize>(self, document: impl FnOnce() -> Result<T>) -> Result<()> {
+        if self.json { print(&serde_json::to_string_pretty(&document()?)?) } else { Ok(()) }
+    }
+
+    /// Refuses `--json` where there is nothing that it could give.
+    fn refuse_json(self, command: &str, what: &str) -> Result<()> {
+        ensure!(!self.json, "--json: `stitch {command}` {what}. Leave --json away");
+        Ok(())
     }
 
     /// Progress or a warning, to stderr, unless `--quiet`. Nothing depends on its being read.
     fn note(self, text: &str) {
-        if !self.quiet {
-            let _ = writeln!(io::stderr(), "{text}");
+        if self.quiet {
+            return;
+        }
+        match text.split_once(' ') {
+            Some((word @ ("note:" | "warning:"), rest)) => say(AnsiColor::Yellow, word, rest),
+            _ => drop(writeln!(io::stderr(), "{text}")),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `stitch parity`: two runs, traces or files, and the first thing that differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::io::{IsTerminal, stdout};
+use std::path::Path;
 
 use anyhow::{Result, bail};
-use clap::builder::styling::{AnsiColor, Style};
+use clap::builder::styling::AnsiColor;
 use stitch::parity::DECADES;
 use stitch::parity::comparison::Comparison;
 use stitch::parity::element::Element;
@@ -14,10 +14,13 @@ use stitch::parity::tolerance::Overrides;
 use stitch::parity::trace::{self, Stage};
 use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};
 use stitch::parity::{task::TaskView, verdict};
-use stitch::run_folder;
+use stitch::run_folder::{self, ParityVerdict, write_whole};
 
+use super::report::weights_sha256;
+use super::terminal::{Screen, table};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
+use crate::suggest::{did_you_mean, hinted, nearest};
 
 /// Lines of one kind that are shown before the rest is counted.
 const SHOWN: usize = 10;
@@ -34,12 +37,47 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     let report = verdict::judge(&mut reference, &mut port, &options)?;
     let names = || report.tensors.iter().map(|tensor| &tensor.name);
     if let Some(unused) = args.tol.iter().find(|tol| !names().any(|name| *name == tol.name)) {
-        bail!("--tol {}: neither side has a tensor of that name", unused.name);
+        let meant = did_you_mean(nearest(&unused.name, names().map(String::as_str)));
+        bail!("--tol {}: neither side has a tensor of that name{meant}", unused.name);
     }
-    let text =
-        if args.json { json(&report)? } else { Printer::new(args.histogram).report(&report) };
+    let text = if console.json {
+        json(&report)?
+    } else {
+        Printer::new(args.histogram, console.screen).report(&report)
+    };
     console.print(text.trim_end())?;
+    leave_verdict(args, &report, console);
     Ok(if report.is_equal() { Ending::Done } else { Ending::No })
+}
+
+/// Leaves the verdict on two runs in the port's folder, for its report. The exit code is the verdict's
+/// own, whether or not it can be written.
+fn leave_verdict(args: &ParityArgs, report: &Report, console: Console) {
+    let is_run = |path: &Path| path.join(run_folder::CONFIG).is_file();
+    if !is_run(&args.reference) || !is_run(&args.port) {
+        return;
+    }
+    let tolerances: BTreeSet<&String> =
+        report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()).collect();
+    let path = args.port.join(run_folder::PARITY);
+    let written = weights_sha256(&args.port).and_then(|weights_sha256| {
+        let verdict = ParityVerdict {
+            reference: report.reference.clone(),
+            verdict: report.verdict(),
+            equal: report.is_equal(),
+            tensors: report.tensors.len(),
+            tolerances: tolerances.into_iter().cloned().collect(),
+            weights_sha256,
+        };
+        let json = serde_json::to_string_pretty(&verdict)?;
+        Ok(write_whole(&path, format!("{json}\n").as_bytes())?)
+    });
+    if let Err(error) = written {
+        console.note(&format!(
+            "note: the verdict could not be left in {}, so a report will not show it: {error:#}",
+            path.display()
+        ));
+    }
 }
 
 /// Opens both sides so that they can be compared: traces only when both have one; of a run folder
@@ -70,8 +108,8 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
         ));
     }
     let both = traced[0] && traced[1];
-    let mut reference = Side::open(&args.reference, both)?;
-    let mut port = Side::open(&args.port, both)?;
+    let side = |path: &Path| Side::open(path, both).map_err(|error| hinted(path, error));
+    let (mut reference, mut port) = (side(&args.reference)?, side(&args.port)?);
     if args.reference.is_file() {
         keep_what_is_in(&reference, &mut port)?;
     }
@@ -146,17 +184,16 @@ fn sentence(tensor: &TensorResult) -> String {
     }
 }
 
-/// Writes a report for people; coloured on a terminal, unless NO_COLOR is set.
+/// Writes a report for people.
 struct Printer {
     out: String,
-    colour: bool,
+    screen: Screen,
     histogram: bool,
 }
 
 impl Printer {
-    fn new(histogram: bool) -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { out: String::new(), colour: stdout().is_terminal() && !no_colour, histogram }
+    fn new(histogram: bool, screen: Screen) -> Self {
+        Self { out: String::new(), screen, histogram }
     }
 
     fn line(&mut self, text: &str) {
@@ -164,12 +201,7 @@ impl Printer {
     }
 
     fn coloured(&mut self, colour: AnsiColor, text: &str) {
-        let style = Style::new().fg_color(Some(colour.into())).bold();
-        if self.colour {
-            let _ = writeln!(self.out, "{style}{text}{style:#}");
-        } else {
-            self.line(text);
-        }
+        self.line(&self.screen.coloured(colour, text));
     }
 
     fn report(mut self, report: &Report) -> String {
@@ -216,8 +248,7 @@ impl Printer {
             [vec![name], counts.map(|n| n.to_string()).to_vec()].concat()
         });
         let header = ["stage", "equal bits", "within tolerance", "different"];
-        let table = super::tables::table(&header, rows);
-        self.line(&table);
+        self.line(&table(self.screen, &header, rows));
     }
 
     /// What was excused, and why.

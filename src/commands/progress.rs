@@ -1,18 +1,109 @@
-//! Progress. Of a training: one bar an epoch on a terminal, a plain line an epoch elsewhere; of
-//! pictures: a bar on a terminal.
+//! Progress. Of a training: on a terminal a bar an epoch, and above it the epochs that are done as a
+//! growing table; a plain line an epoch elsewhere. Of pictures: a bar on a terminal.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use stitch::models::Architecture;
-use stitch::train::{Event, TrainConfig, Validation};
+use stitch::train::{EpochRecord, Event, Progress, TrainConfig, Validation};
 
 use super::Console;
+use super::terminal::{bar_target, progress_columns};
 
 /// The terminal is told this often; a message for each step would cost more than the step.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// An epoch that is done, as its table shows it.
+struct Row<'a> {
+    record: &'a EpochRecord,
+    epochs: usize,
+    samples: usize,
+}
+
+/// A column of the table of epochs.
+struct Column {
+    header: &'static str,
+    /// `None`: the run has no such thing, and the table no such column.
+    cell: fn(&Row) -> Option<String>,
+}
+
+/// The columns; where there is no room for all of them the last ones are left out.
+const COLUMNS: [Column; 6] = [
+    Column { header: "epoch", cell: |row| Some(row.epoch()) },
+    Column { header: "loss", cell: |row| Some(format!("{:.6}", row.record.loss)) },
+    Column {
+        header: "val loss",
+        cell: |row| row.record.validation.map(|it| format!("{:.6}", it.loss)),
+    },
+    Column {
+        header: "val accuracy",
+        cell: |row| row.record.validation.map(|it| format!("{:.4}", it.accuracy)),
+    },
+    Column { header: "seconds", cell: |row| Some(format!("{:.2}", row.record.seconds)) },
+    Column { header: "images/s", cell: |row| Some(format!("{:.0}", row.rate())) },
+];
+
+impl Row<'_> {
+    /// `3/20`, as wide for every epoch of the run.
+    fn epoch(&self) -> String {
+        let digits = self.epochs.to_string().len();
+        format!("{:>digits$}/{}", self.record.epoch, self.epochs)
+    }
+
+    fn rate(&self) -> f64 {
+        self.samples as f64 / self.record.seconds
+    }
+
+    /// The epoch without a table.
+    fn sentence(&self) -> String {
+        let EpochRecord { epoch, loss, seconds, validation } = self.record;
+        let validation = validation.map_or(String::new(), |Validation { loss, accuracy }| {
+            format!(", validation loss {loss:.6}, accuracy {accuracy:.4}")
+        });
+        format!(
+            "epoch {epoch}/{}: loss {loss:.6}, {seconds:.2} s, {:.0} images/s{validation}",
+            self.epochs,
+            self.rate()
+        )
+    }
+}
+
+/// The table of epochs, line by line as they come.
+#[derive(Default)]
+struct EpochTable {
+    /// The columns that are shown and their widths; decided with the first row.
+    columns: Vec<(usize, &'static Column)>,
+}
+
+impl EpochTable {
+    /// The lines that this row adds for a terminal of so many columns; with the first, the header.
+    fn add(&mut self, row: &Row, columns: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.columns.is_empty() {
+            let mut room = columns;
+            for column in &COLUMNS {
+                let Some(cell) = (column.cell)(row) else { continue };
+                // Two spaces between columns, and seconds may come to have a digit more.
+                let width = cell.len().max(column.header.len()) + 2;
+                if width > room {
+                    break;
+                }
+                room -= width;
+                self.columns.push((width, column));
+            }
+            lines.push(self.line(|column| column.header.into()));
+        }
+        lines.push(self.line(|column| (column.cell)(row).unwrap_or_default()));
+        lines
+    }
+
+    fn line(&self, cell: impl Fn(&Column) -> String) -> String {
+        let cells = self.columns.iter().map(|(width, column)| format!("{:>width$}", cell(column)));
+        cells.collect()
+    }
+}
 
 /// Shows the events of one training.
 pub struct TrainingProgress {
@@ -20,72 +111,130 @@ pub struct TrainingProgress {
     architecture: Architecture,
     epochs: usize,
     samples: usize,
-    bar: Option<ProgressBar>,
-    shown: Instant,
+    bar: Option<Bar>,
+}
+
+/// The bar of the epoch in progress.
+struct Bar {
+    bar: ProgressBar,
+    table: EpochTable,
+    shown: Option<Instant>,
+    /// From when on, and from which sample of the epoch on, the speed is measured.
+    from: (Instant, usize),
 }
 
 impl TrainingProgress {
-    /// For `config.epochs` passes over `samples` images.
+    /// For `config.epochs` passes over `samples` images, from where a run stands.
     pub fn new(
         console: Console,
         architecture: Architecture,
         config: &TrainConfig,
         samples: usize,
+        start: &Progress,
     ) -> Self {
-        let bar = (!console.quiet && stderr().is_terminal()).then(|| {
-            let total = (config.epochs * samples) as u64;
-            let style = "{prefix} {bar:30} {percent:>3}%  {msg}  {per_sec}  {eta} left";
-            let style = ProgressStyle::with_template(style)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .with_key(
-                    "per_sec",
-                    |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
-                        let _ = write!(w, "{:.0} images/s", state.per_sec());
-                    },
-                );
-            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
-                .with_style(style)
+        let bar = (!console.quiet && stderr().is_terminal()).then(|| Bar {
+            bar: ProgressBar::with_draw_target(Some(samples as u64), bar_target()),
+            table: EpochTable::default(),
+            shown: None,
+            from: (Instant::now(), start.steps.saturating_mul(config.batch_size)),
         });
-        Self { console, architecture, epochs: config.epochs, samples, bar, shown: Instant::now() }
+        Self { console, architecture, epochs: config.epochs, samples, bar }
     }
 
     /// Shows an event.
     pub fn on(&mut self, event: Event) {
         match event {
             Event::Step { epoch, samples, loss, .. } => self.step(epoch, samples, loss),
-            Event::Epoch(record) => {
-                let rate = self.samples as f64 / record.seconds;
-                let mut line = format!(
-                    "{} epoch {}/{}: loss {:.6}, {:.2} s, {rate:.0} images/s",
-                    self.architecture, record.epoch, self.epochs, record.loss, record.seconds
-                );
-                if let Some(Validation { loss, accuracy }) = record.validation {
-                    line += &format!(", validation loss {loss:.6}, accuracy {accuracy:.4}");
-                }
-                match &self.bar {
-                    Some(bar) => bar.println(line),
-                    None => self.console.note(&line),
-                }
-            }
+            Event::Epoch(record) => self.epoch(&record),
+        }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        let row = Row { record, epochs: self.epochs, samples: self.samples };
+        match &mut self.bar {
+            Some(bar) => bar.end_epoch(self.architecture, &row),
+            None => self.console.note(&format!("{} {}", self.architecture, row.sentence())),
         }
     }
 
     fn step(&mut self, epoch: usize, samples: usize, loss: f64) {
-        let Some(bar) = &self.bar else { return };
-        if self.shown.elapsed() >= INTERVAL {
-            self.shown = Instant::now();
-            bar.set_prefix(format!("{} epoch {epoch}/{}", self.architecture, self.epochs));
-            bar.set_message(format!("loss {loss:.4}"));
-            bar.set_position(((epoch - 1) * self.samples + samples) as u64);
+        let Some(bar) = &mut self.bar else { return };
+        if bar.shown.is_some_and(|shown| shown.elapsed() < INTERVAL) {
+            return;
         }
+        let seconds = bar.from.0.elapsed().as_secs_f64();
+        let rate = samples.saturating_sub(bar.from.1) as f64 / seconds;
+        let (left, later) = (self.samples - samples, self.samples * (self.epochs - epoch));
+        let [of_epoch, of_run] = [left, left + later].map(|samples| time(samples as f64 / rate));
+        let (name, epochs) = (self.architecture, self.epochs);
+        // The fullest line that leaves room for a bar.
+        bar.show(
+            samples,
+            [
+                (
+                    format!("{name} epoch {epoch}/{epochs}"),
+                    format!("loss {loss:.4}  {rate:.0} images/s  {of_epoch} left, run {of_run}"),
+                ),
+                (
+                    format!("epoch {epoch}/{epochs}"),
+                    format!("{loss:.4}  {rate:.0} images/s  {of_epoch} left, run {of_run}"),
+                ),
+                (format!("{epoch}/{epochs}"), format!("{loss:.4} {rate:.0}/s {of_epoch} left")),
+            ],
+        );
     }
 }
 
-impl Drop for TrainingProgress {
+impl Bar {
+    /// A row of the table, and a new bar.
+    fn end_epoch(&mut self, architecture: Architecture, row: &Row) {
+        // Where the size is unknown, what every terminal has.
+        let columns = progress_columns().unwrap_or(80);
+        let title = format!("{architecture}, {} images an epoch", row.samples);
+        let title = self.table.columns.is_empty().then_some(title);
+        let lines = title.into_iter().chain(self.table.add(row, columns));
+        self.bar.suspend(|| lines.for_each(|line| drop(writeln!(stderr(), "{line}"))));
+        self.from = (Instant::now(), 0);
+        self.shown = None;
+    }
+
+    /// Shows the first of `lines`, what stands before and behind the bar, that has room.
+    fn show(&mut self, position: usize, lines: [(String, String); 3]) {
+        const SHORTEST: usize = 6;
+        const LONGEST: usize = 30;
+        self.shown = Some(Instant::now());
+        let columns = progress_columns().unwrap_or(80);
+        let room = |(before, behind): &(String, String)| {
+            columns.saturating_sub(before.len() + behind.len() + 2)
+        };
+        let [.., shortest] = &lines;
+        let line = lines.iter().find(|line| room(line) >= SHORTEST).unwrap_or(shortest);
+        let (before, behind) = line;
+        let template = match room(line).min(LONGEST) {
+            0..SHORTEST => before.chars().take(columns).collect(),
+            width => format!("{before} {{bar:{width}}} {behind}"),
+        };
+        // All in the style, and so in one drawing.
+        let style = ProgressStyle::with_template(&template);
+        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.update(|state| state.set_pos(position as u64));
+    }
+}
+
+impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
+    }
+}
+
+/// `12 s`, `3 min 20 s`, `2 h 5 min`.
+fn time(seconds: f64) -> String {
+    // Saturates; a speed of 0 gives infinity.
+    match seconds.round() as u64 {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min {} s", s / 60, s % 60),
+        s @ 3600..360_000 => format!("{} h {} min", s / 3600, s % 3600 / 60),
+        _ => "days".into(),
     }
 }
 
@@ -102,7 +251,7 @@ impl PicturesProgress {
             let style =
                 ProgressStyle::with_template("{bar:30} {pos} of {len} pictures  {eta} left")
                     .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total as u64).with_style(style)
+            ProgressBar::with_draw_target(Some(total as u64), bar_target()).with_style(style)
         });
         Self { console, bar }
     }

@@ -48,6 +48,11 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
+/// Ends the training as SIGTERM does.
+pub fn terminate() {
+    let _ = RECEIVED.compare_exchange(0, libc::SIGTERM, Ordering::Relaxed, Ordering::Relaxed);
+}
+
 /// The signal that came, if one did.
 pub fn received() -> Option<i32> {
     match RECEIVED.load(Ordering::Relaxed) {

@@ -14,18 +14,24 @@ use stitch::formats::{csv, safetensors, state_dict};
 use stitch::models::{Architecture, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
+use stitch::report::figures::{self, Curves, Normalize};
+use stitch::report::{self, Entry, Parity, Pictures, Run};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
-use stitch::train::{self, History, Learner, Progress, Tracer, TrainConfig, TrainError};
+use stitch::train::{
+    self, EpochRecord, History, Learner, Progress, Tracer, TrainConfig, TrainError,
+};
 use tch::Device;
 
 use super::checkpoints::{self, Start, Writer};
+use super::documents::Training;
 use super::export::script;
 use super::progress::TrainingProgress;
 use super::settings::Settings;
 use super::signals::{self, Interrupted};
 use super::tensorboard::{self, Beginning};
+use super::terminal::heat;
 use super::{Console, Outcome, dry_run, inputs, tables, validation};
-use crate::cli::{CheckpointEvery, TrainArgs};
+use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let settings = Settings::of(args, console)?;
@@ -44,18 +50,22 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         }
     };
     let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
-    let job = Job { architecture, config, every, resume, trace, tensorboard };
+    let figures = Some(args.figures.normalize());
+    let job = Job { architecture, config, every, resume, trace, tensorboard, figures };
     let trained = train_into(&folder, &job, &dataset, console)?;
-    console.print(&tables::scores(&trained.evaluation.report))?;
+    console.document(|| Training::read(&folder, &trained.evaluation))?;
+    console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
+    let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
+    console.show(&format!("{matrix}\n"))?;
     if let Some(metrics) = &trained.metrics.validation {
-        console.print(&validation::sentence(metrics))?;
+        console.show(&console.screen.paragraph(&validation::sentence(metrics)))?;
     }
-    console.print(&format!(
+    console.show(&console.screen.paragraph(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
         trained.evaluation.report.accuracy,
         trained.metrics.train_seconds,
         folder.path().display()
-    ))?;
+    )))?;
     Ok(Outcome::Done)
 }
 
@@ -77,6 +87,8 @@ pub struct Trained {
     pub evaluation: Evaluation,
     /// Time and loss.
     pub metrics: TrainingMetrics,
+    /// The run as a report tells of it.
+    pub entry: Entry,
 }
 
 /// What is to be trained, and how it survives.
@@ -93,6 +105,15 @@ pub struct Job {
     pub trace: bool,
     /// Whether to write events for TensorBoard.
     pub tensorboard: bool,
+    /// How its confusion matrix is drawn; `None`: no figures, and no page.
+    pub figures: Option<Normalize>,
+}
+
+impl FigureArgs {
+    /// What the cells of confusion matrices say.
+    pub fn normalize(&self) -> Normalize {
+        if self.normalize { Normalize::Rows } else { Normalize::Counts }
+    }
 }
 
 /// Trains, evaluates and writes the run folder.
@@ -161,15 +182,24 @@ pub fn train_into(
     if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
         validation::write_best(folder, &config, best, metrics)?;
     }
+    let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
+    let run = Run::new(architecture, config, curves(&history), answers);
+    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
+        .map_err(|error| error.to_string());
+    let name = folder.path().display().to_string();
+    let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
+    if let Some(normalize) = job.figures {
+        write_figures(folder, &entry, normalize)?;
+    }
     if let Some(mut recorder) = recorder {
         recorder.finish(model.as_ref(), &evaluation);
         let (records, tensors) = recorder.into_files()?;
         folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
         folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
     }
-    folder.write_json(run_folder::CONFIG, &config)?;
+    folder.write_json(run_folder::CONFIG, &entry.run.config)?;
     checkpoint::clear(folder)?;
-    Ok(Trained { evaluation, metrics })
+    Ok(Trained { evaluation, metrics, entry })
 }
 
 /// Makes a learner go on from a checkpoint; returns where the run stands.
@@ -222,7 +252,8 @@ fn fit(
     let (train, settings) = (&dataset.train, &job.config);
     let begins = start == Progress::default();
     let mut unwritten = None;
-    let mut progress = TrainingProgress::new(console, job.architecture, settings, train.len());
+    let mut progress =
+        TrainingProgress::new(console, job.architecture, settings, train.len(), &start);
     let (trained, written) = thread::scope(|scope| -> Result<_> {
         let steps = train::steps(settings, train);
         let mut writer = match job.every {
@@ -295,7 +326,13 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
     let path = folder.path().display();
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
     console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
-    Ok(Trained { evaluation: evaluate(model.as_ref(), &dataset.test), metrics })
+    let evaluation = evaluate(model.as_ref(), &dataset.test);
+    let run = super::report::read(folder.path())?;
+    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
+        .map_err(|error| error.to_string());
+    let parity = super::report::parity(folder.path())?;
+    let entry = Entry { run, pictures, parity, folder: path.to_string() };
+    Ok(Trained { evaluation, metrics, entry })
 }
 
 /// The files that an evaluation alone writes too.
@@ -304,15 +341,38 @@ pub fn write_evaluation(
     truth: &[u8],
     evaluation: &Evaluation,
     training: Option<TrainingMetrics>,
-) -> Result<()> {
+) -> Result<Metrics> {
     let Evaluation { predicted, matrix, report, .. } = evaluation;
-    folder.write_json(run_folder::METRICS, &Metrics::new(report, training))?;
+    let metrics = Metrics::new(report, training);
+    folder.write_json(run_folder::METRICS, &metrics)?;
     folder.write(run_folder::PREDICTIONS, &csv::predictions(truth, predicted))?;
     let matrix = csv::confusion_matrix(matrix, &classes::NAMES);
     folder.write(run_folder::CONFUSION_MATRIX, &matrix)?;
     let report = csv::classification_report(report, &classes::NAMES);
     folder.write(run_folder::CLASSIFICATION_REPORT, &report)?;
+    Ok(metrics)
+}
+
+/// The figures of a run, and its page.
+fn write_figures(folder: &RunFolder, entry: &Entry, normalize: Normalize) -> Result<()> {
+    let Run { matrix, curves, .. } = &entry.run;
+    let matrix = figures::confusion_matrix(matrix, &classes::NAMES, normalize);
+    folder.write(run_folder::HISTORY_SVG, figures::history(curves).svg().as_bytes())?;
+    folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
+    folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;
+    let page = report::page(&[entry], normalize);
+    folder.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
+}
+
+/// What `history.csv` tells, to be drawn.
+fn curves(history: &History) -> Curves {
+    let of = |value: fn(&EpochRecord) -> Option<f64>| history.epochs.iter().map(value).collect();
+    Curves {
+        loss: history.epochs.iter().map(|record| record.loss).collect(),
+        val_loss: of(|record| Some(record.validation?.loss)),
+        val_accuracy: of(|record| Some(record.validation?.accuracy)),
+    }
 }
 
 fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset) -> Config {

@@ -5,7 +5,11 @@
 
 pub mod classes;
 pub mod idx;
+#[cfg(target_os = "linux")]
+pub mod shared;
 pub mod source;
+
+use bytes::Bytes;
 
 /// Rows and columns of every image.
 pub const SIDE: usize = 28;
@@ -18,7 +22,7 @@ pub const CLASSES: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// `len() * PIXELS` bytes, image after image, row-major; 0 is the black ground, 255 white.
-    pub images: Vec<u8>,
+    pub images: Bytes,
     /// One label, 0 to 9, per image.
     pub labels: Vec<u8>,
 }

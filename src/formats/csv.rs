@@ -111,7 +111,11 @@ pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
     if header == ["index", "y_true", "y_pred"] {
         for (line, row) in (2..).zip(&rows) {
             if integer(&row[0], line)? != line as i64 - 2 {
-                return Err(format!("line {line}: index {} where {} is wanted", row[0], line - 2));
+                return Err(format!(
+                    "line {line}: index {:?} where {} is wanted",
+                    row[0],
+                    line - 2
+                ));
             }
         }
         let column = |i: usize| {
@@ -131,7 +135,12 @@ pub fn read_table(bytes: &[u8]) -> Result<Table, String> {
     let mut counts = Vec::new();
     for (i, row) in rows.iter().enumerate() {
         if row[0] != header[i + 1] {
-            return Err(format!("line {}: {} where {} is wanted", i + 2, row[0], header[i + 1]));
+            return Err(format!(
+                "line {}: {:?} where {:?} is wanted",
+                i + 2,
+                row[0],
+                header[i + 1]
+            ));
         }
         for cell in &row[1..] {
             counts.push(integer(cell, i + 2)?);
@@ -152,10 +161,27 @@ pub fn read_history(bytes: &[u8]) -> Result<Vec<(usize, f64)>, String> {
     let line = |(line, row): (usize, &Vec<String>)| {
         let epoch = integer(&row[0], line)?;
         let epoch = usize::try_from(epoch).map_err(|_| format!("line {line}: epoch {epoch}"))?;
-        let loss = row[1].parse().map_err(|_| format!("line {line}: {} is no number", row[1]))?;
+        let loss = row[1].parse().map_err(|_| format!("line {line}: {:?} is no number", row[1]))?;
         Ok((epoch, loss))
     };
     (2..).zip(&rows).map(line).collect()
+}
+
+/// Reads a table of numbers: each column's name, and its numbers. All columns have one length.
+///
+/// # Errors
+/// A sentence that says what is wrong, and where.
+pub fn read_columns(bytes: &[u8]) -> Result<Vec<(String, Vec<f64>)>, String> {
+    let (header, rows) = records(bytes)?;
+    let mut columns: Vec<(String, Vec<f64>)> =
+        header.into_iter().map(|name| (name, Vec::new())).collect();
+    for (line, row) in (2..).zip(&rows) {
+        for ((name, column), cell) in columns.iter_mut().zip(row) {
+            let number = cell.parse();
+            column.push(number.map_err(|_| format!("line {line}: {name} {cell:?} is no number"))?);
+        }
+    }
+    Ok(columns)
 }
 
 /// Reads `classification_report.csv`: the names of its lines, and their numbers row by row.

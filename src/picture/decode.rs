@@ -71,6 +71,10 @@ pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
     if decoder.total_bytes() > UNPACKED {
         return Err(PictureError::TooLarge);
     }
+    // A GIF may say so of itself.
+    if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
+        return Err(PictureError::Damaged("it has no pixels".into()));
+    }
     // A damaged note of the camera is no reason to refuse the picture.
     let orientation = decoder.orientation().ok();
     let mut image = DynamicImage::from_decoder(decoder)?;

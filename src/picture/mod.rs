@@ -173,6 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn a_gif_without_a_row_or_a_column_is_refused() {
+        let good = encode(RgbaImage::from_pixel(7, 5, Rgba([10, 10, 10, 255])), ImageFormat::Gif);
+        assert_eq!(good[6..10], [7, 0, 5, 0]);
+        for side in [6, 8] {
+            let mut file = good.clone();
+            file[side] = 0;
+            let sentence = convert(&file, true).err().unwrap().to_string();
+            assert!(sentence.contains("it has no pixels"), "{sentence}");
+        }
+    }
+
+    #[test]
     fn the_same_pixels_give_the_same_png() {
         assert_eq!(to_png(&[7; PIXELS]).unwrap(), to_png(&[7; PIXELS]).unwrap());
     }

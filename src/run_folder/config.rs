@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::formats::Metadata;
+use crate::formats::{Metadata, hex};
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,4 +127,13 @@ pub struct DataConfig {
     pub official: bool,
     /// SHA-256 of each file's unpacked content, by the file's name.
     pub sha256: BTreeMap<String, String>,
+}
+
+impl DataConfig {
+    /// One SHA-256 for all files: that of the lines `SHA-256  NAME`, in the order of the names, as
+    /// `sha256sum` prints them.
+    pub fn digest(&self) -> String {
+        let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
+        hex(&Sha256::digest(self.sha256.iter().map(line).collect::<String>()))
+    }
 }

@@ -8,8 +8,12 @@ mod config;
 mod data;
 mod dry_run;
 mod evaluate;
+mod examples;
 mod fetch;
+mod json;
+mod man;
 mod predict;
+mod report;
 mod server;
 mod shipped;
 mod tensorboard;
@@ -46,7 +50,7 @@ fn temporary_folder() -> TempDir {
 fn stitch(folder: &Path) -> Command {
     let mut command = common::stitch(folder);
     command.env("HOME", folder.join("home")).timeout(Duration::from_secs(300));
-    ["CLICOLOR_FORCE", "COLUMNS"].into_iter().for_each(|name| {
+    ["CLICOLOR_FORCE", "COLUMNS", "NO_COLOR"].into_iter().for_each(|name| {
         command.env_remove(name);
     });
     command

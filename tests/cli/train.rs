@@ -521,9 +521,9 @@ fn batches_larger_than_the_data_hold_all_of_it() {
 fn without_a_class() -> Split {
     let all = common::first(&real().train, TRAIN);
     let kept: Vec<u32> = (0..TRAIN as u32).filter(|&i| all.labels[i as usize] != 9).collect();
-    let mut split = Split { images: Vec::new(), labels: Vec::new() };
-    all.gather(&kept, &mut split.images, &mut split.labels);
-    split
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    all.gather(&kept, &mut images, &mut labels);
+    Split { images: images.into(), labels }
 }
 
 fn folder_without_a_class() -> tempfile::TempDir {

@@ -33,7 +33,7 @@ pub fn dataset() -> Dataset {
 
 /// The first `n` images of a split.
 pub fn first(split: &Split, n: usize) -> Split {
-    Split { images: split.images[..n * PIXELS].to_vec(), labels: split.labels[..n].to_vec() }
+    Split { images: split.images.slice(..n * PIXELS), labels: split.labels[..n].to_vec() }
 }
 
 /// Writes the four files, unpacked, of a data set with these halves.

@@ -64,10 +64,24 @@ impl Place {
     /// As [`Place::train`], with the shim, whose log is `OUT.log`.
     fn faulty(&self, learner: Learner, out: &str, at: usize, what: &str) -> Command {
         let mut command = self.train(learner, out, &[]);
+        self.preload(&mut command, out, at, what);
+        command
+    }
+
+    /// `stitch reproduce`, two steps between checkpoints.
+    fn reproduce(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stitch"));
+        command.current_dir(self.0.path()).env_remove("FASHION_MNIST_DIR");
+        command.args(["reproduce", "--data", "data", "--threads", "2"]);
+        command.args(["--checkpoint-every", "2steps", "--out"]).arg(self.path(out)).args(more);
+        command
+    }
+
+    /// Puts the shim under a command that writes to `out`: what it does at call number `at`.
+    fn preload(&self, command: &mut Command, out: &str, at: usize, what: &str) {
         command.env("LD_PRELOAD", shim()).env("FAULT_UNDER", self.path(out));
         command.env("FAULT_LOG", self.path(&format!("{out}.log")));
         command.env("FAULT_AT", at.to_string()).env("FAULT_DO", what);
-        command
     }
 
     /// A run that was killed at its `nth` renaming: checkpoints of steps 2, 4, 5, 7, 9, 10, ….
@@ -105,10 +119,16 @@ struct Call {
 /// What a run that is left alone calls.
 fn calls_of(place: &Place, learner: Learner) -> Vec<Call> {
     let out = format!("alone-{}", learner.len());
-    let done = place.faulty(learner, &out, 0, "kill").output().unwrap();
+    let calls = logged(place, &mut place.faulty(learner, &out, 0, "kill"), &out);
+    fs::remove_dir_all(place.path(&out)).unwrap();
+    calls
+}
+
+/// What a command that is left alone, and has the shim, calls.
+fn logged(place: &Place, command: &mut Command, out: &str) -> Vec<Call> {
+    let done = command.output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
     let log = fs::read_to_string(place.path(&format!("{out}.log"))).unwrap();
-    fs::remove_dir_all(place.path(&out)).unwrap();
     fs::remove_file(place.path(&format!("{out}.log"))).unwrap();
     let call = |line: &str| {
         let mut words = line.splitn(3, ' ').map(str::to_owned);
@@ -160,7 +180,7 @@ fn left_alone(learner: Learner) -> BTreeMap<String, Vec<u8>> {
     assert!(done.status.success(), "{}", said(&done));
     let files = files(&place.path("run"));
     let more = if learner.contains(&"--tensorboard") { 3 } else { 0 };
-    assert_eq!(files.len(), 9 + more);
+    assert_eq!(files.len(), 13 + more);
     files
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::{LEARNERS, Place, ends_the_same, files, left_alone, said};
+use crate::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
 
 const LENET5: crate::Learner = LEARNERS[0];
 
@@ -139,6 +139,30 @@ fn with_nothing_to_resume_it_begins_and_a_finished_run_is_left_as_it_is() {
 }
 
 #[test]
+fn both_models_runs_are_continued_wherever_they_were_killed() {
+    let place = Place::new();
+    let mut alone = place.reproduce("alone", &[]);
+    place.preload(&mut alone, "alone", 0, "kill");
+    let calls = logged(&place, &mut alone, "alone");
+    let both =
+        |out: &str| ["mlp", "lenet5"].map(|model| files(&place.path(&format!("{out}/{model}"))));
+    let wanted = both("alone");
+    for (out, part) in [("first", "mlp/checkpoints/"), ("second", "lenet5/checkpoints/")] {
+        let writes: Vec<_> =
+            calls.iter().filter(|call| call.name == "write" && call.path.contains(part)).collect();
+        let mut killed = place.reproduce(out, &[]);
+        place.preload(&mut killed, out, writes[writes.len() / 2].number, "kill");
+        assert_eq!(killed.output().unwrap().status.code(), None);
+        let resumed = place.reproduce(out, &["--resume"]).output().unwrap();
+        let told = said(&resumed);
+        assert!(resumed.status.success(), "{told}");
+        assert!(told.contains("continued after") && told.contains(part), "{told}");
+        assert_eq!(told.contains("mlp: finished already"), out == "second", "{told}");
+        assert!(both(out) == wanted, "{out}: other bits, or other files");
+    }
+}
+
+#[test]
 fn two_processes_never_have_one_folder_and_the_lock_ends_with_its_holder() {
     let place = Place::new();
     fs::create_dir(place.path("run")).unwrap();
@@ -188,5 +212,5 @@ fn results_that_stdout_does_not_take_are_an_error_and_the_run_is_whole() {
     let line = "exec \"$0\" train mlp --data data --epochs 1 --out closed >&- 2>&-";
     closed.current_dir(place.0.path()).args(["-c", line, env!("CARGO_BIN_EXE_stitch")]);
     assert!(closed.status().unwrap().success());
-    assert_eq!(files(&place.path("closed")).len(), 9);
+    assert_eq!(files(&place.path("closed")).len(), 13);
 }

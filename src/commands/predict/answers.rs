@@ -5,6 +5,7 @@ use serde::Serialize;
 use stitch::dataset::{CLASSES, classes};
 use stitch::formats::csv::float;
 
+use super::super::documents::Failure;
 use super::sources::Name;
 use crate::cli::PredictArgs;
 
@@ -40,6 +41,8 @@ pub struct Answers {
     top_k: usize,
     text: String,
     begun: bool,
+    /// Whether some of it was.
+    taken: bool,
     /// The last record of JSON, until it is known whether a comma follows.
     pending: Option<String>,
 }
@@ -65,14 +68,14 @@ struct Guess {
 }
 
 impl Answers {
-    pub fn new(args: &PredictArgs) -> Self {
-        let format = match (args.json, args.csv) {
+    pub fn new(args: &PredictArgs, json: bool) -> Self {
+        let format = match (json, args.csv) {
             (true, _) => Format::Json,
             (_, true) => Format::Csv,
             _ => Format::Text,
         };
         let text = String::new();
-        Self { format, top_k: args.top_k.into(), text, begun: false, pending: None }
+        Self { format, top_k: args.top_k.into(), text, begun: false, taken: false, pending: None }
     }
 
     /// Adds an answer.
@@ -102,8 +105,22 @@ impl Answers {
         }
     }
 
+    /// What comes behind the answers when no more can be had: of JSON that is begun, an element that
+    /// tells why, so that it is a document.
+    pub fn break_off(&mut self, error: &anyhow::Error) -> Result<String> {
+        if self.format != Format::Json || !self.taken {
+            return Ok(String::new());
+        }
+        let failure = Failure { error: format!("{error:#}"), exit_code: 2 };
+        if let Some(record) = self.pending.replace(serde_json::to_string(&failure)?) {
+            self.text.push_str(&format!("  {record},\n"));
+        }
+        Ok(self.end())
+    }
+
     /// What has been added since.
     pub fn take(&mut self) -> String {
+        self.taken |= !self.text.is_empty();
         std::mem::take(&mut self.text)
     }
 

@@ -32,14 +32,18 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
         model: model.as_ref(),
         batch: Vec::new(),
         saved,
-        answers: Answers::new(args),
+        answers: Answers::new(args, console.json),
         progress: PicturesProgress::new(console, total),
         tally: Tally::default(),
     };
-    for source in sources {
-        source.read(!args.no_invert, &mut |name, picture| session.take(name, picture))?;
-    }
-    session.finish()
+    let read = sources.into_iter().try_for_each(|source| {
+        source.read(!args.no_invert, &mut |name, picture| session.take(name, picture))
+    });
+    read.and_then(|()| session.finish()).or_else(|error| {
+        let end = session.answers.break_off(&error)?;
+        session.progress.print(&end)?;
+        Err(error)
+    })
 }
 
 /// The model of the weights file that comes first, or the shipped one; and the pictures.
@@ -149,7 +153,7 @@ impl Session<'_> {
     }
 
     /// Answers what is left, and says what was done.
-    fn finish(mut self) -> Result<Outcome> {
+    fn finish(&mut self) -> Result<Outcome> {
         self.answer()?;
         self.progress.print(&self.answers.end())?;
         if let Some(note) = self.tally.note() {

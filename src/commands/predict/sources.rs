@@ -13,6 +13,8 @@ use stitch::dataset::idx::Images;
 use stitch::formats::TensorFile;
 use stitch::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
 
+use crate::suggest::hinted;
+
 /// An IDX file of unsigned bytes begins so; what follows says of what.
 const IDX: &[u8] = &[0, 0, 8];
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -193,7 +195,8 @@ impl Source {
 
 fn read_picture(path: &Path, invert: bool) -> Result<Picture> {
     let mut bytes = Vec::new();
-    open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    let file = open(path).map_err(|error| hinted(path, error))?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     ensure!(!bytes.is_empty(), "it is empty");
     picture::convert(&bytes, invert).map_err(|error| {
         let weights = || open(path).is_ok_and(|file| TensorFile::open(file).is_ok());

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
@@ -82,12 +83,12 @@ pub fn load_test(found: Found) -> Result<(Split, Origin), FileError> {
 }
 
 fn load_half(found: &Found, half: Half) -> Result<(Split, Vec<FileOrigin>), FileError> {
-    let mut split = Split { images: Vec::new(), labels: Vec::new() };
+    let mut split = Split { images: Bytes::new(), labels: Vec::new() };
     let mut files = Vec::new();
     for (file, path) in OFFICIAL.iter().zip(&found.paths).filter(|(file, _)| file.half == half) {
         let (bytes, origin) = load_file(file, path)?;
         match file.content {
-            Content::Images => split.images = bytes,
+            Content::Images => split.images = bytes.into(),
             Content::Labels => split.labels = bytes,
         }
         files.push(origin);

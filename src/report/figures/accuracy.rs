@@ -1,10 +1,10 @@
 //! Test accuracies beside those of the paper.
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{
     Anchor, BLUE, GRID, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
 };
+use super::{Drawn, Figure};
 
 /// A run's accuracy on the test images.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,20 +17,29 @@ pub struct Accuracy {
     pub paper: Option<f64>,
 }
 
-const WIDTH: i32 = 760;
 const TOP: i32 = 92;
 const ROW: i32 = 72;
 const BELOW: i32 = 60;
 
+/// [`accuracies`] for a page.
+pub fn accuracy_comparison(rows: &[Accuracy]) -> Figure {
+    accuracies(rows, Drawn::Wide)
+}
+
 /// Draws a row a run: a dot for the run, a diamond for the paper, each with its number. The axis shows
 /// the part of 0 to 1 that they lie in.
-pub fn accuracy_comparison(rows: &[Accuracy]) -> Figure {
+pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
+    let width = drawn.width();
     let longest = rows.iter().map(|row| width_of(&row.name)).max().unwrap_or(0);
-    let (left, bottom) = (24 + longest, TOP + ROW * rows.len() as i32);
+    // Beside the rows where there is room, else above them.
+    let beside = drawn == Drawn::Wide && longest < width / 3;
+    let left = if beside { 24 + longest } else { 20 };
+    let (row_height, marks) = if beside { (ROW, 5) } else { (ROW + 28, 2) };
+    let bottom = TOP + row_height * rows.len() as i32;
     let values = || rows.iter().flat_map(|row| [Some(row.value), row.paper]).flatten();
     let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
-    let x = Axis::new(range, 5, (left + 12, WIDTH - 40));
-    draw((WIDTH as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
+    let x = Axis::new(range, marks, (left + 12, width - 40));
+    draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy", (20, 22), TITLE);
         canvas.dot((26, 54), 6, BLUE);
         canvas.text("this run", (40, 54), TEXT);
@@ -47,12 +56,17 @@ pub fn accuracy_comparison(rows: &[Accuracy]) -> Figure {
             canvas.line(vec![(x.pixel(value), TOP - 8), (x.pixel(value), bottom)], GRID, 1);
             canvas.text(text, (x.pixel(value), bottom + 18), muted);
         }
-        let middle = ((left + WIDTH) / 2, bottom + 42);
+        let middle = ((left + width) / 2, bottom + 42);
         canvas.text("share of the test images classified correctly", middle, muted);
         for (i, row) in rows.iter().enumerate() {
-            let y = TOP + ROW * i as i32 + ROW / 2;
-            let name = Style { bold: true, anchor: Anchor::End, ..TEXT };
-            canvas.text(&row.name, (left - 4, y), name);
+            let y = TOP + row_height * (i as i32 + 1) - ROW / 2;
+            let name = Style { bold: true, ..TEXT };
+            match beside {
+                true => {
+                    canvas.text(&row.name, (left - 4, y), Style { anchor: Anchor::End, ..name })
+                }
+                false => canvas.text(&row.name, (left, y - 52), name),
+            }
             let at = (x.pixel(row.value), y);
             if let Some(paper) = row.paper {
                 let there = (x.pixel(paper), y);

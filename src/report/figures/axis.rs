@@ -28,6 +28,11 @@ impl Axis {
         self.from + (share * f64::from(self.to - self.from)).round() as i32
     }
 
+    /// The pixels of its ends.
+    pub fn ends(&self) -> (i32, i32) {
+        (self.from, self.to)
+    }
+
     /// The marked values, each with its text.
     pub fn marks(&self) -> Vec<(f64, String)> {
         let steps = ((self.high / 2.0 - self.low / 2.0) / (self.step / 2.0)).round() as usize;

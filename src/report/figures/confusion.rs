@@ -132,9 +132,10 @@ impl Layout {
     fn legend(&self, canvas: &Canvas) {
         let (left, height) = (self.right() + 18, ROW * CLASSES as i32 - 1);
         for step in 0..height / 2 {
-            let [top, bottom] = [step * 2, step * 2 + 2].map(|y| TOP + height - y);
+            // A pixel over the one below, so that no seam shows at any scale.
+            let [bottom, top] = [step * 2 - 1, step * 2 + 2].map(|y| TOP + height - y.max(0));
             let place = f64::from(step * 2) / f64::from(height);
-            canvas.rectangle((left, bottom), (left + LEGEND, top), colour(place * place));
+            canvas.rectangle((left, top), (left + LEGEND, bottom), colour(place * place));
         }
         let text = Style { colour: MUTED, ..TEXT };
         canvas.text("share of", (left, 58), text);

@@ -2,9 +2,9 @@
 
 use plotters::style::RGBColor;
 
-use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Anchor, BLUE, Canvas, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw};
+use super::{Drawn, Figure};
 
 /// What `history.csv` tells; a value an epoch, all finite.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,40 +17,45 @@ pub struct Curves {
     pub val_accuracy: Option<Vec<f64>>,
 }
 
-const WIDTH: i32 = 760;
-const LEFT: i32 = 64;
-/// Room for the names at the ends of the lines.
-const RIGHT: i32 = 150;
-const TOP: i32 = 52;
+const LEFT: i32 = 52;
+const TOP: i32 = 56;
 /// Height of one panel.
 const PANEL: i32 = 250;
 /// Below a panel.
 const BELOW: i32 = 64;
 /// Above the second panel, for its title.
-const BETWEEN: i32 = 48;
+const BETWEEN: i32 = 52;
+/// Above a narrow panel besides, for the names of its lines.
+const LEGEND: i32 = 24;
+
+/// [`losses`] for a page.
+pub fn history(curves: &Curves) -> Figure {
+    losses(curves, Drawn::Wide)
+}
 
 /// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
-pub fn history(curves: &Curves) -> Figure {
-    let second = TOP + PANEL + BELOW + BETWEEN;
+pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
+    let top = TOP + if drawn == Drawn::Narrow { LEGEND } else { 0 };
+    let second = top + PANEL + BELOW + BETWEEN + (top - TOP);
     let height = match curves.val_accuracy {
-        None => TOP + PANEL + BELOW,
+        None => top + PANEL + BELOW,
         Some(_) => second + PANEL + BELOW,
     };
-    draw((WIDTH as u32, height as u32), &label(curves), |canvas| {
+    draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
         canvas.text("Loss by epoch", (LEFT, 22), TITLE);
         let mut losses = vec![Series { name: "training", values: &curves.loss, colour: BLUE }];
         if let Some(values) = &curves.val_loss {
             losses.push(Series { name: "validation", values, colour: VERMILION });
         }
-        panel(canvas, TOP, Some(0.0), &losses);
+        panel(canvas, (top, drawn), Some(0.0), &losses);
         if let Some(values) = &curves.val_accuracy {
-            canvas.text("Accuracy on the validation images", (LEFT, second - 30), TITLE);
-            panel(
-                canvas,
-                second,
-                None,
-                &[Series { name: "validation", values, colour: VERMILION }],
+            canvas.text(
+                "Accuracy on the validation images",
+                (LEFT, second - 34 - (top - TOP)),
+                TITLE,
             );
+            let series = [Series { name: "validation", values, colour: VERMILION }];
+            panel(canvas, (second, drawn), None, &series);
         }
     })
 }
@@ -80,7 +85,7 @@ struct Series<'a> {
 
 /// A panel whose upper edge is at `top`; its axis begins at `low` or below, at the least value if none
 /// is given.
-fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
+fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: &[Series]) {
     let values = || series.iter().flat_map(|series| series.values.iter().copied());
     let epochs = series.iter().map(|series| series.values.len()).max().unwrap_or(0);
     if epochs == 0 {
@@ -88,7 +93,9 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
     }
     let least = values().chain(low).fold(f64::MAX, f64::min);
     let greatest = values().chain(low).fold(f64::MIN, f64::max);
-    let (bottom, right) = (top + PANEL, WIDTH - RIGHT);
+    // On a page, with room for the names at the ends of the lines.
+    let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
+    let bottom = top + PANEL;
     let y = Axis::new((least, greatest), 5, (bottom, top));
     let muted = Style { colour: MUTED, ..TEXT };
     for (value, text) in y.marks() {
@@ -104,7 +111,7 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
         }
     };
     // So many that they stay apart.
-    let every = epochs.div_ceil(20);
+    let every = epochs.div_ceil(if drawn == Drawn::Wide { 20 } else { 8 });
     for epoch in (0..epochs).step_by(every) {
         let at = (x(epoch), bottom + 18);
         canvas.text((epoch + 1).to_string(), at, Style { anchor: Anchor::Middle, ..muted });
@@ -112,7 +119,7 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
     let middle = ((LEFT + right) / 2, bottom + 40);
     canvas.text("epoch", middle, Style { anchor: Anchor::Middle, ..muted });
     let ends = ends_apart(series, &y);
-    for (series, end) in series.iter().zip(ends) {
+    for (i, (series, end)) in series.iter().zip(ends).enumerate() {
         let points = series.values.iter().enumerate();
         let points: Vec<_> = points.map(|(epoch, &value)| (x(epoch), y.pixel(value))).collect();
         canvas.line(points.clone(), series.colour, 2);
@@ -121,7 +128,15 @@ fn panel(canvas: &Canvas, top: i32, low: Option<f64>, series: &[Series]) {
         }
         if let (Some(&(at, _)), Some(last)) = (points.last(), series.values.last()) {
             let text = format!("{} {last:.4}", series.name);
-            canvas.text(text, (at + 14, end), Style { bold: true, ..TEXT });
+            let style = Style { bold: true, ..TEXT };
+            match drawn {
+                Drawn::Wide => canvas.text(text, (at + 14, end), style),
+                Drawn::Narrow => {
+                    let (left, above) = (LEFT + 6 + 132 * i as i32, top - LEGEND);
+                    canvas.dot((left, above), 4, series.colour);
+                    canvas.text(text, (left + 10, above), style);
+                }
+            }
         }
     }
 }

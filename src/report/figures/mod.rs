@@ -10,10 +10,30 @@ mod canvas;
 mod confusion;
 mod history;
 mod png;
+mod samples;
 
-pub use accuracy::{Accuracy, accuracy_comparison};
+pub use accuracy::{Accuracy, accuracies, accuracy_comparison};
 pub use confusion::{Normalize, confusion_matrix};
-pub use history::{Curves, history};
+pub use history::{Curves, history, losses};
+pub use samples::{Sample, samples};
+
+/// How wide a figure is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drawn {
+    /// For a page: 760 pixels.
+    Wide,
+    /// For a telephone: 340 pixels.
+    Narrow,
+}
+
+impl Drawn {
+    fn width(self) -> i32 {
+        match self {
+            Drawn::Wide => 760,
+            Drawn::Narrow => 340,
+        }
+    }
+}
 
 /// A drawn figure.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,311 @@
+//! What `--json` prints: one document a command. docs/json.md describes them; names stay.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use stitch::dataset::classes;
+use stitch::dataset::source::{Identity, Origin};
+use stitch::evaluate::Evaluation;
+use stitch::formats::hex;
+use stitch::metrics::Scores;
+use stitch::run_folder::{self, Metrics, RunFolder};
+
+/// A command that failed.
+#[derive(Serialize)]
+pub struct Failure {
+    /// The sentence that stderr has.
+    pub error: String,
+    /// Of the process.
+    pub exit_code: u8,
+}
+
+/// A training, from the files that it left.
+#[derive(Serialize)]
+pub struct Training {
+    model: String,
+    out: String,
+    /// `config.json`.
+    config: Value,
+    /// `history.csv`: a row an epoch.
+    history: Vec<Map<String, Value>>,
+    /// `metrics.json`.
+    metrics: Value,
+    #[serde(flatten)]
+    answers: Answers,
+    files: Vec<String>,
+    /// Of `weights.safetensors`.
+    weights_sha256: String,
+}
+
+/// A training of `reproduce`.
+#[derive(Serialize)]
+pub struct Reproduction {
+    /// Test accuracy in the paper.
+    pub paper_accuracy: f64,
+    /// The port's less the paper's.
+    pub difference: f64,
+    /// What the training left.
+    #[serde(flatten)]
+    pub training: Training,
+}
+
+/// `reproduce`
+#[derive(Serialize)]
+pub struct Reproductions {
+    /// The folder that holds the runs.
+    pub out: String,
+    /// The mlp and lenet5.
+    pub runs: Vec<Reproduction>,
+}
+
+/// `evaluate`
+#[derive(Serialize)]
+pub struct Evaluated {
+    /// The weights.
+    pub file: String,
+    /// What they are of.
+    pub model: &'static str,
+    /// Right answers.
+    pub correct: u64,
+    /// Test images.
+    pub total: u64,
+    /// As `metrics.json` has them.
+    pub metrics: Metrics,
+    /// By class.
+    #[serde(flatten)]
+    pub answers: Answers,
+    /// What was written.
+    pub files: Vec<String>,
+}
+
+/// Scores and confusions, class by class.
+#[derive(Serialize)]
+pub struct Answers {
+    classes: Vec<Class>,
+    confusion_matrix: Matrix,
+}
+
+#[derive(Serialize)]
+struct Class {
+    label: usize,
+    class: &'static str,
+    precision: f64,
+    recall: f64,
+    f1: f64,
+    support: u64,
+}
+
+#[derive(Serialize)]
+struct Matrix {
+    classes: [&'static str; 10],
+    /// `counts[true][predicted]`.
+    counts: [[u64; 10]; 10],
+}
+
+/// `export`
+#[derive(Serialize)]
+pub struct Exported {
+    /// What was read.
+    pub file: String,
+    /// What it holds.
+    pub model: &'static str,
+    /// The format that was written.
+    pub format: String,
+    /// The file that was written.
+    pub output: String,
+    /// Its size.
+    pub bytes: usize,
+    /// Its sum.
+    pub sha256: String,
+}
+
+/// `report`
+#[derive(Serialize)]
+pub struct Reported {
+    /// The page that was written.
+    pub report: String,
+}
+
+/// `study plan`
+#[derive(Serialize)]
+pub struct Planned {
+    /// The file.
+    pub plan: String,
+    /// Its rows.
+    pub runs: usize,
+}
+
+/// `study run`; with `--row` it is the row's result.
+#[derive(Serialize)]
+pub struct Studied {
+    /// The folder.
+    pub study: String,
+    /// Rows that were to be run, now or before.
+    pub runs: usize,
+    /// Those with an accuracy.
+    pub done: usize,
+    /// Those with an error.
+    pub failed: usize,
+}
+
+/// `study collect`
+#[derive(Serialize)]
+pub struct Collected {
+    /// The table that was written.
+    pub table: String,
+    /// Rows with an accuracy.
+    pub done: usize,
+    /// Rows with an error.
+    pub failed: usize,
+}
+
+/// `study report`
+#[derive(Serialize)]
+pub struct StudyReported {
+    /// The page.
+    pub report: String,
+    /// The figure.
+    pub figure: String,
+    /// The table of configurations.
+    pub summary: String,
+}
+
+/// `data`
+#[derive(Serialize)]
+pub struct Data {
+    /// The folder.
+    pub directory: String,
+    /// Why it was chosen.
+    pub rule: &'static str,
+    /// `official`, `another` or `mixed`.
+    pub identity: &'static str,
+    /// The four.
+    pub files: Vec<DataFile>,
+    /// In label order.
+    pub classes: [&'static str; 10],
+}
+
+/// `data verify`
+#[derive(Serialize)]
+pub struct Verified {
+    /// The folder.
+    pub directory: String,
+    /// Whether nothing is damaged.
+    pub intact: bool,
+    /// `official`, `another` or `mixed`, of the files that can be read.
+    pub identity: &'static str,
+    /// Those that can be read.
+    pub files: Vec<DataFile>,
+    /// A sentence for everything that is wrong.
+    pub damage: Vec<String>,
+}
+
+/// `data fetch`
+#[derive(Serialize)]
+pub struct Fetched {
+    /// The folder that the files are in.
+    pub directory: String,
+    /// `fetched` or `present`, by file.
+    pub files: BTreeMap<String, &'static str>,
+}
+
+/// A file of the data set.
+#[derive(Serialize)]
+pub struct DataFile {
+    name: &'static str,
+    path: String,
+    count: usize,
+    sha256: String,
+    official: bool,
+}
+
+impl Training {
+    /// What `folder` holds of a complete run with these answers.
+    pub fn read(folder: &RunFolder, evaluation: &Evaluation) -> Result<Self> {
+        let read = |file: &str| -> Result<Vec<u8>> {
+            let path = folder.path().join(file);
+            fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
+        };
+        let document = |file: &str| -> Result<Value> {
+            serde_json::from_slice(&read(file)?).with_context(|| format!("{file} is damaged"))
+        };
+        let config = document(run_folder::CONFIG)?;
+        Ok(Self {
+            model: config["model"].as_str().unwrap_or_default().into(),
+            out: folder.path().display().to_string(),
+            config,
+            history: rows(&read(run_folder::HISTORY)?)?,
+            metrics: document(run_folder::METRICS)?,
+            answers: evaluation.into(),
+            files: files_of(folder.path()),
+            weights_sha256: sha256(&read(run_folder::SAFETENSORS)?),
+        })
+    }
+}
+
+impl From<&Evaluation> for Answers {
+    fn from(evaluation: &Evaluation) -> Self {
+        let class = |(label, scores): (usize, &Scores)| {
+            let &Scores { precision, recall, f1, support } = scores;
+            Class { label, class: classes::NAMES[label], precision, recall, f1, support }
+        };
+        Self {
+            classes: evaluation.report.classes.iter().enumerate().map(class).collect(),
+            confusion_matrix: Matrix { classes: classes::NAMES, counts: evaluation.matrix.counts },
+        }
+    }
+}
+
+/// The files in `origin`.
+pub fn data_files(origin: &Origin) -> Vec<DataFile> {
+    let file = |file: &stitch::dataset::source::FileOrigin| DataFile {
+        name: file.name,
+        path: file.path.display().to_string(),
+        count: file.count,
+        sha256: file.sha256.clone(),
+        official: file.official,
+    };
+    origin.files.iter().map(file).collect()
+}
+
+/// In a word.
+pub fn identity(origin: &Origin) -> &'static str {
+    match origin.identity() {
+        Identity::Official => "official",
+        Identity::Another => "another",
+        Identity::Mixed => "mixed",
+    }
+}
+
+/// The files of a run that are in `folder`.
+pub fn files_of(folder: &Path) -> Vec<String> {
+    let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
+    let there = names.map(|name| folder.join(name)).filter(|path| path.exists());
+    there.map(|path| path.display().to_string()).collect()
+}
+
+/// In hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The rows of a CSV file of numbers, by column; an empty cell is null.
+fn rows(csv: &[u8]) -> Result<Vec<Map<String, Value>>> {
+    let mut reader = csv::Reader::from_reader(csv);
+    let header = reader.headers()?.clone();
+    let number = |cell: &str| match (cell.parse::<u64>(), cell.parse::<f64>()) {
+        (Ok(whole), _) => whole.into(),
+        (_, Ok(number)) => number.into(),
+        _ => Value::Null,
+    };
+    let row = |row: csv::Result<csv::StringRecord>| -> Result<Map<String, Value>> {
+        let row = row?;
+        Ok(header.iter().zip(&row).map(|(name, cell)| (name.into(), number(cell))).collect())
+    };
+    reader.records().map(row).collect()
+}

@@ -1,0 +1,167 @@
+//! `stitch report`: the page about runs, from their folders alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use stitch::dataset::Split;
+use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
+use stitch::evaluate;
+use stitch::formats::hex;
+use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles};
+use stitch::run_folder::{
+    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
+    SAFETENSORS, write_whole,
+};
+use tch::Device;
+
+use super::export::check_output;
+use super::{Console, Outcome, documents, inputs};
+use crate::cli::{DataArgs, ModelName, ReportArgs};
+
+/// No file of a run folder that is read whole is near as long.
+const LONGEST: u64 = 64 << 20;
+
+pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
+    let device = inputs::compute(&args.compute)?;
+    let output = output(args)?;
+    let mut runs = Vec::new();
+    for folder in
+        args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat()
+    {
+        runs.push((read(&folder)?, folder));
+    }
+    // As `stitch reproduce` tells of its two.
+    if let [_] = args.runs[..] {
+        runs.sort_by_key(|(run, _)| run.architecture as usize);
+    }
+    let images = test_images(&args.data)?;
+    let mut entries = Vec::new();
+    for (run, folder) in runs {
+        let pictures = pictures(&run, &folder, images.as_ref(), device, console)?;
+        if let Err(why) = &pictures {
+            console.note(&format!("note: {}: a report without pictures: {why}", folder.display()));
+        }
+        let (parity, folder) = (parity(&folder)?, folder.display().to_string());
+        entries.push(Entry { run, pictures, parity, folder });
+    }
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let page = report::page(&entries, args.figures.normalize());
+    let path = output.display();
+    write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
+    console.show(&path.to_string())?;
+    console.document(|| Ok(documents::Reported { report: path.to_string() }))?;
+    Ok(Outcome::Done)
+}
+
+/// Where the page goes.
+fn output(args: &ReportArgs) -> Result<PathBuf> {
+    match (&args.output, args.runs.as_slice()) {
+        (Some(output), _) => {
+            check_output(output, args.force)?;
+            Ok(output.clone())
+        }
+        (None, [only]) => Ok(only.join(REPORT)),
+        (None, several) => bail!(
+            "--output: there are {} runs, and so no one folder to put the report in: name the file, \
+             such as -o {REPORT}",
+            several.len()
+        ),
+    }
+}
+
+/// `path` itself, if it is a run folder, or the run folders in it, sorted by name.
+fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let shown = path.display();
+    ensure!(path.is_dir(), "{shown} is no folder: a run folder is wanted, or one that holds some");
+    if path.join(CONFIG).exists() {
+        return Ok(vec![path.into()]);
+    }
+    let cannot = || format!("{shown} cannot be read");
+    let entries = fs::read_dir(path).with_context(cannot)?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().with_context(cannot)?;
+    let mut folders: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    folders.retain(|folder| folder.join(CONFIG).exists());
+    folders.sort();
+    ensure!(
+        !folders.is_empty(),
+        "{shown} holds no complete run: there is no {CONFIG} in it, nor in a folder in it"
+    );
+    Ok(folders)
+}
+
+/// The run in a folder.
+pub fn read(folder: &Path) -> Result<Run> {
+    let file = |name| inputs::read_short(&folder.join(name), LONGEST);
+    let files = RunFiles {
+        config: file(CONFIG)?,
+        history: file(HISTORY)?,
+        metrics: file(METRICS)?,
+        predictions: file(PREDICTIONS)?,
+        confusion_matrix: file(CONFUSION_MATRIX)?,
+    };
+    Run::read(&files).with_context(|| folder.display().to_string())
+}
+
+/// What `stitch parity` has left there, if it is about the weights that are there.
+pub fn parity(folder: &Path) -> Result<Parity> {
+    let path = folder.join(PARITY);
+    if !path.exists() {
+        return Ok(Parity::Unchecked);
+    }
+    let verdict: ParityVerdict = serde_json::from_slice(&inputs::read_short(&path, LONGEST)?)
+        .with_context(|| format!("{} is no verdict of stitch parity", path.display()))?;
+    match weights_sha256(folder) {
+        Ok(sha256) if sha256 == verdict.weights_sha256 => Ok(Parity::Checked(verdict)),
+        _ => Ok(Parity::Stale),
+    }
+}
+
+/// SHA-256 of a run's weights, in hex.
+pub fn weights_sha256(folder: &Path) -> Result<String> {
+    let bytes = inputs::read_short(&folder.join(SAFETENSORS), LONGEST)?;
+    Ok(hex(&Sha256::digest(bytes)))
+}
+
+/// The test images, or why there are none. Where the user named them, they must be there.
+fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), String>> {
+    let found = match source::find(args.data.as_deref()) {
+        Ok(found) => found,
+        Err(error) if args.data.is_some() => return Err(error.into()),
+        Err(_) => return Ok(Err("the data set was not found (--data names its folder).".into())),
+    };
+    Ok(Ok(source::load_test(found)?))
+}
+
+/// The images of a run, by its weights; or why there are none, as a sentence.
+fn pictures(
+    run: &Run,
+    folder: &Path,
+    images: Result<&(Split, Origin), &String>,
+    device: Device,
+    console: Console,
+) -> Result<Result<Pictures, String>> {
+    let (test, origin) = match images {
+        Ok(images) => images,
+        Err(why) => return Ok(Err(why.clone())),
+    };
+    let of_run = |name: &str| run.config.data.sha256.get(name);
+    let is_test = |name: &str| OFFICIAL.iter().any(|f| f.name == name && f.half == Half::Test);
+    let tested = origin.files.iter().filter(|file| is_test(file.name));
+    let others = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
+    if others > 0 {
+        let why =
+            "the data set that was found is another one than the run's (its SHA-256 differs).";
+        return Ok(Err(why.into()));
+    }
+    let weights = folder.join(SAFETENSORS);
+    if !weights.exists() {
+        return Ok(Err(format!("the run folder holds no {SAFETENSORS}.")));
+    }
+    let asked = ModelName::from(run.architecture);
+    let model = inputs::model(&weights, Some(asked), device, console)?;
+    let logits = evaluate::logits(model.as_ref(), &test.images);
+    let pictures = Pictures::new(run, model.as_ref(), test, &logits);
+    Ok(pictures.map_err(|error| format!("{error}.")))
+}

@@ -1,0 +1,79 @@
+//! `stitch study collect`: the results of studies as one table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use stitch::run_folder::write_whole;
+use stitch::study::results::{self, Contradiction, Record};
+
+use super::counted;
+use crate::cli::StudyCollectArgs;
+use crate::commands::{Console, Outcome, documents};
+
+pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
+    let output = match (&args.output, args.studies.as_slice()) {
+        (Some(output), _) => output.clone(),
+        (None, [study]) if study.is_dir() => study.join("results.csv"),
+        _ => bail!("--output is wanted where it is not one study's folder: the table to write"),
+    };
+    let records = merged(&args.studies)?;
+    write_whole(&output, &results::write(&records))
+        .with_context(|| format!("{} cannot be written", output.display()))?;
+    let failed = records.iter().filter(|record| !record.is_done()).count();
+    let done = records.len() - failed;
+    let table = output.display().to_string();
+    console.show(&format!("{} done, {failed} failed, in {table}", counted(done)))?;
+    console.document(|| Ok(documents::Collected { table, done, failed }))?;
+    Ok(Outcome::Done)
+}
+
+/// All results of studies and tables, at least one.
+pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
+    let mut all = Vec::new();
+    for study in studies {
+        all.extend(read(study)?);
+    }
+    let records = results::merge(all)?;
+    if records.is_empty() {
+        bail!("there is no result yet; `stitch study run` makes them");
+    }
+    Ok(records)
+}
+
+/// The results of a study's folder, or of a table; each with where it is.
+fn read(study: &Path) -> Result<Vec<(String, Record)>> {
+    if !study.is_dir() {
+        let bytes =
+            fs::read(study).with_context(|| format!("{} cannot be read", study.display()))?;
+        let records =
+            results::read(&bytes).map_err(|what| anyhow!("{}: {what}", study.display()))?;
+        let place = |record| (study.display().to_string(), record);
+        return Ok(records.into_iter().map(place).collect());
+    }
+    let folder = study.join(results::FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("{} cannot be read", folder.display()))?,
+    };
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_result(path)).collect();
+    paths.sort();
+    let record = |path: PathBuf| {
+        let place = path.display().to_string();
+        let bytes = fs::read(&path).with_context(|| format!("{place} cannot be read"))?;
+        let record = Record::read(&bytes).map_err(|what| anyhow!("{place}: {what}"))?;
+        Ok((place, record))
+    };
+    paths.into_iter().map(record).collect()
+}
+
+fn is_result(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with('.') && name.ends_with(".json")
+}
+
+/// Whether an error is the answer no: one run with two kinds of bits.
+pub fn is_no(error: &anyhow::Error) -> bool {
+    error.is::<Box<Contradiction>>()
+}

@@ -1,0 +1,59 @@
+//! `stitch study plan`: the grid of runs as `plan.csv`.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use stitch::run_folder::write_whole;
+use stitch::study::grids;
+use stitch::study::plan::{self as plans, Grid, PlanError};
+use stitch::train::Engine;
+
+use super::counted;
+use crate::cli::StudyPlanArgs;
+use crate::commands::{Console, Outcome, documents};
+
+pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
+    let grids = match &args.file {
+        None => vec![grid(args)?],
+        Some(file) => {
+            let text = fs::read_to_string(file)
+                .with_context(|| format!("--file {} cannot be read", file.display()))?;
+            grids::read(&text).with_context(|| format!("--file {}", file.display()))?
+        }
+    };
+    let rows = plans::rows(&grids).context("the plan")?;
+    let path = args.output.join(plans::FILE);
+    let bytes = plans::write(&rows);
+    let there = fs::read(&path).ok();
+    if there.as_ref() == Some(&bytes) {
+        console.note(&format!("{} is this plan already", path.display()));
+    } else if there.is_some() && !args.force {
+        bail!(
+            "--output {}: it holds another plan. Give --force to replace it (results of rows that \
+             both have are kept), or another folder",
+            args.output.display()
+        );
+    } else {
+        let cannot = || format!("{} cannot be written", path.display());
+        fs::create_dir_all(&args.output).with_context(cannot)?;
+        write_whole(&path, &bytes).with_context(cannot)?;
+    }
+    let (runs, plan) = (rows.len(), path.display().to_string());
+    console.show(&format!("{} in {plan}", counted(runs)))?;
+    console.document(|| Ok(documents::Planned { plan, runs }))?;
+    Ok(Outcome::Done)
+}
+
+fn grid(args: &StudyPlanArgs) -> Result<Grid> {
+    let seeds = args.seeds.iter().map(|text| plans::seeds(text));
+    let seeds = seeds.collect::<Result<Vec<_>, PlanError>>().context("--seeds")?;
+    Ok(Grid {
+        models: args.model.iter().map(|&model| model.into()).collect(),
+        seeds: seeds.concat(),
+        batch_sizes: args.batch_size.clone(),
+        lrs: args.lr.clone(),
+        epochs: args.epochs.clone(),
+        engine: if args.fast { Engine::Fast } else { Engine::Exact },
+        threads: args.threads,
+    })
+}

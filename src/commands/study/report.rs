@@ -1,0 +1,48 @@
+//! `stitch study report`: what the results say, as a page, a figure and a table.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use stitch::report::figures::{self, Drawn};
+use stitch::report::{self, configurations};
+use stitch::run_folder::write_whole;
+
+use super::collect;
+use crate::cli::StudyReportArgs;
+use crate::commands::{Console, Outcome, documents};
+
+/// The files, in the folder of the report.
+const PAGE: &str = "report.html";
+const FIGURE: &str = "accuracies.svg";
+const SUMMARY: &str = "summary.csv";
+
+pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
+    let folder = match (&args.output, args.studies.as_slice()) {
+        (Some(output), _) => output.as_path(),
+        (None, [study]) if study.is_dir() => study,
+        _ => bail!("--output is wanted where it is not one study's folder: the folder to write to"),
+    };
+    let records = collect::merged(&args.studies)?;
+    let all = configurations::group(&records);
+    let samples: Vec<_> = all.iter().map(report::study_sample).collect();
+    let cannot = || format!("--output {} cannot be written", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    write(folder, SUMMARY, &configurations::summary_csv(&all))?;
+    write(folder, FIGURE, figures::samples(&samples, Drawn::Wide).svg().as_bytes())?;
+    write(folder, PAGE, report::study_page(&all, &records).as_bytes())?;
+    console.show(&folder.join(PAGE).display().to_string())?;
+    console.document(|| {
+        let path = |name| folder.join(name).display().to_string();
+        Ok(documents::StudyReported {
+            report: path(PAGE),
+            figure: path(FIGURE),
+            summary: path(SUMMARY),
+        })
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.join(name);
+    write_whole(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))
+}

@@ -1,0 +1,172 @@
+//! `stitch study run --row`: one row, in this process.
+
+use std::fs;
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use stitch::formats::hex;
+use stitch::run_folder::{self, Config, FolderError, RunFolder};
+use stitch::study::plan::Settings;
+use stitch::study::results::Record;
+use stitch::train::TrainError;
+
+use super::{read_plan, read_result, write_result};
+use crate::cli::{CheckpointEvery, StudyRunArgs};
+use crate::commands::signals::{self, Interrupted};
+use crate::commands::train::{Job, Trained, train_into};
+use crate::commands::{Console, Outcome, inputs};
+
+/// Folder of the run folders in the folder of a study.
+const RUNS: &str = "runs";
+/// Between two looks at a row that another process runs.
+const WAIT: Duration = Duration::from_millis(200);
+/// Rows last from seconds to minutes.
+const EVERY: CheckpointEvery = CheckpointEvery::Time(Duration::from_secs(30));
+
+pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome> {
+    let plan = read_plan(&args.study)?;
+    let Some(settings) = plan.get(row) else {
+        bail!("--row {row}: the plan has the rows 0 to {}", plan.len() - 1);
+    };
+    let id = settings.id();
+    signals::listen()?;
+    if args.worker {
+        end_with_stdin()?;
+    }
+    let record = match claim(args, &id, console)? {
+        Claimed::Done(record) => {
+            let what = if record.is_done() { "done" } else { "failed" };
+            console.note(&format!("row {row}, {id}: {what} already"));
+            console.document(|| Ok(&record))?;
+            return Ok(outcome(&record));
+        }
+        Claimed::Folder(folder) => {
+            let record = train(args, settings, &folder, console)?;
+            write_result(&args.study, &record)?;
+            if !args.keep_runs {
+                let path = folder.path();
+                let gone = fs::remove_dir_all(path);
+                gone.with_context(|| format!("{} cannot be removed", path.display()))?;
+            }
+            record
+        }
+    };
+    let came_to = match (record.test_accuracy, &record.error) {
+        (Some(accuracy), _) => format!("test accuracy {accuracy:.4}"),
+        (None, error) => error.clone().unwrap_or_default(),
+    };
+    console.show(&format!("row {row}, {id}: {came_to}"))?;
+    console.document(|| Ok(&record))?;
+    Ok(outcome(&record))
+}
+
+/// What a process that is to run a row finds.
+enum Claimed {
+    /// Its result.
+    Done(Box<Record>),
+    /// Its folder, which no other process has.
+    Folder(RunFolder),
+}
+
+/// The result of the row, or the sole right to make it. While another process has that, this one
+/// waits: a scheduler that believes a worker lost may start a row a second time.
+fn claim(args: &StudyRunArgs, id: &str, console: Console) -> Result<Claimed> {
+    let path = args.study.join(RUNS).join(id);
+    let mut said = false;
+    loop {
+        let there = read_result(&args.study, id)?;
+        if let Some(record) = there.filter(|record| record.is_done() || !args.retry_failed) {
+            return Ok(Claimed::Done(Box::new(record)));
+        }
+        match RunFolder::claim(&path, inputs::claim(false, true)) {
+            Ok(folder) => {
+                // Between the two questions another process may have ended its row.
+                return match read_result(&args.study, id)? {
+                    Some(record) if record.is_done() => {
+                        // It was made by asking for it.
+                        let _ = fs::remove_dir(&path);
+                        Ok(Claimed::Done(Box::new(record)))
+                    }
+                    _ => Ok(Claimed::Folder(folder)),
+                };
+            }
+            Err(FolderError::Locked { .. }) if signals::received().is_none() => {
+                if !said {
+                    console.note(&format!("{id}: another process runs it; waiting for that"));
+                    said = true;
+                }
+                thread::sleep(WAIT);
+            }
+            Err(FolderError::Locked { .. }) => {
+                return Err(Interrupted::new(format!("{id}: stopped")).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn outcome(record: &Record) -> Outcome {
+    if record.is_done() { Outcome::Done } else { Outcome::No }
+}
+
+/// A run with these settings, going on with what there is of it.
+fn train(
+    args: &StudyRunArgs,
+    settings: &Settings,
+    folder: &RunFolder,
+    console: Console,
+) -> Result<Record> {
+    tch::set_num_threads(settings.threads as i32);
+    let dataset = match &args.shared_data {
+        #[cfg(target_os = "linux")]
+        Some(path) => stitch::dataset::shared::open(path)
+            .with_context(|| format!("--shared-data {}", path.display()))?,
+        _ => inputs::dataset(&args.data, console)?,
+    };
+    let job = Job {
+        architecture: settings.architecture,
+        config: settings.config,
+        every: EVERY,
+        resume: true,
+        trace: false,
+        tensorboard: false,
+        figures: None,
+    };
+    let trained = train_into(folder, &job, &dataset, console);
+    let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));
+    match trained {
+        Ok(trained) => done(record, folder, &trained),
+        // It would end so every time.
+        Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
+            Ok(Record { error: Some(format!("{error:#}")), ..record })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record> {
+    let config: Config = folder.read_config()?.context("the run has left no config.json")?;
+    let weights = folder.path().join(run_folder::SAFETENSORS);
+    let weights = fs::read(&weights).with_context(|| weights.display().to_string())?;
+    Ok(Record {
+        test_accuracy: Some(trained.evaluation.report.accuracy),
+        train_loss: Some(trained.metrics.train_loss),
+        epochs_run: Some(trained.metrics.epochs_run),
+        train_seconds: Some(trained.metrics.train_seconds),
+        weights_sha256: Some(hex(&Sha256::digest(weights))),
+        ..record.of_run(&config)
+    })
+}
+
+/// Ends the training, as SIGTERM would, when who started this process ends: then stdin does.
+fn end_with_stdin() -> Result<()> {
+    let wait = || {
+        let _ = io::stdin().read(&mut [0]);
+        signals::terminate();
+    };
+    thread::Builder::new().name("parent".into()).spawn(wait).context("a thread cannot be had")?;
+    Ok(())
+}

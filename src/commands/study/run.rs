@@ -1,0 +1,202 @@
+//! `stitch study run`: what is not done yet, several processes at a time.
+
+mod table;
+
+use std::env;
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use stitch::study::plan::Settings;
+use stitch::study::results::Record;
+
+use table::Table;
+
+use super::{read_plan, read_result, write_result};
+use crate::cli::StudyRunArgs;
+use crate::commands::signals::{self, Interrupted};
+use crate::commands::{Console, Outcome, inputs};
+
+/// What is to be run, and how.
+struct Rows<'a> {
+    args: &'a StudyRunArgs,
+    /// From the last row to the first.
+    queue: Mutex<Vec<(usize, Settings)>>,
+    /// The data set, once for all processes, where the system can share it.
+    data: Option<Data>,
+}
+
+#[cfg(target_os = "linux")]
+type Data = stitch::dataset::shared::Shared;
+#[cfg(not(target_os = "linux"))]
+type Data = std::convert::Infallible;
+
+/// What happens to a row.
+pub enum Event {
+    /// A process works on it.
+    Begun(usize),
+    /// It has a result.
+    Ended(usize, Box<Record>),
+    /// It has none: the study ends.
+    Broken(anyhow::Error),
+}
+
+pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
+    let plan = read_plan(&args.study)?;
+    let rows = args.rows.clone().unwrap_or(0..plan.len());
+    if rows.end > plan.len() {
+        bail!("--rows {}..{}: the plan has {} rows", rows.start, rows.end, plan.len());
+    }
+    let (mut missing, mut done, mut failed) = (Vec::new(), 0, 0);
+    for row in rows.rev() {
+        match read_result(&args.study, &plan[row].id())? {
+            Some(record) if record.is_done() => done += 1,
+            Some(_) if !args.retry_failed => failed += 1,
+            _ => missing.push((row, plan[row])),
+        }
+    }
+    let jobs = jobs(args, &missing)?;
+    let data = if missing.is_empty() { None } else { share(args, console)? };
+    let mut table = Table::new(console, missing.len(), done, failed, jobs);
+    if !missing.is_empty() {
+        signals::listen()?;
+        let rows = Rows { args, queue: Mutex::new(missing), data };
+        work(&rows, jobs, &plan, &mut table)?;
+    }
+    console.show(&table.summary(&args.study))?;
+    console.document(|| Ok(table.document(&args.study)))?;
+    Ok(if table.failed() == 0 { Outcome::Done } else { Outcome::No })
+}
+
+/// How many rows are run at the same time.
+fn jobs(args: &StudyRunArgs, missing: &[(usize, Settings)]) -> Result<usize> {
+    let cores = thread::available_parallelism().context("the number of cores is not known")?.get();
+    let threads = missing.iter().map(|(_, settings)| settings.threads as usize).max().unwrap_or(1);
+    let fitting = (cores / threads).max(1);
+    let asked = args.jobs.map_or(fitting, |jobs| jobs as usize);
+    Ok(asked.min(missing.len()).max(1))
+}
+
+/// Reads the data set and puts it where the processes of the rows find it.
+fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
+    let dataset = inputs::dataset(&args.data, console)?;
+    #[cfg(target_os = "linux")]
+    {
+        use stitch::dataset::shared::Shared;
+        Ok(Some(Shared::new(&dataset).context("the data set cannot be put into shared memory")?))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dataset;
+        Ok(None)
+    }
+}
+
+/// Works on the queue until it is empty, a signal comes, or a row can have no result.
+fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Result<()> {
+    let mut broken = None;
+    thread::scope(|scope| {
+        let (events, heard) = mpsc::channel();
+        for _ in 0..jobs {
+            let events = events.clone();
+            scope.spawn(move || worker(rows, &events));
+        }
+        drop(events);
+        for event in heard {
+            match event {
+                Event::Begun(row) => table.begun(row, &plan[row].id()),
+                Event::Ended(row, record) => table.ended(row, &record),
+                Event::Broken(error) => {
+                    // The others end their rows, and begin none.
+                    rows.queue.lock().expect("no thread panics with the queue").clear();
+                    broken.get_or_insert(error);
+                }
+            }
+        }
+    });
+    table.finish();
+    match broken {
+        Some(_) if signals::received().is_some() => Err(Interrupted::new(format!(
+            "the study was stopped; the same command goes on with it: stitch study run {}",
+            rows.args.study.display()
+        ))
+        .into()),
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Takes rows from the queue until there is none.
+fn worker(rows: &Rows, events: &Sender<Event>) {
+    loop {
+        let next = rows.queue.lock().expect("no thread panics with the queue").pop();
+        let Some((row, settings)) = next else { return };
+        // The other side hears until every worker has ended.
+        let _ = events.send(Event::Begun(row));
+        let ended = match run_row(rows, row, &settings) {
+            Ok(record) => Event::Ended(row, Box::new(record)),
+            Err(error) => Event::Broken(error),
+        };
+        let _ = events.send(ended);
+    }
+}
+
+/// Runs a row in a process of its own.
+fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
+    let (args, id) = (rows.args, settings.id());
+    let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
+    // Its stdin is closed when it has ended, or when this process does.
+    let _sign_of_life = child.stdin.take();
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut said);
+    }
+    let status = child.wait().with_context(|| format!("row {row}, {id}"))?;
+    if let Some(record) = read_result(&args.study, &id)?.filter(|record| fits(record, status)) {
+        return Ok(record);
+    }
+    if signals::received().is_some() {
+        bail!("row {row}, {id}: stopped");
+    }
+    let last = said.lines().last().unwrap_or("it said nothing");
+    let last = last.strip_prefix("error: ").unwrap_or(last);
+    if status.code().is_some() {
+        bail!("row {row}, {id}: {last}");
+    }
+    // Killed: by the system, for want of memory, or by somebody.
+    let error = Some(format!("its process ended by {status}"));
+    let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));
+    let record = Record { error, ..record };
+    write_result(&args.study, &record)?;
+    Ok(record)
+}
+
+/// Whether a result is of the process that ended so.
+fn fits(record: &Record, status: ExitStatus) -> bool {
+    status.code() == Some(if record.is_done() { 0 } else { 1 })
+}
+
+fn start(rows: &Rows, row: usize) -> Result<Child> {
+    let args = rows.args;
+    let mut command = Command::new(env::current_exe().context("the binary is not found")?);
+    command.args(["study", "run"]).arg(&args.study).args(["--row", &row.to_string(), "--worker"]);
+    if args.retry_failed {
+        command.arg("--retry-failed");
+    }
+    if args.keep_runs {
+        command.arg("--keep-runs");
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(data) = &rows.data {
+        command.arg("--shared-data").arg(data.path());
+    }
+    if let Some(data) = &args.data.data {
+        command.arg("--data").arg(data);
+    }
+    command.arg("--quiet");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().context("no process can be started")
+}

@@ -1,0 +1,119 @@
+//! What is shown of a study that runs: on a terminal a line for each running row and a bar over all;
+//! elsewhere a line for each row that has ended.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, stderr};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use stitch::study::results::Record;
+
+use crate::commands::study::counted;
+use crate::commands::{Console, documents};
+
+/// How often the seconds of running rows are drawn again.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Running, done, failed, and time left.
+pub struct Table {
+    console: Console,
+    bars: Option<Bars>,
+    total: usize,
+    done: usize,
+    failed: usize,
+    before: usize,
+}
+
+struct Bars {
+    all: MultiProgress,
+    total: ProgressBar,
+    running: BTreeMap<usize, ProgressBar>,
+}
+
+impl Table {
+    /// Of `missing` rows, where `done` and `failed` have results already.
+    pub fn new(console: Console, missing: usize, done: usize, failed: usize, jobs: usize) -> Self {
+        let total = missing + done + failed;
+        console.note(&format!(
+            "{}: {done} done before, {failed} failed before, {missing} to do, {jobs} at a time",
+            counted(total)
+        ));
+        let on_terminal = !console.quiet && stderr().is_terminal() && missing > 0;
+        let bars = on_terminal.then(|| {
+            let all = MultiProgress::new();
+            let style = "{bar:30} {pos} of {len} runs  {msg}  {eta} left";
+            let style = ProgressStyle::with_template(style)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let total = all.add(ProgressBar::new(missing as u64).with_style(style));
+            total.enable_steady_tick(TICK);
+            Bars { all, total, running: BTreeMap::new() }
+        });
+        Self { console, bars, total, done, failed, before: done + failed }
+    }
+
+    /// A process works on this row.
+    pub fn begun(&mut self, row: usize, id: &str) {
+        let Some(bars) = &mut self.bars else { return };
+        let style = ProgressStyle::with_template("  running {elapsed:>4}  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = ProgressBar::new_spinner().with_style(style);
+        let bar = bars.all.insert_before(&bars.total, bar);
+        bar.set_message(format!("row {row}, {id}"));
+        bar.enable_steady_tick(TICK);
+        bars.running.insert(row, bar);
+    }
+
+    /// It has a result.
+    pub fn ended(&mut self, row: usize, record: &Record) {
+        let came_to = match (record.test_accuracy, &record.error) {
+            (Some(accuracy), _) => {
+                self.done += 1;
+                let seconds = record.train_seconds.unwrap_or_default();
+                format!("test accuracy {accuracy:.4}, {seconds:.1} s")
+            }
+            (None, error) => {
+                self.failed += 1;
+                format!("FAILED: {}", error.as_deref().unwrap_or_default())
+            }
+        };
+        let count = self.done + self.failed;
+        let line = format!("{count}/{}: row {row}, {}: {came_to}", self.total, record.id);
+        match &mut self.bars {
+            None => self.console.note(&line),
+            Some(bars) => {
+                if let Some(bar) = bars.running.remove(&row) {
+                    bar.finish_and_clear();
+                }
+                let _ = bars.all.println(line);
+                bars.total.set_position((count - self.before) as u64);
+                bars.total.set_message(format!("{} failed", self.failed));
+            }
+        }
+    }
+
+    /// Nothing runs any more.
+    pub fn finish(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            bars.running.values().for_each(ProgressBar::finish_and_clear);
+            bars.total.finish_and_clear();
+        }
+    }
+
+    /// Rows without an accuracy.
+    pub fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// What the study has come to.
+    pub fn summary(&self, study: &Path) -> String {
+        let Self { total, done, failed, .. } = self;
+        format!("{}: {done} done, {failed} failed, in {}", counted(*total), study.display())
+    }
+
+    /// The same for programs.
+    pub fn document(&self, study: &Path) -> documents::Studied {
+        let Self { total, done, failed, .. } = *self;
+        documents::Studied { study: study.display().to_string(), runs: total, done, failed }
+    }
+}

@@ -1,0 +1,61 @@
+//! Where progress bars are drawn: stderr, but for its last columns.
+
+use std::io;
+
+use console::Term;
+use indicatif::{ProgressDrawTarget, TermLike};
+
+/// Columns for what the user types: `^C` and a letter.
+pub const FREE: u16 = 3;
+
+/// The target of a bar that is cleared without a trace after Ctrl-C. indicatif fills the line that it
+/// draws: in the last column, the `^C` that the terminal shows begins another line, and the one with the
+/// bar stays. Its `println` builds on that fullness; other lines are written in `suspend`.
+pub fn bar_target() -> ProgressDrawTarget {
+    ProgressDrawTarget::term_like_with_hz(Box::new(Narrower(Term::buffered_stderr())), 20)
+}
+
+#[derive(Debug)]
+struct Narrower(Term);
+
+impl TermLike for Narrower {
+    fn width(&self) -> u16 {
+        self.0.size().1.saturating_sub(FREE).max(1)
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        self.0.write_line(s)
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.0.write_str(s)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,48 @@
+//! Tables: boxed where there is room, without lines where there is less, as a list where there is none.
+
+use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
+use comfy_table::{CellAlignment, Table};
+
+use super::Screen;
+
+/// A table whose first column is text and whose other columns are numbers.
+pub fn table(
+    screen: Screen,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
+        let text = lined(preset, header, &rows);
+        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        (text, width)
+    });
+    let fitting = forms.find(|(_, width)| screen.fits(*width));
+    fitting.map_or_else(|| list(screen, header, &rows), |(text, _)| text)
+}
+
+fn lined(preset: comfy_table::TableStyle, header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table.load_style(preset).set_header(header.to_vec());
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    // Without lines, the last column's padding is no use.
+    let lines: Vec<String> =
+        table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A row as its first cell, and below it the others, each behind its column's name.
+fn list(screen: Screen, header: &[&str], rows: &[Vec<String>]) -> String {
+    let item = |row: &Vec<String>| {
+        let last = row.len().saturating_sub(1);
+        let cells = (header.iter().zip(row).enumerate().skip(1))
+            .map(|(i, (name, cell))| format!("{name} {cell}{}", if i < last { "," } else { "" }));
+        let cells: Vec<String> = cells.collect();
+        let first = row.first().map_or("", String::as_str);
+        format!("{first}\n{}", screen.lines(cells.iter().map(String::as_str), "  "))
+    };
+    rows.iter().map(item).collect::<Vec<_>>().join("\n")
+}

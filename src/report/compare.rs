@@ -1,0 +1,64 @@
+//! Two runs on the same test images: who is right where the other is not.
+
+use crate::dataset::CLASSES;
+use crate::metrics::ConfusionMatrix;
+
+/// The images on which exactly one of two runs is right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Disagreement {
+    /// Only the first run is right.
+    pub first: u64,
+    /// Only the second is.
+    pub second: u64,
+    /// McNemar's exact test: how probable a split at least this uneven is, if each were as likely to
+    /// be either's (two-sided, binomial).
+    pub p: f64,
+}
+
+/// Compares the answers of two runs; all three have one length.
+pub fn disagreement(truth: &[u8], first: &[u8], second: &[u8]) -> Disagreement {
+    let (mut only_first, mut only_second) = (0, 0);
+    for ((truth, first), second) in truth.iter().zip(first).zip(second) {
+        only_first += u64::from(first == truth && second != truth);
+        only_second += u64::from(second == truth && first != truth);
+    }
+    Disagreement { first: only_first, second: only_second, p: mcnemar(only_first, only_second) }
+}
+
+/// The two-sided binomial test of `a` of `a + b` at one half; as `scipy.stats.binomtest(a, a + b)`.
+fn mcnemar(a: u64, b: u64) -> f64 {
+    let n = a + b;
+    // The logarithm of n over k, divided by 2 to the n: from k = 0 on, factor by factor.
+    let mut log = -(n as f64) * std::f64::consts::LN_2;
+    let mut tail = 0.0;
+    for k in 0..=a.min(b) {
+        tail += log.exp();
+        log += ((n - k) as f64).ln() - ((k + 1) as f64).ln();
+    }
+    (2.0 * tail).min(1.0)
+}
+
+/// By how much the recall of each class is greater in `second`.
+pub fn recall_gains(first: &ConfusionMatrix, second: &ConfusionMatrix) -> [f64; CLASSES] {
+    let [first, second] = [first, second].map(|matrix| matrix.report().classes);
+    std::array::from_fn(|class| second[class].recall - first[class].recall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{disagreement, mcnemar};
+
+    #[test]
+    fn mcnemar_is_scipys_binomial_test() {
+        let scipy = [(0, 0, 1.0), (5, 0, 0.0625), (1, 9, 0.021484375), (7, 7, 1.0)];
+        scipy.into_iter().for_each(|(a, b, p)| assert!((mcnemar(a, b) - p).abs() < 1e-12));
+        assert!((mcnemar(652, 712) - 0.11011731).abs() < 1e-6, "{}", mcnemar(652, 712));
+        assert_eq!(mcnemar(0, 10_000), 0.0);
+    }
+
+    #[test]
+    fn only_images_on_which_exactly_one_is_right_count() {
+        let counted = disagreement(&[0, 1, 2, 3], &[0, 1, 0, 0], &[0, 2, 2, 1]);
+        assert_eq!((counted.first, counted.second), (1, 1));
+    }
+}

@@ -1,0 +1,67 @@
+//! The page about runs: one HTML file with everything in it. askama fills `page.html`, and escapes what
+//! comes from the run folders.
+
+mod study;
+mod text;
+mod view;
+
+use askama::Template;
+
+pub use study::{page as study_page, sample as study_sample};
+
+use super::figures::Normalize;
+use super::{Pictures, Run, title};
+use crate::run_folder::ParityVerdict;
+
+/// A run on the page.
+#[derive(Debug)]
+pub struct Entry {
+    /// The run.
+    pub run: Run,
+    /// Its test images, or why there are none: a sentence.
+    pub pictures: Result<Pictures, String>,
+    /// What `stitch parity` said of it.
+    pub parity: Parity,
+    /// What it is called where another run on the page is of the same model.
+    pub folder: String,
+}
+
+/// What is known of a run's parity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parity {
+    /// It was compared.
+    Checked(ParityVerdict),
+    /// Weights were compared that are no longer the run's.
+    Stale,
+    /// It was not.
+    Unchecked,
+}
+
+/// The page about `entries`, at least one, in this order; `normalize` is for their confusion matrices.
+/// The same runs give the same bytes: nothing on it is about time or place.
+pub fn page(entries: &[&Entry], normalize: Normalize) -> String {
+    let names = names(entries);
+    let page = view::Page::new(entries, &names, normalize);
+    page.render().expect("a string takes every byte")
+}
+
+/// What the runs are called: as little as tells them apart.
+fn names(entries: &[&Entry]) -> Vec<String> {
+    let plain = |entry: &&Entry| {
+        let model = title(entry.run.architecture);
+        match entry.run.config.program.as_str() {
+            "stitch" => model.to_owned(),
+            program => format!("{model} ({program})"),
+        }
+    };
+    let of_all: Vec<String> = entries.iter().map(plain).collect();
+    let name = |(entry, plain): (&&Entry, &String)| match of_all
+        .iter()
+        .filter(|other| *other == plain)
+        .count()
+    {
+        1 => plain.clone(),
+        _ => format!("{plain} in {}", entry.folder),
+    };
+    entries.iter().zip(&of_all).map(name).collect()
+}

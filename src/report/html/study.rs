@@ -1,0 +1,176 @@
+//! The page about a study: `study.html`, filled.
+
+use askama::Template;
+
+use crate::models::Architecture;
+use crate::report::configurations::{Configuration, ahead, baseline};
+use crate::report::figures::{self, Drawn, Sample, thousands};
+use crate::report::{paper_accuracy, title};
+use crate::study::results::Record;
+
+#[derive(Template)]
+#[template(path = "study.html")]
+struct Page {
+    version: &'static str,
+    title: &'static str,
+    lead: String,
+    wide: String,
+    narrow: String,
+    likely: Vec<String>,
+    rows: Vec<Row>,
+    difference: Vec<String>,
+    ahead: Vec<Row>,
+    failures: Vec<String>,
+}
+
+struct Row {
+    name: String,
+    cells: Vec<String>,
+}
+
+/// What cannot be said of so few runs.
+const NOTHING: &str = "–";
+
+/// The page about a study's configurations, whose results are `records`. The same results give the same
+/// bytes.
+pub fn page(all: &[Configuration], records: &[Record]) -> String {
+    let samples: Vec<Sample> = all.iter().map(sample).collect();
+    let done = records.iter().filter(|record| record.is_done()).count();
+    let page = Page {
+        version: env!("CARGO_PKG_VERSION"),
+        title: "Fashion-MNIST: how sure are the accuracies?",
+        lead: format!(
+            "{} run{} of {} configuration{}, each with another seed.",
+            thousands(done as u64),
+            plural(done),
+            all.len(),
+            plural(all.len()),
+        ),
+        wide: figures::samples(&samples, Drawn::Wide).svg().to_owned(),
+        narrow: figures::samples(&samples, Drawn::Narrow).svg().to_owned(),
+        likely: Architecture::ALL.into_iter().filter_map(|it| likely(it, all)).collect(),
+        rows: all.iter().map(row).collect(),
+        difference: difference(all),
+        ahead: ahead_rows(all),
+        failures: records.iter().filter_map(failure).collect(),
+    };
+    page.render().expect("a string takes every byte")
+}
+
+/// A configuration as the figure shows it.
+pub fn sample(it: &Configuration) -> Sample {
+    let summary = it.summary();
+    let mean = summary.and_then(|summary| {
+        summary.mean_interval.map(|interval| (summary.mean, interval.low, interval.high))
+    });
+    let paper = paper_accuracy(it.architecture);
+    Sample { name: it.name(), values: it.values(), mean, paper }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// Of which configurations of a model the paper's accuracy lies within the range of the runs.
+fn likely(architecture: Architecture, all: &[Configuration]) -> Option<String> {
+    let paper = paper_accuracy(architecture);
+    let (mut within, mut above, mut below) = (Vec::new(), Vec::new(), Vec::new());
+    for it in all.iter().filter(|it| it.architecture == architecture) {
+        let (Some(summary), Some(share)) = (it.summary(), it.at_least_paper()) else { continue };
+        let settings = it.settings();
+        match paper {
+            _ if paper > summary.max => above.push(settings),
+            _ if paper < summary.min => below.push(settings),
+            _ => within.push(format!("{settings} ({} of {} reach it)", share.count, share.n)),
+        }
+    }
+    let clause = |what: &str, configurations: Vec<String>| {
+        (!configurations.is_empty()).then(|| format!("{what} of {}", configurations.join("; ")))
+    };
+    let clauses = [
+        clause("within the range of the runs", within),
+        clause("above every run", above),
+        clause("below every run", below),
+    ];
+    let clauses: Vec<String> = clauses.into_iter().flatten().collect();
+    (!clauses.is_empty()).then(|| {
+        format!(
+            "{}: the paper's {paper:.4} lies {}.",
+            title(architecture),
+            clauses.join(". It lies ")
+        )
+    })
+}
+
+fn row(it: &Configuration) -> Row {
+    let number = |value: Option<f64>| value.map_or(NOTHING.into(), |value| format!("{value:.4}"));
+    let summary = it.summary();
+    let interval = summary.and_then(|summary| summary.mean_interval);
+    let share = it.at_least_paper();
+    let cells = vec![
+        match it.failed {
+            0 => it.accuracies.len().to_string(),
+            failed => format!("{} ({failed} failed)", it.accuracies.len()),
+        },
+        number(summary.map(|summary| summary.mean)),
+        interval.map_or(NOTHING.into(), |it| format!("{:.4} to {:.4}", it.low, it.high)),
+        number(summary.and_then(|summary| summary.sd)),
+        number(summary.map(|summary| summary.median)),
+        summary.map_or(NOTHING.into(), |it| format!("{:.4} to {:.4}", it.min, it.max)),
+        share.map_or(NOTHING.into(), |share| {
+            let (low, high) = (percent(share.interval.low), percent(share.interval.high));
+            format!("{} of {}, {low} to {high}", share.count, share.n)
+        }),
+    ];
+    Row { name: it.name(), cells }
+}
+
+fn difference(all: &[Configuration]) -> Vec<String> {
+    let Some(mlp) = baseline(all) else {
+        return vec!["This study has no run of the MLP to compare LeNet-5 with.".into()];
+    };
+    let compared: Vec<_> = all.iter().filter_map(|it| Some((it, ahead(it, Some(mlp))?))).collect();
+    if compared.is_empty() {
+        let both = "at least two runs of each are wanted";
+        return vec![format!("This study is too small to compare the two: {both}.")];
+    }
+    let count = |says: fn(f64, f64) -> bool| {
+        compared.iter().filter(|(_, (_, interval))| says(interval.low, interval.high)).count()
+    };
+    let (above, below) = (count(|low, _| low > 0.0), count(|_, high| high < 0.0));
+    let open = compared.len() - above - below;
+    vec![
+        format!(
+            "LeNet-5 is compared with {}: the difference of the two means over the seeds, each \
+             configuration by itself.",
+            mlp.name()
+        ),
+        format!(
+            "Of {} configuration{} of LeNet-5, the 95 % interval of the difference lies above 0 for \
+             {above}, below 0 for {below}, and holds 0 for {open}: of these the runs do not tell which \
+             model is better. An interval is of one comparison; among many, one in twenty misses.",
+            compared.len(),
+            plural(compared.len()),
+        ),
+    ]
+}
+
+fn ahead_rows(all: &[Configuration]) -> Vec<Row> {
+    let mlp = baseline(all);
+    let row = |it: &Configuration| {
+        let (by, interval) = ahead(it, mlp)?;
+        let cells =
+            vec![format!("{by:+.4}"), format!("{:+.4} to {:+.4}", interval.low, interval.high)];
+        Some(Row { name: it.name(), cells })
+    };
+    all.iter().filter_map(row).collect()
+}
+
+fn failure(record: &Record) -> Option<String> {
+    let error = record.error.as_ref()?;
+    Some(format!("{}: {error}", record.id))
+}

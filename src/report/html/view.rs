@@ -1,0 +1,382 @@
+//! What `page.html` is filled with: strings, ready to be read.
+
+use askama::Template;
+
+use super::text::{self, probability, signed};
+use super::{Entry, Parity};
+use crate::dataset::source::OFFICIAL;
+use crate::dataset::{CLASSES, classes};
+use crate::metrics::Scores;
+use crate::report::compare::recall_gains;
+use crate::report::figures::{self, Accuracy, Drawn, Figure, Normalize, thousands};
+use crate::report::pictures::{self, Example, Filters};
+use crate::report::{Run, paper_accuracy};
+
+#[derive(Template)]
+#[template(path = "page.html")]
+pub struct Page<'a> {
+    version: &'static str,
+    title: String,
+    summary: String,
+    lead: String,
+    result_title: &'static str,
+    question: String,
+    result: Vec<String>,
+    why: Vec<String>,
+    accuracy: Widths,
+    recalls: Option<Recalls<'a>>,
+    settings: Vec<Setting>,
+    data: Vec<Data<'a>>,
+    classes: &'static [&'static str; CLASSES],
+    runs: Vec<RunView<'a>>,
+    verdicts: Vec<Verdict<'a>>,
+}
+
+/// A figure for screens of both kinds, as SVG within HTML.
+struct Widths {
+    wide: String,
+    narrow: String,
+}
+
+struct Recalls<'a> {
+    first: &'a str,
+    second: &'a str,
+    rows: Vec<Recall>,
+}
+
+struct Recall {
+    class: &'static str,
+    first: String,
+    second: String,
+    difference: String,
+}
+
+struct Setting {
+    name: &'static str,
+    values: Vec<String>,
+}
+
+struct Data<'a> {
+    sentence: String,
+    files: Vec<(&'a String, &'a String)>,
+}
+
+struct Verdict<'a> {
+    name: &'a str,
+    parity: &'a Parity,
+}
+
+struct RunView<'a> {
+    id: String,
+    name: &'a str,
+    description: String,
+    accuracy: String,
+    correct: String,
+    total: String,
+    paper: String,
+    difference: String,
+    losses: String,
+    history: Widths,
+    matrix: String,
+    counts: Vec<Counts>,
+    scores: Vec<Score>,
+    averages: Vec<Score>,
+    pairs: Vec<Pair>,
+    pictures: Result<PicturesView<'a>, &'a String>,
+}
+
+struct Counts {
+    class: &'static str,
+    counts: [u64; CLASSES],
+}
+
+struct Score {
+    name: &'static str,
+    precision: String,
+    recall: String,
+    f1: String,
+    percent: String,
+    support: String,
+}
+
+struct Pair {
+    truth: &'static str,
+    predicted: &'static str,
+    count: String,
+    share: String,
+}
+
+struct PicturesView<'a> {
+    note: Option<String>,
+    rows: Vec<Row<'a>>,
+    hardest: Vec<Image<'a>>,
+    filters: Option<FiltersView<'a>>,
+}
+
+struct Row<'a> {
+    truth: &'static str,
+    predicted: &'static str,
+    images: Vec<Image<'a>>,
+}
+
+struct Image<'a> {
+    uri: &'a str,
+    alt: String,
+    truth: &'static str,
+    predicted: &'static str,
+    of_truth: String,
+    of_predicted: String,
+    loss: String,
+}
+
+struct FiltersView<'a> {
+    greatest: String,
+    averaged: String,
+    samples: Vec<Sample<'a>>,
+    filters: Vec<FilterView<'a>>,
+}
+
+struct Sample<'a> {
+    class: &'static str,
+    uri: &'a str,
+}
+
+struct FilterView<'a> {
+    number: usize,
+    weights: &'a str,
+    responses: Vec<Sample<'a>>,
+    most: String,
+    least: String,
+}
+
+impl<'a> Page<'a> {
+    pub fn new(entries: &[&'a Entry], names: &'a [String], normalize: Normalize) -> Self {
+        let runs: Vec<&Run> = entries.iter().map(|entry| &entry.run).collect();
+        let summary = |(run, name): (&&Run, &String)| format!("{name} {:.4}", accuracy(run));
+        let numbered = (1..).zip(entries.iter().zip(names));
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            title: text::heading(&runs, names),
+            summary: runs.iter().zip(names).map(summary).collect::<Vec<_>>().join(", "),
+            lead: text::lead(&runs, names),
+            result_title: if runs.len() == 1 { "The result" } else { "The comparison" },
+            question: text::question(&runs, names),
+            result: text::result(&runs, names),
+            why: text::why(&runs, names),
+            accuracy: accuracies(&runs, names),
+            recalls: recalls(&runs, names),
+            settings: settings(&runs),
+            data: data(&runs, names),
+            classes: &classes::NAMES,
+            runs: numbered.map(|(i, (&entry, name))| run(i, entry, name, normalize)).collect(),
+            verdicts: (entries.iter().zip(names))
+                .map(|(&entry, name)| Verdict { name, parity: &entry.parity })
+                .collect(),
+        }
+    }
+}
+
+fn accuracy(run: &Run) -> f64 {
+    run.matrix.report().accuracy
+}
+
+/// A figure to stand within HTML.
+fn inline(figure: &Figure) -> String {
+    figure.svg().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+}
+
+fn widths(draw: impl Fn(Drawn) -> Figure) -> Widths {
+    Widths { wide: inline(&draw(Drawn::Wide)), narrow: inline(&draw(Drawn::Narrow)) }
+}
+
+fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
+    let row = |(run, name): (&&Run, &String)| Accuracy {
+        name: name.clone(),
+        value: accuracy(run),
+        paper: Some(paper_accuracy(run.architecture)),
+    };
+    let rows: Vec<Accuracy> = runs.iter().zip(names).map(row).collect();
+    widths(|drawn| figures::accuracies(&rows, drawn))
+}
+
+fn recalls<'a>(runs: &[&Run], names: &'a [String]) -> Option<Recalls<'a>> {
+    let [(first, a), (second, b)] = text::pair(runs)?;
+    let gains = recall_gains(&a.matrix, &b.matrix);
+    let [of_a, of_b] = [a, b].map(|run| run.matrix.report().classes);
+    let row = |class: usize| Recall {
+        class: classes::NAMES[class],
+        first: format!("{:.3}", of_a[class].recall),
+        second: format!("{:.3}", of_b[class].recall),
+        difference: signed(gains[class], 3),
+    };
+    let rows = (0..CLASSES).map(row).collect();
+    Some(Recalls { first: &names[first], second: &names[second], rows })
+}
+
+fn settings(runs: &[&Run]) -> Vec<Setting> {
+    let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".into());
+    let row = |name: &'static str, value: &dyn Fn(&Run) -> String| Setting {
+        name,
+        values: runs.iter().map(|run| value(run)).collect(),
+    };
+    vec![
+        row("program", &|run| run.config.program.clone()),
+        row("optimiser", &|_| "Adam".into()),
+        row("epochs", &|run| match (run.curves.loss.len(), run.config.epochs) {
+            (done, asked) if done == asked => done.to_string(),
+            (done, asked) => format!("{done} of at most {asked}"),
+        }),
+        row("batch size", &|run| run.config.batch_size.to_string()),
+        row("learning rate", &|run| run.config.lr.to_string()),
+        row("seed", &|run| run.config.seed.to_string()),
+        row("engine", &|run| or_none(&run.config.engine)),
+        row("device", &|run| run.config.device.clone()),
+        row("threads", &|run| run.config.threads.to_string()),
+        row("CPU kernels", &|run| or_none(&run.config.cpu_capability)),
+        row("versions", &|run| {
+            let versions = run.config.versions.iter();
+            versions.map(|(name, of)| format!("{name} {of}")).collect::<Vec<_>>().join(", ")
+        }),
+    ]
+}
+
+/// The data sets of the runs: once, where they are the same.
+fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
+    let mut blocks: Vec<(&Run, Vec<String>)> = Vec::new();
+    for (run, name) in runs.iter().zip(names) {
+        match blocks
+            .iter_mut()
+            .find(|(other, _)| other.config.data.sha256 == run.config.data.sha256)
+        {
+            Some((_, names)) => names.push(name.clone()),
+            None => blocks.push((run, vec![name.clone()])),
+        }
+    }
+    let block = |(run, names): (&'a Run, Vec<String>)| {
+        let sums = &run.config.data.sha256;
+        let official =
+            OFFICIAL.iter().all(|file| sums.get(file.name).is_some_and(|s| s == file.sha256));
+        let what = match official {
+            true => "the official four files of Fashion-MNIST",
+            false => "another data set in the format of Fashion-MNIST, shown under its names",
+        };
+        Data {
+            sentence: format!("Of {}: {what}. SHA-256 of each file, unpacked:", text::list(&names)),
+            files: sums.iter().collect(),
+        }
+    };
+    blocks.into_iter().map(block).collect()
+}
+
+fn run<'a>(number: usize, entry: &'a Entry, name: &'a str, normalize: Normalize) -> RunView<'a> {
+    let run = &entry.run;
+    let (report, paper) = (run.matrix.report(), paper_accuracy(run.architecture));
+    let names = || classes::NAMES.into_iter();
+    let counts = names().zip(run.matrix.counts);
+    let averages = [("macro average", report.macro_avg), ("weighted average", report.weighted_avg)];
+    RunView {
+        id: format!("run-{number}"),
+        name,
+        description: text::description(run.architecture),
+        accuracy: format!("{:.4}", report.accuracy),
+        correct: thousands(run.matrix.correct()),
+        total: thousands(run.matrix.total()),
+        paper: format!("{paper:.4}"),
+        difference: signed(report.accuracy - paper, 4),
+        losses: text::losses(run),
+        history: widths(|drawn| figures::losses(&run.curves, drawn)),
+        matrix: inline(&figures::confusion_matrix(&run.matrix, &classes::NAMES, normalize)),
+        counts: counts.map(|(class, counts)| Counts { class, counts }).collect(),
+        scores: names().zip(report.classes).map(|(name, scores)| score(name, scores)).collect(),
+        averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
+        pairs: pairs(run),
+        pictures: entry.pictures.as_ref().map(pictures_of),
+    }
+}
+
+fn score(name: &'static str, Scores { precision, recall, f1, support }: Scores) -> Score {
+    let [precision, recall] = [precision, recall].map(|value| format!("{value:.4}"));
+    let (percent, f1) = (format!("{:.1}", 100.0 * f1), format!("{f1:.4}"));
+    Score { name, precision, recall, f1, percent, support: thousands(support) }
+}
+
+fn pairs(run: &Run) -> Vec<Pair> {
+    let pair = |pair: crate::metrics::Confusion| {
+        let support: u64 = run.matrix.counts[pair.truth].iter().sum();
+        Pair {
+            truth: classes::NAMES[pair.truth],
+            predicted: classes::NAMES[pair.predicted],
+            count: thousands(pair.count),
+            share: format!("{:.1} %", 100.0 * pair.count as f64 / support as f64),
+        }
+    };
+    run.matrix.most_confused(10).into_iter().map(pair).collect()
+}
+
+fn pictures_of(pictures: &pictures::Pictures) -> PicturesView<'_> {
+    let note = (pictures.differing > 0).then(|| {
+        format!(
+            "The weights classify {} of the test images otherwise here than predictions.csv says. \
+             Another CPU, or another number of threads, adds up in another order; a greater number \
+             means that the weights are of another run.",
+            thousands(pictures.differing as u64)
+        )
+    });
+    let rows = pictures.pairs.iter().map(|(pair, examples)| Row {
+        truth: classes::NAMES[pair.truth],
+        predicted: classes::NAMES[pair.predicted],
+        images: examples.iter().map(image).collect(),
+    });
+    PicturesView {
+        note,
+        rows: rows.collect(),
+        hardest: pictures.hardest.iter().map(image).collect(),
+        filters: pictures.filters.as_ref().map(filters),
+    }
+}
+
+fn image(example: &Example) -> Image<'_> {
+    let [truth, predicted] = [example.truth, example.predicted].map(|class| classes::NAMES[class]);
+    let of_predicted = probability(example.of_predicted);
+    let alt = format!(
+        "Test image {}: {truth}, classified as {predicted} with probability {of_predicted}",
+        example.index
+    );
+    Image {
+        uri: &example.image,
+        alt,
+        truth,
+        predicted,
+        of_truth: probability(example.of_truth),
+        of_predicted,
+        loss: format!("{:.2}", example.loss),
+    }
+}
+
+fn filters(filters: &Filters) -> FiltersView<'_> {
+    let of_class = |what: &str, (class, mean): (usize, f64)| {
+        format!("{what} {} ({mean:.3})", classes::NAMES[class])
+    };
+    let samples = || filters.samples.iter().map(|&(class, _)| classes::NAMES[class]);
+    FiltersView {
+        greatest: format!("{:.2}", filters.greatest),
+        averaged: thousands(filters.averaged as u64),
+        samples: samples()
+            .zip(&filters.samples)
+            .map(|(class, (_, uri))| Sample { class, uri })
+            .collect(),
+        filters: (1..)
+            .zip(&filters.filters)
+            .map(|(number, filter)| FilterView {
+                number,
+                weights: &filter.weights,
+                responses: samples()
+                    .zip(&filter.responses)
+                    .map(|(class, uri)| Sample { class, uri })
+                    .collect(),
+                most: of_class("most for", filter.most),
+                least: of_class("least for", filter.least),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,274 @@
+//! What the runs of a study came to: `results/ID.json`, a file a run, and all of them as one CSV.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Settings;
+use crate::models::Architecture;
+use crate::run_folder::Config;
+
+/// Folder of the results in the folder of a study.
+pub const FOLDER: &str = "results";
+
+/// What one run came to. Its fields are the columns of `results.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// See [`Settings::id`].
+    pub id: String,
+    /// `mlp` or `lenet5`.
+    pub model: String,
+    /// `exact` or `fast`.
+    pub engine: String,
+    /// Passes over the training images that were asked for.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Seed.
+    pub seed: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Correct answers over all answers on the test images; none when the run failed.
+    pub test_accuracy: Option<f64>,
+    /// Mean loss of the last epoch.
+    pub train_loss: Option<f64>,
+    /// Epochs that were run: fewer than asked for when scikit-learn's stopping rule ended it.
+    pub epochs_run: Option<usize>,
+    /// SHA-256 of the `weights.safetensors` that `stitch train` writes with these settings.
+    pub weights_sha256: Option<String>,
+    /// Why the run failed.
+    pub error: Option<String>,
+    /// Wall-clock seconds of the epochs.
+    pub train_seconds: Option<f64>,
+    /// The instruction set of libtorch's kernels.
+    pub cpu_capability: Option<String>,
+    /// Version of stitch.
+    pub stitch: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// SHA-256 of the lines `SHA-256  NAME` of the four data files, in the order of their names.
+    pub data_sha256: Option<String>,
+}
+
+/// Results that contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{id} has other weights in {second} ({second_weights}, {second_cpu}) than in {first} ({first_weights}, {first_cpu}): bits are equal only with the same libtorch, CPU kernels and data. Collect them apart"
+)]
+pub struct Contradiction {
+    id: String,
+    first: String,
+    first_weights: String,
+    first_cpu: String,
+    second: String,
+    second_weights: String,
+    second_cpu: String,
+}
+
+impl Record {
+    /// A run of these settings that has come to nothing yet.
+    pub fn new(settings: &Settings, stitch: &str, libtorch: &str) -> Self {
+        let config = settings.config;
+        Self {
+            id: settings.id(),
+            model: settings.architecture.name().into(),
+            engine: config.engine.name().into(),
+            epochs: config.epochs,
+            batch_size: config.batch_size,
+            lr: config.lr,
+            seed: config.seed,
+            threads: settings.threads,
+            test_accuracy: None,
+            train_loss: None,
+            epochs_run: None,
+            weights_sha256: None,
+            error: None,
+            train_seconds: None,
+            cpu_capability: None,
+            stitch: stitch.into(),
+            libtorch: libtorch.into(),
+            data_sha256: None,
+        }
+    }
+
+    /// With where it ran and on which data.
+    pub fn of_run(mut self, config: &Config) -> Self {
+        self.cpu_capability = config.cpu_capability.clone();
+        self.data_sha256 = Some(config.data.digest());
+        self
+    }
+
+    /// Whether the run was done, and did not fail.
+    pub fn is_done(&self) -> bool {
+        self.test_accuracy.is_some()
+    }
+
+    /// Reads a file of [`FOLDER`].
+    ///
+    /// # Errors
+    /// A sentence without the file's name.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        record.check()?;
+        Ok(record)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{}: {what}", self.id));
+        if self.test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
+            return wrong("its test accuracy is not between 0 and 1");
+        }
+        if !Architecture::ALL.iter().any(|model| model.name() == self.model) {
+            return wrong("its model is neither mlp nor lenet5");
+        }
+        let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
+        if ![&self.weights_sha256, &self.data_sha256].into_iter().flatten().all(is_sum) {
+            return wrong("a SHA-256 is not 64 hexadecimal digits");
+        }
+        if self.is_done() != self.weights_sha256.is_some() || self.is_done() == self.error.is_some()
+        {
+            return wrong("it wants an accuracy and the weights' SHA-256, or an error");
+        }
+        Ok(())
+    }
+
+    /// What the rows of a table are ordered by: seeds of one configuration side by side.
+    fn order(&self) -> impl Ord + use<> {
+        // Positive floats are ordered as their bits are.
+        let lr = self.lr.to_bits();
+        let names = (self.model.clone(), self.engine.clone());
+        (names, self.epochs, self.batch_size, lr, self.threads, self.seed)
+    }
+}
+
+/// All results once, in an order that does not depend on where they come from. Of a run that failed
+/// in one place and was done in another, the second is kept.
+///
+/// # Errors
+/// [`Contradiction`]: one run, done twice, with different bits.
+pub fn merge(
+    all: impl IntoIterator<Item = (String, Record)>,
+) -> Result<Vec<Record>, Box<Contradiction>> {
+    let mut merged: BTreeMap<String, (String, Record)> = BTreeMap::new();
+    for (place, record) in all {
+        match merged.get(&record.id) {
+            Some((first, kept)) if kept.is_done() && record.is_done() => {
+                if (&kept.weights_sha256, &kept.data_sha256)
+                    != (&record.weights_sha256, &record.data_sha256)
+                {
+                    return Err(contradiction((first, kept), (&place, &record)));
+                }
+            }
+            Some((_, kept)) if kept.is_done() || !record.is_done() => {}
+            _ => {
+                merged.insert(record.id.clone(), (place, record));
+            }
+        }
+    }
+    let mut records: Vec<Record> = merged.into_values().map(|(_, record)| record).collect();
+    records.sort_by_key(Record::order);
+    Ok(records)
+}
+
+fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Box<Contradiction> {
+    let known = |value: &Option<String>| value.clone().unwrap_or("unknown".into());
+    let short = |value: &Option<String>| known(value).chars().take(12).collect();
+    Box::new(Contradiction {
+        id: first.1.id.clone(),
+        first: first.0.into(),
+        first_weights: short(&first.1.weights_sha256),
+        first_cpu: known(&first.1.cpu_capability),
+        second: second.0.into(),
+        second_weights: short(&second.1.weights_sha256),
+        second_cpu: known(&second.1.cpu_capability),
+    })
+}
+
+/// `results.csv`: a line a run, under the names of [`Record`]'s fields.
+pub fn write(records: &[Record]) -> Vec<u8> {
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    // Into memory, and every line has the same fields.
+    records.iter().for_each(|record| writer.serialize(record).expect("a line is a record"));
+    writer.into_inner().expect("a Vec takes every byte")
+}
+
+/// Reads what [`write`] gave.
+///
+/// # Errors
+/// A sentence that names the line.
+pub fn read(bytes: &[u8]) -> Result<Vec<Record>, String> {
+    let mut records = Vec::new();
+    for (line, record) in (2..).zip(csv::Reader::from_reader(bytes).deserialize()) {
+        let record: Record = record.map_err(|error: csv::Error| error.to_string())?;
+        record.check().map_err(|what| format!("line {line}: {what}"))?;
+        records.push(record);
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::models::Architecture;
+    use crate::train::TrainConfig;
+
+    fn record(seed: u64, weights: &str) -> Record {
+        let architecture = Architecture::Mlp;
+        let config =
+            TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(architecture) };
+        let record = Record::new(&Settings { architecture, config, threads: 1 }, "0.1.0", "2.13.0");
+        let weights_sha256 = Some(weights.repeat(64));
+        Record { test_accuracy: Some(0.25), weights_sha256, ..record }
+    }
+
+    fn failed(seed: u64) -> Record {
+        let error = Some("the loss became NaN".into());
+        Record { test_accuracy: None, weights_sha256: None, error, ..record(seed, "a") }
+    }
+
+    fn merged(records: &[(&str, Record)]) -> Result<Vec<Record>, Box<Contradiction>> {
+        merge(records.iter().map(|(place, record)| (place.to_string(), record.clone())))
+    }
+
+    #[test]
+    fn results_of_several_places_are_merged_in_one_order() {
+        let records = [("b", record(2, "a")), ("a", failed(1)), ("c", record(1, "b"))];
+        let wanted = [record(1, "b"), record(2, "a")];
+        assert_eq!(merged(&records).unwrap(), wanted);
+        let reversed: Vec<_> = records.into_iter().rev().collect();
+        assert_eq!(merged(&reversed).unwrap(), wanted);
+        assert_eq!(merged(&[("a", record(1, "b")), ("b", record(1, "b"))]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_run_with_two_kinds_of_bits_is_an_error_that_names_both_places() {
+        let error = merged(&[("here", record(1, "a")), ("there", record(1, "b"))]).unwrap_err();
+        let sentence = error.to_string();
+        for part in ["mlp-b200-lr0.001-e20-s1-t1", "here (aaaa", "there (bbbb"] {
+            assert!(sentence.contains(part), "no {part} in {sentence}");
+        }
+    }
+
+    #[test]
+    fn a_table_reads_back_and_what_cannot_be_is_refused() {
+        let records = vec![record(1, "a"), failed(2)];
+        let table = write(&records);
+        assert_eq!(read(&table).unwrap(), records);
+        let text = String::from_utf8(table).unwrap();
+        for (from, to, part) in [
+            (",0.25,", ",1.25,", "line 2: mlp-b200-lr0.001-e20-s1-t1: its test accuracy"),
+            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: it wants an accuracy"),
+            ("aaaa", "xyzx", "a SHA-256 is not"),
+            (",200,", ",two,", "line: 2"),
+        ] {
+            let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(sentence.contains(part), "{from} to {to}: {sentence}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The examples of every help: each is pasted into a shell, in the order in which one command's files are
+//! another one's input.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
+
+/// Every command, the ones first whose files the others read.
+const COMMANDS: [&[&str]; 12] = [
+    &[],
+    &["reproduce"],
+    &["train"],
+    &["evaluate"],
+    &["predict"],
+    &["export"],
+    &["parity"],
+    &["data"],
+    &["data", "fetch"],
+    &["data", "verify"],
+    &["completions"],
+    &["help"],
+];
+
+/// The commands that a help lists.
+fn listed(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names =
+        lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
+fn help(command: &[&str]) -> String {
+    let folder = temporary_folder();
+    let assert = stitch(folder.path()).args(command).arg("--help").assert().code(0).stderr("");
+    stdout_of(&assert).to_owned()
+}
+
+/// The lines that one pastes.
+fn examples(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| !line.starts_with("Examples")).skip(1);
+    lines.take_while(|line| line.starts_with("  ")).map(|line| line.trim().to_owned()).collect()
+}
+
+/// The project's root as a user has it after `make run`, but for a data set of 300 images, which the
+/// variable names.
+fn project() -> TempDir {
+    let folder = temporary_folder();
+    for part in ["docs", "models"] {
+        symlink(common::root().join(part), folder.path().join(part)).unwrap();
+    }
+    cut_to(&folder.path().join("small"), 300, 100);
+    let data = folder.path().join("data/fashion-mnist");
+    fs::create_dir_all(&data).unwrap();
+    for path in real_paths() {
+        symlink(&path, data.join(name_of(&path))).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn every_command_has_examples() {
+    let mut known: Vec<String> = listed(&help(&[]));
+    known.extend(listed(&help(&["data"])).into_iter().filter(|name| name != "help"));
+    for name in &known {
+        let is_here = COMMANDS.iter().any(|command| command.last() == Some(&name.as_str()));
+        assert!(is_here, "the examples of {name} are not run");
+    }
+    for command in COMMANDS.iter().filter(|command| command.first() != Some(&"help")) {
+        assert!(!examples(&help(command)).is_empty(), "{command:?} has none");
+    }
+}
+
+#[test]
+fn every_example_of_every_help_works_when_it_is_pasted() {
+    let folder = project();
+    let debian = "/usr/share/datasets/fashion-mnist";
+    for example in
+        COMMANDS.iter().filter(|c| c.first() != Some(&"help")).flat_map(|c| examples(&help(c)))
+    {
+        // It shows the binary as it was called, with its path.
+        assert!(!example.starts_with("stitch"), "{example}");
+        // Where Debian's package is not, its files are elsewhere.
+        let example = example.replace(debian, "data/fashion-mnist");
+        let output = Command::new("sh")
+            .args(["-ec", &example])
+            .current_dir(folder.path())
+            .env("FASHION_MNIST_DIR", "small")
+            .env("OMP_NUM_THREADS", "1")
+            .env("HOME", folder.path())
+            .output()
+            .unwrap();
+        let [said, complaint] =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(output.status.success(), "{example}\n{said}{complaint}");
+    }
+}
+
+#[test]
+fn the_short_help_is_short_and_names_the_long_one() {
+    for command in COMMANDS.iter().filter(|command| command.first() != Some(&"help")) {
+        let folder = temporary_folder();
+        let assert = stitch(folder.path()).args(*command).arg("-h").assert().code(0);
+        let (short, long) = (stdout_of(&assert), help(command));
+        assert!(short.lines().count() < long.lines().count(), "{command:?}");
+        assert!(short.contains("--help") && !short.contains("Examples"), "{command:?}");
+    }
+}
