@@ -13,6 +13,7 @@ mod fetch;
 mod json;
 mod man;
 mod predict;
+mod report;
 mod server;
 mod shipped;
 mod tensorboard;

@@ -74,13 +74,12 @@ pub fn heading(runs: &[&Run], names: &[String]) -> String {
 /// The result in a sentence.
 pub fn lead(runs: &[&Run], names: &[String]) -> String {
     let here = |(run, name): (&&Run, &String)| {
-        format!("{} recognises {} of the test images", spoken(run, name), percent(accuracy(run)))
+        format!("{} recognises {}", spoken(run, name), percent(accuracy(run)))
     };
     let here: Vec<String> = runs.iter().zip(names).map(here).collect();
     let there = |run: &&Run| percent(paper_accuracy(run.architecture));
     let there: Vec<String> = runs.iter().map(there).collect();
-    let respectively = if runs.len() > 1 { ", in this order" } else { "" };
-    format!("{}; the paper reports {}{respectively}.", sentence(&list(&here)), list(&there))
+    format!("{} of the test images. The paper reports {}.", sentence(&list(&here)), list(&there))
 }
 
 /// The model in a sentence.

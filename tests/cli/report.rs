@@ -1,0 +1,181 @@
+//! `stitch report`: the page of a run folder alone, and run folders that are not what they say.
+
+use std::fs;
+use std::path::Path;
+
+use predicates::str::contains;
+use stitch::dataset::classes;
+use stitch::run_folder::{
+    CONFIG, CONFUSION_MATRIX, CONFUSION_MATRIX_SVG, HISTORY, HISTORY_SVG, METRICS, PARITY,
+    PREDICTIONS, REPORT, SAFETENSORS,
+};
+use tempfile::TempDir;
+
+use crate::{
+    cells, finished_run, folder_with_data, put, refused, stderr_of, stdout_of, stitch,
+    temporary_folder, text,
+};
+
+/// A folder with the cut data set and a finished run of each of `models`, in a folder of its name.
+fn folder_with_runs(models: &[&str]) -> TempDir {
+    let folder = folder_with_data();
+    for model in models {
+        put(finished_run(model), &folder.path().join("runs").join(model));
+    }
+    folder
+}
+
+/// `stitch report ARGS --data data --threads 1`, done; what it wrote to `written`.
+fn page(folder: &Path, args: &[&str], written: &str) -> String {
+    let mut command = stitch(folder);
+    command.arg("report").args(args).args(["--data", "data", "--threads", "1"]);
+    let assert = command.assert().code(0);
+    assert_eq!(stdout_of(&assert), format!("{written}\n"));
+    fs::read_to_string(folder.join(written)).unwrap()
+}
+
+#[test]
+fn made_again_from_the_folder_the_page_has_the_bytes_of_the_trainings() {
+    for model in ["mlp", "lenet5"] {
+        let folder = folder_with_runs(&[model]);
+        let run = format!("runs/{model}");
+        fs::remove_file(folder.path().join(&run).join(REPORT)).unwrap();
+        let again = page(folder.path(), &[&run], &format!("{run}/{REPORT}"));
+        assert!(again == text(finished_run(model), REPORT), "{model}: another page");
+    }
+}
+
+#[test]
+fn the_page_is_complete_in_itself_and_every_image_has_words() {
+    let folder = folder_with_runs(&["mlp", "lenet5"]);
+    let page = page(folder.path(), &["runs"], &format!("runs/{REPORT}"));
+    for outside in ["http://", "https://", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let images: Vec<&str> = page.split("<img ").skip(1).collect();
+    assert!(images.len() > 60, "{}", images.len());
+    for image in images {
+        let (tag, _) = image.split_once('>').unwrap();
+        assert!(tag.starts_with("src=\"data:image/png;base64,"), "{tag}");
+        assert!(tag.contains(" alt=\"") && !tag.contains(" alt=\"\""), "{tag}");
+    }
+    assert!(page.contains("MLP against LeNet-5") && page.contains("McNemar"));
+    assert!(page.contains("paper 0.8709") && page.contains("paper 0.8953"));
+}
+
+#[test]
+fn the_figures_hold_every_number_of_the_tables_and_every_name_whole() {
+    let run = finished_run("lenet5");
+    let matrix = text(run, CONFUSION_MATRIX_SVG);
+    let shown: Vec<&str> =
+        matrix.split("</text>").map(|it| it.rsplit('>').next().unwrap()).collect();
+    classes::NAMES.iter().for_each(|name| {
+        assert_eq!(shown.iter().filter(|text| *text == name).count(), 2, "{name}");
+    });
+    let counts: Vec<String> =
+        cells(run, CONFUSION_MATRIX)[1..].iter().flat_map(|row| row[1..].to_vec()).collect();
+    let drawn: Vec<&str> = shown.into_iter().filter(|text| text.parse::<u64>().is_ok()).collect();
+    assert_eq!(drawn, counts);
+    let last = cells(run, HISTORY).pop().unwrap()[1].parse::<f64>().unwrap();
+    assert!(text(run, HISTORY_SVG).contains(&format!("training {last:.4}")));
+}
+
+#[test]
+fn several_runs_need_a_file_and_of_one_model_are_told_apart_by_their_folders() {
+    let folder = folder_with_runs(&["lenet5"]);
+    put(finished_run("lenet5"), &folder.path().join("runs/twin"));
+    let mut command = stitch(folder.path());
+    refused(command.args(["report", "runs/lenet5", "runs/twin"]), 2, &["--output", "2 runs"]);
+    let args = ["runs/lenet5", "runs/twin", "-o", "both.html"];
+    let page = page(folder.path(), &args, "both.html");
+    assert!(page.contains("LeNet-5 in runs/lenet5") && page.contains("LeNet-5 in runs/twin"));
+    let mut command = stitch(folder.path());
+    let command = command.arg("report").args(args).args(["--data", "data"]);
+    refused(command, 2, &["--output both.html", "--force"]);
+}
+
+#[test]
+fn without_the_runs_test_images_the_page_is_written_and_says_so() {
+    let folder = folder_with_runs(&["mlp"]);
+    crate::cut_to(&folder.path().join("other"), crate::TRAIN, 50);
+    // Named none, Debian's package may be found, or nothing: the reason differs.
+    for (args, why) in [(vec![], ""), (vec!["--data", "other"], "SHA-256 differs")] {
+        let mut command = stitch(folder.path());
+        let assert = command.args(["report", "runs/mlp"]).args(args).assert().code(0);
+        assert!(stderr_of(&assert).contains("without pictures"), "{}", stderr_of(&assert));
+        let page = fs::read_to_string(folder.path().join("runs/mlp").join(REPORT)).unwrap();
+        assert!(page.contains("There are no test images here") && !page.contains("<img"), "{why}");
+        assert!(why.is_empty() || page.contains(why), "{why}");
+    }
+}
+
+#[test]
+fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
+    let folder = folder_with_runs(&["lenet5"]);
+    put(finished_run("lenet5"), &folder.path().join("runs/reference"));
+    let mut command = stitch(folder.path());
+    command.args(["parity", "runs/reference", "runs/lenet5"]).assert().code(0);
+    let written = format!("runs/lenet5/{REPORT}");
+    assert!(
+        page(folder.path(), &["runs/lenet5"], &written).contains("PARITY: EQUAL (bit for bit)")
+    );
+    let path = folder.path().join("runs/lenet5").join(PARITY);
+    let verdict = fs::read_to_string(&path).unwrap();
+    fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
+    let stale = page(folder.path(), &["runs/lenet5"], &written);
+    assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
+}
+
+/// The run with `file` changed is refused, by a sentence with each of `parts`.
+fn damaged(file: &str, change: impl Fn(&str) -> String, parts: &[&str]) {
+    let folder = temporary_folder();
+    let mut files = finished_run("mlp").clone();
+    let text = String::from_utf8(files[file].clone()).unwrap();
+    let changed = change(&text);
+    assert_ne!(changed, text, "{file} was not changed");
+    files.insert(file.into(), changed.into_bytes());
+    files.remove(REPORT);
+    put(&files, &folder.path().join("run"));
+    refused(stitch(folder.path()).args(["report", "run"]), 2, &[&["run", file], parts].concat());
+    assert!(!folder.path().join("run").join(REPORT).exists(), "{file}: a page was written");
+}
+
+#[test]
+fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
+    let replaced =
+        |from: &'static str, to: &'static str| move |text: &str| text.replacen(from, to, 1);
+    damaged(CONFIG, |_| "{".into(), &["EOF"]);
+    damaged(CONFIG, replaced("\"mlp\"", "\"resnet\""), &["resnet", "neither mlp nor lenet5"]);
+    damaged(HISTORY, |_| String::new(), &["empty"]);
+    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["no column loss"]);
+    damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
+    damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
+    damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is no class"]);
+    damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["no answer"]);
+    damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);
+    damaged(METRICS, replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."), &["two runs"]);
+    damaged(METRICS, |_| "[]".into(), &[]);
+}
+
+#[test]
+fn what_a_run_folder_says_is_text_on_the_page_and_never_markup() {
+    let folder = folder_with_runs(&["mlp"]);
+    let path = folder.path().join("runs/mlp").join(CONFIG);
+    let config = fs::read_to_string(&path).unwrap();
+    let hostile = "\"device\": \"<script>alert(1)</script>\"";
+    fs::write(&path, config.replace("\"device\": \"cpu\"", hostile)).unwrap();
+    let page = page(folder.path(), &["runs/mlp"], &format!("runs/mlp/{REPORT}"));
+    assert!(!page.contains("<script") && page.contains("alert(1)"));
+}
+
+#[test]
+fn damaged_weights_and_folders_without_a_run_are_refused() {
+    let folder = folder_with_runs(&["mlp"]);
+    fs::write(folder.path().join("runs/mlp").join(SAFETENSORS), "no tensors").unwrap();
+    let mut command = stitch(folder.path());
+    refused(command.args(["report", "runs/mlp", "--data", "data"]), 2, &[SAFETENSORS]);
+    refused(stitch(folder.path()).args(["report", "data"]), 2, &["data", "no complete run"]);
+    refused(stitch(folder.path()).args(["report", "nowhere"]), 2, &["nowhere", "no folder"]);
+    let mut command = stitch(folder.path());
+    command.args(["report", "--help"]).assert().code(0).stdout(contains("notebook.py"));
+}
