@@ -81,6 +81,6 @@ fn every_file_is_on_the_disk_before_its_name_and_its_name_before_the_run_goes_on
         assert_eq!((after.name.as_str(), after.path.as_str()), ("fsync", folder), "after {to}");
         renames += 1;
     }
-    // Nine files of the run, and a checkpoint after steps 2, 4, 5, 6, 8, 10 (twice), 12, 14 and 15.
-    assert_eq!(renames, 9 + 10);
+    // Thirteen files of the run, and a checkpoint after steps 2, 4, 5, 6, 8, 10 (twice), 12, 14, 15.
+    assert_eq!(renames, 13 + 10);
 }

@@ -180,7 +180,7 @@ fn left_alone(learner: Learner) -> BTreeMap<String, Vec<u8>> {
     assert!(done.status.success(), "{}", said(&done));
     let files = files(&place.path("run"));
     let more = if learner.contains(&"--tensorboard") { 3 } else { 0 };
-    assert_eq!(files.len(), 9 + more);
+    assert_eq!(files.len(), 13 + more);
     files
 }
 

@@ -212,5 +212,5 @@ fn results_that_stdout_does_not_take_are_an_error_and_the_run_is_whole() {
     let line = "exec \"$0\" train mlp --data data --epochs 1 --out closed >&- 2>&-";
     closed.current_dir(place.0.path()).args(["-c", line, env!("CARGO_BIN_EXE_stitch")]);
     assert!(closed.status().unwrap().success());
-    assert_eq!(files(&place.path("closed")).len(), 9);
+    assert_eq!(files(&place.path("closed")).len(), 13);
 }
