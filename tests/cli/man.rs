@@ -1,7 +1,6 @@
 //! The manual pages.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::{Files, files_in, refused, stitch, temporary_folder};
 
