@@ -57,6 +57,7 @@ bench: venv data
 	.venv/bin/python benches/evaluation.py $(STITCH) --pairs $(PAIRS)
 	.venv/bin/python benches/fast_accuracy.py $(STITCH)
 	.venv/bin/python benches/checkpoints.py $(STITCH)
+	.venv/bin/python benches/study.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
 	cargo bench --locked --bench parts --bench formats
 	.venv/bin/python benches/goals.py
