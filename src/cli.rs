@@ -207,12 +207,13 @@ size nor learning rate nor seed: the defaults 64, 1e-3 and 0 are the customary o
 
 Examples:
   stitch train mlp
+  stitch train lenet5
   stitch train lenet5 --epochs 1 --out runs/short
   stitch train lenet5 --fast --out runs/fast
   stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3
   stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
   stitch train --config runs/long/config.json --out runs/again
-  stitch train --config runs/long --lr 5e-4 --dry-run")]
+  stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
 pub struct TrainArgs {
     /// The model to train
     #[arg(required_unless_present = "config")]
@@ -684,7 +685,7 @@ Of one run that several studies have done, the bits must be equal. Exit code 1 w
 
 Examples:
   stitch study collect study
-  stitch study collect study docs/study/results.csv -o all.csv")]
+  stitch study collect study larger -o all.csv")]
 pub struct StudyCollectArgs {
     /// Folders of studies, or tables that were collected before
     #[arg(required = true)]
