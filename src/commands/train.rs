@@ -137,8 +137,9 @@ pub fn train_into(
     let (progress, log) = match start {
         Start::Anew => (Progress::default(), Beginning::Anew),
         Start::From(ref checkpoint) => {
-            restore(learner.as_mut(), checkpoint).context("--resume: the checkpoint")?;
-            (checkpoint.progress.clone(), Beginning::At(checkpoint.events.as_ref()))
+            let progress =
+                restore(learner.as_mut(), checkpoint).context("--resume: the checkpoint")?;
+            (progress, Beginning::At(checkpoint.events.as_ref()))
         }
         Start::Finished => return finished(folder, job, dataset, console),
     };
@@ -201,15 +202,18 @@ pub fn train_into(
     Ok(Trained { evaluation, metrics, entry })
 }
 
-/// Makes a learner go on from a checkpoint, after a look at what else is in that.
-fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<()> {
-    let Progress { epochs, best_parameters, .. } = &checkpoint.progress;
-    if checkpoint.config.val.is_some() && !epochs.is_empty() {
+/// Makes a learner go on from a checkpoint; where the run then stands.
+fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<Progress> {
+    let mut progress = checkpoint.progress.clone();
+    if checkpoint.config.val.is_some() && !progress.epochs.is_empty() {
         let architecture = learner.model().architecture();
-        weights::from_named(best_parameters, Some(architecture), Device::Cpu)
+        let best = weights::from_named(&progress.best_parameters, Some(architecture), Device::Cpu)
             .context("the best epoch's weights")?;
+        // In the order of the model: a checkpoint's is that of its format.
+        progress.best_parameters = weights::to_named(best.as_ref());
     }
-    Ok(learner.restore(&checkpoint.learned)?)
+    learner.restore(&checkpoint.learned)?;
+    Ok(progress)
 }
 
 /// Tells of an end before the last epoch.
