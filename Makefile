@@ -5,7 +5,7 @@ STITCH := target/release/stitch
 
 # The steps of the set-up build on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity bench faults fuzz models build data venv lint clean
+.PHONY: help run test parity bench faults fuzz figures man models build data venv outside lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
@@ -14,6 +14,8 @@ help:
 	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (most of an hour)'
 	@echo 'make faults kill runs and fail their writes, and look at what is left'
 	@echo 'make fuzz   feed damaged files to the readers, a minute each'
+	@echo 'make figures draw the figures of README again'
+	@echo 'make man    write the manual pages to $(MAN)'
 	@echo 'make models train the models in models/ again'
 	@echo 'make build  set up libtorch and build $(STITCH)'
 	@echo 'make data   build, then get Fashion-MNIST'
@@ -23,7 +25,7 @@ help:
 run: data
 	$(STITCH) reproduce --force
 
-test: venv data lint
+test: venv data outside lint
 	cargo test --release --locked
 
 # Both models, the original beside the port, traced; compared to the last record.
@@ -55,9 +57,22 @@ bench: venv data
 	.venv/bin/python benches/evaluation.py $(STITCH) --pairs $(PAIRS)
 	.venv/bin/python benches/fast_accuracy.py $(STITCH)
 	.venv/bin/python benches/checkpoints.py $(STITCH)
+	.venv/bin/python benches/study.py $(STITCH)
 	.venv/bin/python benches/parity.py $(STITCH)
 	cargo bench --locked --bench parts --bench formats
 	.venv/bin/python benches/goals.py
+
+# Those in docs/figures, from the two runs of `make run`.
+figures: run
+	cp runs/reproduce/accuracy_comparison.svg docs/figures/
+	cp runs/reproduce/mlp/confusion_matrix.svg docs/figures/confusion_matrix_mlp.svg
+	cp runs/reproduce/lenet5/confusion_matrix.svg docs/figures/confusion_matrix_lenet5.svg
+	$(STITCH) study report docs/study/results.csv --output docs/study --quiet
+
+# `man target/man/stitch.1`
+MAN := target/man
+man: build
+	$(STITCH) man $(MAN)
 
 # What `stitch predict` has built in. It is built again with the new ones.
 models: data
@@ -77,6 +92,10 @@ data: build
 venv:
 	@sh setup/prerequisites.sh
 	@sh setup/venv.sh
+
+# A browser and others that the tests show the results to, where apt-get can install them.
+outside:
+	@sh setup/outside.sh
 
 lint: venv
 	@sh setup/lint.sh

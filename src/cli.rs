@@ -207,12 +207,13 @@ size nor learning rate nor seed: the defaults 64, 1e-3 and 0 are the customary o
 
 Examples:
   stitch train mlp
+  stitch train lenet5
   stitch train lenet5 --epochs 1 --out runs/short
   stitch train lenet5 --fast --out runs/fast
   stitch train lenet5 --batch-size 32 --lr 2e-3 --seed 3 --threads 2 --out runs/seed3
   stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
   stitch train --config runs/long/config.json --out runs/again
-  stitch train --config runs/long --lr 5e-4 --dry-run")]
+  stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
 pub struct TrainArgs {
     /// The model to train
     #[arg(required_unless_present = "config")]
@@ -469,8 +470,7 @@ that it was tested on; where these are not found, the page is written without pi
 Examples:
   stitch report runs/lenet5
   stitch report runs/reproduce
-  stitch report runs/seed0 runs/seed1 -o seeds.html
-  stitch report runs/notebook-lenet5 --normalize")]
+  stitch report runs/lenet5 runs/mlp --normalize -o both.html")]
 pub struct ReportArgs {
     /// Run folders, of stitch or of notebook.py, or folders that hold run folders
     #[arg(value_name = "RUN", required = true)]
@@ -557,6 +557,14 @@ pub struct FetchArgs {
 
 /// `stitch study`
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+A study is a folder: plan.csv has a row a run, results/ what each came to. The rows know nothing of each \
+other, so any number of processes, on any number of machines, may work on them.
+
+Examples:
+  stitch study plan --model mlp,lenet5 --seeds 0..3 -o study
+  stitch study run study
+  stitch study report study")]
 pub struct StudyCommand {
     /// What to do
     #[command(subcommand)]
@@ -590,9 +598,9 @@ A TOML file says the same, in one grid or several:
   lr = [1e-3, 2e-3]
 
 Examples:
-  stitch study plan --model lenet5 --seeds 0..50 --batch-size 16,32,64 --lr 1e-3,2e-3 -o study
-  stitch study plan --model mlp,lenet5 --seeds 0..20 -o study-of-both
-  stitch study plan --file study.toml -o study")]
+  stitch study plan --model mlp,lenet5 --seeds 0..3 -o study
+  stitch study plan --model lenet5 --seeds 0..50 --batch-size 16,32,64 --lr 1e-3,2e-3 -o larger
+  stitch study plan --file docs/study/grid.toml -o largest")]
 pub struct StudyPlanArgs {
     /// The grid as a TOML file, in place of the flags
     #[arg(long, value_name = "FILE",
@@ -638,9 +646,9 @@ result is written whole or not at all. Exit codes: 0 done (now or before), 1 the
 recorded, 2 it could not be run.
 
 Examples:
-  stitch study run study
-  stitch study run study --jobs 4 --rows 0..100
-  stitch study run study --row 17")]
+  stitch study run study --jobs 2 --rows 0..2
+  stitch study run study --row 2
+  stitch study run study")]
 pub struct StudyRunArgs {
     /// Folder of the study
     pub study: PathBuf,
@@ -677,7 +685,7 @@ Of one run that several studies have done, the bits must be equal. Exit code 1 w
 
 Examples:
   stitch study collect study
-  stitch study collect from-one-machine from-another -o results.csv")]
+  stitch study collect study larger -o all.csv")]
 pub struct StudyCollectArgs {
     /// Folders of studies, or tables that were collected before
     #[arg(required = true)]
@@ -694,7 +702,7 @@ Writes report.html, accuracies.svg and summary.csv.
 
 Examples:
   stitch study report study
-  stitch study report results.csv -o report")]
+  stitch study report docs/study/results.csv -o report")]
 pub struct StudyReportArgs {
     /// Folders of studies, or tables that were collected
     #[arg(required = true)]

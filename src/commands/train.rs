@@ -202,14 +202,14 @@ pub fn train_into(
     Ok(Trained { evaluation, metrics, entry })
 }
 
-/// Makes a learner go on from a checkpoint; returns where the run stands.
+/// Makes a learner go on from a checkpoint; where the run then stands.
 fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<Progress> {
     let mut progress = checkpoint.progress.clone();
     if checkpoint.config.val.is_some() && !progress.epochs.is_empty() {
-        let architecture = Some(learner.model().architecture());
-        let best = weights::from_named(&progress.best_parameters, architecture, Device::Cpu)
+        let architecture = learner.model().architecture();
+        let best = weights::from_named(&progress.best_parameters, Some(architecture), Device::Cpu)
             .context("the best epoch's weights")?;
-        // In the order of the model again: in a checkpoint they are sorted by their names.
+        // In the order of the model: a checkpoint's is that of its format.
         progress.best_parameters = weights::to_named(best.as_ref());
     }
     learner.restore(&checkpoint.learned)?;

@@ -201,7 +201,7 @@ pub fn write(rows: &[Settings]) -> Vec<u8> {
     writer.into_inner().expect("a Vec takes every byte")
 }
 
-/// Reads what [`write`] gave, or somebody edited.
+/// Reads what [`write()`] gave, or somebody edited.
 ///
 /// # Errors
 /// [`PlanError`]; the sentence names the line.

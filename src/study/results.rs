@@ -196,7 +196,7 @@ pub fn write(records: &[Record]) -> Vec<u8> {
     writer.into_inner().expect("a Vec takes every byte")
 }
 
-/// Reads what [`write`] gave.
+/// Reads what [`write()`] gave.
 ///
 /// # Errors
 /// A sentence that names the line.

@@ -118,29 +118,13 @@ fn a_tensor_that_is_not_there_is_refused_with_the_one_that_is() {
     refused(&mut command, 2, &["--tol fc1.wieght", "did you mean fc1.weight?"]);
 }
 
-/// Whether `shell -n` reads the completions; `None` where the shell is not installed.
-fn is_read_by(shell: &str) -> Option<bool> {
-    let folder = temporary_folder();
-    let assert = stitch(folder.path()).args(["completions", shell]).assert().code(0);
-    let script = folder.path().join("script");
-    fs::write(&script, stdout_of(&assert)).unwrap();
-    let output = Command::new(shell).arg("-n").arg(&script).output().ok()?;
-    Some(output.status.success() && output.stderr.is_empty())
-}
-
 #[test]
 fn bash_reads_its_completions() {
-    assert_eq!(is_read_by("bash"), Some(true));
-}
-
-#[test]
-fn zsh_and_fish_read_their_completions_where_they_are_installed() {
-    for shell in ["zsh", "fish"] {
-        match is_read_by(shell) {
-            Some(read) => assert!(read, "{shell}"),
-            None => println!("{shell} is not installed: its completions were not read by it"),
-        }
-    }
+    let folder = temporary_folder();
+    let assert = stitch(folder.path()).args(["completions", "bash"]).assert().code(0);
+    fs::write(folder.path().join("script"), stdout_of(&assert)).unwrap();
+    let read = Command::new("bash").arg("-n").arg(folder.path().join("script")).output().unwrap();
+    assert!(read.status.success() && read.stderr.is_empty());
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn a_report_tells_what_the_runs_say_of_the_papers_accuracy_and_no_more() {
     let (page, summary) = (read("report.html"), read("summary.csv"));
     for part in [
         "11 runs of 4 configurations",
-        "LeNet-5: the paper&#39;s 0.8953 lies within the range of the runs of batch 64, lr 0.001 (2 of 4 reach it)",
+        "LeNet-5: the paper&#39;s 0.8953 lies within the range of the runs of batch 64, lr 0.001 (reached by 2 of 4)",
         "above every run of batch 16, lr 0.001",
         "below every run of batch 32, lr 0.001",
         "Of 2 configurations of LeNet-5",

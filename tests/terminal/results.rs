@@ -71,11 +71,11 @@ fn the_heat_table_has_the_colours_that_the_terminal_has() {
 
 #[test]
 fn colours_are_left_out_where_they_are_not_wanted() {
-    let cases: [(&[&str], &[(&str, &str)]); 3] =
-        [(&["--color", "never"], &[]), (&[], &[("NO_COLOR", "1")]), (&[], &[("TERM", "dumb")])];
-    for (flags, variables) in cases {
-        let terminal = evaluate((80, 60), flags, variables);
-        assert_eq!(terminal.colours(), [""; 0], "{flags:?} {variables:?}");
+    let flag = evaluate((80, 60), &["--color", "never"], &[]);
+    assert_eq!(flag.colours(), [""; 0]);
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let terminal = evaluate((80, 60), &[], &[variable]);
+        assert_eq!(terminal.colours(), [""; 0], "{variable:?}");
     }
     // An empty variable is none, and a flag beats a variable.
     assert_ne!(evaluate((80, 60), &[], &[("NO_COLOR", "")]).colours(), [""; 0]);

@@ -14,6 +14,8 @@ impl Axis {
     /// An axis of round numbers that has `low` and `high` on it, with some `marks` steps, from the pixel
     /// `from` to the pixel `to`. `low` and `high` are finite, in whatever relation.
     pub fn new((low, high): (f64, f64), marks: u32, (from, to): (i32, i32)) -> Self {
+        // Nothing that is measured is as great; a round number beyond it would be infinite.
+        let [low, high] = [low, high].map(|value| value.clamp(-1e300, 1e300));
         // Halved, so that the extremes of float64 do not overflow.
         let range = (high / 2.0 - low / 2.0).max(low.abs() * 1e-6).max(1e-12);
         let step = round_step(range / f64::from(marks) * 2.0);

@@ -85,7 +85,7 @@ fn likely(architecture: Architecture, all: &[Configuration]) -> Option<String> {
         match paper {
             _ if paper > summary.max => above.push(settings),
             _ if paper < summary.min => below.push(settings),
-            _ => within.push(format!("{settings} ({} of {} reach it)", share.count, share.n)),
+            _ => within.push(format!("{settings} (reached by {} of {})", share.count, share.n)),
         }
     }
     let clause = |what: &str, configurations: Vec<String>| {

@@ -1,0 +1,85 @@
+"""How many runs an hour a study makes: rows of one thread, as many at a time as there are cores, beside the
+same rows one after the other on all threads. And what a row takes besides its training, and in memory.
+
+Run by `make bench`. Both alternate on the whole data set; the raw numbers go to benches/results/study.csv.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from results import VERSIONS, Results, machine
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("stitch", type=Path)
+parser.add_argument("--pairs", type=int, default=3)
+parser.add_argument("--epochs", default="2", help="of each run; the notebook's are 5")
+args = parser.parse_args()
+root = Path(__file__).resolve().parent.parent
+stitch = args.stitch.resolve()
+cores = os.cpu_count()
+ROWS = 2 * cores
+
+
+class Memory(threading.Thread):
+    """The most memory that a row's process has to itself, in bytes, until it is told to end."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.process, self.most, self.ended = process, 0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            try:
+                for child in self.process.children():
+                    self.most = max(self.most, child.memory_full_info().uss)
+            except psutil.Error:
+                pass
+
+
+def study(folder, threads, jobs):
+    """Seconds of all rows, seconds of their trainings, greatest memory of a row."""
+    plan = ["study", "plan", "--model", "lenet5", "--seeds", f"0..{ROWS}", "--epochs", args.epochs]
+    subprocess.run([stitch, *plan, "--threads", str(threads), "-o", folder], check=True, stdout=subprocess.DEVNULL)
+    start = time.perf_counter()
+    run = subprocess.Popen(
+        [stitch, "study", "run", folder, "--jobs", str(jobs), "--quiet"], cwd=root, stdout=subprocess.DEVNULL
+    )
+    memory = Memory(psutil.Process(run.pid))
+    memory.start()
+    assert run.wait() == 0
+    seconds = time.perf_counter() - start
+    memory.ended.set()
+    memory.join()
+    rows = [json.loads(path.read_text())["train_seconds"] for path in (folder / "results").iterdir()]
+    return seconds, sum(rows), memory.most
+
+
+results = Results("study.csv", ["way", "round", "rows", "epochs", "seconds", "train_seconds", "row_uss", *VERSIONS])
+ways = {"side by side": (1, cores), "one by one": (cores, 1)}
+taken = {way: [] for way in ways}
+for number in range(1, args.pairs + 1):
+    for way, (threads, jobs) in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            measured = study(Path(folder), threads, jobs)
+        taken[way].append(measured)
+        row = dict(zip(["seconds", "train_seconds", "row_uss"], measured))
+        results.add({"way": way, "round": number, "rows": ROWS, "epochs": args.epochs, **row, **machine(stitch)})
+for way, measured in taken.items():
+    seconds = statistics.median(it[0] for it in measured)
+    jobs = ways[way][1]
+    besides = statistics.median((it[0] * jobs - it[1]) / ROWS for it in measured)
+    most = max(it[2] for it in measured) / 1e6
+    print(
+        f"{way}: {ROWS} rows of {args.epochs} epochs in {seconds:.1f} s, {3600 * ROWS / seconds:.0f} an hour; a row"
+        f" takes {besides:.2f} s besides its training, and {most:.0f} MB of its own"
+    )
+ratios = [one[0] / side[0] for side, one in zip(taken["side by side"], taken["one by one"])]
+print(f"side by side makes {statistics.median(ratios):.2f} times the runs an hour (median of {args.pairs})")
