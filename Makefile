@@ -67,7 +67,8 @@ figures: run
 	cp runs/reproduce/accuracy_comparison.svg docs/figures/
 	cp runs/reproduce/mlp/confusion_matrix.svg docs/figures/confusion_matrix_mlp.svg
 	cp runs/reproduce/lenet5/confusion_matrix.svg docs/figures/confusion_matrix_lenet5.svg
-	$(STITCH) study report docs/study/results.csv --output docs/study --quiet
+	$(STITCH) study report docs/study/results.csv --output target/study
+	cp target/study/accuracies.svg target/study/summary.csv docs/study/
 
 # `man target/man/stitch.1`
 MAN := target/man

@@ -11,7 +11,7 @@ use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::events::EventLog;
 use stitch::formats::{csv, safetensors, state_dict};
-use stitch::models::{Architecture, weights};
+use stitch::models::{Architecture, Model, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
@@ -159,47 +159,80 @@ pub fn train_into(
         console,
     )?;
     say_why_it_ended(&history, job, console);
-    let model = learner.into_model();
-    let evaluation = evaluate(model.as_ref(), &dataset.test);
-    let metrics = TrainingMetrics {
+    let ended = Ended { config, history, model: learner.into_model(), log, recorder };
+    ended.write(folder, job, dataset)
+}
+
+/// A training that has ended well.
+struct Ended<'a> {
+    config: Config,
+    history: History,
+    model: Box<dyn Model>,
+    log: Option<EventLog<'a>>,
+    recorder: Option<Recorder>,
+}
+
+impl Ended<'_> {
+    /// Evaluates the model, and writes the run folder: `config.json` last.
+    fn write(self, folder: &RunFolder, job: &Job, dataset: &Dataset) -> Result<Trained> {
+        let Self { config, history, model, mut log, recorder } = self;
+        let evaluation = evaluate(model.as_ref(), &dataset.test);
+        let metrics = metrics(job, &history, dataset)?;
+        if let Some(log) = &mut log {
+            tensorboard::add_result(log, &evaluation, metrics.epochs_run)?;
+        }
+        folder.clear()?;
+        log.map_or(Ok(()), EventLog::finish)?;
+        folder.write(run_folder::HISTORY, &validation::history_csv(&history))?;
+        write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
+        write_weights(folder, &config, model.as_ref(), evaluation.report.accuracy)?;
+        if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
+            validation::write_best(folder, &config, best, metrics)?;
+        }
+        let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
+        let run = Run::new(job.architecture, config, curves(&history), answers);
+        let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
+            .map_err(|error| error.to_string());
+        let name = folder.path().display().to_string();
+        let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
+        if let Some(normalize) = job.figures {
+            write_figures(folder, &entry, normalize)?;
+        }
+        if let Some(mut recorder) = recorder {
+            recorder.finish(model.as_ref(), &evaluation);
+            let (records, tensors) = recorder.into_files()?;
+            folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
+            folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
+        }
+        folder.write_json(run_folder::CONFIG, &entry.run.config)?;
+        checkpoint::clear(folder)?;
+        Ok(Trained { evaluation, metrics, entry })
+    }
+}
+
+/// What training took, and what held-out images say of it.
+fn metrics(job: &Job, history: &History, dataset: &Dataset) -> Result<TrainingMetrics> {
+    Ok(TrainingMetrics {
         train_loss: history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss),
         epochs_run: history.epochs.len(),
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
-        validation: validation::metrics(architecture, &job.config, &history, dataset)?,
-    };
-    if let Some(log) = &mut log {
-        tensorboard::add_result(log, &evaluation, metrics.epochs_run)?;
-    }
-    let tensors = weights::to_named(model.as_ref());
-    let metadata = config.weights_metadata(evaluation.report.accuracy);
-    folder.clear()?;
-    log.map_or(Ok(()), EventLog::finish)?;
-    folder.write(run_folder::HISTORY, &validation::history_csv(&history))?;
-    write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
+        validation: validation::metrics(job.architecture, &job.config, history, dataset)?,
+    })
+}
+
+/// The weights in the three formats of a run.
+fn write_weights(
+    folder: &RunFolder,
+    config: &Config,
+    model: &dyn Model,
+    test_accuracy: f64,
+) -> Result<()> {
+    let tensors = weights::to_named(model);
+    let metadata = config.weights_metadata(test_accuracy);
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
-    folder.write(run_folder::TORCHSCRIPT, &script(architecture, &tensors)?)?;
+    folder.write(run_folder::TORCHSCRIPT, &script(model.architecture(), &tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
-    if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
-        validation::write_best(folder, &config, best, metrics)?;
-    }
-    let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-    let run = Run::new(architecture, config, curves(&history), answers);
-    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
-        .map_err(|error| error.to_string());
-    let name = folder.path().display().to_string();
-    let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
-    if let Some(normalize) = job.figures {
-        write_figures(folder, &entry, normalize)?;
-    }
-    if let Some(mut recorder) = recorder {
-        recorder.finish(model.as_ref(), &evaluation);
-        let (records, tensors) = recorder.into_files()?;
-        folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
-        folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
-    }
-    folder.write_json(run_folder::CONFIG, &entry.run.config)?;
-    checkpoint::clear(folder)?;
-    Ok(Trained { evaluation, metrics, entry })
+    Ok(())
 }
 
 /// Makes a learner go on from a checkpoint; where the run then stands.
@@ -296,20 +329,25 @@ fn fit(
     if let Some(error) = unwritten {
         return Err(error).context("the training was stopped");
     }
-    match trained {
-        Ok(history) => Ok(history),
-        Err(TrainError::Stopped { epoch, step }) if kept => Err(Interrupted::new(format!(
+    trained.or_else(|error| give_up(folder, error, kept, begins))
+}
+
+/// Leaves the folder of a run that did not end well as it should be; why it did not. `kept`: a
+/// checkpoint is there; `begins`: it was not a resumed run.
+fn give_up(folder: &RunFolder, error: TrainError, kept: bool, begins: bool) -> Result<History> {
+    match error {
+        TrainError::Stopped { epoch, step } if kept => Err(Interrupted::new(format!(
             "training was stopped in epoch {epoch}, step {step}. To continue: {}",
             checkpoints::resuming_command()
         ))
         .into()),
-        Err(error @ TrainError::Stopped { .. }) => {
+        TrainError::Stopped { .. } => {
             if begins {
                 folder.discard_events()?;
             }
             Err(Interrupted::new(error.to_string()).into())
         }
-        Err(error) => {
+        _ => {
             // It would diverge again.
             checkpoint::clear(folder)?;
             Err(error.into())
