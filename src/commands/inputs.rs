@@ -137,16 +137,6 @@ pub fn model(
     Ok(model)
 }
 
-/// The content of a plain file of at most `longest` bytes.
-pub fn read_small(file: &Path, longest: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = open_plain(file)?.take(longest + 1).read_to_end(&mut bytes);
-    read.with_context(|| format!("{} cannot be read", file.display()))?;
-    let path = file.display();
-    ensure!(bytes.len() as u64 <= longest, "{path} is larger than {longest} bytes");
-    Ok(bytes)
-}
-
 /// Opens a file that can be read more than once, and has an end.
 fn open_plain(file: &Path) -> Result<File> {
     let path = || format!("{} cannot be read", file.display());
@@ -163,7 +153,7 @@ pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
     // A byte more shows that it is too long, whatever the system says of its length.
     open_plain(file)?.take(longest + 1).read_to_end(&mut bytes).with_context(path)?;
     let fits = bytes.len() as u64 <= longest;
-    ensure!(fits, "{} is longer than {longest} bytes: it is no file of a run", file.display());
+    ensure!(fits, "{} is larger than {longest} bytes: it is no file of a run", file.display());
     Ok(bytes)
 }
 

@@ -4,11 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
-use stitch::formats::hex;
 use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles};
 use stitch::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
@@ -121,14 +119,14 @@ pub fn parity(folder: &Path) -> Result<Parity> {
 /// SHA-256 of a run's weights, in hex.
 pub fn weights_sha256(folder: &Path) -> Result<String> {
     let bytes = inputs::read_short(&folder.join(SAFETENSORS), LONGEST)?;
-    Ok(hex(&Sha256::digest(bytes)))
+    Ok(documents::sha256(&bytes))
 }
 
 /// The test images, or why there are none. Where the user named them, they must be there.
 fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), String>> {
-    let found = match source::find(args.data.as_deref()) {
+    let found = match inputs::find(args) {
         Ok(found) => found,
-        Err(error) if args.data.is_some() => return Err(error.into()),
+        Err(error) if args.data.is_some() => return Err(error),
         Err(_) => return Ok(Err("the data set was not found (--data names its folder).".into())),
     };
     Ok(Ok(source::load_test(found)?))

@@ -208,7 +208,7 @@ impl Recipe {
             true => path.join(run_folder::CONFIG),
             false => path.to_path_buf(),
         };
-        let bytes = inputs::read_small(&file, LONGEST).context("--config")?;
+        let bytes = inputs::read_short(&file, LONGEST).context("--config")?;
         let named = || format!("--config {}", file.display());
         let config = read_recipe(&bytes).with_context(named)?;
         Ok(Self { path: file, config })

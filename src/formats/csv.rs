@@ -52,9 +52,13 @@ pub fn classification_report(report: &ClassificationReport, names: &[&str; CLASS
     table(&["", "precision", "recall", "f1-score", "support"], rows.into_iter())
 }
 
+/// A writer of lines as pandas ends them, into memory.
+pub fn table_writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new())
+}
+
 fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    let mut writer = table_writer();
     // Writing into memory fails only for rows of unequal length, which the callers do not make.
     writer.write_record(header).expect("a header is a record");
     rows.for_each(|row| writer.write_record(row).expect("every row has the header's length"));

@@ -46,6 +46,11 @@ impl Architecture {
         }
     }
 
+    /// The model of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|model| model.name() == name)
+    }
+
     /// The parameters in definition order: the order of `named_parameters()` in Python.
     pub fn parameters(self) -> &'static [ParameterSpec] {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{paper_accuracy, title};
-use crate::formats::csv::float;
+use crate::formats::csv::{float, table_writer};
 use crate::models::Architecture;
 use crate::study::results::Record;
 use crate::study::statistics::{self, Interval, Share, Summary};
@@ -35,8 +35,7 @@ pub struct Configuration {
 pub fn group(records: &[Record]) -> Vec<Configuration> {
     let mut groups: BTreeMap<_, Configuration> = BTreeMap::new();
     for record in records {
-        let model = Architecture::ALL.into_iter().find(|model| model.name() == record.model);
-        let Some(architecture) = model else { continue };
+        let Some(architecture) = Architecture::named(&record.model) else { continue };
         // Learning rates are above 0: their bits are ordered as they are.
         let engine = record.engine.clone();
         let settings = (record.epochs, record.batch_size, record.lr.to_bits(), record.threads);
@@ -139,8 +138,7 @@ const COLUMNS: [&str; 22] = [
 
 /// `summary.csv`: a line a configuration; what a sample is too small for is left empty.
 pub fn summary_csv(all: &[Configuration]) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    let mut writer = table_writer();
     // Into memory, and every line has the header's length.
     writer.write_record(COLUMNS).expect("a header is a record");
     for it in all {

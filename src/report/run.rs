@@ -69,8 +69,7 @@ impl Run {
     /// [`RunError`] for the first file that cannot be of a run, or not of this one.
     pub fn read(files: &RunFiles) -> Result<Self, RunError> {
         let config: Config = json(CONFIG, &files.config)?;
-        let named = |architecture: &Architecture| architecture.name() == config.model;
-        let architecture = Architecture::ALL.into_iter().find(named).ok_or_else(|| {
+        let architecture = Architecture::named(&config.model).ok_or_else(|| {
             wrong(CONFIG, format!("the model is {:?}, neither mlp nor lenet5", config.model))
         })?;
         let curves = curves(&files.history).map_err(|what| wrong(HISTORY, what))?;

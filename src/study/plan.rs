@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use crate::formats::csv::table_writer;
 use crate::models::Architecture;
 use crate::train::{ConfigError, Engine, TrainConfig};
 
@@ -180,8 +181,7 @@ struct Line {
 
 /// `plan.csv`: `row,id,model,engine,epochs,batch_size,lr,seed,threads`, rows counted from 0.
 pub fn write(rows: &[Settings]) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    let mut writer = table_writer();
     for (row, settings) in rows.iter().enumerate() {
         let TrainConfig { epochs, batch_size, lr, seed, engine, .. } = settings.config;
         let line = Line {
@@ -233,8 +233,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Settings>, PlanError> {
 
 /// The model of that name.
 pub(super) fn architecture(name: &str) -> Result<Architecture, PlanError> {
-    let found = Architecture::ALL.into_iter().find(|model| model.name() == name);
-    found.ok_or_else(|| PlanError::Model(name.into()))
+    Architecture::named(name).ok_or_else(|| PlanError::Model(name.into()))
 }
 
 pub(super) fn check_threads(threads: u32) -> Result<(), PlanError> {
@@ -243,9 +242,8 @@ pub(super) fn check_threads(threads: u32) -> Result<(), PlanError> {
 
 fn settings_of(line: &Line) -> Result<Settings, String> {
     let architecture = architecture(&line.model).map_err(|error| error.to_string())?;
-    let engine = [Engine::Exact, Engine::Fast].into_iter().find(|e| e.name() == line.engine);
-    let engine =
-        engine.ok_or_else(|| format!("engine {:?}, where exact or fast is wanted", line.engine))?;
+    let engine = Engine::named(&line.engine)
+        .ok_or_else(|| format!("engine {:?}, where exact or fast is wanted", line.engine))?;
     let Line { epochs, batch_size, lr, seed, threads, .. } = *line;
     check_threads(threads).map_err(|error| error.to_string())?;
     let own = TrainConfig::notebook(architecture);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Settings;
+use crate::formats::csv::table_writer;
 use crate::models::Architecture;
 use crate::run_folder::Config;
 
@@ -70,7 +71,7 @@ pub struct Contradiction {
 
 impl Record {
     /// A run of these settings that has come to nothing yet.
-    pub fn new(settings: &Settings, stitch: &str, libtorch: &str) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         let config = settings.config;
         Self {
             id: settings.id(),
@@ -88,8 +89,9 @@ impl Record {
             error: None,
             train_seconds: None,
             cpu_capability: None,
-            stitch: stitch.into(),
-            libtorch: libtorch.into(),
+            stitch: env!("CARGO_PKG_VERSION").into(),
+            // Set by build.rs from libtorch's own header.
+            libtorch: env!("STITCH_LIBTORCH_VERSION").into(),
             data_sha256: None,
         }
     }
@@ -121,7 +123,7 @@ impl Record {
         if self.test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
             return wrong("its test accuracy is not between 0 and 1");
         }
-        if !Architecture::ALL.iter().any(|model| model.name() == self.model) {
+        if Architecture::named(&self.model).is_none() {
             return wrong("its model is neither mlp nor lenet5");
         }
         let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
@@ -189,8 +191,7 @@ fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Box<Contrad
 
 /// `results.csv`: a line a run, under the names of [`Record`]'s fields.
 pub fn write(records: &[Record]) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    let mut writer = table_writer();
     // Into memory, and every line has the same fields.
     records.iter().for_each(|record| writer.serialize(record).expect("a line is a record"));
     writer.into_inner().expect("a Vec takes every byte")
@@ -222,7 +223,7 @@ mod tests {
         let architecture = Architecture::Mlp;
         let config =
             TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(architecture) };
-        let record = Record::new(&Settings { architecture, config, threads: 1 }, "0.1.0", "2.13.0");
+        let record = Record::new(&Settings { architecture, config, threads: 1 });
         let weights_sha256 = Some(weights.repeat(64));
         Record { test_accuracy: Some(0.25), weights_sha256, ..record }
     }

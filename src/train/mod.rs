@@ -38,6 +38,11 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// The engine of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
+    }
+
     /// The name in `config.json`.
     pub fn name(self) -> &'static str {
         match self {

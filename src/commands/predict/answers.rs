@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use stitch::dataset::{CLASSES, classes};
-use stitch::formats::csv::float;
+use stitch::formats::csv::{float, table_writer};
 
 use super::super::documents::Failure;
 use super::sources::Name;
@@ -147,8 +147,7 @@ fn line(answer: &Answer, top_k: usize) -> String {
 
 /// A row for each of the most probable classes.
 fn rows(answer: &Answer, top_k: usize) -> Result<String> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    let mut writer = table_writer();
     let file = answer.name.path.to_string_lossy();
     let index = answer.name.index.map(|index| index.to_string()).unwrap_or_default();
     for (rank, label) in (1..).zip(&answer.ranked()[..top_k]) {

@@ -6,15 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use stitch::formats::hex;
-use stitch::run_folder::{self, Config, FolderError, RunFolder};
+use stitch::run_folder::{Config, FolderError, RunFolder};
 use stitch::study::plan::Settings;
 use stitch::study::results::Record;
 use stitch::train::TrainError;
 
 use super::{read_plan, read_result, write_result};
 use crate::cli::{CheckpointEvery, StudyRunArgs};
+use crate::commands::report::weights_sha256;
 use crate::commands::signals::{self, Interrupted};
 use crate::commands::train::{Job, Trained, train_into};
 use crate::commands::{Console, Outcome, inputs};
@@ -136,7 +135,7 @@ fn train(
         figures: None,
     };
     let trained = train_into(folder, &job, &dataset, console);
-    let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));
+    let record = Record::new(settings);
     match trained {
         Ok(trained) => done(record, folder, &trained),
         // It would end so every time.
@@ -149,14 +148,12 @@ fn train(
 
 fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record> {
     let config: Config = folder.read_config()?.context("the run has left no config.json")?;
-    let weights = folder.path().join(run_folder::SAFETENSORS);
-    let weights = fs::read(&weights).with_context(|| weights.display().to_string())?;
     Ok(Record {
         test_accuracy: Some(trained.evaluation.report.accuracy),
         train_loss: Some(trained.metrics.train_loss),
         epochs_run: Some(trained.metrics.epochs_run),
         train_seconds: Some(trained.metrics.train_seconds),
-        weights_sha256: Some(hex(&Sha256::digest(weights))),
+        weights_sha256: Some(weights_sha256(folder.path())?),
         ..record.of_run(&config)
     })
 }

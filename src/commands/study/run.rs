@@ -168,8 +168,7 @@ fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
     }
     // Killed: by the system, for want of memory, or by somebody.
     let error = Some(format!("its process ended by {status}"));
-    let record = Record::new(settings, env!("CARGO_PKG_VERSION"), env!("STITCH_LIBTORCH_VERSION"));
-    let record = Record { error, ..record };
+    let record = Record { error, ..Record::new(settings) };
     write_result(&args.study, &record)?;
     Ok(record)
 }

@@ -3,9 +3,9 @@
 use anstyle_lossy::palette::Palette;
 use anstyle_lossy::{rgb_to_xterm, xterm_to_rgb};
 use clap::builder::styling::{Color, RgbColor, Style};
-use colorous::VIRIDIS;
 use stitch::dataset::{CLASSES, classes};
 use stitch::metrics::ConfusionMatrix;
+use stitch::report::figures::heat;
 
 use super::{Colours, Screen};
 
@@ -90,8 +90,7 @@ fn ground(screen: Screen, count: u64, total: u64, cell: impl Fn(&str) -> String)
         return cell("·");
     }
     let text = cell(&count.to_string());
-    // The square root tells 1 % from 3 %: a linear scale would show the diagonal alone.
-    let colorous::Color { r, g, b } = VIRIDIS.eval_continuous((count as f64 / total as f64).sqrt());
+    let [r, g, b] = heat::colour(count as f64 / total as f64);
     let (ground, ink) = colours(RgbColor(r, g, b), screen.colours);
     let style = Style::new().bg_color(Some(ground)).fg_color(Some(ink));
     match screen.colours {
@@ -103,9 +102,10 @@ fn ground(screen: Screen, count: u64, total: u64, cell: impl Fn(&str) -> String)
 /// The ground as the terminal can show it, and black or white for what is written on it: not those of
 /// the theme, which may be grey.
 fn colours(ground: RgbColor, there: Colours) -> (Color, Color) {
-    const BLACK: RgbColor = RgbColor(0, 0, 0);
-    const WHITE: RgbColor = RgbColor(255, 255, 255);
-    let ink = |ground| if luminance(ground) > AS_FAR { BLACK } else { WHITE };
+    let ink = |RgbColor(r, g, b)| {
+        let [r, g, b] = heat::readable_on([r, g, b]);
+        RgbColor(r, g, b)
+    };
     match there {
         Colours::True => (ground.into(), ink(ground).into()),
         Colours::None | Colours::Indexed => {
@@ -114,18 +114,6 @@ fn colours(ground: RgbColor, there: Colours) -> (Color, Color) {
             (ground.into(), rgb_to_xterm(ink(shown)).into())
         }
     }
-}
-
-/// The luminance from which black and white have the same contrast, 4.58.
-const AS_FAR: f64 = 0.179;
-
-/// Relative luminance, of WCAG 2.
-fn luminance(RgbColor(r, g, b): RgbColor) -> f64 {
-    let [r, g, b] = [r, g, b].map(|channel| {
-        let c = f64::from(channel) / 255.0;
-        if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
-    });
-    0.2126 * r + 0.7152 * g + 0.0722 * b
 }
 
 #[cfg(test)]
@@ -172,16 +160,19 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read_on_every_ground() {
         for share in 0..=1000 {
-            let colorous::Color { r, g, b } = VIRIDIS.eval_continuous(f64::from(share) / 1000.0);
+            // Of every share of the scale, which is that of its square root.
+            let [r, g, b] = heat::colour((f64::from(share) / 1000.0).powi(2));
             for there in [Colours::Indexed, Colours::True] {
-                let seen = |colour| match colour {
-                    Color::Rgb(colour) => luminance(colour),
-                    Color::Ansi256(colour) => luminance(xterm_to_rgb(colour, Palette::default())),
-                    Color::Ansi(_) => panic!("a colour of the theme"),
+                let seen = |colour| {
+                    let RgbColor(r, g, b) = match colour {
+                        Color::Rgb(colour) => colour,
+                        Color::Ansi256(colour) => xterm_to_rgb(colour, Palette::default()),
+                        Color::Ansi(_) => panic!("a colour of the theme"),
+                    };
+                    [r, g, b]
                 };
                 let (ground, ink) = colours(RgbColor(r, g, b), there);
-                let (ground, ink) = (seen(ground), seen(ink));
-                let contrast = (ground.max(ink) + 0.05) / (ground.min(ink) + 0.05);
+                let contrast = heat::contrast(seen(ground), seen(ink));
                 assert!(contrast > 4.5, "{share}: {contrast}");
             }
         }

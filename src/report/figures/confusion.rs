@@ -1,10 +1,9 @@
 //! The confusion matrix: rows true, columns predicted, as `confusion_matrix.csv` has it.
 
-use colorous::VIRIDIS;
 use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, MUTED, Style, TEXT, TITLE, draw, width_of};
-use super::{Figure, thousands};
+use super::{Figure, heat, thousands};
 use crate::dataset::CLASSES;
 use crate::metrics::ConfusionMatrix;
 
@@ -119,12 +118,8 @@ impl Layout {
             Normalize::Counts => count.to_string(),
             Normalize::Rows => format!("{:.1}", 100.0 * share),
         };
-        let style = Style {
-            colour: readable_on(ground),
-            anchor: Anchor::Middle,
-            bold: row == column,
-            ..TEXT
-        };
+        let style =
+            Style { colour: ink_on(ground), anchor: Anchor::Middle, bold: row == column, ..TEXT };
         canvas.text(text, (corner.0 + self.column / 2, corner.1 + ROW / 2), style);
     }
 
@@ -148,41 +143,14 @@ impl Layout {
     }
 }
 
-/// The colour of a share, 0 to 1.
+/// The ground of a share.
 fn colour(share: f64) -> RGBColor {
-    let colour = VIRIDIS.eval_continuous(share.clamp(0.0, 1.0).sqrt());
-    RGBColor(colour.r, colour.g, colour.b)
+    let [r, g, b] = heat::colour(share);
+    RGBColor(r, g, b)
 }
 
-/// Black or white, whichever has the greater contrast, which is then at least 4.5.
-fn readable_on(ground: RGBColor) -> RGBColor {
-    let (black, white) = (RGBColor(0, 0, 0), RGBColor(255, 255, 255));
-    if contrast(ground, black) >= contrast(ground, white) { black } else { white }
-}
-
-/// The contrast ratio of WCAG 2.2, 1 to 21.
-fn contrast(a: RGBColor, b: RGBColor) -> f64 {
-    let [a, b] = [a, b].map(luminance);
-    (a.max(b) + 0.05) / (a.min(b) + 0.05)
-}
-
-fn luminance(RGBColor(r, g, b): RGBColor) -> f64 {
-    let [r, g, b] = [r, g, b].map(|byte| {
-        let value = f64::from(byte) / 255.0;
-        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-    });
-    0.2126 * r + 0.7152 * g + 0.0722 * b
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{colour, contrast, readable_on};
-
-    #[test]
-    fn every_number_is_readable_on_its_ground() {
-        for percent in 0..=1000 {
-            let ground = colour(f64::from(percent) / 1000.0);
-            assert!(contrast(ground, readable_on(ground)) >= 4.5, "{percent} of a thousand");
-        }
-    }
+/// Black or white, as it is read on this ground.
+fn ink_on(RGBColor(r, g, b): RGBColor) -> RGBColor {
+    let [r, g, b] = heat::readable_on([r, g, b]);
+    RGBColor(r, g, b)
 }

@@ -8,6 +8,7 @@ mod accuracy;
 mod axis;
 mod canvas;
 mod confusion;
+pub mod heat;
 mod history;
 mod png;
 mod samples;
