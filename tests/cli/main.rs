@@ -45,14 +45,10 @@ fn temporary_folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The binary in `folder`, without a home where a cache could be found, without the variables that
-/// colour its messages, and ended when it hangs.
+/// The binary in `folder`, without a home where a cache could be found, and ended when it hangs.
 fn stitch(folder: &Path) -> Command {
     let mut command = common::stitch(folder);
     command.env("HOME", folder.join("home")).timeout(Duration::from_secs(300));
-    ["CLICOLOR_FORCE", "COLUMNS", "NO_COLOR"].into_iter().for_each(|name| {
-        command.env_remove(name);
-    });
     command
 }
 

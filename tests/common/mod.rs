@@ -16,11 +16,18 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Variables of whoever runs the tests that the binary would heed.
+pub const SETTINGS: [&str; 7] =
+    ["CI", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "FASHION_MNIST_DIR", "NO_COLOR"];
+
 /// The binary under test, in an empty working folder of its own (so that no data set is found by
 /// chance) and with the variables that steer it unset.
 pub fn stitch(folder: &Path) -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_stitch"));
-    command.current_dir(folder).env_remove("FASHION_MNIST_DIR");
+    command.current_dir(folder);
+    SETTINGS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command
 }
 

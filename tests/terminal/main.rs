@@ -56,9 +56,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_stitch"));
         command.cwd(folder);
         command.args(arguments);
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "FASHION_MNIST_DIR"] {
-            command.env_remove(name);
-        }
+        common::SETTINGS.iter().for_each(|name| command.env_remove(name));
         let variables = [("TERM", "xterm-256color")].iter().chain(variables);
         variables.for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();

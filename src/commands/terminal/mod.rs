@@ -41,11 +41,19 @@ pub enum Colours {
 /// `--color` holds from here on, also for what [`Screen`] and `anstream` find out later.
 pub fn set_colour(choice: clap::ColorChoice) {
     match choice {
+        clap::ColorChoice::Auto if is_dumb() => ColorChoice::Never,
         clap::ColorChoice::Auto => ColorChoice::Auto,
         clap::ColorChoice::Always => ColorChoice::Always,
         clap::ColorChoice::Never => ColorChoice::Never,
     }
     .write_global();
+}
+
+/// A terminal that says it knows no codes gets none, unless they are forced. `anstream` alone would
+/// send them wherever the variable `CI` is set.
+fn is_dumb() -> bool {
+    let is_forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty());
+    !is_forced && env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 impl Screen {
