@@ -20,7 +20,7 @@ from results import VERSIONS, Results, machine
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("stitch", type=Path)
 parser.add_argument("--pairs", type=int, default=3)
-parser.add_argument("--epochs", default="2", help="of each run; the notebook's are 5")
+parser.add_argument("--epochs", default="5", help="of each run")
 args = parser.parse_args()
 root = Path(__file__).resolve().parent.parent
 stitch = args.stitch.resolve()
@@ -29,7 +29,7 @@ ROWS = 2 * cores
 
 
 class Memory(threading.Thread):
-    """The most memory that a row's process has to itself, in bytes, until it is told to end."""
+    """The most memory of a row's process besides the files that it maps (libtorch, the data), in bytes."""
 
     def __init__(self, process):
         super().__init__(daemon=True)
@@ -39,7 +39,8 @@ class Memory(threading.Thread):
         while not self.ended.wait(0.1):
             try:
                 for child in self.process.children():
-                    self.most = max(self.most, child.memory_full_info().uss)
+                    memory = child.memory_info()
+                    self.most = max(self.most, memory.rss - memory.shared)
             except psutil.Error:
                 pass
 

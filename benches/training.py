@@ -69,6 +69,7 @@ class Setting:
     threads: int
     contenders: list
     seconds: int  # a round takes on two cores, about
+    lr: float = 1e-3
 
     def title(self):
         what = f"{self.model}, batch size {self.batch_size}, epochs {self.epochs}, threads {self.threads}"
@@ -77,6 +78,7 @@ class Setting:
 
 SETTINGS = [
     Setting("mlp", "mlp", 200, 20, 2, MLP, 35),
+    Setting("lenet5-32", "lenet5", 32, 5, 2, WHOLE, 55, lr=2e-3),  # the defaults
     Setting("lenet5-64", "lenet5", 64, 5, 2, WHOLE, 40),
     Setting("lenet5-1024", "lenet5", 1024, 5, 2, WHOLE, 45),
     Setting("all-64", "lenet5", 64, 1, 2, list(CONTENDERS), 80),
@@ -127,7 +129,7 @@ def run(contender, setting, paths, out):
     """One run of a contender; its row."""
     names = {"MODEL": setting.model, "STITCH": paths["stitch"], "CANDLE": paths["candle"]}
     command = [names.get(word, word) for word in contender.command]
-    for flag in ("epochs", "batch_size", "threads"):
+    for flag in ("epochs", "batch_size", "lr", "threads"):
         command += [f"--{flag.replace('_', '-')}", str(getattr(setting, flag))]
     command += ["--data", paths["data"], "--out", str(out)]
     threads = {"RAYON_NUM_THREADS": str(setting.threads), "TORCHINDUCTOR_CACHE_DIR": paths["compiled"]}

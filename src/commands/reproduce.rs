@@ -106,7 +106,8 @@ fn write_comparison(
     let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
     above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
-    let entries: Vec<&Entry> = runs.iter().map(|(_, trained)| &trained.entry).collect();
+    let entries: Vec<&Entry> =
+        runs.iter().filter_map(|(_, trained)| trained.entry.as_ref()).collect();
     let page = report::page(&entries, args.figures.normalize());
     above.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
@@ -154,17 +155,21 @@ fn meaning(runs: &[(Architecture, Trained)], screen: Screen) -> String {
         let met = difference.abs() < 5e-5;
         let text = match (architecture, met) {
             (Architecture::Mlp, true) => {
-                "mlp: the paper's accuracy is met, whose settings the paper gives in full."
+                "mlp: the paper's accuracy is met, whose settings the paper gives in full.".into()
             }
             (Architecture::Mlp, false) => {
                 "mlp: NOT the paper's accuracy. `stitch data` tells whether this is its data set."
+                    .into()
             }
             (Architecture::Lenet5, _) => {
-                "lenet5: the paper leaves batch size, learning rate and seed open. They are 64, 1e-3 and \
-                 0 here, and the accuracy depends on them."
+                let TrainConfig { batch_size, lr, seed, .. } = TrainConfig::notebook(*architecture);
+                format!(
+                    "lenet5: the paper leaves batch size, learning rate and seed open. They are \
+                     {batch_size}, {lr:e} and {seed} here, and the accuracy depends on them."
+                )
             }
         };
-        let text = screen.paragraph(text);
+        let text = screen.paragraph(&text);
         match (architecture, met) {
             (Architecture::Mlp, true) => screen.coloured(AnsiColor::Green, &text),
             (Architecture::Mlp, false) => screen.coloured(AnsiColor::Red, &text),

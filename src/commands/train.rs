@@ -87,8 +87,8 @@ pub struct Trained {
     pub evaluation: Evaluation,
     /// Time and loss.
     pub metrics: TrainingMetrics,
-    /// The run as a report tells of it.
-    pub entry: Entry,
+    /// The run as a report tells of it, where figures are wanted.
+    pub entry: Option<Entry>,
 }
 
 /// What is to be trained, and how it survives.
@@ -189,14 +189,17 @@ impl Ended<'_> {
         if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
             validation::write_best(folder, &config, best, metrics)?;
         }
-        let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-        let run = Run::new(job.architecture, config, curves(&history), answers);
-        let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
-            .map_err(|error| error.to_string());
-        let name = folder.path().display().to_string();
-        let entry = Entry { run, pictures, parity: Parity::Unchecked, folder: name };
+        let mut entry = None;
         if let Some(normalize) = job.figures {
-            write_figures(folder, &entry, normalize)?;
+            let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
+            let run = Run::new(job.architecture, config.clone(), curves(&history), answers);
+            let entry = entry.insert(Entry {
+                pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
+                run,
+                parity: Parity::Unchecked,
+                folder: folder.path().display().to_string(),
+            });
+            write_figures(folder, entry, normalize)?;
         }
         if let Some(mut recorder) = recorder {
             recorder.finish(model.as_ref(), &evaluation);
@@ -204,7 +207,7 @@ impl Ended<'_> {
             folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
             folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
         }
-        folder.write_json(run_folder::CONFIG, &entry.run.config)?;
+        folder.write_json(run_folder::CONFIG, &config)?;
         checkpoint::clear(folder)?;
         Ok(Trained { evaluation, metrics, entry })
     }
@@ -365,12 +368,28 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
     console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
     let evaluation = evaluate(model.as_ref(), &dataset.test);
-    let run = super::report::read(folder.path())?;
-    let pictures = Pictures::new(&run, model.as_ref(), &dataset.test, &evaluation.logits)
-        .map_err(|error| error.to_string());
-    let parity = super::report::parity(folder.path())?;
-    let entry = Entry { run, pictures, parity, folder: path.to_string() };
+    let mut entry = None;
+    if job.figures.is_some() {
+        let run = super::report::read(folder.path())?;
+        entry = Some(Entry {
+            pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
+            run,
+            parity: super::report::parity(folder.path())?,
+            folder: path.to_string(),
+        });
+    }
     Ok(Trained { evaluation, metrics, entry })
+}
+
+/// The images that a report shows of a run, or why there are none.
+fn pictures(
+    run: &Run,
+    model: &dyn Model,
+    dataset: &Dataset,
+    evaluation: &Evaluation,
+) -> Result<Pictures, String> {
+    let pictures = Pictures::new(run, model, &dataset.test, &evaluation.logits);
+    pictures.map_err(|error| error.to_string())
 }
 
 /// The files that an evaluation alone writes too.

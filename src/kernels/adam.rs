@@ -4,8 +4,12 @@
 //! can; whether they do is found out by asking them. Its square root is MKL's, which is not always the
 //! nearest number, so it stays libtorch's.
 
+mod subnormal;
+
+use std::slice;
 use std::sync::OnceLock;
 
+use pulp::bytemuck::{self, Pod};
 use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
@@ -82,32 +86,52 @@ impl WithSimd for Moments<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match self.rounding {
-            Rounding::Fused => self.update(simd, |a, b, c| simd.mul_add_f32s(a, b, c)),
-            Rounding::Separate => {
-                self.update(simd, |a, b, c| simd.add_f32s(simd.mul_f32s(a, b), c));
-            }
+        let Self { m, v, g, factors, rounding } = self;
+        let (ms, m_rest) = S::as_mut_simd_f32s(m);
+        let (vs, v_rest) = S::as_mut_simd_f32s(v);
+        let (gs, g_rest) = S::as_simd_f32s(g);
+        for ((m, v), &g) in ms.iter_mut().zip(vs).zip(gs) {
+            update(simd, [m, v], g, factors, rounding);
         }
-    }
-}
-
-impl Moments<'_> {
-    #[inline(always)]
-    fn update<S: Simd>(self, simd: S, mul_add: impl Fn(S::f32s, S::f32s, S::f32s) -> S::f32s) {
-        let [weight, decay, rest] = self.factors.map(|factor| simd.splat_f32s(factor));
-        let update = |m: &mut S::f32s, v: &mut S::f32s, g: S::f32s| {
-            *m = mul_add(weight, simd.sub_f32s(g, *m), *m);
-            *v = mul_add(simd.mul_f32s(g, rest), g, simd.mul_f32s(*v, decay));
-        };
-        let (ms, m_rest) = S::as_mut_simd_f32s(self.m);
-        let (vs, v_rest) = S::as_mut_simd_f32s(self.v);
-        let (gs, g_rest) = S::as_simd_f32s(self.g);
-        ms.iter_mut().zip(vs).zip(gs).for_each(|((m, v), &g)| update(m, v, g));
         let [mut m, mut v] = [&*m_rest, &*v_rest].map(|rest| simd.partial_load_f32s(rest));
-        update(&mut m, &mut v, simd.partial_load_f32s(g_rest));
+        let g = simd.partial_load_f32s(g_rest);
+        update(simd, [&mut m, &mut v], g, factors, rounding);
         simd.partial_store_f32s(m_rest, m);
         simd.partial_store_f32s(v_rest, v);
     }
+}
+
+/// One vector of both moments. Not a closure: one that is not inlined is compiled for any CPU.
+#[inline(always)]
+fn update<S: Simd>(
+    simd: S,
+    [m, v]: [&mut S::f32s; 2],
+    mut g: S::f32s,
+    factors: [f32; 3],
+    rounding: Rounding,
+) {
+    let aside = subnormal::take(lanes_mut(m), lanes_mut(&mut g), factors[0], rounding);
+    let [weight, decay, rest] = factors.map(|factor| simd.splat_f32s(factor));
+    let (difference, scaled) = (simd.sub_f32s(g, *m), simd.mul_f32s(g, rest));
+    let decayed = simd.mul_f32s(*v, decay);
+    [*m, *v] = match rounding {
+        Rounding::Fused => {
+            [simd.mul_add_f32s(weight, difference, *m), simd.mul_add_f32s(scaled, g, decayed)]
+        }
+        Rounding::Separate => [
+            simd.add_f32s(simd.mul_f32s(weight, difference), *m),
+            simd.add_f32s(simd.mul_f32s(scaled, g), decayed),
+        ],
+    };
+    if let Some(aside) = aside {
+        subnormal::put_back(&aside, lanes_mut(m));
+    }
+}
+
+/// The elements of a vector.
+#[inline(always)]
+fn lanes_mut<V: Pod>(vector: &mut V) -> &mut [f32] {
+    bytemuck::cast_slice_mut(slice::from_mut(vector))
 }
 
 /// `parameter.addcdiv_(m, (root / correction).add_(epsilon), value=-step_size)`, in one pass.
@@ -138,7 +162,12 @@ impl WithSimd for Apply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let [step, correction, epsilon] = self.factors;
+        // A change of less than 2^-26 of the parameter changes no bit of it; as 0 it costs no multiplication
+        // of subnormal numbers. See [`subnormal`].
+        let least = 2f32.powi(-26) * epsilon / step.abs();
         for ((parameter, m), root) in self.parameter.iter_mut().zip(self.m).zip(self.root) {
+            let least = parameter.abs() * least;
+            let m = if m.abs() < least && least < f32::INFINITY { 0.0 } else { *m };
             *parameter += m * step / (root / correction + epsilon);
         }
     }
@@ -149,6 +178,62 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+
+    /// Zeros, subnormal and normal numbers up to the largest.
+    fn of_every_size(count: i64) -> Tensor {
+        let sizes = [
+            0,
+            1,
+            5,
+            0x1234,
+            0x7f_ffff,
+            0x80_0000,
+            0x80_0001,
+            0x10f0_0000,
+            0x3f80_0000,
+            0x7f7f_fff0,
+        ];
+        let bits = |i: u32| {
+            let random = i.wrapping_mul(2_654_435_761);
+            let size = sizes[random as usize / 7 % sizes.len()];
+            f32::from_bits(size ^ (random >> 31 << 31) ^ (random >> 9 & 0xf))
+        };
+        let seed = Tensor::randint(1 << 20, [count], (Kind::Int64, Device::Cpu));
+        let seed = Vec::<i64>::try_from(seed).unwrap();
+        Tensor::from_slice(&seed.iter().map(|&i| bits(i as u32)).collect::<Vec<_>>())
+    }
+
+    /// Bits, not values: 0 and -0 are two.
+    fn bits(tensor: &Tensor) -> Vec<u32> {
+        values::<f32>(tensor).iter().map(|value| value.to_bits()).collect()
+    }
+
+    #[test]
+    fn numbers_of_every_size_have_libtorchs_bits() {
+        let rounding = rounding().expect("libtorch rounds once or twice");
+        for weight in [0.1, 0.25, 0.4999] {
+            let [g, m, v, p] = [0; 4].map(|_| of_every_size(62_003));
+            let v = v.abs();
+            let _ = p.narrow(0, 0, 1000).fill_(f64::INFINITY);
+            let (mut expected, mut actual) = ([m.copy(), v.copy()], [m, v]);
+            let [expected_m, expected_v] = &mut expected;
+            by_libtorch(expected_m, expected_v, &g, [weight, 0.999]);
+            let [m, v] = &mut actual;
+            moments(m, v, &g, [weight, 0.999], rounding);
+            let root = v.sqrt();
+            for step_size in [1e-38, 1e-3, 7.0, 1e38] {
+                let [correction, epsilon] = [0.2342, 1e-8];
+                let (mut expected, mut actual) = (p.copy(), p.copy());
+                let denominator = (&root / correction).g_add_scalar_(epsilon);
+                let _ = expected.addcdiv_(&(&*m * -step_size), &denominator);
+                apply(&mut actual, m, &root, [step_size, correction, epsilon]);
+                assert!(bits(&expected) == bits(&actual), "weight {weight} step {step_size}");
+            }
+            for (expected, actual) in expected.iter().zip(&actual) {
+                assert!(bits(expected) == bits(actual), "weight {weight}");
+            }
+        }
+    }
 
     #[test]
     fn both_passes_have_libtorchs_bits() {

@@ -16,21 +16,35 @@ pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
     let (n, c, h, w) = sizes(xs);
     filled(&[n, c, h / 2, w / 2], |pooled: &mut [f32]| {
         let planes = ((n * c) as usize, GRAIN);
-        in_parts(planes, [pooled], [values(xs)], |[pooled], [xs]| pool(pooled, xs, w as usize));
+        in_parts(planes, [pooled], [values(xs)], |[pooled], [xs]| {
+            pool_rows(pooled, xs, w as usize)
+        });
     })
 }
 
 /// Pools planes of rows of `width` values.
 #[inline(always)]
-pub(super) fn pool(pooled: &mut [f32], xs: &[f32], width: usize) {
+fn pool_rows(pooled: &mut [f32], xs: &[f32], width: usize) {
     for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
         let (upper, lower) = rows.split_at(width);
         let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
         for (out, (&[a, b], &[c, d])) in out.iter_mut().zip(windows) {
-            let sum = 0.0 + relu(a) + relu(b) + relu(c) + relu(d);
-            *out = sum / 4.0;
+            *out = pool_window([a, b, c, d]);
         }
     }
+}
+
+/// The mean of a window after ReLU, its elements row by row.
+#[inline(always)]
+pub(super) fn pool_window(window: [f32; 4]) -> f32 {
+    let [a, b, c, d] = window.map(relu);
+    (0.0 + a + b + c + d) / 4.0
+}
+
+/// Pools planes of rows of `W` values.
+#[inline(always)]
+pub(super) fn pool<const W: usize>(pooled: &mut [f32], xs: &[f32]) {
+    pool_rows(pooled, xs, W);
 }
 
 /// The gradient of [`relu_avg_pool2d`] by `xs` (N, C, H, W), given that by its output
@@ -48,7 +62,7 @@ pub fn relu_avg_pool2d_backward(output_gradient: &Tensor, xs: &Tensor) -> Tensor
 
 /// The gradient by planes of rows of `width` values.
 #[inline(always)]
-pub(super) fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
+fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
     let rows = xs.chunks_exact(2 * width).zip(by_output.chunks_exact(width / 2));
     for (gradient, (xs, out)) in gradient.chunks_exact_mut(2 * width).zip(rows) {
         let (upper, lower) = gradient.split_at_mut(width);
@@ -63,7 +77,7 @@ pub(super) fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32],
 pub(super) fn row_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32]) {
     let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
     for ((gradient, &[x, y]), out) in pairs.zip(by_output) {
-        let share = 0.0 + out / 4.0;
+        let share = share(*out);
         *gradient = [gate(x, share), gate(y, share)];
     }
 }
@@ -80,9 +94,15 @@ fn relu(x: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { x }
 }
 
+/// What each element of a window has of the gradient by its mean.
+#[inline(always)]
+pub(super) fn share(by_output: f32) -> f32 {
+    0.0 + by_output / 4.0
+}
+
 /// `threshold_backward`: the gradient where the ReLU let `x` through.
 #[inline(always)]
-fn gate(x: f32, gradient: f32) -> f32 {
+pub(super) fn gate(x: f32, gradient: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { gradient }
 }
 

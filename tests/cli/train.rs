@@ -176,7 +176,7 @@ fn the_configuration_says_what_made_the_numbers() {
     };
     let sums: serde_json::Map<String, Value> =
         OFFICIAL.iter().map(|file| (file.name.into(), sha256(file.name).into())).collect();
-    for (model, batch_size) in [("mlp", 200), ("lenet5", 64)] {
+    for (model, batch_size, lr) in [("mlp", 200, 1e-3), ("lenet5", 32, 2e-3)] {
         let mut config = json(finished_run(model), CONFIG);
         let libtorch = config["versions"]["libtorch"].take();
         assert!(is_match(r"^\d+\.\d+\.\d+$").unwrap().eval(libtorch.as_str().unwrap()));
@@ -189,7 +189,7 @@ fn the_configuration_says_what_made_the_numbers() {
             "model": model,
             "epochs": 1,
             "batch_size": batch_size,
-            "lr": 1e-3,
+            "lr": lr,
             "seed": 0,
             "threads": 1,
             "device": "cpu",
@@ -578,12 +578,13 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
     let help = stdout_of(&assert).split_whitespace().collect::<Vec<_>>().join(" ");
     for sentence in [
         "[default: mlp 20, lenet5 5]",
-        "[default: mlp 200, lenet5 64; the notebook leaves lenet5's open]",
-        "[default: 1e-3; the notebook leaves lenet5's open]",
+        "[default: mlp 200, lenet5 32; the notebook leaves lenet5's open]",
+        "[default: mlp 1e-3, lenet5 2e-3; the notebook leaves lenet5's open]",
         "[default: 0; the notebook leaves lenet5's open]",
         "[default: runs/<model>]",
         "[default: cpu]",
         "neither batch size nor learning rate nor seed",
+        "The common alternative is --batch-size 64 --lr 1e-3.",
     ] {
         assert!(help.contains(sentence), "no {sentence:?} in:\n{help}");
     }

@@ -20,6 +20,10 @@ use tempfile::TempDir;
 /// Training images of the runs that are compared: 17 batches of 64, the last one short.
 pub const IMAGES: usize = 1050;
 
+/// Settings of theirs.
+pub const SETTINGS: [&str; 8] =
+    ["--epochs", "1", "--batch-size", "64", "--lr", "1e-3", "--threads", "1"];
+
 /// A traced run of the notebook and of the port, equal to each other, and their data.
 pub struct Runs {
     folder: TempDir,
@@ -67,10 +71,8 @@ pub static LENET5: LazyLock<Runs> = LazyLock::new(|| {
     common::small_dataset(&folder.path().join("data"), IMAGES, 300);
     let runs = Runs { folder };
     let [data, out] = [runs.data(), runs.notebook()].map(|path| path.display().to_string());
-    common::run_python(
-        "reference/notebook.py",
-        &["--epochs", "1", "--threads", "1", "--trace", "--data", &data, "--out", &out],
-    );
+    let flags = [&SETTINGS[..], &["--trace", "--data", &data, "--out", &out]].concat();
+    common::run_python("reference/notebook.py", &flags);
     runs
 });
 

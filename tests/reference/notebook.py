@@ -35,14 +35,15 @@ CLASS_NAMES = [
 # ## Settings
 #
 # The MLP's are the paper's. For LeNet-5 the paper gives 5 epochs, Adam and cross-entropy; batch
-# size, learning rate and seed are open, and 64, 1e-3 and 0 are customary.
+# size, learning rate and seed are open. 32 and 2e-3 are those whose median accuracy over 20 seeds came
+# nearest to the paper's; 64 and 1e-3 are common.
 
 # %%
 parser = argparse.ArgumentParser(description="The notebook that stitch is a port of.")
 parser.add_argument("--model", choices=["mlp", "lenet5"], default="lenet5")
 parser.add_argument("--epochs", type=int, help="default: mlp 20, lenet5 5")
-parser.add_argument("--batch-size", type=int, help="default: mlp 200, lenet5 64")
-parser.add_argument("--lr", type=float, default=1e-3)
+parser.add_argument("--batch-size", type=int, help="default: mlp 200, lenet5 32")
+parser.add_argument("--lr", type=float, help="default: mlp 1e-3, lenet5 2e-3")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, help="default: the library's choice, one a core")
 parser.add_argument("--data", type=Path, help="folder with the four files, .gz or unpacked")
@@ -53,7 +54,9 @@ args = parser.parse_args([] if in_jupyter else None)
 if args.epochs is None:
     args.epochs = {"mlp": 20, "lenet5": 5}[args.model]
 if args.batch_size is None:
-    args.batch_size = {"mlp": 200, "lenet5": 64}[args.model]
+    args.batch_size = {"mlp": 200, "lenet5": 32}[args.model]
+if args.lr is None:
+    args.lr = {"mlp": 1e-3, "lenet5": 2e-3}[args.model]
 args.out = args.out or Path("runs") / f"notebook-{args.model}"
 args.out.mkdir(parents=True, exist_ok=True)
 # config.json is written last: while it is missing, the folder holds no complete run.

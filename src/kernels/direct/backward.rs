@@ -9,10 +9,10 @@ use super::by_input::{self, Transposed};
 use super::by_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::features::Features;
 use super::order::{self, Backward, Split};
-use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING, filters};
+use super::shape::{Aligned, C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::kernels::convolution::convolution_backward;
 use crate::kernels::parallel::in_parts;
-use crate::kernels::pool::{pool_backward, relu_avg_pool2d_backward};
+use crate::kernels::pool::{gate, relu_avg_pool2d_backward, share};
 use crate::kernels::values::{filled, values, values_mut};
 
 /// Gradients by the parameters of both convolutions, in their shapes.
@@ -50,7 +50,8 @@ pub(super) fn by_libtorch(
     by_pool2: &Tensor,
     weights: [&Tensor; 2],
 ) -> FilterGradients {
-    let by_conv2 = relu_avg_pool2d_backward(by_pool2, &features.conv2);
+    let conv2 = features.conv2.permute([0, 3, 1, 2]).contiguous();
+    let by_conv2 = relu_avg_pool2d_backward(by_pool2, &conv2);
     let conv2 = convolution_backward(&by_conv2, &features.pool1, weights[1], 0, true);
     let by_conv1 = relu_avg_pool2d_backward(&conv2.input, &features.conv1);
     let conv1 = convolution_backward(&by_conv1, images, weights[0], PADDING as i64, false);
@@ -83,7 +84,7 @@ pub(super) struct ByFeatures {
 }
 
 impl ByFeatures {
-    /// From conv2 (N, 16, 10, 10), the gradient by pool2 (N, 16, 5, 5) and the weight.
+    /// From conv2 (N, 10, 10, 16), the gradient by pool2 (N, 16, 5, 5) and the weight.
     pub fn new(conv2: &[f32], by_pool2: &[f32], weight: &[f32], block: usize) -> Self {
         let n = conv2.len() / (C2 * H2 * H2);
         let empty = |shape: [usize; 3]| {
@@ -119,25 +120,27 @@ impl WithSimd for Images<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { conv2, by_pool2, weight, block, written: [by_pool1, by_conv2] } = self;
-        let mut padded = by_input::zeros();
-        let mut plane = [0.0; H2 * H2];
-        let read = conv2.chunks_exact(C2 * H2 * H2).zip(by_pool2.chunks_exact(C2 * P2 * P2));
-        let written =
-            by_pool1.chunks_exact_mut(C1 * P1 * P1).zip(by_conv2.chunks_exact_mut(C2 * H2 * H2));
+        let Aligned(padded) = &mut Aligned(by_input::zeros());
+        let conv2 = conv2.as_chunks::<C2>().0.as_chunks::<H2>().0.as_chunks::<H2>().0;
+        let by_conv2 = by_conv2.as_chunks_mut::<C2>().0.as_chunks_mut::<H2>().0;
+        let read = conv2.iter().zip(by_pool2.chunks_exact(C2 * P2 * P2));
+        let written = by_pool1.chunks_exact_mut(C1 * P1 * P1).zip(by_conv2.as_chunks_mut::<H2>().0);
         for ((conv2, by_pool2), (by_pool1, by_conv2)) in read.zip(written) {
-            let by_conv2 = by_conv2.as_chunks_mut::<C2>().0;
-            let planes = conv2.chunks_exact(H2 * H2).zip(by_pool2.chunks_exact(P2 * P2));
-            for (o, (conv2, by_pool2)) in planes.enumerate() {
-                pool_backward(&mut plane, conv2, by_pool2, H2);
-                for (y, row) in plane.as_chunks::<H2>().0.iter().enumerate() {
-                    *by_input::row(&mut padded, o, y) = *row;
+            for (y, (row, xs)) in by_conv2.iter_mut().zip(conv2).enumerate() {
+                for (x, (place, xs)) in row.iter_mut().zip(xs).enumerate() {
+                    let window = by_pool2[y / 2 * P2 + x / 2..].iter().step_by(P2 * P2);
+                    for ((by, &x), &out) in place.iter_mut().zip(xs).zip(window) {
+                        *by = gate(x, share(out));
+                    }
+                    for (o, &by) in place.iter().enumerate() {
+                        by_input::row(padded, o, y)[x] = by;
+                    }
                 }
-                by_conv2.iter_mut().zip(&plane).for_each(|(place, &by)| place[o] = by);
             }
             // As many rows at once as the registers hold sums for.
             match S::F32_LANES {
-                16 => by_input::by_input::<S, 2>(simd, &padded, weight, block, by_pool1),
-                _ => by_input::by_input::<S, 1>(simd, &padded, weight, block, by_pool1),
+                16 => by_input::by_input::<S, 2>(simd, padded, weight, block, by_pool1),
+                _ => by_input::by_input::<S, 1>(simd, padded, weight, block, by_pool1),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::features::pad;
-use super::shape::{C1, C2, H1, H2, K, P1, PADDED, vectors, window};
+use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, window};
 
 /// Elements of the gradients of one filter of conv1, and of its bias: those of a row of the filter in
 /// a slot of their own.
@@ -31,7 +31,7 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
 ) {
     const { assert!(C1.is_multiple_of(G)) };
     let mut padded = [0.0; PADDED * (PADDED + 1)];
-    let mut taps = [[[0.0; SLOT]; PADDED + 1]; H1];
+    let Aligned(taps) = &mut Aligned([[[0.0; SLOT]; PADDED + 2]; H1]);
     // One times the gradient is the bias's.
     taps.iter_mut().flatten().for_each(|slot| slot[BIAS1] = 1.0);
     let mut acc = [[simd.splat_f32s(0.0); V]; C1];
@@ -40,7 +40,7 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
         if at / H1 != image {
             image = at / H1;
             pad(&images[image * H1 * H1..][..H1 * H1], &mut padded);
-            spread(&padded, &mut taps);
+            spread(&padded, taps);
         }
         let gradients = row(at);
         for first in (0..C1).step_by(G) {
@@ -66,7 +66,7 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
 
 /// What each place of a row of the output takes from each row of the padded image.
 #[inline(always)]
-fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; PADDED + 1]; H1]) {
+fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; PADDED + 2]; H1]) {
     for (x, taps) in taps.iter_mut().enumerate() {
         for (slot, row) in taps.iter_mut().zip(padded.chunks_exact(PADDED)) {
             slot[..K].copy_from_slice(window::<_, K>(row, x));

@@ -7,10 +7,11 @@ use tch::Tensor;
 
 use super::order::{self, Bias};
 use super::shape::{
-    C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut, window,
+    Aligned, C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut,
+    window,
 };
 use crate::kernels::parallel::in_parts;
-use crate::kernels::pool::{pool, relu_avg_pool2d};
+use crate::kernels::pool::{pool, pool_window, relu_avg_pool2d};
 use crate::kernels::values::{filled, values, values_mut};
 
 /// What these layers compute of a batch, float32.
@@ -20,7 +21,7 @@ pub struct Features {
     pub conv1: Tensor,
     /// Pooled (N, 6, 14, 14).
     pub pool1: Tensor,
-    /// conv2 (N, 16, 10, 10), before ReLU.
+    /// conv2 with the channels of a place together (N, 10, 10, 16), before ReLU.
     pub conv2: Tensor,
     /// Pooled (N, 16, 5, 5).
     pub pool2: Tensor,
@@ -46,18 +47,26 @@ pub(super) fn by_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Fe
     let pool1 = relu_avg_pool2d(&conv1);
     let conv2 = pool1.conv2d(w2, Some(b2), 1, 0, 1, 1);
     let pool2 = relu_avg_pool2d(&conv2);
-    Features { conv1, pool1, conv2, pool2 }
+    Features { conv1, pool1, conv2: together(&conv2), pool2 }
+}
+
+/// (N, C, H, W) as (N, H, W, C).
+pub(super) fn together(xs: &Tensor) -> Tensor {
+    xs.permute([0, 2, 3, 1]).contiguous()
 }
 
 pub(super) fn by_hand(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features {
     let n = images.size()[0];
     let empty = |c: usize, h: usize| filled::<f32>(&[n, c as i64, h as i64, h as i64], |_| {});
     let [mut conv1, mut pool1] = [empty(C1, H1), empty(C1, P1)];
-    let [mut conv2, mut pool2] = [empty(C2, H2), empty(C2, P2)];
+    let mut conv2 = filled::<f32>(&[n, H2 as i64, H2 as i64, C2 as i64], |_| {});
+    let mut pool2 = empty(C2, P2);
     let written = [&mut conv1, &mut pool1, &mut conv2, &mut pool2].map(values_mut::<f32>);
-    let parameters = parameters.map(values::<f32>);
+    let [w1, b1, w2, b2] = parameters.map(values::<f32>);
+    let weights = (filters(w1), &Aligned(by_place(filters(w2))));
+    let biases = (b1.first_chunk().expect("biases"), b2.first_chunk().expect("biases"));
     in_parts((n as usize, 1), written, [values::<f32>(images)], |written, [images]| {
-        Arch::new().dispatch(Part { images, parameters, bias, written });
+        Arch::new().dispatch(Part { images, weights, biases, order: bias, written });
     });
     Features { conv1, pool1, conv2, pool2 }
 }
@@ -65,8 +74,9 @@ pub(super) fn by_hand(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> 
 /// Some images, for one thread.
 struct Part<'a> {
     images: &'a [f32],
-    parameters: [&'a [f32]; 4],
-    bias: Bias,
+    weights: (&'a Filters<f32, C1, 1>, &'a Aligned<ByPlace>),
+    biases: (&'a [f32; C1], &'a [f32; C2]),
+    order: Bias,
     written: [&'a mut [f32]; 4],
 }
 
@@ -75,47 +85,26 @@ impl WithSimd for Part<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { images, parameters: [w1, b1, w2, b2], bias, written } = self;
+        let Self { images, weights: (w1, Aligned(w2)), biases: (b1, b2), order, written } = self;
         let [conv1, pool1, conv2, pool2] = written;
-        let mut padded = [0.0; PADDED * (PADDED + 1)];
-        // A row of outputs lies where the row of inputs does: those behind its end are of no use.
-        let mut grid1 = [0.0; C1 * H1 * PADDED];
-        let mut inputs2 = [0.0; C1 * P1 * P1 + 2 * LONGEST];
-        let mut grid2 = [0.0; C2 * GRID2];
+        let Aligned(padded) = &mut Aligned([0.0; PADDED * PADDED]);
         let images = images.chunks_exact(H1 * H1);
         let first = conv1.chunks_exact_mut(C1 * H1 * H1).zip(pool1.chunks_exact_mut(C1 * P1 * P1));
-        let second = conv2.chunks_exact_mut(C2 * H2 * H2).zip(pool2.chunks_exact_mut(C2 * P2 * P2));
+        let conv2 = conv2.as_chunks_mut::<C2>().0.as_chunks_mut::<H2>().0;
+        let second = conv2.chunks_exact_mut(H2).zip(pool2.chunks_exact_mut(C2 * P2 * P2));
         for ((image, (conv1, pool1)), (conv2, pool2)) in images.zip(first).zip(second) {
-            pad(image, &mut padded);
-            let b1 = b1.first_chunk().expect("biases");
-            convolve::<S, 1, C1, 6, 2, { PADDED * PADDED }, PADDED>(
-                simd,
-                &padded,
-                filters(w1),
-                (b1, bias),
-                &mut grid1,
-            );
-            cut(&grid1, H1 * PADDED, PADDED, H1, conv1);
-            pool(pool1, conv1, H1);
-            inputs2[..pool1.len()].copy_from_slice(pool1);
-            let b2 = b2.first_chunk().expect("biases");
-            convolve::<S, C1, C2, 4, 3, { P1 * P1 }, P1>(
-                simd,
-                &inputs2,
-                filters(w2),
-                (b2, bias),
-                &mut grid2,
-            );
-            cut(&grid2, GRID2, P1, H2, conv2);
-            pool(pool2, conv2, H2);
+            pad(image, padded);
+            convolve1::<S, 2>(simd, padded, w1, (b1, order), conv1);
+            pool::<H1>(pool1, conv1);
+            // As many rows at once as the registers hold sums for.
+            match S::F32_LANES {
+                16 => convolve2::<S, 2>(simd, pool1, w2, (b2, order), conv2),
+                _ => convolve2::<S, 1>(simd, pool1, w2, (b2, order), conv2),
+            }
+            pool_together(pool2, conv2);
         }
     }
 }
-
-/// Lanes of the longest vectors.
-const LONGEST: usize = 16;
-/// Outputs of a filter of conv2 with those of no use: whole groups of three vectors.
-const GRID2: usize = (H2 * P1).next_multiple_of(3 * LONGEST);
 
 /// An image within a border of zeros, which `padded` has.
 #[inline(always)]
@@ -126,66 +115,121 @@ pub(super) fn pad(image: &[f32], padded: &mut [f32]) {
     }
 }
 
-/// Rows of `width` values out of planes of `plane` values, whose rows lie `stride` apart.
+/// conv1 (6, 28, 28) of a padded image. The chain of an output goes through the filter row by row. `V`
+/// vectors of a row of outputs are worked on at once, for all filters.
 #[inline(always)]
-fn cut(grid: &[f32], plane: usize, stride: usize, width: usize, cut: &mut [f32]) {
-    let planes = cut.chunks_exact_mut(width * width).zip(grid.chunks_exact(plane));
-    for (cut, grid) in planes {
-        for (cut, row) in cut.chunks_exact_mut(width).zip(grid.chunks(stride)) {
-            cut.copy_from_slice(&row[..width]);
+fn convolve1<S: Simd, const V: usize>(
+    simd: S,
+    padded: &[f32],
+    weight: &Filters<f32, C1, 1>,
+    (biases, order): (&[f32; C1], Bias),
+    outputs: &mut [f32],
+) {
+    for y in 0..H1 {
+        for first in (0..H1).step_by(V * S::F32_LANES) {
+            // The last vectors end where the row does: what two of them share is computed twice.
+            let last = H1 - S::F32_LANES;
+            let xs: [usize; V] = array::from_fn(|v| (first + v * S::F32_LANES).min(last));
+            let mut sums = [[simd.splat_f32s(0.0); V]; C1];
+            if order == Bias::First {
+                for (sums, &bias) in sums.iter_mut().zip(biases) {
+                    *sums = [simd.splat_f32s(bias); V];
+                }
+            }
+            for ky in 0..K {
+                for kx in 0..K {
+                    let row = &padded[(y + ky) * PADDED + kx..];
+                    for (sums, filter) in sums.iter_mut().zip(weight) {
+                        let weight = simd.splat_f32s(filter[0][ky][kx]);
+                        for (sum, &x) in sums.iter_mut().zip(&xs) {
+                            let [input] = *vectors::<S, 1>(row, x);
+                            *sum = simd.mul_add_f32s(weight, input, *sum);
+                        }
+                    }
+                }
+            }
+            for (o, (sums, &bias)) in sums.iter_mut().zip(biases).enumerate() {
+                let row = &mut outputs[(o * H1 + y) * H1..][..H1];
+                for (sum, &x) in sums.iter_mut().zip(&xs) {
+                    if order == Bias::Last {
+                        *sum = simd.add_f32s(*sum, simd.splat_f32s(bias));
+                    }
+                    *vectors_mut::<S, 1>(row, x) = [*sum];
+                }
+            }
         }
     }
 }
 
-/// The outputs of all filters, at as many places as `outputs` has for each. The chain of an output
-/// goes through the filter row by row, and at each of its places through the channels. `G` filters
-/// and `V` vectors of places are worked on at once. Input planes are `PLANE` apart, rows `W`.
+/// conv2's weight by place in the filter: (5, 5, C, O).
+type ByPlace = [[[[f32; C2]; C1]; K]; K];
+
+/// conv2's weight (O, C, 5, 5) transposed.
+fn by_place(weight: &Filters<f32, C2, C1>) -> ByPlace {
+    let mut by_place = [[[[0.0; C2]; C1]; K]; K];
+    for (o, filter) in weight.iter().enumerate() {
+        for (c, plane) in filter.iter().enumerate() {
+            for (ky, row) in plane.iter().enumerate() {
+                row.iter().enumerate().for_each(|(kx, &value)| by_place[ky][kx][c][o] = value);
+            }
+        }
+    }
+    by_place
+}
+
+/// conv2 (10, 10, 16) of inputs (6, 14, 14). The chain of an output goes through the filter row by row,
+/// and at each of its places through the channels. A vector holds filters, and `R` rows of outputs are
+/// worked on at once.
 #[inline(always)]
-fn convolve<
-    S: Simd,
-    const C: usize,
-    const O: usize,
-    const G: usize,
-    const V: usize,
-    const PLANE: usize,
-    const W: usize,
->(
+fn convolve2<S: Simd, const R: usize>(
     simd: S,
-    input: &[f32],
-    weight: &Filters<f32, O, C>,
-    (biases, order): (&[f32; O], Bias),
-    outputs: &mut [f32],
+    inputs: &[f32],
+    weight: &ByPlace,
+    (biases, order): (&[f32; C2], Bias),
+    outputs: &mut [[[f32; C2]; H2]],
 ) {
-    const { assert!(O.is_multiple_of(G)) };
-    let count = outputs.len() / O;
-    for first in (0..O).step_by(G) {
-        let weight: &Filters<f32, G, C> = window(weight, first);
-        let biases = window::<_, G>(biases, first).map(|bias| simd.splat_f32s(bias));
-        for start in (0..count).step_by(V * S::F32_LANES) {
-            let mut sums = match order {
-                Bias::First => biases.map(|bias| [bias; V]),
-                Bias::Last => [[simd.splat_f32s(0.0); V]; G],
-            };
-            for ky in 0..K {
-                for kx in 0..K {
-                    for c in 0..C {
-                        let at = c * PLANE + start + ky * W + kx;
-                        let inputs: &[S::f32s; V] = vectors::<S, V>(input, at);
-                        let weights: [S::f32s; G] =
-                            array::from_fn(|o| simd.splat_f32s(weight[o][c][ky][kx]));
-                        for (sums, weight) in sums.iter_mut().zip(weights) {
+    const { assert!(H2.is_multiple_of(R)) };
+    for first in (0..C2).step_by(S::F32_LANES) {
+        let [bias] = *vectors::<S, 1>(biases, first);
+        let start = if order == Bias::First { bias } else { simd.splat_f32s(0.0) };
+        for (y, rows) in outputs.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+            let mut sums = [[start; H2]; R];
+            for (ky, weight) in weight.iter().enumerate() {
+                for (kx, weight) in weight.iter().enumerate() {
+                    for (c, weight) in weight.iter().enumerate() {
+                        let [weight] = *vectors::<S, 1>(weight, first);
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let at = (c * P1 + y * R + r + ky) * P1 + kx;
+                            let inputs: &[f32; H2] = window(inputs, at);
                             for (sum, &input) in sums.iter_mut().zip(inputs) {
-                                *sum = simd.mul_add_f32s(weight, input, *sum);
+                                *sum = simd.mul_add_f32s(simd.splat_f32s(input), weight, *sum);
                             }
                         }
                     }
                 }
             }
-            for (o, (mut sums, bias)) in sums.into_iter().zip(biases).enumerate() {
-                if order == Bias::Last {
-                    sums = sums.map(|sum| simd.add_f32s(sum, bias));
+            for (row, sums) in rows.iter_mut().zip(&sums) {
+                for (place, &sum) in row.iter_mut().zip(sums) {
+                    let sum = if order == Bias::Last { simd.add_f32s(sum, bias) } else { sum };
+                    *vectors_mut::<S, 1>(place, first) = [sum];
                 }
-                *vectors_mut::<S, V>(outputs, (first + o) * count + start) = sums;
+            }
+        }
+    }
+}
+
+/// Pools (10, 10, 16) into (16, 5, 5).
+#[inline(always)]
+fn pool_together(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
+    for (y, [upper, lower]) in xs.as_chunks::<2>().0.iter().enumerate() {
+        let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+        for (x, ([a, b], [c, d])) in windows.enumerate() {
+            let mut means = [0.0; C2];
+            for (o, mean) in means.iter_mut().enumerate() {
+                *mean = pool_window([a[o], b[o], c[o], d[o]]);
+            }
+            for (plane, mean) in pooled.chunks_exact_mut(P2 * P2).zip(means) {
+                plane[y * P2 + x] = mean;
             }
         }
     }

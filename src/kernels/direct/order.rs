@@ -114,6 +114,7 @@ fn find_backward(n: i64) -> Option<Backward> {
     let by_conv2 = relu_avg_pool2d_backward(&by_pool2, &conv2);
     let second = convolution_backward(&by_conv2, &pool1, &weights[1], 0, true);
     let by_features = |block: usize| {
+        let conv2 = features::together(&conv2);
         ByFeatures::new(values(&conv2), values(&by_pool2), values(&weights[1]), block)
     };
     let (block, by_features) = ([C2, C2 / 2].into_iter())

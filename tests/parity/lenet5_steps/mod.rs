@@ -17,7 +17,8 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
     };
     for seed in 0..3 {
         for batch in [1, 2, 33, 64] {
-            let config = TrainConfig { seed, ..TrainConfig::notebook(Architecture::Lenet5) };
+            let config =
+                TrainConfig { seed, lr: 1e-3, ..TrainConfig::notebook(Architecture::Lenet5) };
             let mut learner = Lenet5Learner::new(&config, batch);
             for step in 1..=3 {
                 let factor = step * 37 + seed as usize;
