@@ -35,10 +35,17 @@ pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
 
 /// The logits (N, 10), on the CPU, of the images in `pixels` (N x 784 bytes).
 pub fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
+    let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
-        let batches = pixels.chunks(BATCH * PIXELS);
-        let logits = batches.map(|batch| model.forward(&model.input(batch)).to_device(Device::Cpu));
-        Tensor::cat(&logits.collect::<Vec<_>>(), 0)
+        let options = (model.architecture().kind(), Device::Cpu);
+        let logits = Tensor::empty([n, CLASSES as i64], options);
+        // Into one tensor: small ones that stay between large ones that go would scatter the memory.
+        for (rows, batch) in
+            logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * PIXELS))
+        {
+            rows.copy_(&model.forward(&model.input(batch)));
+        }
+        logits
     })
 }
 
