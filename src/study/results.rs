@@ -146,6 +146,22 @@ impl Record {
     }
 }
 
+/// Checks that runs that were done had one data set: accuracies on others are not to be compared.
+///
+/// # Errors
+/// A sentence that names a place of each of two.
+pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), String> {
+    let mut done = all.iter().filter_map(|(place, it)| Some((place, it.data_sha256.as_ref()?)));
+    let Some((first, sha256)) = done.next() else { return Ok(()) };
+    match done.find(|(_, other)| *other != sha256) {
+        None => Ok(()),
+        Some((second, other)) => Err(format!(
+            "{second} is of another data set (SHA-256 {other}) than {first} ({sha256}): accuracies \
+             on different test images are not to be compared. Collect them apart"
+        )),
+    }
+}
+
 /// All results once, in an order that does not depend on where they come from. Of a run that failed
 /// in one place and was done in another, the second is kept.
 ///
@@ -252,6 +268,18 @@ mod tests {
         let error = merged(&[("here", record(1, "a")), ("there", record(1, "b"))]).unwrap_err();
         let sentence = error.to_string();
         for part in ["mlp-b200-lr0.001-e20-s1-t1", "here (aaaa", "there (bbbb"] {
+            assert!(sentence.contains(part), "no {part} in {sentence}");
+        }
+    }
+
+    #[test]
+    fn runs_on_another_data_set_are_an_error_that_names_both_places() {
+        let of = |data: &str| Record { data_sha256: Some(data.repeat(64)), ..record(1, "a") };
+        let all = |second| [("here".into(), of("a")), ("there".into(), second)];
+        assert_eq!(of_one_data_set(&all(of("a"))), Ok(()));
+        assert_eq!(of_one_data_set(&all(failed(2))), Ok(()));
+        let sentence = of_one_data_set(&all(of("b"))).unwrap_err();
+        for part in ["there is of another data set (SHA-256 bbb", "than here (aaa"] {
             assert!(sentence.contains(part), "no {part} in {sentence}");
         }
     }

@@ -81,7 +81,7 @@ fn a_plan_is_a_row_a_run_and_is_not_replaced_unasked() {
     let plan = fs::read_to_string(place.path("study/plan.csv")).unwrap();
     let lines: Vec<&str> = plan.lines().collect();
     assert_eq!(lines[0], "row,id,model,engine,epochs,batch_size,lr,seed,threads");
-    assert_eq!(lines[1], "0,lenet5-b60-lr0.001-e2-s0-t1,lenet5,exact,2,60,0.001,0,1");
+    assert_eq!(lines[1], "0,lenet5-b60-lr0.002-e2-s0-t1,lenet5,exact,2,60,0.002,0,1");
     assert_eq!(lines[6], "5,mlp-b60-lr0.001-e2-s5-t1,mlp,exact,2,60,0.001,5,1");
     assert_eq!(lines.len(), 7);
     place.six();
@@ -155,9 +155,9 @@ fn a_row_that_fails_is_recorded_and_the_others_run() {
     assert!(printed(&run).contains("2 runs: 1 done, 1 failed"), "{}", printed(&run));
     assert!(said(&run).contains("FAILED: training diverged"), "{}", said(&run));
     let results = place.results("study");
-    let error = results["lenet5-b64-lr1e30-e1-s0-t1"].error.clone().unwrap();
+    let error = results["lenet5-b32-lr1e30-e1-s0-t1"].error.clone().unwrap();
     assert!(error.contains("training diverged"), "{error}");
-    assert!(results["lenet5-b64-lr0.001-e1-s0-t1"].is_done());
+    assert!(results["lenet5-b32-lr0.001-e1-s0-t1"].is_done());
     let again = place.ends(&["study", "run", "study"], 1);
     assert!(said(&again).contains("1 failed before, 0 to do"), "{}", said(&again));
     let again = place.ends(&["study", "run", "study", "--retry-failed"], 1);
@@ -200,19 +200,26 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     place.ends(&["study", "collect", "both.csv", "first", "-o", "again.csv"], 0);
     let table = |name: &str| results::read(&fs::read(place.path(name)).unwrap()).unwrap();
     let ids: Vec<String> = table("both.csv").into_iter().map(|record| record.id).collect();
-    let wanted = [("lenet5", 0), ("lenet5", 1), ("lenet5", 5), ("mlp", 0)];
-    let wanted = wanted.map(|(model, seed)| format!("{model}-b60-lr0.001-e2-s{seed}-t1"));
+    let wanted =
+        ["lenet5-b60-lr0.002-e2-s0", "lenet5-b60-lr0.002-e2-s1", "lenet5-b60-lr0.002-e2-s5"];
+    let wanted = [&wanted[..], &["mlp-b60-lr0.001-e2-s0"]].concat();
+    let wanted: Vec<String> = wanted.iter().map(|id| format!("{id}-t1")).collect();
     assert_eq!(ids, wanted);
     assert!(table("both.csv") == table("again.csv"), "collected twice");
 
-    let path = place.path("first/results/lenet5-b60-lr0.001-e2-s1-t1.json");
+    let path = place.path("first/results/lenet5-b60-lr0.002-e2-s1-t1.json");
     let mut record = Record::read(&fs::read(&path).unwrap()).unwrap();
     record.weights_sha256 = Some("a".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "study", "first", "-o", "no.csv"], 1);
-    for part in ["lenet5-b60-lr0.001-e2-s1-t1 has other weights in", "first/results", "aaaa"] {
+    for part in ["lenet5-b60-lr0.002-e2-s1-t1 has other weights in", "first/results", "aaaa"] {
         assert!(said(&refused).contains(part), "no {part} in {}", said(&refused));
     }
+    assert!(!place.path("no.csv").exists());
+    record.data_sha256 = Some("b".repeat(64));
+    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    let refused = place.ends(&["study", "collect", "first", "-o", "no.csv"], 2);
+    assert!(said(&refused).contains("is of another data set (SHA-256 "), "{}", said(&refused));
     assert!(!place.path("no.csv").exists());
     fs::write(&path, "{").unwrap();
     let damaged = place.ends(&["study", "collect", "first"], 2);
@@ -241,7 +248,7 @@ fn a_task_of_the_slurm_array_runs_its_rows() {
         assert!(output.status.success(), "{number}, {each}: {}", said(&output));
         place.results("study").into_keys().collect::<Vec<_>>()
     };
-    assert_eq!(task("1", "1"), ["lenet5-b60-lr0.001-e2-s1-t1"]);
+    assert_eq!(task("1", "1"), ["lenet5-b60-lr0.002-e2-s1-t1"]);
     // Rows 4 and 5 are the last ones.
     assert_eq!(task("1", "4").len(), 3);
     assert_eq!(task("2", "4").len(), 3);

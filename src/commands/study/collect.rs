@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use stitch::run_folder::write_whole;
 use stitch::study::results::{self, Contradiction, Record};
 
-use super::counted;
+use super::{LONGEST_TABLE, counted, read_record};
 use crate::cli::StudyCollectArgs;
-use crate::commands::{Console, Outcome, documents};
+use crate::commands::{Console, Outcome, documents, inputs};
 
 pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
     let output = match (&args.output, args.studies.as_slice()) {
@@ -34,6 +34,7 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
     for study in studies {
         all.extend(read(study)?);
     }
+    results::of_one_data_set(&all).map_err(anyhow::Error::msg)?;
     let records = results::merge(all)?;
     if records.is_empty() {
         bail!("there is no result yet; `stitch study run` makes them");
@@ -44,8 +45,7 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
 /// The results of a study's folder, or of a table; each with where it is.
 fn read(study: &Path) -> Result<Vec<(String, Record)>> {
     if !study.is_dir() {
-        let bytes =
-            fs::read(study).with_context(|| format!("{} cannot be read", study.display()))?;
+        let bytes = inputs::read_short(study, LONGEST_TABLE)?;
         let records =
             results::read(&bytes).map_err(|what| anyhow!("{}: {what}", study.display()))?;
         let place = |record| (study.display().to_string(), record);
@@ -60,10 +60,8 @@ fn read(study: &Path) -> Result<Vec<(String, Record)>> {
         entries.flatten().map(|entry| entry.path()).filter(|path| is_result(path)).collect();
     paths.sort();
     let record = |path: PathBuf| {
-        let place = path.display().to_string();
-        let bytes = fs::read(&path).with_context(|| format!("{place} cannot be read"))?;
-        let record = Record::read(&bytes).map_err(|what| anyhow!("{place}: {what}"))?;
-        Ok((place, record))
+        let record = read_record(&path)?;
+        Ok((path.display().to_string(), record))
     };
     paths.into_iter().map(record).collect()
 }

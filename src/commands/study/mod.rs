@@ -9,14 +9,19 @@ mod run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use stitch::study::plan::{self as plans, Settings};
 use stitch::study::results::{self, Record};
 
 pub use collect::is_no;
 
-use super::{Console, Outcome};
+use super::{Console, Outcome, inputs};
 use crate::cli::{StudyAction, StudyCommand};
+
+/// Bytes of the longest plan or table of results: a million rows have some 600 each.
+const LONGEST_TABLE: u64 = 1 << 30;
+/// Bytes of the longest result.
+const LONGEST_RESULT: u64 = 64 << 10;
 
 pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
     match &args.action {
@@ -33,9 +38,8 @@ pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
 /// The plan of the study in a folder.
 fn read_plan(study: &Path) -> Result<Vec<Settings>> {
     let path = study.join(plans::FILE);
-    let bytes = fs::read(&path).with_context(|| {
-        format!("{} cannot be read; `stitch study plan` makes it", path.display())
-    })?;
+    let bytes =
+        inputs::read_short(&path, LONGEST_TABLE).context("`stitch study plan` makes the plan")?;
     plans::read(&bytes).with_context(|| path.display().to_string())
 }
 
@@ -47,14 +51,17 @@ fn result_path(study: &Path, id: &str) -> PathBuf {
 /// What a run came to, if it has come to something.
 fn read_result(study: &Path, id: &str) -> Result<Option<Record>> {
     let path = result_path(study, id);
-    match fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
-        Ok(bytes) => {
-            let what = || format!("{}: remove it to have the row run again", path.display());
-            Record::read(&bytes).map(Some).map_err(anyhow::Error::msg).with_context(what)
-        }
+    if let Ok(false) = path.try_exists() {
+        return Ok(None);
     }
+    let record = read_record(&path);
+    record.map(Some).with_context(|| "remove it to have the row run again")
+}
+
+/// Reads a file of results.
+fn read_record(path: &Path) -> Result<Record> {
+    let bytes = inputs::read_short(path, LONGEST_RESULT)?;
+    Record::read(&bytes).map_err(|what| anyhow!("{}: {what}", path.display()))
 }
 
 /// Writes what a run came to, whole or not at all.

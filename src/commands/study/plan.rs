@@ -8,26 +8,30 @@ use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
 use stitch::train::Engine;
 
-use super::counted;
+use super::{LONGEST_TABLE, counted};
 use crate::cli::StudyPlanArgs;
-use crate::commands::{Console, Outcome, documents};
+use crate::commands::{Console, Outcome, documents, inputs};
+
+/// Bytes of the longest file of grids.
+const LONGEST_GRID: u64 = 1 << 20;
 
 pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
     let grids = match &args.file {
         None => vec![grid(args)?],
         Some(file) => {
-            let text = fs::read_to_string(file)
-                .with_context(|| format!("--file {} cannot be read", file.display()))?;
-            grids::read(&text).with_context(|| format!("--file {}", file.display()))?
+            let bytes = inputs::read_short(file, LONGEST_GRID).context("--file")?;
+            let of_file = || format!("--file {}", file.display());
+            let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(of_file)?;
+            grids::read(&text).with_context(of_file)?
         }
     };
     let rows = plans::rows(&grids).context("the plan")?;
     let path = args.output.join(plans::FILE);
     let bytes = plans::write(&rows);
-    let there = fs::read(&path).ok();
-    if there.as_ref() == Some(&bytes) {
+    let there = path.try_exists().unwrap_or(true);
+    if there && inputs::read_short(&path, LONGEST_TABLE).is_ok_and(|there| there == bytes) {
         console.note(&format!("{} is this plan already", path.display()));
-    } else if there.is_some() && !args.force {
+    } else if there && !args.force {
         bail!(
             "--output {}: it holds another plan. Give --force to replace it (results of rows that \
              both have are kept), or another folder",

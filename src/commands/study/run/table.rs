@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stitch::study::results::Record;
 
 use crate::commands::study::counted;
+use crate::commands::terminal::bar_target;
 use crate::commands::{Console, documents};
 
 /// How often the seconds of running rows are drawn again.
@@ -41,7 +42,7 @@ impl Table {
         ));
         let on_terminal = !console.quiet && stderr().is_terminal() && missing > 0;
         let bars = on_terminal.then(|| {
-            let all = MultiProgress::new();
+            let all = MultiProgress::with_draw_target(bar_target());
             let style = "{bar:30} {pos} of {len} runs  {msg}  {eta} left";
             let style = ProgressStyle::with_template(style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -85,7 +86,7 @@ impl Table {
                 if let Some(bar) = bars.running.remove(&row) {
                     bar.finish_and_clear();
                 }
-                let _ = bars.all.println(line);
+                bars.all.suspend(|| self.console.note(&line));
                 bars.total.set_position((count - self.before) as u64);
                 bars.total.set_message(format!("{} failed", self.failed));
             }
