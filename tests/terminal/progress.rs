@@ -125,3 +125,28 @@ fn quiet_shows_no_bar_and_no_table() {
     assert_eq!(bars(&terminal), [""; 0]);
     assert!(!terminal.text().iter().any(|row| row.contains("images/s")));
 }
+
+#[test]
+fn a_study_shows_the_rows_that_run_and_a_bar_over_all() {
+    let folder = folder_with_data();
+    let plan =
+        ["study", "plan", "--model", "mlp", "--seeds", "0..2", "--epochs", "2", "-o", "study"];
+    crate::common::stitch(folder.path()).args(plan).assert().success();
+    for (columns, running) in [(80, "row 1, mlp-b200-lr0.001-e2-s1-t1"), (40, "row 1")] {
+        let run = ["study", "run", "study", "--data", "data", "--jobs", "1"];
+        let mut terminal = Terminal::start(folder.path(), (columns, 24), &run, &[]);
+        // Several bars are lines that are filled to the end.
+        terminal.strict = false;
+        assert_eq!(terminal.finish(), 0);
+        let both = |rows: &Vec<String>| {
+            let row = |row: &String| row.starts_with("  running ") && row.ends_with(running);
+            let bar = |row: &String| has_bar(row) && row.contains(" 1 of 2 runs, 0 failed, ");
+            rows.iter().any(row) && rows.iter().any(bar)
+        };
+        assert!(terminal.screens.iter().any(both), "{:#?}", terminal.screens);
+        let text = terminal.text();
+        assert!(!text.iter().any(|row| has_bar(row) || row.contains("running")), "{text:#?}");
+        assert_eq!(text.last().unwrap(), "2 runs: 2 done, 0 failed, in study");
+        std::fs::remove_dir_all(folder.path().join("study/results")).unwrap();
+    }
+}

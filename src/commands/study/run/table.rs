@@ -6,13 +6,17 @@ use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use stitch::study::results::Record;
 
 use crate::commands::study::counted;
-use crate::commands::terminal::bar_target;
+use crate::commands::terminal::progress_columns;
 use crate::commands::{Console, documents};
 
+/// Columns of a terminal that does not know them.
+const WIDE: usize = 80;
+/// Columns before what is said of a running row.
+const RUNNING: usize = 16;
 /// How often the seconds of running rows are drawn again.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -27,6 +31,7 @@ pub struct Table {
 }
 
 struct Bars {
+    columns: usize,
     all: MultiProgress,
     total: ProgressBar,
     running: BTreeMap<usize, ProgressBar>,
@@ -42,13 +47,17 @@ impl Table {
         ));
         let on_terminal = !console.quiet && stderr().is_terminal() && missing > 0;
         let bars = on_terminal.then(|| {
-            let all = MultiProgress::with_draw_target(bar_target());
-            let style = "{bar:30} {pos} of {len} runs  {msg}  {eta} left";
-            let style = ProgressStyle::with_template(style)
+            let columns = progress_columns().unwrap_or(WIDE);
+            // What stands beside the bar may become so long.
+            let bar = columns.saturating_sub(45).clamp(5, 30);
+            let style = format!("{{bar:{bar}}} {{pos}} of {{len}} runs{{msg}}");
+            let style = ProgressStyle::with_template(&style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
+            // Not `bar_target`: several bars need lines that are filled to the end.
+            let all = MultiProgress::new();
             let total = all.add(ProgressBar::new(missing as u64).with_style(style));
             total.enable_steady_tick(TICK);
-            Bars { all, total, running: BTreeMap::new() }
+            Bars { columns, all, total, running: BTreeMap::new() }
         });
         Self { console, bars, total, done, failed, before: done + failed }
     }
@@ -60,7 +69,8 @@ impl Table {
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = ProgressBar::new_spinner().with_style(style);
         let bar = bars.all.insert_before(&bars.total, bar);
-        bar.set_message(format!("row {row}, {id}"));
+        let (long, short) = (format!("row {row}, {id}"), format!("row {row}"));
+        bar.set_message(if RUNNING + long.len() <= bars.columns { long } else { short });
         bar.enable_steady_tick(TICK);
         bars.running.insert(row, bar);
     }
@@ -88,7 +98,8 @@ impl Table {
                 }
                 bars.all.suspend(|| self.console.note(&line));
                 bars.total.set_position((count - self.before) as u64);
-                bars.total.set_message(format!("{} failed", self.failed));
+                let left = HumanDuration(bars.total.eta());
+                bars.total.set_message(format!(", {} failed, {left:#} left", self.failed));
             }
         }
     }
