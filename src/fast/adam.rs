@@ -47,8 +47,9 @@ impl WithSimd for Update<'_, '_> {
             for gradient in gradients.iter() {
                 g = simd.add_f32s(g, simd.partial_load_f32s(&gradient[part.clone()]));
             }
-            let [p, m, v] = [&*parameters, &*exp_avg, &*exp_avg_sq]
-                .map(|values| simd.partial_load_f32s(&values[part.clone()]));
+            let p = simd.partial_load_f32s(&parameters[part.clone()]);
+            let m = simd.partial_load_f32s(&exp_avg[part.clone()]);
+            let v = simd.partial_load_f32s(&exp_avg_sq[part.clone()]);
             let [p, m, v] = update(simd, factors, g, [p, m, v]);
             simd.partial_store_f32s(&mut parameters[part.clone()], p);
             simd.partial_store_f32s(&mut exp_avg[part.clone()], m);
@@ -57,15 +58,30 @@ impl WithSimd for Update<'_, '_> {
     }
 }
 
+/// What is smaller counts as 0, so that nothing is computed with subnormal numbers, which takes a hundred
+/// times as long: moments of parameters that get no gradient any more. It moves a parameter by less than
+/// 1e-9 learning rates.
+const NOTHING: f32 = 1e-17;
+
 /// Parameters and moments after one step.
 #[inline(always)]
 fn update<S: Simd>(simd: S, factors: Factors, g: S::f32s, [p, m, v]: [S::f32s; 3]) -> [S::f32s; 3] {
-    let splat = |x: f64| simd.splat_f32s(x as f32);
-    let m = simd.mul_add_f32s(splat(1.0 - BETA1), simd.sub_f32s(g, m), m);
-    let v =
-        simd.mul_add_f32s(splat(1.0 - BETA2), simd.mul_f32s(g, g), simd.mul_f32s(splat(BETA2), v));
+    let [rest1, rest2] = [1.0 - BETA1, 1.0 - BETA2].map(|factor| factor as f32);
+    let g = nothing_below(simd, NOTHING, g);
+    let m = simd.mul_add_f32s(simd.splat_f32s(rest1), simd.sub_f32s(g, m), m);
+    let m = nothing_below(simd, NOTHING, m);
+    let decayed = simd.mul_f32s(simd.splat_f32s(BETA2 as f32), v);
+    let v = simd.mul_add_f32s(simd.splat_f32s(rest2), simd.mul_f32s(g, g), decayed);
+    let v = nothing_below(simd, f32::MIN_POSITIVE * 2.0, v);
     let root = simd.div_f32s(simd.sqrt_f32s(v), simd.splat_f32s(factors.bias_correction2_sqrt));
-    let direction = simd.div_f32s(m, simd.add_f32s(root, splat(EPSILON)));
+    let direction = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(EPSILON as f32)));
     let p = simd.mul_add_f32s(simd.splat_f32s(-factors.step_size), direction, p);
     [p, m, v]
+}
+
+/// 0 where the magnitude is below `least`.
+#[inline(always)]
+fn nothing_below<S: Simd>(simd: S, least: f32, values: S::f32s) -> S::f32s {
+    let is_less = simd.less_than_f32s(simd.abs_f32s(values), simd.splat_f32s(least));
+    simd.select_f32s(is_less, simd.splat_f32s(0.0), values)
 }

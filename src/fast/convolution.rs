@@ -35,10 +35,17 @@ pub fn forward<
         let bias: &[f32; G] = window(bias, first);
         for y in 0..P {
             for x in 0..P {
-                let start = bias.map(|bias| [simd.splat_f32s(bias); 4]);
+                // Loops, since a closure that is not inlined is compiled for any CPU.
+                let mut start = [[zero; 4]; G];
+                for (sums, &bias) in start.iter_mut().zip(bias) {
+                    *sums = [simd.splat_f32s(bias); 4];
+                }
                 let sums = quad(simd, input, weight, (2 * y, 2 * x), start);
-                for (o, sums) in sums.into_iter().enumerate() {
-                    let [a, b, c, d] = sums.map(|sum| simd.max_f32s(zero, sum));
+                for (o, mut sums) in sums.into_iter().enumerate() {
+                    for sum in &mut sums {
+                        *sum = simd.max_f32s(zero, *sum);
+                    }
+                    let [a, b, c, d] = sums;
                     let plane = &mut conv[first + o];
                     (plane[2 * y][2 * x], plane[2 * y][2 * x + 1]) = (a, b);
                     (plane[2 * y + 1][2 * x], plane[2 * y + 1][2 * x + 1]) = (c, d);

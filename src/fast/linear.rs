@@ -40,7 +40,11 @@ fn dots<S: Simd, const N: usize>(
     bias: &[f32; N],
 ) -> [S::f32s; N] {
     let rows: [&[f32]; N] = array::from_fn(|o| &rows[o * input.len()..][..input.len()]);
-    let mut sums = bias.map(|bias| simd.splat_f32s(bias));
+    // Loops, since a closure that is not inlined is compiled for any CPU.
+    let mut sums = [simd.splat_f32s(0.0); N];
+    for (sum, &bias) in sums.iter_mut().zip(bias) {
+        *sum = simd.splat_f32s(bias);
+    }
     for (i, &x) in input.iter().enumerate() {
         for (sum, row) in sums.iter_mut().zip(rows) {
             *sum = simd.mul_add_f32s(simd.splat_f32s(row[i]), x, *sum);
@@ -137,8 +141,12 @@ fn tile<S: Simd, const R: usize>(
         let end = (start + S::F32_LANES).min(inputs);
         r * inputs + start..r * inputs + end
     };
-    let mut sums: [[S::f32s; VECTORS]; R] =
-        array::from_fn(|r| array::from_fn(|v| simd.partial_load_f32s(&rows[part(r, v)])));
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
+    for (r, sums) in sums.iter_mut().enumerate() {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            *sum = simd.partial_load_f32s(&rows[part(r, v)]);
+        }
+    }
     let by_image: [&[f32]; R] = array::from_fn(|r| &by_output[r * S::F32_LANES..][..S::F32_LANES]);
     for (image, row) in transposed.chunks_exact(stride).enumerate().take(S::F32_LANES) {
         let inputs: &[S::f32s; VECTORS] = window(S::as_simd_f32s(&row[first..]).0, 0);
