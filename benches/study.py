@@ -20,7 +20,6 @@ from results import VERSIONS, Results, machine
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("stitch", type=Path)
 parser.add_argument("--pairs", type=int, default=3)
-parser.add_argument("--epochs", default="5", help="of each run")
 args = parser.parse_args()
 root = Path(__file__).resolve().parent.parent
 stitch = args.stitch.resolve()
@@ -29,7 +28,7 @@ ROWS = 2 * cores
 
 
 class Memory(threading.Thread):
-    """The most memory of a row's process besides the files that it maps (libtorch, the data), in bytes."""
+    """The most memory of a row's process besides what it shares (libtorch's file, the data), in bytes."""
 
     def __init__(self, process):
         super().__init__(daemon=True)
@@ -45,10 +44,10 @@ class Memory(threading.Thread):
                 pass
 
 
-def study(folder, threads, jobs):
+def study(folder, model, threads, jobs):
     """Seconds of all rows, seconds of their trainings, greatest memory of a row."""
-    plan = ["study", "plan", "--model", "lenet5", "--seeds", f"0..{ROWS}", "--epochs", args.epochs]
-    subprocess.run([stitch, *plan, "--threads", str(threads), "-o", folder], check=True, stdout=subprocess.DEVNULL)
+    plan = ["study", "plan", "--model", *model, "--seeds", f"0..{ROWS}", "--threads", str(threads), "-o", folder]
+    subprocess.run([stitch, *plan], check=True, stdout=subprocess.DEVNULL)
     start = time.perf_counter()
     run = subprocess.Popen(
         [stitch, "study", "run", folder, "--jobs", str(jobs), "--quiet"], cwd=root, stdout=subprocess.DEVNULL
@@ -63,24 +62,31 @@ def study(folder, threads, jobs):
     return seconds, sum(rows), memory.most
 
 
-results = Results("study.csv", ["way", "round", "rows", "epochs", "seconds", "train_seconds", "row_uss", *VERSIONS])
-ways = {"side by side": (1, cores), "one by one": (cores, 1)}
-taken = {way: [] for way in ways}
-for number in range(1, args.pairs + 1):
-    for way, (threads, jobs) in ways.items():
-        with tempfile.TemporaryDirectory() as folder:
-            measured = study(Path(folder), threads, jobs)
-        taken[way].append(measured)
-        row = dict(zip(["seconds", "train_seconds", "row_uss"], measured))
-        results.add({"way": way, "round": number, "rows": ROWS, "epochs": args.epochs, **row, **machine(stitch)})
-for way, measured in taken.items():
-    seconds = statistics.median(it[0] for it in measured)
-    jobs = ways[way][1]
-    besides = statistics.median((it[0] * jobs - it[1]) / ROWS for it in measured)
-    most = max(it[2] for it in measured) / 1e6
-    print(
-        f"{way}: {ROWS} rows of {args.epochs} epochs in {seconds:.1f} s, {3600 * ROWS / seconds:.0f} an hour; a row"
-        f" takes {besides:.2f} s besides its training, and {most:.0f} MB of its own"
-    )
-ratios = [one[0] / side[0] for side, one in zip(taken["side by side"], taken["one by one"])]
-print(f"side by side makes {statistics.median(ratios):.2f} times the runs an hour (median of {args.pairs})")
+def report(model, taken):
+    for way, measured in taken.items():
+        seconds = statistics.median(it[0] for it in measured)
+        jobs = WAYS[way][1]
+        besides = statistics.median((it[0] * jobs - it[1]) / ROWS for it in measured)
+        most = max(it[2] for it in measured) / 1e6
+        print(
+            f"{model}, {way}: {ROWS} rows in {seconds:.1f} s, {3600 * ROWS / seconds:.0f} an hour;"
+            f" a row takes {besides:.2f} s besides its training, and {most:.0f} MB of its own"
+        )
+    ratios = [one[0] / side[0] for side, one in zip(taken["side by side"], taken["one by one"])]
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds"
+    print(f"{model}: side by side {statistics.median(ratios):.2f} times the runs an hour ({spread})", flush=True)
+
+
+MODELS = {"mlp": ["mlp"], "lenet5": ["lenet5"], "lenet5 --fast": ["lenet5", "--fast"]}
+WAYS = {"side by side": (1, cores), "one by one": (cores, 1)}
+results = Results("study.csv", ["model", "way", "round", "rows", "seconds", "train_seconds", "row_bytes", *VERSIONS])
+for name, model in MODELS.items():
+    taken = {way: [] for way in WAYS}
+    for number in range(1, args.pairs + 1):
+        for way, (threads, jobs) in WAYS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                measured = study(Path(folder), model, threads, jobs)
+            taken[way].append(measured)
+            row = dict(zip(["seconds", "train_seconds", "row_bytes"], measured))
+            results.add({"model": name, "way": way, "round": number, "rows": ROWS, **row, **machine(stitch)})
+    report(name, taken)

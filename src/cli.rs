@@ -477,11 +477,15 @@ that it was tested on; where these are not found, the page is written without pi
 Examples:
   stitch report runs/lenet5
   stitch report runs/reproduce
-  stitch report runs/lenet5 runs/mlp --normalize -o both.html")]
+  stitch report runs/lenet5 runs/mlp --normalize -o both.html
+  stitch report runs/reproduce --study docs/study/results.csv")]
 pub struct ReportArgs {
     /// Run folders, of stitch or of notebook.py, or folders that hold run folders
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<PathBuf>,
+    /// Tell, too, how sure the accuracies are: a study's folder, or the table of `stitch study collect`
+    #[arg(long, value_name = "STUDY")]
+    pub study: Vec<PathBuf>,
     /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,

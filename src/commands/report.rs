@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
-use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles};
+use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles, Study, configurations};
 use stitch::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
     SAFETENSORS, write_whole,
@@ -15,6 +15,7 @@ use stitch::run_folder::{
 use tch::Device;
 
 use super::export::check_output;
+use super::study::merged;
 use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataArgs, ModelName, ReportArgs};
 
@@ -34,6 +35,13 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     if let [_] = args.runs[..] {
         runs.sort_by_key(|(run, _)| run.architecture as usize);
     }
+    let study = match args.study.as_slice() {
+        [] => None,
+        studies => {
+            let records = merged(studies).context("--study")?;
+            Some(Study::new(&configurations::group(&records), &records))
+        }
+    };
     let images = test_images(&args.data)?;
     let mut entries = Vec::new();
     for (run, folder) in runs {
@@ -45,7 +53,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         entries.push(Entry { run, pictures, parity, folder });
     }
     let entries: Vec<&Entry> = entries.iter().collect();
-    let page = report::page(&entries, args.figures.normalize());
+    let page = report::page(&entries, study.as_ref(), args.figures.normalize());
     let path = output.display();
     write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
     console.show(&path.to_string())?;

@@ -108,7 +108,7 @@ fn write_comparison(
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
     let entries: Vec<&Entry> =
         runs.iter().filter_map(|(_, trained)| trained.entry.as_ref()).collect();
-    let page = report::page(&entries, args.figures.normalize());
+    let page = report::page(&entries, None, args.figures.normalize());
     above.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }

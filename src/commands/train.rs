@@ -417,7 +417,7 @@ fn write_figures(folder: &RunFolder, entry: &Entry, normalize: Normalize) -> Res
     folder.write(run_folder::HISTORY_SVG, figures::history(curves).svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;
-    let page = report::page(&[entry], normalize);
+    let page = report::page(&[entry], None, normalize);
     folder.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }

@@ -12,7 +12,7 @@ mod paper;
 mod pictures;
 mod run;
 
-pub use html::{Entry, Parity, page, study_page, study_sample};
+pub use html::{Entry, Parity, Study, page, study_sample};
 pub use paper::{paper_accuracy, title};
 pub use pictures::{Pictures, PicturesError};
 pub use run::{Run, RunError, RunFiles};

@@ -62,6 +62,11 @@ type Page = fn(&Path) -> Result<Vec<String>, Failed>;
 
 fn reproduced(folder: &Path) -> Result<Vec<String>, Failed> {
     stitch(folder, &["reproduce", "--threads", "1", "--quiet", "--out", "page"])?;
+    let plan =
+        ["study", "plan", "--model", "mlp", "--seeds", "0..3", "--epochs", "1", "-o", "study"];
+    stitch(folder, &plan)?;
+    stitch(folder, &["study", "run", "study", "--quiet"])?;
+    stitch(folder, &["report", "page", "--study", "study"])?;
     Ok(vec!["page/mlp".into(), "page/lenet5".into()])
 }
 

@@ -120,6 +120,16 @@ fn every_row_has_the_bits_of_stitch_train() {
         let weights = fs::read(place.path(&record.id).join("weights.safetensors")).unwrap();
         assert_eq!(record.weights_sha256, Some(hex(&Sha256::digest(weights))), "{}", record.id);
     }
+    let run = "mlp-b60-lr0.001-e2-s0-t1";
+    let page = || fs::read_to_string(place.path(run).join("report.html")).unwrap();
+    let alone = page();
+    place.ends(&["report", run, "--study", "study", "--study", "fast"], 0);
+    let section = "Is the paper's accuracy a likely result?";
+    assert!(page().contains(section) && !alone.contains(section));
+    place.ends(&["report", run], 0);
+    assert!(page() == alone, "another page");
+    let refused = place.ends(&["report", run, "--study", "nowhere"], 2);
+    assert!(said(&refused).contains("--study: nowhere cannot be read"), "{}", said(&refused));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use stitch::study::plan::{self as plans, Settings};
 use stitch::study::results::{self, Record};
 
-pub use collect::is_no;
+pub use collect::{is_no, merged};
 
 use super::{Console, Outcome, inputs};
 use crate::cli::{StudyAction, StudyCommand};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use stitch::report::figures::{self, Drawn};
-use stitch::report::{self, configurations};
+use stitch::report::{self, Study, configurations};
 use stitch::run_folder::write_whole;
 
 use super::collect;
@@ -29,7 +29,7 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
     std::fs::create_dir_all(folder).with_context(cannot)?;
     write(folder, SUMMARY, &configurations::summary_csv(&all))?;
     write(folder, FIGURE, figures::samples(&samples, Drawn::Wide).svg().as_bytes())?;
-    write(folder, PAGE, report::study_page(&all, &records).as_bytes())?;
+    write(folder, PAGE, Study::new(&all, &records).page().as_bytes())?;
     console.show(&folder.join(PAGE).display().to_string())?;
     console.document(|| {
         let path = |name| folder.join(name).display().to_string();

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stitch::run_folder::{Config, FolderError, RunFolder};
+use stitch::run_folder::{self, Config, FolderError, RunFolder};
 use stitch::study::plan::Settings;
 use stitch::study::results::Record;
 use stitch::train::TrainError;
@@ -125,11 +125,13 @@ fn train(
             .with_context(|| format!("--shared-data {}", path.display()))?,
         _ => inputs::dataset(&args.data, console)?,
     };
+    // Of a row that nobody has begun there is no need to say that nothing is resumed.
+    let is_begun = folder.path().join(run_folder::CHECKPOINTS).exists();
     let job = Job {
         architecture: settings.architecture,
         config: settings.config,
         every: EVERY,
-        resume: true,
+        resume: is_begun || folder.existing_file().is_some(),
         trace: false,
         tensorboard: false,
         figures: None,

@@ -1,9 +1,7 @@
 //! Test accuracies beside those of the paper.
 
 use super::axis::Axis;
-use super::canvas::{
-    Anchor, BLUE, GRID, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
-};
+use super::canvas::{Anchor, BLUE, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of};
 use super::{Drawn, Figure};
 
 /// A run's accuracy on the test images.
@@ -45,19 +43,13 @@ pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
         canvas.text("this run", (40, 54), TEXT);
         canvas.diamond((126, 54), 8, VERMILION);
         canvas.text("the paper", (142, 54), TEXT);
-        let muted = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
         // On a patch of ground, so that no line runs through it.
         let number = |value: f64, (x, y): (i32, i32)| {
             canvas.rectangle((x - 26, y - 9), (x + 26, y + 9), GROUND);
             let style = Style { anchor: Anchor::Middle, bold: true, ..TEXT };
             canvas.text(format!("{value:.4}"), (x, y), style);
         };
-        for (value, text) in x.marks() {
-            canvas.line(vec![(x.pixel(value), TOP - 8), (x.pixel(value), bottom)], GRID, 1);
-            canvas.text(text, (x.pixel(value), bottom + 18), muted);
-        }
-        let middle = ((left + width) / 2, bottom + 42);
-        canvas.text("share of the test images classified correctly", middle, muted);
+        x.draw_accuracies(canvas, (TOP - 8, bottom), (left + width) / 2);
         for (i, row) in rows.iter().enumerate() {
             let y = TOP + row_height * (i as i32 + 1) - ROW / 2;
             let name = Style { bold: true, ..TEXT };

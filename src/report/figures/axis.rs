@@ -1,5 +1,7 @@
 //! An axis: which numbers are marked on it, and where a number lies.
 
+use super::canvas::{Anchor, Canvas, GRID, MUTED, Style, TEXT};
+
 /// Values from `low` to `high` over pixels.
 #[derive(Debug, Clone)]
 pub struct Axis {
@@ -45,6 +47,19 @@ impl Axis {
         };
         let values = (0..=steps).map(|i| self.low + i as f64 * self.step);
         values.map(|value| (value, text(value))).collect()
+    }
+
+    /// Draws it as one of test accuracies: a line down from `top` to `bottom` for each mark, its text
+    /// and, about the column `middle`, what is measured below.
+    pub fn draw_accuracies(&self, canvas: &Canvas, (top, bottom): (i32, i32), middle: i32) {
+        let muted = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        for (value, text) in self.marks() {
+            let x = self.pixel(value);
+            canvas.line(vec![(x, top), (x, bottom)], GRID, 1);
+            canvas.text(text, (x, bottom + 18), muted);
+        }
+        let what = "share of the test images classified correctly";
+        canvas.text(what, (middle, bottom + 42), muted);
     }
 }
 

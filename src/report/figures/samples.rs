@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{
-    Anchor, BLUE, Canvas, GRID, GROUND, INK, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
+    Anchor, BLUE, Canvas, GRID, GROUND, INK, Style, TEXT, TITLE, VERMILION, draw, width_of,
 };
 use super::{Drawn, Figure};
 
@@ -45,13 +45,7 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
         legend(canvas, drawn);
-        let muted = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
-        for (value, text) in x.marks() {
-            canvas.line(vec![(x.pixel(value), TOP - 8), (x.pixel(value), bottom)], GRID, 1);
-            canvas.text(text, (x.pixel(value), bottom + 18), muted);
-        }
-        let middle = ((left + width) / 2, bottom + 42);
-        canvas.text("share of the test images classified correctly", middle, muted);
+        x.draw_accuracies(canvas, (TOP - 8, bottom), (left + width) / 2);
         for (i, row) in rows.iter().enumerate() {
             let below = TOP + row_height * (i as i32 + 1);
             let name = Style { bold: true, ..TEXT };

@@ -7,7 +7,7 @@ mod view;
 
 use askama::Template;
 
-pub use study::{page as study_page, sample as study_sample};
+pub use study::{Study, sample as study_sample};
 
 use super::figures::Normalize;
 use super::{Pictures, Run, title};
@@ -37,11 +37,12 @@ pub enum Parity {
     Unchecked,
 }
 
-/// The page about `entries`, at least one, in this order; `normalize` is for their confusion matrices.
+/// The page about `entries`, at least one, in this order, and about a study, if one is given; `normalize` is
+/// for the runs' confusion matrices.
 /// The same runs give the same bytes: nothing on it is about time or place.
-pub fn page(entries: &[&Entry], normalize: Normalize) -> String {
+pub fn page(entries: &[&Entry], study: Option<&Study>, normalize: Normalize) -> String {
     let names = names(entries);
-    let page = view::Page::new(entries, &names, normalize);
+    let page = view::Page::new(entries, &names, study, normalize);
     page.render().expect("a string takes every byte")
 }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::view::inline;
 use crate::models::Architecture;
 use crate::report::configurations::{Configuration, ahead, baseline};
 use crate::report::figures::{self, Drawn, Sample, thousands};
@@ -10,51 +11,69 @@ use crate::study::results::Record;
 
 #[derive(Template)]
 #[template(path = "study.html")]
-struct Page {
+struct Page<'a> {
     version: &'static str,
     title: &'static str,
     lead: String,
-    wide: String,
-    narrow: String,
-    likely: Vec<String>,
-    rows: Vec<Row>,
-    difference: Vec<String>,
-    ahead: Vec<Row>,
-    failures: Vec<String>,
+    study: &'a Study,
 }
 
-struct Row {
-    name: String,
-    cells: Vec<String>,
+/// What the sections about a study say.
+#[derive(Debug)]
+pub struct Study {
+    done: usize,
+    configurations: usize,
+    pub(super) wide: String,
+    pub(super) narrow: String,
+    pub(super) likely: Vec<String>,
+    pub(super) rows: Vec<Row>,
+    pub(super) difference: Vec<String>,
+    pub(super) ahead: Vec<Row>,
+    pub(super) failures: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) cells: Vec<String>,
 }
 
 /// What cannot be said of so few runs.
 const NOTHING: &str = "–";
 
-/// The page about a study's configurations, whose results are `records`. The same results give the same
-/// bytes.
-pub fn page(all: &[Configuration], records: &[Record]) -> String {
-    let samples: Vec<Sample> = all.iter().map(sample).collect();
-    let done = records.iter().filter(|record| record.is_done()).count();
-    let page = Page {
-        version: env!("CARGO_PKG_VERSION"),
-        title: "Fashion-MNIST: how sure are the accuracies?",
-        lead: format!(
-            "{} run{} of {} configuration{}, each with another seed.",
-            thousands(done as u64),
-            plural(done),
-            all.len(),
-            plural(all.len()),
-        ),
-        wide: figures::samples(&samples, Drawn::Wide).svg().to_owned(),
-        narrow: figures::samples(&samples, Drawn::Narrow).svg().to_owned(),
-        likely: Architecture::ALL.into_iter().filter_map(|it| likely(it, all)).collect(),
-        rows: all.iter().map(row).collect(),
-        difference: difference(all),
-        ahead: ahead_rows(all),
-        failures: records.iter().filter_map(failure).collect(),
-    };
-    page.render().expect("a string takes every byte")
+impl Study {
+    /// About a study's configurations, whose results are `records`. The same results give the same bytes.
+    pub fn new(all: &[Configuration], records: &[Record]) -> Self {
+        let samples: Vec<Sample> = all.iter().map(sample).collect();
+        Self {
+            done: records.iter().filter(|record| record.is_done()).count(),
+            configurations: all.len(),
+            wide: inline(&figures::samples(&samples, Drawn::Wide)),
+            narrow: inline(&figures::samples(&samples, Drawn::Narrow)),
+            likely: Architecture::ALL.into_iter().filter_map(|it| likely(it, all)).collect(),
+            rows: all.iter().map(row).collect(),
+            difference: difference(all),
+            ahead: ahead_rows(all),
+            failures: records.iter().filter_map(failure).collect(),
+        }
+    }
+
+    /// A page of it alone.
+    pub fn page(&self) -> String {
+        let Self { done, configurations, .. } = *self;
+        let page = Page {
+            version: env!("CARGO_PKG_VERSION"),
+            title: "Fashion-MNIST: how sure are the accuracies?",
+            lead: format!(
+                "{} run{} of {configurations} configuration{}, each with another seed.",
+                thousands(done as u64),
+                plural(done),
+                plural(configurations),
+            ),
+            study: self,
+        };
+        page.render().expect("a string takes every byte")
+    }
 }
 
 /// A configuration as the figure shows it.

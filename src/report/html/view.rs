@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::text::{self, probability, signed};
-use super::{Entry, Parity};
+use super::{Entry, Parity, Study};
 use crate::dataset::source::OFFICIAL;
 use crate::dataset::{CLASSES, classes};
 use crate::metrics::Scores;
@@ -22,6 +22,7 @@ pub struct Page<'a> {
     result_title: &'static str,
     question: String,
     result: Vec<String>,
+    study: Option<&'a Study>,
     why: Vec<String>,
     accuracy: Widths,
     recalls: Option<Recalls<'a>>,
@@ -150,7 +151,12 @@ struct FilterView<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub fn new(entries: &[&'a Entry], names: &'a [String], normalize: Normalize) -> Self {
+    pub fn new(
+        entries: &[&'a Entry],
+        names: &'a [String],
+        study: Option<&'a Study>,
+        normalize: Normalize,
+    ) -> Self {
         let runs: Vec<&Run> = entries.iter().map(|entry| &entry.run).collect();
         let summary = |(run, name): (&&Run, &String)| format!("{name} {:.4}", accuracy(run));
         let numbered = (1..).zip(entries.iter().zip(names));
@@ -162,6 +168,7 @@ impl<'a> Page<'a> {
             result_title: if runs.len() == 1 { "The result" } else { "The comparison" },
             question: text::question(&runs, names),
             result: text::result(&runs, names),
+            study,
             why: text::why(&runs, names),
             accuracy: accuracies(&runs, names),
             recalls: recalls(&runs, names),
@@ -181,7 +188,7 @@ fn accuracy(run: &Run) -> f64 {
 }
 
 /// A figure to stand within HTML.
-fn inline(figure: &Figure) -> String {
+pub fn inline(figure: &Figure) -> String {
     figure.svg().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
 }
 
