@@ -234,3 +234,34 @@ fn pool_together(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::noise::noise;
+
+    /// Outputs of one image, all layers one after the other.
+    fn outputs(order: Bias, dispatch: impl FnOnce(Part)) -> Vec<u32> {
+        let [image, w1, w2] = [H1 * H1, C1 * K * K, C2 * C1 * K * K].map(|n| noise(&[n as i64]));
+        let (b1, b2) = (noise(&[C1 as i64]), noise(&[C2 as i64]));
+        let sizes = [C1 * H1 * H1, C1 * P1 * P1, C2 * H2 * H2, C2 * P2 * P2];
+        let mut written = sizes.map(|size| vec![0.0; size]);
+        dispatch(Part {
+            images: values(&image),
+            weights: (filters(values(&w1)), &Aligned(by_place(filters(values(&w2))))),
+            biases: (values(&b1).first_chunk().unwrap(), values(&b2).first_chunk().unwrap()),
+            order,
+            written: written.each_mut().map(Vec::as_mut_slice),
+        });
+        written.concat().into_iter().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn vectors_of_every_length_give_the_same_bits() {
+        for order in [Bias::First, Bias::Last] {
+            let longest = outputs(order, |part| Arch::new().dispatch(part));
+            let single = outputs(order, |part| part.with_simd(pulp::Scalar::new()));
+            assert!(longest == single, "{order:?}");
+        }
+    }
+}
