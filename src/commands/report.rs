@@ -12,6 +12,7 @@ use stitch::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
     SAFETENSORS, write_whole,
 };
+use stitch::study::results::Record;
 use tch::Device;
 
 use super::export::check_output;
@@ -39,6 +40,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         [] => None,
         studies => {
             let records = merged(studies).context("--study")?;
+            check_data(&records, &runs)?;
             Some(Study::new(&configurations::group(&records), &records))
         }
     };
@@ -59,6 +61,22 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     console.show(&path.to_string())?;
     console.document(|| Ok(documents::Reported { report: path.to_string() }))?;
     Ok(Outcome::Done)
+}
+
+/// Refuses a study of other data than the runs', of which its accuracies say nothing.
+fn check_data(records: &[Record], runs: &[(Run, PathBuf)]) -> Result<()> {
+    let Some(of_study) = records.iter().find_map(|it| it.data_sha256.as_ref()) else {
+        return Ok(());
+    };
+    match runs.iter().find(|(run, _)| run.config.data.digest() != *of_study) {
+        None => Ok(()),
+        Some((run, folder)) => bail!(
+            "--study: its runs had another data set (SHA-256 {of_study}) than {} ({}). Give a study of \
+             the same data",
+            folder.display(),
+            run.config.data.digest()
+        ),
+    }
 }
 
 /// Where the page goes.

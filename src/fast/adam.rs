@@ -58,9 +58,9 @@ impl WithSimd for Update<'_, '_> {
     }
 }
 
-/// What is smaller counts as 0, so that nothing is computed with subnormal numbers, which takes a hundred
-/// times as long: moments of parameters that get no gradient any more. It moves a parameter by less than
-/// 1e-9 learning rates.
+/// Gradients and first moments below it count as 0, and second moments that are subnormal or nearly: to
+/// compute with such numbers takes a hundred times as long, and parameters that get no gradient any more have
+/// them. A step that is left out would be less than 1e-9 learning rates.
 const NOTHING: f32 = 1e-17;
 
 /// Parameters and moments after one step.

@@ -58,7 +58,7 @@ pub fn by_libtorch(m: &mut Tensor, v: &mut Tensor, g: &Tensor, [weight, decay]: 
     });
 }
 
-/// As [`by_libtorch`], in one pass.
+/// As [`by_libtorch`], in one pass, for a `weight` from 2^-6 to below 1/2: Adam's is 1 - beta1.
 pub fn moments(
     m: &mut Tensor,
     v: &mut Tensor,
@@ -66,6 +66,7 @@ pub fn moments(
     [weight, decay]: [f64; 2],
     rounding: Rounding,
 ) {
+    debug_assert!((0.015_625..0.5).contains(&weight), "weight {weight}");
     let factors = [weight, decay, 1.0 - decay].map(|factor| factor as f32);
     let written = [values_mut::<f32>(m), values_mut(v)];
     in_parts((g.numel(), GRAIN), written, [values::<f32>(g)], |[m, v], [g]| {

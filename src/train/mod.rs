@@ -75,9 +75,9 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The notebook's settings. Where it leaves them open: for LeNet-5 the batch size and learning rate
-    /// whose median accuracy over 20 seeds came nearest to the paper's (`docs/study`), and seed 0,
-    /// which was not chosen by its result.
+    /// The notebook's settings. Where it leaves them open, for LeNet-5: of the three pairs of batch size and
+    /// learning rate that were run with 20 seeds the one whose median accuracy is nearest to the paper's
+    /// (`docs/study`), and seed 0, which was not chosen by its result.
     pub fn notebook(architecture: Architecture) -> Self {
         let (epochs, batch_size, lr) = match architecture {
             Architecture::Mlp => (20, 200, 1e-3),

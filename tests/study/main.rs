@@ -128,6 +128,11 @@ fn every_row_has_the_bits_of_stitch_train() {
     assert!(page().contains(section) && !alone.contains(section));
     place.ends(&["report", run], 0);
     assert!(page() == alone, "another page");
+    let mut other = place.results("fast").into_values().next().unwrap();
+    other.data_sha256 = Some("b".repeat(64));
+    fs::write(place.path("other.csv"), results::write(&[other])).unwrap();
+    let refused = place.ends(&["report", run, "--study", "other.csv"], 2);
+    assert!(said(&refused).contains("had another data set (SHA-256 bbb"), "{}", said(&refused));
     let refused = place.ends(&["report", run, "--study", "nowhere"], 2);
     assert!(said(&refused).contains("--study: nowhere cannot be read"), "{}", said(&refused));
 }

@@ -9,7 +9,7 @@ mod run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use stitch::study::plan::{self as plans, Settings};
 use stitch::study::results::{self, Record};
 
@@ -38,8 +38,10 @@ pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
 /// The plan of the study in a folder.
 fn read_plan(study: &Path) -> Result<Vec<Settings>> {
     let path = study.join(plans::FILE);
-    let bytes =
-        inputs::read_short(&path, LONGEST_TABLE).context("`stitch study plan` makes the plan")?;
+    if let Ok(false) = path.try_exists() {
+        bail!("{} is missing; `stitch study plan` makes it", path.display());
+    }
+    let bytes = inputs::read_short(&path, LONGEST_TABLE)?;
     plans::read(&bytes).with_context(|| path.display().to_string())
 }
 
@@ -54,14 +56,14 @@ fn read_result(study: &Path, id: &str) -> Result<Option<Record>> {
     if let Ok(false) = path.try_exists() {
         return Ok(None);
     }
-    let record = read_record(&path);
-    record.map(Some).with_context(|| "remove it to have the row run again")
+    read_record(&path).map(Some)
 }
 
 /// Reads a file of results.
 fn read_record(path: &Path) -> Result<Record> {
     let bytes = inputs::read_short(path, LONGEST_RESULT)?;
-    Record::read(&bytes).map_err(|what| anyhow!("{}: {what}", path.display()))
+    let of_file = |what| anyhow!("{}: {what}. Remove it to have the row run again", path.display());
+    Record::read(&bytes).map_err(of_file)
 }
 
 /// Writes what a run came to, whole or not at all.

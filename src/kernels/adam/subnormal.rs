@@ -48,7 +48,7 @@ pub fn put_back(aside: &[u32; LANES], m: &mut [f32]) {
 }
 
 /// The bits of `m + weight * (g - m)`. In float64 the product and the sum are exact: they are multiples of
-/// 2^-149 times the last place of `weight`, below 2^-125.
+/// 2^-149 times the last place of `weight`, which is at least 2^-6, and below 2^-125.
 #[inline(always)]
 fn lerp(m: f32, g: f32, weight: f32, rounding: Rounding) -> u32 {
     let [m, g] = [m, g].map(|value| {

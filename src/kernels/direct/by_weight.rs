@@ -15,6 +15,9 @@ use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, window};
 pub const FILTER1: usize = 6 * SLOT;
 /// Elements of a slot.
 pub const SLOT: usize = 8;
+/// Slots of a place: one beyond the rows of the padded image, for the last vector, and so many that each place
+/// begins at a line of the cache.
+const SLOTS: usize = (PADDED + 1).next_multiple_of(2);
 /// The element that holds the gradient by the bias: the slot's first that the row leaves free.
 pub const BIAS1: usize = K;
 
@@ -31,7 +34,7 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
 ) {
     const { assert!(C1.is_multiple_of(G)) };
     let mut padded = [0.0; PADDED * (PADDED + 1)];
-    let Aligned(taps) = &mut Aligned([[[0.0; SLOT]; PADDED + 2]; H1]);
+    let Aligned(taps) = &mut Aligned([[[0.0; SLOT]; SLOTS]; H1]);
     // One times the gradient is the bias's.
     taps.iter_mut().flatten().for_each(|slot| slot[BIAS1] = 1.0);
     let mut acc = [[simd.splat_f32s(0.0); V]; C1];
@@ -66,7 +69,7 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
 
 /// What each place of a row of the output takes from each row of the padded image.
 #[inline(always)]
-fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; PADDED + 2]; H1]) {
+fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
     for (x, taps) in taps.iter_mut().enumerate() {
         for (slot, row) in taps.iter_mut().zip(padded.chunks_exact(PADDED)) {
             slot[..K].copy_from_slice(window::<_, K>(row, x));
