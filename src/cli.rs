@@ -478,7 +478,7 @@ Examples:
   stitch report runs/lenet5
   stitch report runs/reproduce
   stitch report runs/lenet5 runs/mlp --normalize -o both.html
-  stitch report runs/reproduce --study docs/study/results.csv")]
+  stitch report runs/reproduce --study study")]
 pub struct ReportArgs {
     /// Run folders, of stitch or of notebook.py, or folders that hold run folders
     #[arg(value_name = "RUN", required = true)]

@@ -21,12 +21,12 @@ const COMMANDS: [&[&str]; 18] = [
     &["data"],
     &["data", "fetch"],
     &["data", "verify"],
-    &["report"],
     &["study"],
     &["study", "plan"],
     &["study", "run"],
     &["study", "collect"],
     &["study", "report"],
+    &["report"],
     &["completions"],
     &["help"],
 ];
