@@ -29,10 +29,20 @@ impl Settings {
     /// The row's name in every study that has these settings: `lenet5-b64-lr0.001-e5-s0-t1`.
     pub fn id(&self) -> String {
         let TrainConfig { epochs, batch_size, lr, seed, engine, .. } = self.config;
-        let engine = if engine == Engine::Fast { "-fast" } else { "" };
-        let (model, threads) = (self.architecture, self.threads);
-        format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}-t{threads}")
+        id(self.architecture.name(), engine.name(), (epochs, batch_size, lr), seed, self.threads)
     }
+}
+
+/// See [`Settings::id`].
+pub(super) fn id(
+    model: &str,
+    engine: &str,
+    (epochs, batch_size, lr): (usize, usize, f64),
+    seed: u64,
+    threads: u32,
+) -> String {
+    let engine = if engine == Engine::Fast.name() { "-fast" } else { "" };
+    format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}-t{threads}")
 }
 
 /// The lists whose every combination is a run.

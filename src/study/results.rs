@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Settings;
+use super::plan::{self, Settings};
 use crate::formats::csv::table_writer;
 use crate::models::Architecture;
 use crate::run_folder::Config;
@@ -125,6 +125,11 @@ impl Record {
         }
         if Architecture::named(&self.model).is_none() {
             return wrong("its model is neither mlp nor lenet5");
+        }
+        let Self { model, engine, seed, threads, .. } = self;
+        let settings = (self.epochs, self.batch_size, self.lr);
+        if plan::id(model, engine, settings, *seed, *threads) != self.id {
+            return wrong("its settings are others than its id says");
         }
         let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
         if ![&self.weights_sha256, &self.data_sha256].into_iter().flatten().all(is_sum) {
@@ -292,6 +297,11 @@ mod tests {
         let text = String::from_utf8(table).unwrap();
         for (from, to, part) in [
             (",0.25,", ",1.25,", "line 2: mlp-b200-lr0.001-e20-s1-t1: its test accuracy"),
+            (
+                ",1,1,0.25",
+                ",2,1,0.25",
+                "line 2: mlp-b200-lr0.001-e20-s1-t1: its settings are others",
+            ),
             (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: it wants an accuracy"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
             (",200,", ",two,", "line: 2"),

@@ -8,6 +8,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use stitch::formats::hex;
@@ -98,6 +100,25 @@ fn a_plan_is_a_row_a_run_and_is_not_replaced_unasked() {
 }
 
 #[test]
+fn a_signal_to_the_study_alone_stops_its_rows_too() {
+    let place = Place::new();
+    let plan = ["study", "plan", "--model", "lenet5", "--seeds", "0..2", "--epochs", "1000000"];
+    place.ends(&[&plan[..], &["-o", "study"]].concat(), 0);
+    let mut command = place.stitch(&["study", "run", "study", "--jobs", "1"]);
+    let study = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let row = place.path("study/runs/lenet5-b32-lr0.002-e1000000-s0-t1");
+    while !row.exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let id = study.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let ended = study.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(143), "{}", said(&ended));
+    assert!(said(&ended).contains("the study was stopped"), "{}", said(&ended));
+    assert!(!place.path("study/results").exists());
+}
+
+#[test]
 fn every_row_has_the_bits_of_stitch_train() {
     let place = Place::new();
     place.six();
@@ -134,7 +155,7 @@ fn every_row_has_the_bits_of_stitch_train() {
     let refused = place.ends(&["report", run, "--study", "other.csv"], 2);
     assert!(said(&refused).contains("had another data set (SHA-256 bbb"), "{}", said(&refused));
     let refused = place.ends(&["report", run, "--study", "nowhere"], 2);
-    assert!(said(&refused).contains("--study: nowhere cannot be read"), "{}", said(&refused));
+    assert!(said(&refused).contains("--study: nowhere is not there"), "{}", said(&refused));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use stitch::run_folder::write_whole;
+use stitch::study::plan;
 use stitch::study::results::{self, Contradiction, Record};
 
 use super::{LONGEST_TABLE, counted, read_record};
@@ -12,6 +13,7 @@ use crate::cli::StudyCollectArgs;
 use crate::commands::{Console, Outcome, documents, inputs};
 
 pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
+    check_there(&args.studies)?;
     let output = match (&args.output, args.studies.as_slice()) {
         (Some(output), _) => output.clone(),
         (None, [study]) if study.is_dir() => study.join("results.csv"),
@@ -28,8 +30,25 @@ pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Refuses what is no study's folder and no file.
+pub fn check_there(studies: &[PathBuf]) -> Result<()> {
+    for study in studies {
+        let shown = study.display();
+        ensure!(study.exists(), "{shown} is not there: a study's folder or its table is wanted");
+        let is_study = [plan::FILE, results::FOLDER].iter().any(|it| study.join(it).exists());
+        ensure!(
+            is_study || !study.is_dir(),
+            "{shown} is no study's folder: neither {} nor {} is in it",
+            plan::FILE,
+            results::FOLDER
+        );
+    }
+    Ok(())
+}
+
 /// All results of studies and tables, at least one.
 pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
+    check_there(studies)?;
     let mut all = Vec::new();
     for study in studies {
         all.extend(read(study)?);

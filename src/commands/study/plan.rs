@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
@@ -26,6 +26,8 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
         }
     };
     let rows = plans::rows(&grids).context("the plan")?;
+    let output = args.output.display();
+    ensure!(!args.output.is_file(), "--output {output}: it is a file; a folder is wanted");
     let path = args.output.join(plans::FILE);
     let bytes = plans::write(&rows);
     let there = path.try_exists().unwrap_or(true);
@@ -33,9 +35,8 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
         console.note(&format!("{} is this plan already", path.display()));
     } else if there && !args.force {
         bail!(
-            "--output {}: it holds another plan. Give --force to replace it (results of rows that \
-             both have are kept), or another folder",
-            args.output.display()
+            "--output {output}: it holds another plan. Give --force to replace it (results of rows that \
+             both have are kept), or another folder"
         );
     } else {
         let cannot = || format!("{} cannot be written", path.display());

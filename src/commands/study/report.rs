@@ -17,6 +17,7 @@ const FIGURE: &str = "accuracies.svg";
 const SUMMARY: &str = "summary.csv";
 
 pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
+    collect::check_there(&args.studies)?;
     let folder = match (&args.output, args.studies.as_slice()) {
         (Some(output), _) => output.as_path(),
         (None, [study]) if study.is_dir() => study,

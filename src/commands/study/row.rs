@@ -144,6 +144,11 @@ fn train(
         Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
             Ok(Record { error: Some(format!("{error:#}")), ..record })
         }
+        Err(error) if error.is::<Interrupted>() => {
+            let id = &record.id;
+            let sentence = format!("{id}: stopped; the same command goes on with it");
+            Err(Interrupted::new(sentence).into())
+        }
         Err(error) => Err(error),
     }
 }

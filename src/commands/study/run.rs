@@ -2,12 +2,15 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use stitch::study::plan::Settings;
@@ -20,11 +23,16 @@ use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
 use crate::commands::{Console, Outcome, inputs};
 
+/// Between two looks for a signal.
+const WAIT: Duration = Duration::from_millis(50);
+
 /// What is to be run, and how.
 struct Rows<'a> {
     args: &'a StudyRunArgs,
     /// From the last row to the first.
     queue: Mutex<Vec<(usize, Settings)>>,
+    /// The other ends of the stdins of the rows that run: a row ends when its own is dropped.
+    alive: Mutex<BTreeMap<usize, ChildStdin>>,
     /// The data set, once for all processes, where the system can share it.
     data: Option<Data>,
 }
@@ -63,7 +71,8 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
     let mut table = Table::new(console, missing.len(), done, failed, jobs);
     if !missing.is_empty() {
         signals::listen()?;
-        let rows = Rows { args, queue: Mutex::new(missing), data };
+        let (queue, alive) = (Mutex::new(missing), Mutex::default());
+        let rows = Rows { args, queue, alive, data };
         work(&rows, jobs, &plan, &mut table)?;
     }
     console.show(&table.summary(&args.study))?;
@@ -98,7 +107,9 @@ fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
 /// Works on the queue until it is empty, a signal comes, or a row can have no result.
 fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Result<()> {
     let mut broken = None;
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        scope.spawn(|| end_with_signal(rows, &over));
         let (events, heard) = mpsc::channel();
         for _ in 0..jobs {
             let events = events.clone();
@@ -116,6 +127,7 @@ fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Resul
                 }
             }
         }
+        over.store(true, Ordering::Relaxed);
     });
     table.finish();
     match broken {
@@ -126,6 +138,18 @@ fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Resul
         .into()),
         Some(error) => Err(error),
         None => Ok(()),
+    }
+}
+
+/// Ends the rows that run, and those that are just begun, when a signal comes: it may have come to this
+/// process alone.
+fn end_with_signal(rows: &Rows, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        if signals::received().is_some() {
+            rows.queue.lock().expect("no thread panics with the queue").clear();
+            rows.alive.lock().expect("no thread panics with the rows").clear();
+        }
+        thread::sleep(WAIT);
     }
 }
 
@@ -148,13 +172,15 @@ fn worker(rows: &Rows, events: &Sender<Event>) {
 fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
     let (args, id) = (rows.args, settings.id());
     let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
-    // Its stdin is closed when it has ended, or when this process does.
-    let _sign_of_life = child.stdin.take();
+    // Its stdin is closed when it has ended, when a signal comes, or when this process ends.
+    let alive = || rows.alive.lock().expect("no thread panics with the rows");
+    alive().extend(child.stdin.take().map(|stdin| (row, stdin)));
     let mut said = String::new();
     if let Some(mut stderr) = child.stderr.take() {
         let _ = stderr.read_to_string(&mut said);
     }
     let status = child.wait().with_context(|| format!("row {row}, {id}"))?;
+    alive().remove(&row);
     if let Some(record) = read_result(&args.study, &id)?.filter(|record| fits(record, status)) {
         return Ok(record);
     }
