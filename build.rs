@@ -13,7 +13,7 @@ fn main() {
         return;
     };
     let lib = Path::new(&lib);
-    compile_kernels(&lib.join("../include"));
+    compile_bindings(&lib.join("../include"));
     if env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("unix") {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
@@ -23,9 +23,9 @@ fn main() {
     println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION={version}");
 }
 
-/// `src/kernels/*.cpp`, against libtorch's headers.
-fn compile_kernels(include: &Path) {
-    let files = ["src/kernels/convolution.cpp", "src/kernels/parallel.cpp"];
+/// `src/libtorch/*.cpp`, against libtorch's headers.
+fn compile_bindings(include: &Path) {
+    let files = ["src/libtorch/convolution.cpp", "src/libtorch/parallel.cpp"];
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();
     // libtorch's threads are OpenMP's, where its headers were made so.
@@ -40,7 +40,7 @@ fn compile_kernels(include: &Path) {
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(include.display().to_string())
-        .compile("stitch_kernels");
+        .compile("stitch_bindings");
 }
 
 /// `2.13.0` out of the lines `#define TORCH_VERSION_MAJOR 2` and so on.

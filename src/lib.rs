@@ -5,13 +5,13 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`checkpoint`] | a run between two steps, and going on from there |
-//! | [`cuda`] | libtorch's CUDA half, loaded when it is asked for |
 //! | [`events`] | a run's TensorBoard events, written while it goes on |
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
 //! | [`models`] | the two models, their initial parameters, weights in and out |
-//! | `fast` | LeNet-5's step with a free order of summation: `stitch train --fast` |
-//! | `kernels` | parts of a step by hand, with libtorch's bits |
+//! | `engine::exact` | hand-written kernels with libtorch's bits |
+//! | `engine::fast` | LeNet-5's training step with an order of summation of its own: `stitch train --fast` |
+//! | [`libtorch`] | what tch does not bind: tensor memory as slices, the thread pool, `convolution_backward`, loading CUDA |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
@@ -25,19 +25,18 @@
 //! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
 //! Dependencies point one way: the binary's `commands` → `events` → {`checkpoint`, `report`} → `study` → {`train`, `evaluate`, `parity`,
-//! `picture`, `run_folder`} → {`models`, `optim`, `fast`, `dataset`, `formats`, `metrics`} → {`kernels`,
-//! `rng`}. `metrics`, `rng`, `picture`,
+//! `picture`, `run_folder`} → {`models`, `optim`, `engine::fast`, `dataset`, `formats`, `metrics`} →
+//! {`engine::exact`, `rng`} → `libtorch`. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
 pub mod checkpoint;
-pub mod cuda;
 pub mod dataset;
+mod engine;
 pub mod evaluate;
 pub mod events;
-mod fast;
 pub mod formats;
-mod kernels;
+pub mod libtorch;
 pub mod memory;
 pub mod metrics;
 pub mod models;

@@ -4,7 +4,7 @@
 
 #[test]
 fn libtorchs_cuda_half_answers_once_it_is_loaded() {
-    stitch::cuda::load().unwrap();
+    stitch::libtorch::cuda::load().unwrap();
     // It is libtorch's CUDA half that answers, on a machine without a GPU too; without it, libtorch
     // has an error for an answer.
     assert!(tch::utils::version_cudart() >= 12_000);

@@ -5,10 +5,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use stitch::cuda;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
+use stitch::libtorch::cuda;
 use stitch::models::{Architecture, Model};
 use stitch::models::{shipped, weights};
 use stitch::run_folder::Claim;

@@ -6,11 +6,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Architecture, Flat, LINEAR, Model, ParameterSpec};
 use crate::dataset::{PIXELS, SIDE};
+use crate::engine::exact::kernels::direct::shape::PADDING;
+use crate::engine::exact::kernels::direct::{self, Features};
 use crate::formats::Dtype;
 use crate::formats::onnx::{Attribute, Graph, Node, Value::Ints};
-use crate::kernels;
-use crate::kernels::direct::shape::PADDING;
-use crate::kernels::direct::{self, Features};
+use crate::libtorch::{filled, in_parts};
 
 /// Definition order, which is also the order of the initial draws.
 pub(super) const PARAMETERS: [ParameterSpec; 10] = [
@@ -137,8 +137,8 @@ impl Model for Lenet5 {
     fn input(&self, pixels: &[u8]) -> Tensor {
         let normalised: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
         let (n, side) = ((pixels.len() / PIXELS) as i64, SIDE as i64);
-        let xs = kernels::filled(&[n, 1, side, side], |xs: &mut [f32]| {
-            kernels::in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
+        let xs = filled(&[n, 1, side, side], |xs: &mut [f32]| {
+            in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
                 let bytes = xs.iter_mut().zip(bytes);
                 bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
             });

@@ -11,7 +11,7 @@ use super::{Architecture, Flat, LINEAR, Model, ParameterSpec};
 use crate::dataset::PIXELS;
 use crate::formats::Dtype;
 use crate::formats::onnx::{Graph, Node};
-use crate::kernels;
+use crate::libtorch::{filled, in_parts};
 
 /// Definition order. (scikit-learn draws in another one, see [`super::init::mlp`].)
 pub(super) const PARAMETERS: [ParameterSpec; 4] =
@@ -81,8 +81,8 @@ impl Model for Mlp {
     fn input(&self, pixels: &[u8]) -> Tensor {
         let normalised: [f64; 256] = array::from_fn(|byte| byte as f64 / 255.0);
         let n = (pixels.len() / PIXELS) as i64;
-        let xs = kernels::filled(&[n, PIXELS as i64], |xs: &mut [f64]| {
-            kernels::in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
+        let xs = filled(&[n, PIXELS as i64], |xs: &mut [f64]| {
+            in_parts((pixels.len(), 1 << 14), [xs], [pixels], |[xs], [bytes]| {
                 let bytes = xs.iter_mut().zip(bytes);
                 bytes.for_each(|(x, &byte)| *x = normalised[usize::from(byte)]);
             });

@@ -6,8 +6,8 @@
 use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
-use crate::kernels::adam::GRAIN;
-use crate::kernels::{in_parts, values, values_mut};
+use crate::engine::exact::kernels::adam::GRAIN;
+use crate::libtorch::{in_parts, values, values_mut};
 
 /// Adam over a list of parameters, float64.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use tch::{Device, Tensor};
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
-use crate::kernels::adam;
+use crate::engine::exact::kernels::adam;
 
 /// Adam over a list of parameters, without weight decay or amsgrad.
 #[derive(Debug)]

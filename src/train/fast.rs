@@ -1,11 +1,11 @@
 //! LeNet-5 on the fast engine: [`super::Lenet5Learner`]'s initial parameters and order of samples,
-//! [`crate::fast`]'s arithmetic.
+//! [`crate::engine::fast`]'s arithmetic.
 
 use tch::Tensor;
 
 use super::{Learned, Learner, OnTensors, RestoreError, TrainConfig, learned};
-use crate::fast::State;
-use crate::kernels::{lanes, values, values_mut};
+use crate::engine::fast::State;
+use crate::libtorch::{lanes, values, values_mut};
 use crate::models::{Architecture, Lenet5, Model};
 use crate::rng::torch::Generator;
 

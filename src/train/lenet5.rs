@@ -1,13 +1,13 @@
 //! The notebook's PyTorch loop: `DataLoader(shuffle=True)`, cross-entropy, `backward`, Adam.
 //!
 //! On the CPU the backward pass is written out: of the fully connected layers the operations that
-//! autograd would call, of what is below them [`crate::kernels::direct`]'s with the same bits; and all
+//! autograd would call, of what is below them [`crate::engine::exact::kernels::direct`]'s with the same bits; and all
 //! gradients are in one buffer, which Adam updates as one tensor.
 
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, learned};
-use crate::kernels::direct;
+use crate::engine::exact::kernels::direct;
 use crate::models::{Activations, Architecture, Flat, Lenet5, Model, assign, init};
 use crate::optim::{Optimizer, TorchAdam};
 use crate::rng::torch::Generator;

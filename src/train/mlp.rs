@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, TrainError, learned};
 use crate::dataset::{CLASSES, Split};
-use crate::kernels::{self, values, values_mut};
+use crate::libtorch::{filled, values, values_mut};
 use crate::models::{Architecture, Flat, Mlp, Model, assign, init};
 use crate::optim::{Optimizer, SklearnAdam};
 use crate::rng::numpy::RandomState;
@@ -128,7 +128,7 @@ fn regularise(gradient: &mut Tensor, weight: &Tensor, n: f64) -> f64 {
 /// the logits (N, 10), `probabilities - one_hot(labels)`.
 fn log_loss(logits: &Tensor, labels: &[u8]) -> (f64, Tensor) {
     let mut sum = 0.0;
-    let delta = kernels::filled(&logits.size(), |delta: &mut [f64]| {
+    let delta = filled(&logits.size(), |delta: &mut [f64]| {
         let rows = delta.as_chunks_mut::<CLASSES>().0.iter_mut();
         for ((row, logits), &label) in
             rows.zip(values::<f64>(logits).as_chunks::<CLASSES>().0).zip(labels)

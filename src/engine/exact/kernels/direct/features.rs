@@ -10,9 +10,9 @@ use super::shape::{
     Aligned, C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut,
     window,
 };
-use crate::kernels::parallel::in_parts;
-use crate::kernels::pool::{pool, pool_window, relu_avg_pool2d};
-use crate::kernels::values::{filled, values, values_mut};
+use crate::engine::exact::kernels::pool::{pool, pool_window, relu_avg_pool2d};
+use crate::libtorch::in_parts;
+use crate::libtorch::{filled, values, values_mut};
 
 /// What these layers compute of a batch, float32.
 #[derive(Debug)]
@@ -238,7 +238,7 @@ fn pool_together(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::noise::noise;
+    use crate::engine::exact::kernels::noise::noise;
 
     /// Outputs of one image, all layers one after the other.
     fn outputs(order: Bias, dispatch: impl FnOnce(Part)) -> Vec<u32> {

@@ -14,8 +14,8 @@ use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
 use super::noise::noise;
-use super::parallel::in_parts;
-use super::values::{values, values_mut};
+use crate::libtorch::in_parts;
+use crate::libtorch::{values, values_mut};
 
 /// Elements of an optimizer's buffers that are worth a thread of their own.
 pub const GRAIN: usize = 4096;

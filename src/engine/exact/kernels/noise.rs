@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::values::filled;
+use crate::libtorch::filled;
 
 /// Numbers from -1 to 1 without a pattern, other ones for other sizes, and without a draw from
 /// anyone's generator.

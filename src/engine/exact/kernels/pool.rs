@@ -5,8 +5,8 @@
 
 use tch::Tensor;
 
-use super::parallel::in_parts;
-use super::values::{filled, values};
+use crate::libtorch::in_parts;
+use crate::libtorch::{filled, values};
 
 /// Images and channels that are worth a thread of their own.
 const GRAIN: usize = 64;

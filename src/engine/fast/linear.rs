@@ -5,7 +5,7 @@ use std::array;
 
 use pulp::Simd;
 
-use crate::kernels::direct::shape::window;
+use crate::engine::exact::kernels::direct::shape::window;
 
 /// Outputs, or inputs, that are worked on at once.
 const TILE: usize = 8;

@@ -10,8 +10,10 @@ use super::convolution;
 use super::shape::{planes, planes_mut};
 use super::{linear, loss};
 use crate::dataset::{CLASSES, PIXELS, SIDE};
-use crate::kernels::direct::shape::{C1, C2, Filters, H2, K, P1, P2, PADDED, PADDING, filters};
-use crate::kernels::lanes;
+use crate::engine::exact::kernels::direct::shape::{
+    C1, C2, Filters, H2, K, P1, P2, PADDED, PADDING, filters,
+};
+use crate::libtorch::lanes;
 
 /// Outputs of the fully connected layers.
 const FC1: usize = 120;

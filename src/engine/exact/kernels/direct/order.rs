@@ -13,11 +13,11 @@ use tch::{Kind, Tensor};
 use super::backward::{self, ByFeatures};
 use super::features;
 use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING};
-use crate::kernels::convolution::convolution_backward;
-use crate::kernels::lanes::lanes;
-use crate::kernels::noise::noise;
-use crate::kernels::pool::relu_avg_pool2d_backward;
-use crate::kernels::values::values;
+use crate::engine::exact::kernels::noise::noise;
+use crate::engine::exact::kernels::pool::relu_avg_pool2d_backward;
+use crate::libtorch::convolution_backward;
+use crate::libtorch::lanes;
+use crate::libtorch::values;
 
 /// Where the bias enters the chain of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

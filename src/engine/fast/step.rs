@@ -6,7 +6,7 @@ use pulp::Arch;
 use super::adam::{Factors, Share, Update};
 use super::replica::{Images, Places, Replica};
 use crate::dataset::PIXELS;
-use crate::kernels::{in_parts, lanes};
+use crate::libtorch::{in_parts, lanes};
 
 /// LeNet-5's training state beside its parameters: Adam's, and a replica a thread.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
-    use crate::kernels::values;
+    use crate::libtorch::values;
     use crate::models::{Architecture, Flat};
     use crate::optim::{Optimizer, TorchAdam};
     use crate::train::{Learner, Lenet5Learner, TrainConfig};

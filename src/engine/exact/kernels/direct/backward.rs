@@ -10,10 +10,10 @@ use super::by_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::features::Features;
 use super::order::{self, Backward, Split};
 use super::shape::{Aligned, C1, C2, H1, H2, K, P1, P2, PADDING, filters};
-use crate::kernels::convolution::convolution_backward;
-use crate::kernels::parallel::in_parts;
-use crate::kernels::pool::{gate, relu_avg_pool2d_backward, share};
-use crate::kernels::values::{filled, values, values_mut};
+use crate::engine::exact::kernels::pool::{gate, relu_avg_pool2d_backward, share};
+use crate::libtorch::convolution_backward;
+use crate::libtorch::in_parts;
+use crate::libtorch::{filled, values, values_mut};
 
 /// Gradients by the parameters of both convolutions, in their shapes.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ impl WithSimd for Run<'_> {
                 let conv = &conv1[(plane * H1 + y) * H1..][..H1];
                 let by = &by_pool1[(plane * P1 + y / 2) * P1..][..P1];
                 let mut row = [0.0; H1];
-                crate::kernels::pool::row_backward(&mut row, conv, by);
+                crate::engine::exact::kernels::pool::row_backward(&mut row, conv, by);
                 row
             })
         };

@@ -6,7 +6,7 @@ use std::array;
 use pulp::Simd;
 
 use super::shape::Planes;
-use crate::kernels::direct::shape::{Filters, K, window};
+use crate::engine::exact::kernels::direct::shape::{Filters, K, window};
 
 /// `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
 /// (C, W, W) is padded already. `G` filters are worked on at once; it divides O.
