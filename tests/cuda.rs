@@ -1,11 +1,11 @@
-//! libtorch's CUDA half. A binary of its own: libtorch asks for it once in a process.
+//! Loading libtorch's CUDA library. A test binary of its own: libtorch looks for CUDA once per process.
 
 #![cfg(target_os = "linux")]
 
 #[test]
-fn libtorchs_cuda_half_answers_once_it_is_loaded() {
+fn libtorch_finds_its_cuda_library_after_load() {
     stitch::libtorch::cuda::load().unwrap();
-    // It is libtorch's CUDA half that answers, on a machine without a GPU too; without it, libtorch
-    // has an error for an answer.
+    // Comes from the CUDA library, even on a machine without a GPU; without the library libtorch
+    // returns an error.
     assert!(tch::utils::version_cudart() >= 12_000);
 }

@@ -10,47 +10,47 @@ unsafe extern "C" {
     /// In `convolution.cpp`.
     fn stitch_convolution_backward(
         gradients: *mut *mut C_tensor,
-        output_gradient: *const C_tensor,
+        grad_output: *const C_tensor,
         input: *const C_tensor,
         weight: *const C_tensor,
         padding: i64,
-        input_wanted: bool,
+        needs_grad_input: bool,
     ) -> *mut c_char;
 }
 
-/// Gradients of a convolution.
+/// The gradients that [`convolution_backward`] returns.
 #[derive(Debug)]
 pub struct ConvolutionGradients {
-    /// By the input (N, C, H, W); undefined when it was not asked for.
-    pub input: Tensor,
-    /// By the weight (O, C, K, K).
-    pub weight: Tensor,
-    /// By the bias (O).
-    pub bias: Tensor,
+    /// (N, C, H, W); undefined unless `needs_grad_input`.
+    pub grad_input: Tensor,
+    /// (O, C, K, K).
+    pub grad_weight: Tensor,
+    /// (O).
+    pub grad_bias: Tensor,
 }
 
-/// The gradients of a convolution of stride 1 with a bias, by the gradient of its output.
+/// The backward pass of a convolution with stride 1 and a bias, given `grad_output` (N, O, H', W').
 ///
 /// # Panics
-/// With libtorch's message, when the shapes do not fit each other.
+/// With libtorch's message, when the shapes do not match.
 pub fn convolution_backward(
-    output_gradient: &Tensor,
+    grad_output: &Tensor,
     input: &Tensor,
     weight: &Tensor,
     padding: i64,
-    input_wanted: bool,
+    needs_grad_input: bool,
 ) -> ConvolutionGradients {
     let mut gradients = [ptr::null_mut(); 3];
-    // SAFETY: tch's tensors are pointers to at::Tensor, which live through the call; the three
-    // results are new ones, and belong to us. The message is one of malloc's.
-    let [input, weight, bias] = unsafe {
+    // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call; the
+    // three results are new tensors that we own. The message was allocated with malloc.
+    let [grad_input, grad_weight, grad_bias] = unsafe {
         let message = stitch_convolution_backward(
             gradients.as_mut_ptr(),
-            output_gradient.as_ptr(),
+            grad_output.as_ptr(),
             input.as_ptr(),
             weight.as_ptr(),
             padding,
-            input_wanted,
+            needs_grad_input,
         );
         if !message.is_null() {
             let text = CStr::from_ptr(message).to_string_lossy().into_owned();
@@ -59,7 +59,7 @@ pub fn convolution_backward(
         }
         gradients.map(|gradient| Tensor::from_ptr(gradient))
     };
-    ConvolutionGradients { input, weight, bias }
+    ConvolutionGradients { grad_input, grad_weight, grad_bias }
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gradients_are_autograds() {
+    fn gradients_equal_those_of_autograd() {
         let random = |shape: &[i64]| {
             Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true)
         };
@@ -77,13 +77,13 @@ mod tests {
             let (xs, weight, bias) =
                 (random(&[n, 6, 14, 14]), random(&[16, 6, 5, 5]), random(&[16]));
             let ys = xs.conv2d(&weight, Some(&bias), 1, padding, 1, 1);
-            let gradient = random(&ys.size()).detach();
-            let loss = (&ys * &gradient).sum(Kind::Float);
+            let grad_output = random(&ys.size()).detach();
+            let loss = (&ys * &grad_output).sum(Kind::Float);
             let expected = Tensor::run_backward(&[loss], &[&xs, &weight, &bias], false, false);
             let actual =
-                tch::no_grad(|| convolution_backward(&gradient, &xs, &weight, padding, true));
+                tch::no_grad(|| convolution_backward(&grad_output, &xs, &weight, padding, true));
             for (expected, actual) in
-                expected.iter().zip([actual.input, actual.weight, actual.bias])
+                expected.iter().zip([actual.grad_input, actual.grad_weight, actual.grad_bias])
             {
                 assert!(expected.equal(&actual), "{n} images, padding {padding}");
             }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "convolution_backward: ")]
-    fn shapes_that_do_not_fit_are_libtorchs_error() {
+    fn mismatched_shapes_panic_with_libtorchs_message() {
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         convolution_backward(
             &zeros(&[1, 3, 4, 4]),

@@ -1,25 +1,23 @@
-//! libtorch's CUDA half, which is loaded when a GPU is asked for: it takes half a second and 300 MB
-//! that a run on the CPU has no use for.
+//! Loads libtorch's CUDA library on demand: it takes half a second and 300 MB, which a run on the CPU
+//! does not need.
 
-#![allow(unsafe_code)]
-
-/// Loads libtorch's CUDA half, if this libtorch has one; then `tch::Cuda` finds the GPUs. To be called
-/// before anything else asks libtorch for CUDA.
+/// Loads `libtorch_cuda.so`; afterwards `tch::Cuda` finds the GPUs. Must be called before the first use
+/// of CUDA through libtorch in this process. On other systems than Linux it does nothing.
 ///
 /// # Errors
-/// The loader's message, when the library is not there or lacks one that it needs.
+/// The dynamic loader's message, when the library or one of its dependencies is missing.
 pub fn load() -> Result<(), String> {
     #[cfg(target_os = "linux")]
     {
         use std::ffi::CStr;
 
-        // SAFETY: a name that ends with 0; the library's initialisers register its kernels with
-        // libtorch, as they do when a program is linked with it. It is never unloaded.
+        // SAFETY: the name is null-terminated; the library's initializers register its kernels with
+        // libtorch, as they do in a program that links it. It is never unloaded.
         let handle = unsafe {
             libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL)
         };
         if handle.is_null() {
-            // SAFETY: after a failure dlerror gives a text that stays until the next call.
+            // SAFETY: after a failure dlerror returns a string that is valid until its next call.
             let text = unsafe { CStr::from_ptr(libc::dlerror()) };
             return Err(text.to_string_lossy().into_owned());
         }

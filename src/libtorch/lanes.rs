@@ -1,9 +1,9 @@
-//! The length of this CPU's vectors.
+//! The vector length of this CPU.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Elements of type float32 in the vectors that [`Arch::dispatch`] computes with: 16 with AVX-512, 8
-/// with AVX2.
+/// Number of float32 elements in the vectors that [`Arch::dispatch`] uses: 16 with AVX-512, 8 with
+/// AVX2.
 pub fn lanes() -> usize {
     struct Lanes;
 

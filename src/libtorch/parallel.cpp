@@ -1,10 +1,10 @@
-// libtorch's thread pool, for work of our own.
+// libtorch's thread pool, to run work of this crate.
 
 #include <cstdint>
 
 #include <ATen/Parallel.h>
 
-// Calls `work` with parts of 0..count of at least `grain` each, on libtorch's threads.
+// Splits 0..count into ranges of at least `grain` each and calls `work` with them on libtorch's threads.
 extern "C" void stitch_parallel_for(std::int64_t count, std::int64_t grain,
                                     void (*work)(void *, std::int64_t, std::int64_t), void *context) {
     at::parallel_for(0, count, grain,

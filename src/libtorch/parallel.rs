@@ -1,4 +1,4 @@
-//! Work shared by libtorch's own threads: those that its operations left idle a moment ago.
+//! Runs work on libtorch's thread pool, so that no second pool competes with it for the cores.
 
 use std::ffi::c_void;
 use std::slice;
@@ -13,14 +13,15 @@ unsafe extern "C" {
     );
 }
 
-/// Calls `work` with parts of all slices, on as many threads as libtorch uses.
+/// Splits the slices into parts and calls `work` with each part, on libtorch's threads.
 ///
-/// Each slice holds `count` items, which may be of several elements; a part is a run of items, the
-/// same in each slice, of at least `grain` items where there are as many. What `work` makes of an
-/// item must not depend on the part that it is in: then neither do the results on the threads.
+/// Each slice holds `count` items; an item is one or more elements, the same number for every item of
+/// a slice. A part is a range of consecutive items, the same range in every slice, of at least `grain`
+/// items if there are that many. The result of an item must not depend on which part the item is in;
+/// then the results do not depend on the number of threads.
 ///
 /// # Panics
-/// When a slice does not hold `count` items of one length.
+/// When the length of a slice is not a multiple of `count`.
 pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
     (count, grain): (usize, usize),
     written: [&mut [T]; M],
@@ -29,15 +30,20 @@ pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
 ) {
     let lengths =
         written.iter().map(|slice| slice.len()).chain(read.iter().map(|slice| slice.len()));
-    lengths.for_each(|length| assert!(length.is_multiple_of(count.max(1)), "parts of items"));
+    lengths.for_each(|length| {
+        assert!(
+            length.is_multiple_of(count.max(1)),
+            "the slice does not hold {count} items of one length"
+        )
+    });
     if count == 0 {
         return;
     }
-    let written = written.map(|slice| (Written(slice.as_mut_ptr()), slice.len() / count));
+    let written = written.map(|slice| (WritePointer(slice.as_mut_ptr()), slice.len() / count));
     let part = |start: usize, end: usize| {
-        let written = written.each_ref().map(|&(Written(pointer), unit)| {
-            // SAFETY: within the slice, since `end` is at most `count`; libtorch gives each item to
-            // one thread, and the slices are borrowed until all are done.
+        let written = written.each_ref().map(|&(WritePointer(pointer), unit)| {
+            // SAFETY: within the slice, since `end` is at most `count`; libtorch passes each item to
+            // one thread only, and the slices are borrowed until all threads are done.
             unsafe { slice::from_raw_parts_mut(pointer.add(start * unit), (end - start) * unit) }
         });
         let read = read.map(|slice| {
@@ -46,25 +52,25 @@ pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
         });
         work(written, read);
     };
-    share(count, grain, &part);
+    parallel_for(count, grain, &part);
 }
 
-/// A slice that several threads write parts of.
+/// The start of a slice whose parts several threads write.
 #[derive(Clone, Copy)]
-struct Written<T>(*mut T);
+struct WritePointer<T>(*mut T);
 
 // SAFETY: the threads write different parts.
-unsafe impl<T: Send> Sync for Written<T> {}
+unsafe impl<T: Send> Sync for WritePointer<T> {}
 
-/// Calls `part` with ranges that make up `0..count`, in parallel.
-fn share<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
+/// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, in parallel.
+fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
     unsafe extern "C" fn call<F: Fn(usize, usize)>(context: *mut c_void, start: i64, end: i64) {
-        // SAFETY: `share` passes a reference to an F, which outlives the call.
+        // SAFETY: `parallel_for` passes a reference to an F, which outlives the call.
         let part = unsafe { &*context.cast_const().cast::<F>() };
         part(start as usize, end as usize);
     }
-    // SAFETY: `part` is Sync and lives until the call returns, which is when all threads are done.
-    // A panic in it ends the process: it cannot unwind out of `call`.
+    // SAFETY: `part` is Sync and lives until the call returns, after all threads are done.
+    // A panic in `part` aborts the process: it cannot unwind out of `call`.
     unsafe {
         let context = std::ptr::from_ref(part).cast_mut().cast();
         stitch_parallel_for(count as i64, grain as i64, call::<F>, context);
@@ -76,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_item_is_worked_on_once() {
+    fn every_item_is_processed_once() {
         for count in [0, 1, 2, 7, 64, 10_001] {
             let mut doubled = vec![0u64; 2 * count];
             let numbers: Vec<u32> = (0..count as u32).collect();

@@ -1,27 +1,27 @@
-//! The memory of tensors as slices.
+//! Tensor memory as slices.
 
 use std::slice;
 
 use tch::kind::Element;
 use tch::{Device, Tensor};
 
-/// The elements of a contiguous tensor on the CPU.
+/// The elements of a contiguous CPU tensor.
 ///
 /// # Panics
-/// For a tensor of another type, on another device, or with gaps.
+/// When the tensor has another element type, is on another device or is not contiguous.
 pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
     check::<T>(tensor);
     if tensor.numel() == 0 {
-        return &[]; // Its pointer may be null.
+        return &[]; // The pointer of an empty tensor may be null.
     }
-    // SAFETY: the tensor keeps its memory while it is borrowed; type, place and layout were checked.
+    // SAFETY: the tensor keeps its memory while it is borrowed; type, device and layout were checked.
     unsafe { slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// The elements of a contiguous tensor on the CPU, to be written.
+/// The elements of a contiguous CPU tensor, mutable.
 ///
-/// Tensors that share this memory must not be read or written meanwhile; a slice never outlives the
-/// function that asks for it.
+/// While the slice lives, tensors that share its memory must not be read or written. To make that easy
+/// to check, a slice never outlives the function that calls this.
 ///
 /// # Panics
 /// As [`values`].
@@ -30,11 +30,11 @@ pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
     if tensor.numel() == 0 {
         return &mut [];
     }
-    // SAFETY: as in `values`; nothing else uses the memory meanwhile, see above.
+    // SAFETY: as in `values`; nothing else uses the memory while the slice lives, see above.
     unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// A tensor of this shape whose elements `fill` writes, all of them.
+/// A new CPU tensor of this shape. `fill` must write all elements: they are uninitialized.
 pub fn filled<T: Element>(shape: &[i64], fill: impl FnOnce(&mut [T])) -> Tensor {
     let mut tensor = Tensor::empty(shape, (T::KIND, Device::Cpu));
     fill(values_mut(&mut tensor));
@@ -42,7 +42,7 @@ pub fn filled<T: Element>(shape: &[i64], fill: impl FnOnce(&mut [T])) -> Tensor 
 }
 
 fn check<T: Element>(tensor: &Tensor) {
-    assert_eq!(tensor.kind(), T::KIND, "another type");
-    assert_eq!(tensor.device(), Device::Cpu, "another device");
-    assert!(tensor.is_contiguous(), "a tensor with gaps");
+    assert_eq!(tensor.kind(), T::KIND, "the tensor has another element type");
+    assert_eq!(tensor.device(), Device::Cpu, "the tensor is on another device");
+    assert!(tensor.is_contiguous(), "the tensor is not contiguous");
 }

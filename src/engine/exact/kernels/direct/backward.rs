@@ -53,9 +53,12 @@ pub(super) fn by_libtorch(
     let conv2 = features.conv2.permute([0, 3, 1, 2]).contiguous();
     let by_conv2 = relu_avg_pool2d_backward(by_pool2, &conv2);
     let conv2 = convolution_backward(&by_conv2, &features.pool1, weights[1], 0, true);
-    let by_conv1 = relu_avg_pool2d_backward(&conv2.input, &features.conv1);
+    let by_conv1 = relu_avg_pool2d_backward(&conv2.grad_input, &features.conv1);
     let conv1 = convolution_backward(&by_conv1, images, weights[0], PADDING as i64, false);
-    FilterGradients { conv1: [conv1.weight, conv1.bias], conv2: [conv2.weight, conv2.bias] }
+    FilterGradients {
+        conv1: [conv1.grad_weight, conv1.grad_bias],
+        conv2: [conv2.grad_weight, conv2.grad_bias],
+    }
 }
 
 fn by_hand(

@@ -119,19 +119,19 @@ fn find_backward(n: i64) -> Option<Backward> {
     };
     let (block, by_features) = ([C2, C2 / 2].into_iter())
         .map(|block| (block, by_features(block)))
-        .find(|(_, by_features)| same(&second.input, &by_features.pool1))?;
+        .find(|(_, by_features)| same(&second.grad_input, &by_features.pool1))?;
     let threads = tch::get_num_threads() as usize;
     let conv2 = Split::candidates(threads, n as usize * H2).find(|&split| {
         let [weight, bias] = backward::filters2(values(&pool1), by_features.rows(), split);
-        same(&second.weight, &weight) && same(&second.bias, &bias)
+        same(&second.grad_weight, &weight) && same(&second.grad_bias, &bias)
     })?;
-    let by_conv1 = relu_avg_pool2d_backward(&second.input, &conv1);
+    let by_conv1 = relu_avg_pool2d_backward(&second.grad_input, &conv1);
     let first = convolution_backward(&by_conv1, &images, &weights[0], PADDING as i64, false);
     drop((by_features, by_conv2, pool1));
     let conv1 = Split::candidates(threads, n as usize * H1).find(|&split| {
-        let by_pool1 = values(&second.input);
+        let by_pool1 = values(&second.grad_input);
         let [weight, bias] = backward::filters1(values(&images), values(&conv1), by_pool1, split);
-        same(&first.weight, &weight) && same(&first.bias, &bias)
+        same(&first.grad_weight, &weight) && same(&first.grad_bias, &bias)
     })?;
     Some(Backward { block, conv1, conv2 })
 }
