@@ -42,12 +42,17 @@ impl Optimizer for TorchAdam {
         for ((parameter, g), (m, v)) in self.parameters.iter_mut().zip(gradients).zip(moments) {
             let on_cpu = parameter.device() == Device::Cpu;
             match adam::rounding().filter(|_| on_cpu) {
-                Some(rounding) => adam::moments(m, v, g, [1.0 - BETA1, BETA2], rounding),
-                None => adam::by_libtorch(m, v, g, [1.0 - BETA1, BETA2]),
+                Some(rounding) => adam::update_moments(m, v, g, [1.0 - BETA1, BETA2], rounding),
+                None => adam::update_moments_with_libtorch(m, v, g, [1.0 - BETA1, BETA2]),
             }
             let root = v.sqrt();
             if on_cpu {
-                adam::apply(parameter, m, &root, [step_size, bias_correction2_sqrt, EPSILON]);
+                adam::update_parameter(
+                    parameter,
+                    m,
+                    &root,
+                    [step_size, bias_correction2_sqrt, EPSILON],
+                );
             } else {
                 let denominator = (root / bias_correction2_sqrt).g_add_scalar_(EPSILON);
                 let step = &*m * -step_size;

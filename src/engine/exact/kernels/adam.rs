@@ -1,8 +1,10 @@
 //! The element-wise operations of `torch.optim.Adam` in two passes over memory, with libtorch's bits.
 //!
-//! libtorch's vectorised `lerp_` and `addcmul_` fuse a multiplication and an addition where the CPU
-//! can; whether they do is found out by asking them. Its square root is MKL's, which is not always the
-//! nearest number, so it stays libtorch's.
+//! libtorch's vectorized `lerp_` and `addcmul_` use fused multiply-adds on CPUs that have them;
+//! [`rounding`] finds out by comparing with libtorch. The square root between the two passes stays
+//! libtorch's: MKL's is not always the nearest float32.
+//!
+//! Short names as in Adam's paper: `m` is `exp_avg`, `v` is `exp_avg_sq`, `g` is the gradient.
 
 mod subnormal;
 
@@ -14,10 +16,9 @@ use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
 use super::noise::noise;
-use crate::libtorch::in_parts;
-use crate::libtorch::{values, values_mut};
+use crate::libtorch::{in_parts, values, values_mut};
 
-/// Elements of an optimizer's buffers that are worth a thread of their own.
+/// Least number of elements of an optimizer's buffers per thread.
 pub const GRAIN: usize = 4096;
 
 /// How `a + b * c` is rounded.
@@ -29,28 +30,33 @@ pub enum Rounding {
     Separate,
 }
 
-/// How libtorch rounds; `None` when it is neither way.
+/// How libtorch rounds in this process; `None` when neither way gives its bits. Cached.
 pub fn rounding() -> Option<Rounding> {
     static FOUND: OnceLock<Option<Rounding>> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        // Whole vectors and a rest, which libtorch has other code for.
+        // Whole vectors and a remainder, for which libtorch has separate code.
         const COUNT: i64 = 1039;
         let [m, v, g] = [1, 2, 3].map(|i| noise(&[COUNT + i]).narrow(0, 0, COUNT).contiguous());
         let weights = [0.1, 0.999];
         let mut expected = [m.copy(), v.copy()];
         let [expected_m, expected_v] = &mut expected;
-        by_libtorch(expected_m, expected_v, &g, weights);
+        update_moments_with_libtorch(expected_m, expected_v, &g, weights);
         [Rounding::Fused, Rounding::Separate].into_iter().find(|&rounding| {
             let mut actual = [m.copy(), v.copy()];
             let [m, v] = &mut actual;
-            moments(m, v, &g, weights, rounding);
+            update_moments(m, v, &g, weights, rounding);
             expected.iter().zip(&actual).all(|(expected, actual)| expected.equal(actual))
         })
     })
 }
 
-/// `m.lerp_(g, weight)`; `v.mul_(decay).addcmul_(g, g, value=1 - decay)`.
-pub fn by_libtorch(m: &mut Tensor, v: &mut Tensor, g: &Tensor, [weight, decay]: [f64; 2]) {
+/// `m.lerp_(g, weight)`; `v.mul_(decay).addcmul_(g, g, value=1 - decay)`. On any device.
+pub fn update_moments_with_libtorch(
+    m: &mut Tensor,
+    v: &mut Tensor,
+    g: &Tensor,
+    [weight, decay]: [f64; 2],
+) {
     tch::no_grad(|| {
         let _ = m.lerp_(g, weight);
         // tch has no `value=`: scaling one factor first gives the same bits.
@@ -58,8 +64,9 @@ pub fn by_libtorch(m: &mut Tensor, v: &mut Tensor, g: &Tensor, [weight, decay]: 
     });
 }
 
-/// As [`by_libtorch`], in one pass, for a `weight` from 2^-6 to below 1/2: Adam's is 1 - beta1.
-pub fn moments(
+/// Same as [`update_moments_with_libtorch`] in one pass over memory, float32 on the CPU. `weight` must
+/// be in [2^-6, 1/2); Adam's is 1 - beta1.
+pub fn update_moments(
     m: &mut Tensor,
     v: &mut Tensor,
     g: &Tensor,
@@ -74,6 +81,7 @@ pub fn moments(
     });
 }
 
+/// One thread's part of [`update_moments`]; `factors` are weight, decay and 1 - decay.
 struct Moments<'a> {
     m: &'a mut [f32],
     v: &'a mut [f32],
@@ -102,7 +110,8 @@ impl WithSimd for Moments<'_> {
     }
 }
 
-/// One vector of both moments. Not a closure: one that is not inlined is compiled for any CPU.
+/// Updates one vector of both moments. Not a closure: a closure that is not inlined is compiled
+/// without the CPU's vector instructions.
 #[inline(always)]
 fn update<S: Simd>(
     simd: S,
@@ -111,7 +120,7 @@ fn update<S: Simd>(
     factors: [f32; 3],
     rounding: Rounding,
 ) {
-    let aside = subnormal::take(lanes_mut(m), lanes_mut(&mut g), factors[0], rounding);
+    let taken = subnormal::take(lanes_mut(m), lanes_mut(&mut g), factors[0], rounding);
     let [weight, decay, rest] = factors.map(|factor| simd.splat_f32s(factor));
     let (difference, scaled) = (simd.sub_f32s(g, *m), simd.mul_f32s(g, rest));
     let decayed = simd.mul_f32s(*v, decay);
@@ -124,8 +133,8 @@ fn update<S: Simd>(
             simd.add_f32s(simd.mul_f32s(scaled, g), decayed),
         ],
     };
-    if let Some(aside) = aside {
-        subnormal::put_back(&aside, lanes_mut(m));
+    if let Some(taken) = taken {
+        subnormal::put_back(&taken, lanes_mut(m));
     }
 }
 
@@ -135,8 +144,9 @@ fn lanes_mut<V: Pod>(vector: &mut V) -> &mut [f32] {
     bytemuck::cast_slice_mut(slice::from_mut(vector))
 }
 
-/// `parameter.addcdiv_(m, (root / correction).add_(epsilon), value=-step_size)`, in one pass.
-pub fn apply(
+/// `parameter.addcdiv_(m, (root / correction).add_(epsilon), value=-step_size)` in one pass over
+/// memory, float32 on the CPU; `root` is `v.sqrt()`.
+pub fn update_parameter(
     parameter: &mut Tensor,
     m: &Tensor,
     root: &Tensor,
@@ -146,25 +156,26 @@ pub fn apply(
     let read = [values::<f32>(m), values(root)];
     let written = [values_mut::<f32>(parameter)];
     in_parts((m.numel(), GRAIN), written, read, |[parameter], [m, root]| {
-        Arch::new().dispatch(Apply { parameter, m, root, factors });
+        Arch::new().dispatch(ParameterUpdate { parameter, m, root, factors });
     });
 }
 
-struct Apply<'a> {
+/// One thread's part of [`update_parameter`]; `factors` are -step_size, correction and epsilon.
+struct ParameterUpdate<'a> {
     parameter: &'a mut [f32],
     m: &'a [f32],
     root: &'a [f32],
     factors: [f32; 3],
 }
 
-impl WithSimd for Apply<'_> {
+impl WithSimd for ParameterUpdate<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let [step, correction, epsilon] = self.factors;
-        // A change of less than 2^-26 of the parameter changes no bit of it; as 0 it costs no multiplication
-        // of subnormal numbers. See [`subnormal`].
+        // A step of less than 2^-26 of the parameter changes no bit of it. Using 0 instead avoids
+        // arithmetic on subnormal numbers, which is slow (see `subnormal`).
         let least = 2f32.powi(-26) * epsilon / step.abs();
         for ((parameter, m), root) in self.parameter.iter_mut().zip(self.m).zip(self.root) {
             let least = parameter.abs() * least;
@@ -180,8 +191,8 @@ mod tests {
 
     use super::*;
 
-    /// Zeros, subnormal and normal numbers up to the largest.
-    fn of_every_size(count: u32, salt: u32) -> Tensor {
+    /// Zeros, subnormal and normal numbers up to the largest, of both signs.
+    fn numbers_of_all_magnitudes(count: u32, salt: u32) -> Tensor {
         let sizes = [
             0,
             1,
@@ -203,30 +214,30 @@ mod tests {
         Tensor::from_slice(&all.collect::<Vec<_>>())
     }
 
-    /// Bits, not values: 0 and -0 are two.
+    /// Bits, not values: 0 and -0 differ.
     fn bits(tensor: &Tensor) -> Vec<u32> {
         values::<f32>(tensor).iter().map(|value| value.to_bits()).collect()
     }
 
     #[test]
-    fn numbers_of_every_size_have_libtorchs_bits() {
+    fn numbers_of_all_magnitudes_have_libtorchs_bits() {
         let rounding = rounding().expect("libtorch rounds once or twice");
         for weight in [0.1, 0.25, 0.4999] {
-            let [g, m, v, p] = [1, 2, 3, 4].map(|salt| of_every_size(62_003, salt));
+            let [g, m, v, p] = [1, 2, 3, 4].map(|salt| numbers_of_all_magnitudes(62_003, salt));
             let v = v.abs();
             let _ = p.narrow(0, 0, 1000).fill_(f64::INFINITY);
             let (mut expected, mut actual) = ([m.copy(), v.copy()], [m, v]);
             let [expected_m, expected_v] = &mut expected;
-            by_libtorch(expected_m, expected_v, &g, [weight, 0.999]);
+            update_moments_with_libtorch(expected_m, expected_v, &g, [weight, 0.999]);
             let [m, v] = &mut actual;
-            moments(m, v, &g, [weight, 0.999], rounding);
+            update_moments(m, v, &g, [weight, 0.999], rounding);
             let root = v.sqrt();
             for step_size in [1e-38, 1e-3, 7.0, 1e38] {
                 let [correction, epsilon] = [0.2342, 1e-8];
                 let (mut expected, mut actual) = (p.copy(), p.copy());
                 let denominator = (&root / correction).g_add_scalar_(epsilon);
                 let _ = expected.addcdiv_(&(&*m * -step_size), &denominator);
-                apply(&mut actual, m, &root, [step_size, correction, epsilon]);
+                update_parameter(&mut actual, m, &root, [step_size, correction, epsilon]);
                 assert!(bits(&expected) == bits(&actual), "weight {weight} step {step_size}");
             }
             for (expected, actual) in expected.iter().zip(&actual) {
@@ -244,16 +255,16 @@ mod tests {
             let (m, v, p) = (random() * 1e-3, random().square() * 1e-6, random());
             let (mut expected, mut actual) = ([m.copy(), v.copy()], [m, v]);
             let [expected_m, expected_v] = &mut expected;
-            by_libtorch(expected_m, expected_v, &g, [0.1, 0.999]);
+            update_moments_with_libtorch(expected_m, expected_v, &g, [0.1, 0.999]);
             let [m, v] = &mut actual;
-            moments(m, v, &g, [0.1, 0.999], rounding);
+            update_moments(m, v, &g, [0.1, 0.999], rounding);
             assert!(expected[0].equal(m) && expected[1].equal(v), "{count} moments");
             let root = v.sqrt();
             let [step_size, correction, epsilon] = [1.1e-3, 0.2342, 1e-8];
             let (mut expected, mut actual) = (p.copy(), p);
             let denominator = (&root / correction).g_add_scalar_(epsilon);
             let _ = expected.addcdiv_(&(&*m * -step_size), &denominator);
-            apply(&mut actual, m, &root, [step_size, correction, epsilon]);
+            update_parameter(&mut actual, m, &root, [step_size, correction, epsilon]);
             assert!(expected.equal(&actual), "{count} parameters");
         }
     }

@@ -1,16 +1,16 @@
-//! Numbers to ask libtorch with how it computes.
+//! Input for the probes that find out how libtorch rounds.
 
 use tch::Tensor;
 
 use crate::libtorch::filled;
 
-/// Numbers from -1 to 1 without a pattern, other ones for other sizes, and without a draw from
-/// anyone's generator.
+/// Pseudo-random float32 values in [-1, 1), which depend on the number of elements only; no
+/// generator of PyTorch or NumPy is advanced.
 pub(super) fn noise(shape: &[i64]) -> Tensor {
     filled(shape, |values: &mut [f32]| {
         let mut state = values.len() as u32;
         for value in values {
-            // xorshift32 of George Marsaglia; its state is never 0.
+            // xorshift32 (George Marsaglia). Its state is never 0.
             state ^= state << 13;
             state ^= state >> 17;
             state ^= state << 5;

@@ -1,14 +1,13 @@
-//! `F.avg_pool2d(F.relu(xs), 2)` and its gradient, each in one pass over memory.
+//! `F.avg_pool2d(F.relu(xs), 2)` and its backward pass, each in one pass over memory.
 //!
-//! The bits are those of `aten/src/ATen/native/cpu/AvgPoolKernel.cpp` of PyTorch 2.13: the four
-//! elements of a window are added row by row, beginning with 0, and divided by 4.
+//! Same bits as `aten/src/ATen/native/cpu/AvgPoolKernel.cpp` of PyTorch 2.13: the four elements of a
+//! window are added row by row, starting from 0, and the sum is divided by 4.
 
 use tch::Tensor;
 
-use crate::libtorch::in_parts;
-use crate::libtorch::{filled, values};
+use crate::libtorch::{filled, in_parts, values};
 
-/// Images and channels that are worth a thread of their own.
+/// Least number of planes (images x channels) per thread.
 const GRAIN: usize = 64;
 
 /// `F.avg_pool2d(F.relu(xs), 2)` of `xs` (N, C, H, W), float32, H and W even: (N, C, H/2, W/2).
@@ -22,7 +21,7 @@ pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
     })
 }
 
-/// Pools planes of rows of `width` values.
+/// Pools planes whose rows have `width` elements.
 #[inline(always)]
 fn pool_rows(pooled: &mut [f32], xs: &[f32], width: usize) {
     for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
@@ -34,57 +33,57 @@ fn pool_rows(pooled: &mut [f32], xs: &[f32], width: usize) {
     }
 }
 
-/// The mean of a window after ReLU, its elements row by row.
+/// ReLU and mean of a window, whose elements are in row-major order.
 #[inline(always)]
 pub(super) fn pool_window(window: [f32; 4]) -> f32 {
     let [a, b, c, d] = window.map(relu);
     (0.0 + a + b + c + d) / 4.0
 }
 
-/// Pools planes of rows of `W` values.
+/// Pools planes whose rows have `W` elements.
 #[inline(always)]
-pub(super) fn pool<const W: usize>(pooled: &mut [f32], xs: &[f32]) {
+pub(super) fn pool_planes<const W: usize>(pooled: &mut [f32], xs: &[f32]) {
     pool_rows(pooled, xs, W);
 }
 
-/// The gradient of [`relu_avg_pool2d`] by `xs` (N, C, H, W), given that by its output
-/// (N, C, H/2, W/2).
-pub fn relu_avg_pool2d_backward(output_gradient: &Tensor, xs: &Tensor) -> Tensor {
+/// The backward pass of [`relu_avg_pool2d`]: `grad_input` (N, C, H, W), given `grad_output`
+/// (N, C, H/2, W/2) and the input `xs` (N, C, H, W).
+pub fn relu_avg_pool2d_backward(grad_output: &Tensor, xs: &Tensor) -> Tensor {
     let (n, c, h, w) = sizes(xs);
-    filled(&[n, c, h, w], |gradient: &mut [f32]| {
+    filled(&[n, c, h, w], |grad_input: &mut [f32]| {
         let planes = ((n * c) as usize, GRAIN);
-        let read = [values(xs), values(output_gradient)];
-        in_parts(planes, [gradient], read, |[gradient], [xs, by_output]| {
-            pool_backward(gradient, xs, by_output, w as usize);
+        let read = [values(xs), values(grad_output)];
+        in_parts(planes, [grad_input], read, |[grad_input], [xs, grad_output]| {
+            pool_rows_backward(grad_input, xs, grad_output, w as usize);
         });
     })
 }
 
-/// The gradient by planes of rows of `width` values.
+/// The backward pass of [`pool_rows`].
 #[inline(always)]
-fn pool_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32], width: usize) {
-    let rows = xs.chunks_exact(2 * width).zip(by_output.chunks_exact(width / 2));
-    for (gradient, (xs, out)) in gradient.chunks_exact_mut(2 * width).zip(rows) {
-        let (upper, lower) = gradient.split_at_mut(width);
+fn pool_rows_backward(grad_input: &mut [f32], xs: &[f32], grad_output: &[f32], width: usize) {
+    let rows = xs.chunks_exact(2 * width).zip(grad_output.chunks_exact(width / 2));
+    for (grad_input, (xs, grad_output)) in grad_input.chunks_exact_mut(2 * width).zip(rows) {
+        let (upper, lower) = grad_input.split_at_mut(width);
         let (upper_xs, lower_xs) = xs.split_at(width);
-        row_backward(upper, upper_xs, out);
-        row_backward(lower, lower_xs, out);
+        row_backward(upper, upper_xs, grad_output);
+        row_backward(lower, lower_xs, grad_output);
     }
 }
 
-/// The gradient by one row, given that by the row of windows that it is in.
+/// `grad_input` of one row of the input, given `grad_output` of the row of windows that covers it.
 #[inline(always)]
-pub(super) fn row_backward(gradient: &mut [f32], xs: &[f32], by_output: &[f32]) {
-    let pairs = gradient.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
-    for ((gradient, &[x, y]), out) in pairs.zip(by_output) {
-        let share = share(*out);
-        *gradient = [gate(x, share), gate(y, share)];
+pub(super) fn row_backward(grad_input: &mut [f32], xs: &[f32], grad_output: &[f32]) {
+    let pairs = grad_input.as_chunks_mut::<2>().0.iter_mut().zip(xs.as_chunks::<2>().0);
+    for ((grad_input, &[x, y]), &grad_output) in pairs.zip(grad_output) {
+        let grad = avg_pool2d_backward(grad_output);
+        *grad_input = [relu_backward(x, grad), relu_backward(y, grad)];
     }
 }
 
 fn sizes(xs: &Tensor) -> (i64, i64, i64, i64) {
-    let (n, c, h, w) = xs.size4().expect("an image has four dimensions");
-    assert!(h % 2 == 0 && w % 2 == 0, "a window of 2x2 does not divide {h}x{w}");
+    let (n, c, h, w) = xs.size4().expect("an image batch has four dimensions");
+    assert!(h % 2 == 0 && w % 2 == 0, "height and width must be even, found {h}x{w}");
     (n, c, h, w)
 }
 
@@ -94,16 +93,16 @@ fn relu(x: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { x }
 }
 
-/// What each element of a window has of the gradient by its mean.
+/// The gradient w.r.t. each element of a window, given the gradient w.r.t. its mean.
 #[inline(always)]
-pub(super) fn share(by_output: f32) -> f32 {
-    0.0 + by_output / 4.0
+pub(super) fn avg_pool2d_backward(grad_output: f32) -> f32 {
+    0.0 + grad_output / 4.0
 }
 
-/// `threshold_backward`: the gradient where the ReLU let `x` through.
+/// `threshold_backward(grad_output, x, 0)`: 0 where `x <= 0`.
 #[inline(always)]
-pub(super) fn gate(x: f32, gradient: f32) -> f32 {
-    if x <= 0.0 { 0.0 } else { gradient }
+pub(super) fn relu_backward(x: f32, grad_output: f32) -> f32 {
+    if x <= 0.0 { 0.0 } else { grad_output }
 }
 
 #[cfg(test)]
@@ -112,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers of all kinds, also those that a ReLU and a sum must not lose the sign or NaN of.
+    /// Random values and special ones: signed zeros, NaN, infinities, subnormal and huge numbers.
     fn images(shape: &[i64]) -> Tensor {
         let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45, 3e38];
         let xs = Tensor::randn(shape, (Kind::Float, Device::Cpu));
@@ -124,26 +123,26 @@ mod tests {
     }
 
     fn bits(tensor: &Tensor) -> Vec<u32> {
-        // Any NaN is as good as any other.
+        // All NaNs count as equal.
         let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
         values::<f32>(tensor).iter().map(canonical).collect()
     }
 
     #[test]
-    fn pooling_and_its_gradient_have_libtorchs_bits() {
+    fn forward_and_backward_have_libtorchs_bits() {
         for shape in [[1, 1, 2, 2], [2, 3, 4, 6], [5, 6, 28, 28], [3, 16, 10, 10]] {
             let xs = images(&shape).set_requires_grad(true);
             let pooled = xs.relu().avg_pool2d(2, 2, 0, false, true, None::<i64>);
             assert_eq!(bits(&relu_avg_pool2d(&xs)), bits(&pooled.detach()), "{shape:?}");
-            let gradient = images(&pooled.size());
-            // The gradient of sum(pooled * gradient) by pooled is `gradient`.
+            let grad_output = images(&pooled.size());
+            // The gradient of sum(pooled * grad_output) w.r.t. pooled is `grad_output`.
             let expected = Tensor::run_backward(
-                &[(&pooled * &gradient).sum(Kind::Float)],
+                &[(&pooled * &grad_output).sum(Kind::Float)],
                 &[&xs],
                 false,
                 false,
             );
-            let actual = relu_avg_pool2d_backward(&gradient, &xs);
+            let actual = relu_avg_pool2d_backward(&grad_output, &xs);
             assert_eq!(bits(&actual), bits(&expected[0]), "{shape:?}");
         }
     }

@@ -10,7 +10,9 @@ use super::by_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::features::Features;
 use super::order::{self, Backward, Split};
 use super::shape::{Aligned, C1, C2, H1, H2, K, P1, P2, PADDING, filters};
-use crate::engine::exact::kernels::pool::{gate, relu_avg_pool2d_backward, share};
+use crate::engine::exact::kernels::pool::{
+    avg_pool2d_backward, relu_avg_pool2d_backward, relu_backward,
+};
 use crate::libtorch::convolution_backward;
 use crate::libtorch::in_parts;
 use crate::libtorch::{filled, values, values_mut};
@@ -133,7 +135,7 @@ impl WithSimd for Images<'_> {
                 for (x, (place, xs)) in row.iter_mut().zip(xs).enumerate() {
                     let window = by_pool2[y / 2 * P2 + x / 2..].iter().step_by(P2 * P2);
                     for ((by, &x), &out) in place.iter_mut().zip(xs).zip(window) {
-                        *by = gate(x, share(out));
+                        *by = relu_backward(x, avg_pool2d_backward(out));
                     }
                     for (o, &by) in place.iter().enumerate() {
                         by_input::row(padded, o, y)[x] = by;

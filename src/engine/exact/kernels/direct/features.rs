@@ -10,7 +10,7 @@ use super::shape::{
     Aligned, C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut,
     window,
 };
-use crate::engine::exact::kernels::pool::{pool, pool_window, relu_avg_pool2d};
+use crate::engine::exact::kernels::pool::{pool_planes, pool_window, relu_avg_pool2d};
 use crate::libtorch::in_parts;
 use crate::libtorch::{filled, values, values_mut};
 
@@ -95,7 +95,7 @@ impl WithSimd for Part<'_> {
         for ((image, (conv1, pool1)), (conv2, pool2)) in images.zip(first).zip(second) {
             pad(image, padded);
             convolve1::<S, 2>(simd, padded, w1, (b1, order), conv1);
-            pool::<H1>(pool1, conv1);
+            pool_planes::<H1>(pool1, conv1);
             // As many rows at once as the registers hold sums for.
             match S::F32_LANES {
                 16 => convolve2::<S, 2>(simd, pool1, w2, (b2, order), conv2),
