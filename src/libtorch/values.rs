@@ -20,7 +20,7 @@ pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
 
 /// The elements of a contiguous CPU tensor, mutable.
 ///
-/// While the slice lives, tensors that share its memory must not be read or written. To make that easy
+/// While the slice exists, tensors that share its memory must not be read or written. To keep that easy
 /// to check, a slice never outlives the function that calls this.
 ///
 /// # Panics
@@ -30,7 +30,7 @@ pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
     if tensor.numel() == 0 {
         return &mut [];
     }
-    // SAFETY: as in `values`; nothing else uses the memory while the slice lives, see above.
+    // SAFETY: as in `values`; nothing else uses the memory while the slice exists, see above.
     unsafe { slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 

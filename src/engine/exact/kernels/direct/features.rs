@@ -1,61 +1,44 @@
-//! The layers up to the first fully connected one, image by image.
+//! The forward pass up to pool2, image by image.
 
 use std::array;
 
 use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
-use super::order::{self, Bias};
+use super::layout::{Hwio, nchw_to_nhwc, oihw_to_hwio, pad};
+use super::order::Bias;
 use super::shape::{
     Aligned, C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut,
     window,
 };
 use crate::engine::exact::kernels::pool::{pool_planes, pool_window, relu_avg_pool2d};
-use crate::libtorch::in_parts;
-use crate::libtorch::{filled, values, values_mut};
+use crate::libtorch::{filled, in_parts, values, values_mut};
 
-/// What these layers compute of a batch, float32.
+/// The activations of both convolutions for a batch, float32.
 #[derive(Debug)]
 pub struct Features {
     /// conv1 (N, 6, 28, 28), before ReLU.
     pub conv1: Tensor,
-    /// Pooled (N, 6, 14, 14).
+    /// pool1 (N, 6, 14, 14).
     pub pool1: Tensor,
-    /// conv2 with the channels of a place together (N, 10, 10, 16), before ReLU.
+    /// conv2 with the channels last (N, 10, 10, 16), before ReLU.
     pub conv2: Tensor,
-    /// Pooled (N, 16, 5, 5).
+    /// pool2 (N, 16, 5, 5).
     pub pool2: Tensor,
 }
 
-/// conv1 → ReLU → pool → conv2 → ReLU → pool of images (N, 1, 28, 28), given the weights and
-/// biases of both, float32.
-///
-/// # Panics
-/// For other shapes.
-pub fn features(images: &Tensor, parameters: [&Tensor; 4]) -> Features {
-    assert_eq!(images.size()[1..], [1, H1 as i64, H1 as i64], "LeNet-5's images");
-    let sizes = [C1 * K * K, C1, C2 * C1 * K * K, C2];
-    assert_eq!(parameters.map(Tensor::numel), sizes, "LeNet-5's parameters");
-    match order::forward(images.size()[0]) {
-        Some(bias) => by_hand(images, parameters, bias),
-        None => by_libtorch(images, parameters),
-    }
-}
-
-pub(super) fn by_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Features {
+/// The features of images (N, 1, 28, 28), computed by libtorch; `[w1, b1, w2, b2]` are the weights and
+/// biases of conv1 and conv2.
+pub fn with_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Features {
     let conv1 = images.conv2d(w1, Some(b1), 1, PADDING as i64, 1, 1);
     let pool1 = relu_avg_pool2d(&conv1);
     let conv2 = pool1.conv2d(w2, Some(b2), 1, 0, 1, 1);
     let pool2 = relu_avg_pool2d(&conv2);
-    Features { conv1, pool1, conv2: together(&conv2), pool2 }
+    Features { conv1, pool1, conv2: nchw_to_nhwc(&conv2), pool2 }
 }
 
-/// (N, C, H, W) as (N, H, W, C).
-pub(super) fn together(xs: &Tensor) -> Tensor {
-    xs.permute([0, 2, 3, 1]).contiguous()
-}
-
-pub(super) fn by_hand(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features {
+/// Same as [`with_libtorch`], computed by the kernels of this module.
+pub fn direct(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features {
     let n = images.size()[0];
     let empty = |c: usize, h: usize| filled::<f32>(&[n, c as i64, h as i64, h as i64], |_| {});
     let [mut conv1, mut pool1] = [empty(C1, H1), empty(C1, P1)];
@@ -63,24 +46,24 @@ pub(super) fn by_hand(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> 
     let mut pool2 = empty(C2, P2);
     let written = [&mut conv1, &mut pool1, &mut conv2, &mut pool2].map(values_mut::<f32>);
     let [w1, b1, w2, b2] = parameters.map(values::<f32>);
-    let weights = (filters(w1), &Aligned(by_place(filters(w2))));
+    let weights = (filters(w1), &Aligned(oihw_to_hwio(filters(w2))));
     let biases = (b1.first_chunk().expect("biases"), b2.first_chunk().expect("biases"));
     in_parts((n as usize, 1), written, [values::<f32>(images)], |written, [images]| {
-        Arch::new().dispatch(Part { images, weights, biases, order: bias, written });
+        Arch::new().dispatch(FeaturesTask { images, weights, biases, order: bias, written });
     });
     Features { conv1, pool1, conv2, pool2 }
 }
 
-/// Some images, for one thread.
-struct Part<'a> {
+/// One thread's images; writes conv1, pool1, conv2 and pool2.
+struct FeaturesTask<'a> {
     images: &'a [f32],
-    weights: (&'a Filters<f32, C1, 1>, &'a Aligned<ByPlace>),
+    weights: (&'a Filters<f32, C1, 1>, &'a Aligned<Hwio>),
     biases: (&'a [f32; C1], &'a [f32; C2]),
     order: Bias,
     written: [&'a mut [f32]; 4],
 }
 
-impl WithSimd for Part<'_> {
+impl WithSimd for FeaturesTask<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -96,27 +79,18 @@ impl WithSimd for Part<'_> {
             pad(image, padded);
             convolve1::<S, 2>(simd, padded, w1, (b1, order), conv1);
             pool_planes::<H1>(pool1, conv1);
-            // As many rows at once as the registers hold sums for.
+            // As many rows at once as there are registers for their sums.
             match S::F32_LANES {
                 16 => convolve2::<S, 2>(simd, pool1, w2, (b2, order), conv2),
                 _ => convolve2::<S, 1>(simd, pool1, w2, (b2, order), conv2),
             }
-            pool_together(pool2, conv2);
+            pool_nhwc(pool2, conv2);
         }
     }
 }
 
-/// An image within a border of zeros, which `padded` has.
-#[inline(always)]
-pub(super) fn pad(image: &[f32], padded: &mut [f32]) {
-    let rows = padded.chunks_exact_mut(PADDED).skip(PADDING);
-    for (row, pixels) in rows.zip(image.chunks_exact(H1)) {
-        row[PADDING..PADDING + H1].copy_from_slice(pixels);
-    }
-}
-
-/// conv1 (6, 28, 28) of a padded image. The chain of an output goes through the filter row by row. `V`
-/// vectors of a row of outputs are worked on at once, for all filters.
+/// Computes conv1 (6, 28, 28) of a padded image. An output is one chain of fused multiply-adds over
+/// filter rows, then columns. A tile is `V` vectors of a row of outputs, for all filters.
 #[inline(always)]
 fn convolve1<S: Simd, const V: usize>(
     simd: S,
@@ -127,7 +101,7 @@ fn convolve1<S: Simd, const V: usize>(
 ) {
     for y in 0..H1 {
         for first in (0..H1).step_by(V * S::F32_LANES) {
-            // The last vectors end where the row does: what two of them share is computed twice.
+            // The last vectors end with the row, so elements that two of them cover are computed twice.
             let last = H1 - S::F32_LANES;
             let xs: [usize; V] = array::from_fn(|v| (first + v * S::F32_LANES).min(last));
             let mut sums = [[simd.splat_f32s(0.0); V]; C1];
@@ -161,30 +135,14 @@ fn convolve1<S: Simd, const V: usize>(
     }
 }
 
-/// conv2's weight by place in the filter: (5, 5, C, O).
-type ByPlace = [[[[f32; C2]; C1]; K]; K];
-
-/// conv2's weight (O, C, 5, 5) transposed.
-fn by_place(weight: &Filters<f32, C2, C1>) -> ByPlace {
-    let mut by_place = [[[[0.0; C2]; C1]; K]; K];
-    for (o, filter) in weight.iter().enumerate() {
-        for (c, plane) in filter.iter().enumerate() {
-            for (ky, row) in plane.iter().enumerate() {
-                row.iter().enumerate().for_each(|(kx, &value)| by_place[ky][kx][c][o] = value);
-            }
-        }
-    }
-    by_place
-}
-
-/// conv2 (10, 10, 16) of inputs (6, 14, 14). The chain of an output goes through the filter row by row,
-/// and at each of its places through the channels. A vector holds filters, and `R` rows of outputs are
-/// worked on at once.
+/// Computes conv2 (10, 10, 16) of inputs (6, 14, 14). An output is one chain of fused multiply-adds over
+/// filter rows, then columns, then input channels. A vector holds output channels; a tile is `R` rows of
+/// outputs.
 #[inline(always)]
 fn convolve2<S: Simd, const R: usize>(
     simd: S,
     inputs: &[f32],
-    weight: &ByPlace,
+    weight: &Hwio,
     (biases, order): (&[f32; C2], Bias),
     outputs: &mut [[[f32; C2]; H2]],
 ) {
@@ -209,18 +167,18 @@ fn convolve2<S: Simd, const R: usize>(
                 }
             }
             for (row, sums) in rows.iter_mut().zip(&sums) {
-                for (place, &sum) in row.iter_mut().zip(sums) {
+                for (output, &sum) in row.iter_mut().zip(sums) {
                     let sum = if order == Bias::Last { simd.add_f32s(sum, bias) } else { sum };
-                    *vectors_mut::<S, 1>(place, first) = [sum];
+                    *vectors_mut::<S, 1>(output, first) = [sum];
                 }
             }
         }
     }
 }
 
-/// Pools (10, 10, 16) into (16, 5, 5).
+/// ReLU and 2x2 mean of (10, 10, 16), written as (16, 5, 5).
 #[inline(always)]
-fn pool_together(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
+fn pool_nhwc(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
     for (y, [upper, lower]) in xs.as_chunks::<2>().0.iter().enumerate() {
         let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
         for (x, ([a, b], [c, d])) in windows.enumerate() {
@@ -240,15 +198,15 @@ mod tests {
     use super::*;
     use crate::engine::exact::kernels::noise::noise;
 
-    /// Outputs of one image, all layers one after the other.
-    fn outputs(order: Bias, dispatch: impl FnOnce(Part)) -> Vec<u32> {
+    /// The bits of all activations of one image, layer after layer.
+    fn outputs(order: Bias, dispatch: impl FnOnce(FeaturesTask)) -> Vec<u32> {
         let [image, w1, w2] = [H1 * H1, C1 * K * K, C2 * C1 * K * K].map(|n| noise(&[n as i64]));
         let (b1, b2) = (noise(&[C1 as i64]), noise(&[C2 as i64]));
         let sizes = [C1 * H1 * H1, C1 * P1 * P1, C2 * H2 * H2, C2 * P2 * P2];
         let mut written = sizes.map(|size| vec![0.0; size]);
-        dispatch(Part {
+        dispatch(FeaturesTask {
             images: values(&image),
-            weights: (filters(values(&w1)), &Aligned(by_place(filters(values(&w2))))),
+            weights: (filters(values(&w1)), &Aligned(oihw_to_hwio(filters(values(&w2))))),
             biases: (values(&b1).first_chunk().unwrap(), values(&b2).first_chunk().unwrap()),
             order,
             written: written.each_mut().map(Vec::as_mut_slice),
@@ -259,8 +217,8 @@ mod tests {
     #[test]
     fn vectors_of_every_length_give_the_same_bits() {
         for order in [Bias::First, Bias::Last] {
-            let longest = outputs(order, |part| Arch::new().dispatch(part));
-            let single = outputs(order, |part| part.with_simd(pulp::Scalar::new()));
+            let longest = outputs(order, |task| Arch::new().dispatch(task));
+            let single = outputs(order, |task| task.with_simd(pulp::Scalar::new()));
             assert!(longest == single, "{order:?}");
         }
     }

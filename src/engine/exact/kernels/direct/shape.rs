@@ -1,12 +1,12 @@
-//! LeNet-5's shapes, and slices as arrays of them.
+//! LeNet-5's shapes, and views of slices as arrays of these shapes.
 
 use pulp::Simd;
 
 /// Height and width of every filter.
 pub const K: usize = 5;
-/// Zeros on all sides of an image.
+/// Zero padding on each side of an image.
 pub const PADDING: usize = 2;
-/// Width and height of an image with them.
+/// Height and width of a padded image.
 pub const PADDED: usize = H1 + 2 * PADDING;
 /// Height and width of an image; with [`C1`] channels after the first convolution.
 pub const H1: usize = 28;
@@ -21,43 +21,42 @@ pub const C2: usize = 16;
 /// Height and width after the second pooling.
 pub const P2: usize = H2 / 2;
 
-/// What begins where a vector of any length does: a vector that lies across two lines of the cache is read
-/// at half the speed.
+/// A value aligned to a cache line: a vector that crosses a cache line loads at half the speed.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub struct Aligned<T>(pub T);
 
-/// The filters of a convolution, (O, C, 5, 5).
+/// The weight of a convolution (O, C, 5, 5).
 pub type Filters<T, const O: usize, const C: usize> = [[[[T; K]; K]; C]; O];
 
-/// A weight (O, C, 5, 5).
+/// Views a slice as a weight (O, C, 5, 5).
 ///
 /// # Panics
-/// When there are fewer elements.
+/// When the slice is shorter.
 #[inline(always)]
 pub fn filters<T, const O: usize, const C: usize>(weight: &[T]) -> &Filters<T, O, C> {
     let planes = weight.as_chunks::<K>().0.as_chunks::<K>().0.as_chunks::<C>().0;
     planes.first_chunk().expect("a weight of this shape")
 }
 
-/// `N` neighbours from `at` on.
+/// Returns `N` consecutive elements, starting at index `at`.
 ///
 /// # Panics
-/// When the slice ends before.
+/// When the slice ends before them.
 #[inline(always)]
 pub fn window<V, const N: usize>(slice: &[V], at: usize) -> &[V; N] {
     slice[at..].first_chunk().expect("a window within the row")
 }
 
-/// `N` vectors of neighbours from `at` on.
+/// Returns `N` consecutive vectors, starting at element `at`.
 #[inline(always)]
 pub fn vectors<S: Simd, const N: usize>(slice: &[f32], at: usize) -> &[S::f32s; N] {
     window(S::as_simd_f32s(&slice[at..at + N * S::F32_LANES]).0, 0)
 }
 
-/// As [`vectors`], to be written.
+/// Same as [`vectors`], mutable.
 #[inline(always)]
 pub fn vectors_mut<S: Simd, const N: usize>(slice: &mut [f32], at: usize) -> &mut [S::f32s; N] {
     let vectors = S::as_mut_simd_f32s(&mut slice[at..at + N * S::F32_LANES]).0;
-    vectors.first_chunk_mut().expect("as many as were asked for")
+    vectors.first_chunk_mut().expect("N vectors in the slice")
 }

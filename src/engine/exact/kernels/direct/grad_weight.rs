@@ -1,41 +1,40 @@
-//! The gradients by the filters and biases of both convolutions. Each element is a chain over all
-//! images, row by row and in a row from left to right; or several, each over a run of rows, whose
-//! sums are added in order.
+//! `grad_weight` and `grad_bias` of both convolutions, over a range of rows of `grad_output`.
+//!
+//! An element is one chain of fused multiply-adds over images, then rows, then columns from left to
+//! right. Where libtorch uses several ranges of rows, the caller adds their sums in order.
 
 use std::array;
 use std::ops::Range;
 
 use pulp::Simd;
 
-use super::features::pad;
+use super::layout::pad;
 use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, window};
 
-/// Elements of the gradients of one filter of conv1, and of its bias: those of a row of the filter in
-/// a slot of their own.
+/// Elements of the sums of one filter of conv1 and its bias: each filter row has a slot.
 pub const FILTER1: usize = 6 * SLOT;
-/// Elements of a slot.
+/// Elements per slot: a filter row, then padding.
 pub const SLOT: usize = 8;
-/// Slots of a place: one beyond the rows of the padded image, for the last vector, and so many that each place
-/// begins at a line of the cache.
+/// Slots per output column: one per row of the padded image, one more because the last vector reads past
+/// them, rounded up so that each column starts at a cache line.
 const SLOTS: usize = (PADDED + 1).next_multiple_of(2);
-/// The element that holds the gradient by the bias: the slot's first that the row leaves free.
+/// Index of `grad_bias` in the sums of a filter: the first free element of a slot.
 pub const BIAS1: usize = K;
 
-/// conv1's part of the sums that `rows` of the gradient by its output give, (6, [`FILTER1`]). `row`
-/// gives one row of that gradient, (6, 28); `V` vectors hold a filter, and `G` filters are worked on
-/// at once.
+/// Sums of conv1 over `rows` of `grad_output`: (6, [`FILTER1`]). `grad_output(i)` returns row i (6, 28).
+/// `V` vectors hold a filter; a tile is `G` filters.
 #[inline(always)]
-pub fn filters1<S: Simd, const V: usize, const G: usize>(
+pub fn conv1<S: Simd, const V: usize, const G: usize>(
     simd: S,
     images: &[f32],
     rows: Range<usize>,
-    row: impl Fn(usize) -> [[f32; H1]; C1],
+    grad_output: impl Fn(usize) -> [[f32; H1]; C1],
     sums: &mut [[f32; FILTER1]; C1],
 ) {
     const { assert!(C1.is_multiple_of(G)) };
     let mut padded = [0.0; PADDED * (PADDED + 1)];
     let Aligned(taps) = &mut Aligned([[[0.0; SLOT]; SLOTS]; H1]);
-    // One times the gradient is the bias's.
+    // The input of the bias is 1.
     taps.iter_mut().flatten().for_each(|slot| slot[BIAS1] = 1.0);
     let mut acc = [[simd.splat_f32s(0.0); V]; C1];
     let mut image = usize::MAX;
@@ -43,17 +42,17 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
         if at / H1 != image {
             image = at / H1;
             pad(&images[image * H1 * H1..][..H1 * H1], &mut padded);
-            spread(&padded, taps);
+            im2col(&padded, taps);
         }
-        let gradients = row(at);
+        let grad_output = grad_output(at);
         for first in (0..C1).step_by(G) {
             let mut sums: [[S::f32s; V]; G] = *window(&acc, first);
             for (x, taps) in taps.iter().enumerate() {
                 let taps: &[S::f32s; V] = vectors::<S, V>(taps.as_flattened(), at % H1 * SLOT);
                 for (o, sums) in sums.iter_mut().enumerate() {
-                    let by = simd.splat_f32s(gradients[first + o][x]);
+                    let grad = simd.splat_f32s(grad_output[first + o][x]);
                     for (sum, &taps) in sums.iter_mut().zip(taps) {
-                        *sum = simd.mul_add_f32s(taps, by, *sum);
+                        *sum = simd.mul_add_f32s(taps, grad, *sum);
                     }
                 }
             }
@@ -67,9 +66,9 @@ pub fn filters1<S: Simd, const V: usize, const G: usize>(
     }
 }
 
-/// What each place of a row of the output takes from each row of the padded image.
+/// Copies the five inputs of each output column from each row of the padded image: (28, rows, 5).
 #[inline(always)]
-fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
+fn im2col(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
     for (x, taps) in taps.iter_mut().enumerate() {
         for (slot, row) in taps.iter_mut().zip(padded.chunks_exact(PADDED)) {
             slot[..K].copy_from_slice(window::<_, K>(row, x));
@@ -77,16 +76,16 @@ fn spread(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
     }
 }
 
-/// The gradient by conv2's output with the channels of a place together, (N, 10, 10, 16), row by row.
+/// `grad_output` of conv2 with the channels last, as rows: (N * 10, 10, 16).
 pub type Rows<'a> = &'a [[[f32; C2]; H2]];
 
-/// conv2's sums over `rows` for row `ky` of the filters and the input channels from `c` on:
-/// (G, 5, 16), the filters last. The input is (N, 6, 14, 14).
+/// Sums of conv2 over `rows` of `grad_output`, for filter row `ky` and input channels `c..c + G`:
+/// (G, 5, 16), the output channels last. `inputs` is (N, 6, 14, 14).
 #[inline(always)]
-pub fn filters2<S: Simd, const G: usize>(
+pub fn conv2<S: Simd, const G: usize>(
     simd: S,
     inputs: &[f32],
-    by_output: Rows,
+    grad_output: Rows,
     rows: Range<usize>,
     (ky, c): (usize, usize),
     sums: &mut [[[f32; C2]; K]; G],
@@ -97,11 +96,11 @@ pub fn filters2<S: Simd, const G: usize>(
             let (image, y) = (at / H2, at % H2);
             let inputs: [&[f32; P1]; G] =
                 array::from_fn(|g| window(inputs, ((image * C1 + c + g) * P1 + y + ky) * P1));
-            for (x, by) in by_output[at].iter().enumerate() {
-                let [by] = *vectors::<S, 1>(by, first);
+            for (x, grad) in grad_output[at].iter().enumerate() {
+                let [grad] = *vectors::<S, 1>(grad, first);
                 for (acc, inputs) in acc.iter_mut().zip(inputs) {
                     for (kx, acc) in acc.iter_mut().enumerate() {
-                        *acc = simd.mul_add_f32s(simd.splat_f32s(inputs[x + kx]), by, *acc);
+                        *acc = simd.mul_add_f32s(simd.splat_f32s(inputs[x + kx]), grad, *acc);
                     }
                 }
             }
@@ -113,11 +112,11 @@ pub fn filters2<S: Simd, const G: usize>(
     }
 }
 
-/// conv2's sums over `rows` for the biases.
+/// `grad_bias` of conv2 over `rows` of `grad_output`.
 #[inline(always)]
-pub fn bias2(by_output: Rows, rows: Range<usize>, sums: &mut [f32; C2]) {
+pub fn conv2_bias(grad_output: Rows, rows: Range<usize>, sums: &mut [f32; C2]) {
     *sums = [0.0; C2];
-    for by in by_output[rows].as_flattened() {
-        sums.iter_mut().zip(by).for_each(|(sum, by)| *sum += by);
+    for grad in grad_output[rows].as_flattened() {
+        sums.iter_mut().zip(grad).for_each(|(sum, grad)| *sum += grad);
     }
 }
