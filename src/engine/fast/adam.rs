@@ -1,10 +1,10 @@
-//! `torch.optim.Adam` over a share of the parameters, in one pass over memory.
+//! `torch.optim.Adam` over a chunk of the parameters, in one pass over memory.
 
 use pulp::{Simd, WithSimd};
 
 use crate::optim::{BETA1, BETA2, EPSILON};
 
-/// The factors of one step.
+/// The scalars of one update.
 #[derive(Debug, Clone, Copy)]
 pub struct Factors {
     step_size: f32,
@@ -12,7 +12,7 @@ pub struct Factors {
 }
 
 impl Factors {
-    /// Those of step `t`, counted from 1.
+    /// For update `t`, counted from 1.
     pub fn at(t: u64, lr: f64) -> Self {
         let t = t as f64;
         Self {
@@ -22,66 +22,66 @@ impl Factors {
     }
 }
 
-/// A share of the parameters with their moments, and each replica's gradient by them: slices of
-/// one length.
+/// A chunk of the parameters with their moments and the gradient of each replica; all slices have the
+/// same length.
 #[derive(Debug)]
-pub struct Share<'a> {
+pub struct ParameterChunk<'a> {
     pub parameters: &'a mut [f32],
     pub exp_avg: &'a mut [f32],
     pub exp_avg_sq: &'a mut [f32],
     pub gradients: Vec<&'a [f32]>,
 }
 
-/// Updates a share by the sum of the gradients.
-pub struct Update<'a, 'b>(pub Factors, pub &'b mut Share<'a>);
+/// One Adam update of a chunk, with the sum of the replicas' gradients.
+pub struct Update<'a, 'b>(pub Factors, pub &'b mut ParameterChunk<'a>);
 
 impl WithSimd for Update<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self(factors, Share { parameters, exp_avg, exp_avg_sq, gradients }) = self;
+        let Self(factors, ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients }) = self;
         for start in (0..parameters.len()).step_by(S::F32_LANES) {
-            let part = start..(start + S::F32_LANES).min(parameters.len());
+            let range = start..(start + S::F32_LANES).min(parameters.len());
             let mut g = simd.splat_f32s(0.0);
             for gradient in gradients.iter() {
-                g = simd.add_f32s(g, simd.partial_load_f32s(&gradient[part.clone()]));
+                g = simd.add_f32s(g, simd.partial_load_f32s(&gradient[range.clone()]));
             }
-            let p = simd.partial_load_f32s(&parameters[part.clone()]);
-            let m = simd.partial_load_f32s(&exp_avg[part.clone()]);
-            let v = simd.partial_load_f32s(&exp_avg_sq[part.clone()]);
+            let p = simd.partial_load_f32s(&parameters[range.clone()]);
+            let m = simd.partial_load_f32s(&exp_avg[range.clone()]);
+            let v = simd.partial_load_f32s(&exp_avg_sq[range.clone()]);
             let [p, m, v] = update(simd, factors, g, [p, m, v]);
-            simd.partial_store_f32s(&mut parameters[part.clone()], p);
-            simd.partial_store_f32s(&mut exp_avg[part.clone()], m);
-            simd.partial_store_f32s(&mut exp_avg_sq[part], v);
+            simd.partial_store_f32s(&mut parameters[range.clone()], p);
+            simd.partial_store_f32s(&mut exp_avg[range.clone()], m);
+            simd.partial_store_f32s(&mut exp_avg_sq[range], v);
         }
     }
 }
 
-/// Gradients and first moments below it count as 0, and second moments that are subnormal or nearly: to
-/// compute with such numbers takes a hundred times as long, and parameters that get no gradient any more have
-/// them. A step that is left out would be less than 1e-9 learning rates.
-const NOTHING: f32 = 1e-17;
+/// Smaller gradients and first moments are flushed to 0, and so are second moments below twice the
+/// smallest normal number: arithmetic on subnormal numbers is a hundred times as slow, and parameters
+/// whose gradient stays 0 have such moments. A step that is skipped is less than 1e-9 learning rates.
+const FLUSH_BELOW: f32 = 1e-17;
 
-/// Parameters and moments after one step.
+/// One vector of parameters, first moments and second moments after one update.
 #[inline(always)]
 fn update<S: Simd>(simd: S, factors: Factors, g: S::f32s, [p, m, v]: [S::f32s; 3]) -> [S::f32s; 3] {
     let [rest1, rest2] = [1.0 - BETA1, 1.0 - BETA2].map(|factor| factor as f32);
-    let g = nothing_below(simd, NOTHING, g);
+    let g = flush_below(simd, FLUSH_BELOW, g);
     let m = simd.mul_add_f32s(simd.splat_f32s(rest1), simd.sub_f32s(g, m), m);
-    let m = nothing_below(simd, NOTHING, m);
+    let m = flush_below(simd, FLUSH_BELOW, m);
     let decayed = simd.mul_f32s(simd.splat_f32s(BETA2 as f32), v);
     let v = simd.mul_add_f32s(simd.splat_f32s(rest2), simd.mul_f32s(g, g), decayed);
-    let v = nothing_below(simd, f32::MIN_POSITIVE * 2.0, v);
+    let v = flush_below(simd, f32::MIN_POSITIVE * 2.0, v);
     let root = simd.div_f32s(simd.sqrt_f32s(v), simd.splat_f32s(factors.bias_correction2_sqrt));
     let direction = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(EPSILON as f32)));
     let p = simd.mul_add_f32s(simd.splat_f32s(-factors.step_size), direction, p);
     [p, m, v]
 }
 
-/// 0 where the magnitude is below `least`.
+/// Replaces values whose magnitude is below `least` with 0.
 #[inline(always)]
-fn nothing_below<S: Simd>(simd: S, least: f32, values: S::f32s) -> S::f32s {
+fn flush_below<S: Simd>(simd: S, least: f32, values: S::f32s) -> S::f32s {
     let is_less = simd.less_than_f32s(simd.abs_f32s(values), simd.splat_f32s(least));
     simd.select_f32s(is_less, simd.splat_f32s(0.0), values)
 }

@@ -1,5 +1,5 @@
-//! 5x5 convolutions of stride 1 with the ReLU and the 2x2 average pooling that follow them, and
-//! their gradients. All activations are of one block of images, one image a lane.
+//! 5x5 convolutions with stride 1, fused with ReLU and 2x2 average pooling, forward and backward. All
+//! activations are of one block of images, one image per lane.
 
 use std::array;
 
@@ -8,8 +8,8 @@ use pulp::Simd;
 use super::shape::Planes;
 use crate::engine::exact::kernels::direct::shape::{Filters, K, window};
 
-/// `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
-/// (C, W, W) is padded already. `G` filters are worked on at once; it divides O.
+/// Computes `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
+/// (C, W, W) is already padded. A tile is `G` filters; `G` divides O.
 #[inline(always)]
 pub fn forward<
     S: Simd,
@@ -35,7 +35,8 @@ pub fn forward<
         let bias: &[f32; G] = window(bias, first);
         for y in 0..P {
             for x in 0..P {
-                // Loops, since a closure that is not inlined is compiled for any CPU.
+                // Loops: a closure that is not inlined is compiled without the CPU's vector
+                // instructions.
                 let mut start = [[zero; 4]; G];
                 for (sums, &bias) in start.iter_mut().zip(bias) {
                     *sums = [simd.splat_f32s(bias); 4];
@@ -57,8 +58,7 @@ pub fn forward<
     }
 }
 
-/// Adds to `sums` the convolution at the four places of a pooling window whose upper left one is
-/// (y, x).
+/// Adds to `sums` the convolution at the four positions of the pooling window whose top left is (y, x).
 #[inline(always)]
 fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
     simd: S,
@@ -85,13 +85,13 @@ fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
     sums
 }
 
-/// Rows `2 * y` and `2 * y + 1` of the gradient by the convolution's output, given that by the
-/// pooled one: a quarter of it where ReLU let the value pass. Columns are written from `margin` on.
+/// The backward pass of ReLU and pooling: writes rows `2 * y` and `2 * y + 1` of `grad_conv`, a quarter
+/// of `grad_pooled` where `conv > 0`, else 0. Columns are written from index `margin`.
 #[inline(always)]
-pub fn pool_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
+pub fn relu_avg_pool2d_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
     simd: S,
     conv: &[[S::f32s; H]; H],
-    by_pooled: &[[S::f32s; P]; P],
+    grad_pooled: &[[S::f32s; P]; P],
     y: usize,
     margin: usize,
     rows: &mut [[S::f32s; M]; 2],
@@ -99,21 +99,22 @@ pub fn pool_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
     let zero = simd.splat_f32s(0.0);
     let quarter = simd.splat_f32s(0.25);
     for (row, conv) in rows.iter_mut().zip([&conv[2 * y], &conv[2 * y + 1]]) {
-        let row: &mut [S::f32s; H] = row[margin..].first_chunk_mut().expect("room for a row");
+        let row: &mut [S::f32s; H] =
+            row[margin..].first_chunk_mut().expect("a row after the margin");
         let pairs = row.as_chunks_mut::<2>().0.iter_mut().zip(conv.as_chunks::<2>().0);
-        for ((pair, conv), &by) in pairs.zip(&by_pooled[y]) {
-            let share = simd.mul_f32s(by, quarter);
+        for ((pair, conv), &grad) in pairs.zip(&grad_pooled[y]) {
+            let grad = simd.mul_f32s(grad, quarter);
             for (out, &conv) in pair.iter_mut().zip(conv) {
-                *out = simd.select_f32s(simd.greater_than_f32s(conv, zero), share, zero);
+                *out = simd.select_f32s(simd.greater_than_f32s(conv, zero), grad, zero);
             }
         }
     }
 }
 
-/// Adds to the gradient by the filters, lane by lane, what `R` rows of the gradient by the output,
-/// from row `y` on, come to. `G` filters are worked on at once.
+/// Adds to `grad_weight`, lane by lane, the contribution of `R` rows of `grad_output`, which start at
+/// row `y`. A tile is `G` filters.
 #[inline(always)]
-pub fn by_weight<
+pub fn grad_weight<
     S: Simd,
     const C: usize,
     const O: usize,
@@ -125,46 +126,46 @@ pub fn by_weight<
 >(
     simd: S,
     input: &Planes<S::f32s, C, W, W>,
-    by_output: &[[[S::f32s; M]; R]; O],
+    grad_output: &[[[S::f32s; M]; R]; O],
     margin: usize,
     y: usize,
-    sums: &mut Filters<S::f32s, O, C>,
+    grad_weight: &mut Filters<S::f32s, O, C>,
 ) {
     const { assert!(O.is_multiple_of(G) && W == H + K - 1 && M >= H) };
     for first in (0..O).step_by(G) {
         for c in 0..C {
             for ky in 0..K {
-                let mut acc: [[S::f32s; K]; G] = array::from_fn(|o| sums[first + o][c][ky]);
+                let mut acc: [[S::f32s; K]; G] = array::from_fn(|o| grad_weight[first + o][c][ky]);
                 for r in 0..R {
                     let row = &input[c][y + r + ky];
-                    let outs: [&[S::f32s; H]; G] =
-                        array::from_fn(|o| window(&by_output[first + o][r], margin));
+                    let grads: [&[S::f32s; H]; G] =
+                        array::from_fn(|o| window(&grad_output[first + o][r], margin));
                     for x in 0..H {
                         let inputs: &[S::f32s; K] = window(row, x);
-                        for (acc, out) in acc.iter_mut().zip(outs) {
+                        for (acc, grad) in acc.iter_mut().zip(grads) {
                             for (sum, &input) in acc.iter_mut().zip(inputs) {
-                                *sum = simd.mul_add_f32s(out[x], input, *sum);
+                                *sum = simd.mul_add_f32s(grad[x], input, *sum);
                             }
                         }
                     }
                 }
                 for (o, acc) in acc.into_iter().enumerate() {
-                    sums[first + o][c][ky] = acc;
+                    grad_weight[first + o][c][ky] = acc;
                 }
             }
         }
     }
 }
 
-/// Adds to the gradient by the bias, lane by lane, what rows of the gradient by the output come to.
+/// Adds to `grad_bias`, lane by lane, the sum of some rows of `grad_output`.
 #[inline(always)]
-pub fn by_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
+pub fn grad_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
     simd: S,
-    by_output: &[[[S::f32s; M]; R]; O],
-    sums: &mut [S::f32s; O],
+    grad_output: &[[[S::f32s; M]; R]; O],
+    grad_bias: &mut [S::f32s; O],
 ) {
-    for (sum, rows) in sums.iter_mut().zip(by_output) {
-        // Two chains of additions; a row has an even number of columns.
+    for (sum, rows) in grad_bias.iter_mut().zip(grad_output) {
+        // Two independent sums; a row has an even number of columns.
         let mut pair = [*sum, simd.splat_f32s(0.0)];
         for values in rows.as_flattened().as_chunks::<2>().0 {
             pair = [simd.add_f32s(pair[0], values[0]), simd.add_f32s(pair[1], values[1])];
@@ -173,10 +174,10 @@ pub fn by_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
     }
 }
 
-/// The gradient by the input (C, W, W), given that by the output (O, H, H), which has a column of
-/// zeros on both sides (M = H + 2).
+/// Computes `grad_input` (C, W, W). `grad_output` (O, H, M) has a column of zeros on both sides
+/// (M = H + 2).
 #[inline(always)]
-pub fn by_input<
+pub fn grad_input<
     S: Simd,
     const C: usize,
     const O: usize,
@@ -185,33 +186,33 @@ pub fn by_input<
     const M: usize,
 >(
     simd: S,
-    by_output: &[[[S::f32s; M]; H]; O],
+    grad_output: &[[[S::f32s; M]; H]; O],
     weight: &Filters<f32, O, C>,
-    by_input: &mut Planes<S::f32s, C, W, W>,
+    grad_input: &mut Planes<S::f32s, C, W, W>,
 ) {
     const { assert!(W == H + K - 1 && M == H + 2 && W.is_multiple_of(2)) };
     for y in 0..W {
-        // Filter rows and columns that meet the output.
+        // Filter rows and columns that overlap grad_output.
         let kys = y.saturating_sub(H - 1)..(y + 1).min(K);
         for x in (0..W).step_by(2) {
             let kxs = x.saturating_sub(H - 1)..(x + 2).min(K);
             let mut sums = [[simd.splat_f32s(0.0); 2]; C];
-            for (by_output, weight) in by_output.iter().zip(weight) {
+            for (grad_output, weight) in grad_output.iter().zip(weight) {
                 for ky in kys.clone() {
-                    let row = &by_output[y - ky];
+                    let row = &grad_output[y - ky];
                     for kx in kxs.clone() {
-                        // The margin's column is x - kx = -1.
-                        let outs: &[S::f32s; 2] = window(row, x + 1 - kx);
+                        // Index 0 of a row is the column of zeros, x - kx = -1.
+                        let grads: &[S::f32s; 2] = window(row, x + 1 - kx);
                         for (sums, weight) in sums.iter_mut().zip(weight) {
                             let weight = simd.splat_f32s(weight[ky][kx]);
-                            for (sum, &out) in sums.iter_mut().zip(outs) {
-                                *sum = simd.mul_add_f32s(weight, out, *sum);
+                            for (sum, &grad) in sums.iter_mut().zip(grads) {
+                                *sum = simd.mul_add_f32s(weight, grad, *sum);
                             }
                         }
                     }
                 }
             }
-            for (plane, sums) in by_input.iter_mut().zip(sums) {
+            for (plane, sums) in grad_input.iter_mut().zip(sums) {
                 plane[y][x..x + 2].copy_from_slice(&sums);
             }
         }

@@ -1,5 +1,5 @@
-//! Fully connected layers and their gradients. Activations (N,) are of one block of images, one
-//! image a lane; weights are PyTorch's, (out, in), row by row.
+//! Fully connected layers, forward and backward. Activations (N,) are of one block of images, one
+//! image per lane; weights are in PyTorch's layout (out, in).
 
 use std::array;
 
@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use crate::engine::exact::kernels::direct::shape::window;
 
-/// Outputs, or inputs, that are worked on at once.
+/// Outputs, or inputs, per tile.
 const TILE: usize = 8;
 
 /// `weight @ input + bias`.
@@ -31,7 +31,7 @@ pub fn forward<S: Simd>(
     }
 }
 
-/// `N` rows times the input, each begun with its bias.
+/// `N` rows of the weight times the input; each sum starts from its bias.
 #[inline(always)]
 fn dots<S: Simd, const N: usize>(
     simd: S,
@@ -40,7 +40,7 @@ fn dots<S: Simd, const N: usize>(
     bias: &[f32; N],
 ) -> [S::f32s; N] {
     let rows: [&[f32]; N] = array::from_fn(|o| &rows[o * input.len()..][..input.len()]);
-    // Loops, since a closure that is not inlined is compiled for any CPU.
+    // Loops: a closure that is not inlined is compiled without the CPU's vector instructions.
     let mut sums = [simd.splat_f32s(0.0); N];
     for (sum, &bias) in sums.iter_mut().zip(bias) {
         *sum = simd.splat_f32s(bias);
@@ -53,48 +53,53 @@ fn dots<S: Simd, const N: usize>(
     sums
 }
 
-/// The gradient by the input, given that by the output: `weightᵀ @ by_output`.
+/// `grad_input = weightᵀ @ grad_output`.
 #[inline(always)]
-pub fn by_input<S: Simd>(simd: S, by_output: &[S::f32s], weight: &[f32], by_input: &mut [S::f32s]) {
-    let inputs = by_input.len();
-    let (tiles, last) = by_input.as_chunks_mut::<TILE>();
+pub fn grad_input<S: Simd>(
+    simd: S,
+    grad_output: &[S::f32s],
+    weight: &[f32],
+    grad_input: &mut [S::f32s],
+) {
+    let inputs = grad_input.len();
+    let (tiles, last) = grad_input.as_chunks_mut::<TILE>();
     let rest = tiles.len() * TILE;
     for (tile, out) in tiles.iter_mut().enumerate() {
-        *out = columns(simd, by_output, weight, inputs, tile * TILE);
+        *out = columns(simd, grad_output, weight, inputs, tile * TILE);
     }
     for (i, out) in last.iter_mut().enumerate() {
-        [*out] = columns(simd, by_output, weight, inputs, rest + i);
+        [*out] = columns(simd, grad_output, weight, inputs, rest + i);
     }
 }
 
-/// `N` columns of the weight, from `first` on, times the gradient by the output.
+/// Columns `first..first + N` of the weight times `grad_output`.
 #[inline(always)]
 fn columns<S: Simd, const N: usize>(
     simd: S,
-    by_output: &[S::f32s],
+    grad_output: &[S::f32s],
     weight: &[f32],
     inputs: usize,
     first: usize,
 ) -> [S::f32s; N] {
     let mut sums = [simd.splat_f32s(0.0); N];
-    for (&by, row) in by_output.iter().zip(weight.chunks_exact(inputs)) {
+    for (&grad, row) in grad_output.iter().zip(weight.chunks_exact(inputs)) {
         let row: &[f32; N] = window(row, first);
         for (sum, &weight) in sums.iter_mut().zip(row) {
-            *sum = simd.mul_add_f32s(simd.splat_f32s(weight), by, *sum);
+            *sum = simd.mul_add_f32s(simd.splat_f32s(weight), grad, *sum);
         }
     }
     sums
 }
 
-/// Vectors of a row of the weight's gradient that are worked on at once.
+/// Vectors of a row of `grad_weight` per tile.
 const VECTORS: usize = 5;
 
-/// Elements that a row of [`transpose`]d images takes.
+/// Elements per row of [`transpose`]d activations.
 pub fn stride(inputs: usize, lanes: usize) -> usize {
     inputs.next_multiple_of(VECTORS * lanes)
 }
 
-/// The activations image by image, each a row of [`stride`] elements.
+/// Copies the activations of a block to one row of [`stride`] elements per image.
 pub fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     let stride = stride(input.len() / lanes, lanes);
     for (i, values) in input.chunks_exact(lanes).enumerate() {
@@ -102,40 +107,40 @@ pub fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     }
 }
 
-/// Adds to the gradient by the weight, (out, in), and to that by the bias. The input is
-/// [`transpose`]d. `R` rows are worked on at once; it divides the outputs.
+/// Adds to `grad_weight` (out, in) and `grad_bias` (out). `transposed` is the input after
+/// [`transpose`]. A tile is `R` rows; `R` divides the number of outputs.
 #[inline(always)]
-pub fn by_parameters<S: Simd, const R: usize>(
+pub fn grad_parameters<S: Simd, const R: usize>(
     simd: S,
-    by_output: &[S::f32s],
+    grad_output: &[S::f32s],
     transposed: &[f32],
-    by_weight: &mut [f32],
-    by_bias: &mut [f32],
+    grad_weight: &mut [f32],
+    grad_bias: &mut [f32],
 ) {
-    for (&by, sum) in by_output.iter().zip(by_bias) {
-        *sum += simd.reduce_sum_f32s(by);
+    for (&grad, sum) in grad_output.iter().zip(grad_bias) {
+        *sum += simd.reduce_sum_f32s(grad);
     }
-    let inputs = by_weight.len() / by_output.len();
+    let inputs = grad_weight.len() / grad_output.len();
     let stride = stride(inputs, S::F32_LANES);
-    let by_output: &[f32] = pulp::bytemuck::cast_slice(by_output);
-    let groups = by_output.chunks_exact(R * S::F32_LANES);
-    for (rows, by) in by_weight.chunks_exact_mut(R * inputs).zip(groups) {
+    let grad_output: &[f32] = pulp::bytemuck::cast_slice(grad_output);
+    let groups = grad_output.chunks_exact(R * S::F32_LANES);
+    for (rows, grads) in grad_weight.chunks_exact_mut(R * inputs).zip(groups) {
         for first in (0..inputs).step_by(VECTORS * S::F32_LANES) {
-            tile::<S, R>(simd, by, (transposed, stride), (rows, inputs), first);
+            tile::<S, R>(simd, grads, (transposed, stride), (rows, inputs), first);
         }
     }
 }
 
-/// Adds to `R` rows of the gradient by the weight, in [`VECTORS`] vectors from `first` on.
+/// Adds to `R` rows of `grad_weight`, [`VECTORS`] vectors per row, starting at column `first`.
 #[inline(always)]
 fn tile<S: Simd, const R: usize>(
     simd: S,
-    by_output: &[f32],
+    grad_output: &[f32],
     (transposed, stride): (&[f32], usize),
     (rows, inputs): (&mut [f32], usize),
     first: usize,
 ) {
-    // The last tile reaches over the end of the rows.
+    // The last tile extends past the end of the rows.
     let part = |r: usize, v: usize| {
         let start = (first + v * S::F32_LANES).min(inputs);
         let end = (start + S::F32_LANES).min(inputs);
@@ -147,13 +152,13 @@ fn tile<S: Simd, const R: usize>(
             *sum = simd.partial_load_f32s(&rows[part(r, v)]);
         }
     }
-    let by_image: [&[f32]; R] = array::from_fn(|r| &by_output[r * S::F32_LANES..][..S::F32_LANES]);
+    let grads: [&[f32]; R] = array::from_fn(|r| &grad_output[r * S::F32_LANES..][..S::F32_LANES]);
     for (image, row) in transposed.chunks_exact(stride).enumerate().take(S::F32_LANES) {
         let inputs: &[S::f32s; VECTORS] = window(S::as_simd_f32s(&row[first..]).0, 0);
-        for (sums, by) in sums.iter_mut().zip(by_image) {
-            let by = simd.splat_f32s(by[image]);
+        for (sums, grads) in sums.iter_mut().zip(grads) {
+            let grad = simd.splat_f32s(grads[image]);
             for (sum, &input) in sums.iter_mut().zip(inputs) {
-                *sum = simd.mul_add_f32s(by, input, *sum);
+                *sum = simd.mul_add_f32s(grad, input, *sum);
             }
         }
     }

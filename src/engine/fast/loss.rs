@@ -1,10 +1,10 @@
-//! `F.cross_entropy` of the logits and its gradient, image by image.
+//! `F.cross_entropy` and its gradient w.r.t. the logits, image by image.
 
 use crate::dataset::CLASSES;
 
-/// Turns the logits of one block, (10,) with one image a lane, into the gradient of the batch's
-/// mean loss: `(softmax - one_hot) / n`, and zero in the lanes that hold no image. Returns the sum
-/// of the losses.
+/// Overwrites the logits of one block, (10,) with one image per lane, with the gradient of the mean
+/// loss of the batch: `(softmax - one_hot) / n`, and 0 in lanes without an image. `n` is the batch
+/// size. Returns the sum of the losses.
 pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) -> f64 {
     let mut sum = 0.0;
     for lane in 0..lanes {

@@ -1,12 +1,12 @@
-//! Slices of vectors as arrays of LeNet-5's shapes.
+//! Views of slices of vectors as arrays of LeNet-5's shapes.
 
-/// (C, H, W) of one block of images.
+/// An activation (C, H, W) of one block of images.
 pub type Planes<V, const C: usize, const H: usize, const W: usize> = [[[V; W]; H]; C];
 
-/// The first `C * H * W` elements as (C, H, W).
+/// Views the first `C * H * W` elements as (C, H, W).
 ///
 /// # Panics
-/// When there are fewer.
+/// When the slice is shorter.
 #[inline(always)]
 pub fn planes<V, const C: usize, const H: usize, const W: usize>(
     slice: &[V],
@@ -15,10 +15,10 @@ pub fn planes<V, const C: usize, const H: usize, const W: usize>(
     rows.as_chunks::<H>().0.first_chunk().expect("a buffer of this shape")
 }
 
-/// As [`planes`], to be written.
+/// Same as [`planes`], mutable.
 ///
 /// # Panics
-/// When there are fewer.
+/// When the slice is shorter.
 #[inline(always)]
 pub fn planes_mut<V, const C: usize, const H: usize, const W: usize>(
     slice: &mut [V],
