@@ -6,4 +6,4 @@
 pub mod adam;
 pub mod direct;
 mod noise;
-mod pool;
+pub mod pool;
