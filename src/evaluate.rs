@@ -37,7 +37,7 @@ pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
 pub fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
     let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
-        let options = (model.architecture().kind(), Device::Cpu);
+        let options = (model.entry().kind, Device::Cpu);
         let logits = Tensor::empty([n, CLASSES as i64], options);
         // Into one tensor: small ones that stay between large ones that go would scatter the memory.
         for (rows, batch) in

@@ -5,11 +5,12 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`checkpoint`] | a run between two steps, and going on from there |
+//! | [`closest`] | the closest match to a misspelled name |
 //! | [`cuda`] | libtorch's CUDA half, loaded when it is asked for |
 //! | [`events`] | a run's TensorBoard events, written while it goes on |
 //! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
-//! | [`models`] | the two models, their initial parameters, weights in and out |
+//! | [`models`] | the registry of models, their initial parameters, weights in and out |
 //! | `fast` | LeNet-5's step with a free order of summation: `stitch train --fast` |
 //! | `kernels` | parts of a step by hand, with libtorch's bits |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
@@ -31,6 +32,7 @@
 //! no paths and prints nothing.
 
 pub mod checkpoint;
+pub mod closest;
 pub mod cuda;
 pub mod dataset;
 pub mod evaluate;

@@ -89,7 +89,7 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
     let dataset = super::train::dataset(args, settings, console)?;
     let config = &settings.config;
-    let mut learner = train::learner(settings.architecture, config, &dataset.train)?;
+    let mut learner = train::learner(settings.model, config, &dataset.train)?;
     let start = Instant::now();
     let loss = train::first_step(learner.as_mut(), config, &dataset.train)?;
     let seconds = start.elapsed().as_secs_f64();

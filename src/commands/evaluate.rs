@@ -30,7 +30,7 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         Some(folder) => write_evaluation(folder, &test.labels, &evaluation, None)?,
         None => Metrics::new(&evaluation.report, None),
     };
-    let (model, matrix) = (model.architecture().name(), &evaluation.matrix);
+    let (model, matrix) = (model.entry().name, &evaluation.matrix);
     console.document(|| {
         let files = folder.as_ref().map(|folder| documents::files_of(folder.path()));
         Ok(Evaluated {

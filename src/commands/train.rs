@@ -11,7 +11,7 @@ use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::events::EventLog;
 use stitch::formats::{csv, safetensors, state_dict};
-use stitch::models::{Architecture, Model, weights};
+use stitch::models::{Model, ModelEntry, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
@@ -35,8 +35,8 @@ use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let settings = Settings::of(args, console)?;
-    let Settings { architecture, config, .. } = settings;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
+    let Settings { model, config, .. } = settings;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(model.name));
     if args.dry_run {
         return dry_run::run(args, &settings, &out, console);
     }
@@ -51,11 +51,11 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     };
     let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
     let figures = Some(args.figures.normalize());
-    let job = Job { architecture, config, every, resume, trace, tensorboard, figures };
+    let job = Job { model, config, every, resume, trace, tensorboard, figures };
     let trained = train_into(&folder, &job, &dataset, console)?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
-    let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
+    let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);
     console.show(&format!("{matrix}\n"))?;
     if let Some(metrics) = &trained.metrics.validation {
         console.show(&console.screen.paragraph(&validation::sentence(metrics)))?;
@@ -94,7 +94,7 @@ pub struct Trained {
 /// What is to be trained, and how it survives.
 pub struct Job {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// Its settings.
     pub config: TrainConfig,
     /// Checkpoints.
@@ -123,10 +123,9 @@ pub fn train_into(
     dataset: &Dataset,
     console: Console,
 ) -> Result<Trained> {
-    let architecture = job.architecture;
     signals::listen()?;
-    let config = config_of(architecture, &job.config, dataset);
-    let mut learner = train::learner(architecture, &job.config, &dataset.train)?;
+    let config = config_of(job.model, &job.config, dataset);
+    let mut learner = train::learner(job.model, &job.config, &dataset.train)?;
     let start = match job.resume {
         true => checkpoints::start(folder, &config, console)?,
         false => {
@@ -192,7 +191,7 @@ impl Ended<'_> {
         let mut entry = None;
         if let Some(normalize) = job.figures {
             let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-            let run = Run::new(job.architecture, config.clone(), curves(&history), answers);
+            let run = Run::new(job.model, config.clone(), curves(&history), answers);
             let entry = entry.insert(Entry {
                 pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
                 run,
@@ -219,7 +218,7 @@ fn metrics(job: &Job, history: &History, dataset: &Dataset) -> Result<TrainingMe
         train_loss: history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss),
         epochs_run: history.epochs.len(),
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
-        validation: validation::metrics(job.architecture, &job.config, history, dataset)?,
+        validation: validation::metrics(job.model, &job.config, history, dataset)?,
     })
 }
 
@@ -233,7 +232,7 @@ fn write_weights(
     let tensors = weights::to_named(model);
     let metadata = config.weights_metadata(test_accuracy);
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
-    folder.write(run_folder::TORCHSCRIPT, &script(model.architecture(), &tensors)?)?;
+    folder.write(run_folder::TORCHSCRIPT, &script(model.entry(), &tensors)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
     Ok(())
 }
@@ -242,8 +241,8 @@ fn write_weights(
 fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<Progress> {
     let mut progress = checkpoint.progress.clone();
     if checkpoint.config.val.is_some() && !progress.epochs.is_empty() {
-        let architecture = learner.model().architecture();
-        let best = weights::from_named(&progress.best_parameters, Some(architecture), Device::Cpu)
+        let entry = learner.model().entry();
+        let best = weights::from_named(&progress.best_parameters, Some(entry), Device::Cpu)
             .context("the best epoch's weights")?;
         // In the order of the model: a checkpoint's is that of its format.
         progress.best_parameters = weights::to_named(best.as_ref());
@@ -254,18 +253,19 @@ fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<Progres
 
 /// Tells of an end before the last epoch.
 fn say_why_it_ended(history: &History, job: &Job, console: Console) {
-    let architecture = job.architecture;
+    let model = job.model;
     if history.converged {
         console.note(&format!(
-            "{architecture}: the training loss has not improved by 1e-4 for more than 10 epochs; \
-             stopped, as scikit-learn does"
+            "{model}: the training loss has not improved by 1e-4 for more than 10 epochs; stopped, as \
+             {} does",
+            model.library
         ));
     }
     if let (true, Some(best), Some(patience)) =
         (history.out_of_patience, &history.best, job.config.patience)
     {
         console.note(&format!(
-            "{architecture}: the validation loss has not been lower than in epoch {} for {patience} \
+            "{model}: the validation loss has not been lower than in epoch {} for {patience} \
              epochs; stopped (--patience)",
             best.epoch
         ));
@@ -288,8 +288,7 @@ fn fit(
     let (train, settings) = (&dataset.train, &job.config);
     let begins = start == Progress::default();
     let mut unwritten = None;
-    let mut progress =
-        TrainingProgress::new(console, job.architecture, settings, train.len(), &start);
+    let mut progress = TrainingProgress::new(console, job.model, settings, train.len(), &start);
     let (trained, written) = thread::scope(|scope| -> Result<_> {
         let steps = train::steps(settings, train);
         let mut writer = match job.every {
@@ -366,7 +365,7 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
     let metrics = metrics.and_then(|metrics| metrics.training);
     let path = folder.path().display();
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
-    console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
+    console.note(&format!("{}: finished already, nothing to resume in {path}", job.model));
     let evaluation = evaluate(model.as_ref(), &dataset.test);
     let mut entry = None;
     if job.figures.is_some() {
@@ -432,7 +431,7 @@ fn curves(history: &History) -> Curves {
     }
 }
 
-fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset) -> Config {
+fn config_of(model: &ModelEntry, config: &TrainConfig, dataset: &Dataset) -> Config {
     let versions = [
         ("stitch", env!("CARGO_PKG_VERSION")),
         // Set by build.rs from libtorch's own header.
@@ -440,7 +439,7 @@ fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset
     ];
     Config {
         program: "stitch".into(),
-        model: architecture.name().into(),
+        model: model.name.into(),
         epochs: config.epochs,
         batch_size: config.batch_size,
         lr: config.lr,

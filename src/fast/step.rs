@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::values;
-    use crate::models::{Architecture, Flat};
+    use crate::models::{Flat, lenet5};
     use crate::optim::{Optimizer, TorchAdam};
     use crate::train::{Learner, Lenet5Learner, TrainConfig};
 
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn loss_and_gradients_are_the_exact_engines_but_for_rounding() {
-        let config = TrainConfig::notebook(Architecture::Lenet5);
-        let layout = Flat::zeros(Architecture::Lenet5.parameters(), Kind::Float, Device::Cpu);
+        let config = TrainConfig::notebook(&lenet5::ENTRY);
+        let layout = Flat::zeros(lenet5::ENTRY.parameters, Kind::Float, Device::Cpu);
         let places: Places = layout.places().collect::<Vec<_>>().try_into().unwrap();
         for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
             let case = format!("{n} images, {threads} threads");

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Architecture;
+use super::lenet5;
 use crate::rng::numpy::RandomState;
 
 /// The MLP's parameters in definition order, and the generator that goes on to shuffle.
@@ -40,7 +40,7 @@ pub fn lenet5(seed: u64) -> Vec<Tensor> {
         };
         Tensor::empty(shape, (Kind::Float, tch::Device::Cpu)).uniform_(-bound, bound)
     };
-    Architecture::Lenet5.parameters().iter().map(draw).collect()
+    lenet5::ENTRY.parameters.iter().map(draw).collect()
 }
 
 /// The bound of `kaiming_uniform_(a=math.sqrt(5))` in Python's order of operations; `sqrt(5)**2`

@@ -7,18 +7,37 @@ use std::array;
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, Flat, LINEAR, Model, ParameterSpec};
+use super::{Defaults, Flat, LINEAR, Library, Model, ModelEntry, Paper, ParameterSpec};
 use crate::dataset::PIXELS;
 use crate::formats::Dtype;
 use crate::formats::onnx::{Graph, Node};
 use crate::kernels;
 
+/// The MLP in the registry.
+pub static ENTRY: ModelEntry = ModelEntry {
+    name: "mlp",
+    class: "MLP",
+    title: "MLP",
+    article: "the ",
+    description: "scikit-learn's MLPClassifier: one hidden layer of 64, float64",
+    structure: "scikit-learn's MLPClassifier: 784 pixels, one hidden layer of 64 with ReLU, ten outputs",
+    library: Library::ScikitLearn,
+    defaults: Defaults { epochs: 20, batch_size: 200, lr: 1e-3 },
+    paper: Some(Paper { accuracy: 0.8709, settings_given: true }),
+    shipped: Some(include_bytes!("../../models/mlp/state_dict.pt")),
+    kind: Kind::Double,
+    parameters: &PARAMETERS,
+    torchscript: TORCHSCRIPT,
+    onnx: &ONNX,
+    build: |device| Box::new(Mlp::zeros(device)),
+};
+
 /// Definition order. (scikit-learn draws in another one, see [`super::init::mlp`].)
-pub(super) const PARAMETERS: [ParameterSpec; 4] =
+const PARAMETERS: [ParameterSpec; 4] =
     [("0.weight", &[64, 784]), ("0.bias", &[64]), ("2.weight", &[10, 64]), ("2.bias", &[10])];
 
 /// The operations of [`Model::forward`]; images (N, 1, 28, 28) are flattened first.
-pub(super) const TORCHSCRIPT: &str = "    \
+const TORCHSCRIPT: &str = "    \
     hidden, output = getattr(self, \"0\"), getattr(self, \"2\")
     xs = torch.flatten(x, 1)
     x1 = torch.relu(torch.linear(xs, hidden.weight, hidden.bias))
@@ -27,7 +46,7 @@ pub(super) const TORCHSCRIPT: &str = "    \
 
 /// The operations of [`Model::forward`]. An input of ONNX has a fixed number of dimensions, so
 /// images come flat, (N, 784), as they do there.
-pub(super) const ONNX: Graph = Graph {
+const ONNX: Graph = Graph {
     dtype: Dtype::F64,
     input: &[784],
     output: &[10],
@@ -70,8 +89,8 @@ impl Mlp {
 }
 
 impl Model for Mlp {
-    fn architecture(&self) -> Architecture {
-        Architecture::Mlp
+    fn entry(&self) -> &'static ModelEntry {
+        &ENTRY
     }
 
     fn parameters(&self) -> Vec<Tensor> {

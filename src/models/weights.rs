@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Architecture, AssignError, Model, assign};
+use super::{AssignError, MODELS, Model, ModelEntry, assign};
 use crate::formats::{Dtype, NamedTensor, TensorSpec};
 
 /// Tensors of an unknown file that an error lists.
@@ -11,7 +11,7 @@ const SHOWN: usize = 20;
 /// Tensors that are no weights of a known model.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// They fit neither model, or not the one asked for.
+    /// They fit no model, or not the one asked for.
     #[error("the file holds {found}; {wanted}")]
     Unrecognised {
         /// Names and shapes in the file.
@@ -34,21 +34,18 @@ pub enum WeightsError {
 
 /// The parameters of `model` as a weights file holds them, in definition order.
 pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
-    named(model.architecture(), model.parameters())
+    named(model.entry(), model.parameters())
 }
 
 /// Tensors of the shapes of the parameters, under the parameters' names.
-pub(crate) fn named(architecture: Architecture, tensors: Vec<Tensor>) -> Vec<NamedTensor> {
-    let dtype = match architecture {
-        Architecture::Mlp => Dtype::F64,
-        Architecture::Lenet5 => Dtype::F32,
-    };
+pub(crate) fn named(entry: &ModelEntry, tensors: Vec<Tensor>) -> Vec<NamedTensor> {
+    let dtype = entry.dtype();
     let named = |(&(name, shape), tensor): (&super::ParameterSpec, Tensor)| {
         let data = bytes_of(&tensor);
         let shape = shape.iter().map(|&size| size as usize).collect();
         NamedTensor { name: name.into(), dtype, shape, data }
     };
-    architecture.parameters().iter().zip(tensors).map(named).collect()
+    entry.parameters.iter().zip(tensors).map(named).collect()
 }
 
 /// The elements of a tensor, row-major, little-endian.
@@ -96,33 +93,33 @@ fn transposed(matrix: &NamedTensor) -> NamedTensor {
 /// See [`WeightsError`].
 pub fn from_named(
     tensors: &[NamedTensor],
-    asked: Option<Architecture>,
+    asked: Option<&'static ModelEntry>,
     device: Device,
 ) -> Result<Box<dyn Model>, WeightsError> {
     let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let architecture = recognise(&specs, asked)?;
+    let entry = recognise(&specs, asked)?;
     let value = |&(name, _): &super::ParameterSpec| {
         // `fits` has found each name.
         let tensor = tensors.iter().find(|tensor| tensor.name == name);
         tensor.map(to_tensor).transpose().map(Option::unwrap_or_default)
     };
-    let values = architecture.parameters().iter().map(value).collect::<Result<Vec<_>, _>>()?;
-    let model = architecture.build(device);
+    let values = entry.parameters.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let model = (entry.build)(device);
     assign(model.as_ref(), &values)?;
     Ok(model)
 }
 
-/// Which model has tensors of these names and shapes: the one asked for, or either.
+/// Which model has tensors of these names and shapes: the one asked for, or any.
 ///
 /// # Errors
 /// [`WeightsError::Unrecognised`].
 pub fn recognise(
     tensors: &[TensorSpec],
-    asked: Option<Architecture>,
-) -> Result<Architecture, WeightsError> {
-    let candidates = asked.map_or(Architecture::ALL.to_vec(), |architecture| vec![architecture]);
-    if let Some(&architecture) = candidates.iter().find(|candidate| fits(tensors, **candidate)) {
-        return Ok(architecture);
+    asked: Option<&'static ModelEntry>,
+) -> Result<&'static ModelEntry, WeightsError> {
+    let candidates = asked.map_or(MODELS.to_vec(), |entry| vec![entry]);
+    if let Some(&entry) = candidates.iter().find(|candidate| fits(tensors, candidate)) {
+        return Ok(entry);
     }
     let shown = tensors.iter().take(SHOWN).map(|t| format!("{} {:?}", t.name, t.shape));
     let mut found: Vec<String> = shown.collect();
@@ -134,8 +131,8 @@ pub fn recognise(
     Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") })
 }
 
-fn fits(tensors: &[TensorSpec], architecture: Architecture) -> bool {
-    let specs = architecture.parameters();
+fn fits(tensors: &[TensorSpec], entry: &ModelEntry) -> bool {
+    let specs = entry.parameters;
     specs.len() == tensors.len()
         && specs.iter().all(|&(name, shape)| {
             tensors.iter().any(|tensor| {
@@ -144,10 +141,10 @@ fn fits(tensors: &[TensorSpec], architecture: Architecture) -> bool {
         })
 }
 
-fn wanted_by(architecture: Architecture) -> String {
+fn wanted_by(entry: &ModelEntry) -> String {
     let list: Vec<String> =
-        architecture.parameters().iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
-    format!("{architecture} wants {}", list.join(", "))
+        entry.parameters.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+    format!("{entry} wants {}", list.join(", "))
 }
 
 /// On the CPU.

@@ -32,12 +32,9 @@ pub struct Recorder {
 impl Recorder {
     /// Starts with the data and the initial parameters of `model`.
     pub fn new(model: &dyn Model, train: &Split, test: &Split) -> Self {
-        let header = Header {
-            format: FORMAT.into(),
-            version: VERSION,
-            model: model.architecture().name().into(),
-        };
-        let names = model.architecture().parameters().iter().map(|&(name, _)| name).collect();
+        let header =
+            Header { format: FORMAT.into(), version: VERSION, model: model.entry().name.into() };
+        let names = model.entry().parameters.iter().map(|&(name, _)| name).collect();
         let mut recorder = Self { lines: vec![json(&header)], kept: Vec::new(), names };
         for (half, split) in [("train", train), ("test", test)] {
             recorder.images(&format!("{half}.images"), model, &split.images);
@@ -122,7 +119,7 @@ impl Recorder {
             name: name.to_owned(),
             epoch: None,
             step: None,
-            dtype: dtype_of(model.architecture().kind()).name().into(),
+            dtype: model.entry().dtype().name().into(),
             shape,
             sha256: hex(&hash.finalize()),
         }));
@@ -167,7 +164,7 @@ fn dtype_of(kind: Kind) -> Dtype {
     match kind {
         Kind::Double => Dtype::F64,
         Kind::Int64 => Dtype::I64,
-        // Models compute in float32 or float64, see Architecture::kind.
+        // Models compute in float32 or float64, see ModelEntry::kind.
         _ => Dtype::F32,
     }
 }

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::{Learned, Learner, OnTensors, RestoreError, TrainConfig, learned};
 use crate::fast::State;
 use crate::kernels::{lanes, values, values_mut};
-use crate::models::{Architecture, Lenet5, Model};
+use crate::models::{Lenet5, Model};
 use crate::rng::torch::Generator;
 
 /// LeNet-5 with the engine's state and the generator that shuffles.
@@ -55,14 +55,14 @@ impl Learner for FastLenet5Learner {
         let [exp_avg, exp_avg_sq] = self.state.moments().map(Tensor::from_slice);
         let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
         learned.updates = self.state.updates();
-        learned::copy_tensors(Architecture::Lenet5, flat, buffers, &mut learned.tensors);
+        learned::copy_tensors(self.model.entry(), flat, buffers, &mut learned.tensors);
     }
 
     fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError> {
         let flat = self.model.flat();
         let [exp_avg, exp_avg_sq] = [flat.all(), flat.all()].map(Tensor::zeros_like);
         let buffers = [flat.all(), &exp_avg, &exp_avg_sq];
-        learned::put_back(&learned.tensors, Architecture::Lenet5, flat, buffers)?;
+        learned::put_back(&learned.tensors, self.model.entry(), flat, buffers)?;
         self.state.restore(learned.updates, [values(&exp_avg), values(&exp_avg_sq)]);
         Ok(())
     }

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::Learned;
 use crate::formats::{Dtype, NamedTensor};
 use crate::models::weights::{WeightsError, copy_bytes, named, to_tensor};
-use crate::models::{Architecture, Flat, Model};
+use crate::models::{Flat, Model, ModelEntry};
 use crate::optim::Optimizer;
 
 /// What each of a learner's buffers holds.
@@ -15,14 +15,14 @@ const ROLES: [&str; 3] = ["parameter", "exp_avg", "exp_avg_sq"];
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// Too many, too few or others.
-    #[error("it holds {found} tensors of a {architecture}'s training; {wanted} are wanted")]
+    #[error("it holds {found} tensors of a {model}'s training; {wanted} are wanted")]
     Number {
         /// Tensors there.
         found: usize,
         /// Tensors wanted.
         wanted: usize,
         /// The model.
-        architecture: Architecture,
+        model: &'static ModelEntry,
     },
     /// One is missing, or of another shape or type.
     #[error("{name} is not there as {shape:?} {dtype}")]
@@ -49,7 +49,7 @@ pub(super) fn copy(
     let (exp_avg, exp_avg_sq) = optimizer.moments();
     let buffers = [parameters.all(), &exp_avg[0], &exp_avg_sq[0]];
     learned.updates = optimizer.updates();
-    copy_tensors(model.architecture(), parameters, buffers, &mut learned.tensors);
+    copy_tensors(model.entry(), parameters, buffers, &mut learned.tensors);
 }
 
 /// Makes such a learner go on from there.
@@ -61,7 +61,7 @@ pub(super) fn restore(
 ) -> Result<(), RestoreError> {
     let (exp_avg, exp_avg_sq) = optimizer.moments();
     let buffers = [parameters.all(), &exp_avg[0], &exp_avg_sq[0]];
-    put_back(&learned.tensors, model.architecture(), parameters, buffers)?;
+    put_back(&learned.tensors, model.entry(), parameters, buffers)?;
     optimizer.set_updates(learned.updates);
     Ok(())
 }
@@ -69,14 +69,14 @@ pub(super) fn restore(
 /// Copies parameters and moments out of buffers of this layout. What an earlier copy took is
 /// overwritten: a long run would otherwise scatter ever new megabytes over the heap.
 pub(super) fn copy_tensors(
-    architecture: Architecture,
+    entry: &'static ModelEntry,
     layout: &Flat,
     buffers: [&Tensor; 3],
     tensors: &mut Vec<NamedTensor>,
 ) {
     let views = buffers.into_iter().flat_map(|buffer| layout.views_of(buffer));
     if tensors.is_empty() {
-        *tensors = copied(architecture, layout, buffers);
+        *tensors = copied(entry, layout, buffers);
     } else {
         let places = tensors.iter_mut().map(|tensor| tensor.data.as_mut_slice());
         places.zip(views).for_each(|(place, view)| copy_bytes(&view, place));
@@ -84,9 +84,9 @@ pub(super) fn copy_tensors(
 }
 
 /// The first such copy.
-fn copied(architecture: Architecture, layout: &Flat, buffers: [&Tensor; 3]) -> Vec<NamedTensor> {
+fn copied(entry: &ModelEntry, layout: &Flat, buffers: [&Tensor; 3]) -> Vec<NamedTensor> {
     let tensors = ROLES.iter().zip(buffers).flat_map(|(role, buffer)| {
-        let parts = named(architecture, layout.views_of(buffer));
+        let parts = named(entry, layout.views_of(buffer));
         parts
             .into_iter()
             .map(move |part| NamedTensor { name: format!("{role}/{}", part.name), ..part })
@@ -97,14 +97,14 @@ fn copied(architecture: Architecture, layout: &Flat, buffers: [&Tensor; 3]) -> V
 /// Overwrites the buffers by what [`copy_tensors`] gave.
 pub(super) fn put_back(
     tensors: &[NamedTensor],
-    architecture: Architecture,
+    entry: &'static ModelEntry,
     layout: &Flat,
     buffers: [&Tensor; 3],
 ) -> Result<(), RestoreError> {
-    let wanted = copied(architecture, layout, buffers);
+    let wanted = copied(entry, layout, buffers);
     if tensors.len() != wanted.len() {
         let (found, wanted) = (tensors.len(), wanted.len());
-        return Err(RestoreError::Number { found, wanted, architecture });
+        return Err(RestoreError::Number { found, wanted, model: entry });
     }
     let mut values = Vec::new();
     for wanted in &wanted {

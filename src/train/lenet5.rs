@@ -8,7 +8,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, learned};
 use crate::kernels::direct;
-use crate::models::{Activations, Architecture, Flat, Lenet5, Model, assign, init};
+use crate::models::{Activations, Flat, Lenet5, Model, assign, init};
 use crate::optim::{Optimizer, TorchAdam};
 use crate::rng::torch::Generator;
 
@@ -29,7 +29,7 @@ pub(super) fn initial(config: &TrainConfig) -> (Lenet5, Generator) {
     assign(&model, &init::lenet5(config.seed)).expect("init draws the model's own shapes");
     // In Python the DataLoader draws from the generator that has just drawn the parameters.
     let mut rng = Generator::new(config.seed);
-    let specs = Architecture::Lenet5.parameters();
+    let specs = model.entry().parameters;
     rng.skip(specs.iter().map(|(_, shape)| shape.iter().product::<i64>() as usize).sum());
     (model, rng)
 }
@@ -38,7 +38,7 @@ impl Lenet5Learner {
     /// `torch.manual_seed(config.seed)`, then the model, then its optimizer, for `n` samples.
     pub fn new(config: &TrainConfig, n: usize) -> Self {
         let (model, rng) = initial(config);
-        let gradients = Flat::zeros(Architecture::Lenet5.parameters(), Kind::Float, config.device);
+        let gradients = Flat::zeros(model.entry().parameters, Kind::Float, config.device);
         let adam = TorchAdam::new(vec![model.flat().all().shallow_clone()], config.lr);
         Self { model, gradients, adam, rng, order: vec![0; n], device: config.device }
     }

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, TrainError, learned};
 use crate::dataset::{CLASSES, Split};
 use crate::kernels::{self, values, values_mut};
-use crate::models::{Architecture, Flat, Mlp, Model, assign, init};
+use crate::models::{Flat, Mlp, Model, assign, init};
 use crate::optim::{Optimizer, SklearnAdam};
 use crate::rng::numpy::RandomState;
 
@@ -47,7 +47,7 @@ impl MlpLearner {
         let mut rng = RandomState::new(config.seed as u32);
         let model = Mlp::zeros(config.device);
         assign(&model, &init::mlp(&mut rng)).expect("init draws the model's own shapes");
-        let gradients = Flat::zeros(Architecture::Mlp.parameters(), Kind::Double, config.device);
+        let gradients = Flat::zeros(model.entry().parameters, Kind::Double, config.device);
         let adam = SklearnAdam::new(vec![model.flat().all().shallow_clone()], config.lr);
         let order = (0..data.len() as u32).collect();
         Ok(Self { model, gradients, adam, rng, order, best_loss: f64::INFINITY, no_improvement: 0 })

@@ -18,7 +18,7 @@ use tch::{Device, Tensor};
 use crate::dataset::{CLASSES, Split};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::formats::NamedTensor;
-use crate::models::{Architecture, Flat, Model, weights};
+use crate::models::{Defaults, Flat, Library, Model, ModelEntry, weights};
 use crate::optim::Optimizer;
 
 pub use fast::FastLenet5Learner;
@@ -75,14 +75,10 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The notebook's settings. Where it leaves them open, for LeNet-5: of the three pairs of batch size and
-    /// learning rate that were run with 20 seeds the one whose median accuracy is nearest to the paper's
-    /// (`docs/study`), and seed 0, which was not chosen by its result.
-    pub fn notebook(architecture: Architecture) -> Self {
-        let (epochs, batch_size, lr) = match architecture {
-            Architecture::Mlp => (20, 200, 1e-3),
-            Architecture::Lenet5 => (5, 32, 2e-3),
-        };
+    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
+    /// chosen by its result.
+    pub fn notebook(model: &ModelEntry) -> Self {
+        let Defaults { epochs, batch_size, lr } = model.defaults;
         Self {
             epochs,
             batch_size,
@@ -99,7 +95,7 @@ impl TrainConfig {
     ///
     /// # Errors
     /// The first setting out of its range.
-    pub fn check(&self, architecture: Architecture) -> Result<(), ConfigError> {
+    pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
         if self.epochs == 0 {
             return Err(ConfigError::Epochs);
         }
@@ -109,10 +105,11 @@ impl TrainConfig {
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return Err(ConfigError::LearningRate(self.lr));
         }
-        if architecture == Architecture::Mlp && self.seed > u64::from(u32::MAX) {
-            return Err(ConfigError::Seed(self.seed));
+        let largest = model.library.largest_seed();
+        if self.seed > largest {
+            return Err(ConfigError::Seed { seed: self.seed, model, largest });
         }
-        if self.engine == Engine::Fast && architecture == Architecture::Mlp {
+        if self.engine == Engine::Fast && model.library != Library::PyTorch {
             return Err(ConfigError::FastMlp);
         }
         if self.engine == Engine::Fast && self.device != Device::Cpu {
@@ -141,9 +138,16 @@ pub enum ConfigError {
     /// A learning rate that does not learn.
     #[error("--lr is {0}: it must be finite and above 0")]
     LearningRate(f64),
-    /// A seed that scikit-learn refuses.
-    #[error("--seed is {0}: the mlp takes 0 to 4294967295, as scikit-learn's random_state does")]
-    Seed(u64),
+    /// A seed that the model's library refuses.
+    #[error("--seed is {seed}: {model} takes 0 to {largest}, as {} does", .model.library)]
+    Seed {
+        /// The seed.
+        seed: u64,
+        /// The model.
+        model: &'static ModelEntry,
+        /// The largest seed that it takes.
+        largest: u64,
+    },
     /// The MLP has one engine.
     #[error(
         "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
@@ -375,15 +379,15 @@ pub trait Learner {
 /// A learner with its initial parameters.
 ///
 /// # Errors
-/// [`TrainError::MissingClasses`], for the MLP.
+/// [`TrainError::MissingClasses`], for a model of scikit-learn.
 pub fn learner(
-    architecture: Architecture,
+    model: &ModelEntry,
     config: &TrainConfig,
     data: &Split,
 ) -> Result<Box<dyn Learner>, TrainError> {
-    Ok(match architecture {
-        Architecture::Mlp => Box::new(MlpLearner::new(config, data)?),
-        Architecture::Lenet5 => match config.engine {
+    Ok(match model.library {
+        Library::ScikitLearn => Box::new(MlpLearner::new(config, data)?),
+        Library::PyTorch => match config.engine {
             Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
             Engine::Fast => Box::new(FastLenet5Learner::new(config, data.len())),
         },
@@ -545,6 +549,6 @@ fn run_epoch(
 /// The first parameter with a NaN or an infinity.
 pub fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
     let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
-    let names = model.architecture().parameters().iter().map(|&(name, _)| name);
+    let names = model.entry().parameters.iter().map(|&(name, _)| name);
     names.zip(model.parameters()).find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)
 }

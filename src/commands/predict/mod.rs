@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use stitch::dataset::PIXELS;
 use stitch::evaluate::{self, BATCH};
 use stitch::formats::{ReadError, TensorFile};
-use stitch::models::{Architecture, Model};
+use stitch::models::Model;
 use tch::Device;
 
 use self::answers::{Answer, Answers};
@@ -59,10 +59,7 @@ fn model_and_pictures(
             ensure!(!pictures.is_empty(), "{file} holds weights: name a picture behind it");
             Ok((model, pictures))
         }
-        pictures => {
-            let architecture = args.model.map_or(Architecture::Lenet5, Into::into);
-            Ok((inputs::shipped(architecture, device)?, pictures))
-        }
+        pictures => Ok((inputs::shipped(args.model, device)?, pictures)),
     }
 }
 
