@@ -25,7 +25,8 @@ fn main() {
 
 /// `src/libtorch/*.cpp`, against libtorch's headers.
 fn compile_bindings(include: &Path) {
-    let files = ["src/libtorch/convolution.cpp", "src/libtorch/parallel.cpp"];
+    let files = ["autograd", "convolution", "generator", "parallel"]
+        .map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();
     // libtorch's threads are OpenMP's, where its headers were made so.
@@ -36,7 +37,7 @@ fn compile_bindings(include: &Path) {
     build
         .cpp(true)
         .std("c++20")
-        .files(files)
+        .files(&files)
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(include.display().to_string())

@@ -40,7 +40,7 @@ fn batches(criterion: &mut Criterion) {
             bencher.iter(|| split.gather(black_box(&indices), &mut pixels, &mut labels));
         });
         for model in &models {
-            let name = format!("input {}", model.architecture());
+            let name = format!("input {}", model.entry());
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter(|| black_box(model.input(black_box(&pixels))));
             });

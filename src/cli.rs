@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+mod models;
 mod study;
 
 use std::env;
@@ -17,7 +18,8 @@ pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
 
-use crate::suggest::{did_you_mean, nearest};
+use stitch::closest::{closest_match, did_you_mean};
+use stitch::models::ModelEntry;
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
@@ -89,15 +91,6 @@ pub enum Command {
     /// Write the manual pages
     #[command(hide = true)]
     Man(ManArgs),
-}
-
-/// The models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ModelName {
-    /// scikit-learn's MLPClassifier: one hidden layer of 64, float64
-    Mlp,
-    /// The notebook's PyTorch LeNet-5, float32
-    Lenet5,
 }
 
 /// Where to compute.
@@ -190,8 +183,8 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
-    /// Folder for the two run folders, mlp and lenet5, and report.html
-    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    /// Folder for the run folders and report.html
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
     /// Checkpoints.
@@ -223,8 +216,8 @@ Examples:
   stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
 pub struct TrainArgs {
     /// The model to train
-    #[arg(required_unless_present = "config")]
-    pub model: Option<ModelName>,
+    #[arg(required_unless_present = "config", value_parser = models::parser())]
+    pub model: Option<&'static ModelEntry>,
     /// Repeat the run of this config.json, or run folder, to the same bits; flags override it
     ///
     /// Of stitch or of notebook.py. Its epochs, batch size, learning rate, seed, threads, device, engine,
@@ -233,20 +226,18 @@ pub struct TrainArgs {
     /// where they are others.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Passes over the training images [default: mlp 20, lenet5 5]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    /// Passes over the training images
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::epochs())]
     pub epochs: Option<usize>,
-    /// Images a step [default: mlp 200, lenet5 32; the notebook leaves lenet5's open]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    /// Images per step
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::batch_size())]
     pub batch_size: Option<usize>,
-    /// Learning rate of Adam [default: mlp 1e-3, lenet5 2e-3; the notebook leaves lenet5's open]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    /// Learning rate of Adam
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help = models::lr())]
     pub lr: Option<f64>,
-    /// Seed of initial weights and shuffling [default: 0; the notebook leaves lenet5's open]
-    ///
-    /// lenet5 takes 0 to 2^64-1 as torch.manual_seed does, mlp 0 to 2^32-1 as scikit-learn's
-    /// random_state does.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    /// Seed of initial weights and shuffling
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::seed(),
+          long_help = models::seed_in_full())]
     pub seed: Option<u64>,
     /// Hold out the last N training images, and give loss and accuracy on them after each epoch
     /// [default: off]
@@ -312,8 +303,8 @@ pub struct EvaluateArgs {
     /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
-    #[arg(long)]
-    pub model: Option<ModelName>,
+    #[arg(long, value_parser = models::parser())]
+    pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
@@ -348,15 +339,14 @@ Examples (the pictures and models come with the project, the .gz file with Debia
 pub struct PredictArgs {
     /// Pictures (PNG, JPEG, BMP, GIF, WebP), folders of them, or IDX files, also .gz
     ///
-    /// The first may be FILE, the weights to use, in any format that `evaluate` reads. Without it,
-    /// the trained LeNet-5 that is built in answers. Of a folder, the pictures in it are taken,
+    /// The first may be FILE, the weights to use, in any format that `evaluate` reads. Without it, a
+    /// trained model that is built in is used, see --model. Of a folder, the pictures in it are taken,
     /// sorted by name.
     #[arg(value_name = "IMAGE", required = true)]
     pub inputs: Vec<PathBuf>,
-    /// The model, if FILE's is not to be recognised; without FILE, which of the two that are built in
-    /// [default there: lenet5]
-    #[arg(long)]
-    pub model: Option<ModelName>,
+    /// The model of FILE; without FILE, the built-in model to use
+    #[arg(long, value_parser = models::parser(), help = models::predict_model())]
+    pub model: Option<&'static ModelEntry>,
     /// Of IDX files, the image N, from 0 on, or N..M (M not included); may be given several times
     ///
     /// Without it, all images.
@@ -420,9 +410,9 @@ pub struct ExportArgs {
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
-    #[arg(long)]
-    pub model: Option<ModelName>,
-    /// With --format npz, for the mlp: coefs_0, intercepts_0, … as scikit-learn names and lays them
+    #[arg(long, value_parser = models::parser())]
+    pub model: Option<&'static ModelEntry>,
+    /// With --format npz, for a scikit-learn model: coefs_0, intercepts_0, … as scikit-learn names and lays them
     #[arg(long)]
     pub sklearn: bool,
     /// Replace the file if it is there
@@ -434,7 +424,7 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz), predictions.csv or \
-confusion_matrix.csv. Bit equality is the rule; the float64 MLP may differ from scikit-learn's by \
+confusion_matrix.csv. Bit equality is the rule; scikit-learn's float64 models may differ from it by \
 1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
 
 Examples (of two runs, which the first two lines make):
@@ -632,7 +622,7 @@ fn parse_device(text: &str) -> Result<DeviceName, String> {
             .map(DeviceName::Cuda)
             .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
         _ => {
-            let meant = did_you_mean(nearest(text, ["cpu", "cuda", "cuda:0"]));
+            let meant = did_you_mean(closest_match(text, ["cpu", "cuda", "cuda:0"]));
             Err(format!("it must be cpu, cuda or cuda:N{meant}"))
         }
     }

@@ -2,9 +2,11 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::dataset::loader::images;
 use crate::dataset::{CLASSES, PIXELS, Split};
+use crate::engine::Forward;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
-use crate::models::Model;
+use crate::nn::Model;
 
 /// Images a forward pass. The logits do not depend on it (checked against one pass over all
 /// 10,000); activations of this size stay in the cache.
@@ -24,7 +26,7 @@ pub struct Evaluation {
 }
 
 /// Classifies every image of `data`.
-pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
+pub fn evaluate(model: &Model, data: &Split) -> Evaluation {
     let logits = logits(model, &data.images);
     let classes = logits.argmax(1, false).to_kind(Kind::Uint8);
     let mut predicted = vec![0; classes.numel()];
@@ -34,16 +36,17 @@ pub fn evaluate(model: &dyn Model, data: &Split) -> Evaluation {
 }
 
 /// The logits (N, 10), on the CPU, of the images in `pixels` (N x 784 bytes).
-pub fn logits(model: &dyn Model, pixels: &[u8]) -> Tensor {
+pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
-        let options = (model.architecture().kind(), Device::Cpu);
-        let logits = Tensor::empty([n, CLASSES as i64], options);
+        let forward = Forward::new(model);
+        let (input, kind, device) = (model.graph().input(), model.kind(), model.device());
+        let logits = Tensor::empty([n, CLASSES as i64], (kind, Device::Cpu));
         // Into one tensor: small ones that stay between large ones that go would scatter the memory.
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * PIXELS))
         {
-            rows.copy_(&model.forward(&model.input(batch)));
+            rows.copy_(&forward.logits(&images(batch, input, kind, device)));
         }
         logits
     })

@@ -5,13 +5,14 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`checkpoint`] | a run between two steps, and going on from there |
+//! | [`closest`] | the closest match to a misspelled name |
 //! | [`events`] | a run's TensorBoard events, written while it goes on |
-//! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names |
+//! | [`dataset`] | IDX bytes; finding, checking and fetching the files; class names; `DataLoader` |
 //! | [`rng`] | numpy's `RandomState` and torch's `Generator`, draw for draw |
-//! | [`models`] | the two models, their initial parameters, weights in and out |
-//! | `engine::exact` | hand-written kernels with libtorch's bits |
-//! | `engine::fast` | LeNet-5's training step with an order of summation of its own: `stitch train --fast` |
-//! | [`libtorch`] | what tch does not bind: tensor memory as slices, the thread pool, `convolution_backward`, loading CUDA |
+//! | [`nn`] | `torch.nn`: layers, and what is derived from a network's `forward` |
+//! | [`models`] | the registry of models, each defined in a file; weights in and out |
+//! | [`engine`] | how a training step is computed: eager, exact or fast |
+//! | [`libtorch`] | what tch does not bind: tensor memory as slices, the thread pool, gradients, generators, loading CUDA |
 //! | [`optim`] | Adam as PyTorch and as scikit-learn compute it |
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
@@ -31,8 +32,9 @@
 //! no paths and prints nothing.
 
 pub mod checkpoint;
+pub mod closest;
 pub mod dataset;
-mod engine;
+pub mod engine;
 pub mod evaluate;
 pub mod events;
 pub mod formats;
@@ -40,6 +42,7 @@ pub mod libtorch;
 pub mod memory;
 pub mod metrics;
 pub mod models;
+pub mod nn;
 pub mod optim;
 pub mod parity;
 pub mod picture;

@@ -1,19 +1,10 @@
-//! What was meant by a name that is not there.
+//! The closest match to a path that does not exist.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Error, anyhow};
-
-/// The candidate that is most like `word`, if one is like enough; clap judges commands and flags so.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    best(candidates, |candidate| strsim::jaro(word, candidate), 0.7)
-}
-
-/// `; did you mean …?`, or nothing.
-pub fn did_you_mean(meant: Option<impl std::fmt::Display>) -> String {
-    meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
-}
+use stitch::closest::{did_you_mean, most_similar};
 
 /// The error about `path`; where nothing of that name is there but something of a name like it, says
 /// so.
@@ -54,21 +45,5 @@ fn like(folder: &Path, name: &str) -> Option<String> {
     // The order of a folder is no order.
     names.sort();
     let like = |entry: &str| strsim::normalized_damerau_levenshtein(name, entry);
-    best(names.iter().map(String::as_str), like, 0.7).map(str::to_owned)
-}
-
-/// The first of the likest, if it is liker than `least`.
-fn best<'a>(
-    candidates: impl IntoIterator<Item = &'a str>,
-    likeness: impl Fn(&str) -> f64,
-    least: f64,
-) -> Option<&'a str> {
-    let mut best = (least, None);
-    for candidate in candidates {
-        let likeness = likeness(candidate);
-        if likeness > best.0 {
-            best = (likeness, Some(candidate));
-        }
-    }
-    best.1
+    most_similar(names.iter().map(String::as_str), like, 0.7).map(str::to_owned)
 }

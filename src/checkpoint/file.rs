@@ -8,10 +8,10 @@ use crate::formats::{
     Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, hex, safetensors,
 };
 use crate::run_folder::Config;
-use crate::train::{EpochRecord, Learned, Progress, Validation};
+use crate::train::{EpochRecord, Progress, TrainState, Validation};
 
 /// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// In the header, before the SHA-256. The settings are JSON in JSON: their quotes are escaped.
 const SUM: &[u8] = b"\"sha256\":\"";
 /// What the SHA-256 is taken over has this in its place.
@@ -24,8 +24,8 @@ pub struct Checkpoint {
     pub config: Config,
     /// Where it stands.
     pub progress: Progress,
-    /// What it has learned.
-    pub learned: Learned,
+    /// What training has changed.
+    pub state: TrainState,
     /// How far its TensorBoard events are, if it writes them.
     pub events: Option<Events>,
 }
@@ -81,7 +81,7 @@ impl Checkpoint {
     /// When a tensor's data does not fit its shape and type.
     pub fn write(&self) -> Result<Vec<u8>, ReadError> {
         let Progress { epochs, steps, loss_sum, seconds, best_parameters } = &self.progress;
-        let Learned { updates, tensors } = &self.learned;
+        let TrainState { updates, tensors } = &self.state;
         let (config, events) = (self.config.clone(), self.events.clone());
         let header = Header { version: VERSION, steps: *steps, updates: *updates, config, events };
         let header = serde_json::to_string(&header)
@@ -141,7 +141,7 @@ impl Checkpoint {
             seconds: take_one(&mut tensors, "epoch/seconds")?,
             best_parameters,
         };
-        Ok(Self { config, progress, learned: Learned { updates, tensors }, events })
+        Ok(Self { config, progress, state: TrainState { updates, tensors }, events })
     }
 }
 

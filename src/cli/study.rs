@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DataArgs, ModelName, parse_indices};
+use stitch::models::ModelEntry;
+
+use super::{DataArgs, models, parse_indices};
 
 /// `stitch study`
 #[derive(Debug, Args)]
@@ -59,8 +61,8 @@ pub struct StudyPlanArgs {
           conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "fast"])]
     pub file: Option<PathBuf>,
     /// The models
-    #[arg(long, value_delimiter = ',', required_unless_present = "file")]
-    pub model: Vec<ModelName>,
+    #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::parser())]
+    pub model: Vec<&'static ModelEntry>,
     /// Seeds: 0,1,2 or 0..50 (50 not included)
     #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "file")]
     pub seeds: Vec<String>,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use stitch::checkpoint::{self, Checkpoint, Events};
 use stitch::events::EventLog;
 use stitch::run_folder::{CHECKPOINTS, Config, EVENTS_PART, FolderError, RunFolder, TENSORBOARD};
-use stitch::train::{Event, Learned, Learner, Progress};
+use stitch::train::{Event, Progress, TrainState, Trainer};
 
 use super::Console;
 use crate::cli::CheckpointEvery;
@@ -43,8 +43,8 @@ impl<'scope> Writer<'scope> {
         let (to, from) = mpsc::sync_channel::<(usize, Checkpoint)>(0);
         let (give_back, back) = mpsc::sync_channel(2);
         for config in [config.clone(), config] {
-            let (progress, learned) = (Progress::default(), Learned::default());
-            let empty = Checkpoint { config, progress, learned, events: None };
+            let (progress, state) = (Progress::default(), TrainState::default());
+            let empty = Checkpoint { config, progress, state, events: None };
             give_back.send(empty).context("nobody takes the checkpoints")?;
         }
         let write = move || {
@@ -85,7 +85,7 @@ impl<'scope> Writer<'scope> {
     pub fn write(
         &mut self,
         progress: &Progress,
-        learner: &dyn Learner,
+        trainer: &Trainer,
         events: Option<Events>,
     ) -> bool {
         self.last = Instant::now();
@@ -93,7 +93,7 @@ impl<'scope> Writer<'scope> {
         // Into the room of the epochs before them, as the tensors: among the blocks that each step takes
         // and frees, ever new ones would make the heap grow.
         progress.copy_to(&mut checkpoint.progress);
-        learner.copy_learned(&mut checkpoint.learned);
+        trainer.copy_state(&mut checkpoint.state);
         checkpoint.events = events;
         self.to.send((progress.count(self.steps), checkpoint)).is_ok()
     }

@@ -59,7 +59,7 @@ pub struct Reproduction {
 pub struct Reproductions {
     /// The folder that holds the runs.
     pub out: String,
-    /// The mlp and lenet5.
+    /// The paper's models.
     pub runs: Vec<Reproduction>,
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::run_folder::{self, RunFolder};
-use stitch::train;
+use stitch::train::{self, Trainer};
 
 use super::settings::{Setting, Settings, Source};
 use super::terminal::{Screen, table};
@@ -89,9 +89,9 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
     let dataset = super::train::dataset(args, settings, console)?;
     let config = &settings.config;
-    let mut learner = train::learner(settings.architecture, config, &dataset.train)?;
+    let mut trainer = Trainer::new(settings.model, config, &dataset.train)?;
     let start = Instant::now();
-    let loss = train::first_step(learner.as_mut(), config, &dataset.train)?;
+    let loss = train::first_step(&mut trainer, config, &dataset.train)?;
     let seconds = start.elapsed().as_secs_f64();
     let images = config.batch_size.min(dataset.train.len());
     let steps_per_epoch = train::steps(config, &dataset.train);

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
+use stitch::models::Classifier;
 use stitch::run_folder::{Metrics, RunFolder};
 
 use super::documents::Evaluated;
@@ -19,18 +20,18 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
-    let model = inputs::model(&args.file, args.model, device, console)?;
+    let Classifier { entry, model } = inputs::model(&args.file, args.model, device, console)?;
     let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
     inputs::warn_of(&origin, console);
     let start = Instant::now();
-    let evaluation = evaluate(model.as_ref(), &test);
+    let evaluation = evaluate(&model, &test);
     let seconds = start.elapsed().as_secs_f64();
     console.note(&format!("{} images in {seconds:.3} s", test.labels.len()));
     let metrics = match &folder {
         Some(folder) => write_evaluation(folder, &test.labels, &evaluation, None)?,
         None => Metrics::new(&evaluation.report, None),
     };
-    let (model, matrix) = (model.architecture().name(), &evaluation.matrix);
+    let (model, matrix) = (entry.name, &evaluation.matrix);
     console.document(|| {
         let files = folder.as_ref().map(|folder| documents::files_of(folder.path()));
         Ok(Evaluated {

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use stitch::formats::{
     Metadata, NamedTensor, TensorFile, npz, onnx, safetensors, state_dict, torchscript,
 };
-use stitch::models::{Architecture, Model, weights};
+use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
+use stitch::nn::Model;
 use stitch::run_folder::{self, write_whole};
 use tch::Device;
 
@@ -20,26 +21,28 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let output = args.output.display();
     check_output(&args.output, args.force)?;
     let model = inputs::model(&args.file, args.model, Device::Cpu, console)?;
-    let architecture = model.architecture();
-    if args.sklearn && (args.format != FormatName::Npz || architecture != Architecture::Mlp) {
+    let entry = model.entry;
+    let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
+    if args.sklearn && (args.format != FormatName::Npz || !of_sklearn(entry)) {
         bail!(
-            "--sklearn: it is for --format npz of the mlp, and this is {} of the {architecture}",
+            "--sklearn: it is for --format npz of a scikit-learn model ({}), and this is {} of {entry}",
+            names_of(MODELS.iter().copied().filter(|entry| of_sklearn(entry))),
             args.format.name()
         );
     }
-    let bytes = encode(model.as_ref(), args)?;
+    let bytes = encode(&model, args)?;
     write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
     console.document(|| {
         Ok(Exported {
             file: args.file.display().to_string(),
-            model: architecture.name(),
+            model: entry.name,
             format: args.format.name(),
             output: output.to_string(),
             bytes: bytes.len(),
             sha256: documents::sha256(&bytes),
         })
     })?;
-    console.show(&format!("{architecture}: {} bytes written to {output}", bytes.len()))?;
+    console.show(&format!("{entry}: {} bytes written to {output}", bytes.len()))?;
     Ok(Outcome::Done)
 }
 
@@ -62,30 +65,28 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-fn encode(model: &dyn Model, args: &ExportArgs) -> Result<Vec<u8>> {
-    let tensors = weights::to_named(model);
+fn encode(classifier: &Classifier, args: &ExportArgs) -> Result<Vec<u8>> {
+    let Classifier { entry, model } = classifier;
+    let tensors = model.state_dict();
     let bytes = match args.format {
         FormatName::StateDict => state_dict::write(&tensors)?,
-        FormatName::Torchscript => script(model.architecture(), &tensors)?,
+        FormatName::Torchscript => script(model)?,
         FormatName::Safetensors => {
-            safetensors::write(&tensors, &metadata(&args.file, &tensors, model.architecture()))?
+            safetensors::write(&tensors, &metadata(&args.file, &tensors, entry))?
         }
         FormatName::Npz if args.sklearn => npz::write(&weights::to_sklearn(&tensors))?,
         FormatName::Npz => npz::write(&tensors)?,
-        FormatName::Onnx => {
-            let architecture = model.architecture();
-            onnx::write(architecture.class(), architecture.onnx(), &tensors)
-        }
+        FormatName::Onnx => onnx::write(model.class(), &model.onnx()?, &tensors),
     };
     Ok(bytes)
 }
 
 /// What is known of how the weights of `file` were trained: what it says itself, or the
 /// safetensors file of the run folder that it lies in says of the same bits.
-fn metadata(file: &Path, tensors: &[NamedTensor], architecture: Architecture) -> Metadata {
+fn metadata(file: &Path, tensors: &[NamedTensor], entry: &ModelEntry) -> Metadata {
     let beside = file.with_file_name(run_folder::SAFETENSORS);
     let known = [file, &beside].into_iter().find_map(|path| metadata_of(path, tensors));
-    known.unwrap_or_else(|| [("model".into(), architecture.name().into())].into())
+    known.unwrap_or_else(|| [("model".into(), entry.name.into())].into())
 }
 
 /// The metadata of a file, if it has some and holds exactly these tensors.
@@ -101,6 +102,7 @@ fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
 }
 
 /// The TorchScript archive of a model.
-pub fn script(architecture: Architecture, tensors: &[NamedTensor]) -> Result<Vec<u8>> {
-    Ok(torchscript::write(architecture.class(), architecture.torchscript(), tensors)?)
+pub fn script(model: &Model) -> Result<Vec<u8>> {
+    let program = model.graph().torchscript(model.class());
+    Ok(torchscript::write(&program, &model.state_dict())?)
 }

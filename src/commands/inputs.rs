@@ -9,33 +9,13 @@ use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::libtorch::cuda;
-use stitch::models::{Architecture, Model};
-use stitch::models::{shipped, weights};
+use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::run_folder::Claim;
-use stitch::train::first_not_finite;
 use tch::{Cuda, Device};
 
 use super::Console;
-use crate::cli::{ComputeArgs, DataArgs, DeviceName, ModelName};
+use crate::cli::{ComputeArgs, DataArgs, DeviceName};
 use crate::suggest::hinted;
-
-impl From<ModelName> for Architecture {
-    fn from(name: ModelName) -> Self {
-        match name {
-            ModelName::Mlp => Architecture::Mlp,
-            ModelName::Lenet5 => Architecture::Lenet5,
-        }
-    }
-}
-
-impl From<Architecture> for ModelName {
-    fn from(architecture: Architecture) -> Self {
-        match architecture {
-            Architecture::Mlp => ModelName::Mlp,
-            Architecture::Lenet5 => ModelName::Lenet5,
-        }
-    }
-}
 
 /// Sets the threads and finds the device.
 pub fn compute(args: &ComputeArgs) -> Result<Device> {
@@ -117,24 +97,23 @@ pub fn warn_of(origin: &Origin, console: Console) {
 /// Reads a weights file into the model that it belongs to; warns of weights that are no numbers.
 pub fn model(
     file: &Path,
-    asked: Option<ModelName>,
+    asked: Option<&'static ModelEntry>,
     device: Device,
     console: Console,
-) -> Result<Box<dyn Model>> {
+) -> Result<Classifier> {
     let path = || file.display().to_string();
     if file.is_dir() {
         bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
     }
     let mut tensors = TensorFile::open(BufReader::new(open_plain(file)?)).with_context(path)?;
-    let asked = asked.map(Into::into);
     // By names and shapes, before anything is read into memory.
     weights::recognise(tensors.specs(), asked).with_context(path)?;
     let tensors = tensors.load_all().with_context(path)?;
-    let model = weights::from_named(&tensors, asked, device).with_context(path)?;
-    if let Some(parameter) = first_not_finite(model.as_ref()) {
+    let classifier = weights::from_named(&tensors, asked, device).with_context(path)?;
+    if let Some(parameter) = classifier.model.first_not_finite() {
         console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
     }
-    Ok(model)
+    Ok(classifier)
 }
 
 /// Opens a file that can be read more than once, and has an end.
@@ -157,9 +136,17 @@ pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The model that ships with the binary.
-pub fn shipped(architecture: Architecture, device: Device) -> Result<Box<dyn Model>> {
-    let tensors = read_weights(shipped::state_dict(architecture))
-        .with_context(|| format!("the shipped {architecture}"))?;
-    Ok(weights::from_named(&tensors, Some(architecture), device)?)
+/// The trained model that is built into the binary: the one asked for, or the default.
+pub fn shipped(asked: Option<&'static ModelEntry>, device: Device) -> Result<Classifier> {
+    let entry = asked.or_else(models::default_for_predict);
+    let entry = entry.context("no trained weights are built in: give a weights file first")?;
+    let Some(bytes) = entry.shipped else {
+        bail!(
+            "--model {entry}: no trained weights of it are built in (there are those of: {}). Give a \
+             weights file first",
+            names_of(models::shipped())
+        );
+    };
+    let tensors = read_weights(bytes).with_context(|| format!("the built-in {entry}"))?;
+    Ok(weights::from_named(&tensors, Some(entry), device)?)
 }

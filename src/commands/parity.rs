@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::builder::styling::AnsiColor;
+use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::DECADES;
 use stitch::parity::comparison::Comparison;
 use stitch::parity::element::Element;
@@ -20,7 +21,7 @@ use super::report::weights_sha256;
 use super::terminal::{Screen, table};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
-use crate::suggest::{did_you_mean, hinted, nearest};
+use crate::suggest::hinted;
 
 /// Lines of one kind that are shown before the rest is counted.
 const SHOWN: usize = 10;
@@ -37,7 +38,7 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     let report = verdict::judge(&mut reference, &mut port, &options)?;
     let names = || report.tensors.iter().map(|tensor| &tensor.name);
     if let Some(unused) = args.tol.iter().find(|tol| !names().any(|name| *name == tol.name)) {
-        let meant = did_you_mean(nearest(&unused.name, names().map(String::as_str)));
+        let meant = did_you_mean(closest_match(&unused.name, names().map(String::as_str)));
         bail!("--tol {}: neither side has a tensor of that name{meant}", unused.name);
     }
     let text = if console.json {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use stitch::models::Architecture;
+use stitch::models::ModelEntry;
 use stitch::train::{EpochRecord, Event, Progress, TrainConfig, Validation};
 
 use super::Console;
@@ -108,7 +108,7 @@ impl EpochTable {
 /// Shows the events of one training.
 pub struct TrainingProgress {
     console: Console,
-    architecture: Architecture,
+    model: &'static ModelEntry,
     epochs: usize,
     samples: usize,
     bar: Option<Bar>,
@@ -127,7 +127,7 @@ impl TrainingProgress {
     /// For `config.epochs` passes over `samples` images, from where a run stands.
     pub fn new(
         console: Console,
-        architecture: Architecture,
+        model: &'static ModelEntry,
         config: &TrainConfig,
         samples: usize,
         start: &Progress,
@@ -138,7 +138,7 @@ impl TrainingProgress {
             shown: None,
             from: (Instant::now(), start.steps.saturating_mul(config.batch_size)),
         });
-        Self { console, architecture, epochs: config.epochs, samples, bar }
+        Self { console, model, epochs: config.epochs, samples, bar }
     }
 
     /// Shows an event.
@@ -152,8 +152,8 @@ impl TrainingProgress {
     fn epoch(&mut self, record: &EpochRecord) {
         let row = Row { record, epochs: self.epochs, samples: self.samples };
         match &mut self.bar {
-            Some(bar) => bar.end_epoch(self.architecture, &row),
-            None => self.console.note(&format!("{} {}", self.architecture, row.sentence())),
+            Some(bar) => bar.end_epoch(self.model, &row),
+            None => self.console.note(&format!("{} {}", self.model, row.sentence())),
         }
     }
 
@@ -166,7 +166,7 @@ impl TrainingProgress {
         let rate = samples.saturating_sub(bar.from.1) as f64 / seconds;
         let (left, later) = (self.samples - samples, self.samples * (self.epochs - epoch));
         let [of_epoch, of_run] = [left, left + later].map(|samples| time(samples as f64 / rate));
-        let (name, epochs) = (self.architecture, self.epochs);
+        let (name, epochs) = (self.model, self.epochs);
         // The fullest line that leaves room for a bar.
         bar.show(
             samples,
@@ -187,10 +187,10 @@ impl TrainingProgress {
 
 impl Bar {
     /// A row of the table, and a new bar.
-    fn end_epoch(&mut self, architecture: Architecture, row: &Row) {
+    fn end_epoch(&mut self, model: &ModelEntry, row: &Row) {
         // Where the size is unknown, what every terminal has.
         let columns = progress_columns().unwrap_or(80);
-        let title = format!("{architecture}, {} images an epoch", row.samples);
+        let title = format!("{model}, {} images an epoch", row.samples);
         let title = self.table.columns.is_empty().then_some(title);
         let lines = title.into_iter().chain(self.table.add(row, columns));
         self.bar.suspend(|| lines.for_each(|line| drop(writeln!(stderr(), "{line}"))));

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
+use stitch::models::Classifier;
 use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles, Study, configurations};
 use stitch::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
@@ -18,7 +19,7 @@ use tch::Device;
 use super::export::check_output;
 use super::study::merged;
 use super::{Console, Outcome, documents, inputs};
-use crate::cli::{DataArgs, ModelName, ReportArgs};
+use crate::cli::{DataArgs, ReportArgs};
 
 /// No file of a run folder that is read whole is near as long.
 const LONGEST: u64 = 64 << 20;
@@ -34,14 +35,14 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     }
     // As `stitch reproduce` tells of its two.
     if let [_] = args.runs[..] {
-        runs.sort_by_key(|(run, _)| run.architecture as usize);
+        runs.sort_by_key(|(run, _)| run.model.position());
     }
     let study = match args.study.as_slice() {
         [] => None,
         studies => {
             let records = merged(studies).context("--study")?;
             check_data(&records, &runs)?;
-            Some(Study::new(&configurations::group(&records), &records))
+            Some(Study::new(&configurations::group(&records)?, &records))
         }
     };
     let images = test_images(&args.data)?;
@@ -183,9 +184,8 @@ fn pictures(
     if !weights.exists() {
         return Ok(Err(format!("the run folder holds no {SAFETENSORS}.")));
     }
-    let asked = ModelName::from(run.architecture);
-    let model = inputs::model(&weights, Some(asked), device, console)?;
-    let logits = evaluate::logits(model.as_ref(), &test.images);
-    let pictures = Pictures::new(run, model.as_ref(), test, &logits);
+    let Classifier { model, .. } = inputs::model(&weights, Some(run.model), device, console)?;
+    let logits = evaluate::logits(&model, &test.images);
+    let pictures = Pictures::new(run, &model, test, &logits);
     Ok(pictures.map_err(|error| format!("{error}.")))
 }

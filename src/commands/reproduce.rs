@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
 use stitch::checkpoint;
-use stitch::models::Architecture;
+use stitch::models::{self, ModelEntry, Paper};
 use stitch::report::figures::{Accuracy, accuracy_comparison};
-use stitch::report::{self, Entry, paper_accuracy};
+use stitch::report::{self, Entry};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
 use stitch::train::TrainConfig;
 
@@ -17,12 +17,13 @@ use crate::cli::ReproduceArgs;
 
 pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let claim = |architecture: Architecture| {
+    let claim = |model: &'static ModelEntry| -> Option<Result<_>> {
+        let paper = model.paper?;
         let claim = inputs::claim(args.force, args.checkpoints.resume);
-        RunFolder::claim(&args.out.join(architecture.name()), claim)
-            .map(|folder| (architecture, folder))
+        let folder = RunFolder::claim(&args.out.join(model.name), claim);
+        Some(folder.map(|folder| (model, paper, folder)).map_err(Into::into))
     };
-    let folders = Architecture::ALL.map(claim).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let folders = models::of_the_paper().filter_map(claim).collect::<Result<Vec<_>>>()?;
     let above = claim_above(args)?;
     let dataset = inputs::dataset(&args.data, console)?;
     if args.force {
@@ -30,16 +31,16 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             above.remove(&above.path().join(file))?;
         }
         // All at once: broken off, neither is then a finished one that --resume would leave as it is.
-        for (_, folder) in &folders {
+        for (_, _, folder) in &folders {
             folder.clear()?;
             checkpoint::clear(folder)?;
         }
     }
     let mut runs = Vec::new();
-    for (architecture, folder) in &folders {
-        let config = TrainConfig { device, ..TrainConfig::notebook(*architecture) };
+    for &(model, paper, ref folder) in &folders {
+        let config = TrainConfig { device, ..TrainConfig::notebook(model) };
         let job = Job {
-            architecture: *architecture,
+            model,
             config,
             every: args.checkpoints.checkpoint_every,
             resume: args.checkpoints.resume,
@@ -48,16 +49,15 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             figures: Some(args.figures.normalize()),
         };
         let trained = train_into(folder, &job, &dataset, console)?;
-        runs.push((*architecture, trained));
+        runs.push(Reproduced { model, paper, trained });
     }
     write_comparison(&above, args, &runs)?;
     console.document(|| {
-        let runs = runs.iter().zip(&folders).map(|((architecture, trained), (_, folder))| {
-            let paper_accuracy = paper_accuracy(*architecture);
+        let runs = runs.iter().zip(&folders).map(|(run, (_, _, folder))| {
             Ok(Reproduction {
-                paper_accuracy,
-                difference: trained.evaluation.report.accuracy - paper_accuracy,
-                training: Training::read(folder, &trained.evaluation)?,
+                paper_accuracy: run.paper.accuracy,
+                difference: run.difference(),
+                training: Training::read(folder, &run.trained.evaluation)?,
             })
         });
         Ok(Reproductions {
@@ -66,8 +66,8 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         })
     })?;
     // The last of it fills a screen of 24 lines: the better model's heat table and the comparison.
-    for (architecture, trained) in &runs {
-        console.show(&format!("{}\n", details(*architecture, trained, console.screen)))?;
+    for run in &runs {
+        console.show(&format!("{}\n", details(run, console.screen)))?;
     }
     console.show(&comparison(&runs, console.screen))?;
     console.show(&meaning(&runs, console.screen))?;
@@ -75,7 +75,25 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The folder above the two run folders. What is written to it must not be there, unless it is to be
+/// A model of the paper, trained.
+struct Reproduced {
+    model: &'static ModelEntry,
+    paper: Paper,
+    trained: Trained,
+}
+
+impl Reproduced {
+    fn accuracy(&self) -> f64 {
+        self.trained.evaluation.report.accuracy
+    }
+
+    /// From the paper's accuracy.
+    fn difference(&self) -> f64 {
+        self.accuracy() - self.paper.accuracy
+    }
+}
+
+/// The folder above the run folders. What is written to it must not be there, unless it is to be
 /// replaced or comes out the same.
 fn claim_above(args: &ReproduceArgs) -> Result<RunFolder> {
     let above = RunFolder::claim(&args.out, Claim::Resume)?;
@@ -93,88 +111,78 @@ fn claim_above(args: &ReproduceArgs) -> Result<RunFolder> {
 }
 
 /// The accuracies beside the paper's, and the page about both runs.
-fn write_comparison(
-    above: &RunFolder,
-    args: &ReproduceArgs,
-    runs: &[(Architecture, Trained)],
-) -> Result<()> {
-    let row = |(architecture, trained): &(Architecture, Trained)| Accuracy {
-        name: report::title(*architecture).into(),
-        value: trained.evaluation.report.accuracy,
-        paper: Some(paper_accuracy(*architecture)),
+fn write_comparison(above: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]) -> Result<()> {
+    let row = |run: &Reproduced| Accuracy {
+        name: run.model.title.into(),
+        value: run.accuracy(),
+        paper: Some(run.paper.accuracy),
     };
     let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
     above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
-    let entries: Vec<&Entry> =
-        runs.iter().filter_map(|(_, trained)| trained.entry.as_ref()).collect();
+    let entries: Vec<&Entry> = runs.iter().filter_map(|run| run.trained.entry.as_ref()).collect();
     let page = report::page(&entries, None, args.figures.normalize());
     above.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }
 
-fn title(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::Mlp => "mlp: scikit-learn's MLPClassifier, one hidden layer of 64",
-        Architecture::Lenet5 => "lenet5: PyTorch's LeNet-5",
-    }
-}
-
 /// The model class by class.
-fn details(architecture: Architecture, trained: &Trained, screen: Screen) -> String {
+fn details(run: &Reproduced, screen: Screen) -> String {
+    let Reproduced { model, trained, .. } = run;
     format!(
-        "{}\n{}\nmost confused:\n{}\n\n{}",
-        title(architecture),
+        "{model}: {}\n{}\nmost confused:\n{}\n\n{}",
+        model.description,
         tables::scores(screen, &trained.evaluation.report),
         tables::most_confused(screen, &trained.evaluation.matrix),
-        heat(screen, architecture.name(), &trained.evaluation.matrix)
+        heat(screen, model.name, &trained.evaluation.matrix)
     )
 }
 
-fn comparison(runs: &[(Architecture, Trained)], screen: Screen) -> String {
-    let row = |(architecture, trained): &(Architecture, Trained)| {
-        let paper = paper_accuracy(*architecture);
-        let port = trained.evaluation.report.accuracy;
+fn comparison(runs: &[Reproduced], screen: Screen) -> String {
+    let row = |run: &Reproduced| {
         vec![
-            architecture.name().into(),
-            format!("{paper:.4}"),
-            format!("{port:.4}"),
-            format!("{:+.4}", port - paper),
-            format!("{:.1} s", trained.metrics.train_seconds),
+            run.model.name.into(),
+            format!("{:.4}", run.paper.accuracy),
+            format!("{:.4}", run.accuracy()),
+            format!("{:+.4}", run.difference()),
+            format!("{:.1} s", run.trained.metrics.train_seconds),
         ]
     };
     let header = ["model", "paper", "port", "difference", "training"];
     table(screen, &header, runs.iter().map(row))
 }
 
-/// What the comparison says: a sentence a model.
-fn meaning(runs: &[(Architecture, Trained)], screen: Screen) -> String {
-    let sentence = |(architecture, trained): &(Architecture, Trained)| {
-        let difference = trained.evaluation.report.accuracy - paper_accuracy(*architecture);
+/// What the comparison says: a sentence per model.
+fn meaning(runs: &[Reproduced], screen: Screen) -> String {
+    let sentence = |run: &Reproduced| {
+        let model = run.model;
         // The paper gives four digits.
-        let met = difference.abs() < 5e-5;
-        let text = match (architecture, met) {
-            (Architecture::Mlp, true) => {
-                "mlp: the paper's accuracy is met, whose settings the paper gives in full.".into()
-            }
-            (Architecture::Mlp, false) => {
-                "mlp: NOT the paper's accuracy. `stitch data` tells whether this is its data set."
-                    .into()
-            }
-            (Architecture::Lenet5, _) => {
-                let TrainConfig { batch_size, lr, seed, .. } = TrainConfig::notebook(*architecture);
+        let met = run.difference().abs() < 5e-5;
+        let (colour, text) = match (run.paper.settings_given, met) {
+            (true, true) => (
+                Some(AnsiColor::Green),
                 format!(
-                    "lenet5: the paper leaves batch size, learning rate and seed open. They are \
+                    "{model}: the paper's accuracy is met, whose settings the paper gives in full."
+                ),
+            ),
+            (true, false) => (
+                Some(AnsiColor::Red),
+                format!(
+                    "{model}: NOT the paper's accuracy. `stitch data` tells whether this is its data \
+                     set."
+                ),
+            ),
+            (false, _) => {
+                let TrainConfig { batch_size, lr, seed, .. } = TrainConfig::notebook(model);
+                let text = format!(
+                    "{model}: the paper leaves batch size, learning rate and seed open. They are \
                      {batch_size}, {lr:e} and {seed} here, and the accuracy depends on them."
-                )
+                );
+                (None, text)
             }
         };
         let text = screen.paragraph(&text);
-        match (architecture, met) {
-            (Architecture::Mlp, true) => screen.coloured(AnsiColor::Green, &text),
-            (Architecture::Mlp, false) => screen.coloured(AnsiColor::Red, &text),
-            (Architecture::Lenet5, _) => text,
-        }
+        colour.map_or(text.clone(), |colour| screen.coloured(colour, &text))
     };
     runs.iter().map(sentence).collect::<Vec<_>>().join("\n")
 }

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::source::Origin;
-use stitch::models::Architecture;
+use stitch::models::{self, ModelEntry};
 use stitch::run_folder::{self, Config, DataConfig, read_recipe};
 use stitch::train::{Engine, TrainConfig};
 
 use super::{Console, inputs};
-use crate::cli::{ComputeArgs, DeviceName, ModelName, NumberOrOff, TrainArgs};
+use crate::cli::{ComputeArgs, DeviceName, NumberOrOff, TrainArgs};
 
 /// A `config.json` is a kilobyte; no file beyond this is read as one.
 const LONGEST: u64 = 1 << 20;
@@ -42,7 +42,7 @@ pub struct Setting {
 /// What is to be trained, and where each of its settings comes from.
 pub struct Settings {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// Its settings, checked.
     pub config: TrainConfig,
     /// All of them, in the order of `config.json`.
@@ -54,6 +54,7 @@ pub struct Settings {
 /// The run that `--config` names.
 pub struct Recipe {
     path: PathBuf,
+    model: &'static ModelEntry,
     config: Config,
 }
 
@@ -67,8 +68,7 @@ impl Settings {
         let from = recipe.as_ref().map(|recipe| &recipe.config);
         let mut choice = Choice { sources: Vec::new(), recipe: recipe.is_some() };
         let model = choice.model(args.model, recipe.as_ref())?;
-        let architecture = Architecture::from(model);
-        let notebook = TrainConfig::notebook(architecture);
+        let notebook = TrainConfig::notebook(model);
         let epochs = choice.of("epochs", args.epochs, from.map(|c| c.epochs), notebook.epochs);
         let batch_size = choice.of(
             "batch_size",
@@ -96,11 +96,11 @@ impl Settings {
             None,
         );
         let config = TrainConfig { epochs, batch_size, lr, seed, device, engine, val, patience };
-        config.check(architecture)?;
+        config.check(model)?;
         if let Some(recipe) = &recipe {
             recipe.warn_of_the_machine(console);
         }
-        Ok(Self { architecture, config, sources: choice.sources, recipe })
+        Ok(Self { model, config, sources: choice.sources, recipe })
     }
 }
 
@@ -153,22 +153,24 @@ impl Choice {
     }
 
     /// The model: an argument that must agree with the run to repeat.
-    fn model(&mut self, asked: Option<ModelName>, recipe: Option<&Recipe>) -> Result<ModelName> {
-        let there = recipe.map(Recipe::model);
+    fn model(
+        &mut self,
+        asked: Option<&'static ModelEntry>,
+        recipe: Option<&Recipe>,
+    ) -> Result<&'static ModelEntry> {
+        let there = recipe.map(|recipe| recipe.model);
         if let (Some(asked), Some(there), Some(recipe)) = (asked, there, recipe)
             && asked != there
         {
             bail!(
-                "{} is asked for, and --config {} is of a run of {}: leave the model away, or name \
-                 the run's",
-                Architecture::from(asked),
-                recipe.path.display(),
-                Architecture::from(there)
+                "{asked} is asked for, and --config {} is of a run of {there}: leave the model away, or \
+                 name the run's",
+                recipe.path.display()
             );
         }
-        // clap wants one of the two.
-        let model = asked.or(there).unwrap_or(ModelName::Lenet5);
-        let shown = |model| Architecture::from(model).name().into();
+        // clap has made sure of one of the two.
+        let model = asked.or(there).context("name a model, or a run with --config")?;
+        let shown = |model: &ModelEntry| model.name.into();
         Ok(self.named("model", asked, there, model, shown))
     }
 
@@ -211,12 +213,8 @@ impl Recipe {
         let bytes = inputs::read_short(&file, LONGEST).context("--config")?;
         let named = || format!("--config {}", file.display());
         let config = read_recipe(&bytes).with_context(named)?;
-        Ok(Self { path: file, config })
-    }
-
-    /// The model, which was checked.
-    fn model(&self) -> ModelName {
-        if self.config.model == "mlp" { ModelName::Mlp } else { ModelName::Lenet5 }
+        let model = models::named(&config.model).with_context(named)?;
+        Ok(Self { path: file, model, config })
     }
 
     /// Says so where the machine or a library is another than the run's.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -11,14 +12,15 @@ use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::events::EventLog;
 use stitch::formats::{csv, safetensors, state_dict};
-use stitch::models::{Architecture, Model, weights};
+use stitch::models::{Classifier, ModelEntry};
+use stitch::nn::Model;
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
 use stitch::report::{self, Entry, Parity, Pictures, Run};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{
-    self, EpochRecord, History, Learner, Progress, Tracer, TrainConfig, TrainError,
+    self, EpochRecord, History, Progress, Tracer, TrainConfig, TrainError, Trainer,
 };
 use tch::Device;
 
@@ -35,8 +37,8 @@ use crate::cli::{CheckpointEvery, FigureArgs, TrainArgs};
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let settings = Settings::of(args, console)?;
-    let Settings { architecture, config, .. } = settings;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(architecture.name()));
+    let Settings { model, config, .. } = settings;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(model.name));
     if args.dry_run {
         return dry_run::run(args, &settings, &out, console);
     }
@@ -51,11 +53,11 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     };
     let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
     let figures = Some(args.figures.normalize());
-    let job = Job { architecture, config, every, resume, trace, tensorboard, figures };
+    let job = Job { model, config, every, resume, trace, tensorboard, figures };
     let trained = train_into(&folder, &job, &dataset, console)?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
-    let matrix = heat(console.screen, architecture.name(), &trained.evaluation.matrix);
+    let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);
     console.show(&format!("{matrix}\n"))?;
     if let Some(metrics) = &trained.metrics.validation {
         console.show(&console.screen.paragraph(&validation::sentence(metrics)))?;
@@ -94,7 +96,7 @@ pub struct Trained {
 /// What is to be trained, and how it survives.
 pub struct Job {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// Its settings.
     pub config: TrainConfig,
     /// Checkpoints.
@@ -123,10 +125,9 @@ pub fn train_into(
     dataset: &Dataset,
     console: Console,
 ) -> Result<Trained> {
-    let architecture = job.architecture;
     signals::listen()?;
-    let config = config_of(architecture, &job.config, dataset);
-    let mut learner = train::learner(architecture, &job.config, &dataset.train)?;
+    let config = config_of(job.model, &job.config, dataset);
+    let mut trainer = Trainer::new(job.model, &job.config, &dataset.train)?;
     let start = match job.resume {
         true => checkpoints::start(folder, &config, console)?,
         false => {
@@ -137,29 +138,19 @@ pub fn train_into(
     let (progress, log) = match start {
         Start::Anew => (Progress::default(), Beginning::Anew),
         Start::From(ref checkpoint) => {
-            let progress =
-                restore(learner.as_mut(), checkpoint).context("--resume: the checkpoint")?;
+            let progress = restore(&mut trainer, checkpoint).context("--resume: the checkpoint")?;
             (progress, Beginning::At(checkpoint.events.as_ref()))
         }
         Start::Finished => return finished(folder, job, dataset, console),
     };
     let mut log = job.tensorboard.then(|| tensorboard::open(folder, log)).transpose()?;
     let mut recorder =
-        job.trace.then(|| Recorder::new(learner.model(), &dataset.train, &dataset.test));
+        job.trace.then(|| Recorder::new(job.model, trainer.model(), &dataset.train, &dataset.test));
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
-    let history = fit(
-        folder,
-        job,
-        &config,
-        learner.as_mut(),
-        progress,
-        dataset,
-        tracer,
-        log.as_mut(),
-        console,
-    )?;
+    let history =
+        fit(folder, job, &config, &mut trainer, progress, dataset, tracer, log.as_mut(), console)?;
     say_why_it_ended(&history, job, console);
-    let ended = Ended { config, history, model: learner.into_model(), log, recorder };
+    let ended = Ended { config, history, model: trainer.into_model(), log, recorder };
     ended.write(folder, job, dataset)
 }
 
@@ -167,7 +158,7 @@ pub fn train_into(
 struct Ended<'a> {
     config: Config,
     history: History,
-    model: Box<dyn Model>,
+    model: Model,
     log: Option<EventLog<'a>>,
     recorder: Option<Recorder>,
 }
@@ -176,7 +167,7 @@ impl Ended<'_> {
     /// Evaluates the model, and writes the run folder: `config.json` last.
     fn write(self, folder: &RunFolder, job: &Job, dataset: &Dataset) -> Result<Trained> {
         let Self { config, history, model, mut log, recorder } = self;
-        let evaluation = evaluate(model.as_ref(), &dataset.test);
+        let evaluation = evaluate(&model, &dataset.test);
         let metrics = metrics(job, &history, dataset)?;
         if let Some(log) = &mut log {
             tensorboard::add_result(log, &evaluation, metrics.epochs_run)?;
@@ -185,16 +176,16 @@ impl Ended<'_> {
         log.map_or(Ok(()), EventLog::finish)?;
         folder.write(run_folder::HISTORY, &validation::history_csv(&history))?;
         write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
-        write_weights(folder, &config, model.as_ref(), evaluation.report.accuracy)?;
+        write_weights(folder, &config, &model, evaluation.report.accuracy)?;
         if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
             validation::write_best(folder, &config, best, metrics)?;
         }
         let mut entry = None;
         if let Some(normalize) = job.figures {
             let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-            let run = Run::new(job.architecture, config.clone(), curves(&history), answers);
+            let run = Run::new(job.model, config.clone(), curves(&history), answers);
             let entry = entry.insert(Entry {
-                pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
+                pictures: pictures(&run, &model, dataset, &evaluation),
                 run,
                 parity: Parity::Unchecked,
                 folder: folder.path().display().to_string(),
@@ -202,7 +193,7 @@ impl Ended<'_> {
             write_figures(folder, entry, normalize)?;
         }
         if let Some(mut recorder) = recorder {
-            recorder.finish(model.as_ref(), &evaluation);
+            recorder.finish(&model, &evaluation);
             let (records, tensors) = recorder.into_files()?;
             folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
             folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
@@ -219,7 +210,7 @@ fn metrics(job: &Job, history: &History, dataset: &Dataset) -> Result<TrainingMe
         train_loss: history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss),
         epochs_run: history.epochs.len(),
         train_seconds: history.epochs.iter().map(|epoch| epoch.seconds).sum(),
-        validation: validation::metrics(job.architecture, &job.config, history, dataset)?,
+        validation: validation::metrics(job.model, &job.config, history, dataset)?,
     })
 }
 
@@ -227,45 +218,47 @@ fn metrics(job: &Job, history: &History, dataset: &Dataset) -> Result<TrainingMe
 fn write_weights(
     folder: &RunFolder,
     config: &Config,
-    model: &dyn Model,
+    model: &Model,
     test_accuracy: f64,
 ) -> Result<()> {
-    let tensors = weights::to_named(model);
+    let tensors = model.state_dict();
     let metadata = config.weights_metadata(test_accuracy);
     folder.write(run_folder::STATE_DICT, &state_dict::write(&tensors)?)?;
-    folder.write(run_folder::TORCHSCRIPT, &script(model.architecture(), &tensors)?)?;
+    folder.write(run_folder::TORCHSCRIPT, &script(model)?)?;
     folder.write(run_folder::SAFETENSORS, &safetensors::write(&tensors, &metadata)?)?;
     Ok(())
 }
 
-/// Makes a learner go on from a checkpoint; where the run then stands.
-fn restore(learner: &mut dyn Learner, checkpoint: &Checkpoint) -> Result<Progress> {
+/// Makes a trainer continue from a checkpoint; where the run then stands.
+fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<Progress> {
     let mut progress = checkpoint.progress.clone();
     if checkpoint.config.val.is_some() && !progress.epochs.is_empty() {
-        let architecture = learner.model().architecture();
-        let best = weights::from_named(&progress.best_parameters, Some(architecture), Device::Cpu)
-            .context("the best epoch's weights")?;
+        let (class, graph, kind) =
+            (trainer.model().class(), trainer.model().graph(), trainer.model().kind());
+        let best = Model::zeros(class, Arc::clone(graph), kind, Device::Cpu);
+        best.load_state_dict(&progress.best_parameters).context("the best epoch's weights")?;
         // In the order of the model: a checkpoint's is that of its format.
-        progress.best_parameters = weights::to_named(best.as_ref());
+        progress.best_parameters = best.state_dict();
     }
-    learner.restore(&checkpoint.learned)?;
+    trainer.restore(&checkpoint.state)?;
     Ok(progress)
 }
 
 /// Tells of an end before the last epoch.
 fn say_why_it_ended(history: &History, job: &Job, console: Console) {
-    let architecture = job.architecture;
+    let model = job.model;
     if history.converged {
         console.note(&format!(
-            "{architecture}: the training loss has not improved by 1e-4 for more than 10 epochs; \
-             stopped, as scikit-learn does"
+            "{model}: the training loss has not improved by 1e-4 for more than 10 epochs; stopped, as \
+             {} does",
+            model.library
         ));
     }
     if let (true, Some(best), Some(patience)) =
         (history.out_of_patience, &history.best, job.config.patience)
     {
         console.note(&format!(
-            "{architecture}: the validation loss has not been lower than in epoch {} for {patience} \
+            "{model}: the validation loss has not been lower than in epoch {} for {patience} \
              epochs; stopped (--patience)",
             best.epoch
         ));
@@ -278,7 +271,7 @@ fn fit(
     folder: &RunFolder,
     job: &Job,
     config: &Config,
-    learner: &mut dyn Learner,
+    trainer: &mut Trainer,
     start: Progress,
     dataset: &Dataset,
     tracer: Option<&mut dyn Tracer>,
@@ -288,8 +281,7 @@ fn fit(
     let (train, settings) = (&dataset.train, &job.config);
     let begins = start == Progress::default();
     let mut unwritten = None;
-    let mut progress =
-        TrainingProgress::new(console, job.architecture, settings, train.len(), &start);
+    let mut progress = TrainingProgress::new(console, job.model, settings, train.len(), &start);
     let (trained, written) = thread::scope(|scope| -> Result<_> {
         let steps = train::steps(settings, train);
         let mut writer = match job.every {
@@ -298,7 +290,7 @@ fn fit(
                 Some(Writer::new(scope, folder, config.clone(), every, steps, log.as_deref())?)
             }
         };
-        let mut on_event = |event, stands: &Progress, learner: &dyn Learner| {
+        let mut on_event = |event, stands: &Progress, trainer: &Trainer| {
             progress.on(event);
             let stop = signals::received().is_some();
             let mut writer = writer.as_mut();
@@ -313,11 +305,11 @@ fn fit(
             }
             let events = || log.as_ref().map(|log| log.stands());
             let written =
-                !due || writer.is_none_or(|writer| writer.write(stands, learner, events()));
+                !due || writer.is_none_or(|writer| writer.write(stands, trainer, events()));
             if stop || !written { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let trained = train::fit(
-            learner,
+            trainer,
             settings,
             train,
             dataset.validation.as_ref(),
@@ -361,18 +353,18 @@ fn give_up(folder: &RunFolder, error: TrainError, kept: bool, begins: bool) -> R
 /// What a run came to that is complete already; changes nothing.
 fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) -> Result<Trained> {
     let weights = folder.path().join(run_folder::SAFETENSORS);
-    let model = inputs::model(&weights, None, job.config.device, console)?;
+    let Classifier { model, .. } = inputs::model(&weights, None, job.config.device, console)?;
     let metrics: Option<Metrics> = folder.read_json(run_folder::METRICS)?;
     let metrics = metrics.and_then(|metrics| metrics.training);
     let path = folder.path().display();
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
-    console.note(&format!("{}: finished already, nothing to resume in {path}", job.architecture));
-    let evaluation = evaluate(model.as_ref(), &dataset.test);
+    console.note(&format!("{}: finished already, nothing to resume in {path}", job.model));
+    let evaluation = evaluate(&model, &dataset.test);
     let mut entry = None;
     if job.figures.is_some() {
         let run = super::report::read(folder.path())?;
         entry = Some(Entry {
-            pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
+            pictures: pictures(&run, &model, dataset, &evaluation),
             run,
             parity: super::report::parity(folder.path())?,
             folder: path.to_string(),
@@ -384,7 +376,7 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
 /// The images that a report shows of a run, or why there are none.
 fn pictures(
     run: &Run,
-    model: &dyn Model,
+    model: &Model,
     dataset: &Dataset,
     evaluation: &Evaluation,
 ) -> Result<Pictures, String> {
@@ -432,7 +424,7 @@ fn curves(history: &History) -> Curves {
     }
 }
 
-fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset) -> Config {
+fn config_of(model: &ModelEntry, config: &TrainConfig, dataset: &Dataset) -> Config {
     let versions = [
         ("stitch", env!("CARGO_PKG_VERSION")),
         // Set by build.rs from libtorch's own header.
@@ -440,7 +432,7 @@ fn config_of(architecture: Architecture, config: &TrainConfig, dataset: &Dataset
     ];
     Config {
         program: "stitch".into(),
-        model: architecture.name().into(),
+        model: model.name.into(),
         epochs: config.epochs,
         batch_size: config.batch_size,
         lr: config.lr,

@@ -4,13 +4,13 @@ use anyhow::Result;
 use stitch::dataset::Dataset;
 use stitch::evaluate::evaluate;
 use stitch::formats::{csv, safetensors, state_dict};
-use stitch::models::{Architecture, weights};
+use stitch::models::{ModelEntry, weights};
 use stitch::run_folder::{self, Config, RunFolder, ValidationMetrics};
 use stitch::train::{Best, EpochRecord, History, TrainConfig};
 
 /// The metrics of a run with held-out images; the best epoch's weights are evaluated on the test images.
 pub fn metrics(
-    architecture: Architecture,
+    model: &'static ModelEntry,
     config: &TrainConfig,
     history: &History,
     dataset: &Dataset,
@@ -20,7 +20,7 @@ pub fn metrics(
     else {
         return Ok(None);
     };
-    let model = weights::from_named(&best.parameters, Some(architecture), config.device)?;
+    let best_model = weights::from_named(&best.parameters, Some(model), config.device)?;
     Ok(Some(ValidationMetrics {
         images: held_out.len(),
         loss: last.loss,
@@ -28,7 +28,7 @@ pub fn metrics(
         best_epoch: best.epoch,
         best_loss: best.validation.loss,
         best_accuracy: best.validation.accuracy,
-        best_test_accuracy: evaluate(model.as_ref(), &dataset.test).report.accuracy,
+        best_test_accuracy: evaluate(&best_model.model, &dataset.test).report.accuracy,
     }))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod classes;
 pub mod idx;
+pub mod loader;
 #[cfg(target_os = "linux")]
 pub mod shared;
 pub mod source;

@@ -1,4 +1,4 @@
-//! `torch.jit.save`: named parameters and the source text of `forward` in one archive.
+//! `torch.jit.save`: named parameters, buffers and the source text of `forward` in one archive.
 //!
 //! Layout after `torch/csrc/jit/serialization/export_module.cpp` of PyTorch 2.13: `data.pkl` holds
 //! the module as an object, `code/__torch__.py` its classes, `constants.pkl` nothing.
@@ -9,20 +9,33 @@ use super::{NamedTensor, ReadError, archive};
 /// Folder inside the archive. `torch.jit.save` takes the file's stem; readers take any.
 const ROOT: &str = "torchscript";
 
-/// The file for a module of layers.
-///
-/// `class` is the module's name, `forward` the body of `forward(self, x: Tensor) -> Tensor` in
-/// TorchScript's serialised form, each line indented by four blanks. The names of `tensors` are
-/// `layer.parameter`; every layer becomes a submodule, in the order of its first tensor. The same
-/// input gives the same bytes.
+/// What a module computes, and what it consists of besides its tensors.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// The module's class.
+    pub class: String,
+    /// The body of `forward(self, x: Tensor) -> Tensor` in TorchScript's serialised form, each line
+    /// indented by four blanks.
+    pub forward: String,
+    /// Paths of the layers in their order, such as `conv1` or `block.0`; those of tensors need not be
+    /// listed.
+    pub layers: Vec<String>,
+    /// Names of the tensors that are buffers; the others are parameters.
+    pub buffers: Vec<String>,
+}
+
+/// The file for a module. The names of `tensors` are paths, such as `conv1.weight`; each part but the
+/// last becomes a submodule. The same input gives the same bytes.
 ///
 /// # Errors
-/// [`ReadError::NotTensors`] for a name without a dot, [`ReadError::Zip`] when the archive cannot
-/// be built.
-pub fn write(class: &str, forward: &str, tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
-    let layers = layers(tensors)?;
-    let code = code(class, forward, &layers);
-    let pickle = pickle(class, &layers);
+/// [`ReadError::Zip`] when the archive cannot be built.
+pub fn write(program: &Program, tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    let root = Module::tree(program, tensors);
+    let mut code = String::new();
+    root.write_classes(program, &mut code);
+    let mut pickle = Pickler::new();
+    root.write_object(&mut pickle);
+    let pickle = pickle.finish();
     let mut records = vec![("data.pkl".to_string(), &pickle[..])];
     for (i, tensor) in tensors.iter().enumerate() {
         records.push((format!("data/{i}"), &tensor.data));
@@ -33,77 +46,99 @@ pub fn write(class: &str, forward: &str, tensors: &[NamedTensor]) -> Result<Vec<
     archive::write(ROOT, &records)
 }
 
-/// A submodule: its name, and its parameters with their record numbers.
-struct Layer<'a> {
+/// A module with its tensors and submodules.
+struct Module<'a> {
     name: &'a str,
-    parameters: Vec<(&'a str, usize, &'a NamedTensor)>,
+    class: String,
+    tensors: Vec<Attribute<'a>>,
+    submodules: Vec<Module<'a>>,
 }
 
-fn layers(tensors: &[NamedTensor]) -> Result<Vec<Layer<'_>>, ReadError> {
-    let mut layers: Vec<Layer> = Vec::new();
-    for (record, tensor) in tensors.iter().enumerate() {
-        let Some((name, parameter)) = tensor.name.rsplit_once('.') else {
-            let error = format!("{} has no layer: names are layer.parameter", tensor.name);
-            return Err(ReadError::NotTensors(error));
+/// A tensor of a module.
+struct Attribute<'a> {
+    name: &'a str,
+    record: usize,
+    tensor: &'a NamedTensor,
+    is_buffer: bool,
+}
+
+impl<'a> Module<'a> {
+    fn tree(program: &'a Program, tensors: &'a [NamedTensor]) -> Self {
+        let class = program.class.clone();
+        let mut root = Self { name: "", class, tensors: Vec::new(), submodules: Vec::new() };
+        let mut modules = 0;
+        for path in &program.layers {
+            root.submodule(path, &mut modules);
+        }
+        for (record, tensor) in tensors.iter().enumerate() {
+            let is_buffer = program.buffers.contains(&tensor.name);
+            let (path, name) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
+            let module = root.submodule(path, &mut modules);
+            module.tensors.push(Attribute { name, record, tensor, is_buffer });
+        }
+        root
+    }
+
+    /// The submodule of this path, which is created where it does not exist yet.
+    fn submodule(&mut self, path: &'a str, modules: &mut usize) -> &mut Self {
+        let mut module = self;
+        for name in path.split('.').filter(|name| !name.is_empty()) {
+            let at = module.submodules.iter().position(|submodule| submodule.name == name);
+            let at = at.unwrap_or_else(|| {
+                *modules += 1;
+                let readable: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+                let class = format!("Layer{modules}_{readable}");
+                let (tensors, submodules) = (Vec::new(), Vec::new());
+                module.submodules.push(Self { name, class, tensors, submodules });
+                module.submodules.len() - 1
+            });
+            module = &mut module.submodules[at];
+        }
+        module
+    }
+
+    /// The classes as source text, submodules first.
+    fn write_classes(&self, program: &Program, text: &mut String) {
+        for submodule in &self.submodules {
+            submodule.write_classes(program, text);
+        }
+        let names = |buffers: bool| -> String {
+            let named = self.tensors.iter().filter(|attribute| attribute.is_buffer == buffers);
+            named.map(|attribute| format!("\"{}\", ", attribute.name)).collect()
         };
-        let parameter = (parameter, record, tensor);
-        match layers.iter_mut().find(|layer| layer.name == name) {
-            Some(layer) => layer.parameters.push(parameter),
-            None => layers.push(Layer { name, parameters: vec![parameter] }),
+        *text += &format!("class {}(Module):\n", self.class);
+        *text += &format!("  __parameters__ = [{}]\n", names(false));
+        *text += &format!("  __buffers__ = [{}]\n", names(true));
+        for Attribute { name, .. } in &self.tensors {
+            *text += &format!("  {name} : Tensor\n");
+        }
+        *text += "  training : bool\n";
+        for Module { name, class, .. } in &self.submodules {
+            // A name such as `0` is no identifier.
+            *text += &format!("  __annotations__[\"{name}\"] = __torch__.{class}\n");
+        }
+        if self.name.is_empty() {
+            let Program { class, forward, .. } = program;
+            *text +=
+                &format!("  def forward(self: __torch__.{class},\n    x: Tensor) -> Tensor:\n");
+            *text += forward;
         }
     }
-    Ok(layers)
-}
 
-/// The classes as source text: one a layer, then the module.
-fn code(class: &str, forward: &str, layers: &[Layer]) -> String {
-    let mut text = String::new();
-    for layer in layers {
-        let names: Vec<String> =
-            layer.parameters.iter().map(|(name, ..)| format!("\"{name}\", ")).collect();
-        text += &format!("class {}(Module):\n", layer_class(layer.name));
-        text += &format!("  __parameters__ = [{}]\n  __buffers__ = []\n", names.concat());
-        for (name, ..) in &layer.parameters {
-            text += &format!("  {name} : Tensor\n");
-        }
-        text += "  training : bool\n";
-    }
-    text += &format!("class {class}(Module):\n  __parameters__ = []\n  __buffers__ = []\n");
-    text += "  training : bool\n";
-    for layer in layers {
-        let (name, of) = (layer.name, layer_class(layer.name));
-        // A name such as `0` is no identifier.
-        text += &format!("  __annotations__[\"{name}\"] = __torch__.{of}\n");
-    }
-    text += &format!("  def forward(self: __torch__.{class},\n    x: Tensor) -> Tensor:\n");
-    text + forward
-}
-
-fn layer_class(name: &str) -> String {
-    format!("Layer_{name}")
-}
-
-/// The module as an object: its flag and its layers, each with its flag and parameters.
-fn pickle(class: &str, layers: &[Layer]) -> Vec<u8> {
-    let mut out = Pickler::new();
-    object(&mut out, class);
-    for layer in layers {
-        out.string(layer.name);
-        object(&mut out, &layer_class(layer.name));
-        for &(name, record, tensor) in &layer.parameters {
+    /// The module as an object: its flag `training`, as after `eval()`, its tensors and submodules.
+    fn write_object(&self, out: &mut Pickler) {
+        out.global("__torch__", &self.class);
+        out.raw(b")\x81}(");
+        out.string("training");
+        out.bool(false);
+        for &Attribute { name, record, tensor, is_buffer } in &self.tensors {
             out.string(name);
-            out.tensor(record, tensor, true);
+            out.tensor(record, tensor, !is_buffer);
+        }
+        for submodule in &self.submodules {
+            out.string(submodule.name);
+            submodule.write_object(out);
         }
         out.raw(b"ub");
     }
-    out.raw(b"ub");
-    out.finish()
-}
-
-/// A new object of `class` and the beginning of its attributes: `training`, as after `eval()`.
-fn object(out: &mut Pickler, class: &str) {
-    out.global("__torch__", class);
-    out.raw(b")\x81}(");
-    out.string("training");
-    out.bool(false);
 }

@@ -1,17 +1,20 @@
 //! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool,
-//! `convolution_backward`, the CUDA library, and the vector length of the CPU.
+//! `convolution_backward`, gradients, the state of generators, the CUDA library, and the vector length of the CPU.
 //!
 //! This is the lowest level of the crate: it depends on no other module of it. All `unsafe` code
 //! that touches libtorch is here.
 
 #![allow(unsafe_code)]
 
+mod autograd;
 mod convolution;
 pub mod cuda;
+pub mod generator;
 mod lanes;
 mod parallel;
 mod values;
 
+pub(crate) use autograd::{backward, clear_grad};
 pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;

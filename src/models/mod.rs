@@ -1,169 +1,274 @@
-//! The two classifiers of the notebook, and what they have in common.
+//! The registry of models, and what all models have in common.
 //!
-//! A model knows its parameters, how bytes become its input, and its forward pass. It knows no
-//! files, no data set folder and no optimizer.
+//! A model is one file: its definition in the terms of [`crate::nn`], and its [`ModelEntry`]. To add one,
+//! write that file and name its entry in [`MODELS`]; the command line, the reports and the file formats
+//! read everything they need from the entry.
 
-mod flat;
 pub mod init;
 mod lenet5;
 mod mlp;
-pub mod shipped;
 pub mod weights;
 
 use std::fmt;
+use std::sync::Arc;
 
-pub use flat::Flat;
-pub use lenet5::{Activations, Lenet5};
-pub use mlp::Mlp;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
-use crate::formats::onnx::{Attribute, Graph, Value};
+use crate::closest::{closest_match, did_you_mean};
+use crate::formats::Dtype;
+use crate::nn::{Graph, Model, Module, Scope, dtype_of};
 
-/// The kinds of model; what the command line calls `mlp` and `lenet5`.
+/// Every model, in the order in which the notebook trains them and lists show them.
+pub static MODELS: &[&ModelEntry] = &[&mlp::ENTRY, &lenet5::ENTRY];
+
+/// What the rest of the program knows of a model. Passed around as `&'static ModelEntry`; two entries
+/// are equal when their names are.
+pub struct ModelEntry {
+    /// The name on the command line and in `config.json`: `lenet5`.
+    pub name: &'static str,
+    /// The class's name in the notebook, or what it would be in PyTorch: `LeNet5`.
+    pub class: &'static str,
+    /// The name in figures and reports: `LeNet-5`.
+    pub title: &'static str,
+    /// What a sentence writes before the title: `the ` or nothing.
+    pub article: &'static str,
+    /// One line for `--help`.
+    pub description: &'static str,
+    /// What the model computes, for the report: a sentence without its full stop, without the number of
+    /// parameters.
+    pub structure: &'static str,
+    /// Its definition.
+    pub build: fn(&Scope) -> Box<dyn Module>,
+    /// The shape of an image that it takes, without the batch.
+    pub input: &'static [i64],
+    /// Element type of the parameters, the input and the logits: float32 or float64.
+    pub kind: Kind,
+    /// Whose training loop, initial values and loss it has.
+    pub library: Library,
+    /// The settings that a run has where nothing else is given.
+    pub defaults: Defaults,
+    /// What the paper says of it; `None` for a model that is not in the paper.
+    pub paper: Option<Paper>,
+    /// The trained weights that are built in, as bytes of a `state_dict` (`models/`).
+    pub shipped: Option<&'static [u8]>,
+}
+
+/// The library that a model is from, whose numbers its training has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// One hidden layer of 64, float64: scikit-learn's `MLPClassifier`.
-    Mlp,
-    /// LeNet-5, float32: the notebook's PyTorch class.
-    Lenet5,
+pub enum Library {
+    /// A `torch.nn.Module`: cross-entropy, `torch.optim`, `DataLoader(shuffle=True)`.
+    PyTorch,
+    /// `MLPClassifier`: log-loss with an L2 term, its own Adam, its own stopping rule.
+    ScikitLearn,
 }
 
-/// What makes ONNX's `Gemm` torch's `linear`: weights are (out, in).
-const LINEAR: [Attribute; 1] = [("transB", Value::Int(1))];
-
-/// Name and shape of a parameter; the name is its key in a state_dict.
-pub type ParameterSpec = (&'static str, &'static [i64]);
-
-impl Architecture {
-    /// Both, in the order in which the notebook trains them.
-    pub const ALL: [Architecture; 2] = [Architecture::Mlp, Architecture::Lenet5];
-
-    /// The name on the command line and in `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Architecture::Mlp => "mlp",
-            Architecture::Lenet5 => "lenet5",
-        }
-    }
-
-    /// The model of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|model| model.name() == name)
-    }
-
-    /// The parameters in definition order: the order of `named_parameters()` in Python.
-    pub fn parameters(self) -> &'static [ParameterSpec] {
-        match self {
-            Architecture::Mlp => &mlp::PARAMETERS,
-            Architecture::Lenet5 => &lenet5::PARAMETERS,
-        }
-    }
-
-    /// Element type of the parameters, the input and the logits.
-    pub fn kind(self) -> Kind {
-        match self {
-            Architecture::Mlp => Kind::Double,
-            Architecture::Lenet5 => Kind::Float,
-        }
-    }
-
-    /// The class's name in the notebook, or, for the MLP, of what it would be in PyTorch.
-    pub fn class(self) -> &'static str {
-        match self {
-            Architecture::Mlp => "MLP",
-            Architecture::Lenet5 => "LeNet5",
-        }
-    }
-
-    /// The forward pass as TorchScript: the body of `forward(self, x: Tensor) -> Tensor`.
-    pub fn torchscript(self) -> &'static str {
-        match self {
-            Architecture::Mlp => mlp::TORCHSCRIPT,
-            Architecture::Lenet5 => lenet5::TORCHSCRIPT,
-        }
-    }
-
-    /// The forward pass as operators of ONNX.
-    pub fn onnx(self) -> &'static Graph {
-        match self {
-            Architecture::Mlp => &mlp::ONNX,
-            Architecture::Lenet5 => &lenet5::ONNX,
-        }
-    }
-
-    /// An empty model of this kind: all parameters zero.
-    pub fn build(self, device: Device) -> Box<dyn Model> {
-        match self {
-            Architecture::Mlp => Box::new(Mlp::zeros(device)),
-            Architecture::Lenet5 => Box::new(Lenet5::zeros(device)),
-        }
-    }
+/// The settings of a run where nothing else is given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Defaults {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub lr: f64,
 }
 
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// What the paper says of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Paper {
+    /// Test accuracy; shown, never computed with.
+    pub accuracy: f64,
+    /// Whether the paper gives every setting. If not, it gives the epochs and the optimizer only.
+    pub settings_given: bool,
 }
 
-/// A classifier of 28x28 grey images into ten classes.
-pub trait Model {
-    /// Which of the two it is.
-    fn architecture(&self) -> Architecture;
-
-    /// The parameters in the order of [`Architecture::parameters`]; shallow copies that share
-    /// their memory with the model.
-    fn parameters(&self) -> Vec<Tensor>;
-
-    /// The normalised input for `pixels` (N x 784 bytes): each byte divided by 255 in float64,
-    /// then cast to [`Architecture::kind`], in the shape that [`Model::forward`] takes.
-    fn input(&self, pixels: &[u8]) -> Tensor;
-
-    /// Logits (N, 10) of an input made by [`Model::input`].
-    fn forward(&self, xs: &Tensor) -> Tensor;
-}
-
-/// Overwrites the parameters of `model` by `values`, in definition order.
+/// The model of that name.
 ///
 /// # Errors
-/// When there are more or fewer values than parameters, or a shape differs.
-pub fn assign(model: &dyn Model, values: &[Tensor]) -> Result<(), AssignError> {
-    let specs = model.architecture().parameters();
-    if specs.len() != values.len() {
-        return Err(AssignError::Number { wanted: specs.len(), found: values.len() });
-    }
-    for (&(name, shape), value) in specs.iter().zip(values) {
-        if value.size() != shape {
-            return Err(AssignError::Shape { name, wanted: shape, found: value.size() });
-        }
-    }
-    tch::no_grad(|| {
-        for (mut parameter, value) in model.parameters().into_iter().zip(values) {
-            parameter.copy_(value);
-        }
-    });
-    Ok(())
+/// [`UnknownModel`], which lists the names that there are.
+pub fn named(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
+    let found = MODELS.iter().find(|entry| entry.name == name);
+    found.copied().ok_or_else(|| UnknownModel::new(name))
 }
 
-/// Values that do not fit a model.
-#[derive(Debug, thiserror::Error)]
-pub enum AssignError {
-    /// More or fewer tensors than parameters.
-    #[error("{found} tensors for a model of {wanted} parameters")]
-    Number {
-        /// Parameters of the model.
-        wanted: usize,
-        /// Tensors given.
-        found: usize,
-    },
-    /// A tensor of another shape.
-    #[error("{name} has the shape {found:?}, not {wanted:?}")]
-    Shape {
-        /// The parameter.
-        name: &'static str,
-        /// Its shape.
-        wanted: &'static [i64],
-        /// The tensor's.
-        found: Vec<i64>,
-    },
+/// The models that the paper compares: those that `stitch reproduce` trains.
+pub fn of_the_paper() -> impl Iterator<Item = &'static ModelEntry> {
+    MODELS.iter().copied().filter(|entry| entry.paper.is_some())
+}
+
+/// The paper's two models, baseline first; `None` if the registry holds fewer or more.
+pub fn paper_pair() -> Option<[&'static ModelEntry; 2]> {
+    of_the_paper().collect::<Vec<_>>().try_into().ok()
+}
+
+/// The model that `stitch predict` uses where none is named: of those that are built in, the one with the
+/// highest accuracy in the paper.
+pub fn default_for_predict() -> Option<&'static ModelEntry> {
+    let accuracy = |entry: &ModelEntry| entry.paper.map_or(f64::NEG_INFINITY, |it| it.accuracy);
+    shipped().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))
+}
+
+/// The models whose trained weights are built in.
+pub fn shipped() -> impl Iterator<Item = &'static ModelEntry> {
+    MODELS.iter().copied().filter(|entry| entry.shipped.is_some())
+}
+
+/// The names of models, separated by commas.
+pub fn names_of<'a>(models: impl IntoIterator<Item = &'a ModelEntry>) -> String {
+    models.into_iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+}
+
+impl ModelEntry {
+    /// Where [`MODELS`] has it: what lists of models are sorted by.
+    pub fn position(&self) -> usize {
+        MODELS.iter().position(|entry| *entry == self).unwrap_or(MODELS.len())
+    }
+
+    /// What the model computes.
+    ///
+    /// # Panics
+    /// When the definition has a fault; a test builds every model of the registry.
+    pub fn graph(&self) -> Graph {
+        let graph = Graph::trace(self.input, self.build);
+        graph.unwrap_or_else(|error| panic!("the model {self} is not well defined: {error}"))
+    }
+
+    /// The model with all parameters zero.
+    pub fn zeros(&self, device: Device) -> Model {
+        Model::zeros(self.class, Arc::new(self.graph()), self.kind, device)
+    }
+
+    /// [`ModelEntry::kind`], as weights files call it.
+    pub fn dtype(&self) -> Dtype {
+        dtype_of(self.kind)
+    }
+
+    /// The number of parameters' elements.
+    pub fn parameter_count(&self) -> u64 {
+        self.graph().summary().parameters
+    }
+
+    /// The test accuracy in the paper, if the model is in it.
+    pub fn paper_accuracy(&self) -> Option<f64> {
+        self.paper.map(|paper| paper.accuracy)
+    }
+}
+
+impl PartialEq for ModelEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for ModelEntry {}
+
+impl fmt::Display for ModelEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
+
+impl fmt::Debug for ModelEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelEntry({:?})", self.name)
+    }
+}
+
+impl Library {
+    /// The largest seed that the library takes.
+    pub fn largest_seed(self) -> u64 {
+        match self {
+            // torch.manual_seed
+            Library::PyTorch => u64::MAX,
+            // random_state
+            Library::ScikitLearn => u32::MAX.into(),
+        }
+    }
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Library::PyTorch => "PyTorch",
+            Library::ScikitLearn => "scikit-learn",
+        })
+    }
+}
+
+/// A name that no model has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown model {name:?}: the models are {}{}", names_of(MODELS.iter().copied()), did_you_mean(*.closest))]
+pub struct UnknownModel {
+    /// The name, shortened if it is long.
+    name: String,
+    /// The model that may have been meant.
+    closest: Option<&'static str>,
+}
+
+impl UnknownModel {
+    fn new(name: &str) -> Self {
+        /// Characters of a foreign text that the error shows.
+        const SHOWN: usize = 60;
+        let mut shown: String = name.chars().take(SHOWN).collect();
+        if shown.len() < name.len() {
+            shown.push('…');
+        }
+        let closest = closest_match(&shown, MODELS.iter().map(|entry| entry.name));
+        Self { name: shown, closest }
+    }
+}
+
+/// A model of the registry with its weights.
+#[derive(Debug)]
+pub struct Classifier {
+    /// Which one it is.
+    pub entry: &'static ModelEntry,
+    /// The network.
+    pub model: Model,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::formats::read_weights;
+
+    #[test]
+    fn entries_are_complete_and_their_names_differ() {
+        let names: BTreeSet<&str> = MODELS.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), MODELS.len());
+        for (i, &entry) in MODELS.iter().enumerate() {
+            assert_eq!(named(entry.name), Ok(entry));
+            assert_eq!(entry.position(), i);
+            let model = entry.zeros(Device::Cpu);
+            assert_eq!(model.graph().output(), [10], "{entry}");
+            model.onnx().unwrap();
+            if let Some(bytes) = entry.shipped {
+                let tensors = read_weights(bytes).unwrap();
+                weights::from_named(&tensors, Some(entry), Device::Cpu).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_papers_models_are_a_pair_and_the_better_one_predicts() {
+        let [baseline, compared] = paper_pair().unwrap();
+        assert!(baseline.paper_accuracy() < compared.paper_accuracy());
+        assert_eq!(default_for_predict(), Some(compared));
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_models() {
+        let sentence = |name: &str| named(name).unwrap_err().to_string();
+        assert_eq!(
+            sentence("lenet"),
+            "unknown model \"lenet\": the models are mlp, lenet5; did you mean lenet5?"
+        );
+        assert_eq!(
+            sentence("\u{1b}[2J"),
+            "unknown model \"\\u{1b}[2J\": the models are mlp, lenet5"
+        );
+        assert!(sentence(&"x".repeat(1 << 20)).len() < 200);
+    }
 }

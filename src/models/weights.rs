@@ -1,9 +1,10 @@
 //! Between a model and the tensors of a weights file.
 
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
-use super::{Architecture, AssignError, Model, assign};
-use crate::formats::{Dtype, NamedTensor, TensorSpec};
+use super::{Classifier, MODELS, ModelEntry};
+use crate::formats::{NamedTensor, TensorSpec};
+use crate::nn::StateDictError;
 
 /// Tensors of an unknown file that an error lists.
 const SHOWN: usize = 20;
@@ -11,7 +12,7 @@ const SHOWN: usize = 20;
 /// Tensors that are no weights of a known model.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// They fit neither model, or not the one asked for.
+    /// They fit no model, or not the one asked for.
     #[error("the file holds {found}; {wanted}")]
     Unrecognised {
         /// Names and shapes in the file.
@@ -19,53 +20,13 @@ pub enum WeightsError {
         /// Names and shapes that each candidate wants.
         wanted: String,
     },
-    /// Not floating-point numbers.
-    #[error("{name} is of the type {dtype}: weights are floating-point numbers")]
-    NotFloat {
-        /// The tensor.
-        name: String,
-        /// Its type.
-        dtype: Dtype,
-    },
-    /// They do not fit after all.
+    /// They do not fit after all, such as integers.
     #[error(transparent)]
-    Assign(#[from] AssignError),
-}
-
-/// The parameters of `model` as a weights file holds them, in definition order.
-pub fn to_named(model: &dyn Model) -> Vec<NamedTensor> {
-    named(model.architecture(), model.parameters())
-}
-
-/// Tensors of the shapes of the parameters, under the parameters' names.
-pub(crate) fn named(architecture: Architecture, tensors: Vec<Tensor>) -> Vec<NamedTensor> {
-    let dtype = match architecture {
-        Architecture::Mlp => Dtype::F64,
-        Architecture::Lenet5 => Dtype::F32,
-    };
-    let named = |(&(name, shape), tensor): (&super::ParameterSpec, Tensor)| {
-        let data = bytes_of(&tensor);
-        let shape = shape.iter().map(|&size| size as usize).collect();
-        NamedTensor { name: name.into(), dtype, shape, data }
-    };
-    architecture.parameters().iter().zip(tensors).map(named).collect()
-}
-
-/// The elements of a tensor, row-major, little-endian.
-pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    copy_bytes(tensor, &mut bytes);
-    bytes
-}
-
-/// As [`bytes_of`], to where they have room.
-pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    tensor.copy_data_u8(bytes, tensor.numel());
+    StateDict(#[from] StateDictError),
 }
 
 /// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`
-/// (784, 64), `intercepts_0`, `coefs_1` (64, 10), `intercepts_1`. Takes what [`to_named`] gives for
+/// (784, 64), `intercepts_0`, `coefs_1` (64, 10), `intercepts_1`. Takes the state_dict of
 /// the MLP.
 pub fn to_sklearn(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     let mut named = Vec::new();
@@ -96,33 +57,27 @@ fn transposed(matrix: &NamedTensor) -> NamedTensor {
 /// See [`WeightsError`].
 pub fn from_named(
     tensors: &[NamedTensor],
-    asked: Option<Architecture>,
+    asked: Option<&'static ModelEntry>,
     device: Device,
-) -> Result<Box<dyn Model>, WeightsError> {
+) -> Result<Classifier, WeightsError> {
     let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let architecture = recognise(&specs, asked)?;
-    let value = |&(name, _): &super::ParameterSpec| {
-        // `fits` has found each name.
-        let tensor = tensors.iter().find(|tensor| tensor.name == name);
-        tensor.map(to_tensor).transpose().map(Option::unwrap_or_default)
-    };
-    let values = architecture.parameters().iter().map(value).collect::<Result<Vec<_>, _>>()?;
-    let model = architecture.build(device);
-    assign(model.as_ref(), &values)?;
-    Ok(model)
+    let entry = recognise(&specs, asked)?;
+    let model = entry.zeros(device);
+    model.load_state_dict(tensors)?;
+    Ok(Classifier { entry, model })
 }
 
-/// Which model has tensors of these names and shapes: the one asked for, or either.
+/// Which model has tensors of these names and shapes: the one asked for, or any.
 ///
 /// # Errors
 /// [`WeightsError::Unrecognised`].
 pub fn recognise(
     tensors: &[TensorSpec],
-    asked: Option<Architecture>,
-) -> Result<Architecture, WeightsError> {
-    let candidates = asked.map_or(Architecture::ALL.to_vec(), |architecture| vec![architecture]);
-    if let Some(&architecture) = candidates.iter().find(|candidate| fits(tensors, **candidate)) {
-        return Ok(architecture);
+    asked: Option<&'static ModelEntry>,
+) -> Result<&'static ModelEntry, WeightsError> {
+    let candidates = asked.map_or(MODELS.to_vec(), |entry| vec![entry]);
+    if let Some(&entry) = candidates.iter().find(|candidate| fits(tensors, candidate)) {
+        return Ok(entry);
     }
     let shown = tensors.iter().take(SHOWN).map(|t| format!("{} {:?}", t.name, t.shape));
     let mut found: Vec<String> = shown.collect();
@@ -134,33 +89,20 @@ pub fn recognise(
     Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") })
 }
 
-fn fits(tensors: &[TensorSpec], architecture: Architecture) -> bool {
-    let specs = architecture.parameters();
-    specs.len() == tensors.len()
-        && specs.iter().all(|&(name, shape)| {
+fn fits(tensors: &[TensorSpec], entry: &ModelEntry) -> bool {
+    let graph = entry.graph();
+    graph.state().count() == tensors.len()
+        && graph.state().all(|spec| {
             tensors.iter().any(|tensor| {
-                tensor.name == name && tensor.shape.iter().map(|&n| n as i64).eq(shape.to_vec())
+                let shape = tensor.shape.iter().map(|&size| size as i64);
+                tensor.name == spec.name && shape.eq(spec.shape.iter().copied())
             })
         })
 }
 
-fn wanted_by(architecture: Architecture) -> String {
+fn wanted_by(entry: &ModelEntry) -> String {
+    let graph = entry.graph();
     let list: Vec<String> =
-        architecture.parameters().iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
-    format!("{architecture} wants {}", list.join(", "))
-}
-
-/// On the CPU.
-pub(crate) fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, WeightsError> {
-    let kind = match tensor.dtype {
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
-        dtype => {
-            return Err(WeightsError::NotFloat { name: tensor.name.clone(), dtype });
-        }
-    };
-    let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
-    Ok(Tensor::from_data_size(&tensor.data, &shape, kind))
+        graph.state().map(|spec| format!("{} {:?}", spec.name, spec.shape)).collect();
+    format!("{entry} wants {}", list.join(", "))
 }

@@ -1,25 +1,45 @@
-//! Adam twice: PyTorch's and scikit-learn's differ in where epsilon stands and in how they round.
+//! Optimizers as PyTorch and scikit-learn compute them, operation by operation.
 
+mod adam;
 mod sklearn_adam;
-mod torch_adam;
 
+use std::any::Any;
+use std::fmt::Debug;
+
+pub use adam::Adam;
 pub use sklearn_adam::SklearnAdam;
 use tch::Tensor;
-pub use torch_adam::TorchAdam;
 
-/// Changes the parameters that it was made for.
-pub trait Optimizer {
-    /// One update from `gradients`, in the order of the parameters and of their shapes.
-    fn step(&mut self, gradients: &[Tensor]);
+use crate::libtorch::clear_grad;
 
-    /// First and second moments, in the order of the parameters.
-    fn moments(&self) -> (&[Tensor], &[Tensor]);
+/// Changes the parameters that it was made for, given their gradients.
+pub trait Optimizer: Any + Debug {
+    /// The parameters; they share their memory with the network.
+    fn parameters(&self) -> &[Tensor];
+
+    /// One update. `gradients` are in the order of the parameters; a parameter whose gradient is undefined
+    /// (`grad` is None) is skipped.
+    fn update(&mut self, gradients: &[Tensor]);
+
+    /// What the optimizer keeps for each parameter, by PyTorch's names, such as `exp_avg`.
+    fn state(&self) -> Vec<(&'static str, &[Tensor])>;
 
     /// Updates made so far.
-    fn updates(&self) -> u64;
+    fn steps(&self) -> u64;
 
-    /// Goes on as after so many updates; the moments are overwritten in place.
-    fn set_updates(&mut self, updates: u64);
+    /// Continues as after so many updates; the tensors of [`Optimizer::state`] are overwritten in place.
+    fn set_steps(&mut self, steps: u64);
+
+    /// `optimizer.zero_grad()`: the gradients are None afterwards.
+    fn zero_grad(&mut self) {
+        self.parameters().iter().for_each(clear_grad);
+    }
+
+    /// `optimizer.step()`: one update from the gradients that `loss.backward()` computed.
+    fn step(&mut self) {
+        let gradients: Vec<Tensor> = self.parameters().iter().map(Tensor::grad).collect();
+        self.update(&gradients);
+    }
 }
 
 /// Decay of the first moment, in both libraries.

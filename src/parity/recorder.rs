@@ -4,14 +4,16 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::trace::{FORMAT, Header, Record, Stage, VERSION};
+use crate::dataset::loader::images;
 use crate::dataset::{PIXELS, Split};
+use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
-use crate::formats::{Dtype, Metadata, NamedTensor, ReadError, hex, safetensors};
-use crate::models::Model;
-use crate::models::weights::bytes_of;
+use crate::formats::{Metadata, NamedTensor, ReadError, hex, safetensors};
+use crate::models::ModelEntry;
+use crate::nn::{Model, bytes_of, dtype_of};
 use crate::train::{StepTensors, Tracer};
 
 /// Larger tensors are recorded by their hash alone.
@@ -26,18 +28,14 @@ const IMAGES: usize = 1000;
 pub struct Recorder {
     lines: Vec<String>,
     kept: Vec<NamedTensor>,
-    names: Vec<&'static str>,
+    names: Vec<String>,
 }
 
 impl Recorder {
     /// Starts with the data and the initial parameters of `model`.
-    pub fn new(model: &dyn Model, train: &Split, test: &Split) -> Self {
-        let header = Header {
-            format: FORMAT.into(),
-            version: VERSION,
-            model: model.architecture().name().into(),
-        };
-        let names = model.architecture().parameters().iter().map(|&(name, _)| name).collect();
+    pub fn new(entry: &ModelEntry, model: &Model, train: &Split, test: &Split) -> Self {
+        let header = Header { format: FORMAT.into(), version: VERSION, model: entry.name.into() };
+        let names = model.graph().parameters().iter().map(|spec| spec.name.clone()).collect();
         let mut recorder = Self { lines: vec![json(&header)], kept: Vec::new(), names };
         for (half, split) in [("train", train), ("test", test)] {
             recorder.images(&format!("{half}.images"), model, &split.images);
@@ -45,13 +43,15 @@ impl Recorder {
             let labels = Tensor::from_slice(&labels);
             recorder.record(Stage::Data, &format!("{half}.labels"), (None, None), &labels);
         }
-        recorder.parameters(Stage::Init, None, &model.parameters());
+        recorder.parameters(Stage::Init, None, model.parameters());
         recorder
     }
 
-    /// Ends with the final parameters and the answers on the test images.
-    pub fn finish(&mut self, model: &dyn Model, evaluation: &Evaluation) {
-        self.parameters(Stage::Final, None, &model.parameters());
+    /// Ends with the final parameters and buffers, and the answers on the test images.
+    pub fn finish(&mut self, model: &Model, evaluation: &Evaluation) {
+        for (name, tensor) in model.state() {
+            self.record(Stage::Final, name, (None, None), &tensor);
+        }
         let nowhere = (None, None);
         self.record(Stage::TestLogits, "logits", nowhere, &evaluation.logits);
         let predicted: Vec<i64> = evaluation.predicted.iter().map(|&class| class.into()).collect();
@@ -74,7 +74,7 @@ impl Recorder {
     }
 
     fn parameters(&mut self, stage: Stage, step: Option<usize>, values: &[Tensor]) {
-        for (name, value) in self.names.clone().into_iter().zip(values) {
+        for (name, value) in self.names.clone().iter().zip(values) {
             self.record(stage, name, (None, step), value);
         }
     }
@@ -102,15 +102,16 @@ impl Recorder {
     }
 
     /// Records all images as one tensor, a part of them at a time.
-    fn images(&mut self, name: &str, model: &dyn Model, pixels: &[u8]) {
+    fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
+        let normalized = |part| images(part, model.graph().input(), model.kind(), model.device());
         if pixels.len() <= IMAGES * PIXELS {
-            let images = model.input(pixels);
+            let images = normalized(pixels);
             return self.record(Stage::Data, name, (None, None), &images);
         }
         let mut hash = Sha256::new();
         let mut shape = Vec::new();
         for part in pixels.chunks(IMAGES * PIXELS) {
-            let images = model.input(part);
+            let images = normalized(part);
             shape = images.size().iter().map(|&n| n as usize).collect();
             hash.update(bytes_of(&images));
         }
@@ -122,7 +123,7 @@ impl Recorder {
             name: name.to_owned(),
             epoch: None,
             step: None,
-            dtype: dtype_of(model.architecture().kind()).name().into(),
+            dtype: dtype_of(model.kind()).name().into(),
             shape,
             sha256: hex(&hash.finalize()),
         }));
@@ -142,13 +143,19 @@ impl Tracer for Recorder {
 
     fn step(&mut self, step: usize, tensors: &StepTensors) {
         let at = (None, Some(step));
-        self.record(Stage::Batch, "images", at, tensors.images);
-        self.record(Stage::Batch, "labels", at, tensors.labels);
-        self.record(Stage::Logits, "logits", at, tensors.logits);
-        self.record(Stage::Loss, "loss", at, tensors.loss);
-        self.parameters(Stage::Gradient, Some(step), tensors.gradients);
-        self.parameters(Stage::ExpAvg, Some(step), tensors.exp_avg);
-        self.parameters(Stage::ExpAvgSq, Some(step), tensors.exp_avg_sq);
+        let StepOutput { images, labels, logits, loss, gradients } = tensors.output;
+        self.record(Stage::Batch, "images", at, images);
+        self.record(Stage::Batch, "labels", at, labels);
+        self.record(Stage::Logits, "logits", at, logits);
+        self.record(Stage::Loss, "loss", at, loss);
+        self.parameters(Stage::Gradient, Some(step), gradients);
+        for (name, moments) in tensors.optimizer {
+            let stage = match *name {
+                "exp_avg" => Stage::ExpAvg,
+                _ => Stage::ExpAvgSq,
+            };
+            self.parameters(stage, Some(step), moments);
+        }
         self.parameters(Stage::Parameter, Some(step), tensors.parameters);
     }
 
@@ -160,14 +167,4 @@ impl Tracer for Recorder {
 fn json(value: &impl Serialize) -> String {
     // Strings, numbers and lists of them always serialise.
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// The element types that a run of ours has.
-fn dtype_of(kind: Kind) -> Dtype {
-    match kind {
-        Kind::Double => Dtype::F64,
-        Kind::Int64 => Dtype::I64,
-        // Models compute in float32 or float64, see Architecture::kind.
-        _ => Dtype::F32,
-    }
 }

@@ -338,12 +338,10 @@ impl Side {
     /// Puts the last items, if they are the parameters of a known model, into definition order
     /// (safetensors orders them by size and name), and notes which model it is.
     fn in_definition_order(&mut self, specs: &[TensorSpec]) {
-        let Ok(architecture) = weights::recognise(specs, None) else { return };
-        self.model.get_or_insert(architecture.name().into());
-        let place = |item: &Item| {
-            let mut names = architecture.parameters().iter();
-            names.position(|(name, _)| item.key.name == *name)
-        };
+        let Ok(model) = weights::recognise(specs, None) else { return };
+        self.model.get_or_insert(model.name.into());
+        let graph = model.graph();
+        let place = |item: &Item| graph.state().position(|spec| item.key.name == spec.name);
         let first = self.items.len() - specs.len();
         self.items[first..].sort_by_key(place);
     }

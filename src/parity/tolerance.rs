@@ -37,7 +37,7 @@ impl Tolerance {
 /// An exception to bit equality.
 #[derive(Debug, Clone, Copy)]
 pub struct Exception {
-    /// The model, as in `config.json`.
+    /// The model's name, as in `config.json` and in a trace, which know no more of it.
     pub model: &'static str,
     /// The element type.
     pub dtype: Dtype,
@@ -113,5 +113,20 @@ pub fn resolve(
             reason: Some(format!("{} within {:e}: {}", line.model, line.atol, line.cause)),
         },
         None => Used { tolerance: Tolerance::Bits, reason: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+    use crate::models::{self, Library};
+
+    #[test]
+    fn exceptions_are_of_models_that_another_library_than_libtorch_computes() {
+        for line in TABLE {
+            let model = models::named(line.model).unwrap();
+            assert_eq!(model.library, Library::ScikitLearn);
+            assert_eq!(model.dtype(), line.dtype);
+        }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{paper_accuracy, title};
 use crate::formats::csv::{float, table_writer};
-use crate::models::Architecture;
+use crate::models::{self, Defaults, ModelEntry, UnknownModel};
 use crate::study::results::Record;
 use crate::study::statistics::{self, Interval, Share, Summary};
 use crate::train::{Engine, TrainConfig};
@@ -13,7 +12,7 @@ use crate::train::{Engine, TrainConfig};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configuration {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// `exact` or `fast`.
     pub engine: String,
     /// Passes over the training images.
@@ -30,18 +29,21 @@ pub struct Configuration {
     pub failed: usize,
 }
 
-/// Groups results, as [`crate::study::results::merge`] orders them; configurations keep that order, the MLP's
-/// first. Models that there are not are left out.
-pub fn group(records: &[Record]) -> Vec<Configuration> {
+/// Groups results, as [`crate::study::results::merge`] orders them; configurations keep that order, model
+/// by model as the registry lists them.
+///
+/// # Errors
+/// A record of a model that there is not.
+pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
     let mut groups: BTreeMap<_, Configuration> = BTreeMap::new();
     for record in records {
-        let Some(architecture) = Architecture::named(&record.model) else { continue };
+        let model = models::named(&record.model)?;
         // Learning rates are above 0: their bits are ordered as they are.
         let engine = record.engine.clone();
         let settings = (record.epochs, record.batch_size, record.lr.to_bits(), record.threads);
         let configuration =
-            groups.entry((architecture as usize, engine, settings)).or_insert(Configuration {
-                architecture,
+            groups.entry((model.position(), engine, settings)).or_insert(Configuration {
+                model,
                 engine: record.engine.clone(),
                 epochs: record.epochs,
                 batch_size: record.batch_size,
@@ -55,18 +57,18 @@ pub fn group(records: &[Record]) -> Vec<Configuration> {
             None => configuration.failed += 1,
         }
     }
-    groups.into_values().collect()
+    Ok(groups.into_values().collect())
 }
 
 impl Configuration {
     /// The model and its settings.
     pub fn name(&self) -> String {
-        format!("{}, {}", title(self.architecture), self.settings())
+        format!("{}, {}", self.model.title, self.settings())
     }
 
     /// Batch size and learning rate, and of the other settings what is not the notebook's.
     pub fn settings(&self) -> String {
-        let notebook = TrainConfig::notebook(self.architecture);
+        let notebook = TrainConfig::notebook(self.model);
         let mut name = format!("batch {}, lr {:?}", self.batch_size, self.lr);
         if self.epochs != notebook.epochs {
             let plural = if self.epochs == 1 { "" } else { "s" };
@@ -88,25 +90,29 @@ impl Configuration {
         statistics::summary(&self.values())
     }
 
-    /// How many of the runs are at least as good as the paper's.
+    /// How many of the runs are at least as good as the paper's, of a model that is in the paper.
     pub fn at_least_paper(&self) -> Option<Share> {
-        statistics::at_least(&self.values(), paper_accuracy(self.architecture))
+        statistics::at_least(&self.values(), self.model.paper_accuracy()?)
     }
 }
 
-/// What LeNet-5 is compared with: the MLP with the notebook's settings, or else the first there is.
+/// What the second of the paper's two models is compared with: the first of them, the MLP, with the
+/// notebook's settings, or else its first configuration.
 pub fn baseline(all: &[Configuration]) -> Option<&Configuration> {
-    let notebook = TrainConfig::notebook(Architecture::Mlp);
+    let [model, _] = models::paper_pair()?;
     let is_notebook = |it: &&Configuration| {
-        (it.epochs, it.batch_size, it.lr) == (notebook.epochs, notebook.batch_size, notebook.lr)
+        let Defaults { epochs, batch_size, lr } = model.defaults;
+        (it.epochs, it.batch_size, it.lr) == (epochs, batch_size, lr)
     };
-    let mlps = || all.iter().filter(|it| it.architecture == Architecture::Mlp);
-    mlps().find(is_notebook).or_else(|| mlps().next())
+    let of_model = || all.iter().filter(|it| it.model == model);
+    of_model().find(is_notebook).or_else(|| of_model().next())
 }
 
-/// By how much a configuration of LeNet-5 is ahead of the MLP, with its 95 % interval.
+/// By how much a configuration of the second of the paper's models, LeNet-5, is ahead of the baseline,
+/// with its 95 % interval.
 pub fn ahead(of: &Configuration, baseline: Option<&Configuration>) -> Option<(f64, Interval)> {
-    let baseline = baseline.filter(|_| of.architecture == Architecture::Lenet5)?;
+    let [_, compared] = models::paper_pair()?;
+    let baseline = baseline.filter(|_| of.model == compared)?;
     statistics::difference(&of.values(), &baseline.values())
 }
 
@@ -154,7 +160,7 @@ fn line(it: &Configuration, baseline: Option<&Configuration>) -> Vec<String> {
     let share = it.at_least_paper();
     let ahead = ahead(it, baseline);
     vec![
-        it.architecture.name().into(),
+        it.model.name.into(),
         it.engine.clone(),
         it.epochs.to_string(),
         it.batch_size.to_string(),
@@ -169,7 +175,7 @@ fn line(it: &Configuration, baseline: Option<&Configuration>) -> Vec<String> {
         of(|summary| Some(summary.max)),
         of(|summary| summary.mean_interval.map(|it| it.low)),
         of(|summary| summary.mean_interval.map(|it| it.high)),
-        float(paper_accuracy(it.architecture)),
+        number(it.model.paper_accuracy()),
         share.map(|share| share.count.to_string()).unwrap_or_default(),
         number(share.map(|share| share.interval.low)),
         number(share.map(|share| share.interval.high)),

@@ -8,11 +8,9 @@ mod compare;
 pub mod configurations;
 pub mod figures;
 mod html;
-mod paper;
 mod pictures;
 mod run;
 
 pub use html::{Entry, Parity, Study, page, study_sample};
-pub use paper::{paper_accuracy, title};
 pub use pictures::{Pictures, PicturesError};
 pub use run::{Run, RunError, RunFiles};

@@ -1,4 +1,4 @@
-//! The very test images behind the numbers, and what LeNet-5's first layer makes of some.
+//! The test images behind the numbers, and the responses of the first layer's filters to some of them.
 
 use std::cmp::Ordering;
 
@@ -10,9 +10,10 @@ use image::{ExtendedColorType, ImageEncoder};
 use tch::{Device, Kind, Tensor};
 
 use super::Run;
+use crate::dataset::loader::images;
 use crate::dataset::{CLASSES, PIXELS, SIDE, Split};
 use crate::metrics::Confusion;
-use crate::models::{Architecture, Model};
+use crate::nn::{Conv2dOp, Model, Operand};
 
 /// Confusions that are shown with images.
 const PAIRS: usize = 5;
@@ -22,10 +23,6 @@ const EACH: usize = 8;
 const HARDEST: usize = 30;
 /// Images over which a filter's responses are averaged.
 const AVERAGED: usize = 1000;
-/// Rows and columns of a filter of the first layer.
-const FILTER: usize = 5;
-/// Filters of the first layer.
-const FILTERS: usize = 6;
 
 /// An image as a `data:` URI of a PNG.
 pub type Uri = String;
@@ -37,7 +34,7 @@ pub struct Pictures {
     pub pairs: Vec<(Confusion, Vec<Example>)>,
     /// The images of the greatest loss, the greatest first.
     pub hardest: Vec<Example>,
-    /// Of a LeNet-5.
+    /// The first layer, if it is a convolution of the grey image.
     pub filters: Option<Filters>,
     /// Images that the weights classify otherwise than the run's files say.
     pub differing: usize,
@@ -62,9 +59,11 @@ pub struct Example {
     pub image: Uri,
 }
 
-/// The first layer of a LeNet-5.
+/// The first layer of a model, a convolution whose output has the size of the image.
 #[derive(Debug)]
 pub struct Filters {
+    /// Rows and columns of a filter.
+    pub side: usize,
     /// The greatest absolute weight: where the colours end.
     pub greatest: f64,
     /// The sample images, one a class that occurs.
@@ -78,7 +77,7 @@ pub struct Filters {
 /// A filter of the first layer.
 #[derive(Debug)]
 pub struct Filter {
-    /// Its 5x5 weights.
+    /// Its weights.
     pub weights: Uri,
     /// Its responses (28x28, after ReLU) to the samples, from nothing to its greatest response.
     pub responses: Vec<Uri>,
@@ -106,7 +105,7 @@ impl Pictures {
     /// [`PicturesError`].
     pub fn new(
         run: &Run,
-        model: &dyn Model,
+        model: &Model,
         test: &Split,
         logits: &Tensor,
     ) -> Result<Self, PicturesError> {
@@ -138,10 +137,7 @@ impl Pictures {
         Ok(Self {
             pairs: run.matrix.most_confused(PAIRS).into_iter().map(pair).collect(),
             hardest: hardest.into_iter().map(example).collect(),
-            filters: match model.architecture() {
-                Architecture::Lenet5 => Some(filters(model, test)),
-                Architecture::Mlp => None,
-            },
+            filters: Convolution::of(model).map(|first| filters(&first, test)),
             differing: answers.iter().zip(&run.predicted).filter(other).count(),
         })
     }
@@ -191,76 +187,102 @@ fn pixels(test: &Split, index: usize) -> &[u8] {
     &test.images[index * PIXELS..(index + 1) * PIXELS]
 }
 
+/// A model's first operation, if it is a convolution of the grey image.
+struct Convolution<'a> {
+    model: &'a Model,
+    /// (C, 1, K, K)
+    weight: &'a Tensor,
+    /// C
+    filters: usize,
+    /// K
+    side: usize,
+}
+
+impl<'a> Convolution<'a> {
+    /// `None` when the model begins with something else, or its filters are not square.
+    fn of(model: &'a Model) -> Option<Self> {
+        let first = model.graph().nodes().first()?;
+        first.operation.downcast_ref::<Conv2dOp>()?;
+        let Some(&Operand::Parameter(weight)) = first.inputs.get(1) else { return None };
+        let weight = &model.parameters()[weight];
+        let (image, side) = (SIDE as i64, weight.size()[3]);
+        let square = weight.size()[1..] == [1, side, side];
+        let fits = square && first.shape[2..] == [image, image];
+        let (filters, side) = (weight.size()[0] as usize, side as usize);
+        fits.then_some(Self { model, weight, filters, side })
+    }
+
+    /// The layer's output after ReLU (N, C, 28, 28), on the CPU.
+    fn forward(&self, pixels: &[u8]) -> Tensor {
+        let (input, kind) = (self.model.graph().input(), self.model.kind());
+        tch::no_grad(|| {
+            let images = images(pixels, input, kind, self.model.device());
+            self.model.first_output(&images).relu().to_device(Device::Cpu)
+        })
+    }
+}
+
 /// The filters, with their responses to the first image of each class and, on average, to the classes.
-fn filters(model: &dyn Model, test: &Split) -> Filters {
+fn filters(first: &Convolution, test: &Split) -> Filters {
     let of_class = |class| test.labels.iter().position(|&label| usize::from(label) == class);
     let samples: Vec<usize> = (0..CLASSES).filter_map(of_class).collect();
     let mut shown = Vec::new();
     samples.iter().for_each(|&index| shown.extend_from_slice(pixels(test, index)));
-    let weights = values(&model.parameters()[0]);
+    let weights = values(&first.weight.to_device(Device::Cpu));
     let greatest = weights.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-    let responses = values(&conv1(model, &shown));
-    let averages = averages(model, test);
+    let responses = values(&first.forward(&shown));
+    let averages = averages(first, test);
+    let size = first.side * first.side;
     let filter = |i: usize| {
-        let map = |sample: usize| &responses[(sample * FILTERS + i) * PIXELS..][..PIXELS];
+        let map = |sample: usize| &responses[(sample * first.filters + i) * PIXELS..][..PIXELS];
         let strongest = (0..samples.len()).flat_map(map).fold(0.0, |a: f64, &b| a.max(b));
-        let means = || (0..CLASSES).filter_map(|class| Some((class, averages[class]?[i])));
+        let means = || (0..CLASSES).filter_map(|class| Some((class, averages[class].as_ref()?[i])));
         let by_mean = |a: &(usize, f64), b: &(usize, f64)| -> Ordering { a.1.total_cmp(&b.1) };
         Filter {
-            weights: weights_picture(&weights[i * FILTER * FILTER..][..FILTER * FILTER], greatest),
+            weights: weights_picture(&weights[i * size..][..size], first.side, greatest),
             responses: (0..samples.len()).map(|s| response_picture(map(s), strongest)).collect(),
             most: means().max_by(by_mean).unwrap_or_default(),
             least: means().min_by(by_mean).unwrap_or_default(),
         }
     };
     Filters {
+        side: first.side,
         greatest,
         samples: (samples.iter())
             .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GREY)))
             .collect(),
         averaged: test.len().min(AVERAGED),
-        filters: (0..FILTERS).map(filter).collect(),
+        filters: (0..first.filters).map(filter).collect(),
     }
 }
 
 const GREY: ExtendedColorType = ExtendedColorType::L8;
 
-/// The first layer's output after ReLU (N, 6, 28, 28), on the CPU.
-fn conv1(model: &dyn Model, pixels: &[u8]) -> Tensor {
-    tch::no_grad(|| {
-        let parameters = model.parameters();
-        let [weight, bias] = [&parameters[0], &parameters[1]].map(|p| p.to_device(Device::Cpu));
-        let images = model.input(pixels).to_device(Device::Cpu);
-        images.conv2d(&weight, Some(&bias), 1, 2, 1, 1).relu()
-    })
-}
-
 /// The mean response of each filter to each class that occurs in the first images.
-fn averages(model: &dyn Model, test: &Split) -> [Option<[f64; FILTERS]>; CLASSES] {
+fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
     let n = test.len().min(AVERAGED);
     let means =
-        conv1(model, &test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
+        first.forward(&test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
     let means = values(&means);
-    let (means, _) = means.as_chunks::<FILTERS>();
     std::array::from_fn(|class| {
         let of_class = || {
-            let labelled = means.iter().zip(&test.labels);
+            let labelled = means.chunks_exact(first.filters).zip(&test.labels);
             labelled.filter(|(_, label)| usize::from(**label) == class).map(|(mean, _)| mean)
         };
         let count = of_class().count() as f64;
         let mean = |i: usize| of_class().map(|mean| mean[i]).sum::<f64>() / count;
-        (count > 0.0).then(|| std::array::from_fn(mean))
+        (count > 0.0).then(|| (0..first.filters).map(mean).collect())
     })
 }
 
 /// Orange above zero, purple below, white at it.
-fn weights_picture(weights: &[f64], greatest: f64) -> Uri {
+fn weights_picture(weights: &[f64], side: usize, greatest: f64) -> Uri {
     let colour = |&weight: &f64| {
         let place = if greatest > 0.0 { 0.5 + weight / greatest / 2.0 } else { 0.5 };
         PURPLE_ORANGE.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
     let pixels: Vec<u8> = weights.iter().flat_map(colour).collect();
-    uri(&pixels, FILTER, ExtendedColorType::Rgb8)
+    uri(&pixels, side, ExtendedColorType::Rgb8)
 }
 
 /// Viridis, from nothing to the strongest response.

@@ -6,14 +6,14 @@ use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
 use crate::formats::csv::{self, Table};
 use crate::metrics::ConfusionMatrix;
-use crate::models::Architecture;
+use crate::models::{self, ModelEntry};
 use crate::run_folder::{CONFIG, CONFUSION_MATRIX, Config, HISTORY, METRICS, Metrics, PREDICTIONS};
 
 /// What a run was, and what it answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// Settings, versions, data.
     pub config: Config,
     /// Losses, one an epoch that was run.
@@ -54,13 +54,13 @@ pub struct RunError {
 impl Run {
     /// `truth` and `predicted` have one length and hold 0 to 9.
     pub fn new(
-        architecture: Architecture,
+        model: &'static ModelEntry,
         config: Config,
         curves: Curves,
         (truth, predicted): (Vec<u8>, Vec<u8>),
     ) -> Self {
         let matrix = ConfusionMatrix::new(&truth, &predicted);
-        Self { architecture, config, curves, truth, predicted, matrix }
+        Self { model, config, curves, truth, predicted, matrix }
     }
 
     /// Reads the files of a run folder, and checks that they belong together.
@@ -69,12 +69,11 @@ impl Run {
     /// [`RunError`] for the first file that cannot be of a run, or not of this one.
     pub fn read(files: &RunFiles) -> Result<Self, RunError> {
         let config: Config = json(CONFIG, &files.config)?;
-        let architecture = Architecture::named(&config.model).ok_or_else(|| {
-            wrong(CONFIG, format!("the model is {:?}, neither mlp nor lenet5", config.model))
-        })?;
+        let model =
+            models::named(&config.model).map_err(|unknown| wrong(CONFIG, unknown.to_string()))?;
         let curves = curves(&files.history).map_err(|what| wrong(HISTORY, what))?;
         let answers = answers(&files.predictions).map_err(|what| wrong(PREDICTIONS, what))?;
-        let run = Self::new(architecture, config, curves, answers);
+        let run = Self::new(model, config, curves, answers);
         let matrix = matrix(&files.confusion_matrix).map_err(|e| wrong(CONFUSION_MATRIX, e))?;
         if matrix != run.matrix {
             let what = "its counts are not those of predictions.csv: the files are of two runs";

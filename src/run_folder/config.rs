@@ -12,7 +12,7 @@ use crate::formats::{Metadata, hex};
 pub struct Config {
     /// `stitch` or `notebook.py`.
     pub program: String,
-    /// `mlp` or `lenet5`.
+    /// The model's name.
     pub model: String,
     /// Passes over the training images.
     pub epochs: usize,

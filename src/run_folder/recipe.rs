@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Config;
+use crate::models::{self, Library, ModelEntry, UnknownModel};
 
 /// What a `config.json` may say; anything else may have changed the numbers.
 const FIELDS: [&str; 14] = [
@@ -40,6 +41,9 @@ pub enum RecipeError {
     /// A field that every run has.
     #[error("the field {0:?} is missing")]
     Missing(&'static str),
+    /// A model that there is not.
+    #[error(transparent)]
+    Model(#[from] UnknownModel),
     /// A value of another type, or out of its range.
     #[error("{field} is {found}: it must be {wanted}")]
     Wrong {
@@ -48,7 +52,7 @@ pub enum RecipeError {
         /// What it holds.
         found: String,
         /// What it must hold.
-        wanted: &'static str,
+        wanted: String,
     },
 }
 
@@ -65,35 +69,33 @@ pub fn read_recipe(bytes: &[u8]) -> Result<Config, RecipeError> {
     check_text(&fields, "program", "\"stitch\" or \"notebook.py\"", |program| {
         ["stitch", "notebook.py"].contains(&program)
     })?;
-    check_text(&fields, "model", "\"mlp\" or \"lenet5\"", |m| ["mlp", "lenet5"].contains(&m))?;
+    check_text(&fields, "model", "a model's name", |_| true)?;
+    let model = models::named(fields["model"].as_str().unwrap_or_default())?;
     for field in ["epochs", "batch_size"] {
         check(&fields, field, "an integer of at least 1", |&n: &usize| n >= 1)?;
     }
     check(&fields, "lr", "a number above 0", |&lr: &f64| lr.is_finite() && lr > 0.0)?;
-    let mlp = fields.get("model").is_some_and(|model| model == "mlp");
-    let (seeds, largest) = match mlp {
-        true => ("an integer from 0 to 4294967295", u64::from(u32::MAX)),
-        false => ("an integer from 0 to 18446744073709551615", u64::MAX),
-    };
-    check(&fields, "seed", seeds, |&seed: &u64| seed <= largest)?;
+    let largest = model.library.largest_seed();
+    let seeds = format!("an integer from 0 to {largest}");
+    check(&fields, "seed", &seeds, |&seed: &u64| seed <= largest)?;
     check(&fields, "threads", "an integer from 1 to 4096", |n: &usize| (1..=4096).contains(n))?;
     check_text(&fields, "device", "\"cpu\" or \"cuda:N\"", |device| {
         device == "cpu" || device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u16>().is_ok())
     })?;
-    check_optional(&fields)?;
+    check_optional(&fields, model)?;
     // Once more as a whole: a field that is there twice is neither.
     serde_json::from_slice(bytes).map_err(not_json)
 }
 
 /// The fields that are not in every run.
-fn check_optional(fields: &Map<String, Value>) -> Result<(), RecipeError> {
+fn check_optional(fields: &Map<String, Value>, model: &ModelEntry) -> Result<(), RecipeError> {
     let there = |field: &str| fields.contains_key(field);
     if there("engine") {
         check_text(fields, "engine", "\"exact\" or \"fast\"", |e| ["exact", "fast"].contains(&e))?;
     }
     let says = |field: &str, text: &str| fields.get(field).is_some_and(|value| value == text);
-    if says("engine", "fast") && !(says("model", "lenet5") && says("device", "cpu")) {
-        let (found, wanted) = ("\"fast\"".into(), "\"exact\" for the mlp and on a GPU");
+    if says("engine", "fast") && !(model.library == Library::PyTorch && says("device", "cpu")) {
+        let (found, wanted) = ("\"fast\"".into(), "\"exact\" for the mlp and on a GPU".into());
         return Err(RecipeError::Wrong { field: "engine", found, wanted });
     }
     if there("patience") && !there("val") {
@@ -113,7 +115,7 @@ fn check_optional(fields: &Map<String, Value>) -> Result<(), RecipeError> {
 fn check_text(
     fields: &Map<String, Value>,
     field: &'static str,
-    wanted: &'static str,
+    wanted: &str,
     fits: impl Fn(&str) -> bool,
 ) -> Result<(), RecipeError> {
     check(fields, field, wanted, |text: &String| fits(text))
@@ -123,13 +125,17 @@ fn check_text(
 fn check<T: DeserializeOwned>(
     fields: &Map<String, Value>,
     field: &'static str,
-    wanted: &'static str,
+    wanted: &str,
     fits: impl Fn(&T) -> bool,
 ) -> Result<(), RecipeError> {
     let value = fields.get(field).ok_or(RecipeError::Missing(field))?;
     match T::deserialize(value) {
         Ok(found) if fits(&found) => Ok(()),
-        _ => Err(RecipeError::Wrong { field, found: shown(&value.to_string()), wanted }),
+        _ => Err(RecipeError::Wrong {
+            field,
+            found: shown(&value.to_string()),
+            wanted: wanted.into(),
+        }),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::plan::{Grid, PlanError, architecture, check_threads, seeds};
+use super::plan::{Grid, PlanError, check_threads, seeds};
+use crate::models;
 use crate::train::Engine;
 
 #[derive(Deserialize)]
@@ -79,11 +80,11 @@ pub fn read(text: &str) -> Result<Vec<Grid>, PlanError> {
 }
 
 fn grid(table: Table) -> Result<Grid, PlanError> {
-    let models = match table.model {
+    let names = match table.model {
         Names::One(name) => vec![name],
         Names::Several(names) => names,
     };
-    let models = models.iter().map(|name| architecture(name)).collect::<Result<_, _>>()?;
+    let models = names.iter().map(|name| models::named(name)).collect::<Result<_, _>>()?;
     check_threads(table.threads)?;
     Ok(Grid {
         models,
@@ -127,7 +128,10 @@ mod tests {
             (grid("seeds = 1\nlr = \"small\""), "a number is wanted"),
             (grid("seeds = 1\nlearning_rate = 1"), "unknown field"),
             (grid("seeds = 1\nthreads = 0"), "0 threads"),
-            (read("[[grid]]\nmodel = \"lenet\"\nseeds = 1"), "mlp or lenet5 is wanted"),
+            (
+                read("[[grid]]\nmodel = \"lenet\"\nseeds = 1"),
+                "unknown model \"lenet\": the models are mlp, lenet5",
+            ),
             (read("grid"), "line 1"),
         ] {
             let sentence = file.unwrap_err().to_string();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::formats::csv::table_writer;
-use crate::models::Architecture;
+use crate::models::{self, ModelEntry, UnknownModel};
 use crate::train::{ConfigError, Engine, TrainConfig};
 
 /// The file's name in the folder of a study.
@@ -18,7 +18,7 @@ const MOST_ROWS: usize = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// The model.
-    pub architecture: Architecture,
+    pub model: &'static ModelEntry,
     /// Epochs, batch size, learning rate, seed and engine; on the CPU.
     pub config: TrainConfig,
     /// Threads of libtorch within an operation.
@@ -29,7 +29,7 @@ impl Settings {
     /// The row's name in every study that has these settings: `lenet5-b64-lr0.001-e5-s0-t1`.
     pub fn id(&self) -> String {
         let TrainConfig { epochs, batch_size, lr, seed, engine, .. } = self.config;
-        id(self.architecture.name(), engine.name(), (epochs, batch_size, lr), seed, self.threads)
+        id(self.model.name, engine.name(), (epochs, batch_size, lr), seed, self.threads)
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn id(
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
     /// The models.
-    pub models: Vec<Architecture>,
+    pub models: Vec<&'static ModelEntry>,
     /// Seeds.
     pub seeds: Vec<u64>,
     /// Batch sizes; none: the model's own.
@@ -91,8 +91,8 @@ pub enum PlanError {
     #[error("seeds {0:?}: a number is wanted, or N..M with M above N, such as 0..50 for fifty")]
     Seeds(String),
     /// A model that there is not.
-    #[error("model {0:?}: mlp or lenet5 is wanted")]
-    Model(String),
+    #[error(transparent)]
+    Model(#[from] UnknownModel),
     /// A number of threads out of its range.
     #[error("{0} threads: 1 to 4096 are wanted")]
     Threads(u32),
@@ -134,7 +134,7 @@ pub fn rows(grids: &[Grid]) -> Result<Vec<Settings>, PlanError> {
         }
         for settings in combinations(grid) {
             let id = settings.id();
-            let checked = settings.config.check(settings.architecture);
+            let checked = settings.config.check(settings.model);
             checked.map_err(|error| PlanError::Setting { id: id.clone(), error })?;
             if seen.insert(id) {
                 rows.push(settings);
@@ -155,8 +155,8 @@ fn combinations(grid: &Grid) -> Vec<Settings> {
         if values.is_empty() { vec![own] } else { values.to_vec() }
     }
     let mut all = Vec::new();
-    for &architecture in &grid.models {
-        let own = TrainConfig::notebook(architecture);
+    for &model in &grid.models {
+        let own = TrainConfig::notebook(model);
         for epochs in or(&grid.epochs, own.epochs) {
             for batch_size in or(&grid.batch_sizes, own.batch_size) {
                 for lr in or(&grid.lrs, own.lr) {
@@ -165,7 +165,7 @@ fn combinations(grid: &Grid) -> Vec<Settings> {
                         let device = Device::Cpu;
                         let config =
                             TrainConfig { epochs, batch_size, lr, seed, device, engine, ..own };
-                        all.push(Settings { architecture, config, threads: grid.threads });
+                        all.push(Settings { model, config, threads: grid.threads });
                     }
                 }
             }
@@ -197,7 +197,7 @@ pub fn write(rows: &[Settings]) -> Vec<u8> {
         let line = Line {
             row,
             id: settings.id(),
-            model: settings.architecture.name().into(),
+            model: settings.model.name.into(),
             engine: engine.name().into(),
             epochs,
             batch_size,
@@ -241,34 +241,30 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Settings>, PlanError> {
     if rows.is_empty() { Err(PlanError::Empty) } else { Ok(rows) }
 }
 
-/// The model of that name.
-pub(super) fn architecture(name: &str) -> Result<Architecture, PlanError> {
-    Architecture::named(name).ok_or_else(|| PlanError::Model(name.into()))
-}
-
 pub(super) fn check_threads(threads: u32) -> Result<(), PlanError> {
     if (1..=4096).contains(&threads) { Ok(()) } else { Err(PlanError::Threads(threads)) }
 }
 
 fn settings_of(line: &Line) -> Result<Settings, String> {
-    let architecture = architecture(&line.model).map_err(|error| error.to_string())?;
+    let model = models::named(&line.model).map_err(|error| error.to_string())?;
     let engine = Engine::named(&line.engine)
         .ok_or_else(|| format!("engine {:?}, where exact or fast is wanted", line.engine))?;
     let Line { epochs, batch_size, lr, seed, threads, .. } = *line;
     check_threads(threads).map_err(|error| error.to_string())?;
-    let own = TrainConfig::notebook(architecture);
+    let own = TrainConfig::notebook(model);
     let config = TrainConfig { epochs, batch_size, lr, seed, device: Device::Cpu, engine, ..own };
-    config.check(architecture).map_err(|error| error.to_string())?;
-    Ok(Settings { architecture, config, threads })
+    config.check(model).map_err(|error| error.to_string())?;
+    Ok(Settings { model, config, threads })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::{lenet5, mlp};
 
     fn grid() -> Grid {
         Grid {
-            models: vec![Architecture::Lenet5, Architecture::Mlp],
+            models: vec![&lenet5::ENTRY, &mlp::ENTRY],
             seeds: vec![0, 1, 7],
             batch_sizes: vec![16, 64],
             lrs: vec![1e-3, 5e-4],
@@ -309,7 +305,11 @@ mod tests {
             (",16,", ",0,", "row 0: --batch-size is 0"),
             (",16,", ",-1,", "line: 2"),
             ("row,", "rows,", "unknown field `rows`"),
-            ("lenet5,exact", "lenet,exact", "row 0: model \"lenet\""),
+            (
+                "lenet5,exact",
+                "lenet,exact",
+                "row 0: unknown model \"lenet\": the models are mlp, lenet5",
+            ),
         ] {
             let sentence = read(good.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");

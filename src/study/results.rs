@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{self, Settings};
 use crate::formats::csv::table_writer;
-use crate::models::Architecture;
+use crate::models;
 use crate::run_folder::Config;
 
 /// Folder of the results in the folder of a study.
@@ -18,7 +18,7 @@ pub const FOLDER: &str = "results";
 pub struct Record {
     /// See [`Settings::id`].
     pub id: String,
-    /// `mlp` or `lenet5`.
+    /// The model's name.
     pub model: String,
     /// `exact` or `fast`.
     pub engine: String,
@@ -75,7 +75,7 @@ impl Record {
         let config = settings.config;
         Self {
             id: settings.id(),
-            model: settings.architecture.name().into(),
+            model: settings.model.name.into(),
             engine: config.engine.name().into(),
             epochs: config.epochs,
             batch_size: config.batch_size,
@@ -123,8 +123,8 @@ impl Record {
         if self.test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
             return wrong("its test accuracy is not between 0 and 1");
         }
-        if Architecture::named(&self.model).is_none() {
-            return wrong("its model is neither mlp nor lenet5");
+        if let Err(unknown) = models::named(&self.model) {
+            return wrong(&unknown.to_string());
         }
         let Self { model, engine, seed, threads, .. } = self;
         let settings = (self.epochs, self.batch_size, self.lr);
@@ -237,14 +237,13 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::models::Architecture;
+    use crate::models::mlp;
     use crate::train::TrainConfig;
 
     fn record(seed: u64, weights: &str) -> Record {
-        let architecture = Architecture::Mlp;
-        let config =
-            TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(architecture) };
-        let record = Record::new(&Settings { architecture, config, threads: 1 });
+        let model = &mlp::ENTRY;
+        let config = TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(model) };
+        let record = Record::new(&Settings { model, config, threads: 1 });
         let weights_sha256 = Some(weights.repeat(64));
         Record { test_accuracy: Some(0.25), weights_sha256, ..record }
     }
@@ -305,6 +304,7 @@ mod tests {
             (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: it wants an accuracy"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
             (",200,", ",two,", "line: 2"),
+            ("t1,mlp,", "t1,mpl,", "s1-t1: unknown model \"mpl\": the models are mlp, lenet5"),
         ] {
             let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");

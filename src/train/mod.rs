@@ -4,32 +4,32 @@
 //! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
 //! what happens is told to a callback, which may also end the run.
 
-mod fast;
-mod learned;
-mod lenet5;
-mod mlp;
 mod progress;
+mod state;
+mod trainer;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use tch::{Device, Tensor};
 
+use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
+use crate::engine::{self, StepOutput};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::formats::NamedTensor;
-use crate::models::{Architecture, Flat, Model, weights};
-use crate::optim::Optimizer;
+use crate::models::{Defaults, Library, ModelEntry};
+use crate::nn::Model;
 
-pub use fast::FastLenet5Learner;
-pub use learned::RestoreError;
-pub use lenet5::Lenet5Learner;
-pub use mlp::MlpLearner;
-pub use progress::{EpochRecord, Learned, Progress, Validation};
+pub use progress::{EpochRecord, Progress, Validation};
+pub use state::{RestoreError, TrainState};
+pub use trainer::Trainer;
 
 /// How a run's arithmetic is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
+    /// libtorch's autograd.
+    Eager,
     /// As the notebook's libraries compute: the notebook's numbers.
     Exact,
     /// The same mathematics, added up in an order of its own: faster, other last bits. LeNet-5 on the
@@ -40,12 +40,13 @@ pub enum Engine {
 impl Engine {
     /// The engine of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
+        [Self::Eager, Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
     }
 
     /// The name in `config.json`.
     pub fn name(self) -> &'static str {
         match self {
+            Engine::Eager => "eager",
             Engine::Exact => "exact",
             Engine::Fast => "fast",
         }
@@ -75,14 +76,10 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The notebook's settings. Where it leaves them open, for LeNet-5: of the three pairs of batch size and
-    /// learning rate that were run with 20 seeds the one whose median accuracy is nearest to the paper's
-    /// (`docs/study`), and seed 0, which was not chosen by its result.
-    pub fn notebook(architecture: Architecture) -> Self {
-        let (epochs, batch_size, lr) = match architecture {
-            Architecture::Mlp => (20, 200, 1e-3),
-            Architecture::Lenet5 => (5, 32, 2e-3),
-        };
+    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
+    /// chosen by its result.
+    pub fn notebook(model: &ModelEntry) -> Self {
+        let Defaults { epochs, batch_size, lr } = model.defaults;
         Self {
             epochs,
             batch_size,
@@ -99,7 +96,7 @@ impl TrainConfig {
     ///
     /// # Errors
     /// The first setting out of its range.
-    pub fn check(&self, architecture: Architecture) -> Result<(), ConfigError> {
+    pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
         if self.epochs == 0 {
             return Err(ConfigError::Epochs);
         }
@@ -109,10 +106,11 @@ impl TrainConfig {
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return Err(ConfigError::LearningRate(self.lr));
         }
-        if architecture == Architecture::Mlp && self.seed > u64::from(u32::MAX) {
-            return Err(ConfigError::Seed(self.seed));
+        let largest = model.library.largest_seed();
+        if self.seed > largest {
+            return Err(ConfigError::Seed { seed: self.seed, model, largest });
         }
-        if self.engine == Engine::Fast && architecture == Architecture::Mlp {
+        if self.engine == Engine::Fast && model.library != Library::PyTorch {
             return Err(ConfigError::FastMlp);
         }
         if self.engine == Engine::Fast && self.device != Device::Cpu {
@@ -141,9 +139,16 @@ pub enum ConfigError {
     /// A learning rate that does not learn.
     #[error("--lr is {0}: it must be finite and above 0")]
     LearningRate(f64),
-    /// A seed that scikit-learn refuses.
-    #[error("--seed is {0}: the mlp takes 0 to 4294967295, as scikit-learn's random_state does")]
-    Seed(u64),
+    /// A seed that the model's library refuses.
+    #[error("--seed is {seed}: {model} takes 0 to {largest}, as {} does", .model.library)]
+    Seed {
+        /// The seed.
+        seed: u64,
+        /// The model.
+        model: &'static ModelEntry,
+        /// The largest seed that it takes.
+        largest: u64,
+    },
     /// The MLP has one engine.
     #[error(
         "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
@@ -227,7 +232,7 @@ pub enum TrainError {
     )]
     NotFinite {
         /// The first such parameter.
-        parameter: &'static str,
+        parameter: String,
         /// The last epoch, counted from 1.
         epoch: usize,
         /// Its last step, counted from 1.
@@ -261,63 +266,15 @@ pub enum TrainError {
     },
 }
 
-/// Everything that a step computes, in causal order; parameters and moments after the update.
+/// Everything that a step computes, in causal order; parameters and the optimizer's state after the update.
 #[derive(Debug)]
 pub struct StepTensors<'a> {
-    /// Normalised images, in the shape that the model takes.
-    pub images: &'a Tensor,
-    /// Labels (N), int64.
-    pub labels: &'a Tensor,
-    /// Logits (N, 10).
-    pub logits: &'a Tensor,
-    /// Mean loss, a scalar of the model's type.
-    pub loss: &'a Tensor,
-    /// Gradients, in the order of the parameters.
-    pub gradients: &'a [Tensor],
-    /// Adam's first moments.
-    pub exp_avg: &'a [Tensor],
-    /// Adam's second moments.
-    pub exp_avg_sq: &'a [Tensor],
+    /// The forward and backward pass.
+    pub output: &'a StepOutput,
+    /// What the optimizer keeps, by PyTorch's names, in the order of the parameters.
+    pub optimizer: &'a [(&'static str, Vec<Tensor>)],
     /// Parameters.
     pub parameters: &'a [Tensor],
-}
-
-/// What one forward and backward pass computes; see [`StepTensors`] for shapes.
-#[derive(Debug)]
-pub struct Pass {
-    /// Normalised images.
-    pub images: Tensor,
-    /// Labels.
-    pub labels: Tensor,
-    /// Logits.
-    pub logits: Tensor,
-    /// Mean loss.
-    pub loss: Tensor,
-    /// Gradients, in the order of the parameters.
-    pub gradients: Vec<Tensor>,
-}
-
-impl Pass {
-    /// Shows all tensors of the step to who wants to see them. `optimizer` has updated the
-    /// parameters in their one buffer.
-    fn show(&self, parameters: &Flat, optimizer: &dyn Optimizer, on_tensors: Option<OnTensors>) {
-        if let Some(on_tensors) = on_tensors {
-            let (exp_avg, exp_avg_sq) = optimizer.moments();
-            let [exp_avg, exp_avg_sq] =
-                [exp_avg, exp_avg_sq].map(|moment| parameters.views_of(&moment[0]));
-            on_tensors(&self.with(parameters.views(), (&exp_avg, &exp_avg_sq)));
-        }
-    }
-
-    /// Together with what the optimizer made of it.
-    pub fn with<'a>(
-        &'a self,
-        parameters: &'a [Tensor],
-        (exp_avg, exp_avg_sq): (&'a [Tensor], &'a [Tensor]),
-    ) -> StepTensors<'a> {
-        let Pass { images, labels, logits, loss, gradients } = self;
-        StepTensors { images, labels, logits, loss, gradients, exp_avg, exp_avg_sq, parameters }
-    }
 }
 
 /// Watches a run from within, tensor by tensor. It sees copies of nothing: a run without a tracer
@@ -337,76 +294,22 @@ pub trait Tracer {
     fn epoch(&mut self, epoch: usize, loss: f64);
 }
 
-/// What is done with a step's tensors.
-pub type OnTensors<'a> = &'a mut dyn FnMut(&StepTensors);
-
-/// One way of learning from batches.
-pub trait Learner {
-    /// The model being trained.
-    fn model(&self) -> &dyn Model;
-
-    /// The order in which the next epoch visits the samples.
-    fn next_order(&mut self) -> &[u32];
-
-    /// Learns from one batch (N x 784 pixels, N labels); returns its mean loss before the update.
-    /// `on_tensors` sees what the step computed and changes none of it.
-    fn step(&mut self, pixels: &[u8], labels: &[u8], on_tensors: Option<OnTensors>) -> f64;
-
-    /// Whether to end after an epoch of this mean loss.
-    fn has_converged(&mut self, _epoch_loss: f64) -> bool {
-        false
-    }
-
-    /// Copies what learning has changed to `learned`, which is empty or was copied to before: then its
-    /// memory is used again.
-    fn copy_learned(&self, learned: &mut Learned);
-
-    /// Goes on from there. The orders of the epochs before, and their losses, are to be asked for
-    /// and told again, as [`fit`] does.
-    ///
-    /// # Errors
-    /// Tensors of something else; nothing is changed then.
-    fn restore(&mut self, learned: &Learned) -> Result<(), RestoreError>;
-
-    /// The trained model.
-    fn into_model(self: Box<Self>) -> Box<dyn Model>;
-}
-
-/// A learner with its initial parameters.
-///
-/// # Errors
-/// [`TrainError::MissingClasses`], for the MLP.
-pub fn learner(
-    architecture: Architecture,
-    config: &TrainConfig,
-    data: &Split,
-) -> Result<Box<dyn Learner>, TrainError> {
-    Ok(match architecture {
-        Architecture::Mlp => Box::new(MlpLearner::new(config, data)?),
-        Architecture::Lenet5 => match config.engine {
-            Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
-            Engine::Fast => Box::new(FastLenet5Learner::new(config, data.len())),
-        },
-    })
-}
-
 /// Hears of each step and epoch, with where the run then stands; breaking ends the run.
-pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &dyn Learner) -> ControlFlow<()>;
+pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlFlow<()>;
 
-/// Trains until `config.epochs` epochs are done, the learner has converged, or `config.patience` is at
+/// Trains until `config.epochs` epochs are done, the stopping rule ends the training, or `config.patience` is at
 /// its end. After each epoch the model is evaluated on `validation`, which changes no bit of what
 /// follows.
 ///
-/// `progress` is where the run stands: its beginning, or where a run stood that was broken off. Then
-/// the learner is a new one that was given what the other had learned ([`Learner::restore`]), and
-/// everything that follows has the bits of a run that was never broken off. `tracer` sees the tensors
-/// of the steps that it wants.
+/// `progress` is where the run stands: its beginning, or where a run was interrupted. Then the trainer is a
+/// new one with the state of the interrupted one ([`Trainer::restore`]), and everything that follows has
+/// the bits of a run that was never interrupted. `tracer` sees the tensors of the steps that it wants.
 ///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::ValidationDiverged`], [`TrainError::NotFinite`], or
 /// [`TrainError::Stopped`] when `on_event` breaks.
 pub fn fit(
-    learner: &mut dyn Learner,
+    trainer: &mut Trainer,
     config: &TrainConfig,
     data: &Split,
     validation: Option<&Split>,
@@ -415,41 +318,38 @@ pub fn fit(
     mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<History, TrainError> {
     let patience = config.patience.unwrap_or(usize::MAX);
-    let mut converged = false;
-    for record in &progress.epochs {
-        learner.next_order();
-        converged = learner.has_converged(record.loss);
-    }
+    let mut converged = trainer.replay(progress.epochs.iter().map(|record| record.loss));
     let step = steps(config, data);
     while progress.epochs.len() < config.epochs && !converged && progress.waited() < patience {
         // Re-borrowed for the epoch: the reference itself would be moved in.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
-        let loss = run_epoch(learner, config, data, &mut progress, on_event, epoch_tracer)?;
-        let validation = validation.map(|data| validate(learner.model(), data));
+        let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
+        let validation = validation.map(|data| validate(trainer.model(), data));
         let record = progress.end_epoch(loss, validation);
-        keep_best(&mut progress, learner.model())?;
-        if on_event(Event::Epoch(record), &progress, learner).is_break() {
+        keep_best(&mut progress, trainer.model())?;
+        if on_event(Event::Epoch(record), &progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch: record.epoch, step });
         }
-        converged = learner.has_converged(loss);
+        converged = trainer.has_converged(loss);
     }
-    match first_not_finite(learner.model()) {
+    match trainer.model().first_not_finite() {
         Some(parameter) => {
-            Err(TrainError::NotFinite { parameter, epoch: progress.epochs.len(), step })
+            let (parameter, epoch) = (parameter.into(), progress.epochs.len());
+            Err(TrainError::NotFinite { parameter, epoch, step })
         }
         None => Ok(history(progress, config, converged)),
     }
 }
 
 /// What `model` is worth on images that are held out.
-fn validate(model: &dyn Model, data: &Split) -> Validation {
+fn validate(model: &Model, data: &Split) -> Validation {
     let evaluation = evaluate(model, data);
     let loss = cross_entropy(&evaluation.logits, &data.labels);
     Validation { loss, accuracy: evaluation.report.accuracy }
 }
 
 /// Keeps the parameters when the epoch that has just ended is the best one.
-fn keep_best(progress: &mut Progress, model: &dyn Model) -> Result<(), TrainError> {
+fn keep_best(progress: &mut Progress, model: &Model) -> Result<(), TrainError> {
     let Some(&EpochRecord { epoch, validation: Some(validation), .. }) = progress.epochs.last()
     else {
         return Ok(());
@@ -458,7 +358,7 @@ fn keep_best(progress: &mut Progress, model: &dyn Model) -> Result<(), TrainErro
         return Err(TrainError::ValidationDiverged { epoch, loss: validation.loss });
     }
     if progress.best().is_some_and(|best| best.epoch == epoch) {
-        progress.best_parameters = weights::to_named(model);
+        progress.best_parameters = model.state_dict();
     }
     Ok(())
 }
@@ -474,19 +374,19 @@ fn history(progress: Progress, config: &TrainConfig, converged: bool) -> History
     History { epochs, converged, out_of_patience, best }
 }
 
-/// The first step of the first epoch by itself, of a new learner: its loss.
+/// The first step of the first epoch by itself, of a new trainer: its loss.
 ///
 /// # Errors
 /// [`TrainError::Diverged`].
 pub fn first_step(
-    learner: &mut dyn Learner,
+    trainer: &mut Trainer,
     config: &TrainConfig,
     data: &Split,
 ) -> Result<f64, TrainError> {
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    let order = learner.next_order();
-    data.gather(&order[..config.batch_size.min(order.len())], &mut pixels, &mut labels);
-    let loss = learner.step(&pixels, &labels, None);
+    let order = trainer.next_order();
+    let mut batches = Batches::new(data, &order, config.batch_size);
+    let Some(batch) = batches.next_batch() else { return Ok(0.0) };
+    let loss = take_step(trainer.engine_mut(), batch);
     if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
 }
 
@@ -497,7 +397,7 @@ pub fn steps(config: &TrainConfig, data: &Split) -> usize {
 
 /// One pass over the data, or the rest of one; returns its mean loss.
 fn run_epoch(
-    learner: &mut dyn Learner,
+    trainer: &mut Trainer,
     config: &TrainConfig,
     data: &Split,
     progress: &mut Progress,
@@ -506,23 +406,25 @@ fn run_epoch(
 ) -> Result<f64, TrainError> {
     let epoch = progress.epoch();
     let (start, seconds) = (Instant::now(), progress.seconds);
-    let order = learner.next_order().to_vec();
+    let order = match progress.steps {
+        0 => trainer.next_order(),
+        _ => trainer.resumed_order(),
+    };
     if let Some(tracer) = &mut tracer {
         tracer.order(epoch, &order);
     }
     let steps = steps(config, data);
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
-    for batch in order[samples..].chunks(config.batch_size) {
-        data.gather(batch, &mut pixels, &mut labels);
+    let mut loader = Batches::new(data, &order, config.batch_size).skip(progress.steps);
+    while let Some(batch) = loader.next_batch() {
+        let loss = take_step(trainer.engine_mut(), batch);
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
-        let loss = match &mut tracer {
-            Some(tracer) if tracer.wants(count, step == steps) => {
-                learner.step(&pixels, &labels, Some(&mut |tensors| tracer.step(count, tensors)))
-            }
-            _ => learner.step(&pixels, &labels, None),
-        };
+        if let Some(tracer) = &mut tracer
+            && tracer.wants(count, step == steps)
+        {
+            trace_step(*tracer, count, trainer.engine());
+        }
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, step, loss });
         }
@@ -531,7 +433,7 @@ fn run_epoch(
         samples += batch.len();
         let mean = progress.loss_sum / samples as f64;
         let event = Event::Step { epoch, samples, loss: mean, batch_loss: loss };
-        if on_event(event, progress, learner).is_break() {
+        if on_event(event, progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch, step });
         }
     }
@@ -542,9 +444,21 @@ fn run_epoch(
     Ok(loss)
 }
 
-/// The first parameter with a NaN or an infinity.
-pub fn first_not_finite(model: &dyn Model) -> Option<&'static str> {
-    let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
-    let names = model.architecture().parameters().iter().map(|&(name, _)| name);
-    names.zip(model.parameters()).find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)
+/// The notebook's step: the mean loss of the batch before the update.
+fn take_step(engine: &mut dyn engine::Engine, batch: &Batch) -> f64 {
+    engine.zero_grad();
+    engine.forward(batch);
+    let loss = engine.loss(batch);
+    engine.backward();
+    engine.step();
+    loss
+}
+
+/// Shows the tensors of the step that has just been taken.
+fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn engine::Engine) {
+    if let Some(output) = engine.output() {
+        let (optimizer, parameters) = (engine.optimizer_state(), engine.model().parameters());
+        let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters };
+        tracer.step(step, &tensors);
+    }
 }

@@ -80,12 +80,3 @@ impl Progress {
         record
     }
 }
-
-/// What learning has changed; the default is room for it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Learned {
-    /// Updates that the optimizer has made.
-    pub updates: u64,
-    /// Parameters and both moments, named `parameter/fc1.weight`, `exp_avg/fc1.weight`, ….
-    pub tensors: Vec<NamedTensor>,
-}

@@ -9,7 +9,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use stitch::formats::{Dtype, Metadata, NamedTensor, safetensors};
-use stitch::models::Architecture;
+use stitch::models::mlp;
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
 };
@@ -197,7 +197,7 @@ fn a_file_of_no_tensors_is_refused() {
 /// Zeros with the mlp's names and shapes.
 fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
     let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
-    let specs = Architecture::Mlp.parameters().iter();
+    let specs = mlp::ENTRY.parameters.iter();
     specs.map(|&(name, sizes)| tensor(name, dtype, &shape(sizes))).collect()
 }
 

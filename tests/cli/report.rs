@@ -145,7 +145,11 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
     let replaced =
         |from: &'static str, to: &'static str| move |text: &str| text.replacen(from, to, 1);
     damaged(CONFIG, |_| "{".into(), &["EOF"]);
-    damaged(CONFIG, replaced("\"mlp\"", "\"resnet\""), &["resnet", "neither mlp nor lenet5"]);
+    damaged(
+        CONFIG,
+        replaced("\"mlp\"", "\"resnet\""),
+        &["unknown model \"resnet\"", "mlp, lenet5"],
+    );
     damaged(HISTORY, |_| String::new(), &["empty"]);
     damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["no column loss"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);

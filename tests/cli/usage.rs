@@ -46,6 +46,21 @@ fn a_mistyped_flag_is_refused_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn an_unknown_model_is_refused_with_the_known_ones() {
+    let folder = temporary_folder();
+    let parts = ["'lenet'", "mlp, lenet5", "'lenet5'"];
+    for arguments in [
+        &["train", "lenet"][..],
+        &["evaluate", "x.pt", "--model", "lenet"],
+        &["predict", "x.png", "--model", "lenet"],
+        &["export", "x.pt", "-f", "npz", "-o", "x.npz", "--model", "lenet"],
+        &["study", "plan", "--seeds", "0", "-o", "study", "--model", "mlp,lenet"],
+    ] {
+        refused(stitch(folder.path()).args(arguments), 2, &parts);
+    }
+}
+
+#[test]
 fn every_shell_gets_completions_that_know_the_commands() {
     let folder = temporary_folder();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

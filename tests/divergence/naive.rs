@@ -3,7 +3,7 @@
 
 use stitch::dataset::Split;
 use stitch::evaluate::evaluate;
-use stitch::models::{Architecture, Lenet5, Model, assign, init};
+use stitch::models::{Lenet5, Model, ModelEntry, assign, init, lenet5};
 use stitch::optim::{Optimizer, TorchAdam};
 use stitch::parity::recorder::Recorder;
 use stitch::rng::torch::Generator;
@@ -60,7 +60,7 @@ fn initial(fault: Fault) -> Vec<Tensor> {
     }
     tch::manual_seed(0);
     let mut values = Vec::new();
-    for layer in Architecture::Lenet5.parameters().chunks(2) {
+    for layer in lenet5::ENTRY.parameters.chunks(2) {
         let fan_in: i64 = layer[0].1[1..].iter().product();
         let bound = 1.0 / (fan_in as f64).sqrt();
         let draw = |shape: &[i64]| {
@@ -152,8 +152,8 @@ impl Naive {
 }
 
 impl Model for Naive {
-    fn architecture(&self) -> Architecture {
-        Architecture::Lenet5
+    fn entry(&self) -> &'static ModelEntry {
+        &lenet5::ENTRY
     }
 
     fn parameters(&self) -> Vec<Tensor> {

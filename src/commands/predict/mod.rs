@@ -12,7 +12,8 @@ use anyhow::{Result, bail, ensure};
 use stitch::dataset::PIXELS;
 use stitch::evaluate::{self, BATCH};
 use stitch::formats::{ReadError, TensorFile};
-use stitch::models::{Architecture, Model};
+use stitch::models::Classifier;
+use stitch::nn::Model;
 use tch::Device;
 
 use self::answers::{Answer, Answers};
@@ -24,12 +25,12 @@ use crate::cli::PredictArgs;
 
 pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let (model, paths) = model_and_pictures(args, device, console)?;
+    let (classifier, paths) = model_and_pictures(args, device, console)?;
     let sources = sources::find(paths, &args.index)?;
     let saved = args.save_input.as_deref().map(SavedInputs::claim).transpose()?;
     let total = sources.iter().map(Source::len).sum();
     let mut session = Session {
-        model: model.as_ref(),
+        model: &classifier.model,
         batch: Vec::new(),
         saved,
         answers: Answers::new(args, console.json),
@@ -51,7 +52,7 @@ fn model_and_pictures(
     args: &PredictArgs,
     device: Device,
     console: Console,
-) -> Result<(Box<dyn Model>, &[PathBuf])> {
+) -> Result<(Classifier, &[PathBuf])> {
     match &args.inputs[..] {
         [file, pictures @ ..] if is_weights(file) => {
             let model = inputs::model(file, args.model, device, console)?;
@@ -59,10 +60,7 @@ fn model_and_pictures(
             ensure!(!pictures.is_empty(), "{file} holds weights: name a picture behind it");
             Ok((model, pictures))
         }
-        pictures => {
-            let architecture = args.model.map_or(Architecture::Lenet5, Into::into);
-            Ok((inputs::shipped(architecture, device)?, pictures))
-        }
+        pictures => Ok((inputs::shipped(args.model, device)?, pictures)),
     }
 }
 
@@ -94,7 +92,7 @@ fn is_weights(file: &Path) -> bool {
 
 /// One run over all pictures.
 struct Session<'a> {
-    model: &'a dyn Model,
+    model: &'a Model,
     /// Read, and not yet answered.
     batch: Vec<(Name, Picture)>,
     saved: Option<SavedInputs<'a>>,

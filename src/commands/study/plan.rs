@@ -53,7 +53,7 @@ fn grid(args: &StudyPlanArgs) -> Result<Grid> {
     let seeds = args.seeds.iter().map(|text| plans::seeds(text));
     let seeds = seeds.collect::<Result<Vec<_>, PlanError>>().context("--seeds")?;
     Ok(Grid {
-        models: args.model.iter().map(|&model| model.into()).collect(),
+        models: args.model.clone(),
         seeds: seeds.concat(),
         batch_sizes: args.batch_size.clone(),
         lrs: args.lr.clone(),

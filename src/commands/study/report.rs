@@ -24,7 +24,7 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
         _ => bail!("--output is wanted where it is not one study's folder: the folder to write to"),
     };
     let records = collect::merged(&args.studies)?;
-    let all = configurations::group(&records);
+    let all = configurations::group(&records)?;
     let samples: Vec<_> = all.iter().map(report::study_sample).collect();
     let cannot = || format!("--output {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;

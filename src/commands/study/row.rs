@@ -128,7 +128,7 @@ fn train(
     // Of a row that nobody has begun there is no need to say that nothing is resumed.
     let is_begun = folder.path().join(run_folder::CHECKPOINTS).exists();
     let job = Job {
-        architecture: settings.architecture,
+        model: settings.model,
         config: settings.config,
         every: EVERY,
         resume: is_begun || folder.existing_file().is_some(),

@@ -1,3 +1,147 @@
-//! The exact engine: every result has the bits that libtorch computes.
+//! The exact engine: eager's bits on the CPU, faster.
+//!
+//! A network's graph is divided into stages ([`plan`]). Where a kernel declares that it supports the
+//! operations and shapes that come next, it computes them, forward and backward, without autograd;
+//! elsewhere a stage is libtorch's operations under autograd. All parameters and all gradients are in one
+//! buffer each, so that the optimizer updates one tensor.
 
-pub mod kernels;
+pub(crate) mod kernels;
+mod plan;
+mod stages;
+
+use tch::Tensor;
+
+use self::plan::Plan;
+use super::criterion::{Saved as SavedLoss, regularize};
+use super::{Criterion, Engine, StepOutput, flat_state};
+use crate::dataset::loader::Batch;
+use crate::nn::{FlatParameters, Model};
+use crate::optim::Optimizer;
+
+/// The forward pass of a network in evaluation mode, with the kernels of the exact engine where the network
+/// is on the CPU.
+#[derive(Debug)]
+pub struct Forward<'a> {
+    model: &'a Model,
+    plan: Plan,
+}
+
+impl<'a> Forward<'a> {
+    /// Plans the network's graph.
+    pub fn new(model: &'a Model) -> Self {
+        Self { model, plan: Plan::new(model.graph(), model.kind(), model.device()) }
+    }
+
+    /// The output for a batch of inputs (N, …), on the network's device.
+    pub fn logits(&self, xs: &Tensor) -> Tensor {
+        tch::no_grad(|| self.plan.evaluate(self.model, xs))
+    }
+}
+
+/// A network trained with kernels that have eager's bits.
+#[derive(Debug)]
+pub struct Exact {
+    model: Model,
+    plan: Plan,
+    criterion: Criterion,
+    gradients: FlatParameters,
+    /// Of the buffer of all parameters.
+    optimizer: Box<dyn Optimizer>,
+    pass: Option<Pass>,
+}
+
+/// A forward pass, and what its backward pass needs.
+#[derive(Debug)]
+struct Pass {
+    images: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+    stages: Vec<stages::Saved>,
+    loss: Option<(Tensor, SavedLoss)>,
+}
+
+impl Exact {
+    /// `optimizer` has one parameter: the buffer of all parameters of `model`.
+    pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
+        let plan = Plan::new(model.graph(), model.kind(), model.device());
+        let specs = model.graph().parameters();
+        let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
+        Self { model, plan, criterion, gradients, optimizer, pass: None }
+    }
+}
+
+impl Engine for Exact {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The gradients are overwritten by the backward pass; the memory of the last pass is freed.
+    fn zero_grad(&mut self) {
+        self.pass = None;
+    }
+
+    fn forward(&mut self, batch: &Batch) {
+        let (kind, device) = (self.model.kind(), self.model.device());
+        let images = batch.images(self.model.graph().input(), kind, device);
+        let labels = batch.labels(device);
+        let (logits, stages) = tch::no_grad(|| self.plan.forward(&self.model, &images));
+        self.pass = Some(Pass { images, labels, logits, stages, loss: None });
+    }
+
+    fn loss(&mut self, batch: &Batch) -> f64 {
+        let pass = self.pass.as_mut().expect("forward comes before loss");
+        let labels = (batch, &pass.labels);
+        let (loss, saved) =
+            tch::no_grad(|| self.criterion.exact(&self.model, &pass.logits, labels));
+        let value = loss.double_value(&[]);
+        pass.loss = Some((loss, saved));
+        value
+    }
+
+    fn backward(&mut self) {
+        let pass = self.pass.as_mut().expect("forward comes before backward");
+        let (_, saved) = pass.loss.as_ref().expect("loss comes before backward");
+        tch::no_grad(|| {
+            let grad_logits = saved.grad_logits(&pass.labels);
+            self.plan.backward(&self.model, &mut pass.stages, grad_logits, &self.gradients);
+            if let Criterion::LogLoss { alpha } = self.criterion {
+                regularize(&self.model, self.gradients.views(), alpha, pass.labels.numel());
+            }
+        });
+    }
+
+    fn step(&mut self) {
+        let gradient = self.gradients.all();
+        if !kernels::update(self.optimizer.as_mut(), gradient) {
+            self.optimizer.update(&[gradient.shallow_clone()]);
+        }
+    }
+
+    fn output(&self) -> Option<StepOutput> {
+        let pass = self.pass.as_ref()?;
+        let (loss, _) = pass.loss.as_ref()?;
+        Some(StepOutput {
+            images: pass.images.shallow_clone(),
+            labels: pass.labels.shallow_clone(),
+            logits: pass.logits.shallow_clone(),
+            loss: loss.shallow_clone(),
+            gradients: self.gradients.views().iter().map(Tensor::detach).collect(),
+        })
+    }
+
+    fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)> {
+        flat_state(self.optimizer.as_ref(), self.model.flat())
+    }
+
+    fn updates(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    fn set_updates(&mut self, updates: u64) {
+        self.optimizer.set_steps(updates);
+    }
+
+    fn into_model(self: Box<Self>) -> Model {
+        self.model
+    }
+}

@@ -1,20 +1,20 @@
 //! One training step: the forward and backward pass of all replicas, then Adam, both multithreaded.
 
-use aligned_vec::{AVec, avec};
 use pulp::Arch;
+use tch::{Device, Kind, Tensor};
 
 use super::adam::{Factors, ParameterChunk, Update};
 use super::replica::{BatchShare, ParameterRanges, Replica};
 use crate::dataset::PIXELS;
-use crate::libtorch::{in_parts, lanes};
+use crate::libtorch::{in_parts, lanes, values_mut};
 
 /// LeNet-5's training state without the parameters: Adam's moments, and one replica per thread.
 #[derive(Debug)]
 pub struct State {
     replicas: Vec<Replica>,
     ranges: ParameterRanges,
-    exp_avg: AVec<f32>,
-    exp_avg_sq: AVec<f32>,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
     t: u64,
     lr: f64,
 }
@@ -24,12 +24,12 @@ impl State {
     /// of LeNet-5 at `ranges[i]`; `threads` replicas share each batch.
     pub fn new(count: usize, ranges: ParameterRanges, lr: f64, threads: usize) -> Self {
         let replicas = (0..threads).map(|_| Replica::new(count)).collect();
-        let moment = || avec![0.0; count];
+        let moment = || Tensor::zeros([count as i64], (Kind::Float, Device::Cpu));
         Self { replicas, ranges, exp_avg: moment(), exp_avg_sq: moment(), t: 0, lr }
     }
 
     /// First and second moments, in the layout of the parameters.
-    pub fn moments(&self) -> [&[f32]; 2] {
+    pub fn moments(&self) -> [&Tensor; 2] {
         [&self.exp_avg, &self.exp_avg_sq]
     }
 
@@ -38,17 +38,14 @@ impl State {
         self.t
     }
 
-    /// Sets the number of updates and the moments, to resume a run.
-    pub fn restore(&mut self, updates: u64, moments: [&[f32]; 2]) {
+    /// Sets the number of updates, to resume a run; the moments are overwritten in place.
+    pub fn set_updates(&mut self, updates: u64) {
         self.t = updates;
-        self.exp_avg.copy_from_slice(moments[0]);
-        self.exp_avg_sq.copy_from_slice(moments[1]);
     }
 
-    /// Trains on one batch (N x 784 pixels, N labels); returns its mean loss before the update.
-    pub fn step(&mut self, parameters: &mut [f32], pixels: &[u8], labels: &[u8]) -> f64 {
+    /// Computes the gradients for one batch (N x 784 pixels, N labels); returns its mean loss.
+    pub fn pass(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) -> f64 {
         self.forward_backward(parameters, pixels, labels);
-        self.update(parameters);
         self.replicas.iter().map(|replica| replica.loss).sum::<f64>() / labels.len() as f64
     }
 
@@ -75,11 +72,13 @@ impl State {
     }
 
     /// One Adam update, each thread on a chunk of the parameters.
-    fn update(&mut self, parameters: &mut [f32]) {
+    pub fn update(&mut self, parameters: &mut [f32]) {
         self.t += 1;
         let factors = Factors::at(self.t, self.lr);
         let size = parameters.len().div_ceil(self.replicas.len()).next_multiple_of(16);
-        let moments = self.exp_avg.chunks_mut(size).zip(self.exp_avg_sq.chunks_mut(size));
+        let [exp_avg, exp_avg_sq] =
+            [&mut self.exp_avg, &mut self.exp_avg_sq].map(values_mut::<f32>);
+        let moments = exp_avg.chunks_mut(size).zip(exp_avg_sq.chunks_mut(size));
         let mut chunks: Vec<ParameterChunk> =
             (parameters.chunks_mut(size).zip(moments).enumerate())
                 .map(|(i, (parameters, (exp_avg, exp_avg_sq)))| {

@@ -15,71 +15,83 @@ const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
 
 /// Name of the input.
-const INPUT: &str = "x";
+pub const INPUT: &str = "x";
 /// Name of the output.
-const OUTPUT: &str = "logits";
+pub const OUTPUT: &str = "logits";
 /// Name of the first dimension of both, which may have any size.
 const BATCH: &str = "N";
 
 /// A forward pass from the tensor `x` to the tensor `logits`, a batch of any size.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Graph {
     /// Element type of both tensors.
     pub dtype: Dtype,
-    /// Sizes of `x` behind the batch.
-    pub input: &'static [i64],
-    /// Sizes of `logits` behind the batch.
-    pub output: &'static [i64],
+    /// Sizes of `x` without the batch.
+    pub input: Vec<i64>,
+    /// Sizes of `logits` without the batch.
+    pub output: Vec<i64>,
     /// The operators in an order in which they can be computed.
-    pub nodes: &'static [Node],
+    pub nodes: Vec<Node>,
+    /// Tensors that the operators read besides the parameters.
+    pub constants: Vec<NamedTensor>,
 }
 
-/// An operator applied: names of what it reads, name of what it gives.
-#[derive(Debug, Clone, Copy)]
+/// An operator applied: names of what it reads, name of what it computes.
+#[derive(Debug, Clone)]
 pub struct Node {
-    operator: &'static str,
-    inputs: &'static [&'static str],
-    output: &'static str,
-    attributes: &'static [Attribute],
-}
-
-impl Node {
-    /// An operator of ONNX with its default settings. It reads `x`, parameters by their names, and
-    /// outputs of earlier nodes.
-    pub const fn new(
-        operator: &'static str,
-        inputs: &'static [&'static str],
-        output: &'static str,
-    ) -> Self {
-        Self { operator, inputs, output, attributes: &[] }
-    }
-
-    /// The same with these settings.
-    pub const fn with(self, attributes: &'static [Attribute]) -> Self {
-        Self { attributes, ..self }
-    }
+    /// The operator of ONNX.
+    pub operator: &'static str,
+    /// `x`, parameters and constants by their names, and outputs of earlier nodes.
+    pub inputs: Vec<String>,
+    /// The name of its output.
+    pub output: String,
+    /// Settings that are not the operator's defaults.
+    pub attributes: Vec<Attribute>,
 }
 
 /// Name and value of a setting.
 pub type Attribute = (&'static str, Value);
 
 /// The value of a setting.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A number.
+    /// An integer.
     Int(i64),
-    /// A list of numbers.
-    Ints(&'static [i64]),
+    /// A list of integers.
+    Ints(Vec<i64>),
+    /// A number; ONNX has it in float32.
+    Float(f32),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<Vec<i64>> for Value {
+    fn from(values: Vec<i64>) -> Self {
+        Self::Ints(values)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value as f32)
+    }
 }
 
 /// The file for a graph called `name` and its `parameters`. The same input gives the same bytes.
 pub fn write(name: &str, graph: &Graph, parameters: &[NamedTensor]) -> Vec<u8> {
+    // Buffers such as num_batches_tracked have no part in evaluation.
+    let read =
+        |tensor: &&NamedTensor| graph.nodes.iter().any(|node| node.inputs.contains(&tensor.name));
     let graph = proto::Graph {
         name: Some(name.into()),
         node: graph.nodes.iter().map(node).collect(),
-        initializer: parameters.iter().map(tensor).collect(),
-        input: vec![batch(INPUT, graph.dtype, graph.input)],
-        output: vec![batch(OUTPUT, graph.dtype, graph.output)],
+        initializer: parameters.iter().filter(read).chain(&graph.constants).map(tensor).collect(),
+        input: vec![batch(INPUT, graph.dtype, &graph.input)],
+        output: vec![batch(OUTPUT, graph.dtype, &graph.output)],
     };
     let operators = proto::OperatorSetId { domain: Some(String::new()), version: Some(OPSET) };
     let model = proto::Model {
@@ -94,25 +106,32 @@ pub fn write(name: &str, graph: &Graph, parameters: &[NamedTensor]) -> Vec<u8> {
 
 fn node(node: &Node) -> proto::Node {
     proto::Node {
-        input: node.inputs.iter().map(|&name| name.into()).collect(),
-        output: vec![node.output.into()],
-        // There is one output a node, so its name is unique among the nodes, too.
-        name: Some(node.output.into()),
+        input: node.inputs.clone(),
+        output: vec![node.output.clone()],
+        // There is one output per node, so its name is unique among the nodes, too.
+        name: Some(node.output.clone()),
         op_type: Some(node.operator.into()),
         attribute: node.attributes.iter().map(attribute).collect(),
     }
 }
 
-fn attribute(&(name, value): &Attribute) -> proto::Attribute {
-    let name = Some(name.into());
-    match value {
-        Value::Int(i) => {
-            proto::Attribute { name, i: Some(i), ints: vec![], r#type: Some(proto::INT) }
+fn attribute((name, value): &Attribute) -> proto::Attribute {
+    let (mut i, mut f, mut ints) = (None, None, Vec::new());
+    let r#type = match value {
+        Value::Int(value) => {
+            i = Some(*value);
+            proto::INT
         }
-        Value::Ints(ints) => {
-            proto::Attribute { name, i: None, ints: ints.into(), r#type: Some(proto::INTS) }
+        Value::Ints(values) => {
+            ints.clone_from(values);
+            proto::INTS
         }
-    }
+        Value::Float(value) => {
+            f = Some(*value);
+            proto::FLOAT
+        }
+    };
+    proto::Attribute { name: Some((*name).into()), f, i, ints, r#type: Some(r#type) }
 }
 
 fn tensor(tensor: &NamedTensor) -> proto::Tensor {
@@ -155,12 +174,17 @@ fn data_type(dtype: Dtype) -> i32 {
 mod tests {
     use super::*;
 
-    const DOUBLED: Graph = Graph {
-        dtype: Dtype::F64,
-        input: &[3],
-        output: &[3],
-        nodes: &[Node::new("Add", &["x", "x"], "sum"), Node::new("Relu", &["sum"], "logits")],
-    };
+    fn doubled() -> Graph {
+        let node = |operator, inputs: &[&str], output: &str| Node {
+            operator,
+            inputs: inputs.iter().map(|&name| name.into()).collect(),
+            output: output.into(),
+            attributes: Vec::new(),
+        };
+        let nodes = vec![node("Add", &["x", "x"], "sum"), node("Relu", &["sum"], "logits")];
+        let (input, output, constants) = (vec![3], vec![3], Vec::new());
+        Graph { dtype: Dtype::F64, input, output, nodes, constants }
+    }
 
     fn scale() -> NamedTensor {
         let data = (0..24).collect();
@@ -169,18 +193,18 @@ mod tests {
 
     #[test]
     fn writing_twice_gives_identical_bytes() {
-        assert_eq!(write("G", &DOUBLED, &[scale()]), write("G", &DOUBLED, &[scale()]));
+        assert_eq!(write("G", &doubled(), &[scale()]), write("G", &doubled(), &[scale()]));
     }
 
     #[test]
     fn elements_are_in_the_file_as_they_are() {
-        let file = write("G", &DOUBLED, &[scale()]);
+        let file = write("G", &doubled(), &[scale()]);
         assert!(file.windows(24).any(|window| window == scale().data));
     }
 
     #[test]
     fn a_list_of_numbers_has_a_field_for_each_as_in_proto2() {
-        let pads = attribute(&("pads", Value::Ints(&[0, 2]))).encode_to_vec();
+        let pads = attribute(&("pads", Value::Ints(vec![0, 2]))).encode_to_vec();
         // Field 1 (length 4), field 8 twice, field 20.
         assert_eq!(pads, b"\x0a\x04pads\x40\x00\x40\x02\xa0\x01\x07");
     }

@@ -83,20 +83,25 @@ pub struct Attribute {
     /// The setting.
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
+    /// The value of the type [`FLOAT`].
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
     /// The value of the type [`INT`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
     /// The value of the type [`INTS`].
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the two is meant, of enum `AttributeType`.
+    /// Which of the three it is, of enum `AttributeType`.
     #[prost(int32, optional, tag = "20")]
     pub r#type: Option<i32>,
 }
 
-/// `AttributeType`'s value for a number.
+/// `AttributeType`'s value for a number in float32.
+pub const FLOAT: i32 = 1;
+/// `AttributeType`'s value for an integer.
 pub const INT: i32 = 2;
-/// `AttributeType`'s value for a list of numbers.
+/// `AttributeType`'s value for a list of integers.
 pub const INTS: i32 = 7;
 
 /// `TensorProto`: a parameter.

@@ -15,8 +15,8 @@ pub struct Sample {
     pub values: Vec<f64>,
     /// Their mean and its 95 % interval, where there are several.
     pub mean: Option<(f64, f64, f64)>,
-    /// The paper's accuracy of this model.
-    pub paper: f64,
+    /// The paper's accuracy, where it gives one for this model.
+    pub paper: Option<f64>,
 }
 
 const TOP: i32 = 96;
@@ -38,7 +38,7 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let left = if beside { 24 + longest } else { 20 };
     let row_height = if beside { ROW } else { ROW + 24 };
     let bottom = TOP + row_height * rows.len() as i32;
-    let values = || rows.iter().flat_map(|row| row.values.iter().copied().chain([row.paper]));
+    let values = || rows.iter().flat_map(|row| row.values.iter().copied().chain(row.paper));
     let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
     let marks = if drawn == Drawn::Wide { 6 } else { 3 };
     let x = Axis::new(range, marks, (left + 12, width - 40));
@@ -91,8 +91,10 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
         let height = (BARS * count / greatest).max(2);
         canvas.rectangle((edge(i), bars - height), (edge(i + 1) - 1, bars), GRID);
     }
-    let paper = x.pixel(row.paper);
-    canvas.line(vec![(paper, top + 6), (paper, interval + 4)], VERMILION, 1);
+    let paper = row.paper.map(|paper| x.pixel(paper));
+    if let Some(paper) = paper {
+        canvas.line(vec![(paper, top + 6), (paper, interval + 4)], VERMILION, 1);
+    }
     // Dots that would lie upon each other are stacked.
     let mut taken: Vec<(i32, i32)> = Vec::new();
     for &value in &row.values {
@@ -105,7 +107,9 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
         taken.push((at, level));
         canvas.dot((at, dots + level * (2 * DOT + 1)), DOT, BLUE);
     }
-    canvas.diamond((paper, interval), 6, VERMILION);
+    if let Some(paper) = paper {
+        canvas.diamond((paper, interval), 6, VERMILION);
+    }
     if let Some((mean, low, high)) = row.mean {
         let ends = [x.pixel(low), x.pixel(high)];
         canvas.line(vec![(ends[0], interval), (ends[1], interval)], INK, 2);
@@ -121,7 +125,8 @@ fn label(rows: &[Sample]) -> String {
         let mean = mean.map_or(String::new(), |(mean, low, high)| {
             format!(", mean {mean:.4}, 95 % interval {low:.4} to {high:.4}")
         });
-        format!("{name}: {} runs{mean}, in the paper {paper:.4}", values.len())
+        let paper = paper.map_or(String::new(), |paper| format!(", in the paper {paper:.4}"));
+        format!("{name}: {} runs{mean}{paper}", values.len())
     });
     format!("Test accuracy by configuration. {}.", rows.collect::<Vec<_>>().join("; "))
 }

@@ -10,7 +10,7 @@ use askama::Template;
 pub use study::{Study, sample as study_sample};
 
 use super::figures::Normalize;
-use super::{Pictures, Run, title};
+use super::{Pictures, Run};
 use crate::run_folder::ParityVerdict;
 
 /// A run on the page.
@@ -49,7 +49,7 @@ pub fn page(entries: &[&Entry], study: Option<&Study>, normalize: Normalize) -> 
 /// What the runs are called: as little as tells them apart.
 fn names(entries: &[&Entry]) -> Vec<String> {
     let plain = |entry: &&Entry| {
-        let model = title(entry.run.architecture);
+        let model = entry.run.model.title;
         match entry.run.config.program.as_str() {
             "stitch" => model.to_owned(),
             program => format!("{model} ({program})"),

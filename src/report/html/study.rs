@@ -3,10 +3,9 @@
 use askama::Template;
 
 use super::view::inline;
-use crate::models::Architecture;
+use crate::models::{self, ModelEntry};
 use crate::report::configurations::{Configuration, ahead, baseline};
 use crate::report::figures::{self, Drawn, Sample, thousands};
-use crate::report::{paper_accuracy, title};
 use crate::study::results::Record;
 
 #[derive(Template)]
@@ -27,6 +26,8 @@ pub struct Study {
     pub(super) narrow: String,
     pub(super) likely: Vec<String>,
     pub(super) rows: Vec<Row>,
+    /// The paper's two models, as sentences call them; none where the registry has no such pair.
+    pub(super) pair: Option<[String; 2]>,
     pub(super) difference: Vec<String>,
     pub(super) ahead: Vec<Row>,
     pub(super) failures: Vec<String>,
@@ -50,8 +51,9 @@ impl Study {
             configurations: all.len(),
             wide: inline(&figures::samples(&samples, Drawn::Wide)),
             narrow: inline(&figures::samples(&samples, Drawn::Narrow)),
-            likely: Architecture::ALL.into_iter().filter_map(|it| likely(it, all)).collect(),
+            likely: models::of_the_paper().filter_map(|it| likely(it, all)).collect(),
             rows: all.iter().map(row).collect(),
+            pair: pair(),
             difference: difference(all),
             ahead: ahead_rows(all),
             failures: records.iter().filter_map(failure).collect(),
@@ -82,7 +84,7 @@ pub fn sample(it: &Configuration) -> Sample {
     let mean = summary.and_then(|summary| {
         summary.mean_interval.map(|interval| (summary.mean, interval.low, interval.high))
     });
-    let paper = paper_accuracy(it.architecture);
+    let paper = it.model.paper_accuracy();
     Sample { name: it.name(), values: it.values(), mean, paper }
 }
 
@@ -95,10 +97,10 @@ fn percent(share: f64) -> String {
 }
 
 /// Of which configurations of a model the paper's accuracy lies within the range of the runs.
-fn likely(architecture: Architecture, all: &[Configuration]) -> Option<String> {
-    let paper = paper_accuracy(architecture);
+fn likely(model: &ModelEntry, all: &[Configuration]) -> Option<String> {
+    let paper = model.paper_accuracy()?;
     let (mut within, mut above, mut below) = (Vec::new(), Vec::new(), Vec::new());
-    for it in all.iter().filter(|it| it.architecture == architecture) {
+    for it in all.iter().filter(|it| it.model == model) {
         let (Some(summary), Some(share)) = (it.summary(), it.at_least_paper()) else { continue };
         let settings = it.settings();
         match paper {
@@ -117,11 +119,7 @@ fn likely(architecture: Architecture, all: &[Configuration]) -> Option<String> {
     ];
     let clauses: Vec<String> = clauses.into_iter().flatten().collect();
     (!clauses.is_empty()).then(|| {
-        format!(
-            "{}: the paper's {paper:.4} lies {}.",
-            title(architecture),
-            clauses.join(". It lies ")
-        )
+        format!("{}: the paper's {paper:.4} lies {}.", model.title, clauses.join(". It lies "))
     })
 }
 
@@ -148,11 +146,17 @@ fn row(it: &Configuration) -> Row {
     Row { name: it.name(), cells }
 }
 
+fn pair() -> Option<[String; 2]> {
+    Some(models::paper_pair()?.map(|it| format!("{}{}", it.article, it.title)))
+}
+
 fn difference(all: &[Configuration]) -> Vec<String> {
-    let Some(mlp) = baseline(all) else {
-        return vec!["This study has no run of the MLP to compare LeNet-5 with.".into()];
+    let Some([first, second]) = pair() else { return Vec::new() };
+    let Some(baseline) = baseline(all) else {
+        return vec![format!("This study has no run of {first} to compare {second} with.")];
     };
-    let compared: Vec<_> = all.iter().filter_map(|it| Some((it, ahead(it, Some(mlp))?))).collect();
+    let compared: Vec<_> =
+        all.iter().filter_map(|it| Some((it, ahead(it, Some(baseline))?))).collect();
     if compared.is_empty() {
         let both = "at least two runs of each are wanted";
         return vec![format!("This study is too small to compare the two: {both}.")];
@@ -164,12 +168,12 @@ fn difference(all: &[Configuration]) -> Vec<String> {
     let open = compared.len() - above - below;
     vec![
         format!(
-            "LeNet-5 is compared with {}: the difference of the two means over the seeds, each \
+            "{second} is compared with {}: the difference of the two means over the seeds, each \
              configuration by itself.",
-            mlp.name()
+            baseline.name()
         ),
         format!(
-            "Of {} configuration{} of LeNet-5, the 95 % interval of the difference lies above 0 for \
+            "Of {} configuration{} of {second}, the 95 % interval of the difference lies above 0 for \
              {above}, below 0 for {below}, and holds 0 for {open}: of these the runs do not tell which \
              model is better. An interval is of one comparison; among many, one in twenty misses.",
             compared.len(),
@@ -179,9 +183,9 @@ fn difference(all: &[Configuration]) -> Vec<String> {
 }
 
 fn ahead_rows(all: &[Configuration]) -> Vec<Row> {
-    let mlp = baseline(all);
+    let baseline = baseline(all);
     let row = |it: &Configuration| {
-        let (by, interval) = ahead(it, mlp)?;
+        let (by, interval) = ahead(it, baseline)?;
         let cells =
             vec![format!("{by:+.4}"), format!("{:+.4} to {:+.4}", interval.low, interval.high)];
         Some(Row { name: it.name(), cells })

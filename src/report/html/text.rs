@@ -1,10 +1,10 @@
 //! Sentences and numbers of the page. They say what the numbers carry, and no more.
 
 use crate::dataset::classes;
-use crate::models::Architecture;
+use crate::models::{self, Library, ModelEntry};
+use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
-use crate::report::{Run, paper_accuracy};
 use crate::train::TrainConfig;
 
 /// A difference, with its sign; `digits` behind the point.
@@ -41,12 +41,14 @@ pub fn list(items: &[String]) -> String {
     }
 }
 
-/// The MLP and the LeNet-5 of the paper's comparison, if these two are there and were asked the same.
+/// The runs of the paper's two models, the MLP's first, if there are these two and the test images are the
+/// same.
 pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     let [a, b] = runs else { return None };
-    let pair = match (a.architecture, b.architecture) {
-        (Architecture::Mlp, Architecture::Lenet5) => [(0, *a), (1, *b)],
-        (Architecture::Lenet5, Architecture::Mlp) => [(1, *b), (0, *a)],
+    let [first, second] = models::paper_pair()?;
+    let pair = match [a.model, b.model] {
+        both if both == [first, second] => [(0, *a), (1, *b)],
+        both if both == [second, first] => [(1, *b), (0, *a)],
         _ => return None,
     };
     (a.truth == b.truth).then_some(pair)
@@ -77,17 +79,22 @@ pub fn lead(runs: &[&Run], names: &[String]) -> String {
         format!("{} recognises {}", spoken(run, name), percent(accuracy(run)))
     };
     let here: Vec<String> = runs.iter().zip(names).map(here).collect();
-    let there = |run: &&Run| percent(paper_accuracy(run.architecture));
-    let there: Vec<String> = runs.iter().map(there).collect();
-    format!("{} of the test images. The paper reports {}.", sentence(&list(&here)), list(&there))
+    let all = runs.iter().all(|run| run.model.paper.is_some());
+    let there = |(run, name): (&&Run, &String)| {
+        let accuracy = percent(run.model.paper_accuracy()?);
+        Some(if all { accuracy } else { format!("{accuracy} for {}", spoken(run, name)) })
+    };
+    let there: Vec<String> = runs.iter().zip(names).filter_map(there).collect();
+    let there = match there.is_empty() {
+        true => String::new(),
+        false => format!(" The paper reports {}.", list(&there)),
+    };
+    format!("{} of the test images.{there}", sentence(&list(&here)))
 }
 
 /// The model in a sentence.
 fn spoken(run: &Run, name: &str) -> String {
-    match run.architecture {
-        Architecture::Mlp => format!("the {name}"),
-        Architecture::Lenet5 => name.to_owned(),
-    }
+    format!("{}{name}", run.model.article)
 }
 
 /// With a capital letter.
@@ -128,7 +135,8 @@ pub fn result(runs: &[&Run], names: &[String]) -> Vec<String> {
         let counts = disagreement(&a.truth, &a.predicted, &b.predicted);
         paragraphs.push(paired([&first, &second], counts));
     }
-    paragraphs.extend(runs.iter().zip(names).map(|(run, name)| against_the_paper(run, name)));
+    paragraphs
+        .extend(runs.iter().zip(names).filter_map(|(run, name)| against_the_paper(run, name)));
     paragraphs
 }
 
@@ -158,10 +166,10 @@ fn paired([first, second]: [&str; 2], counts: Disagreement) -> String {
     )
 }
 
-/// How a run's settings and accuracy stand to the paper's.
-fn against_the_paper(run: &Run, name: &str) -> String {
-    let notebook = TrainConfig::notebook(run.architecture);
-    let (config, paper) = (&run.config, paper_accuracy(run.architecture));
+/// How a run's settings and accuracy compare with the paper's, of a model that is in the paper.
+fn against_the_paper(run: &Run, name: &str) -> Option<String> {
+    let (config, paper) = (&run.config, run.model.paper?);
+    let notebook = TrainConfig::notebook(run.model);
     let mut others = Vec::new();
     let mut differs = |what: &str, here: String, there: String| {
         if here != there {
@@ -169,37 +177,38 @@ fn against_the_paper(run: &Run, name: &str) -> String {
         }
     };
     differs("epochs", config.epochs.to_string(), notebook.epochs.to_string());
-    if run.architecture == Architecture::Mlp {
+    if paper.settings_given {
         differs("batch size", config.batch_size.to_string(), notebook.batch_size.to_string());
         differs("learning rate", config.lr.to_string(), notebook.lr.to_string());
         differs("seed", config.seed.to_string(), notebook.seed.to_string());
     }
-    let difference = signed(accuracy(run) - paper, 4);
-    let mut text = format!("{name} against the paper's {paper:.4}: a difference of {difference}.");
+    let difference = signed(accuracy(run) - paper.accuracy, 4);
+    let there = paper.accuracy;
+    let mut text = format!("{name} against the paper's {there:.4}: a difference of {difference}.");
     if !others.is_empty() {
         text += &format!(" It was not trained with the paper's settings: {}.", list(&others));
     }
-    text += &match run.architecture {
-        Architecture::Mlp if others.is_empty() => {
-            " The paper gives the MLP's settings in full, and this run has them, so its accuracy \
-             should be met exactly."
-                .into()
-        }
-        Architecture::Mlp => String::new(),
-        Architecture::Lenet5 => format!(
-            " For LeNet-5 the paper gives 5 epochs and Adam, but neither batch size nor learning rate \
-             nor seed. They are {}, {} and {} here, and the accuracy depends on them.",
-            config.batch_size, config.lr, config.seed
+    let ModelEntry { title, article, defaults, .. } = run.model;
+    text += &match paper.settings_given {
+        true if others.is_empty() => format!(
+            " The paper gives {article}{title}'s settings in full, and this run has them, so its \
+             accuracy should be met exactly."
+        ),
+        true => String::new(),
+        false => format!(
+            " For {article}{title} the paper gives {} epochs and Adam, but neither batch size nor \
+             learning rate nor seed. They are {}, {} and {} here, and the accuracy depends on them.",
+            defaults.epochs, config.batch_size, config.lr, config.seed
         ),
     };
-    text
+    Some(text)
 }
 
 /// Reasons that the models' structure gives, and what the numbers show of them.
 pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     let mut paragraphs = Vec::new();
-    if paper_pair(runs).is_some() {
-        let [mlp, lenet5] = Architecture::ALL.map(parameters).map(thousands);
+    if let Some([(_, mlp), (_, lenet5)]) = paper_pair(runs) {
+        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.model.parameter_count()));
         paragraphs.push(format!(
             "The MLP gets an image as a row of 784 numbers: nothing tells it which pixels are \
              neighbours. LeNet-5 slides small filters over the image, so a pattern is found with the \
@@ -244,24 +253,10 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     )
 }
 
-fn parameters(architecture: Architecture) -> u64 {
-    let sizes = architecture.parameters().iter().map(|(_, shape)| shape.iter().product::<i64>());
-    sizes.sum::<i64>() as u64
-}
-
 /// What the model is.
-pub fn description(architecture: Architecture) -> String {
-    let parameters = thousands(parameters(architecture));
-    match architecture {
-        Architecture::Mlp => format!(
-            "scikit-learn's MLPClassifier: 784 pixels, one hidden layer of 64 with ReLU, ten outputs; \
-             {parameters} parameters in float64."
-        ),
-        Architecture::Lenet5 => format!(
-            "Two convolutions, of 6 and 16 filters of 5×5, each with ReLU and average pooling, then \
-             three linear layers of 120, 84 and 10; {parameters} parameters in float32."
-        ),
-    }
+pub fn description(model: &ModelEntry) -> String {
+    let parameters = thousands(model.parameter_count());
+    format!("{}; {parameters} parameters in {}.", model.structure, model.dtype())
 }
 
 /// How the losses went.
@@ -279,9 +274,9 @@ pub fn losses(run: &Run) -> String {
     if let Some(last) = run.curves.val_loss.as_ref().and_then(|values| values.last()) {
         text += &format!(" On the held-out images it ends at {last:.4}.");
     }
-    if run.architecture == Architecture::Mlp {
-        text += " It is scikit-learn's, which adds a small penalty for great weights, so it is not to \
-                 be compared with LeNet-5's.";
+    if run.model.library == Library::ScikitLearn {
+        text += " It is scikit-learn's, which adds a small penalty for large weights, so it cannot be \
+                 compared with the loss of a PyTorch model.";
     }
     text
 }

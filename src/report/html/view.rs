@@ -7,10 +7,10 @@ use super::{Entry, Parity, Study};
 use crate::dataset::source::OFFICIAL;
 use crate::dataset::{CLASSES, classes};
 use crate::metrics::Scores;
+use crate::report::Run;
 use crate::report::compare::recall_gains;
 use crate::report::figures::{self, Accuracy, Drawn, Figure, Normalize, thousands};
 use crate::report::pictures::{self, Example, Filters};
-use crate::report::{Run, paper_accuracy};
 
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -74,8 +74,8 @@ struct RunView<'a> {
     accuracy: String,
     correct: String,
     total: String,
-    paper: String,
-    difference: String,
+    /// The paper's accuracy and the difference from it.
+    paper: Option<(String, String)>,
     losses: String,
     history: Widths,
     matrix: String,
@@ -131,6 +131,8 @@ struct Image<'a> {
 }
 
 struct FiltersView<'a> {
+    count: usize,
+    side: usize,
     greatest: String,
     averaged: String,
     samples: Vec<Sample<'a>>,
@@ -200,7 +202,7 @@ fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
     let row = |(run, name): (&&Run, &String)| Accuracy {
         name: name.clone(),
         value: accuracy(run),
-        paper: Some(paper_accuracy(run.architecture)),
+        paper: run.model.paper_accuracy(),
     };
     let rows: Vec<Accuracy> = runs.iter().zip(names).map(row).collect();
     widths(|drawn| figures::accuracies(&rows, drawn))
@@ -277,19 +279,19 @@ fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
 
 fn run<'a>(number: usize, entry: &'a Entry, name: &'a str, normalize: Normalize) -> RunView<'a> {
     let run = &entry.run;
-    let (report, paper) = (run.matrix.report(), paper_accuracy(run.architecture));
+    let report = run.matrix.report();
+    let against = |paper: f64| (format!("{paper:.4}"), signed(report.accuracy - paper, 4));
     let names = || classes::NAMES.into_iter();
     let counts = names().zip(run.matrix.counts);
     let averages = [("macro average", report.macro_avg), ("weighted average", report.weighted_avg)];
     RunView {
         id: format!("run-{number}"),
         name,
-        description: text::description(run.architecture),
+        description: text::description(run.model),
         accuracy: format!("{:.4}", report.accuracy),
         correct: thousands(run.matrix.correct()),
         total: thousands(run.matrix.total()),
-        paper: format!("{paper:.4}"),
-        difference: signed(report.accuracy - paper, 4),
+        paper: run.model.paper_accuracy().map(against),
         losses: text::losses(run),
         history: widths(|drawn| figures::losses(&run.curves, drawn)),
         matrix: inline(&figures::confusion_matrix(&run.matrix, &classes::NAMES, normalize)),
@@ -366,6 +368,8 @@ fn filters(filters: &Filters) -> FiltersView<'_> {
     };
     let samples = || filters.samples.iter().map(|&(class, _)| classes::NAMES[class]);
     FiltersView {
+        count: filters.filters.len(),
+        side: filters.side,
         greatest: format!("{:.2}", filters.greatest),
         averaged: thousands(filters.averaged as u64),
         samples: samples()

@@ -68,8 +68,7 @@ fn scripted_in_rust(folder: &Path) {
     let module = CModule::load(folder.join("scripted.pt")).unwrap();
     let names: Vec<String> =
         module.named_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
-    let wanted: Vec<&str> =
-        model.architecture().parameters().iter().map(|&(name, _)| name).collect();
+    let wanted: Vec<&str> = model.entry().parameters.iter().map(|&(name, _)| name).collect();
     assert_eq!(names, wanted);
     let pixels: Vec<u8> = (0..64 * 784).map(|i| (i * 31 % 256) as u8).collect();
     let xs = model.input(&pixels);

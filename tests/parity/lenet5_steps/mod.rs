@@ -1,7 +1,7 @@
 //! The first steps of LeNet-5, operation by operation, bit for bit.
 
 use stitch::dataset::PIXELS;
-use stitch::models::Architecture;
+use stitch::models::lenet5;
 use stitch::train::{Learner, Lenet5Learner, TrainConfig};
 
 use super::{assert_equal, reference, values, values_of};
@@ -9,7 +9,7 @@ use super::{assert_equal, reference, values, values_of};
 #[test]
 fn logits_gradients_and_adam_steps_are_pytorchs() {
     let expected = reference("lenet5_steps");
-    let parameters = Architecture::Lenet5.parameters();
+    let parameters = lenet5::ENTRY.parameters;
     let mut compared = 0;
     let mut check = |name: String, actual: &[f64]| {
         assert_equal(&name, &values(&expected[&name]), actual);
@@ -17,8 +17,7 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
     };
     for seed in 0..3 {
         for batch in [1, 2, 33, 64] {
-            let config =
-                TrainConfig { seed, lr: 1e-3, ..TrainConfig::notebook(Architecture::Lenet5) };
+            let config = TrainConfig { seed, lr: 1e-3, ..TrainConfig::notebook(&lenet5::ENTRY) };
             let mut learner = Lenet5Learner::new(&config, batch);
             for step in 1..=3 {
                 let factor = step * 37 + seed as usize;

@@ -2,7 +2,7 @@
 //! another order: equal to 1e-13 of values that are below 10, not bit for bit.
 
 use stitch::dataset::{PIXELS, Split};
-use stitch::models::Architecture;
+use stitch::models::mlp;
 use stitch::train::{Learner, MlpLearner, TrainConfig};
 
 use super::{assert_within, reference, values, values_of};
@@ -12,7 +12,7 @@ const TOLERANCE: f64 = 1e-13;
 #[test]
 fn loss_gradients_and_adam_steps_are_scikit_learns() {
     let expected = reference("mlp_steps");
-    let parameters = Architecture::Mlp.parameters();
+    let parameters = mlp::ENTRY.parameters;
     let mut compared = 0;
     let mut check = |name: String, actual: &[f64]| {
         assert_within(&name, &values(&expected[&name]), actual, TOLERANCE);
@@ -25,7 +25,7 @@ fn loss_gradients_and_adam_steps_are_scikit_learns() {
             let images = (0..n * PIXELS).map(|i| (i * factor % 256) as u8).collect();
             let labels = (0..n).map(|i| (i * 7 % 10) as u8).collect();
             let data = Split { images, labels };
-            let config = TrainConfig { seed, ..TrainConfig::notebook(Architecture::Mlp) };
+            let config = TrainConfig { seed, ..TrainConfig::notebook(&mlp::ENTRY) };
             let mut learner = MlpLearner::new(&config, &data).unwrap();
             for step in 1..=3 {
                 let at = |what: &str| format!("seed={seed} batch={batch} step={step} {what}");

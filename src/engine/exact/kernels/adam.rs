@@ -13,13 +13,27 @@ use std::sync::OnceLock;
 
 use pulp::bytemuck::{self, Pod};
 use pulp::{Arch, Simd, WithSimd};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
 use crate::libtorch::{in_parts, values, values_mut};
+use crate::optim::{Adam, BETA1, BETA2, EPSILON};
 
 /// Least number of elements of an optimizer's buffers per thread.
 pub const GRAIN: usize = 4096;
+
+/// One update of [`Adam`] over one buffer, float32 on the CPU. Returns whether it is supported: there, and
+/// where it is known how libtorch rounds. Otherwise nothing is changed.
+pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
+    let supported = gradient.device() == Device::Cpu && gradient.kind() == Kind::Float;
+    let Some(rounding) = rounding().filter(|_| supported) else { return false };
+    let (step_size, correction) = adam.next_factors();
+    let (m, v) = (&mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]);
+    update_moments(m, v, gradient, [1.0 - BETA1, BETA2], rounding);
+    let root = v.sqrt();
+    update_parameter(&mut adam.parameters[0], m, &root, [step_size, correction, EPSILON]);
+    true
+}
 
 /// How `a + b * c` is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +114,11 @@ impl WithSimd for Moments<'_> {
         let (vs, v_rest) = S::as_mut_simd_f32s(v);
         let (gs, g_rest) = S::as_simd_f32s(g);
         for ((m, v), &g) in ms.iter_mut().zip(vs).zip(gs) {
-            update(simd, [m, v], g, factors, rounding);
+            update_vector(simd, [m, v], g, factors, rounding);
         }
         let [mut m, mut v] = [&*m_rest, &*v_rest].map(|rest| simd.partial_load_f32s(rest));
         let g = simd.partial_load_f32s(g_rest);
-        update(simd, [&mut m, &mut v], g, factors, rounding);
+        update_vector(simd, [&mut m, &mut v], g, factors, rounding);
         simd.partial_store_f32s(m_rest, m);
         simd.partial_store_f32s(v_rest, v);
     }
@@ -113,7 +127,7 @@ impl WithSimd for Moments<'_> {
 /// Updates one vector of both moments. Not a closure: a closure that is not inlined is compiled
 /// without the CPU's vector instructions.
 #[inline(always)]
-fn update<S: Simd>(
+fn update_vector<S: Simd>(
     simd: S,
     [m, v]: [&mut S::f32s; 2],
     mut g: S::f32s,
@@ -187,8 +201,6 @@ impl WithSimd for ParameterUpdate<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
-
     use super::*;
 
     /// Zeros, subnormal and normal numbers up to the largest, of both signs.

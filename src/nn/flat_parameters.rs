@@ -1,4 +1,4 @@
-//! Tensors one behind the other in one buffer, so that an element-wise operation on all of them is
+//! Tensors one after the other in one buffer, so that an element-wise operation on all of them is
 //! one call.
 
 use std::ops::Range;
@@ -11,25 +11,23 @@ use super::ParameterSpec;
 /// picks its code by alignment.
 const ALIGNMENT: usize = 64;
 
-/// Tensors of a model's shapes in one buffer. The gaps between them hold zeros.
+/// Tensors of a network's shapes in one buffer. The gaps between them hold zeros.
 #[derive(Debug)]
-pub struct Flat {
+pub struct FlatParameters {
     all: Tensor,
     views: Vec<Tensor>,
 }
 
-impl Flat {
-    /// Zeros of these shapes, each a leaf that autograd can differentiate by.
+impl FlatParameters {
+    /// Zeros of these shapes, each a leaf for autograd.
     pub fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
-        let count = |shape: &[i64]| shape.iter().product::<i64>();
-        let aligned =
-            |count: i64| (count as usize).next_multiple_of(ALIGNMENT / kind.elt_size_in_bytes());
-        let total: usize = specs.iter().map(|(_, shape)| aligned(count(shape))).sum();
+        let aligned = |count: usize| count.next_multiple_of(ALIGNMENT / kind.elt_size_in_bytes());
+        let total: usize = specs.iter().map(|spec| aligned(spec.numel())).sum();
         let all = Tensor::zeros([total as i64], (kind, device));
         let mut at = 0;
-        let view = |(_, shape): &ParameterSpec| {
-            let view = all.narrow(0, at, count(shape)).view(*shape);
-            at += aligned(count(shape)) as i64;
+        let view = |spec: &ParameterSpec| {
+            let view = all.narrow(0, at, spec.numel() as i64).view(&spec.shape[..]);
+            at += aligned(spec.numel()) as i64;
             view.detach().set_requires_grad(true)
         };
         let views = specs.iter().map(view).collect();

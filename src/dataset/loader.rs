@@ -1,0 +1,195 @@
+//! `torch.utils.data.DataLoader` over a data set in memory, with `num_workers=0`: batches of samples, and
+//! the order in which an epoch visits them.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{PIXELS, SIDE, Split};
+use crate::libtorch::{filled, generator, in_parts};
+use crate::rng::torch::Generator;
+
+/// Bytes that are worth a thread of their own.
+const GRAIN: usize = 1 << 14;
+
+/// The samples of one step.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// [`PIXELS`] bytes per image.
+    pub pixels: Vec<u8>,
+    /// One label per image.
+    pub labels: Vec<u8>,
+}
+
+impl Batch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The images as [`images`] gives them.
+    pub fn images(&self, shape: &[i64], kind: Kind, device: Device) -> Tensor {
+        images(&self.pixels, shape, kind, device)
+    }
+
+    /// The labels (N), int64.
+    pub fn labels(&self, device: Device) -> Tensor {
+        let labels: Vec<i64> = self.labels.iter().map(|&label| label.into()).collect();
+        Tensor::from_slice(&labels).to_device(device)
+    }
+}
+
+/// Images (N, shape…) of N x 784 bytes: each byte divided by 255 in float64, then converted to `kind`, as
+/// `torch.tensor(X / 255.0, dtype=…)` does it. An image has 784 elements in `shape`.
+///
+/// # Panics
+/// For another type than float32 and float64.
+pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
+    let n = (pixels.len() / PIXELS) as i64;
+    let size = [&[n], shape].concat();
+    let xs = match kind {
+        Kind::Float => normalized::<f32>(pixels, &size, |value| value as f32),
+        Kind::Double => normalized::<f64>(pixels, &size, |value| value),
+        kind => panic!("images of the type {kind:?}"),
+    };
+    xs.to_device(device)
+}
+
+fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
+    pixels: &[u8],
+    size: &[i64],
+    convert: impl Fn(f64) -> T,
+) -> Tensor {
+    let values: [T; 256] = std::array::from_fn(|byte| convert(byte as f64 / 255.0));
+    filled(size, |xs: &mut [T]| {
+        in_parts((pixels.len(), GRAIN), [xs], [pixels], |[xs], [bytes]| {
+            for (x, &byte) in xs.iter_mut().zip(bytes) {
+                *x = values[usize::from(byte)];
+            }
+        });
+    })
+}
+
+/// The batches of one epoch. It is no iterator: each batch is read into the memory of the one before.
+#[derive(Debug)]
+pub struct Batches<'a> {
+    split: &'a Split,
+    order: &'a [u32],
+    batch_size: usize,
+    batch: Batch,
+}
+
+impl<'a> Batches<'a> {
+    /// Batches of `batch_size` samples of `split` in this order; the last one may be shorter.
+    pub fn new(split: &'a Split, order: &'a [u32], batch_size: usize) -> Self {
+        Self { split, order, batch_size, batch: Batch::default() }
+    }
+
+    /// Skips batches.
+    pub fn skip(mut self, batches: usize) -> Self {
+        let samples = self.order.len().min(batches.saturating_mul(self.batch_size));
+        self.order = &self.order[samples..];
+        self
+    }
+
+    /// The next batch; `None` at the end.
+    pub fn next_batch(&mut self) -> Option<&Batch> {
+        let (now, later) = self.order.split_at(self.order.len().min(self.batch_size));
+        self.order = later;
+        let Batch { pixels, labels } = &mut self.batch;
+        self.split.gather(now, pixels, labels);
+        (!now.is_empty()).then_some(&self.batch)
+    }
+}
+
+/// `DataLoader(dataset, batch_size, shuffle=True)`'s sampler: the order of an epoch is the `randperm` of a
+/// generator of its own, whose seed is drawn from libtorch's global generator when the epoch begins.
+#[derive(Debug)]
+pub struct RandomSampler {
+    n: usize,
+    seed: i64,
+}
+
+impl RandomSampler {
+    /// For `n` samples.
+    pub fn new(n: usize) -> Self {
+        Self { n, seed: 0 }
+    }
+
+    /// The order of a new epoch. Draws, as a pass over a `DataLoader` does, the base seed for workers,
+    /// which nobody uses, and the sampler's seed.
+    pub fn next_order(&mut self) -> Vec<u32> {
+        let _base_seed = generator::random();
+        self.seed = generator::random();
+        self.order()
+    }
+
+    /// The order of the epoch in progress.
+    pub fn order(&self) -> Vec<u32> {
+        Generator::new(self.seed as u64).randperm(self.n as u32)
+    }
+
+    /// The seed of the epoch in progress.
+    pub fn seed(&self) -> i64 {
+        self.seed
+    }
+
+    /// Continues the epoch that has this seed.
+    pub fn set_seed(&mut self, seed: i64) {
+        self.seed = seed;
+    }
+}
+
+/// `DataLoader(TensorDataset(images, labels), batch_size, shuffle)` with float32 images (N, 1, 28, 28) and
+/// int64 labels (N).
+///
+/// ```
+/// # use stitch::dataset::{Split, loader::DataLoader};
+/// # let train = Split { images: vec![0; 5 * 784].into(), labels: vec![0, 1, 2, 3, 4] };
+/// tch::manual_seed(0);
+/// let loader = DataLoader::new(&train, 2).shuffle(true);
+/// let sizes: Vec<i64> = loader.iter().map(|(_images, labels)| labels.size()[0]).collect();
+/// assert_eq!(sizes, [2, 2, 1]);
+/// ```
+#[derive(Debug)]
+pub struct DataLoader<'a> {
+    split: &'a Split,
+    batch_size: usize,
+    shuffle: bool,
+}
+
+impl<'a> DataLoader<'a> {
+    /// In the order of the data set. `batch_size` is at least 1.
+    pub fn new(split: &'a Split, batch_size: usize) -> Self {
+        Self { split, batch_size: batch_size.max(1), shuffle: false }
+    }
+
+    /// Whether each epoch has another order.
+    pub fn shuffle(self, shuffle: bool) -> Self {
+        Self { shuffle, ..self }
+    }
+
+    /// The batches of one epoch: images and labels. As in Python, beginning an epoch draws from libtorch's
+    /// global generator, also without shuffling.
+    pub fn iter(&self) -> impl Iterator<Item = (Tensor, Tensor)> + use<'a> {
+        let order = match self.shuffle {
+            true => RandomSampler::new(self.split.len()).next_order(),
+            false => {
+                let _base_seed = generator::random();
+                (0..self.split.len() as u32).collect()
+            }
+        };
+        let (split, batch_size, mut from) = (self.split, self.batch_size, 0);
+        std::iter::from_fn(move || {
+            let mut batches = Batches::new(split, &order[from..], batch_size);
+            let batch = batches.next_batch()?;
+            from += batch.len();
+            let side = SIDE as i64;
+            let images = batch.images(&[1, side, side], Kind::Float, Device::Cpu);
+            Some((images, batch.labels(Device::Cpu)))
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The losses: PyTorch's `CrossEntropyLoss`, and the loss of scikit-learn's `MLPClassifier`.
+
+use tch::{Device, Reduction, Tensor};
+
+use crate::dataset::CLASSES;
+use crate::dataset::loader::Batch;
+use crate::libtorch::{filled, values, values_mut};
+use crate::nn::Model;
+
+/// A loss of logits (N, classes) and labels (N), int64.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Criterion {
+    /// `nn.CrossEntropyLoss()`: no class weights, no smoothing, the mean over the batch.
+    CrossEntropy,
+    /// `MLPClassifier._backprop` of scikit-learn 1.9 (`sklearn/neural_network/_multilayer_perceptron.py`):
+    /// the mean log-loss plus `0.5 * alpha * Σw² / N` over the weights without the intercepts.
+    LogLoss {
+        /// The strength of the L2 term.
+        alpha: f64,
+    },
+}
+
+impl Criterion {
+    /// The loss, a scalar, and what its gradient is computed from.
+    pub(super) fn exact(
+        self,
+        model: &Model,
+        logits: &Tensor,
+        (batch, labels): (&Batch, &Tensor),
+    ) -> (Tensor, Saved) {
+        match self {
+            Self::CrossEntropy => {
+                let log_probabilities = logits.log_softmax(-1, None);
+                (log_probabilities.nll_loss(labels), Saved::LogProbabilities(log_probabilities))
+            }
+            Self::LogLoss { alpha } => {
+                let (log_loss, delta) = log_loss(logits, &batch.labels);
+                let squares: f64 = weights(model).map(|(_, weight)| sum_of_squares(weight)).sum();
+                let n = batch.len() as f64;
+                let loss = log_loss / n + 0.5 * alpha * squares / n;
+                (Tensor::from(loss), Saved::Delta(delta))
+            }
+        }
+    }
+
+    /// The loss for autograd, libtorch's operations one by one; and its value.
+    pub(super) fn eager(
+        self,
+        model: &Model,
+        logits: &Tensor,
+        (batch, labels): (&Batch, &Tensor),
+    ) -> (Tensor, f64) {
+        let cross_entropy =
+            logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0);
+        let Self::LogLoss { alpha } = self else {
+            let value = cross_entropy.double_value(&[]);
+            return (cross_entropy, value);
+        };
+        let n = batch.len() as f64;
+        let l2 = weights(model).fold(cross_entropy.zeros_like(), |sum, (_, weight)| {
+            sum + weight.square().sum(weight.kind())
+        }) * (0.5 * alpha / n);
+        // scikit-learn clips the probabilities in the loss, but not in its gradient.
+        let (log_loss, _) = log_loss(&logits.detach().to_device(Device::Cpu), &batch.labels);
+        let value = log_loss / n + l2.double_value(&[]);
+        (cross_entropy + l2, value)
+    }
+}
+
+/// What the forward pass of a loss leaves for its backward pass.
+#[derive(Debug)]
+pub(super) enum Saved {
+    /// `log_softmax` of the logits.
+    LogProbabilities(Tensor),
+    /// The gradient of the sum of the log-losses w.r.t. the logits.
+    Delta(Tensor),
+}
+
+impl Saved {
+    /// The gradient w.r.t. the logits: of the mean loss, or, in scikit-learn's order of operations, of the
+    /// sum.
+    pub(super) fn grad_logits(&self, labels: &Tensor) -> Tensor {
+        let log_probabilities = match self {
+            Self::Delta(delta) => return delta.shallow_clone(),
+            Self::LogProbabilities(log_probabilities) => log_probabilities,
+        };
+        let kind = log_probabilities.kind();
+        let [one, n] = [1.0, labels.numel() as f64].map(|x| Tensor::from(x).to_kind(kind));
+        let grad = log_probabilities.nll_loss_backward::<Tensor>(
+            &one,
+            labels,
+            None,
+            Reduction::Mean,
+            -100,
+            &n,
+        );
+        Tensor::internal_log_softmax_backward_data(&grad, log_probabilities, -1, kind)
+    }
+}
+
+/// The weights, which scikit-learn regularizes: the parameters that are matrices, with their indices.
+fn weights(model: &Model) -> impl Iterator<Item = (usize, &Tensor)> {
+    model.parameters().iter().enumerate().filter(|(_, parameter)| parameter.dim() > 1)
+}
+
+/// Turns gradients of the sum of the losses into scikit-learn's: `(gradient + alpha * weight) / n` for
+/// weights, `gradient / n` for intercepts.
+pub(super) fn regularize(model: &Model, gradients: &[Tensor], alpha: f64, n: usize) {
+    let n = n as f64;
+    for (gradient, parameter) in gradients.iter().zip(model.parameters()) {
+        if parameter.dim() <= 1 {
+            let _ = gradient.detach().g_div_scalar_(n);
+        }
+    }
+    for (i, weight) in weights(model) {
+        let mut gradient = gradients[i].detach();
+        let pairs = values_mut::<f64>(&mut gradient).iter_mut().zip(values::<f64>(weight));
+        pairs.for_each(|(gradient, &weight)| *gradient = (*gradient + alpha * weight) / n);
+    }
+}
+
+/// The sum of all squares.
+fn sum_of_squares(weight: &Tensor) -> f64 {
+    /// Sums side by side, for vector instructions.
+    const SUMS: usize = 32;
+    let mut sums = [0.0; SUMS];
+    let (chunks, rest) = values::<f64>(weight).as_chunks::<SUMS>();
+    for chunk in chunks.iter().map(|chunk| &chunk[..]).chain([rest]) {
+        chunk.iter().zip(&mut sums).for_each(|(&weight, sum)| *sum += weight * weight);
+    }
+    sums.iter().sum()
+}
+
+/// Softmax, and `sklearn.neural_network._base.log_loss` of it: the sum of -ln(p) of the true
+/// class, with p clipped to `[eps, 1 - eps]`, eps that of float64; and the gradient of the sum w.r.t.
+/// the logits (N, 10), `probabilities - one_hot(labels)`.
+fn log_loss(logits: &Tensor, labels: &[u8]) -> (f64, Tensor) {
+    let mut sum = 0.0;
+    let delta = filled(&logits.size(), |delta: &mut [f64]| {
+        let rows = delta.as_chunks_mut::<CLASSES>().0.iter_mut();
+        for ((row, logits), &label) in
+            rows.zip(values::<f64>(logits).as_chunks::<CLASSES>().0).zip(labels)
+        {
+            let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            *row = logits.map(|logit| (logit - max).exp());
+            let total: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= total);
+            let p = &mut row[usize::from(label)];
+            sum -= p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+            *p -= 1.0;
+        }
+    });
+    (sum, delta)
+}

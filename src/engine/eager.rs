@@ -1,0 +1,94 @@
+//! The reference: libtorch's autograd over the network's forward pass, and the optimizer operation by
+//! operation, on any device.
+
+use tch::Tensor;
+
+use super::{Criterion, Engine, StepOutput};
+use crate::dataset::loader::Batch;
+use crate::nn::Model;
+use crate::optim::Optimizer;
+
+/// A network trained as PyTorch trains it.
+#[derive(Debug)]
+pub struct Eager {
+    model: Model,
+    criterion: Criterion,
+    optimizer: Box<dyn Optimizer>,
+    images: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+    loss: Tensor,
+}
+
+impl Eager {
+    /// `optimizer` updates the parameters of `model`, each by itself.
+    pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
+        let none = || Tensor::new();
+        let (images, labels, logits, loss) = (none(), none(), none(), none());
+        Self { model, criterion, optimizer, images, labels, logits, loss }
+    }
+}
+
+impl Engine for Eager {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn zero_grad(&mut self) {
+        self.optimizer.zero_grad();
+    }
+
+    fn forward(&mut self, batch: &Batch) {
+        let device = self.model.device();
+        self.images = batch.images(self.model.graph().input(), self.model.kind(), device);
+        self.labels = batch.labels(device);
+        self.logits = self.model.forward(&self.images, true);
+    }
+
+    fn loss(&mut self, batch: &Batch) -> f64 {
+        let labels = (batch, &self.labels);
+        let (loss, value) = self.criterion.eager(&self.model, &self.logits, labels);
+        self.loss = loss;
+        value
+    }
+
+    fn backward(&mut self) {
+        self.loss.backward();
+    }
+
+    fn step(&mut self) {
+        self.optimizer.step();
+    }
+
+    fn output(&self) -> Option<StepOutput> {
+        let gradient = |parameter: &Tensor| match parameter.grad() {
+            gradient if gradient.defined() => gradient,
+            _ => parameter.detach().zeros_like(),
+        };
+        Some(StepOutput {
+            images: self.images.shallow_clone(),
+            labels: self.labels.shallow_clone(),
+            logits: self.logits.detach(),
+            loss: self.loss.detach(),
+            gradients: self.model.parameters().iter().map(gradient).collect(),
+        })
+    }
+
+    fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)> {
+        let shared = |tensors: &[Tensor]| tensors.iter().map(Tensor::shallow_clone).collect();
+        let state = self.optimizer.state().into_iter();
+        state.map(|(name, tensors)| (name, shared(tensors))).collect()
+    }
+
+    fn updates(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    fn set_updates(&mut self, updates: u64) {
+        self.optimizer.set_steps(updates);
+    }
+
+    fn into_model(self: Box<Self>) -> Model {
+        self.model
+    }
+}

@@ -1,0 +1,73 @@
+//! Operations that no kernel supports: libtorch's, under autograd.
+
+use std::ops::Range;
+
+use tch::Tensor;
+
+use super::{Saved, Stage};
+use crate::libtorch::{backward, clear_grad};
+use crate::nn::{FlatParameters, Graph, Model, Operand};
+
+/// A range of nodes of the graph.
+#[derive(Debug)]
+pub struct Autograd {
+    nodes: Range<usize>,
+    /// The parameters that they read.
+    parameters: Vec<usize>,
+}
+
+impl Autograd {
+    pub fn new(graph: &Graph, nodes: Range<usize>) -> Self {
+        let read = graph.nodes()[nodes.clone()].iter().flat_map(|node| &node.inputs);
+        let index = |operand: &Operand| match operand {
+            Operand::Parameter(i) => Some(*i),
+            _ => None,
+        };
+        let mut parameters: Vec<usize> = read.filter_map(index).collect();
+        parameters.sort_unstable();
+        parameters.dedup();
+        Self { nodes, parameters }
+    }
+
+    fn compute(&self, model: &Model, xs: &Tensor, train: bool) -> Tensor {
+        let state = (model.parameters(), model.buffers());
+        model.graph().compute(self.nodes.clone(), xs, state, train)
+    }
+}
+
+impl Stage for Autograd {
+    fn forward(&self, model: &Model, xs: &Tensor, needs_grad: bool) -> (Tensor, Saved) {
+        let input = xs.detach().set_requires_grad(needs_grad);
+        let output = tch::with_grad(|| self.compute(model, &input, true));
+        (output.detach(), vec![input, output])
+    }
+
+    fn evaluate(&self, model: &Model, xs: &Tensor) -> Tensor {
+        self.compute(model, xs, false)
+    }
+
+    fn backward(
+        &self,
+        model: &Model,
+        saved: Saved,
+        grad_output: &Tensor,
+        gradients: &FlatParameters,
+        needs_grad: bool,
+    ) -> Option<Tensor> {
+        let [input, output] = &saved[..] else { return None };
+        let parameters = || self.parameters.iter().map(|&i| (i, &model.parameters()[i]));
+        let leaves: Vec<&Tensor> =
+            parameters().map(|(_, p)| p).chain(needs_grad.then_some(input)).collect();
+        if output.requires_grad() {
+            backward(output, grad_output, &leaves);
+        }
+        for (i, parameter) in parameters() {
+            let gradient = parameter.grad();
+            if gradient.defined() {
+                gradients.views()[i].detach().copy_(&gradient);
+                clear_grad(parameter);
+            }
+        }
+        needs_grad.then(|| input.grad())
+    }
+}

@@ -1,0 +1,39 @@
+//! Parts of a network's forward and backward pass. A file is a kernel and the pattern that it supports.
+
+pub(super) mod autograd;
+pub(super) mod direct;
+pub(super) mod linear;
+pub(super) mod relu_avg_pool2d;
+pub(super) mod reshape;
+
+use std::fmt::Debug;
+
+use tch::Tensor;
+
+use crate::nn::{FlatParameters, Model};
+
+/// What a forward pass leaves for the backward pass.
+pub(super) type Saved = Vec<Tensor>;
+
+/// A part of a network with one input and one output.
+pub(super) trait Stage: Debug {
+    /// The output in training mode, and what the backward pass needs. `needs_grad`: the gradient w.r.t. the
+    /// input will be asked for.
+    fn forward(&self, model: &Model, xs: &Tensor, needs_grad: bool) -> (Tensor, Saved);
+
+    /// The output in evaluation mode.
+    fn evaluate(&self, model: &Model, xs: &Tensor) -> Tensor {
+        self.forward(model, xs, false).0
+    }
+
+    /// Writes the gradients w.r.t. the stage's parameters, given that w.r.t. its output; returns that w.r.t.
+    /// its input, if it is asked for.
+    fn backward(
+        &self,
+        model: &Model,
+        saved: Saved,
+        grad_output: &Tensor,
+        gradients: &FlatParameters,
+        needs_grad: bool,
+    ) -> Option<Tensor>;
+}

@@ -1,0 +1,36 @@
+//! `view` and `flatten`: no element moves.
+
+use tch::Tensor;
+
+use super::{Saved, Stage};
+use crate::engine::chain::Chain;
+use crate::nn::{FlatParameters, Model};
+
+/// Gives contiguous values another shape.
+#[derive(Debug)]
+struct Reshape {
+    shape: Vec<i64>,
+}
+
+/// Any `view` or `flatten`.
+pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
+    let stage = Reshape { shape: chain.reshapes(0).then(|| chain.input_shape(1).to_vec())? };
+    Some((Box::new(stage), 1))
+}
+
+impl Stage for Reshape {
+    fn forward(&self, _model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
+        (xs.reshape(&self.shape[..]), vec![xs.shallow_clone()])
+    }
+
+    fn backward(
+        &self,
+        _model: &Model,
+        saved: Saved,
+        grad_output: &Tensor,
+        _gradients: &FlatParameters,
+        needs_grad: bool,
+    ) -> Option<Tensor> {
+        needs_grad.then(|| grad_output.reshape(&saved[0].size()[..]))
+    }
+}

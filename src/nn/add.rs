@@ -1,0 +1,46 @@
+//! `torch.add`: the sum of two values, such as a residual connection.
+
+use std::ops::Add;
+
+use tch::Tensor;
+
+use super::{OnnxNodes, Operation, ScriptLines, Value};
+
+impl Add for Value {
+    type Output = Value;
+
+    /// `self + other`, of equal shapes.
+    fn add(self, other: Value) -> Value {
+        self.apply(AddOp, &[&other])
+    }
+}
+
+/// `input + other`.
+#[derive(Debug)]
+pub(crate) struct AddOp;
+
+impl Operation for AddOp {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        let (a, b) = (inputs[0], inputs[1]);
+        match a == b {
+            true => Ok(a.to_vec()),
+            false => Err(format!("values of the shapes {a:?} and {b:?} cannot be added")),
+        }
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
+        inputs[0] + inputs[1]
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        lines.assign(&format!("torch.add({}, {})", lines.input(0), lines.input(1)));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        nodes.emit("Add", &nodes.inputs(), &[]);
+    }
+}

@@ -1,0 +1,170 @@
+//! `torch.nn.BatchNorm2d`.
+
+use std::borrow::Borrow;
+
+use tch::Tensor;
+
+use super::operation::expect_dimensions;
+use super::{BufferKind, Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+
+/// The arguments of [`BatchNorm2d`] that have defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNorm2dConfig {
+    /// Added to the variance.
+    pub eps: f64,
+    /// Weight of the batch in the running statistics; `None`: their mean over all batches.
+    pub momentum: Option<f64>,
+    /// Whether there are a weight and a bias per channel.
+    pub affine: bool,
+    /// Whether there are running statistics, which evaluation mode uses; without them it uses the batch's.
+    pub track_running_stats: bool,
+}
+
+impl Default for BatchNorm2dConfig {
+    fn default() -> Self {
+        Self { eps: 1e-5, momentum: Some(0.1), affine: true, track_running_stats: true }
+    }
+}
+
+/// `nn.BatchNorm2d(num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True)` of
+/// (N, num_features, H, W). Buffers: `running_mean`, `running_var`, `num_batches_tracked` (int64).
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    layer: Layer,
+    /// Weight and bias, then the buffers, of those that there are.
+    state: Vec<Value>,
+    config: BatchNorm2dConfig,
+}
+
+impl BatchNorm2d {
+    /// Defines the layer. Nothing is drawn: the weight is 1, the bias 0.
+    pub fn new(vs: impl Borrow<Scope>, num_features: i64, config: BatchNorm2dConfig) -> Self {
+        let layer = Layer::new(vs, "BatchNorm2d");
+        let mut state = Vec::new();
+        if config.affine {
+            state.push(layer.parameter("weight", &[num_features], Init::Constant(1.0)));
+            state.push(layer.parameter("bias", &[num_features], Init::Constant(0.0)));
+        }
+        if config.track_running_stats {
+            state.push(layer.buffer("running_mean", &[num_features], BufferKind::Float, 0.0));
+            state.push(layer.buffer("running_var", &[num_features], BufferKind::Float, 1.0));
+            state.push(layer.buffer("num_batches_tracked", &[], BufferKind::Int64, 0.0));
+        }
+        Self { layer, state, config }
+    }
+}
+
+impl Module for BatchNorm2d {
+    fn forward(&self, x: Value) -> Value {
+        let inputs: Vec<&Value> = std::iter::once(&x).chain(&self.state).collect();
+        self.layer.apply(BatchNorm2dOp(self.config), &inputs)
+    }
+}
+
+/// `_BatchNorm.forward` of `torch/nn/modules/batchnorm.py`. Inputs: x; weight and bias, if affine;
+/// running_mean, running_var and num_batches_tracked, if tracked, which training mode updates in place.
+#[derive(Debug)]
+pub(crate) struct BatchNorm2dOp(pub BatchNorm2dConfig);
+
+impl BatchNorm2dOp {
+    /// Where weight and bias are among the inputs.
+    fn affine(&self) -> Option<[usize; 2]> {
+        self.0.affine.then_some([1, 2])
+    }
+
+    /// Where the buffers are among the inputs.
+    fn buffers(&self) -> Option<[usize; 3]> {
+        let first = if self.0.affine { 3 } else { 1 };
+        self.0.track_running_stats.then_some([first, first + 1, first + 2])
+    }
+}
+
+impl Operation for BatchNorm2dOp {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        expect_dimensions(inputs[0], 4)?;
+        match inputs.get(1) {
+            Some(features) if features[0] != inputs[0][1] => Err(format!(
+                "the input has the shape {:?}; num_features is {}",
+                inputs[0], features[0]
+            )),
+            _ => Ok(inputs[0].to_vec()),
+        }
+    }
+
+    fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
+        let [weight, bias] = self.affine().map_or([None; 2], |at| at.map(|i| Some(inputs[i])));
+        let buffers = self.buffers().map(|at| at.map(|i| inputs[i]));
+        let mut momentum = self.0.momentum.unwrap_or(0.0);
+        if let (true, Some([.., batches])) = (train, buffers) {
+            let _ = batches.shallow_clone().g_add_scalar_(1);
+            if self.0.momentum.is_none() {
+                momentum = 1.0 / batches.double_value(&[]);
+            }
+        }
+        let [mean, variance] = buffers.map_or([None; 2], |[mean, var, _]| [Some(mean), Some(var)]);
+        let batch_statistics = train || buffers.is_none();
+        // The last argument is torch.backends.cudnn.enabled.
+        inputs[0].batch_norm(
+            weight,
+            bias,
+            mean,
+            variance,
+            batch_statistics,
+            momentum,
+            self.0.eps,
+            true,
+        )
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        let (input, training) = (lines.input(0), lines.training());
+        let [weight, bias] =
+            self.affine().map_or(["None".into(), "None".into()], |at| at.map(|i| lines.input(i)));
+        let mut momentum = format!("{:?}", self.0.momentum.unwrap_or(0.0));
+        let (mut mean, mut variance, mut batch_statistics) =
+            ("None".to_string(), "None".to_string(), "True".to_string());
+        if let Some(at) = self.buffers() {
+            let batches;
+            [mean, variance, batches] = at.map(|i| lines.input(i));
+            batch_statistics.clone_from(&training);
+            let name = lines.temporary("momentum");
+            let updated = lines.temporary("batches");
+            lines.push(&format!("{name} = {momentum}"));
+            lines.push(&format!("if {training}:"));
+            lines.push(&format!("  {updated} = torch.add_({batches}, 1)"));
+            if self.0.momentum.is_none() {
+                lines.push(&format!("  {name} = torch.div(1., float({updated}))"));
+            }
+            lines.push("else:");
+            lines.push("  pass");
+            momentum = name;
+        }
+        lines.assign(&format!(
+            "torch.batch_norm({input}, {weight}, {bias}, {mean}, {variance}, {batch_statistics}, \
+             {momentum}, {:?}, True)",
+            self.0.eps
+        ));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        let features = nodes.shape(0)[1];
+        let inputs = nodes.inputs();
+        let [weight, bias] = match self.affine() {
+            Some(at) => at.map(|i| inputs[i].clone()),
+            None => [1.0, 0.0].map(|value| nodes.constant(&[features], value)),
+        };
+        let Some([mean, variance, _]) = self.buffers() else {
+            nodes.refuse(
+                "batch normalization without running statistics has no operator in evaluation",
+            );
+            return;
+        };
+        let operands =
+            [inputs[0].clone(), weight, bias, inputs[mean].clone(), inputs[variance].clone()];
+        nodes.emit("BatchNormalization", &operands, &[("epsilon", self.0.eps.into())]);
+    }
+}

@@ -1,0 +1,131 @@
+//! `torch.nn.Conv2d` with zero padding.
+
+use std::borrow::Borrow;
+
+use tch::Tensor;
+
+use super::operation::{expect_dimensions, window_output};
+use super::{Init, IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+
+/// The arguments of [`Conv2d`] that have defaults; pairs are rows, columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dConfig {
+    /// Distance of neighbouring windows.
+    pub stride: [i64; 2],
+    /// Zeros on both sides.
+    pub padding: [i64; 2],
+    /// Distance of neighbouring elements of a window.
+    pub dilation: [i64; 2],
+    /// Groups of channels that do not meet.
+    pub groups: i64,
+    /// Whether a bias is added.
+    pub bias: bool,
+}
+
+impl Default for Conv2dConfig {
+    fn default() -> Self {
+        Self { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1, bias: true }
+    }
+}
+
+/// `nn.Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
+/// bias=True)`: (N, in_channels, H, W) to (N, out_channels, H', W').
+#[derive(Debug)]
+pub struct Conv2d {
+    layer: Layer,
+    weight: Value,
+    bias: Option<Value>,
+    config: Conv2dConfig,
+}
+
+impl Conv2d {
+    /// Defines the layer. Draws the weight (out_channels, in_channels / groups, rows, columns), then the
+    /// bias.
+    pub fn new(
+        vs: impl Borrow<Scope>,
+        in_channels: i64,
+        out_channels: i64,
+        kernel_size: impl IntoPair,
+        config: Conv2dConfig,
+    ) -> Self {
+        let layer = Layer::new(vs, "Conv2d");
+        let [rows, columns] = kernel_size.into_pair();
+        let groups = config.groups.max(1);
+        if config.groups < 1 || in_channels % groups != 0 || out_channels % groups != 0 {
+            layer.refuse("in_channels and out_channels must be divisible by groups");
+        }
+        let shape = [out_channels, in_channels / groups, rows, columns];
+        let fan_in = shape[1..].iter().product();
+        let weight = layer.parameter("weight", &shape, Init::kaiming_uniform(fan_in));
+        let bias = config
+            .bias
+            .then(|| layer.parameter("bias", &[out_channels], Init::uniform_fan_in(fan_in)));
+        Self { layer, weight, bias, config }
+    }
+}
+
+impl Module for Conv2d {
+    fn forward(&self, x: Value) -> Value {
+        let inputs: Vec<&Value> = [&x, &self.weight].into_iter().chain(&self.bias).collect();
+        self.layer.apply(Conv2dOp(self.config), &inputs)
+    }
+}
+
+/// `F.conv2d(input, weight, bias, stride, padding, dilation, groups)`.
+#[derive(Debug)]
+pub(crate) struct Conv2dOp(pub Conv2dConfig);
+
+impl Operation for Conv2dOp {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        let (input, weight) = (inputs[0], inputs[1]);
+        let Conv2dConfig { stride, padding, dilation, groups, .. } = self.0;
+        expect_dimensions(input, 4)?;
+        let channels = weight[1] * groups;
+        if input[1] != channels {
+            return Err(format!("the input has the shape {input:?}; in_channels is {channels}"));
+        }
+        let mut shape = vec![input[0], weight[0]];
+        for i in 0..2 {
+            let window = (weight[2 + i], stride[i], padding[i], dilation[i]);
+            shape.push(window_output(input[2 + i], window, false)?);
+        }
+        Ok(shape)
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
+        let Conv2dConfig { stride, padding, dilation, groups, .. } = self.0;
+        inputs[0].conv2d(inputs[1], inputs.get(2).copied(), stride, padding, dilation, groups)
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        let Conv2dConfig { stride, padding, dilation, groups, .. } = self.0;
+        let (input, weight, bias) = (lines.input(0), lines.input(1), lines.optional_input(2));
+        lines.assign(&format!(
+            "torch.conv2d({input}, {weight}, {bias}, {stride:?}, {padding:?}, {dilation:?}, {groups})"
+        ));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        let Conv2dConfig { stride, padding: [rows, columns], dilation, groups, .. } = self.0;
+        let kernel_size = nodes.shape(1)[2..].to_vec();
+        nodes.emit(
+            "Conv",
+            &nodes.inputs(),
+            &[
+                ("kernel_shape", kernel_size.into()),
+                ("strides", stride.to_vec().into()),
+                ("pads", vec![rows, columns, rows, columns].into()),
+                ("dilations", dilation.to_vec().into()),
+                ("group", groups.into()),
+            ],
+        );
+    }
+
+    fn multiply_adds(&self, parameters: u64, output: &[i64]) -> u64 {
+        parameters * output[2..].iter().product::<i64>() as u64
+    }
+}

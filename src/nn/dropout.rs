@@ -1,0 +1,66 @@
+//! `torch.nn.Dropout` and `F.dropout`.
+
+use std::borrow::Borrow;
+
+use tch::Tensor;
+
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+
+/// `nn.Dropout(p=0.5)`: in training mode, sets each element to 0 with probability p and multiplies
+/// the others by 1 / (1 - p).
+#[derive(Debug)]
+pub struct Dropout {
+    layer: Layer,
+    p: f64,
+}
+
+impl Dropout {
+    /// `nn.Dropout(p)`; p is from 0 to 1.
+    pub fn new(vs: impl Borrow<Scope>, p: f64) -> Self {
+        Self { layer: Layer::new(vs, "Dropout"), p }
+    }
+}
+
+impl Module for Dropout {
+    fn forward(&self, x: Value) -> Value {
+        self.layer.apply(DropoutOp { p: self.p }, &[&x])
+    }
+}
+
+/// `F.dropout(x, p, training=self.training)`; p is from 0 to 1.
+pub fn dropout(x: Value, p: f64) -> Value {
+    x.apply(DropoutOp { p }, &[])
+}
+
+/// `torch.dropout(input, p, train)`. The mask is drawn from libtorch's global generator by libtorch itself,
+/// so that it is the same on every CPU on which PyTorch's is.
+#[derive(Debug)]
+pub(crate) struct DropoutOp {
+    p: f64,
+}
+
+impl Operation for DropoutOp {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        match self.p {
+            0.0..=1.0 => Ok(inputs[0].to_vec()),
+            p => Err(format!("p is {p}; a probability from 0 to 1 is expected")),
+        }
+    }
+
+    fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
+        inputs[0].dropout(self.p, train)
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        let (input, training) = (lines.input(0), lines.training());
+        lines.assign(&format!("torch.dropout({input}, {:?}, {training})", self.p));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        nodes.pass_through();
+    }
+}

@@ -1,0 +1,285 @@
+//! The graph of a network: its operations in the order of `forward`, its parameters, buffers and
+//! layers. It holds no tensors.
+
+use std::sync::Arc;
+
+use tch::{Kind, Tensor};
+
+use super::trace::{Module, Scope, TraceError, trace};
+use super::{Init, Operation};
+
+/// What a node reads: the input, the output of an earlier node, a parameter or a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operand {
+    /// The input of the network.
+    Input,
+    /// The output of the node of this index.
+    Node(usize),
+    /// The parameter of this index.
+    Parameter(usize),
+    /// The buffer of this index.
+    Buffer(usize),
+}
+
+/// An operation applied.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The operation.
+    pub operation: Arc<dyn Operation>,
+    /// What it reads, in the order of [`Operation::forward`].
+    pub inputs: Vec<Operand>,
+    /// The layer that applies it; `None`: a function that `forward` calls itself.
+    pub layer: Option<usize>,
+    /// The shape of its output; -1 stands for the batch.
+    pub shape: Vec<i64>,
+}
+
+/// A parameter: `nn.Parameter` of the network's kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterSpec {
+    /// Its key in the state_dict.
+    pub name: String,
+    /// Sizes of its dimensions.
+    pub shape: Vec<i64>,
+    /// How it gets its initial value.
+    pub init: Init,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.shape.iter().product::<i64>() as usize
+    }
+}
+
+/// The element type of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BufferKind {
+    /// That of the network.
+    Float,
+    /// `torch.int64`.
+    Int64,
+}
+
+impl BufferKind {
+    /// The type, in a network of this kind.
+    pub fn kind(self, network: Kind) -> Kind {
+        match self {
+            Self::Float => network,
+            Self::Int64 => Kind::Int64,
+        }
+    }
+}
+
+/// A buffer: what `forward` changes in training mode without a gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferSpec {
+    /// Its key in the state_dict.
+    pub name: String,
+    /// Sizes of its dimensions.
+    pub shape: Vec<i64>,
+    /// Element type.
+    pub kind: BufferKind,
+    /// The initial value of all elements.
+    pub fill: f64,
+}
+
+/// A parameter or a buffer, by its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateEntry {
+    /// The parameter of this index.
+    Parameter(usize),
+    /// The buffer of this index.
+    Buffer(usize),
+}
+
+/// Name, shape and type of an entry of the state_dict.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StateSpec<'a> {
+    /// Its key.
+    pub name: &'a str,
+    /// Sizes of its dimensions.
+    pub shape: &'a [i64],
+    /// `None` for a parameter.
+    pub buffer: Option<BufferKind>,
+}
+
+/// A layer: a module without submodules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// Its name in the network, such as `conv1` or `block.0`. A trace records its output under it.
+    pub path: String,
+    /// Its class in `torch.nn`.
+    pub class: &'static str,
+}
+
+/// A traced network.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    pub(super) input: Vec<i64>,
+    pub(super) parameters: Vec<ParameterSpec>,
+    pub(super) buffers: Vec<BufferSpec>,
+    pub(super) state: Vec<StateEntry>,
+    pub(super) layers: Vec<LayerSpec>,
+    pub(super) nodes: Vec<Node>,
+    output: Operand,
+    /// For each node, the nodes whose outputs nobody reads after it.
+    last_read: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    /// Traces the network that `build` makes, for images of this shape (without the batch).
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn trace<M: Module>(
+        input: &[i64],
+        build: impl FnOnce(&Scope) -> M,
+    ) -> Result<Self, TraceError> {
+        trace(input, build)
+    }
+
+    pub(super) fn new(input: &[i64]) -> Self {
+        Self {
+            input: std::iter::once(-1).chain(input.iter().copied()).collect(),
+            parameters: Vec::new(),
+            buffers: Vec::new(),
+            state: Vec::new(),
+            layers: Vec::new(),
+            nodes: Vec::new(),
+            output: Operand::Input,
+            last_read: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_output(self, output: Operand) -> Self {
+        let mut last_read = vec![Vec::new(); self.nodes.len()];
+        for index in 0..self.nodes.len() {
+            if output != Operand::Node(index)
+                && let Some(reader) = self.readers(Operand::Node(index)).last()
+            {
+                last_read[reader].push(index);
+            }
+        }
+        Self { output, last_read, ..self }
+    }
+
+    /// The shape of an image: the input without the batch.
+    pub fn input(&self) -> &[i64] {
+        &self.input[1..]
+    }
+
+    /// The shape of the output without the batch.
+    pub fn output(&self) -> &[i64] {
+        &self.shape_of(self.output)[1..]
+    }
+
+    /// What the network returns.
+    pub fn result(&self) -> Operand {
+        self.output
+    }
+
+    /// The parameters, in the order of `named_parameters()`.
+    pub fn parameters(&self) -> &[ParameterSpec] {
+        &self.parameters
+    }
+
+    /// The buffers, in the order of `named_buffers()`.
+    pub fn buffers(&self) -> &[BufferSpec] {
+        &self.buffers
+    }
+
+    /// Parameters and buffers in the order of `state_dict()`.
+    pub fn state_entries(&self) -> &[StateEntry] {
+        &self.state
+    }
+
+    /// Names and shapes in the order of `state_dict()`.
+    pub fn state(&self) -> impl Iterator<Item = StateSpec<'_>> {
+        self.state.iter().map(|&entry| match entry {
+            StateEntry::Parameter(i) => {
+                let ParameterSpec { name, shape, .. } = &self.parameters[i];
+                StateSpec { name, shape, buffer: None }
+            }
+            StateEntry::Buffer(i) => {
+                let BufferSpec { name, shape, kind, .. } = &self.buffers[i];
+                StateSpec { name, shape, buffer: Some(*kind) }
+            }
+        })
+    }
+
+    /// The layers, in the order in which they are defined.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
+    /// The operations, in the order of `forward`.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The shape of a value; -1 stands for the batch.
+    pub fn shape_of(&self, operand: Operand) -> &[i64] {
+        match operand {
+            Operand::Input => &self.input,
+            Operand::Node(i) => &self.nodes[i].shape,
+            Operand::Parameter(i) => &self.parameters[i].shape,
+            Operand::Buffer(i) => &self.buffers[i].shape,
+        }
+    }
+
+    /// The nodes that read a value, in their order.
+    pub fn readers(&self, operand: Operand) -> impl Iterator<Item = usize> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(move |(_, node)| node.inputs.contains(&operand)).map(|(index, _)| index)
+    }
+
+    /// Names of the layers whose output a trace records, with the node that gives it: the last that the
+    /// layer applies.
+    pub fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
+        self.layers.iter().enumerate().filter_map(|(index, layer)| {
+            let last = self.nodes.iter().rposition(|node| node.layer == Some(index))?;
+            Some((layer, last))
+        })
+    }
+
+    /// Computes the nodes of a range on tensors, libtorch's operations one by one. `value` is what the
+    /// first of them read of the nodes before: the input of the network, or the output of the node
+    /// before the range.
+    pub(crate) fn compute(
+        &self,
+        range: std::ops::Range<usize>,
+        value: &Tensor,
+        (parameters, buffers): (&[Tensor], &[Tensor]),
+        train: bool,
+    ) -> Tensor {
+        let mut outputs: Vec<Option<Tensor>> = range.clone().map(|_| None).collect();
+        for index in range.clone() {
+            let node = &self.nodes[index];
+            let inputs: Vec<&Tensor> = node
+                .inputs
+                .iter()
+                .map(|&operand| match operand {
+                    Operand::Node(i) if i >= range.start => {
+                        outputs[i - range.start].as_ref().expect("nodes are in topological order")
+                    }
+                    Operand::Input | Operand::Node(_) => value,
+                    Operand::Parameter(i) => &parameters[i],
+                    Operand::Buffer(i) => &buffers[i],
+                })
+                .collect();
+            outputs[index - range.start] = Some(node.operation.forward(&inputs, train));
+            // What nobody reads any more need not stay in memory.
+            for &read in self.last_read[index].iter().filter(|&&read| read >= range.start) {
+                outputs[read - range.start] = None;
+            }
+        }
+        match self.output {
+            // A network may return its input, or a value before its last operation.
+            Operand::Node(i) if range.end == self.nodes.len() && range.contains(&i) => {
+                outputs[i - range.start].take().expect("the output is kept")
+            }
+            _ => outputs.pop().flatten().unwrap_or_else(|| value.shallow_clone()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Initial values as `torch.nn`'s `reset_parameters` draws them, from libtorch's global generator on
+//! the CPU.
+
+use tch::{Device, Kind, Tensor};
+
+/// How a parameter gets its initial value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// The same value everywhere; nothing is drawn.
+    Constant(f64),
+    /// `uniform_(-bound, bound)`.
+    Uniform {
+        /// The bound, at least 0.
+        bound: f64,
+    },
+}
+
+impl Init {
+    /// `init.kaiming_uniform_(weight, a=math.sqrt(5))` of a weight with this `fan_in`, in Python's order
+    /// of operations: `sqrt(5)**2` is 5.000000000000001 there and here.
+    pub fn kaiming_uniform(fan_in: i64) -> Self {
+        let negative_slope = 5f64.sqrt();
+        let gain = (2.0 / (1.0 + negative_slope.powf(2.0))).sqrt();
+        let std = gain / (fan_in as f64).sqrt();
+        Self::Uniform { bound: 3f64.sqrt() * std }
+    }
+
+    /// The initial values of a bias: `uniform_(-1/sqrt(fan_in), 1/sqrt(fan_in))`.
+    pub fn uniform_fan_in(fan_in: i64) -> Self {
+        Self::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
+    }
+
+    /// Draws a value, on the CPU.
+    pub(super) fn draw(self, shape: &[i64], kind: Kind) -> Tensor {
+        let empty = || Tensor::empty(shape, (kind, Device::Cpu));
+        match self {
+            Self::Constant(value) => Tensor::full(shape, value, (kind, Device::Cpu)),
+            Self::Uniform { bound } => empty().uniform_(-bound, bound),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `torch.nn` of PyTorch 2.13: layers with its names, arguments, defaults and initial values, and
+//! networks made of them.
+//!
+//! A network implements [`Module`]: its layers are fields, and `forward` has the lines of the Python
+//! class. `forward` is written once and traced once, as `torch.fx.symbolic_trace` does it, into a
+//! [`Graph`] of operations. Everything else is derived from that graph: the computation on tensors
+//! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, and
+//! the plan of an engine.
+//!
+//! ```
+//! use stitch::nn::{Conv2d, Conv2dConfig, Linear, Model, Module, Scope, Value, avg_pool2d, relu};
+//! use tch::Kind;
+//!
+//! struct Net {
+//!     conv1: Conv2d,
+//!     fc1: Linear,
+//! }
+//!
+//! impl Net {
+//!     fn new(vs: &Scope) -> Self {
+//!         Self {
+//!             conv1: Conv2d::new(vs / "conv1", 1, 4, 3, Conv2dConfig { padding: [1, 1], ..Default::default() }),
+//!             fc1: Linear::new(vs / "fc1", 4 * 14 * 14, 10),
+//!         }
+//!     }
+//! }
+//!
+//! impl Module for Net {
+//!     fn forward(&self, x: Value) -> Value {
+//!         let x = avg_pool2d(relu(self.conv1.forward(x)), 2);
+//!         self.fc1.forward(x.view(&[-1, 4 * 14 * 14]))
+//!     }
+//! }
+//!
+//! tch::manual_seed(0); // torch.manual_seed(0)
+//! let model = Model::new("Net", &[1, 28, 28], Kind::Float, Net::new)?;
+//! let images = tch::Tensor::zeros([2, 1, 28, 28], (Kind::Float, tch::Device::Cpu));
+//! assert_eq!(model.forward(&images, false).size(), [2, 10]);
+//! let names: Vec<&str> = model.graph().parameters().iter().map(|spec| spec.name.as_str()).collect();
+//! assert_eq!(names, ["conv1.weight", "conv1.bias", "fc1.weight", "fc1.bias"]);
+//! # Ok::<(), stitch::nn::TraceError>(())
+//! ```
+
+mod add;
+mod avg_pool2d;
+mod batch_norm2d;
+mod conv2d;
+mod dropout;
+mod dropout2d;
+mod flat_parameters;
+mod flatten;
+mod graph;
+mod init;
+mod linear;
+mod max_pool2d;
+mod model;
+mod onnx;
+mod operation;
+mod pair;
+mod relu;
+mod sequential;
+mod state_dict;
+mod summary;
+mod tanh;
+mod torchscript;
+mod trace;
+mod view;
+
+pub(crate) use avg_pool2d::AvgPool2dOp;
+pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
+pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
+pub(crate) use conv2d::Conv2dOp;
+pub use conv2d::{Conv2d, Conv2dConfig};
+pub use dropout::{Dropout, dropout};
+pub use dropout2d::{Dropout2d, dropout2d};
+pub use flat_parameters::FlatParameters;
+pub(crate) use flatten::FlattenOp;
+pub use flatten::{Flatten, flatten};
+pub use graph::{
+    BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateEntry,
+};
+pub use init::Init;
+pub(crate) use linear::LinearOp;
+pub use linear::{Linear, LinearConfig};
+pub use max_pool2d::{MaxPool2d, MaxPool2dConfig, max_pool2d};
+pub use model::Model;
+pub use onnx::OnnxNodes;
+pub use operation::Operation;
+pub use pair::IntoPair;
+pub(crate) use relu::ReluOp;
+pub use relu::{ReLU, relu};
+pub use sequential::Sequential;
+pub use state_dict::{StateDictError, bytes_of, to_tensor};
+pub(crate) use state_dict::{copy_bytes, dtype_of, named};
+pub use summary::{LayerSummary, Summary};
+pub use tanh::{Tanh, tanh};
+pub use torchscript::ScriptLines;
+pub use trace::{Layer, Module, Scope, TraceError, Value};
+pub(crate) use view::ViewOp;

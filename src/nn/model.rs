@@ -1,0 +1,116 @@
+//! A network with its values.
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use super::trace::{Module, Scope, TraceError};
+use super::{BufferSpec, FlatParameters, Graph};
+
+/// A network's graph with its parameters and buffers.
+#[derive(Debug)]
+pub struct Model {
+    class: String,
+    graph: Arc<Graph>,
+    kind: Kind,
+    device: Device,
+    parameters: FlatParameters,
+    buffers: Vec<Tensor>,
+}
+
+impl Model {
+    /// Defines the network that `build` makes, for images of the shape `input` (without the batch), and
+    /// draws its initial values, on the CPU. `class` is its class's name in exported files. As in Python,
+    /// the values depend on libtorch's global generator: call `tch::manual_seed` before.
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn new<M: Module>(
+        class: &str,
+        input: &[i64],
+        kind: Kind,
+        build: impl FnOnce(&Scope) -> M,
+    ) -> Result<Self, TraceError> {
+        let graph = Arc::new(Graph::trace(input, build)?);
+        let model = Self::zeros(class, graph, kind, Device::Cpu);
+        model.reset_parameters();
+        Ok(model)
+    }
+
+    /// A network whose parameters are zero and whose buffers have their initial values.
+    pub fn zeros(class: &str, graph: Arc<Graph>, kind: Kind, device: Device) -> Self {
+        let parameters = FlatParameters::zeros(graph.parameters(), kind, device);
+        let buffer = |spec: &BufferSpec| {
+            Tensor::full(&spec.shape[..], spec.fill, (spec.kind.kind(kind), device))
+        };
+        let buffers = graph.buffers().iter().map(buffer).collect();
+        Self { class: class.into(), graph, kind, device, parameters, buffers }
+    }
+
+    /// Draws the initial values of all parameters in the order of their definition, as the constructors
+    /// of `torch.nn` do. The draws are made on the CPU, as in Python before `model.to(device)`.
+    pub fn reset_parameters(&self) {
+        tch::no_grad(|| {
+            for (spec, parameter) in self.graph.parameters().iter().zip(self.parameters.views()) {
+                let value = spec.init.draw(&spec.shape, self.kind);
+                parameter.shallow_clone().copy_(&value);
+            }
+        });
+    }
+
+    /// The class's name in exported files.
+    pub fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// What the network computes.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Element type of the parameters, the input and the output.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where the network computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parameters, in the order of [`Graph::parameters`].
+    pub fn parameters(&self) -> &[Tensor] {
+        self.parameters.views()
+    }
+
+    /// The parameters in one buffer.
+    pub fn flat(&self) -> &FlatParameters {
+        &self.parameters
+    }
+
+    /// The buffers, in the order of [`Graph::buffers`].
+    pub fn buffers(&self) -> &[Tensor] {
+        &self.buffers
+    }
+
+    /// The output for a batch of inputs (N, …), libtorch's operations one by one; `train` is
+    /// `model.train()`. Autograd differentiates it.
+    ///
+    /// # Panics
+    /// With libtorch's message, for an input of another shape or type.
+    pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        let state = (self.parameters(), self.buffers());
+        self.graph.compute(0..self.graph.nodes().len(), xs, state, train)
+    }
+
+    /// The output of the first operation, in evaluation mode.
+    pub(crate) fn first_output(&self, xs: &Tensor) -> Tensor {
+        self.graph.compute(0..1, xs, (self.parameters(), self.buffers()), false)
+    }
+
+    /// The first parameter or buffer with a NaN or an infinity.
+    pub fn first_not_finite(&self) -> Option<&str> {
+        let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+        self.state().find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)
+    }
+}

@@ -1,0 +1,161 @@
+//! A network's forward pass in evaluation mode as a graph of ONNX operators.
+
+use tch::Kind;
+
+use super::graph::{Graph, Operand};
+use super::state_dict::dtype_of;
+use super::{Model, TraceError};
+use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
+use crate::formats::{Dtype, NamedTensor};
+
+impl Model {
+    /// The forward pass as operators of ONNX.
+    ///
+    /// # Errors
+    /// An operation that has no counterpart there.
+    pub fn onnx(&self) -> Result<onnx::Graph, TraceError> {
+        let graph = self.graph();
+        let dtype = dtype_of(self.kind());
+        let mut nodes = OnnxNodes {
+            graph,
+            kind: self.kind(),
+            index: 0,
+            names: Vec::new(),
+            nodes: Vec::new(),
+            constants: Vec::new(),
+            error: None,
+        };
+        for (index, node) in graph.nodes().iter().enumerate() {
+            nodes.index = index;
+            nodes.names.push(String::new());
+            node.operation.onnx(&mut nodes);
+        }
+        if let Some(what) = nodes.error {
+            return Err(TraceError { place: "ONNX".into(), what });
+        }
+        let result = nodes.name(graph.result());
+        match nodes.nodes.iter_mut().find(|node| node.output == result) {
+            // The output of the graph has a name of its own.
+            Some(_) => rename(&mut nodes.nodes, &result),
+            None => nodes.nodes.push(Node {
+                operator: "Identity",
+                inputs: vec![result],
+                output: OUTPUT.into(),
+                attributes: Vec::new(),
+            }),
+        }
+        Ok(onnx::Graph {
+            dtype,
+            input: graph.input().to_vec(),
+            output: graph.output().to_vec(),
+            nodes: nodes.nodes,
+            constants: nodes.constants,
+        })
+    }
+}
+
+/// Calls this value by the name of the graph's output.
+fn rename(nodes: &mut [Node], value: &str) {
+    for node in nodes {
+        let names = node.inputs.iter_mut().chain([&mut node.output]);
+        names.filter(|name| *name == value).for_each(|name| *name = OUTPUT.into());
+    }
+}
+
+/// The operators of one operation, and of those before it.
+#[derive(Debug)]
+pub struct OnnxNodes<'a> {
+    graph: &'a Graph,
+    kind: Kind,
+    index: usize,
+    /// The name of each operation's output.
+    names: Vec<String>,
+    nodes: Vec<Node>,
+    constants: Vec<NamedTensor>,
+    error: Option<String>,
+}
+
+impl OnnxNodes<'_> {
+    /// The names of the operation's inputs.
+    pub fn inputs(&self) -> Vec<String> {
+        let inputs = &self.graph.nodes()[self.index].inputs;
+        inputs.iter().map(|&input| self.name(input)).collect()
+    }
+
+    /// The shape of an input; -1 stands for the batch.
+    pub fn shape(&self, input: usize) -> &[i64] {
+        self.graph.shape_of(self.graph.nodes()[self.index].inputs[input])
+    }
+
+    /// Adds the operator that computes the operation's output.
+    pub fn emit(&mut self, operator: &'static str, inputs: &[String], attributes: &[Attribute]) {
+        let output = format!("x{}", self.index + 1);
+        self.names[self.index].clone_from(&output);
+        self.push(operator, inputs, attributes, output);
+    }
+
+    /// Adds an operator whose output the operation's further operators read; returns its name.
+    pub fn emit_inner(
+        &mut self,
+        operator: &'static str,
+        inputs: &[String],
+        attributes: &[Attribute],
+    ) -> String {
+        let output = format!("x{}_{}", self.index + 1, self.nodes.len());
+        self.push(operator, inputs, attributes, output.clone());
+        output
+    }
+
+    /// The operation's output is its input.
+    pub fn pass_through(&mut self) {
+        self.names[self.index] = self.inputs().swap_remove(0);
+    }
+
+    /// Adds the operator that gives the input the shape of the output.
+    pub fn emit_reshape(&mut self) {
+        let inputs = self.inputs();
+        let shape = self.graph.nodes()[self.index].shape.clone();
+        if shape.len() == 2 {
+            return self.emit("Flatten", &inputs, &[]);
+        }
+        let name = format!("x{}_shape", self.index + 1);
+        let data = shape.iter().flat_map(|size| size.to_le_bytes()).collect();
+        let sizes =
+            NamedTensor { name: name.clone(), dtype: Dtype::I64, shape: vec![shape.len()], data };
+        self.constants.push(sizes);
+        self.emit("Reshape", &[inputs[0].clone(), name], &[]);
+    }
+
+    /// A tensor of the network's kind with the same value everywhere; its name.
+    pub fn constant(&mut self, shape: &[i64], value: f64) -> String {
+        let name = format!("constant{}", self.constants.len());
+        let tensor = tch::Tensor::full(shape, value, (self.kind, tch::Device::Cpu));
+        self.constants.push(super::state_dict::named(name.clone(), &tensor));
+        name
+    }
+
+    /// The operation cannot be written.
+    pub fn refuse(&mut self, what: &str) {
+        self.error.get_or_insert_with(|| what.into());
+    }
+
+    fn push(
+        &mut self,
+        operator: &'static str,
+        inputs: &[String],
+        attributes: &[Attribute],
+        output: String,
+    ) {
+        let (inputs, attributes) = (inputs.to_vec(), attributes.to_vec());
+        self.nodes.push(Node { operator, inputs, output, attributes });
+    }
+
+    fn name(&self, operand: Operand) -> String {
+        match operand {
+            Operand::Input => INPUT.into(),
+            Operand::Node(i) => self.names[i].clone(),
+            Operand::Parameter(i) => self.graph.parameters()[i].name.clone(),
+            Operand::Buffer(i) => self.graph.buffers()[i].name.clone(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The interface of an operation of a network's graph: a function of `torch.nn.functional`.
+
+use std::any::Any;
+use std::fmt;
+
+use tch::Tensor;
+
+use super::{OnnxNodes, ScriptLines};
+
+/// A function of `torch.nn.functional`, with its arguments other than tensors.
+///
+/// Everything that is known of an operation is written here, once: what it computes, the shape of its
+/// output, and how it is written in TorchScript and in ONNX. In shapes, -1 stands for the batch.
+pub trait Operation: fmt::Debug + Any + Send + Sync {
+    /// The function's name in PyTorch, such as `conv2d`.
+    fn name(&self) -> &'static str;
+
+    /// The shape of the output.
+    ///
+    /// # Errors
+    /// What is wrong with the shapes of the inputs.
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String>;
+
+    /// Computes the output with libtorch's operation, which autograd differentiates. `train` is the
+    /// module's `training`.
+    fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor;
+
+    /// Writes the operation as TorchScript.
+    fn torchscript(&self, lines: &mut ScriptLines);
+
+    /// Writes the operation, in evaluation mode, as operators of ONNX.
+    fn onnx(&self, nodes: &mut OnnxNodes);
+
+    /// Multiply-adds per image as torchinfo counts them: each parameter of the operation once, and
+    /// those of a convolution once per position of the output.
+    fn multiply_adds(&self, parameters: u64, _output: &[i64]) -> u64 {
+        parameters
+    }
+}
+
+impl dyn Operation {
+    /// The operation, if it is of this type.
+    pub fn downcast_ref<T: Operation>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// Checks the number of dimensions of an input.
+pub(super) fn expect_dimensions(input: &[i64], wanted: usize) -> Result<(), String> {
+    match input.len() == wanted {
+        true => Ok(()),
+        false => {
+            Err(format!("the input has the shape {input:?}; {wanted} dimensions are expected"))
+        }
+    }
+}
+
+/// Rows or columns of what a window slides over, as PyTorch computes them for convolutions and
+/// poolings; with `ceil_mode` a last window may reach beyond the padding's end but not begin there.
+pub(super) fn window_output(
+    size: i64,
+    (kernel, stride, padding, dilation): (i64, i64, i64, i64),
+    ceil_mode: bool,
+) -> Result<i64, String> {
+    if kernel < 1 || stride < 1 || dilation < 1 || padding < 0 {
+        return Err(
+            "kernel_size, stride and dilation must be at least 1, padding at least 0".into()
+        );
+    }
+    let span = size + 2 * padding - dilation * (kernel - 1) - 1;
+    let extra = if ceil_mode { stride - 1 } else { 0 };
+    let mut count = (span + extra).div_euclid(stride) + 1;
+    if ceil_mode && (count - 1) * stride >= size + padding {
+        count -= 1;
+    }
+    if span < 0 || count < 1 {
+        return Err(format!(
+            "a window of {kernel} does not fit into {size} with padding {padding}"
+        ));
+    }
+    Ok(count)
+}

@@ -1,0 +1,148 @@
+//! `state_dict()` and `load_state_dict()`: between a network's tensors and those of a file.
+
+use tch::{Device, Kind, Tensor};
+
+use super::Model;
+use super::graph::{StateEntry, StateSpec};
+use crate::formats::{Dtype, NamedTensor};
+
+/// Tensors that do not fit a network.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDictError {
+    /// A key that the network has not.
+    #[error("it has no parameter or buffer {0}")]
+    Unexpected(String),
+    /// A key that is missing.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// A tensor of another shape.
+    #[error("{name} has the shape {found:?}; {expected:?} is expected")]
+    Shape {
+        /// Its key.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The network's.
+        expected: Vec<i64>,
+    },
+    /// A tensor whose elements cannot be those.
+    #[error("{name} is of the type {found}; {expected} is expected")]
+    Type {
+        /// Its key.
+        name: String,
+        /// Its element type.
+        found: Dtype,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl Model {
+    /// `model.state_dict()`: parameters and buffers, by their names and in Python's order.
+    pub fn state_dict(&self) -> Vec<NamedTensor> {
+        let named = |(name, tensor): (&str, Tensor)| named(name.into(), &tensor);
+        self.state().map(named).collect()
+    }
+
+    /// `model.load_state_dict(…)`: copies tensors of these names, in any order, into the parameters and
+    /// buffers. Floating-point tensors of another type are converted.
+    ///
+    /// # Errors
+    /// The first that does not fit; then nothing is changed.
+    pub fn load_state_dict(&self, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
+        let names = || self.graph().state().map(|spec| spec.name);
+        if let Some(tensor) = tensors.iter().find(|tensor| !names().any(|n| n == tensor.name)) {
+            return Err(StateDictError::Unexpected(tensor.name.clone()));
+        }
+        let values = self.graph().state().map(|spec| fitting(&spec, tensors));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        tch::no_grad(|| {
+            self.state().zip(&values).for_each(|((_, mut place), value)| place.copy_(value));
+        });
+        Ok(())
+    }
+
+    /// Parameters and buffers with their names, in the order of `state_dict()`; shallow copies that share
+    /// their memory with the network.
+    pub fn state(&self) -> impl Iterator<Item = (&str, Tensor)> {
+        let tensors = self.graph().state_entries().iter().map(|&entry| match entry {
+            StateEntry::Parameter(i) => self.parameters()[i].detach(),
+            StateEntry::Buffer(i) => self.buffers()[i].shallow_clone(),
+        });
+        self.graph().state().map(|spec| spec.name).zip(tensors)
+    }
+}
+
+/// The tensor for an entry of the state_dict.
+fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictError> {
+    let name = || spec.name.to_string();
+    let tensor = tensors.iter().find(|tensor| tensor.name == spec.name);
+    let tensor = tensor.ok_or_else(|| StateDictError::Missing(name()))?;
+    if !tensor.shape.iter().map(|&size| size as i64).eq(spec.shape.iter().copied()) {
+        let (found, expected) = (tensor.shape.clone(), spec.shape.to_vec());
+        return Err(StateDictError::Shape { name: name(), found, expected });
+    }
+    let is_integer = spec.buffer == Some(super::BufferKind::Int64);
+    let (fits, expected) = match is_integer {
+        true => (tensor.dtype == Dtype::I64, "int64"),
+        false => (tensor.dtype.is_float(), "a floating-point type"),
+    };
+    match fits {
+        true => Ok(to_tensor(tensor)),
+        false => Err(StateDictError::Type { name: name(), found: tensor.dtype, expected }),
+    }
+}
+
+/// A tensor as a file holds it.
+pub(crate) fn named(name: String, tensor: &Tensor) -> NamedTensor {
+    let shape = tensor.size().iter().map(|&size| size as usize).collect();
+    NamedTensor { name, dtype: dtype_of(tensor.kind()), shape, data: bytes_of(tensor) }
+}
+
+/// The element type of parameters, buffers and what is recorded of a run.
+pub(crate) fn dtype_of(kind: Kind) -> Dtype {
+    match kind {
+        Kind::Double => Dtype::F64,
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Int64 => Dtype::I64,
+        Kind::Int => Dtype::I32,
+        Kind::Int16 => Dtype::I16,
+        Kind::Int8 => Dtype::I8,
+        Kind::Uint8 => Dtype::U8,
+        Kind::Bool => Dtype::Bool,
+        // Networks compute in real numbers.
+        _ => Dtype::F32,
+    }
+}
+
+/// The elements of a tensor, row-major, little-endian.
+pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    copy_bytes(tensor, &mut bytes);
+    bytes
+}
+
+/// As [`bytes_of`], into memory that exists.
+pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    tensor.copy_data_u8(bytes, tensor.numel());
+}
+
+/// The tensor of a file, on the CPU.
+pub fn to_tensor(tensor: &NamedTensor) -> Tensor {
+    let kind = match tensor.dtype {
+        Dtype::Bool => Kind::Bool,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::I8 => Kind::Int8,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I32 => Kind::Int,
+        Dtype::I64 => Kind::Int64,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+    };
+    let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+    Tensor::from_data_size(&tensor.data, &shape, kind)
+}

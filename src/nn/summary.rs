@@ -1,0 +1,60 @@
+//! A network's layers with their output shapes, parameters and multiply-adds, as torchinfo counts them.
+
+use super::{Graph, Node};
+
+/// A line of the summary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSummary {
+    /// The layer's name, such as `conv1`.
+    pub name: String,
+    /// Its class in `torch.nn`.
+    pub class: &'static str,
+    /// Sizes of its output without the batch.
+    pub output: Vec<i64>,
+    /// Elements of its parameters.
+    pub parameters: u64,
+    /// Multiply-adds per image.
+    pub multiply_adds: u64,
+}
+
+/// What a network consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// One line per layer, in the order of `forward`.
+    pub layers: Vec<LayerSummary>,
+    /// Elements of all parameters.
+    pub parameters: u64,
+    /// Multiply-adds of all layers per image.
+    pub multiply_adds: u64,
+}
+
+impl Graph {
+    /// The summary.
+    pub fn summary(&self) -> Summary {
+        let mut lines: Vec<(usize, LayerSummary)> = Vec::new();
+        for (layer, node) in self.layer_outputs() {
+            let prefix =
+                if layer.path.is_empty() { String::new() } else { format!("{}.", layer.path) };
+            let of_layer =
+                |name: &str| name.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('.'));
+            let specs = self.parameters.iter().filter(|spec| of_layer(&spec.name));
+            let parameters = specs.map(|spec| spec.numel() as u64).sum();
+            let Node { operation, shape, .. } = &self.nodes[node];
+            let line = LayerSummary {
+                name: layer.path.clone(),
+                class: layer.class,
+                output: shape[1..].to_vec(),
+                parameters,
+                multiply_adds: operation.multiply_adds(parameters, shape),
+            };
+            lines.push((node, line));
+        }
+        lines.sort_by_key(|(node, _)| *node);
+        let layers: Vec<LayerSummary> = lines.into_iter().map(|(_, line)| line).collect();
+        Summary {
+            parameters: self.parameters.iter().map(|spec| spec.numel() as u64).sum(),
+            multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(),
+            layers,
+        }
+    }
+}

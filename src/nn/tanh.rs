@@ -1,0 +1,55 @@
+//! `torch.nn.Tanh` and `F.tanh`.
+
+use std::borrow::Borrow;
+
+use tch::Tensor;
+
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+
+/// `nn.Tanh()`: the hyperbolic tangent, element by element.
+#[derive(Debug)]
+pub struct Tanh(Layer);
+
+impl Tanh {
+    /// Defines the layer.
+    pub fn new(vs: impl Borrow<Scope>) -> Self {
+        Self(Layer::new(vs, "Tanh"))
+    }
+}
+
+impl Module for Tanh {
+    fn forward(&self, x: Value) -> Value {
+        self.0.apply(TanhOp, &[&x])
+    }
+}
+
+/// `F.tanh(x)`.
+pub fn tanh(x: Value) -> Value {
+    x.apply(TanhOp, &[])
+}
+
+/// `torch.tanh(input)`.
+#[derive(Debug)]
+pub(crate) struct TanhOp;
+
+impl Operation for TanhOp {
+    fn name(&self) -> &'static str {
+        "tanh"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        Ok(inputs[0].to_vec())
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
+        inputs[0].tanh()
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        lines.assign(&format!("torch.tanh({})", lines.input(0)));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        nodes.emit("Tanh", &nodes.inputs(), &[]);
+    }
+}

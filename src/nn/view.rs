@@ -1,0 +1,52 @@
+//! `torch.Tensor.view`.
+
+use tch::Tensor;
+
+use super::{OnnxNodes, Operation, ScriptLines, Value};
+
+impl Value {
+    /// `x.view(shape)`; one size may be -1. The batch must stay the first dimension.
+    pub fn view(self, shape: &[i64]) -> Value {
+        self.apply(ViewOp { shape: shape.to_vec() }, &[])
+    }
+}
+
+/// `input.view(shape)`.
+#[derive(Debug)]
+pub(crate) struct ViewOp {
+    shape: Vec<i64>,
+}
+
+impl Operation for ViewOp {
+    fn name(&self) -> &'static str {
+        "view"
+    }
+
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+        let (input, view) = (inputs[0], &self.shape);
+        let elements: i64 = input[1..].iter().product();
+        let fits = view.first() == Some(&-1)
+            && view[1..].iter().all(|&size| size > 0)
+            && view[1..].iter().product::<i64>() == elements;
+        match fits {
+            true => Ok(view.clone()),
+            // Any other view would mix images.
+            false => Err(format!(
+                "the shape {input:?} cannot be viewed as {view:?}: -1 and then the sizes of an image's \
+                 {elements} elements are expected"
+            )),
+        }
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
+        inputs[0].view(&self.shape[..])
+    }
+
+    fn torchscript(&self, lines: &mut ScriptLines) {
+        lines.assign(&format!("torch.view({}, {:?})", lines.input(0), self.shape));
+    }
+
+    fn onnx(&self, nodes: &mut OnnxNodes) {
+        nodes.emit_reshape();
+    }
+}

@@ -1,0 +1,78 @@
+//! `torch.optim.Adam` in its default form on the CPU: `_single_tensor_adam` of
+//! <https://github.com/pytorch/pytorch/blob/v2.13.0/torch/optim/adam.py>.
+//!
+//! libtorch's C++ Adam, which tch's `nn::Adam` wraps, rounds differently.
+
+use tch::Tensor;
+
+use super::{BETA1, BETA2, EPSILON, Optimizer};
+
+/// Adam over a list of parameters, without weight decay or amsgrad.
+#[derive(Debug)]
+pub struct Adam {
+    pub(crate) parameters: Vec<Tensor>,
+    pub(crate) exp_avg: Vec<Tensor>,
+    pub(crate) exp_avg_sq: Vec<Tensor>,
+    steps: u64,
+    lr: f64,
+}
+
+impl Adam {
+    /// `torch.optim.Adam(parameters, lr=lr)`; the parameters are updated in place.
+    pub fn new(parameters: &[Tensor], lr: f64) -> Self {
+        let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
+        // MKL's square root picks its code at its first call. When two threads make that call
+        // together, one of them can get the code of least accuracy for it (seen in one run of forty).
+        // PyTorch's first call is on a parameter that is too small to be shared; so is this one.
+        drop(Tensor::from(1f32).sqrt());
+        let (exp_avg, exp_avg_sq) = (zeros(), zeros());
+        let parameters = parameters.iter().map(Tensor::shallow_clone).collect();
+        Self { parameters, exp_avg, exp_avg_sq, steps: 0, lr }
+    }
+
+    /// Counts an update; its step size, and the square root of the second bias correction.
+    pub(crate) fn next_factors(&mut self) -> (f64, f64) {
+        self.steps += 1;
+        // Python's `beta ** step` is C's pow: not powi, which multiplies.
+        let bias_correction1 = 1.0 - BETA1.powf(self.steps as f64);
+        let bias_correction2 = 1.0 - BETA2.powf(self.steps as f64);
+        (self.lr / bias_correction1, bias_correction2.powf(0.5))
+    }
+}
+
+impl Optimizer for Adam {
+    fn parameters(&self) -> &[Tensor] {
+        &self.parameters
+    }
+
+    fn update(&mut self, gradients: &[Tensor]) {
+        let (step_size, bias_correction2_sqrt) = self.next_factors();
+        let moments = self.exp_avg.iter_mut().zip(&mut self.exp_avg_sq);
+        let parameters = self.parameters.iter_mut().zip(gradients).zip(moments);
+        tch::no_grad(|| {
+            for ((parameter, grad), (exp_avg, exp_avg_sq)) in parameters {
+                if !grad.defined() {
+                    continue;
+                }
+                let _ = exp_avg.lerp_(grad, 1.0 - BETA1);
+                // addcmul_(grad, grad, value=1 - beta2): tch has no `value`; the bits are the same.
+                let _ = exp_avg_sq.g_mul_scalar_(BETA2).addcmul_(&(grad * (1.0 - BETA2)), grad);
+                let denom = (exp_avg_sq.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
+                // addcdiv_(exp_avg, denom, value=-step_size), likewise.
+                let _ = parameter.addcdiv_(&(&*exp_avg * -step_size), &denom);
+            }
+        });
+    }
+
+    fn state(&self) -> Vec<(&'static str, &[Tensor])> {
+        vec![("exp_avg", &self.exp_avg), ("exp_avg_sq", &self.exp_avg_sq)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}

@@ -1,0 +1,141 @@
+//! What training has changed: parameters, buffers, the optimizer's state, the generator.
+
+use tch::{Device, Tensor};
+
+use crate::dataset::loader::RandomSampler;
+use crate::engine::Engine;
+use crate::formats::{Dtype, NamedTensor};
+use crate::libtorch::generator;
+use crate::nn::{StateEntry, copy_bytes, named, to_tensor};
+
+/// The state of libtorch's global CPU generator, uint8.
+const GENERATOR: &str = "generator/cpu";
+/// The state of that of the GPU, which dropout draws from there.
+const GPU_GENERATOR: &str = "generator/cuda";
+/// The seed of the order of the epoch in progress, int64.
+const SAMPLER: &str = "sampler/seed";
+
+/// What training has changed; the default is room for it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainState {
+    /// Updates that the optimizer has made.
+    pub updates: u64,
+    /// `parameter/fc1.weight`, `buffer/bn1.running_mean`, `exp_avg/fc1.weight`, …, and the state of the
+    /// generators.
+    pub tensors: Vec<NamedTensor>,
+}
+
+/// A state that a training cannot continue from.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Too many, too few or others.
+    #[error("it holds {found} tensors of the state of a training; {wanted} are expected")]
+    Number {
+        /// Tensors there.
+        found: usize,
+        /// Tensors expected.
+        wanted: usize,
+    },
+    /// One is missing, or of another shape or type.
+    #[error("{name} is not there as {shape:?} {dtype}")]
+    Missing {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its type.
+        dtype: Dtype,
+    },
+    /// Not a state of libtorch's generator.
+    #[error("{0} is not the state of a generator of this libtorch")]
+    Generator(&'static str),
+}
+
+/// The tensors of the state, by their names. Those of the network and the optimizer share their memory with
+/// them; `random` is the device of the network and the seed of the epoch in progress.
+fn tensors(engine: &dyn Engine, random: Option<(Device, i64)>) -> Vec<(String, Tensor)> {
+    let model = engine.model();
+    let entries = model.graph().state_entries().iter().zip(model.state());
+    let state = entries.map(|(entry, (name, tensor))| match entry {
+        StateEntry::Parameter(_) => (format!("parameter/{name}"), tensor),
+        StateEntry::Buffer(_) => (format!("buffer/{name}"), tensor),
+    });
+    let mut tensors: Vec<(String, Tensor)> = state.collect();
+    for (role, values) in engine.optimizer_state() {
+        let names = model.graph().parameters().iter().map(|spec| format!("{role}/{}", spec.name));
+        tensors.extend(names.zip(values));
+    }
+    if let Some((device, seed)) = random {
+        let mut add = |name: &str, state: Result<Tensor, String>| {
+            // libtorch gives the state of every generator that it has.
+            tensors.push((name.into(), state.unwrap_or_default()));
+        };
+        add(GENERATOR, generator::state(Device::Cpu));
+        if device != Device::Cpu {
+            add(GPU_GENERATOR, generator::state(device));
+        }
+        add(SAMPLER, Ok(Tensor::from_slice(&[seed])));
+    }
+    tensors
+}
+
+/// Copies the state of a training. What an earlier copy took is overwritten: a long run would otherwise
+/// scatter ever new megabytes over the heap.
+pub(super) fn copy(engine: &dyn Engine, random: Option<(Device, i64)>, state: &mut TrainState) {
+    state.updates = engine.updates();
+    let tensors = tensors(engine, random);
+    if state.tensors.is_empty() {
+        let owned = |(name, tensor): (String, Tensor)| named(name, &tensor);
+        state.tensors = tensors.into_iter().map(owned).collect();
+    } else {
+        let places = state.tensors.iter_mut().zip(&tensors);
+        places.for_each(|(place, (_, tensor))| copy_bytes(tensor, &mut place.data));
+    }
+}
+
+/// Makes a new training continue from there.
+pub(super) fn restore(
+    engine: &mut dyn Engine,
+    sampler: Option<&mut RandomSampler>,
+    state: &TrainState,
+) -> Result<(), RestoreError> {
+    let device = engine.model().device();
+    let places = tensors(engine, sampler.as_ref().map(|_| (device, 0)));
+    if state.tensors.len() != places.len() {
+        let (found, wanted) = (state.tensors.len(), places.len());
+        return Err(RestoreError::Number { found, wanted });
+    }
+    let mut values = Vec::new();
+    for (name, place) in &places {
+        let wanted = named(name.clone(), place).spec();
+        let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
+        let found = found.ok_or_else(|| RestoreError::Missing {
+            name: wanted.name,
+            shape: wanted.shape,
+            dtype: wanted.dtype,
+        })?;
+        values.push(to_tensor(found));
+    }
+    for ((name, _), value) in places.iter().zip(&values) {
+        let set = |name, device| {
+            generator::set_state(device, value).map_err(|_| RestoreError::Generator(name))
+        };
+        match name.as_str() {
+            GENERATOR => set(GENERATOR, Device::Cpu)?,
+            GPU_GENERATOR => set(GPU_GENERATOR, device)?,
+            _ => {}
+        }
+    }
+    if let (Some(sampler), Some(seed)) = (sampler, values.last()) {
+        sampler.set_seed(seed.int64_value(&[0]));
+    }
+    tch::no_grad(|| {
+        for ((name, mut place), value) in places.into_iter().zip(&values) {
+            if !name.starts_with("generator/") && name != SAMPLER {
+                place.copy_(value);
+            }
+        }
+    });
+    engine.set_updates(state.updates);
+    Ok(())
+}

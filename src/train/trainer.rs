@@ -1,0 +1,219 @@
+//! A network in training: the engine that computes its steps, the order of its samples, and the rule that
+//! ends it.
+
+use super::state::{self, RestoreError, TrainState};
+use super::{Engine as EngineName, TrainConfig, TrainError};
+use crate::dataset::loader::RandomSampler;
+use crate::dataset::{CLASSES, Split};
+use crate::engine::{Criterion, Eager, Engine, Exact, Fast};
+use crate::models::{Library, ModelEntry, init};
+use crate::nn::Model;
+use crate::optim::{Adam, Optimizer, SklearnAdam};
+use crate::rng::numpy::RandomState;
+
+/// `alpha` of `MLPClassifier`: strength of the L2 term.
+const ALPHA: f64 = 1e-4;
+/// `tol`: an epoch whose loss is not lower than the best by this much counts as no improvement.
+const TOL: f64 = 1e-4;
+/// `n_iter_no_change`: more such epochs in a row than this end the training.
+const N_ITER_NO_CHANGE: usize = 10;
+
+/// A network with all that its training needs between two steps.
+pub struct Trainer {
+    engine: Box<dyn Engine>,
+    sampler: Sampler,
+    stopping: Option<NoImprovement>,
+}
+
+impl Trainer {
+    /// The network of the registry's entry with its initial values, as its library makes it: after
+    /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`.
+    ///
+    /// # Errors
+    /// [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer by the labels.
+    pub fn new(
+        entry: &'static ModelEntry,
+        config: &TrainConfig,
+        data: &Split,
+    ) -> Result<Self, TrainError> {
+        let model = entry.zeros(config.device);
+        match entry.library {
+            Library::PyTorch => {
+                // libtorch takes the seed's bits; the sign is the binding's.
+                tch::manual_seed(config.seed as i64);
+                model.reset_parameters();
+                Ok(Self::pytorch(model, config, data.len()))
+            }
+            Library::ScikitLearn => {
+                check_classes(data)?;
+                // TrainConfig::check has refused larger seeds.
+                let mut rng = RandomState::new(config.seed as u32);
+                init::sklearn(&model, &mut rng);
+                Ok(Self::sklearn(model, config, rng, data.len()))
+            }
+        }
+    }
+
+    /// The notebook's PyTorch training of a network of one's own: `DataLoader(shuffle=True)`,
+    /// cross-entropy, Adam. The network has its initial values, and `n` samples are learned from. Further
+    /// draws come from libtorch's global generator, in Python's order.
+    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Self {
+        let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
+            Box::new(Adam::new(parameters, config.lr))
+        });
+        Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None }
+    }
+
+    /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9
+    /// (`sklearn/neural_network/_multilayer_perceptron.py`), solver Adam. `rng` has drawn the initial
+    /// values and goes on to shuffle.
+    fn sklearn(model: Model, config: &TrainConfig, rng: RandomState, n: usize) -> Self {
+        let engine = engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
+            Box::new(SklearnAdam::new(parameters, config.lr))
+        });
+        let sampler = Sampler::Sklearn { rng, order: (0..n as u32).collect() };
+        let stopping = Some(NoImprovement { best_loss: f64::INFINITY, count: 0 });
+        Self { engine, sampler, stopping }
+    }
+
+    /// The network being trained.
+    pub fn model(&self) -> &Model {
+        self.engine.model()
+    }
+
+    /// How steps are computed.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// How steps are computed, to take one.
+    pub fn engine_mut(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
+    }
+
+    /// The order in which the next epoch visits the samples.
+    pub(super) fn next_order(&mut self) -> Vec<u32> {
+        match &mut self.sampler {
+            Sampler::Torch(sampler) => sampler.next_order(),
+            Sampler::Sklearn { rng, order } => {
+                // A fresh `arange` is shuffled and picks from the previous order: orders accumulate.
+                let mut picks: Vec<u32> = (0..order.len() as u32).collect();
+                rng.shuffle(&mut picks);
+                *order = picks.into_iter().map(|i| order[i as usize]).collect();
+                order.clone()
+            }
+        }
+    }
+
+    /// The order of the epoch in progress, of a run that was restored.
+    pub(super) fn resumed_order(&mut self) -> Vec<u32> {
+        match &self.sampler {
+            Sampler::Torch(sampler) => sampler.order(),
+            Sampler::Sklearn { .. } => self.next_order(),
+        }
+    }
+
+    /// Repeats what the epochs before have changed outside of the saved tensors: whether the rule ends the
+    /// training after them.
+    pub(super) fn replay(&mut self, losses: impl Iterator<Item = f64>) -> bool {
+        let mut converged = false;
+        for loss in losses {
+            if matches!(self.sampler, Sampler::Sklearn { .. }) {
+                self.next_order();
+            }
+            converged = self.has_converged(loss);
+        }
+        converged
+    }
+
+    /// Whether to end after an epoch of this mean loss.
+    pub(super) fn has_converged(&mut self, epoch_loss: f64) -> bool {
+        self.stopping.as_mut().is_some_and(|stopping| stopping.update(epoch_loss))
+    }
+
+    /// Copies what training has changed to `state`, which is empty or was copied to before: then its memory
+    /// is reused.
+    pub fn copy_state(&self, state: &mut TrainState) {
+        let generator = match &self.sampler {
+            Sampler::Torch(sampler) => Some((self.model().device(), sampler.seed())),
+            Sampler::Sklearn { .. } => None,
+        };
+        state::copy(self.engine.as_ref(), generator, state);
+    }
+
+    /// Continues from there. [`super::fit`] repeats the rest from the losses of the epochs before.
+    ///
+    /// # Errors
+    /// Tensors of something else; nothing is changed then.
+    pub fn restore(&mut self, state: &TrainState) -> Result<(), RestoreError> {
+        let sampler = match &mut self.sampler {
+            Sampler::Torch(sampler) => Some(sampler),
+            Sampler::Sklearn { .. } => None,
+        };
+        state::restore(self.engine.as_mut(), sampler, state)
+    }
+
+    /// The trained network.
+    pub fn into_model(self) -> Model {
+        self.engine.into_model()
+    }
+}
+
+/// The engine that the settings name.
+fn engine(
+    model: Model,
+    config: &TrainConfig,
+    n: usize,
+    criterion: Criterion,
+    optimizer: impl Fn(&[tch::Tensor]) -> Box<dyn Optimizer>,
+) -> Box<dyn Engine> {
+    match config.engine {
+        EngineName::Eager => {
+            let optimizer = optimizer(model.parameters());
+            Box::new(Eager::new(model, criterion, optimizer))
+        }
+        EngineName::Exact => {
+            let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
+            Box::new(Exact::new(model, criterion, optimizer))
+        }
+        EngineName::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
+    }
+}
+
+/// Where the order of the samples comes from.
+enum Sampler {
+    /// `DataLoader(shuffle=True)`.
+    Torch(RandomSampler),
+    /// `shuffle(sample_idx, random_state)` of scikit-learn.
+    Sklearn {
+        rng: RandomState,
+        /// That of the last epoch.
+        order: Vec<u32>,
+    },
+}
+
+/// `MLPClassifier._update_no_improvement_count` without early stopping on a validation set.
+struct NoImprovement {
+    best_loss: f64,
+    count: usize,
+}
+
+impl NoImprovement {
+    fn update(&mut self, epoch_loss: f64) -> bool {
+        if epoch_loss > self.best_loss - TOL {
+            self.count += 1;
+        } else {
+            self.count = 0;
+        }
+        self.best_loss = self.best_loss.min(epoch_loss);
+        self.count > N_ITER_NO_CHANGE
+    }
+}
+
+/// scikit-learn sizes the output layer by the classes that occur.
+fn check_classes(data: &Split) -> Result<(), TrainError> {
+    let mut present = [false; CLASSES];
+    data.labels.iter().for_each(|&label| present[usize::from(label)] = true);
+    let found = present.iter().filter(|&&there| there).count();
+    if found < CLASSES { Err(TrainError::MissingClasses { found }) } else { Ok(()) }
+}
