@@ -260,11 +260,11 @@ fn settings_of(line: &Line) -> Result<Settings, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{lenet5, mlp};
+    use crate::models::named;
 
     fn grid() -> Grid {
         Grid {
-            models: vec![&lenet5::ENTRY, &mlp::ENTRY],
+            models: vec![named("lenet5").unwrap(), named("mlp").unwrap()],
             seeds: vec![0, 1, 7],
             batch_sizes: vec![16, 64],
             lrs: vec![1e-3, 5e-4],

@@ -237,11 +237,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::models::mlp;
+    use crate::models::named;
     use crate::train::TrainConfig;
 
     fn record(seed: u64, weights: &str) -> Record {
-        let model = &mlp::ENTRY;
+        let model = named("mlp").unwrap();
         let config = TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(model) };
         let record = Record::new(&Settings { model, config, threads: 1 });
         let weights_sha256 = Some(weights.repeat(64));
