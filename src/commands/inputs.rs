@@ -40,14 +40,6 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
     Ok(Device::Cuda(number))
 }
 
-/// `cpu` or `cuda:N`.
-pub fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(number) => format!("cuda:{number}"),
-        _ => "cpu".into(),
-    }
-}
-
 /// What `--force` and `--resume` make of a run that a folder holds.
 pub fn claim(force: bool, resume: bool) -> Claim {
     match (force, resume) {

@@ -7,7 +7,7 @@ use stitch::models::{self, ModelEntry, Paper};
 use stitch::report::figures::{Accuracy, accuracy_comparison};
 use stitch::report::{self, Entry};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
-use stitch::train::TrainConfig;
+use stitch::train::{Engine, TrainConfig};
 
 use super::documents::{Reproduction, Reproductions, Training};
 use super::terminal::{Screen, heat, table};
@@ -38,7 +38,8 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     }
     let mut runs = Vec::new();
     for &(model, paper, ref folder) in &folders {
-        let config = TrainConfig { device, ..TrainConfig::notebook(model) };
+        let engine = Engine::default_on(device);
+        let config = TrainConfig { device, engine, ..TrainConfig::notebook(model) };
         let job = Job {
             model,
             config,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::source::Origin;
@@ -79,15 +79,13 @@ impl Settings {
         let lr = choice.of("lr", args.lr, from.map(|c| c.lr), notebook.lr);
         let seed = choice.of("seed", args.seed, from.map(|c| c.seed), notebook.seed);
         let device = choice.compute(&args.compute, from)?;
-        let fast = (args.fast || args.exact).then_some(args.fast);
-        let engine = |fast: bool| if fast { Engine::Fast } else { Engine::Exact };
-        let engine = engine(choice.named(
+        let engine = choice.named(
             "engine",
-            fast,
-            from.map(|c| c.engine.as_deref() == Some(Engine::Fast.name())),
-            false,
-            |fast| engine(fast).name().into(),
-        ));
+            args.engine.asked(),
+            from.map(Config::engine).transpose()?,
+            Engine::default_on(device),
+            |engine| engine.name().into(),
+        );
         let val = choice.of("val", args.val.map(number), from.and_then(|c| c.val.map(Some)), None);
         let patience = choice.of(
             "patience",
@@ -97,6 +95,11 @@ impl Settings {
         );
         let config = TrainConfig { epochs, batch_size, lr, seed, device, engine, val, patience };
         config.check(model)?;
+        ensure!(
+            engine.traces() || !args.trace,
+            "--trace: the {engine} engine shows no tensors. Give --engine eager or exact, or leave \
+             --trace away"
+        );
         if let Some(recipe) = &recipe {
             recipe.warn_of_the_machine(console);
         }

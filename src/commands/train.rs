@@ -445,7 +445,7 @@ fn config_of(model: &ModelEntry, config: &TrainConfig, dataset: &Dataset) -> Con
         lr: config.lr,
         seed: config.seed,
         threads: tch::get_num_threads() as usize,
-        device: inputs::device_name(config.device),
+        device: train::device_name(config.device),
         engine: Some(config.engine.name().into()),
         val: config.val,
         patience: config.patience,

@@ -182,7 +182,7 @@ pub fn judge(
     Ok(Report {
         reference: reference.path.display().to_string(),
         port: port.path.display().to_string(),
-        engines: [&*reference, &*port].map(|side| side.config.as_ref()?.engine.clone()),
+        engines: [&*reference, &*port].map(|side| side.config.as_ref()?.named_engine()),
         settings: settings(reference.config.as_ref(), port.config.as_ref()),
         first: tensors.iter().position(|tensor| !tensor.passes()),
         task: task::look(reference, port)?,
@@ -324,11 +324,16 @@ impl Pair for ItemPair<'_> {
 fn settings(reference: Option<&Config>, port: Option<&Config>) -> Vec<String> {
     let (Some(reference), Some(port)) = (reference, port) else { return Vec::new() };
     let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
-    // What another program made is to be equalled by the exact engine.
-    let engine = |config: &Config| config.engine.clone().unwrap_or(Engine::Exact.name().into());
+    // What another program made is to be equalled by the engines that have the notebook's bits.
+    let engine = |config: &Config, other: &Config| match (&config.engine, other.engine()) {
+        (None, Ok(Engine::Eager)) => Engine::Eager.name().into(),
+        (named, _) => {
+            config.engine().map_or(named.clone().unwrap_or_default(), |it| it.name().into())
+        }
+    };
     let rows = [
         ("model", Some(reference.model.clone()), Some(port.model.clone())),
-        ("engine", Some(engine(reference)), Some(engine(port))),
+        ("engine", Some(engine(reference, port)), Some(engine(port, reference))),
         ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
         ("libtorch", reference.libtorch(), port.libtorch()),
         ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::formats::{Metadata, hex};
+use crate::train::{Engine, UnknownEngine};
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Config {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// `exact` or `fast`, of a run of stitch.
+    /// The engine's name, of a run of stitch; see [`Config::engine`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// Training images that were held out, the last ones; absent when none were.
@@ -45,6 +46,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// The engine by today's names. A run of another program on the CPU counts as exact; what older versions
+    /// of stitch called exact on a GPU, or did not name, is eager.
+    ///
+    /// # Errors
+    /// The name of an engine that there is not.
+    pub fn engine(&self) -> Result<Engine, UnknownEngine> {
+        let named = self.engine.as_deref().map(Engine::named).transpose()?;
+        Ok(match named {
+            None | Some(Engine::Exact) if self.device != "cpu" => Engine::Eager,
+            None => Engine::Exact,
+            Some(engine) => engine,
+        })
+    }
+
     /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
     /// files, and the accuracy on the test images.
     pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
@@ -58,6 +73,20 @@ impl Config {
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata
+    }
+
+    /// [`Config::engine`], if the run names one.
+    pub fn named_engine(&self) -> Option<String> {
+        let named = self.engine.clone()?;
+        Some(self.engine().map_or(named, |engine| engine.name().into()))
+    }
+
+    /// The engine as it is compared: on the CPU a run that names none is one of another program.
+    fn engine_as_compared(&self) -> String {
+        match &self.engine {
+            None if self.device != "cpu" => Engine::Eager.name().into(),
+            _ => self.named_engine().unwrap_or("unknown".into()),
+        }
     }
 
     /// The version of libtorch, in PyTorch too; `None` of a run without it.
@@ -80,7 +109,7 @@ impl Config {
                 ("seed", config.seed.to_string()),
                 ("threads", config.threads.to_string()),
                 ("device", config.device.clone()),
-                ("engine", or_unknown(&config.engine)),
+                ("engine", config.engine_as_compared()),
                 ("validation images", or_off(config.val)),
                 ("patience", or_off(config.patience)),
                 ("CPU capability", or_unknown(&config.cpu_capability)),
@@ -135,5 +164,53 @@ impl DataConfig {
     pub fn digest(&self) -> String {
         let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
         hex(&Sha256::digest(self.sha256.iter().map(line).collect::<String>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(engine: Option<&str>, device: &str) -> Config {
+        Config {
+            program: "stitch".into(),
+            model: "lenet5".into(),
+            epochs: 5,
+            batch_size: 32,
+            lr: 2e-3,
+            seed: 0,
+            threads: 1,
+            device: device.into(),
+            engine: engine.map(str::to_owned),
+            val: None,
+            patience: None,
+            cpu_capability: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        }
+    }
+
+    #[test]
+    fn a_run_on_a_gpu_of_older_versions_is_one_of_the_eager_engine() {
+        for (engine, device, today) in [
+            (None, "cpu", Engine::Exact),
+            (Some("exact"), "cpu", Engine::Exact),
+            (Some("fast"), "cpu", Engine::Fast),
+            (Some("eager"), "cpu", Engine::Eager),
+            (None, "cuda:0", Engine::Eager),
+            (Some("exact"), "cuda:1", Engine::Eager),
+            (Some("eager"), "cuda:0", Engine::Eager),
+        ] {
+            let config = config(engine, device);
+            assert_eq!(config.engine(), Ok(today), "{engine:?} on {device}");
+        }
+        let now = config(Some("eager"), "cuda:0");
+        for older in [None, Some("exact")] {
+            assert_eq!(config(older, "cuda:0").differences(&now), Vec::<String>::new());
+        }
+        let differences = config(None, "cpu").differences(&config(Some("exact"), "cpu"));
+        assert_eq!(differences, ["engine exact, there unknown"]);
+        let unknown = config(Some("quick"), "cuda:0").engine().unwrap_err().to_string();
+        assert!(unknown.contains("eager, exact, fast"), "{unknown}");
     }
 }

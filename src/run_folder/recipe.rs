@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Config;
-use crate::models::{self, Library, ModelEntry, UnknownModel};
+use crate::models::{self, ModelEntry, UnknownModel};
+use crate::train::Engine;
 
 /// What a `config.json` may say; anything else may have changed the numbers.
 const FIELDS: [&str; 14] = [
@@ -91,12 +92,18 @@ pub fn read_recipe(bytes: &[u8]) -> Result<Config, RecipeError> {
 fn check_optional(fields: &Map<String, Value>, model: &ModelEntry) -> Result<(), RecipeError> {
     let there = |field: &str| fields.contains_key(field);
     if there("engine") {
-        check_text(fields, "engine", "\"exact\" or \"fast\"", |e| ["exact", "fast"].contains(&e))?;
-    }
-    let says = |field: &str, text: &str| fields.get(field).is_some_and(|value| value == text);
-    if says("engine", "fast") && !(model.library == Library::PyTorch && says("device", "cpu")) {
-        let (found, wanted) = ("\"fast\"".into(), "\"exact\" for the mlp and on a GPU".into());
-        return Err(RecipeError::Wrong { field: "engine", found, wanted });
+        let on_cpu = fields.get("device").is_some_and(|device| device == "cpu");
+        // On a GPU older versions wrote exact for what is eager.
+        let engines = Engine::ALL
+            .into_iter()
+            .filter(|engine| engine.supports(model) && (on_cpu || *engine != Engine::Fast));
+        let names: Vec<&str> = engines.map(Engine::name).collect();
+        let wanted = format!(
+            "{} for {model} on {}",
+            names.join(" or "),
+            if on_cpu { "the CPU" } else { "a GPU" }
+        );
+        check_text(fields, "engine", &wanted, |name| names.contains(&name))?;
     }
     if there("patience") && !there("val") {
         return Err(RecipeError::Missing("val"));

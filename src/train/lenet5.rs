@@ -1,12 +1,12 @@
 //! The notebook's PyTorch loop: `DataLoader(shuffle=True)`, cross-entropy, `backward`, Adam.
 //!
-//! On the CPU the backward pass is written out: of the fully connected layers the operations that
+//! In the exact engine the backward pass is written out: of the fully connected layers the operations that
 //! autograd would call, of what is below them [`crate::kernels::direct`]'s with the same bits; and all
 //! gradients are in one buffer, which Adam updates as one tensor.
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::{Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, learned};
+use super::{Engine, Learned, Learner, OnTensors, Pass, RestoreError, TrainConfig, learned};
 use crate::kernels::direct;
 use crate::models::{Activations, Flat, Lenet5, Model, assign, init};
 use crate::optim::{Optimizer, TorchAdam};
@@ -20,6 +20,7 @@ pub struct Lenet5Learner {
     adam: TorchAdam,
     rng: Generator,
     order: Vec<u32>,
+    engine: Engine,
     device: Device,
 }
 
@@ -40,7 +41,8 @@ impl Lenet5Learner {
         let (model, rng) = initial(config);
         let gradients = Flat::zeros(model.entry().parameters, Kind::Float, config.device);
         let adam = TorchAdam::new(vec![model.flat().all().shallow_clone()], config.lr);
-        Self { model, gradients, adam, rng, order: vec![0; n], device: config.device }
+        let TrainConfig { engine, device, .. } = *config;
+        Self { model, gradients, adam, rng, order: vec![0; n], engine, device }
     }
 
     /// Forward and backward pass of a batch. The gradients are in a buffer that the next pass
@@ -49,8 +51,10 @@ impl Lenet5Learner {
         let images = self.model.input(pixels);
         let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
         let labels = Tensor::from_slice(&labels).to_device(self.device);
-        let (logits, loss) = match self.device {
-            Device::Cpu => tch::no_grad(|| self.by_hand(&images, &labels)),
+        let (logits, loss) = match (self.engine, self.device) {
+            (Engine::Exact | Engine::Fast, Device::Cpu) => {
+                tch::no_grad(|| self.by_hand(&images, &labels))
+            }
             _ => self.by_autograd(&images, &labels),
         };
         let gradients = self.gradients.views().iter().map(Tensor::detach).collect();

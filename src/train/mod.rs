@@ -4,6 +4,7 @@
 //! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
 //! what happens is told to a callback, which may also end the run.
 
+mod engine;
 mod fast;
 mod learned;
 mod lenet5;
@@ -18,39 +19,15 @@ use tch::{Device, Tensor};
 use crate::dataset::{CLASSES, Split};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::formats::NamedTensor;
-use crate::models::{Defaults, Flat, Library, Model, ModelEntry, weights};
+use crate::models::{Defaults, Flat, Library, Model, ModelEntry, names_of, weights};
 use crate::optim::Optimizer;
 
+pub use engine::{Engine, UnknownEngine};
 pub use fast::FastLenet5Learner;
 pub use learned::RestoreError;
 pub use lenet5::Lenet5Learner;
 pub use mlp::MlpLearner;
 pub use progress::{EpochRecord, Learned, Progress, Validation};
-
-/// How a run's arithmetic is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// As the notebook's libraries compute: the notebook's numbers.
-    Exact,
-    /// The same mathematics, added up in an order of its own: faster, other last bits. LeNet-5 on the
-    /// CPU.
-    Fast,
-}
-
-impl Engine {
-    /// The engine of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
-    }
-
-    /// The name in `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Exact => "exact",
-            Engine::Fast => "fast",
-        }
-    }
-}
 
 /// The settings of a run that change its numbers, except the number of threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,7 +42,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Where the model computes.
     pub device: Device,
-    /// How its arithmetic is ordered.
+    /// Which code computes its steps.
     pub engine: Engine,
     /// Training images that are held out, the last ones; at least 1.
     pub val: Option<usize>,
@@ -109,12 +86,7 @@ impl TrainConfig {
         if self.seed > largest {
             return Err(ConfigError::Seed { seed: self.seed, model, largest });
         }
-        if self.engine == Engine::Fast && model.library != Library::PyTorch {
-            return Err(ConfigError::FastMlp);
-        }
-        if self.engine == Engine::Fast && self.device != Device::Cpu {
-            return Err(ConfigError::FastDevice);
-        }
+        self.engine.check(model, self.device)?;
         if self.val == Some(0) {
             return Err(ConfigError::Val);
         }
@@ -148,15 +120,29 @@ pub enum ConfigError {
         /// The largest seed that it takes.
         largest: u64,
     },
-    /// The MLP has one engine.
+    /// A model that the engine does not train.
     #[error(
-        "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
-         without it"
+        "--engine {engine} does not support {model}: it supports {}. Give another --engine",
+        names_of(.engine.models())
     )]
-    FastMlp,
-    /// The fast engine is for the CPU.
-    #[error("--fast computes on the CPU: leave --device away, or --fast")]
-    FastDevice,
+    EngineModel {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: &'static ModelEntry,
+    },
+    /// An engine for the CPU on another device.
+    #[error(
+        "--engine {engine} computes on the CPU only, not on --device {}. Give --engine eager, or \
+         --device cpu",
+        device_name(*.device)
+    )]
+    EngineDevice {
+        /// The engine.
+        engine: Engine,
+        /// The device.
+        device: Device,
+    },
     /// No image held out.
     #[error("--val is 0: it must be at least 1, or off")]
     Val,
@@ -166,6 +152,14 @@ pub enum ConfigError {
     /// Nothing to be patient with.
     #[error("--patience is {0}, and no images are held out: give --val N too, or --patience off")]
     PatienceWithoutVal(usize),
+}
+
+/// A device as the command line and `config.json` name it: `cpu` or `cuda:N`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(number) => format!("cuda:{number}"),
+        _ => "cpu".into(),
+    }
 }
 
 /// What a run reports while it goes on.
@@ -388,7 +382,7 @@ pub fn learner(
     Ok(match model.library {
         Library::ScikitLearn => Box::new(MlpLearner::new(config, data)?),
         Library::PyTorch => match config.engine {
-            Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
+            Engine::Eager | Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
             Engine::Fast => Box::new(FastLenet5Learner::new(config, data.len())),
         },
     })

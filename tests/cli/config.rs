@@ -83,7 +83,7 @@ fn flags_go_before_the_configuration() {
     let mut command = stitch(folder.path());
     command.args(["train", "lenet5", "--config", "c.json", "--data", "data", "--out", "run"]);
     command.args(["--epochs", "2", "--batch-size", "70", "--lr", "0.01", "--seed", "9"]);
-    command.args(["--threads", "2", "--exact", "--val", "off", "--patience", "off"]);
+    command.args(["--threads", "2", "--engine", "exact", "--val", "off", "--patience", "off"]);
     command.assert().code(0);
     let config = json(&files_in(&folder.path().join("run")), CONFIG);
     for (key, value) in [

@@ -238,7 +238,7 @@ fn settings(runs: &[&Run]) -> Vec<Setting> {
         row("batch size", &|run| run.config.batch_size.to_string()),
         row("learning rate", &|run| run.config.lr.to_string()),
         row("seed", &|run| run.config.seed.to_string()),
-        row("engine", &|run| or_none(&run.config.engine)),
+        row("engine", &|run| or_none(&run.config.named_engine())),
         row("device", &|run| run.config.device.clone()),
         row("threads", &|run| run.config.threads.to_string()),
         row("CPU kernels", &|run| or_none(&run.config.cpu_capability)),
