@@ -10,12 +10,13 @@ use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::models::{self, Model, ModelEntry, names_of, weights};
+use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
 use stitch::train::first_not_finite;
 use tch::{Cuda, Device};
 
 use super::Console;
-use crate::cli::{ComputeArgs, DataArgs, DeviceName};
+use crate::cli::{ComputeArgs, DataArgs, DeviceName, FigureArgs};
 use crate::suggest::hinted;
 
 /// Sets the threads and finds the device.
@@ -38,6 +39,13 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
         bail!("--device cuda:{number}: {found}; use --device cpu or a GPU that is there");
     }
     Ok(Device::Cuda(number))
+}
+
+impl FigureArgs {
+    /// What the cells of confusion matrices say.
+    pub fn normalize(&self) -> Normalize {
+        if self.normalize { Normalize::Rows } else { Normalize::Counts }
+    }
 }
 
 /// What `--force` and `--resume` make of a run that a folder holds.

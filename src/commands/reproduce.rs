@@ -11,7 +11,7 @@ use stitch::train::{Engine, TrainConfig};
 
 use super::documents::{Reproduction, Reproductions, Training};
 use super::terminal::{Screen, heat, table};
-use super::train::{Job, Trained, train_into};
+use super::training::{Job, Trained, train_into};
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::ReproduceArgs;
 

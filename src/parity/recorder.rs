@@ -9,9 +9,10 @@ use tch::{Kind, Tensor};
 use super::trace::{FORMAT, Header, Record, Stage, VERSION};
 use crate::dataset::{PIXELS, Split};
 use crate::evaluate::Evaluation;
-use crate::formats::{Dtype, Metadata, NamedTensor, ReadError, hex, safetensors};
+use crate::formats::{Dtype, Metadata, NamedTensor, ReadError, safetensors};
 use crate::models::Model;
 use crate::models::weights::bytes_of;
+use crate::sha256;
 use crate::train::{StepTensors, Tracer};
 
 /// Larger tensors are recorded by their hash alone.
@@ -87,7 +88,7 @@ impl Recorder {
         let dtype = dtype_of(tensor.kind());
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
         let data = bytes_of(tensor);
-        let sha256 = hex(&Sha256::digest(&data));
+        let sha256 = sha256::of(&data);
         let dtype_name = dtype.name().to_owned();
         let name = name.to_owned();
         let record =
@@ -121,7 +122,7 @@ impl Recorder {
             step: None,
             dtype: model.entry().dtype().name().into(),
             shape,
-            sha256: hex(&hash.finalize()),
+            sha256: sha256::hex(&hash.finalize()),
         }));
     }
 }

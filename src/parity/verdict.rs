@@ -14,8 +14,9 @@ use super::stream::Pair;
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
 use super::trace::{self, Stage};
-use crate::formats::{Dtype, hex};
+use crate::formats::Dtype;
 use crate::run_folder::Config;
+use crate::sha256;
 use crate::train::Engine;
 
 /// What the user may change about a comparison.
@@ -279,7 +280,7 @@ fn digest(side: &mut Side, item: &Item) -> Result<Option<String>, SideError> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match stream.read(&mut buffer)? {
-            0 => return Ok(Some(hex(&hash.finalize()))),
+            0 => return Ok(Some(sha256::hex(&hash.finalize()))),
             read => hash.update(&buffer[..read]),
         }
     }

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use crate::formats::{Metadata, hex};
+use crate::formats::Metadata;
+use crate::sha256;
 use crate::train::{Engine, UnknownEngine};
+use serde::{Deserialize, Serialize};
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,7 +162,7 @@ impl DataConfig {
     /// `sha256sum` prints them.
     pub fn digest(&self) -> String {
         let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
-        hex(&Sha256::digest(self.sha256.iter().map(line).collect::<String>()))
+        sha256::of(self.sha256.iter().map(line).collect::<String>())
     }
 }
 
