@@ -56,6 +56,7 @@ pub struct Settings {
 struct Recipe {
     path: PathBuf,
     model: &'static ModelEntry,
+    engine: Engine,
     config: Config,
 }
 
@@ -83,7 +84,7 @@ impl Settings {
         let engine = choice.named(
             "engine",
             args.engine.asked(),
-            from.map(Config::engine).transpose()?,
+            recipe.as_ref().map(|recipe| recipe.engine),
             Engine::default_on(device),
             |engine| engine.name().into(),
         );
@@ -233,7 +234,10 @@ impl Recipe {
         let named = || format!("--config {}", file.display());
         let config = read_recipe(&bytes).with_context(named)?;
         let model = models::named(&config.model).with_context(named)?;
-        Ok(Self { path: file, model, config })
+        // Of another program: the engine that has its bits.
+        let engine = config.engine_name().map_or(Ok(Engine::Exact), Engine::named);
+        let engine = engine.with_context(named)?;
+        Ok(Self { path: file, model, engine, config })
     }
 
     /// Says so where the machine or a library is another than the run's.

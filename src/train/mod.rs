@@ -374,18 +374,23 @@ pub trait Learner {
 ///
 /// # Errors
 /// [`TrainError::MissingClasses`], for a model of scikit-learn.
+///
+/// # Panics
+/// For a model that no learner is written for: each library has one, of one model.
 pub fn learner(
     model: &ModelEntry,
     config: &TrainConfig,
     data: &Split,
 ) -> Result<Box<dyn Learner>, TrainError> {
-    Ok(match model.library {
+    let learner: Box<dyn Learner> = match model.library {
         Library::ScikitLearn => Box::new(MlpLearner::new(config, data)?),
         Library::PyTorch => match config.engine {
             Engine::Eager | Engine::Exact => Box::new(Lenet5Learner::new(config, data.len())),
             Engine::Fast => Box::new(FastLenet5Learner::new(config, data.len())),
         },
-    })
+    };
+    assert_eq!(learner.model().entry(), model, "the learner is of another model");
+    Ok(learner)
 }
 
 /// Hears of each step and epoch, with where the run then stands; breaking ends the run.
