@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
-use stitch::report::{self, Entry, Pictures, Run, Study, configurations};
+use stitch::report::{self, Pictures, Run, Section, Study, configurations};
 use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, write_whole};
 use stitch::study::results::Record;
 use tch::Device;
@@ -39,17 +39,17 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         }
     };
     let images = test_images(&args.data)?;
-    let mut entries = Vec::new();
+    let mut sections = Vec::new();
     for (run, folder) in runs {
         let pictures = pictures(&run, &folder, images.as_ref(), device, console)?;
         if let Err(why) = &pictures {
             console.note(&format!("note: {}: a report without pictures: {why}", folder.display()));
         }
         let (parity, folder) = (run_files::parity(&folder)?, folder.display().to_string());
-        entries.push(Entry { run, pictures, parity, folder });
+        sections.push(Section { run, pictures, parity, folder });
     }
-    let entries: Vec<&Entry> = entries.iter().collect();
-    let page = report::page(&entries, study.as_ref(), args.figures.normalize());
+    let sections: Vec<&Section> = sections.iter().collect();
+    let page = report::page(&sections, study.as_ref(), args.figures.normalize());
     let path = output.display();
     write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
     console.show(&path.to_string())?;

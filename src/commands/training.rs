@@ -14,7 +14,7 @@ use stitch::models::{Model, ModelEntry, weights};
 use stitch::parity::recorder::Recorder;
 use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
-use stitch::report::{self, Entry, Parity, Pictures, Run};
+use stitch::report::{self, Parity, Pictures, Run, Section};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::train::{
     self, EpochRecord, History, Learner, Progress, Tracer, TrainConfig, TrainError,
@@ -36,7 +36,7 @@ pub struct Trained {
     /// Time and loss.
     pub metrics: TrainingMetrics,
     /// The run as a report tells of it, where figures are wanted.
-    pub entry: Option<Entry>,
+    pub section: Option<Section>,
 }
 
 /// What is to be trained, and how it survives.
@@ -129,17 +129,17 @@ impl Ended<'_> {
         if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
             validation::write_best(folder, &config, best, metrics)?;
         }
-        let mut entry = None;
+        let mut section = None;
         if let Some(normalize) = job.figures {
             let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
             let run = Run::new(job.model, config.clone(), curves(&history), answers);
-            let entry = entry.insert(Entry {
+            let section = section.insert(Section {
                 pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
                 run,
                 parity: Parity::Unchecked,
                 folder: folder.path().display().to_string(),
             });
-            write_figures(folder, entry, normalize)?;
+            write_figures(folder, section, normalize)?;
         }
         if let Some(mut recorder) = recorder {
             recorder.finish(model.as_ref(), &evaluation);
@@ -149,7 +149,7 @@ impl Ended<'_> {
         }
         folder.write_json(run_folder::CONFIG, &config)?;
         checkpoint::clear(folder)?;
-        Ok(Trained { evaluation, metrics, entry })
+        Ok(Trained { evaluation, metrics, section })
     }
 }
 
@@ -308,17 +308,17 @@ fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) 
     let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
     console.note(&format!("{}: finished already, nothing to resume in {path}", job.model));
     let evaluation = evaluate(model.as_ref(), &dataset.test);
-    let mut entry = None;
+    let mut section = None;
     if job.figures.is_some() {
         let run = run_files::read(folder.path())?;
-        entry = Some(Entry {
+        section = Some(Section {
             pictures: pictures(&run, model.as_ref(), dataset, &evaluation),
             run,
             parity: run_files::parity(folder.path())?,
             folder: path.to_string(),
         });
     }
-    Ok(Trained { evaluation, metrics, entry })
+    Ok(Trained { evaluation, metrics, section })
 }
 
 /// The images that a report shows of a run, or why there are none.
@@ -351,13 +351,13 @@ pub fn write_evaluation(
 }
 
 /// The figures of a run, and its page.
-fn write_figures(folder: &RunFolder, entry: &Entry, normalize: Normalize) -> Result<()> {
-    let Run { matrix, curves, .. } = &entry.run;
+fn write_figures(folder: &RunFolder, section: &Section, normalize: Normalize) -> Result<()> {
+    let Run { matrix, curves, .. } = &section.run;
     let matrix = figures::confusion_matrix(matrix, &classes::NAMES, normalize);
     folder.write(run_folder::HISTORY_SVG, figures::history(curves).svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;
-    let page = report::page(&[entry], None, normalize);
+    let page = report::page(&[section], None, normalize);
     folder.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }
