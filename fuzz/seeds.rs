@@ -10,6 +10,8 @@ mod file;
 mod formats;
 #[path = "../src/metrics.rs"]
 mod metrics;
+#[path = "../src/sha256.rs"]
+mod sha256;
 #[path = "../src/picture/mod.rs"]
 mod picture;
 #[path = "../src/run_folder/config.rs"]

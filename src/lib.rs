@@ -23,11 +23,12 @@
 //! | [`report`] | figures of a run |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//! | [`sha256`](mod@sha256) | SHA-256 in hex |
 //! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
-//! Dependencies point one way: the binary's `commands` → `events` → {`checkpoint`, `report`} → `study` → {`train`, `evaluate`, `parity`,
-//! `picture`, `run_folder`} → {`models`, `optim`, `engine::fast`, `dataset`, `formats`, `metrics`} →
-//! {`engine::exact`, `rng`} → `libtorch`. `metrics`, `rng`, `picture`,
+//! Dependencies point one way: the binary's `commands` → {`events`, `report`} → {`checkpoint`, `study`,
+//! `parity`} → `run_folder` → `train` → `evaluate` → `engine` → {`models`, `optim`} → `nn` → {`formats`,
+//! `picture`} → `metrics` → `dataset` → {`rng`, `libtorch`, `closest`, `sha256`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
@@ -49,5 +50,6 @@ pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run_folder;
+pub mod sha256;
 pub mod study;
 pub mod train;

@@ -111,12 +111,7 @@ fn kinds() -> Vec<Kind> {
             &["truncated: "],
         ),
         of("state_dict", state_dict::write(&tensors()).unwrap(), weights, TENSORS),
-        of(
-            "TorchScript",
-            torchscript::write(&program(), &tensors()).unwrap(),
-            weights,
-            TENSORS,
-        ),
+        of("TorchScript", torchscript::write(&program(), &tensors()).unwrap(), weights, TENSORS),
         of(
             "safetensors",
             safetensors::write(&tensors(), &Metadata::new()).unwrap(),

@@ -7,13 +7,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use stitch::dataset::classes;
 use stitch::dataset::source::{Identity, Origin};
 use stitch::evaluate::Evaluation;
-use stitch::formats::hex;
 use stitch::metrics::Scores;
 use stitch::run_folder::{self, Metrics, RunFolder};
+use stitch::sha256;
 
 /// A command that failed.
 #[derive(Serialize)]
@@ -243,7 +242,7 @@ impl Training {
             metrics: document(run_folder::METRICS)?,
             answers: evaluation.into(),
             files: files_of(folder.path()),
-            weights_sha256: sha256(&read(run_folder::SAFETENSORS)?),
+            weights_sha256: sha256::of(&read(run_folder::SAFETENSORS)?),
         })
     }
 }
@@ -287,11 +286,6 @@ pub fn files_of(folder: &Path) -> Vec<String> {
     let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
     let there = names.map(|name| folder.join(name)).filter(|path| path.exists());
     there.map(|path| path.display().to_string()).collect()
-}
-
-/// In hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 /// The rows of a CSV file of numbers, by column; an empty cell is null.

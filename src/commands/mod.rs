@@ -14,6 +14,7 @@ mod predict;
 mod progress;
 mod report;
 mod reproduce;
+mod run_files;
 mod settings;
 mod signals;
 mod study;
@@ -21,6 +22,7 @@ mod tables;
 mod tensorboard;
 mod terminal;
 mod train;
+mod training;
 mod validation;
 
 use std::io::{self, Write};
@@ -98,7 +100,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
 
 /// Tells the user what went wrong, and a program too if it asked for `json`.
 pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
-    report(error);
+    print_error(error);
     let code = exit_code_of(error);
     // Behind a part of a result it would be no document.
     if json && !PRINTED.load(Ordering::Relaxed) {
@@ -131,7 +133,7 @@ fn print_failure(error: String, exit_code: u8) {
 }
 
 /// `error:` and the sentence, to stderr.
-fn report(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     say(AnsiColor::Red, "error:", &format!("{error:#}"));
 }
 

@@ -4,6 +4,7 @@
 //! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
 //! what happens is told to a callback, which may also end the run.
 
+mod engine;
 mod progress;
 mod state;
 mod trainer;
@@ -15,43 +16,16 @@ use tch::{Device, Tensor};
 
 use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
-use crate::engine::{self, StepOutput};
+use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::formats::NamedTensor;
-use crate::models::{Defaults, Library, ModelEntry};
+use crate::models::{Defaults, ModelEntry, names_of};
 use crate::nn::Model;
 
-pub use progress::{EpochRecord, Progress, Validation};
-pub use state::{RestoreError, TrainState};
+pub use engine::{Engine, UnknownEngine};
+pub use progress::{EpochRecord, Progress, TrainState, Validation};
+pub use state::RestoreError;
 pub use trainer::Trainer;
-
-/// How a run's arithmetic is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// libtorch's autograd.
-    Eager,
-    /// As the notebook's libraries compute: the notebook's numbers.
-    Exact,
-    /// The same mathematics, added up in an order of its own: faster, other last bits. LeNet-5 on the
-    /// CPU.
-    Fast,
-}
-
-impl Engine {
-    /// The engine of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Eager, Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
-    }
-
-    /// The name in `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Eager => "eager",
-            Engine::Exact => "exact",
-            Engine::Fast => "fast",
-        }
-    }
-}
 
 /// The settings of a run that change its numbers, except the number of threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +40,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Where the model computes.
     pub device: Device,
-    /// How its arithmetic is ordered.
+    /// Which code computes its steps.
     pub engine: Engine,
     /// Training images that are held out, the last ones; at least 1.
     pub val: Option<usize>,
@@ -110,12 +84,7 @@ impl TrainConfig {
         if self.seed > largest {
             return Err(ConfigError::Seed { seed: self.seed, model, largest });
         }
-        if self.engine == Engine::Fast && model.library != Library::PyTorch {
-            return Err(ConfigError::FastMlp);
-        }
-        if self.engine == Engine::Fast && self.device != Device::Cpu {
-            return Err(ConfigError::FastDevice);
-        }
+        self.engine.check(model, self.device)?;
         if self.val == Some(0) {
             return Err(ConfigError::Val);
         }
@@ -149,15 +118,29 @@ pub enum ConfigError {
         /// The largest seed that it takes.
         largest: u64,
     },
-    /// The MLP has one engine.
+    /// A model that the engine does not train.
     #[error(
-        "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
-         without it"
+        "--engine {engine} does not support {model}: it supports {}. Give another --engine",
+        names_of(.engine.models())
     )]
-    FastMlp,
-    /// The fast engine is for the CPU.
-    #[error("--fast computes on the CPU: leave --device away, or --fast")]
-    FastDevice,
+    EngineModel {
+        /// The engine.
+        engine: Engine,
+        /// The model.
+        model: &'static ModelEntry,
+    },
+    /// An engine for the CPU on another device.
+    #[error(
+        "--engine {engine} computes on the CPU only, not on --device {}. Give --engine eager, or \
+         --device cpu",
+        device_name(*.device)
+    )]
+    EngineDevice {
+        /// The engine.
+        engine: Engine,
+        /// The device.
+        device: Device,
+    },
     /// No image held out.
     #[error("--val is 0: it must be at least 1, or off")]
     Val,
@@ -167,6 +150,14 @@ pub enum ConfigError {
     /// Nothing to be patient with.
     #[error("--patience is {0}, and no images are held out: give --val N too, or --patience off")]
     PatienceWithoutVal(usize),
+}
+
+/// A device as the command line and `config.json` name it: `cpu` or `cuda:N`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(number) => format!("cuda:{number}"),
+        _ => "cpu".into(),
+    }
 }
 
 /// What a run reports while it goes on.
@@ -445,7 +436,7 @@ fn run_epoch(
 }
 
 /// The notebook's step: the mean loss of the batch before the update.
-fn take_step(engine: &mut dyn engine::Engine, batch: &Batch) -> f64 {
+fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
     engine.zero_grad();
     engine.forward(batch);
     let loss = engine.loss(batch);
@@ -455,7 +446,7 @@ fn take_step(engine: &mut dyn engine::Engine, batch: &Batch) -> f64 {
 }
 
 /// Shows the tensors of the step that has just been taken.
-fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn engine::Engine) {
+fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn TrainStep) {
     if let Some(output) = engine.output() {
         let (optimizer, parameters) = (engine.optimizer_state(), engine.model().parameters());
         let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters };

@@ -1,11 +1,11 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the rule that
 //! ends it.
 
-use super::state::{self, RestoreError, TrainState};
-use super::{Engine as EngineName, TrainConfig, TrainError};
+use super::state::{self, RestoreError};
+use super::{Engine, TrainConfig, TrainError, TrainState};
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, Split};
-use crate::engine::{Criterion, Eager, Engine, Exact, Fast};
+use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::models::{Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::{Adam, Optimizer, SklearnAdam};
@@ -20,7 +20,7 @@ const N_ITER_NO_CHANGE: usize = 10;
 
 /// A network with all that its training needs between two steps.
 pub struct Trainer {
-    engine: Box<dyn Engine>,
+    engine: Box<dyn TrainStep>,
     sampler: Sampler,
     stopping: Option<NoImprovement>,
 }
@@ -82,12 +82,12 @@ impl Trainer {
     }
 
     /// How steps are computed.
-    pub fn engine(&self) -> &dyn Engine {
+    pub fn engine(&self) -> &dyn TrainStep {
         self.engine.as_ref()
     }
 
     /// How steps are computed, to take one.
-    pub fn engine_mut(&mut self) -> &mut dyn Engine {
+    pub fn engine_mut(&mut self) -> &mut dyn TrainStep {
         self.engine.as_mut()
     }
 
@@ -166,17 +166,17 @@ fn engine(
     n: usize,
     criterion: Criterion,
     optimizer: impl Fn(&[tch::Tensor]) -> Box<dyn Optimizer>,
-) -> Box<dyn Engine> {
+) -> Box<dyn TrainStep> {
     match config.engine {
-        EngineName::Eager => {
+        Engine::Eager => {
             let optimizer = optimizer(model.parameters());
             Box::new(Eager::new(model, criterion, optimizer))
         }
-        EngineName::Exact => {
+        Engine::Exact => {
             let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
             Box::new(Exact::new(model, criterion, optimizer))
         }
-        EngineName::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
+        Engine::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
     }
 }
 

@@ -122,8 +122,32 @@ fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsew
 
 #[test]
 fn the_fast_engine_is_refused_where_there_is_none() {
-    flags_are_refused("mlp", &["--fast"], &["--fast", "lenet5"]);
-    flags_are_refused("lenet5", &["--fast", "--trace"], &["--fast", "--trace"]);
+    let parts = ["--engine fast", "mlp", "supports lenet5"];
+    flags_are_refused("mlp", &["--fast"], &parts);
+    flags_are_refused("mlp", &["--engine", "fast"], &parts);
+    flags_are_refused("lenet5", &["--fast", "--trace"], &["--trace", "--engine eager or exact"]);
+}
+
+#[test]
+fn an_unknown_engine_is_refused_with_the_known_ones_and_so_are_two() {
+    flags_are_refused("mlp", &["--engine", "exakt"], &["'exakt'", "eager, exact, fast", "'exact'"]);
+    flags_are_refused("lenet5", &["--engine", "exact", "--fast"], &["--engine", "--fast"]);
+    flags_are_refused("lenet5", &["--exact"], &["'--exact'"]);
+}
+
+#[test]
+fn the_eager_engine_has_the_bits_of_the_exact_one() {
+    for model in ["mlp", "lenet5"] {
+        let folder = folder_with_data();
+        let mut command = train(folder.path(), model);
+        command.args(["--engine", "eager", "--out", "run"]).assert().code(0);
+        let (eager, exact) = (files_in(&folder.path().join("run")), finished_run(model));
+        assert_eq!(json(&eager, CONFIG)["engine"], "eager");
+        assert_eq!(json(exact, CONFIG)["engine"], "exact");
+        for file in ["state_dict.pt", "predictions.csv", "confusion_matrix.csv"] {
+            assert!(eager[file] == exact[file], "{model}: {file}");
+        }
+    }
 }
 
 #[test]
