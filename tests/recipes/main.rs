@@ -18,6 +18,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use stitch::dataset::loader::images;
 use stitch::formats::read_weights;
 use stitch::models::weights;
 use tch::{Device, Kind, Tensor};
@@ -144,8 +145,9 @@ fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
 fn logits(folder: &Path, model: &str, pixels: &[u8]) -> Vec<f64> {
     let file = folder.join("runs/reproduce").join(model).join("state_dict.pt");
     let tensors = read_weights(&fs::read(file).unwrap()).unwrap();
-    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap();
-    numbers(&tch::no_grad(|| model.forward(&model.input(pixels))))
+    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap().model;
+    let xs = images(pixels, model.graph().input(), model.kind(), Device::Cpu);
+    numbers(&tch::no_grad(|| model.forward(&xs, false)))
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
