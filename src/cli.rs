@@ -74,6 +74,8 @@ pub enum Command {
     Reproduce(ReproduceArgs),
     /// Train one model and write a run folder
     Train(TrainArgs),
+    /// List the models, or show a model's layers
+    Models(ModelsArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
     /// Classify pictures of your own
@@ -307,6 +309,21 @@ pub struct TrainArgs {
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
+}
+
+/// `stitch models`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Parameters and multiply-adds are counted as torchinfo counts them; multiply-adds are per image.
+
+Examples:
+  stitch models
+  stitch models lenet5
+  stitch models lenet5 --json")]
+pub struct ModelsArgs {
+    /// The model whose layers to show; all models are listed without it
+    #[arg(value_parser = models::RegistryName)]
+    pub model: Option<&'static ModelEntry>,
 }
 
 /// `stitch evaluate`

@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod inputs;
 mod man;
+mod models;
 mod parity;
 mod predict;
 mod progress;
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
+        Command::Models(args) => models::run(&args, console),
         Command::Evaluate(args) => evaluate::run(&args, console),
         Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),

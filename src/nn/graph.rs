@@ -114,6 +114,22 @@ pub struct LayerSpec {
 }
 
 /// A traced network.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear, ReLU, Sequential};
+/// let graph = Graph::trace(&[784], |vs| {
+///     Sequential::new(vs)
+///         .add(|vs| Linear::new(vs, 784, 64))
+///         .add(|vs| ReLU::new(vs))
+///         .add(|vs| Linear::new(vs, 64, 10))
+/// })?;
+/// let operations: Vec<&str> = graph.nodes().iter().map(|node| node.operation.name()).collect();
+/// assert_eq!(operations, ["linear", "relu", "linear"]);
+/// let layers: Vec<&str> = graph.layers().iter().map(|layer| layer.path.as_str()).collect();
+/// assert_eq!(layers, ["0", "1", "2"]);
+/// assert_eq!((graph.input(), graph.output()), (&[784][..], &[10][..]));
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Graph {
     pub(super) input: Vec<i64>,

@@ -12,6 +12,30 @@ use super::graph::{
 use super::{Init, Operation};
 
 /// A network or a part of one, such as a layer: `torch.nn.Module` with one input and one output.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear, Module, Scope, Value, relu};
+/// struct Block {
+///     fc1: Linear,
+///     fc2: Linear,
+/// }
+///
+/// impl Block {
+///     fn new(vs: &Scope) -> Self {
+///         Self { fc1: Linear::new(vs / "fc1", 8, 8), fc2: Linear::new(vs / "fc2", 8, 8) }
+///     }
+/// }
+///
+/// impl Module for Block {
+///     fn forward(&self, x: Value) -> Value {
+///         let y = relu(self.fc1.forward(x.clone()));
+///         x + self.fc2.forward(y)
+///     }
+/// }
+/// let graph = Graph::trace(&[8], Block::new)?;
+/// assert_eq!(graph.parameters()[2].name, "fc2.weight");
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub trait Module {
     /// The forward pass of a batch, operation by operation.
     fn forward(&self, x: Value) -> Value;
@@ -24,6 +48,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
 }
 
 /// A network that is not well defined: two parameters of one name, or shapes that do not fit.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear};
+/// let error = Graph::trace(&[784], |vs| Linear::new(vs / "fc1", 400, 120)).unwrap_err();
+/// assert_eq!(error.place, "fc1 (linear)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
 pub struct TraceError {
@@ -88,6 +118,16 @@ impl Scope {
 
     /// Defines a parameter, `self.<name> = nn.Parameter(…)`. Parameters draw their initial values in the
     /// order in which they are defined, which is also that of `named_parameters()`.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Init, Linear};
+    /// let graph = Graph::trace(&[8], |vs| {
+    ///     let _scale = (vs / "block").parameter("scale", &[8], Init::Constant(1.0));
+    ///     Linear::new(vs / "fc", 8, 8)
+    /// })?;
+    /// assert_eq!(graph.parameters()[0].name, "block.scale");
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Value {
         let name = self.qualified(name);
         let mut trace = self.trace.borrow_mut();
@@ -181,6 +221,20 @@ pub struct Value {
 
 impl Value {
     /// The sizes of the dimensions; -1 stands for the batch.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Module, Value, flatten};
+    /// struct Net;
+    ///
+    /// impl Module for Net {
+    ///     fn forward(&self, x: Value) -> Value {
+    ///         assert_eq!(x.shape(), [-1, 1, 28, 28]);
+    ///         flatten(x, 1)
+    ///     }
+    /// }
+    /// Graph::trace(&[1, 28, 28], |_| Net)?;
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn shape(&self) -> Vec<i64> {
         RefCell::borrow(&self.trace).graph.shape_of(self.operand).to_vec()
     }

@@ -50,10 +50,15 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
-    /// chosen by its result.
-    pub fn notebook(model: &ModelEntry) -> Self {
-        let Defaults { epochs, batch_size, lr } = model.defaults;
+    /// These settings on the CPU with the exact engine and the seed 0; no images are held out.
+    ///
+    /// ```
+    /// use stitch::train::{Engine, TrainConfig};
+    ///
+    /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
+    /// assert_eq!((config.epochs, config.batch_size, config.seed), (5, 64, 0));
+    /// ```
+    pub fn new(epochs: usize, batch_size: usize, lr: f64) -> Self {
         Self {
             epochs,
             batch_size,
@@ -64,6 +69,13 @@ impl TrainConfig {
             val: None,
             patience: None,
         }
+    }
+
+    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
+    /// chosen by its result.
+    pub fn notebook(model: &ModelEntry) -> Self {
+        let Defaults { epochs, batch_size, lr } = model.defaults;
+        Self::new(epochs, batch_size, lr)
     }
 
     /// Checks what the types cannot.
@@ -295,6 +307,29 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 /// `progress` is where the run stands: its beginning, or where a run was interrupted. Then the trainer is a
 /// new one with the state of the interrupted one ([`Trainer::restore`]), and everything that follows has
 /// the bits of a run that was never interrupted. `tracer` sees the tensors of the steps that it wants.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use stitch::models;
+/// use stitch::train::{Event, Progress, TrainConfig, Trainer, fit};
+/// # let images = (0..40 * 784).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+/// # let data = stitch::dataset::Split { images, labels: (0..40).map(|i| i % 10).collect() };
+///
+/// let config = TrainConfig::new(2, 16, 1e-3);
+/// let mut trainer = Trainer::new(models::named("lenet5")?, &config, &data)?;
+/// let mut steps = 0;
+/// let mut on_event = |event, _: &Progress, _: &Trainer| {
+///     steps += usize::from(matches!(event, Event::Step { .. }));
+///     ControlFlow::Continue(())
+/// };
+/// let progress = Progress::default();
+/// let history = fit(&mut trainer, &config, &data, None, progress, &mut on_event, None)?;
+/// assert_eq!((history.epochs.len(), steps), (2, 2 * 3));
+/// let model = trainer.into_model();
+/// # assert!(model.first_not_finite().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::ValidationDiverged`], [`TrainError::NotFinite`], or

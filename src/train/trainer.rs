@@ -18,7 +18,7 @@ const TOL: f64 = 1e-4;
 /// `n_iter_no_change`: more such epochs in a row than this end the training.
 const N_ITER_NO_CHANGE: usize = 10;
 
-/// A network with all that its training needs between two steps.
+/// A network with all that its training needs between two steps. [`super::fit`] is the loop.
 pub struct Trainer {
     engine: Box<dyn TrainStep>,
     sampler: Sampler,
@@ -28,6 +28,17 @@ pub struct Trainer {
 impl Trainer {
     /// The network of the registry's entry with its initial values, as its library makes it: after
     /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`.
+    ///
+    /// ```
+    /// use stitch::models;
+    /// use stitch::train::{TrainConfig, Trainer};
+    /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
+    ///
+    /// let entry = models::named("mlp")?;
+    /// let trainer = Trainer::new(entry, &TrainConfig::notebook(entry), &data)?;
+    /// assert_eq!(trainer.model().state_dict()[0].name, "0.weight");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer by the labels.
@@ -56,7 +67,19 @@ impl Trainer {
 
     /// The notebook's PyTorch training of a network of one's own: `DataLoader(shuffle=True)`,
     /// cross-entropy, Adam. The network has its initial values, and `n` samples are learned from. Further
-    /// draws come from libtorch's global generator, in Python's order.
+    /// draws come from libtorch's global generator, in Python's order; `config.seed` is not used.
+    ///
+    /// ```
+    /// use stitch::nn::{Linear, Model};
+    /// use stitch::train::{Engine, TrainConfig, Trainer};
+    ///
+    /// tch::manual_seed(0);
+    /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+    /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
+    /// let trainer = Trainer::pytorch(model, &config, 60_000);
+    /// assert_eq!(trainer.model().class(), "Net");
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Self {
         let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
             Box::new(Adam::new(parameters, config.lr))

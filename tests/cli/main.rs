@@ -13,6 +13,7 @@ mod examples;
 mod fetch;
 mod json;
 mod man;
+mod models;
 mod predict;
 mod report;
 mod server;

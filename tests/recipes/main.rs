@@ -1,7 +1,13 @@
-//! The README's recipes for using the weights elsewhere, run as they stand there.
+//! The README's recipes for using the weights elsewhere, run as they stand there; and the example of a network
+//! of one's own.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod own_crate;
+// Its network and its flags; its `main` is for people.
+#[allow(dead_code)]
+#[path = "../../examples/own_model.rs"]
+mod own_model;
 // README shows a part of it. Its `main` is for people.
 #[allow(dead_code)]
 #[path = "../../examples/predict.rs"]
