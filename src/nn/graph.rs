@@ -161,7 +161,29 @@ impl Graph {
                 last_read[reader].push(index);
             }
         }
-        Self { output, last_read, ..self }
+        let state = self.in_order_of_state_dict(self.state.clone(), 0);
+        Self { output, last_read, state, ..self }
+    }
+
+    /// Entries of one module, whose path is the first `depth` parts of their names: parameters of its own,
+    /// buffers of its own, then its submodules in the order in which they are defined.
+    fn in_order_of_state_dict(&self, entries: Vec<StateEntry>, depth: usize) -> Vec<StateEntry> {
+        let name = |entry: &StateEntry| match *entry {
+            StateEntry::Parameter(i) => &self.parameters[i].name,
+            StateEntry::Buffer(i) => &self.buffers[i].name,
+        };
+        let is_own = |entry: &StateEntry| name(entry).split('.').count() == depth + 1;
+        let (mut ordered, mut rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
+        // The sort is stable.
+        ordered.sort_by_key(|entry| matches!(entry, StateEntry::Buffer(_)));
+        while let Some(first) = rest.first() {
+            let submodule = name(first).split('.').nth(depth);
+            let in_submodule = |entry: &StateEntry| name(entry).split('.').nth(depth) == submodule;
+            let (entries, others) = rest.iter().partition(|&entry| in_submodule(entry));
+            ordered.extend(self.in_order_of_state_dict(entries, depth + 1));
+            rest = others;
+        }
+        ordered
     }
 
     /// The shape of an image: the input without the batch.
@@ -179,12 +201,12 @@ impl Graph {
         self.output
     }
 
-    /// The parameters, in the order of `named_parameters()`.
+    /// The parameters, in the order in which they are defined and drawn.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.parameters
     }
 
-    /// The buffers, in the order of `named_buffers()`.
+    /// The buffers, in the order in which they are defined.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
     }
