@@ -301,6 +301,7 @@ impl Graph {
             Operand::Node(i) if range.end == self.nodes.len() && range.contains(&i) => {
                 outputs[i - range.start].take().expect("the output is kept")
             }
+            Operand::Input if range.end == self.nodes.len() => value.shallow_clone(),
             _ => outputs.pop().flatten().unwrap_or_else(|| value.shallow_clone()),
         }
     }
