@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-use super::trace::{Module, Scope, TraceError, trace};
 use super::{Init, Operation};
 
 /// What a node reads: the input, the output of an earlier node, a parameter or a buffer.
@@ -144,17 +143,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Traces the network that `build` makes, for images of this shape (without the batch).
-    ///
-    /// # Errors
-    /// See [`TraceError`].
-    pub fn trace<M: Module>(
-        input: &[i64],
-        build: impl FnOnce(&Scope) -> M,
-    ) -> Result<Self, TraceError> {
-        trace(input, build)
-    }
-
     pub(super) fn new(input: &[i64]) -> Self {
         Self {
             input: std::iter::once(-1).chain(input.iter().copied()).collect(),
@@ -177,7 +165,29 @@ impl Graph {
                 last_read[reader].push(index);
             }
         }
-        Self { output, last_read, ..self }
+        let state = self.in_order_of_state_dict(self.state.clone(), 0);
+        Self { output, last_read, state, ..self }
+    }
+
+    /// Entries of one module, whose path is the first `depth` parts of their names: parameters of its own,
+    /// buffers of its own, then its submodules in the order in which they are defined.
+    fn in_order_of_state_dict(&self, entries: Vec<StateEntry>, depth: usize) -> Vec<StateEntry> {
+        let name = |entry: &StateEntry| match *entry {
+            StateEntry::Parameter(i) => &self.parameters[i].name,
+            StateEntry::Buffer(i) => &self.buffers[i].name,
+        };
+        let is_own = |entry: &StateEntry| name(entry).split('.').count() == depth + 1;
+        let (mut ordered, mut rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
+        // The sort is stable.
+        ordered.sort_by_key(|entry| matches!(entry, StateEntry::Buffer(_)));
+        while let Some(first) = rest.first() {
+            let submodule = name(first).split('.').nth(depth);
+            let in_submodule = |entry: &StateEntry| name(entry).split('.').nth(depth) == submodule;
+            let (entries, others) = rest.iter().partition(|&entry| in_submodule(entry));
+            ordered.extend(self.in_order_of_state_dict(entries, depth + 1));
+            rest = others;
+        }
+        ordered
     }
 
     /// The shape of an image: the input without the batch.
@@ -195,12 +205,12 @@ impl Graph {
         self.output
     }
 
-    /// The parameters, in the order of `named_parameters()`.
+    /// The parameters, in the order in which they are defined and drawn.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.parameters
     }
 
-    /// The buffers, in the order of `named_buffers()`.
+    /// The buffers, in the order in which they are defined.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
     }
@@ -295,6 +305,7 @@ impl Graph {
             Operand::Node(i) if range.end == self.nodes.len() && range.contains(&i) => {
                 outputs[i - range.start].take().expect("the output is kept")
             }
+            Operand::Input if range.end == self.nodes.len() => value.shallow_clone(),
             _ => outputs.pop().flatten().unwrap_or_else(|| value.shallow_clone()),
         }
     }

@@ -112,13 +112,19 @@ pub(super) fn window_output(
             "kernel_size, stride and dilation must be at least 1, padding at least 0".into()
         );
     }
+    /// More than any image has rows; sums of this size do not overflow.
+    const MOST: i64 = 1 << 30;
+    if [kernel, stride, padding, dilation].iter().any(|&argument| argument > MOST) {
+        return Err(format!("kernel_size, stride, padding and dilation must be at most {MOST}"));
+    }
     let span = size + 2 * padding - dilation * (kernel - 1) - 1;
     let extra = if ceil_mode { stride - 1 } else { 0 };
     let mut count = (span + extra).div_euclid(stride) + 1;
     if ceil_mode && (count - 1) * stride >= size + padding {
         count -= 1;
     }
-    if span < 0 || count < 1 {
+    // With `ceil_mode` a single window may be larger than the input.
+    if count < 1 {
         return Err(format!(
             "a window of {kernel} does not fit into {size} with padding {padding}"
         ));

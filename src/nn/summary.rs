@@ -50,13 +50,17 @@ impl Graph {
                 |name: &str| name.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('.'));
             let specs = self.parameters.iter().filter(|spec| of_layer(&spec.name));
             let parameters = specs.map(|spec| spec.numel() as u64).sum();
-            let Node { operation, shape, .. } = &self.nodes[node];
+            let Node { shape, layer: index, .. } = &self.nodes[node];
+            // A layer may be applied more than once.
+            let applied = self.nodes.iter().filter(|node| node.layer == *index);
             let line = LayerSummary {
                 name: layer.path.clone(),
                 class: layer.class,
                 output: shape[1..].to_vec(),
                 parameters,
-                multiply_adds: operation.multiply_adds(parameters, shape),
+                multiply_adds: applied
+                    .map(|node| node.operation.multiply_adds(parameters, &node.shape))
+                    .sum(),
             };
             lines.push((node, line));
         }

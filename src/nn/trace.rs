@@ -76,29 +76,81 @@ impl Trace {
         self.error.get_or_insert(TraceError { place, what });
     }
 
-    fn check_name(&mut self, name: &str) {
+    fn check_tensor(&mut self, name: &str, shape: &[i64]) {
         if self.graph.state().any(|entry| entry.name == name) {
             self.fail(name.into(), "there are two parameters or buffers of this name".into());
+        }
+        if self.graph.layers.iter().any(|layer| layer.path == name) {
+            self.fail(name.into(), "there is a layer of this name too".into());
+        }
+        if !is_possible(shape) {
+            let what = format!("the shape {shape:?} is not possible: sizes must be at least 1");
+            self.fail(name.into(), what);
+        }
+    }
+
+    fn check_layer(&mut self, path: &str, class: &str) {
+        let place = || place(path, class);
+        if self.graph.layers.iter().any(|layer| layer.path == path) {
+            self.fail(place(), "there are two layers of this name".into());
+        }
+        if self.graph.state().any(|entry| entry.name == path) {
+            self.fail(place(), "there is a parameter or buffer of this name too".into());
+        }
+    }
+
+    fn check_output(&mut self, output: Operand) {
+        if matches!(output, Operand::Parameter(_) | Operand::Buffer(_)) {
+            let what =
+                "it is a parameter or a buffer; a value that depends on the batch is expected";
+            self.fail("output".into(), what.into());
         }
     }
 }
 
-/// Records the graph of the module that `build` makes, for an input of this shape, without the batch.
-pub(super) fn trace<M: Module>(
-    input: &[i64],
-    build: impl FnOnce(&Scope) -> M,
-) -> Result<Graph, TraceError> {
-    let graph = Graph::new(input);
-    let trace = Rc::new(RefCell::new(Trace { graph, error: None }));
-    let scope = Scope { trace: Rc::clone(&trace), path: String::new() };
-    let module = build(&scope);
-    let output = module.forward(Value { trace: Rc::clone(&trace), operand: Operand::Input });
-    let operand = output.operand;
-    let mut trace = trace.borrow_mut();
-    let graph = std::mem::replace(&mut trace.graph, Graph::new(input));
-    match trace.error.take() {
-        Some(error) => Err(error),
-        None => Ok(graph.with_output(operand)),
+/// The name of an operation or class, with the layer's, if there is one.
+fn place(path: &str, name: &str) -> String {
+    if path.is_empty() { name.into() } else { format!("{path} ({name})") }
+}
+
+/// Whether a tensor can have this shape.
+fn is_possible(shape: &[i64]) -> bool {
+    /// Elements of more would not fit into an address.
+    const MOST: i64 = i64::MAX / 16;
+    let elements = shape.iter().try_fold(1i64, |count, &size| count.checked_mul(size));
+    shape.iter().all(|&size| size >= 1) && elements.is_some_and(|count| count <= MOST)
+}
+
+impl Graph {
+    /// Traces the network that `build` makes, for images of this shape (without the batch).
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn trace<M: Module>(
+        input: &[i64],
+        build: impl FnOnce(&Scope) -> M,
+    ) -> Result<Self, TraceError> {
+        let graph = Graph::new(input);
+        let trace = Rc::new(RefCell::new(Trace { graph, error: None }));
+        if !is_possible(input) {
+            let what = format!("the shape {input:?} is not possible: sizes must be at least 1");
+            trace.borrow_mut().fail("input".into(), what);
+        }
+        let scope = Scope { trace: Rc::clone(&trace), path: String::new() };
+        let module = build(&scope);
+        let output = module.forward(Value { trace: Rc::clone(&trace), operand: Operand::Input });
+        let operand = output.operand;
+        let is_own = Rc::ptr_eq(&output.trace, &trace);
+        let mut trace = trace.borrow_mut();
+        match is_own {
+            true => trace.check_output(operand),
+            false => trace.fail("output".into(), "it belongs to another network".into()),
+        }
+        let graph = std::mem::replace(&mut trace.graph, Graph::new(input));
+        match trace.error.take() {
+            Some(error) => Err(error),
+            None => Ok(graph.with_output(operand)),
+        }
     }
 }
 
@@ -117,7 +169,7 @@ impl Scope {
     }
 
     /// Defines a parameter, `self.<name> = nn.Parameter(…)`. Parameters draw their initial values in the
-    /// order in which they are defined, which is also that of `named_parameters()`.
+    /// order in which they are defined.
     ///
     /// ```
     /// # use stitch::nn::{Graph, Init, Linear};
@@ -131,7 +183,7 @@ impl Scope {
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Value {
         let name = self.qualified(name);
         let mut trace = self.trace.borrow_mut();
-        trace.check_name(&name);
+        trace.check_tensor(&name, shape);
         let graph = &mut trace.graph;
         let index = graph.parameters.len();
         graph.state.push(StateEntry::Parameter(index));
@@ -143,7 +195,7 @@ impl Scope {
     pub fn buffer(&self, name: &str, shape: &[i64], kind: BufferKind, fill: f64) -> Value {
         let name = self.qualified(name);
         let mut trace = self.trace.borrow_mut();
-        trace.check_name(&name);
+        trace.check_tensor(&name, shape);
         let graph = &mut trace.graph;
         let index = graph.buffers.len();
         graph.state.push(StateEntry::Buffer(index));
@@ -184,6 +236,7 @@ impl Layer {
     pub fn new(scope: impl Borrow<Scope>, class: &'static str) -> Self {
         let scope = scope.borrow().clone();
         let mut trace = scope.trace.borrow_mut();
+        trace.check_layer(&scope.path, class);
         let index = trace.graph.layers.len();
         trace.graph.layers.push(LayerSpec { path: scope.path.clone(), class });
         drop(trace);
@@ -199,7 +252,7 @@ impl Layer {
     pub fn refuse(&self, what: &str) {
         let mut trace = self.scope.trace.borrow_mut();
         let LayerSpec { path, class } = &trace.graph.layers[self.index];
-        let place = format!("{path} ({class})");
+        let place = place(path, class);
         trace.fail(place, what.into());
     }
 }
@@ -250,10 +303,8 @@ fn record(operation: impl Operation, inputs: &[&Value], layer: Option<usize>) ->
     let shared = &inputs[0].trace;
     let trace = &mut *shared.borrow_mut();
     let graph = &mut trace.graph;
-    let place = || match layer.map(|layer| &graph.layers[layer].path) {
-        Some(path) => format!("{path} ({})", operation.name()),
-        None => operation.name().into(),
-    };
+    let path = layer.map_or("", |layer| &graph.layers[layer].path);
+    let place = || place(path, operation.name());
     let mut shape = Vec::new();
     if inputs.iter().any(|input| !Rc::ptr_eq(&input.trace, shared)) {
         let what = "its inputs belong to different networks".into();

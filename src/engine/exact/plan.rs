@@ -94,15 +94,20 @@ fn push_autograd(stages: &mut Vec<Box<dyn Stage>>, graph: &Graph, range: Range<u
     }
 }
 
-/// Whether the nodes from `at` on read nothing of those before it but the output of the last of them.
+/// Whether the nodes from `at` on read nothing of those before it but the output of the last of them, and the
+/// network returns nothing of those before it; at the end of the graph: the output of the last node.
 fn is_cut(graph: &Graph, at: usize) -> bool {
     let before = |operand: Operand| match operand {
         Operand::Input => at > 0,
         Operand::Node(i) => i + 1 < at,
         Operand::Parameter(_) | Operand::Buffer(_) => false,
     };
-    let later = graph.nodes()[at..].iter().flat_map(|node| &node.inputs);
-    !later.chain([&graph.result()]).any(|&operand| before(operand))
+    let mut later = graph.nodes()[at..].iter().flat_map(|node| &node.inputs);
+    let returns_before = match graph.result() {
+        Operand::Node(i) if at < graph.nodes().len() => i < at,
+        result => before(result),
+    };
+    !returns_before && !later.any(|&operand| before(operand))
 }
 
 /// Whether two operations read one parameter. Their gradients must be added in autograd's order then.
