@@ -53,7 +53,7 @@ impl Trainer {
                 // libtorch takes the seed's bits; the sign is the binding's.
                 tch::manual_seed(config.seed as i64);
                 model.reset_parameters();
-                Ok(Self::pytorch(model, config, data.len()))
+                Self::pytorch(model, config, data.len())
             }
             Library::ScikitLearn => {
                 check_classes(data)?;
@@ -76,15 +76,22 @@ impl Trainer {
     /// tch::manual_seed(0);
     /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
     /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
-    /// let trainer = Trainer::pytorch(model, &config, 60_000);
+    /// let trainer = Trainer::pytorch(model, &config, 60_000)?;
     /// assert_eq!(trainer.model().class(), "Net");
-    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes alone.
+    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Result<Self, TrainError> {
+        if config.engine == Engine::Fast && !Fast::supports(model.graph(), model.kind()) {
+            let (engine, class) = (config.engine, model.class().into());
+            return Err(TrainError::UnsupportedEngine { engine, class });
+        }
         let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
             Box::new(Adam::new(parameters, config.lr))
         });
-        Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None }
+        Ok(Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None })
     }
 
     /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9

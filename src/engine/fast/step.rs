@@ -131,7 +131,7 @@ mod tests {
             let case = format!("{n} images, {threads} threads");
             let exact = entry.zeros(Device::Cpu);
             exact.load_state_dict(&model.state_dict()).unwrap();
-            let mut exact = Trainer::pytorch(exact, &config, n);
+            let mut exact = Trainer::pytorch(exact, &config, n).unwrap();
             let batch = batch(n);
             exact.engine_mut().forward(&batch);
             let expected_loss = exact.engine_mut().loss(&batch);

@@ -26,7 +26,7 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
                 tch::manual_seed(seed as i64);
                 let model = entry.zeros(config.device);
                 model.reset_parameters();
-                let mut trainer = Trainer::pytorch(model, &config, n);
+                let mut trainer = Trainer::pytorch(model, &config, n).unwrap();
                 for step in 1..=3 {
                     let at = |what: &str| format!("seed={seed} batch={n} step={step} {what}");
                     let batch = batch(n, step, step * 37 + seed as usize);
