@@ -24,6 +24,8 @@ const KERNELS: [Matcher; 4] = [
 #[derive(Debug)]
 pub struct Plan {
     stages: Vec<Box<dyn Stage>>,
+    /// The first stage with parameters. The gradient goes no further back.
+    first: usize,
 }
 
 impl Plan {
@@ -47,7 +49,8 @@ impl Plan {
             pending = at;
         }
         push_autograd(&mut stages, graph, pending..end);
-        Self { stages }
+        let first = stages.iter().position(|stage| stage.has_parameters()).unwrap_or(stages.len());
+        Self { stages, first }
     }
 
     /// The output of the network in training mode, and what the backward pass needs.
@@ -55,7 +58,7 @@ impl Plan {
         let mut saved = Vec::with_capacity(self.stages.len());
         let mut value = xs.shallow_clone();
         for (i, stage) in self.stages.iter().enumerate() {
-            let (output, kept) = stage.forward(model, &value, i > 0);
+            let (output, kept) = stage.forward(model, &value, i > self.first);
             saved.push(kept);
             value = output;
         }
@@ -79,7 +82,7 @@ impl Plan {
         let mut grad = grad_output;
         for (i, stage) in self.stages.iter().enumerate().rev() {
             let kept = saved.pop().unwrap_or_default();
-            match stage.backward(model, kept, &grad, gradients, i > 0) {
+            match stage.backward(model, kept, &grad, gradients, i > self.first) {
                 Some(grad_input) => grad = grad_input,
                 None => return,
             }

@@ -36,6 +36,10 @@ impl Autograd {
 }
 
 impl Stage for Autograd {
+    fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
+    }
+
     fn forward(&self, model: &Model, xs: &Tensor, needs_grad: bool) -> (Tensor, Saved) {
         let input = xs.detach().set_requires_grad(needs_grad);
         let output = tch::with_grad(|| self.compute(model, &input, true));

@@ -17,6 +17,9 @@ pub(super) type Saved = Vec<Tensor>;
 
 /// A part of a network with one input and one output.
 pub(super) trait Stage: Debug {
+    /// Whether it has parameters to learn.
+    fn has_parameters(&self) -> bool;
+
     /// The output in training mode, and what the backward pass needs. `needs_grad`: the gradient w.r.t. the
     /// input will be asked for.
     fn forward(&self, model: &Model, xs: &Tensor, needs_grad: bool) -> (Tensor, Saved);

@@ -20,6 +20,10 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for ReluAvgPool2d {
+    fn has_parameters(&self) -> bool {
+        false
+    }
+
     fn forward(&self, _model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let xs = xs.contiguous();
         (pool::relu_avg_pool2d(&xs), vec![xs])

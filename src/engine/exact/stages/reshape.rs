@@ -19,6 +19,10 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for Reshape {
+    fn has_parameters(&self) -> bool {
+        false
+    }
+
     fn forward(&self, _model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         (xs.reshape(&self.shape[..]), vec![xs.shallow_clone()])
     }
