@@ -48,7 +48,17 @@ fn built(folder: &Path) -> PathBuf {
     fs::create_dir(folder.join(".cargo")).unwrap();
     write(".cargo/config.toml", &block(&source, ".cargo/config.toml"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What Cargo says of this package to its tests: build scripts, such as ring's, would run again for it.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "OUT_DIR"]
+            .iter()
+            .any(|of| name.to_string_lossy().starts_with(of))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    let output = cargo
         .args(["build", "--release", "--offline", "--quiet", "--target-dir"])
         .arg(target)
         .current_dir(folder)
