@@ -9,29 +9,30 @@
 //! beside `src/main.rs`:
 //!
 //! Cargo.toml
+//! ```toml
+//! [package]
+//! name = "own_model"
+//! version = "0.1.0"
+//! edition = "2024"
 //!
-//!     [package]
-//!     name = "own_model"
-//!     version = "0.1.0"
-//!     edition = "2024"
-//!
-//!     [dependencies]
-//!     stitch = { path = "../stitch" }
-//!     tch = "0.26"
-//!     # Only a direct dependency tells build.rs where libtorch is.
-//!     torch-sys = "0.26"
-//!
+//! [dependencies]
+//! stitch = { path = "../stitch" }
+//! tch = "0.26"
+//! # Only a direct dependency tells build.rs where libtorch is.
+//! torch-sys = "0.26"
+//! ```
 //! build.rs, so that the program finds libtorch when it runs
-//!
-//!     fn main() {
-//!         let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys gives libtorch's folder");
-//!         println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
-//!     }
-//!
+//! ```ignore
+//! fn main() {
+//!     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys gives libtorch's folder");
+//!     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+//! }
+//! ```
 //! .cargo/config.toml
-//!
-//!     [env]
-//!     LIBTORCH = { value = "../stitch/.libtorch", relative = true }
+//! ```toml
+//! [env]
+//! LIBTORCH = { value = "../stitch/.libtorch", relative = true }
+//! ```
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ use stitch::nn::{
 use stitch::optim::{Adam, Optimizer};
 use tch::Kind;
 
+/// `class Net(nn.Module)`
 pub struct Net {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -58,6 +60,7 @@ pub struct Net {
 }
 
 impl Net {
+    /// `__init__`
     pub fn new(vs: &Scope) -> Self {
         let padding_1 = Conv2dConfig { padding: [1, 1], ..Default::default() };
         Self {
@@ -118,6 +121,7 @@ fn train(flags: &Flags) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The command line.
 pub struct Flags {
     data: Option<PathBuf>,
     epochs: i64,
@@ -127,6 +131,7 @@ pub struct Flags {
     out: PathBuf,
 }
 
+/// Reads the command line; an error says which flag is wrong.
 pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Flags, String> {
     let mut flags = Flags {
         data: None,

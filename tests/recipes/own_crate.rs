@@ -23,32 +23,42 @@ fn example(name: &str) -> PathBuf {
     common::root().join("examples").join(name)
 }
 
-/// The indented block below the line of the example's header that begins with `name`.
-fn block(source: &str, name: &str) -> String {
+/// The file that the example's header shows below its name.
+fn shown(source: &str, name: &str) -> String {
     let header = source.lines().map_while(|line| line.strip_prefix("//!"));
-    let below = header.skip_while(|line| !line.trim_start().starts_with(name)).skip(2);
-    let block = below.take_while(|line| line.is_empty() || line.starts_with("     "));
-    block.map(|line| format!("{}\n", line.strip_prefix("     ").unwrap_or(line))).collect()
+    let lines = header.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let below = lines.skip_while(|line| !line.starts_with(name)).skip(2);
+    below.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect()
 }
 
 /// The crate that the example's header describes, elsewhere than this one, built: its program.
 fn built(folder: &Path) -> PathBuf {
     let source = fs::read_to_string(example("own_model.rs")).unwrap();
-    let manifest = block(&source, "Cargo.toml");
+    let manifest = shown(&source, "Cargo.toml");
     assert!(manifest.contains("\"../stitch\""), "{manifest}");
     let manifest = manifest.replace("../stitch", common::root().to_str().unwrap());
     // This project's profile, so that what it has built is not built again, and its versions.
     let profile = "[profile.release]\ndebug = \"line-tables-only\"\n";
     let write = |name: &str, content: &str| fs::write(folder.join(name), content).unwrap();
     write("Cargo.toml", &format!("{manifest}\n{profile}"));
-    write("build.rs", &block(&source, "build.rs"));
+    write("build.rs", &shown(&source, "build.rs"));
     fs::create_dir(folder.join("src")).unwrap();
     write("src/main.rs", &source);
     fs::copy(common::root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     fs::create_dir(folder.join(".cargo")).unwrap();
-    write(".cargo/config.toml", &block(&source, ".cargo/config.toml"));
+    write(".cargo/config.toml", &shown(&source, ".cargo/config.toml"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What Cargo says of this package to its tests: build scripts, such as ring's, would run again for it.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "OUT_DIR"]
+            .iter()
+            .any(|of| name.to_string_lossy().starts_with(of))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    let output = cargo
         .args(["build", "--release", "--offline", "--quiet", "--target-dir"])
         .arg(target)
         .current_dir(folder)
