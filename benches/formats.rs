@@ -18,7 +18,11 @@ type Write = fn(&[NamedTensor]) -> Result<Vec<u8>, ReadError>;
 
 const FORMATS: [(&str, Write); 4] = [
     ("state_dict", state_dict::write),
-    ("torchscript", |tensors| torchscript::write("M", "    return x\n", tensors)),
+    ("torchscript", |tensors| {
+        let (class, forward) = ("M".into(), "    return x\n".into());
+        let program = torchscript::Program { class, forward, ..Default::default() };
+        torchscript::write(&program, tensors)
+    }),
     ("safetensors", |tensors| safetensors::write(tensors, &Metadata::new())),
     ("npz", npz::write),
 ];

@@ -1,4 +1,4 @@
-//! The parts of a run that libtorch has no share in, or a small one: assembling a batch, Adam, the
+//! The parts of a run that libtorch has no share in, or a small one: assembling a batch, the optimizer, the
 //! data set's files, LeNet-5's weights file.
 
 use std::hint::black_box;
@@ -8,12 +8,12 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use stitch::dataset::loader::{Batch, images as normalized};
 use stitch::dataset::{CLASSES, PIXELS, SIDE, Split, idx};
 use stitch::formats::{read_weights, state_dict};
-use stitch::models::weights::to_named;
-use stitch::models::{Lenet5, Mlp, Model};
-use stitch::optim::{Optimizer, SklearnAdam, TorchAdam};
-use tch::{Device, Tensor};
+use stitch::models::{MODELS, named};
+use stitch::train::{TrainConfig, Trainer};
+use tch::Device;
 
 /// Images of the training half.
 const IMAGES: usize = 60_000;
@@ -28,8 +28,6 @@ fn pixels(count: usize) -> Vec<u8> {
 fn batches(criterion: &mut Criterion) {
     let labels = (0..IMAGES).map(|i| (i % CLASSES) as u8).collect();
     let split = Split { images: pixels(IMAGES).into(), labels };
-    let models: [Box<dyn Model>; 2] =
-        [Box::new(Lenet5::zeros(Device::Cpu)), Box::new(Mlp::zeros(Device::Cpu))];
     let mut group = criterion.benchmark_group("batch");
     for size in [64, 1024] {
         let indices: Vec<u32> =
@@ -39,30 +37,33 @@ fn batches(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("gather", size), |bencher| {
             bencher.iter(|| split.gather(black_box(&indices), &mut pixels, &mut labels));
         });
-        for model in &models {
-            let name = format!("input {}", model.entry());
-            group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter(|| black_box(model.input(black_box(&pixels))));
+        for entry in MODELS {
+            let (shape, kind) = (entry.input, entry.kind);
+            group.bench_function(BenchmarkId::new(format!("input {entry}"), size), |bencher| {
+                let bytes = black_box(&pixels);
+                bencher.iter(|| black_box(normalized(bytes, shape, kind, Device::Cpu)));
             });
         }
     }
     group.finish();
 }
 
-/// One step over each model's flat buffer.
-fn adam(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("adam");
-    let mut bench = |name: &str, optimizer: &mut dyn Optimizer, parameters: &Tensor| {
-        let gradients = [parameters.ones_like() * 1e-3];
-        group.throughput(Throughput::Elements(parameters.numel() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| optimizer.step(&gradients)));
-    };
-    let lenet5 = Lenet5::zeros(Device::Cpu);
-    let all = lenet5.flat().all();
-    bench("torch, lenet5", &mut TorchAdam::new(vec![all.shallow_clone()], 1e-3), all);
-    let mlp = Mlp::zeros(Device::Cpu);
-    let all = mlp.flat().all();
-    bench("sklearn, mlp", &mut SklearnAdam::new(vec![all.shallow_clone()], 1e-3), all);
+/// The optimizer's step of each model, over its buffer of all parameters.
+fn optimizer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("optimizer");
+    for &entry in MODELS {
+        let labels: Vec<u8> = (0..CLASSES as u8).collect();
+        let data = Split { images: pixels(CLASSES).into(), labels: labels.clone() };
+        let config = TrainConfig::notebook(entry);
+        let mut trainer = Trainer::new(entry, &config, &data).expect("all classes are there");
+        let batch = Batch { pixels: pixels(CLASSES), labels };
+        let engine = trainer.engine_mut();
+        engine.forward(&batch);
+        engine.loss(&batch);
+        engine.backward();
+        group.throughput(Throughput::Elements(entry.parameter_count()));
+        group.bench_function(entry.name, |bencher| bencher.iter(|| engine.step()));
+    }
     group.finish();
 }
 
@@ -86,7 +87,8 @@ fn images(criterion: &mut Criterion) {
 
 /// A state_dict of LeNet-5, in memory.
 fn weights(criterion: &mut Criterion) {
-    let tensors = to_named(&Lenet5::zeros(Device::Cpu));
+    let lenet5 = named("lenet5").expect("the registry has it");
+    let tensors = lenet5.zeros(Device::Cpu).state_dict();
     let file = state_dict::write(&tensors).expect("the tensors can be written");
     let mut group = criterion.benchmark_group("state_dict");
     group.throughput(Throughput::Bytes(file.len() as u64));
@@ -99,5 +101,5 @@ fn weights(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, batches, adam, images, weights);
+criterion_group!(benches, batches, optimizer, images, weights);
 criterion_main!(benches);

@@ -10,6 +10,8 @@ mod file;
 mod formats;
 #[path = "../src/metrics.rs"]
 mod metrics;
+#[path = "../src/sha256.rs"]
+mod sha256;
 #[path = "../src/picture/mod.rs"]
 mod picture;
 #[path = "../src/run_folder/config.rs"]
@@ -35,14 +37,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         NamedTensor { name: name.into(), dtype, shape: shape.to_vec(), data }
     };
     let tensors = [tensor("fc.weight", Dtype::F32, &[2, 3]), tensor("fc.bias", Dtype::F64, &[2])];
+    let (class, forward) = ("M".into(), "    return x\n".into());
+    let program = torchscript::Program { class, forward, ..Default::default() };
     let (state_dict, script) =
-        (state_dict::write(&tensors)?, torchscript::write("M", "    return x\n", &tensors)?);
+        (state_dict::write(&tensors)?, torchscript::write(&program, &tensors)?);
     let arrays = npz::write(&tensors)?;
     let config = config();
     let epochs = vec![train::EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
     let progress = train::Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
-    let learned = train::Learned { updates: 12, tensors: tensors.to_vec() };
-    let checkpoint = file::Checkpoint { config: config.clone(), progress, learned, events: None }.write()?;
+    let state = train::TrainState { updates: 12, tensors: tensors.to_vec() };
+    let checkpoint = file::Checkpoint { config: config.clone(), progress, state, events: None }.write()?;
     let pixels: [u8; dataset::PIXELS] = std::array::from_fn(|i| i as u8);
     let trace = concat!(
         "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n",

@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+mod engines;
 mod models;
 mod study;
 
@@ -20,6 +21,7 @@ pub use study::{
 
 use stitch::closest::{closest_match, did_you_mean};
 use stitch::models::ModelEntry;
+use stitch::train::Engine;
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
@@ -72,6 +74,8 @@ pub enum Command {
     Reproduce(ReproduceArgs),
     /// Train one model and write a run folder
     Train(TrainArgs),
+    /// List the models, or show a model's layers
+    Models(ModelsArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
     /// Classify pictures of your own
@@ -144,6 +148,27 @@ pub enum CheckpointEvery {
     Time(Duration),
     /// After so many steps, counted from the beginning of the run, and at the end of each epoch.
     Steps(NonZeroU64),
+}
+
+/// Which engine computes.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Engine that computes the steps [default: exact on the CPU, eager on other devices]
+    ///
+    /// eager and exact give the notebook's bits. fast does not: use it if you only need the trained model;
+    /// its results are the same from run to run with the same threads and kind of CPU.
+    #[arg(long, value_parser = engines::parser())]
+    pub engine: Option<Engine>,
+    /// Short for --engine fast
+    #[arg(long, conflicts_with = "engine")]
+    pub fast: bool,
+}
+
+impl EngineArgs {
+    /// The engine that was asked for.
+    pub fn asked(&self) -> Option<Engine> {
+        self.engine.or(self.fast.then_some(Engine::Fast))
+    }
 }
 
 /// How a run survives.
@@ -275,21 +300,30 @@ pub struct TrainArgs {
     /// `tensorboard --logdir OUT` shows them, while the run goes on too.
     #[arg(long)]
     pub tensorboard: bool,
-    /// For lenet5 on the CPU: the same mathematics in an order of its own, so other last bits
-    ///
-    /// For who wants the model and not the notebook's bits. Equal bits from run to run need the same
-    /// threads and the same kind of CPU.
-    #[arg(long, conflicts_with_all = ["trace", "exact"])]
-    pub fast: bool,
-    /// The notebook's bits: the default, for a --config of a --fast run
-    #[arg(long)]
-    pub exact: bool,
+    #[command(flatten)]
+    /// Engine.
+    pub engine: EngineArgs,
     /// Show what would be done: settings, data, files; do one step, and write nothing
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
     /// Replace a run that the folder holds
     #[arg(long)]
     pub force: bool,
+}
+
+/// `stitch models`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Parameters and multiply-adds are counted as torchinfo counts them; multiply-adds are per image.
+
+Examples:
+  stitch models
+  stitch models lenet5
+  stitch models lenet5 --json")]
+pub struct ModelsArgs {
+    /// The model whose layers to show; all models are listed without it
+    #[arg(value_parser = models::RegistryName)]
+    pub model: Option<&'static ModelEntry>,
 }
 
 /// `stitch evaluate`

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Events;
-use crate::formats::hex;
 use crate::formats::tensorboard::{self, Moment, Picture};
 use crate::run_folder::{EVENTS, EVENTS_PART, FolderError, RunFolder, TENSORBOARD};
+use crate::sha256;
 
 /// Records come to the file this often, so that a run can be watched.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl<'a> EventLog<'a> {
             let mut bytes = Vec::new();
             let file = plain.then(|| File::open(path).ok()).flatten()?;
             file.take(then.length).read_to_end(&mut bytes).ok()?;
-            (hex(&Sha256::digest(&bytes)) == then.sha256).then_some(bytes)
+            (sha256::of(&bytes) == then.sha256).then_some(bytes)
         });
         let others = || ResumeError::Others { folder: folder.path().display().to_string() };
         Ok(Self::on_top_of(folder, &beginning.ok_or_else(others)?)?)
@@ -122,7 +122,7 @@ impl<'a> EventLog<'a> {
 
     /// How far the file is; for a checkpoint, which must come to the disk after it.
     pub fn stands(&self) -> Events {
-        Events { length: self.length, sha256: hex(&self.hash.clone().finalize()) }
+        Events { length: self.length, sha256: sha256::hex(&self.hash.clone().finalize()) }
     }
 
     /// The file, for who brings it to the disk.

@@ -23,11 +23,79 @@
 //! | [`report`] | figures of a run |
 //! | [`memory`] | how the process holds on to memory |
 //! | [`run_folder`] | the files that a run leaves, written whole or not at all |
+//! | [`sha256`](mod@sha256) | SHA-256 in hex |
 //! | [`study`] | many runs: a grid of settings, and what each came to |
 //!
-//! Dependencies point one way: the binary's `commands` → `events` → {`checkpoint`, `report`} → `study` → {`train`, `evaluate`, `parity`,
-//! `picture`, `run_folder`} → {`models`, `optim`, `engine::fast`, `dataset`, `formats`, `metrics`} →
-//! {`engine::exact`, `rng`} → `libtorch`. `metrics`, `rng`, `picture`,
+//! # Port your own notebook
+//!
+//! The class and the loop of a PyTorch notebook, with its initial values, its order of samples and its
+//! arithmetic. `examples/own_model.rs` is a complete program with the files that a crate of your own needs;
+//! `stitch parity` compares the weights that it saves with those that the notebook saves.
+//!
+//! ```
+//! use stitch::dataset::{Split, loader::DataLoader};
+//! use stitch::formats::state_dict;
+//! use stitch::nn::{Conv2d, Conv2dConfig, Linear, Model, Module, Scope, Value};
+//! use stitch::nn::{cross_entropy, flatten, max_pool2d, relu};
+//! use stitch::optim::{Adam, Optimizer};
+//!
+//! struct Net {
+//!     conv: Conv2d, // self.conv = nn.Conv2d(1, 4, 3)
+//!     fc: Linear,   // self.fc = nn.Linear(4 * 13 * 13, 10)
+//! }
+//!
+//! impl Net {
+//!     fn new(vs: &Scope) -> Self {
+//!         Self {
+//!             conv: Conv2d::new(vs / "conv", 1, 4, 3, Conv2dConfig::default()),
+//!             fc: Linear::new(vs / "fc", 4 * 13 * 13, 10),
+//!         }
+//!     }
+//! }
+//!
+//! impl Module for Net {
+//!     fn forward(&self, x: Value) -> Value {
+//!         let x = max_pool2d(relu(self.conv.forward(x)), 2);
+//!         self.fc.forward(flatten(x, 1))
+//!     }
+//! }
+//!
+//! // The data set: dataset::source::find and load read Fashion-MNIST.
+//! let pixels: Vec<u8> = (0..6u8).flat_map(|label| [40 * label; 784]).collect();
+//! let train = Split { images: pixels.into(), labels: (0..6).collect() };
+//!
+//! tch::manual_seed(0);
+//! let model = Model::new("Net", &[1, 28, 28], tch::Kind::Float, Net::new)?;
+//! let loader = DataLoader::new(&train, 4).shuffle(true);
+//! let mut optimizer = Adam::new(model.parameters(), 1e-2);
+//! let mut losses = Vec::new();
+//! for _epoch in 0..3 {
+//!     let mut total = 0.0;
+//!     for (xs, ys) in loader.iter() {
+//!         optimizer.zero_grad();
+//!         let loss = cross_entropy(&model.forward(&xs, true), &ys);
+//!         loss.backward();
+//!         optimizer.step();
+//!         total += loss.double_value(&[]) * ys.numel() as f64;
+//!     }
+//!     losses.push(total / train.len() as f64);
+//! }
+//! assert!(losses[2] < losses[0], "{losses:?}");
+//!
+//! // torch.save(model.state_dict(), "net.pt")
+//! let bytes = state_dict::write(&model.state_dict())?;
+//! # assert_eq!(stitch::formats::read_weights(&bytes)?.len(), 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
+//! same bits.
+//!
+//! # Layers of the crate
+//!
+//! Dependencies point one way: the binary's `commands` → {`events`, `report`} → {`checkpoint`, `study`,
+//! `parity`} → `run_folder` → `train` → `evaluate` → `engine` → {`models`, `optim`} → `nn` → {`formats`,
+//! `picture`} → `metrics` → `dataset` → {`rng`, `libtorch`, `closest`, `sha256`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
@@ -49,5 +117,6 @@ pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run_folder;
+pub mod sha256;
 pub mod study;
 pub mod train;

@@ -5,6 +5,7 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod config;
+mod known;
 mod parity;
 mod recipe;
 
@@ -15,8 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use config::{Config, DataConfig};
+pub use known::read_recipe;
 pub use parity::ParityVerdict;
-pub use recipe::{RecipeError, read_recipe};
+pub use recipe::RecipeError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

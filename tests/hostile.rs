@@ -62,13 +62,18 @@ fn tensors() -> Vec<NamedTensor> {
     Dtype::ALL.into_iter().enumerate().map(tensor).collect()
 }
 
+fn program() -> torchscript::Program {
+    let (class, forward) = ("M".into(), "    return x\n".into());
+    torchscript::Program { class, forward, ..Default::default() }
+}
+
 /// A file of each format.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let tensors = tensors();
     let of_numpy: Vec<_> = tensors.iter().filter(|t| t.dtype != Dtype::BF16).cloned().collect();
     vec![
         ("state_dict", state_dict::write(&tensors).unwrap()),
-        ("torchscript", torchscript::write("M", "    return x\n", &tensors).unwrap()),
+        ("torchscript", torchscript::write(&program(), &tensors).unwrap()),
         ("safetensors", safetensors::write(&tensors, &Metadata::new()).unwrap()),
         ("npz", npz::write(&of_numpy).unwrap()),
     ]

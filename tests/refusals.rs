@@ -12,7 +12,7 @@ use stitch::metrics::ConfusionMatrix;
 use stitch::parity::trace;
 use stitch::picture;
 use stitch::run_folder::{Config, DataConfig, read_recipe};
-use stitch::train::{EpochRecord, Learned, Progress};
+use stitch::train::{EpochRecord, Progress, TrainState};
 
 /// Reads to the end; the sentence of a refusal.
 type Reader = fn(&[u8]) -> Result<(), String>;
@@ -66,8 +66,13 @@ fn checkpoint() -> Vec<u8> {
     let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
     let progress =
         Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, best_parameters: Vec::new() };
-    let learned = Learned { updates: 12, tensors: tensors() };
-    Checkpoint { config: config(), progress, learned, events: None }.write().unwrap()
+    let state = TrainState { updates: 12, tensors: tensors() };
+    Checkpoint { config: config(), progress, state, events: None }.write().unwrap()
+}
+
+fn program() -> torchscript::Program {
+    let (class, forward) = ("M".into(), "    return x\n".into());
+    torchscript::Program { class, forward, ..Default::default() }
 }
 
 const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n\
@@ -106,12 +111,7 @@ fn kinds() -> Vec<Kind> {
             &["truncated: "],
         ),
         of("state_dict", state_dict::write(&tensors()).unwrap(), weights, TENSORS),
-        of(
-            "TorchScript",
-            torchscript::write("M", "    return x\n", &tensors()).unwrap(),
-            weights,
-            TENSORS,
-        ),
+        of("TorchScript", torchscript::write(&program(), &tensors()).unwrap(), weights, TENSORS),
         of(
             "safetensors",
             safetensors::write(&tensors(), &Metadata::new()).unwrap(),

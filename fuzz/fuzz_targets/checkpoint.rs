@@ -9,6 +9,8 @@ mod file;
 mod formats;
 #[path = "../../src/metrics.rs"]
 mod metrics;
+#[path = "../../src/sha256.rs"]
+mod sha256;
 #[path = "../../src/run_folder/config.rs"]
 mod run_folder;
 #[path = "../../src/train/progress.rs"]

@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = idx::read_images(bytes);
     let _ = idx::read_labels(bytes);
     let _ = idx::read_images(MultiGzDecoder::new(bytes));
-    let Ok(mut images) = idx::Images::open(bytes) else { return };
+    let Ok(mut images) = idx::ImageReader::open(bytes) else { return };
     for index in 0..images.count().min(10) {
         let _ = images.image(index);
     }

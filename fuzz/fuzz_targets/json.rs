@@ -7,6 +7,8 @@
 mod formats;
 #[path = "../../src/metrics.rs"]
 mod metrics;
+#[path = "../../src/sha256.rs"]
+mod sha256;
 #[path = "../../src/run_folder/config.rs"]
 mod run_folder;
 #[path = "../../src/run_folder/recipe.rs"]
@@ -23,7 +25,7 @@ use run_folder::{Config, DataConfig};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = serde_json::from_slice::<Config>(bytes);
-    if let Ok(config) = recipe::read_recipe(bytes) {
+    if let Ok(config) = recipe::parse(bytes) {
         assert!(config.epochs >= 1 && config.batch_size >= 1 && config.lr > 0.0);
     }
     let Ok(text) = str::from_utf8(bytes) else { return };

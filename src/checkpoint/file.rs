@@ -4,10 +4,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::formats::{
-    Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, hex, safetensors,
-};
+use crate::formats::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 use crate::run_folder::Config;
+use crate::sha256;
 use crate::train::{EpochRecord, Progress, TrainState, Validation};
 
 /// The version of the format that is written, and the only one that is read.
@@ -221,7 +220,7 @@ fn place_of_sum(file: &[u8]) -> Option<std::ops::Range<usize>> {
 pub fn seal(file: &mut [u8]) {
     if let Some(place) = place_of_sum(file) {
         file[place.clone()].copy_from_slice(&NO_SUM);
-        let sum = hex(&Sha256::digest(&*file));
+        let sum = sha256::of(&*file);
         file[place].copy_from_slice(sum.as_bytes());
     }
 }
@@ -233,7 +232,7 @@ fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
     for part in [&file[..place.start], &NO_SUM, &file[place.end..]] {
         sum.update(part);
     }
-    let found = hex(&sum.finalize());
+    let found = sha256::hex(&sum.finalize());
     if found.as_bytes() == &file[place.clone()] {
         return Ok(());
     }

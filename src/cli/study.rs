@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::{DataArgs, models, parse_indices};
+use super::{DataArgs, EngineArgs, models, parse_indices};
 
 /// `stitch study`
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ Examples:
 pub struct StudyPlanArgs {
     /// The grid as a TOML file, in place of the flags
     #[arg(long, value_name = "FILE",
-          conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "fast"])]
+          conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "engine", "fast"])]
     pub file: Option<PathBuf>,
     /// The models
     #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::parser())]
@@ -78,9 +78,9 @@ pub struct StudyPlanArgs {
     /// Threads of each run; 1 and 2 give different bits
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: u32,
-    /// LeNet-5 on the fast engine, see `stitch train --fast`
-    #[arg(long)]
-    pub fast: bool,
+    #[command(flatten)]
+    /// Engine.
+    pub engine: EngineArgs,
     /// Folder of the study
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,

@@ -7,13 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use stitch::dataset::classes;
 use stitch::dataset::source::{Identity, Origin};
 use stitch::evaluate::Evaluation;
-use stitch::formats::hex;
 use stitch::metrics::Scores;
+use stitch::models::{Defaults, ModelEntry};
+use stitch::nn::{Graph, LayerSummary};
 use stitch::run_folder::{self, Metrics, RunFolder};
+use stitch::sha256;
 
 /// A command that failed.
 #[derive(Serialize)]
@@ -61,6 +62,63 @@ pub struct Reproductions {
     pub out: String,
     /// The paper's models.
     pub runs: Vec<Reproduction>,
+}
+
+/// A model of the registry; `models` gives all of them.
+#[derive(Serialize)]
+pub struct Model {
+    name: &'static str,
+    /// Its class in Python.
+    class: &'static str,
+    /// As reports call it.
+    title: &'static str,
+    description: &'static str,
+    library: String,
+    /// The shape of an image, without the batch.
+    input: &'static [i64],
+    /// Of parameters, input and output.
+    dtype: &'static str,
+    /// Elements.
+    parameters: u64,
+    defaults: ModelDefaults,
+    /// Test accuracy in the paper.
+    paper_accuracy: Option<f64>,
+    /// Whether trained weights are built in.
+    shipped: bool,
+}
+
+#[derive(Serialize)]
+struct ModelDefaults {
+    epochs: usize,
+    batch_size: usize,
+    lr: f64,
+}
+
+/// `models MODEL`
+#[derive(Serialize)]
+pub struct ModelLayers {
+    #[serde(flatten)]
+    model: Model,
+    /// The shape of the output, without the batch.
+    output: Vec<i64>,
+    /// In the order of `forward`.
+    layers: Vec<ModelLayer>,
+    /// Elements.
+    buffers: u64,
+    /// Per image.
+    multiply_adds: u64,
+}
+
+#[derive(Serialize)]
+struct ModelLayer {
+    name: String,
+    class: &'static str,
+    /// The shape of its output, without the batch.
+    output: Vec<i64>,
+    /// Elements.
+    parameters: u64,
+    /// Per image.
+    multiply_adds: u64,
 }
 
 /// `evaluate`
@@ -243,8 +301,46 @@ impl Training {
             metrics: document(run_folder::METRICS)?,
             answers: evaluation.into(),
             files: files_of(folder.path()),
-            weights_sha256: sha256(&read(run_folder::SAFETENSORS)?),
+            weights_sha256: sha256::of(&read(run_folder::SAFETENSORS)?),
         })
+    }
+}
+
+impl Model {
+    /// What the registry says of it.
+    pub fn of(entry: &ModelEntry) -> Self {
+        let Defaults { epochs, batch_size, lr } = entry.defaults;
+        Self {
+            name: entry.name,
+            class: entry.class,
+            title: entry.title,
+            description: entry.description,
+            library: entry.library.to_string(),
+            input: entry.input,
+            dtype: entry.dtype().name(),
+            parameters: entry.parameter_count(),
+            defaults: ModelDefaults { epochs, batch_size, lr },
+            paper_accuracy: entry.paper_accuracy(),
+            shipped: entry.shipped.is_some(),
+        }
+    }
+}
+
+impl ModelLayers {
+    /// A model and the summary of its graph.
+    pub fn of(entry: &ModelEntry, graph: &Graph) -> Self {
+        let summary = graph.summary();
+        let layer = |layer: LayerSummary| {
+            let LayerSummary { name, class, output, parameters, multiply_adds } = layer;
+            ModelLayer { name, class, output, parameters, multiply_adds }
+        };
+        Self {
+            model: Model::of(entry),
+            output: graph.output().to_vec(),
+            layers: summary.layers.into_iter().map(layer).collect(),
+            buffers: summary.buffers,
+            multiply_adds: summary.multiply_adds,
+        }
     }
 }
 
@@ -287,11 +383,6 @@ pub fn files_of(folder: &Path) -> Vec<String> {
     let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
     let there = names.map(|name| folder.join(name)).filter(|path| path.exists());
     there.map(|path| path.display().to_string()).collect()
-}
-
-/// In hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 /// The rows of a CSV file of numbers, by column; an empty cell is null.

@@ -10,7 +10,7 @@ use stitch::dataset::Dataset;
 use stitch::run_folder::{self, RunFolder};
 use stitch::train::{self, Trainer};
 
-use super::settings::{Setting, Settings, Source};
+use super::settings::{Setting, SettingOrigin, Settings};
 use super::terminal::{Screen, table};
 use super::{Console, Outcome, inputs};
 use crate::cli::TrainArgs;
@@ -87,7 +87,7 @@ pub struct Step {
 /// Checks what the run would check, in its order, and does its first step.
 pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) -> Result<Outcome> {
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
-    let dataset = super::train::dataset(args, settings, console)?;
+    let dataset = settings.dataset(&args.data, console)?;
     let config = &settings.config;
     let mut trainer = Trainer::new(settings.model, config, &dataset.train)?;
     let start = Instant::now();
@@ -151,9 +151,9 @@ fn text(dry_run: &DryRun, screen: Screen) -> String {
             value => value.to_string(),
         };
         let source = match setting.source {
-            Source::Flag => "command line",
-            Source::Config => "--config",
-            Source::Default => "default",
+            SettingOrigin::Flag => "command line",
+            SettingOrigin::Config => "--config",
+            SettingOrigin::Default => "default",
         };
         vec![setting.name.into(), value, source.into()]
     };

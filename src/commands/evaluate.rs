@@ -10,7 +10,7 @@ use stitch::run_folder::{Metrics, RunFolder};
 
 use super::documents::Evaluated;
 use super::terminal::heat;
-use super::train::write_evaluation;
+use super::training::write_evaluation;
 use super::{Console, Outcome, documents, inputs, tables};
 use crate::cli::EvaluateArgs;
 

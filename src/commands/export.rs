@@ -11,10 +11,11 @@ use stitch::formats::{
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
 use stitch::run_folder::{self, write_whole};
+use stitch::sha256;
 use tch::Device;
 
 use super::documents::Exported;
-use super::{Console, Outcome, documents, inputs};
+use super::{Console, Outcome, inputs};
 use crate::cli::{ExportArgs, FormatName};
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
@@ -39,7 +40,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
             format: args.format.name(),
             output: output.to_string(),
             bytes: bytes.len(),
-            sha256: documents::sha256(&bytes),
+            sha256: sha256::of(&bytes),
         })
     })?;
     console.show(&format!("{entry}: {} bytes written to {output}", bytes.len()))?;

@@ -10,11 +10,12 @@ use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::formats::{TensorFile, read_weights};
 use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
+use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
 use tch::{Cuda, Device};
 
 use super::Console;
-use crate::cli::{ComputeArgs, DataArgs, DeviceName};
+use crate::cli::{ComputeArgs, DataArgs, DeviceName, FigureArgs};
 use crate::suggest::hinted;
 
 /// Sets the threads and finds the device.
@@ -39,11 +40,10 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
     Ok(Device::Cuda(number))
 }
 
-/// `cpu` or `cuda:N`.
-pub fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(number) => format!("cuda:{number}"),
-        _ => "cpu".into(),
+impl FigureArgs {
+    /// What the cells of confusion matrices say.
+    pub fn normalize(&self) -> Normalize {
+        if self.normalize { Normalize::Rows } else { Normalize::Counts }
     }
 }
 

@@ -9,11 +9,13 @@ mod evaluate;
 mod export;
 mod inputs;
 mod man;
+mod models;
 mod parity;
 mod predict;
 mod progress;
 mod report;
 mod reproduce;
+mod run_files;
 mod settings;
 mod signals;
 mod study;
@@ -21,6 +23,7 @@ mod tables;
 mod tensorboard;
 mod terminal;
 mod train;
+mod training;
 mod validation;
 
 use std::io::{self, Write};
@@ -63,6 +66,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Reproduce(args) => reproduce::run(&args, console),
         Command::Train(args) => train::run(&args, console),
+        Command::Models(args) => models::run(&args, console),
         Command::Evaluate(args) => evaluate::run(&args, console),
         Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
@@ -98,7 +102,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
 
 /// Tells the user what went wrong, and a program too if it asked for `json`.
 pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
-    report(error);
+    print_error(error);
     let code = exit_code_of(error);
     // Behind a part of a result it would be no document.
     if json && !PRINTED.load(Ordering::Relaxed) {
@@ -131,7 +135,7 @@ fn print_failure(error: String, exit_code: u8) {
 }
 
 /// `error:` and the sentence, to stderr.
-fn report(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     say(AnsiColor::Red, "error:", &format!("{error:#}"));
 }
 

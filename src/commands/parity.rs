@@ -17,7 +17,7 @@ use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};
 use stitch::parity::{task::TaskView, verdict};
 use stitch::run_folder::{self, ParityVerdict, write_whole};
 
-use super::report::weights_sha256;
+use super::run_files::weights_sha256;
 use super::terminal::{Screen, table};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;

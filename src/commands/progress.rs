@@ -273,7 +273,7 @@ impl PicturesProgress {
 
     /// A picture that cannot be read.
     pub fn error(&self, error: &anyhow::Error) {
-        self.aside(|| super::report(error));
+        self.aside(|| super::print_error(error));
     }
 
     /// Something to know, unless `--quiet`.

@@ -8,21 +8,15 @@ use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
 use stitch::models::Classifier;
-use stitch::report::{self, Entry, Parity, Pictures, Run, RunFiles, Study, configurations};
-use stitch::run_folder::{
-    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, PARITY, PREDICTIONS, ParityVerdict, REPORT,
-    SAFETENSORS, write_whole,
-};
+use stitch::report::{self, Pictures, Run, Section, Study, configurations};
+use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, write_whole};
 use stitch::study::results::Record;
 use tch::Device;
 
 use super::export::check_output;
 use super::study::merged;
-use super::{Console, Outcome, documents, inputs};
+use super::{Console, Outcome, documents, inputs, run_files};
 use crate::cli::{DataArgs, ReportArgs};
-
-/// No file of a run folder that is read whole is near as long.
-const LONGEST: u64 = 64 << 20;
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
@@ -31,7 +25,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     for folder in
         args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat()
     {
-        runs.push((read(&folder)?, folder));
+        runs.push((run_files::read(&folder)?, folder));
     }
     // As `stitch reproduce` tells of its two.
     if let [_] = args.runs[..] {
@@ -46,17 +40,17 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         }
     };
     let images = test_images(&args.data)?;
-    let mut entries = Vec::new();
+    let mut sections = Vec::new();
     for (run, folder) in runs {
         let pictures = pictures(&run, &folder, images.as_ref(), device, console)?;
         if let Err(why) = &pictures {
             console.note(&format!("note: {}: a report without pictures: {why}", folder.display()));
         }
-        let (parity, folder) = (parity(&folder)?, folder.display().to_string());
-        entries.push(Entry { run, pictures, parity, folder });
+        let (parity, folder) = (run_files::parity(&folder)?, folder.display().to_string());
+        sections.push(Section { run, pictures, parity, folder });
     }
-    let entries: Vec<&Entry> = entries.iter().collect();
-    let page = report::page(&entries, study.as_ref(), args.figures.normalize());
+    let sections: Vec<&Section> = sections.iter().collect();
+    let page = report::page(&sections, study.as_ref(), args.figures.normalize());
     let path = output.display();
     write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
     console.show(&path.to_string())?;
@@ -114,39 +108,6 @@ fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
         "{shown} holds no complete run: there is no {CONFIG} in it, nor in a folder in it"
     );
     Ok(folders)
-}
-
-/// The run in a folder.
-pub fn read(folder: &Path) -> Result<Run> {
-    let file = |name| inputs::read_short(&folder.join(name), LONGEST);
-    let files = RunFiles {
-        config: file(CONFIG)?,
-        history: file(HISTORY)?,
-        metrics: file(METRICS)?,
-        predictions: file(PREDICTIONS)?,
-        confusion_matrix: file(CONFUSION_MATRIX)?,
-    };
-    Run::read(&files).with_context(|| folder.display().to_string())
-}
-
-/// What `stitch parity` has left there, if it is about the weights that are there.
-pub fn parity(folder: &Path) -> Result<Parity> {
-    let path = folder.join(PARITY);
-    if !path.exists() {
-        return Ok(Parity::Unchecked);
-    }
-    let verdict: ParityVerdict = serde_json::from_slice(&inputs::read_short(&path, LONGEST)?)
-        .with_context(|| format!("{} is no verdict of stitch parity", path.display()))?;
-    match weights_sha256(folder) {
-        Ok(sha256) if sha256 == verdict.weights_sha256 => Ok(Parity::Checked(verdict)),
-        _ => Ok(Parity::Stale),
-    }
-}
-
-/// SHA-256 of a run's weights, in hex.
-pub fn weights_sha256(folder: &Path) -> Result<String> {
-    let bytes = inputs::read_short(&folder.join(SAFETENSORS), LONGEST)?;
-    Ok(documents::sha256(&bytes))
 }
 
 /// The test images, or why there are none. Where the user named them, they must be there.

@@ -5,13 +5,13 @@ use clap::builder::styling::AnsiColor;
 use stitch::checkpoint;
 use stitch::models::{self, ModelEntry, Paper};
 use stitch::report::figures::{Accuracy, accuracy_comparison};
-use stitch::report::{self, Entry};
+use stitch::report::{self, Section};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
-use stitch::train::TrainConfig;
+use stitch::train::{Engine, TrainConfig};
 
 use super::documents::{Reproduction, Reproductions, Training};
 use super::terminal::{Screen, heat, table};
-use super::train::{Job, Trained, train_into};
+use super::training::{Job, Trained, train_into};
 use super::{Console, Outcome, inputs, tables};
 use crate::cli::ReproduceArgs;
 
@@ -38,7 +38,8 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     }
     let mut runs = Vec::new();
     for &(model, paper, ref folder) in &folders {
-        let config = TrainConfig { device, ..TrainConfig::notebook(model) };
+        let engine = Engine::default_on(device);
+        let config = TrainConfig { device, engine, ..TrainConfig::notebook(model) };
         let job = Job {
             model,
             config,
@@ -120,8 +121,9 @@ fn write_comparison(above: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]
     let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
     above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
-    let entries: Vec<&Entry> = runs.iter().filter_map(|run| run.trained.entry.as_ref()).collect();
-    let page = report::page(&entries, None, args.figures.normalize());
+    let sections: Vec<&Section> =
+        runs.iter().filter_map(|run| run.trained.section.as_ref()).collect();
+    let page = report::page(&sections, None, args.figures.normalize());
     above.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }

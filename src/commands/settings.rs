@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
+use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
 use stitch::models::{self, ModelEntry};
 use stitch::run_folder::{self, Config, DataConfig, read_recipe};
 use stitch::train::{Engine, TrainConfig};
 
 use super::{Console, inputs};
-use crate::cli::{ComputeArgs, DeviceName, NumberOrOff, TrainArgs};
+use crate::cli::{ComputeArgs, DataArgs, DeviceName, NumberOrOff, TrainArgs};
 
 /// A `config.json` is a kilobyte; no file beyond this is read as one.
 const LONGEST: u64 = 1 << 20;
@@ -19,7 +20,7 @@ const LONGEST: u64 = 1 << 20;
 /// Where a setting comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum SettingOrigin {
     /// The command line.
     Flag,
     /// The file of `--config`.
@@ -36,7 +37,7 @@ pub struct Setting {
     /// Its value; null where it is off.
     pub value: Value,
     /// Where it comes from.
-    pub source: Source,
+    pub source: SettingOrigin,
 }
 
 /// What is to be trained, and where each of its settings comes from.
@@ -48,13 +49,14 @@ pub struct Settings {
     /// All of them, in the order of `config.json`.
     pub sources: Vec<Setting>,
     /// The run that is to be repeated.
-    pub recipe: Option<Recipe>,
+    recipe: Option<Recipe>,
 }
 
 /// The run that `--config` names.
-pub struct Recipe {
+struct Recipe {
     path: PathBuf,
     model: &'static ModelEntry,
+    engine: Engine,
     config: Config,
 }
 
@@ -79,15 +81,13 @@ impl Settings {
         let lr = choice.of("lr", args.lr, from.map(|c| c.lr), notebook.lr);
         let seed = choice.of("seed", args.seed, from.map(|c| c.seed), notebook.seed);
         let device = choice.compute(&args.compute, from)?;
-        let fast = (args.fast || args.exact).then_some(args.fast);
-        let engine = |fast: bool| if fast { Engine::Fast } else { Engine::Exact };
-        let engine = engine(choice.named(
+        let engine = choice.named(
             "engine",
-            fast,
-            from.map(|c| c.engine.as_deref() == Some(Engine::Fast.name())),
-            false,
-            |fast| engine(fast).name().into(),
-        ));
+            args.engine.asked(),
+            recipe.as_ref().map(|recipe| recipe.engine),
+            Engine::default_on(device),
+            |engine| engine.name().into(),
+        );
         let val = choice.of("val", args.val.map(number), from.and_then(|c| c.val.map(Some)), None);
         let patience = choice.of(
             "patience",
@@ -97,10 +97,30 @@ impl Settings {
         );
         let config = TrainConfig { epochs, batch_size, lr, seed, device, engine, val, patience };
         config.check(model)?;
+        ensure!(
+            engine.traces() || !args.trace,
+            "--trace: the {engine} engine shows no tensors. Give --engine eager or exact, or leave \
+             --trace away"
+        );
         if let Some(recipe) = &recipe {
             recipe.warn_of_the_machine(console);
         }
         Ok(Self { model, config, sources: choice.sources, recipe })
+    }
+
+    /// Reads the data, compares it with that of the run to repeat, and holds images out.
+    ///
+    /// # Errors
+    /// Data that cannot be read, or is not the run's and was not named.
+    pub fn dataset(&self, args: &DataArgs, console: Console) -> Result<Dataset> {
+        let mut dataset = inputs::dataset(args, console)?;
+        if let Some(recipe) = &self.recipe {
+            recipe.check_data(&dataset.origin, args.data.is_some(), console)?;
+        }
+        if let Some(n) = self.config.val {
+            dataset.hold_out(n)?;
+        }
+        Ok(dataset)
     }
 }
 
@@ -140,13 +160,13 @@ impl Choice {
         shown: impl Fn(T) -> Value,
     ) -> T {
         let (value, source) = match (flag, recipe) {
-            (Some(value), _) => (value, Source::Flag),
-            (None, Some(value)) => (value, Source::Config),
+            (Some(value), _) => (value, SettingOrigin::Flag),
+            (None, Some(value)) => (value, SettingOrigin::Config),
             // A run that says nothing of it did without.
             (None, None) if self.recipe && ["val", "patience"].contains(&name) => {
-                (default, Source::Config)
+                (default, SettingOrigin::Config)
             }
-            (None, None) => (default, Source::Default),
+            (None, None) => (default, SettingOrigin::Default),
         };
         self.sources.push(Setting { name, value: shown(value), source });
         value
@@ -214,7 +234,10 @@ impl Recipe {
         let named = || format!("--config {}", file.display());
         let config = read_recipe(&bytes).with_context(named)?;
         let model = models::named(&config.model).with_context(named)?;
-        Ok(Self { path: file, model, config })
+        // Of another program: the engine that has its bits.
+        let engine = config.engine_name().map_or(Ok(Engine::Exact), Engine::named);
+        let engine = engine.with_context(named)?;
+        Ok(Self { path: file, model, engine, config })
     }
 
     /// Says so where the machine or a library is another than the run's.
@@ -241,7 +264,7 @@ impl Recipe {
     }
 
     /// Refuses other data than the run's, or says so where `--data` names it.
-    pub fn check_data(&self, origin: &Origin, named: bool, console: Console) -> Result<()> {
+    fn check_data(&self, origin: &Origin, named: bool, console: Console) -> Result<()> {
         let (then, now) = (&self.config.data.sha256, DataConfig::from(origin).sha256);
         let others: Vec<&str> = now
             .iter()

@@ -97,13 +97,13 @@ fn images_header(from: &mut impl Read) -> Result<usize, IdxError> {
 
 /// A file of 28x28 images that is read one image at a time.
 #[derive(Debug)]
-pub struct Images<R> {
+pub struct ImageReader<R> {
     from: R,
     count: usize,
     next: usize,
 }
 
-impl<R: Read> Images<R> {
+impl<R: Read> ImageReader<R> {
     /// Reads the header.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl<R: Read> Images<R> {
         self.next
     }
 
-    /// Image `index`, which must not be before [`Images::position`].
+    /// Image `index`, which must not be before [`ImageReader::position`].
     ///
     /// # Errors
     /// [`IdxError::Truncated`] when the file ends before it does, [`IdxError::Io`].
@@ -234,7 +234,7 @@ mod tests {
                 (0..count * PIXELS).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
             prop_assert_eq!(&read_images(&images_file(&pixels)[..]).unwrap(), &pixels);
             for index in 0..count {
-                let image = Images::open(&images_file(&pixels)[..]).unwrap().image(index).unwrap();
+                let image = ImageReader::open(&images_file(&pixels)[..]).unwrap().image(index).unwrap();
                 prop_assert_eq!(&image[..], &pixels[index * PIXELS..(index + 1) * PIXELS]);
             }
         }

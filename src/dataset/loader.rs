@@ -11,6 +11,16 @@ use crate::rng::torch::Generator;
 const GRAIN: usize = 1 << 14;
 
 /// The samples of one step.
+///
+/// ```
+/// use stitch::dataset::loader::Batch;
+/// use tch::{Device, Kind};
+///
+/// let batch = Batch { pixels: vec![255; 2 * 784], labels: vec![3, 7] };
+/// assert_eq!(batch.len(), 2);
+/// assert_eq!(batch.images(&[1, 28, 28], Kind::Float, Device::Cpu).size(), [2, 1, 28, 28]);
+/// assert_eq!(batch.labels(Device::Cpu).int64_value(&[1]), 7);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// [`PIXELS`] bytes per image.
@@ -45,6 +55,15 @@ impl Batch {
 /// Images (N, shape…) of N x 784 bytes: each byte divided by 255 in float64, then converted to `kind`, as
 /// `torch.tensor(X / 255.0, dtype=…)` does it. An image has 784 elements in `shape`.
 ///
+/// ```
+/// use stitch::dataset::loader::images;
+/// use tch::{Device, Kind};
+///
+/// let xs = images(&[51; 784], &[1, 28, 28], Kind::Float, Device::Cpu);
+/// assert_eq!(xs.size(), [1, 1, 28, 28]);
+/// assert_eq!(xs.double_value(&[0, 0, 0, 0]), f64::from(0.2f32));
+/// ```
+///
 /// # Panics
 /// For another type than float32 and float64.
 pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
@@ -74,6 +93,16 @@ fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
 }
 
 /// The batches of one epoch. It is no iterator: each batch is read into the memory of the one before.
+///
+/// ```
+/// use stitch::dataset::loader::Batches;
+/// # use stitch::dataset::Split;
+/// # let split = Split { images: vec![51; 5 * 784].into(), labels: vec![0, 1, 2, 3, 4] };
+/// let mut batches = Batches::new(&split, &[4, 2, 0], 2);
+/// assert_eq!(batches.next_batch().unwrap().labels, [4, 2]);
+/// assert_eq!(batches.next_batch().unwrap().labels, [0]);
+/// assert!(batches.next_batch().is_none());
+/// ```
 #[derive(Debug)]
 pub struct Batches<'a> {
     split: &'a Split,
@@ -107,6 +136,17 @@ impl<'a> Batches<'a> {
 
 /// `DataLoader(dataset, batch_size, shuffle=True)`'s sampler: the order of an epoch is the `randperm` of a
 /// generator of its own, whose seed is drawn from libtorch's global generator when the epoch begins.
+///
+/// ```
+/// use stitch::dataset::loader::RandomSampler;
+///
+/// tch::manual_seed(0);
+/// let mut sampler = RandomSampler::new(5);
+/// let mut order = sampler.next_order();
+/// assert_eq!(order, sampler.order());
+/// order.sort();
+/// assert_eq!(order, [0, 1, 2, 3, 4]);
+/// ```
 #[derive(Debug)]
 pub struct RandomSampler {
     n: usize,

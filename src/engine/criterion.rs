@@ -5,7 +5,7 @@ use tch::{Device, Reduction, Tensor};
 use crate::dataset::CLASSES;
 use crate::dataset::loader::Batch;
 use crate::libtorch::{filled, values, values_mut};
-use crate::nn::Model;
+use crate::nn::{Model, cross_entropy};
 
 /// A loss of logits (N, classes) and labels (N), int64.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,8 +50,7 @@ impl Criterion {
         logits: &Tensor,
         (batch, labels): (&Batch, &Tensor),
     ) -> (Tensor, f64) {
-        let cross_entropy =
-            logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0);
+        let cross_entropy = cross_entropy(logits, labels);
         let Self::LogLoss { alpha } = self else {
             let value = cross_entropy.double_value(&[]);
             return (cross_entropy, value);

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::{Criterion, Engine, StepOutput};
+use super::{Criterion, StepOutput, TrainStep};
 use crate::dataset::loader::Batch;
 use crate::nn::Model;
 use crate::optim::Optimizer;
@@ -29,7 +29,7 @@ impl Eager {
     }
 }
 
-impl Engine for Eager {
+impl TrainStep for Eager {
     fn model(&self) -> &Model {
         &self.model
     }

@@ -25,7 +25,7 @@ use crate::optim::Optimizer;
 
 /// A network, its loss and its optimizer, and how they compute a step: the notebook's `zero_grad`,
 /// `model(xs)`, `criterion(logits, ys)`, `backward` and `step`, to be called in this order.
-pub trait Engine {
+pub trait TrainStep {
     /// The network.
     fn model(&self) -> &Model;
 

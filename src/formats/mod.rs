@@ -188,11 +188,6 @@ pub enum ReadError {
 /// Most dimensions of a tensor that is read: more than any weight has.
 const DIMENSIONS: usize = 16;
 
-/// Bytes as hexadecimal digits.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// All tensors of a file that is in memory, in the file's order. The format is told by the
 /// content, not by the name.
 ///

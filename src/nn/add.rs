@@ -10,6 +10,20 @@ impl Add for Value {
     type Output = Value;
 
     /// `self + other`, of equal shapes.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Module, Value, relu};
+    /// struct Net;
+    ///
+    /// impl Module for Net {
+    ///     fn forward(&self, x: Value) -> Value {
+    ///         x.clone() + relu(x)
+    ///     }
+    /// }
+    /// let graph = Graph::trace(&[8], |_| Net)?;
+    /// assert_eq!(graph.output(), [8]);
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     fn add(self, other: Value) -> Value {
         self.apply(AddOp, &[&other])
     }

@@ -28,6 +28,13 @@ impl Default for AvgPool2dConfig {
 
 /// `nn.AvgPool2d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True)`:
 /// (N, C, H, W) to (N, C, H', W').
+///
+/// ```
+/// # use stitch::nn::{AvgPool2d, AvgPool2dConfig, Graph};
+/// let graph = Graph::trace(&[6, 28, 28], |vs| AvgPool2d::new(vs, 2, AvgPool2dConfig::default()))?;
+/// assert_eq!(graph.output(), [6, 14, 14]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct AvgPool2d {
     layer: Layer,
@@ -54,6 +61,20 @@ impl Module for AvgPool2d {
 }
 
 /// `F.avg_pool2d(x, kernel_size)`.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, avg_pool2d};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         avg_pool2d(x, 2)
+///     }
+/// }
+/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// assert_eq!(graph.output(), [6, 14, 14]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn avg_pool2d(x: Value, kernel_size: impl IntoPair) -> Value {
     let (kernel_size, config) = (kernel_size.into_pair(), AvgPool2dConfig::default());
     x.apply(AvgPool2dOp { kernel_size, config }, &[])

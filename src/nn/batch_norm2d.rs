@@ -28,6 +28,17 @@ impl Default for BatchNorm2dConfig {
 
 /// `nn.BatchNorm2d(num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True)` of
 /// (N, num_features, H, W). Buffers: `running_mean`, `running_var`, `num_batches_tracked` (int64).
+///
+/// ```
+/// # use stitch::nn::{BatchNorm2d, BatchNorm2dConfig, Graph};
+/// let graph = Graph::trace(&[6, 28, 28], |vs| {
+///     BatchNorm2d::new(vs / "bn1", 6, BatchNorm2dConfig::default())
+/// })?;
+/// let names: Vec<&str> = graph.state().map(|entry| entry.name).collect();
+/// assert_eq!(names[..2], ["bn1.weight", "bn1.bias"]);
+/// assert_eq!(names[2..], ["bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked"]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct BatchNorm2d {
     layer: Layer,

@@ -30,6 +30,16 @@ impl Default for Conv2dConfig {
 
 /// `nn.Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1,
 /// bias=True)`: (N, in_channels, H, W) to (N, out_channels, H', W').
+///
+/// ```
+/// # use stitch::nn::{Conv2d, Conv2dConfig, Graph};
+/// let padding_2 = Conv2dConfig { padding: [2, 2], ..Default::default() };
+/// let graph = Graph::trace(&[1, 28, 28], |vs| Conv2d::new(vs / "conv1", 1, 6, 5, padding_2))?;
+/// assert_eq!(graph.output(), [6, 28, 28]);
+/// assert_eq!(graph.parameters()[0].name, "conv1.weight");
+/// assert_eq!(graph.parameters()[0].shape, [6, 1, 5, 5]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Conv2d {
     layer: Layer,

@@ -8,6 +8,17 @@ use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// `nn.Dropout(p=0.5)`: in training mode, sets each element to 0 with probability p and multiplies
 /// the others by 1 / (1 - p).
+///
+/// ```
+/// # use stitch::nn::{Dropout, Model};
+/// # use tch::{Device, Kind, Tensor};
+/// let model = Model::new("Net", &[8], Kind::Float, |vs| Dropout::new(vs, 0.5))?;
+/// let xs = Tensor::ones([4, 8], (Kind::Float, Device::Cpu));
+/// assert_eq!(model.forward(&xs, false), xs); // model.eval()
+/// let ys = model.forward(&xs, true); // model.train()
+/// assert!(Vec::<f32>::try_from(ys.flatten(0, -1)).unwrap().iter().all(|&y| y == 0.0 || y == 2.0));
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Dropout {
     layer: Layer,
@@ -28,6 +39,20 @@ impl Module for Dropout {
 }
 
 /// `F.dropout(x, p, training=self.training)`; p is from 0 to 1.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, dropout};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         dropout(x, 0.5)
+///     }
+/// }
+/// let graph = Graph::trace(&[8], |_| Net)?;
+/// assert_eq!(graph.output(), [8]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn dropout(x: Value, p: f64) -> Value {
     x.apply(DropoutOp { p }, &[])
 }

@@ -7,6 +7,17 @@ use tch::Tensor;
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// `nn.Dropout2d(p=0.5)`: as [`super::Dropout`], for whole channels of (N, C, H, W).
+///
+/// ```
+/// # use stitch::nn::{Dropout2d, Model};
+/// # use tch::{Device, Kind, Tensor};
+/// let model = Model::new("Net", &[8, 2, 2], Kind::Float, |vs| Dropout2d::new(vs, 0.5))?;
+/// let xs = Tensor::ones([4, 8, 2, 2], (Kind::Float, Device::Cpu));
+/// assert_eq!(model.forward(&xs, false), xs); // model.eval()
+/// let ys = model.forward(&xs, true); // model.train()
+/// assert!(Vec::<f32>::try_from(ys.flatten(0, -1)).unwrap().iter().all(|&y| y == 0.0 || y == 2.0));
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Dropout2d {
     layer: Layer,
@@ -27,6 +38,20 @@ impl Module for Dropout2d {
 }
 
 /// `F.dropout2d(x, p, training=self.training)`; p is from 0 to 1.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, dropout2d};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         dropout2d(x, 0.5)
+///     }
+/// }
+/// let graph = Graph::trace(&[8, 2, 2], |_| Net)?;
+/// assert_eq!(graph.output(), [8, 2, 2]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn dropout2d(x: Value, p: f64) -> Value {
     x.apply(Dropout2dOp { p }, &[])
 }

@@ -12,6 +12,17 @@ use super::ParameterSpec;
 const ALIGNMENT: usize = 64;
 
 /// Tensors of a network's shapes in one buffer. The gaps between them hold zeros.
+///
+/// ```
+/// # use stitch::nn::{Linear, Model};
+/// # use tch::Kind;
+/// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+/// let flat = model.flat();
+/// assert_eq!(flat.views()[1].size(), [10]);
+/// tch::no_grad(|| flat.all().shallow_clone().fill_(2.0));
+/// assert_eq!(model.parameters()[1].double_value(&[9]), 2.0);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct FlatParameters {
     all: Tensor,

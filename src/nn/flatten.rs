@@ -7,6 +7,13 @@ use tch::Tensor;
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// `nn.Flatten(start_dim=1, end_dim=-1)`: (N, …) to (N, features).
+///
+/// ```
+/// # use stitch::nn::{Flatten, Graph};
+/// let graph = Graph::trace(&[16, 5, 5], |vs| Flatten::new(vs))?;
+/// assert_eq!(graph.output(), [400]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Flatten {
     layer: Layer,
@@ -34,6 +41,20 @@ impl Module for Flatten {
 }
 
 /// `torch.flatten(x, start_dim)`. `start_dim` is at least 1: the batch stays.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, flatten};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         flatten(x, 1)
+///     }
+/// }
+/// let graph = Graph::trace(&[16, 5, 5], |_| Net)?;
+/// assert_eq!(graph.output(), [400]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn flatten(x: Value, start_dim: usize) -> Value {
     x.apply(FlattenOp { start_dim, end_dim: -1 }, &[])
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-use super::trace::{Module, Scope, TraceError, trace};
 use super::{Init, Operation};
 
 /// What a node reads: the input, the output of an earlier node, a parameter or a buffer.
@@ -114,6 +113,22 @@ pub struct LayerSpec {
 }
 
 /// A traced network.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear, ReLU, Sequential};
+/// let graph = Graph::trace(&[784], |vs| {
+///     Sequential::new(vs)
+///         .add(|vs| Linear::new(vs, 784, 64))
+///         .add(|vs| ReLU::new(vs))
+///         .add(|vs| Linear::new(vs, 64, 10))
+/// })?;
+/// let operations: Vec<&str> = graph.nodes().iter().map(|node| node.operation.name()).collect();
+/// assert_eq!(operations, ["linear", "relu", "linear"]);
+/// let layers: Vec<&str> = graph.layers().iter().map(|layer| layer.path.as_str()).collect();
+/// assert_eq!(layers, ["0", "1", "2"]);
+/// assert_eq!((graph.input(), graph.output()), (&[784][..], &[10][..]));
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Graph {
     pub(super) input: Vec<i64>,
@@ -128,17 +143,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Traces the network that `build` makes, for images of this shape (without the batch).
-    ///
-    /// # Errors
-    /// See [`TraceError`].
-    pub fn trace<M: Module>(
-        input: &[i64],
-        build: impl FnOnce(&Scope) -> M,
-    ) -> Result<Self, TraceError> {
-        trace(input, build)
-    }
-
     pub(super) fn new(input: &[i64]) -> Self {
         Self {
             input: std::iter::once(-1).chain(input.iter().copied()).collect(),

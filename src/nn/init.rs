@@ -4,6 +4,15 @@
 use tch::{Device, Kind, Tensor};
 
 /// How a parameter gets its initial value.
+///
+/// ```
+/// use stitch::nn::Init;
+///
+/// // The weight and the bias of nn.Linear(400, 120): both are U(-1/20, 1/20), but for the last bits of the bound.
+/// let Init::Uniform { bound } = Init::kaiming_uniform(400) else { unreachable!() };
+/// assert!((bound - 0.05).abs() < 1e-15);
+/// assert_eq!(Init::uniform_fan_in(400), Init::Uniform { bound: 0.05 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// The same value everywhere; nothing is drawn.

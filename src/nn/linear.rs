@@ -20,6 +20,14 @@ impl Default for LinearConfig {
 }
 
 /// `nn.Linear(in_features, out_features, bias=True)`: (N, in_features) to (N, out_features).
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear};
+/// let graph = Graph::trace(&[400], |vs| Linear::new(vs / "fc1", 400, 120))?;
+/// assert_eq!(graph.output(), [120]);
+/// assert_eq!(graph.parameters()[0].shape, [120, 400]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Linear {
     layer: Layer,

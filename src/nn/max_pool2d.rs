@@ -28,6 +28,13 @@ impl Default for MaxPool2dConfig {
 
 /// `nn.MaxPool2d(kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)`: (N, C, H, W) to
 /// (N, C, H', W').
+///
+/// ```
+/// # use stitch::nn::{Graph, MaxPool2d, MaxPool2dConfig};
+/// let graph = Graph::trace(&[6, 29, 29], |vs| MaxPool2d::new(vs, 2, MaxPool2dConfig { ceil_mode: true, ..Default::default() }))?;
+/// assert_eq!(graph.output(), [6, 15, 15]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct MaxPool2d {
     layer: Layer,
@@ -54,6 +61,20 @@ impl Module for MaxPool2d {
 }
 
 /// `F.max_pool2d(x, kernel_size)`.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, max_pool2d};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         max_pool2d(x, 2)
+///     }
+/// }
+/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// assert_eq!(graph.output(), [6, 14, 14]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn max_pool2d(x: Value, kernel_size: impl IntoPair) -> Value {
     let (kernel_size, config) = (kernel_size.into_pair(), MaxPool2dConfig::default());
     x.apply(MaxPool2dOp { kernel_size, config }, &[])

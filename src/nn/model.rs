@@ -8,6 +8,17 @@ use super::trace::{Module, Scope, TraceError};
 use super::{BufferSpec, FlatParameters, Graph};
 
 /// A network's graph with its parameters and buffers.
+///
+/// ```
+/// # use stitch::nn::{Linear, Model};
+/// # use tch::Kind;
+/// tch::manual_seed(0);
+/// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+/// let xs = tch::Tensor::zeros([3, 784], (Kind::Float, tch::Device::Cpu));
+/// assert_eq!(model.forward(&xs, true).size(), [3, 10]);
+/// assert_eq!(model.parameters()[0].size(), [10, 784]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
     class: String,
@@ -38,6 +49,16 @@ impl Model {
     }
 
     /// A network whose parameters are zero and whose buffers have their initial values.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use stitch::nn::{Graph, Linear, Model};
+    /// # use tch::{Device, Kind};
+    /// let graph = Arc::new(Graph::trace(&[784], |vs| Linear::new(vs / "fc", 784, 10))?);
+    /// let model = Model::zeros("Net", graph, Kind::Double, Device::Cpu);
+    /// assert_eq!(model.parameters()[0].abs().max().double_value(&[]), 0.0);
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn zeros(class: &str, graph: Arc<Graph>, kind: Kind, device: Device) -> Self {
         let parameters = FlatParameters::zeros(graph.parameters(), kind, device);
         let buffer = |spec: &BufferSpec| {

@@ -11,6 +11,15 @@ use crate::formats::{Dtype, NamedTensor};
 impl Model {
     /// The forward pass as operators of ONNX.
     ///
+    /// ```
+    /// # use stitch::nn::{Linear, Model};
+    /// # use tch::Kind;
+    /// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+    /// let graph = model.onnx()?;
+    /// assert_eq!((graph.nodes.len(), graph.nodes[0].operator), (1, "Gemm"));
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
+    ///
     /// # Errors
     /// An operation that has no counterpart there.
     pub fn onnx(&self) -> Result<onnx::Graph, TraceError> {

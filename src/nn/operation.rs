@@ -11,6 +11,51 @@ use super::{OnnxNodes, ScriptLines};
 ///
 /// Everything that is known of an operation is written here, once: what it computes, the shape of its
 /// output, and how it is written in TorchScript and in ONNX. In shapes, -1 stands for the batch.
+///
+/// An operation of your own, as a layer without parameters:
+///
+/// ```
+/// use stitch::nn::{Graph, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+/// use tch::Tensor;
+///
+/// /// `F.sigmoid`.
+/// #[derive(Debug)]
+/// struct SigmoidOp;
+///
+/// impl Operation for SigmoidOp {
+///     fn name(&self) -> &'static str {
+///         "sigmoid"
+///     }
+///
+///     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+///         Ok(inputs[0].to_vec())
+///     }
+///
+///     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
+///         inputs[0].sigmoid()
+///     }
+///
+///     fn torchscript(&self, lines: &mut ScriptLines) {
+///         lines.assign(&format!("torch.sigmoid({})", lines.input(0)));
+///     }
+///
+///     fn onnx(&self, nodes: &mut OnnxNodes) {
+///         nodes.emit("Sigmoid", &nodes.inputs(), &[]);
+///     }
+/// }
+///
+/// /// `nn.Sigmoid()`.
+/// struct Sigmoid(Layer);
+///
+/// impl Module for Sigmoid {
+///     fn forward(&self, x: Value) -> Value {
+///         self.0.apply(SigmoidOp, &[&x])
+///     }
+/// }
+/// let graph = Graph::trace(&[8], |vs: &Scope| Sigmoid(Layer::new(vs / "gate", "Sigmoid")))?;
+/// assert_eq!(graph.nodes()[0].operation.name(), "sigmoid");
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub trait Operation: fmt::Debug + Any + Send + Sync {
     /// The function's name in PyTorch, such as `conv2d`.
     fn name(&self) -> &'static str;

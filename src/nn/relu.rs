@@ -7,6 +7,13 @@ use tch::Tensor;
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// `nn.ReLU()`: max(x, 0), element by element.
+///
+/// ```
+/// # use stitch::nn::{Graph, ReLU};
+/// let graph = Graph::trace(&[6, 28, 28], |vs| ReLU::new(vs))?;
+/// assert_eq!(graph.output(), [6, 28, 28]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct ReLU(Layer);
 
@@ -24,6 +31,20 @@ impl Module for ReLU {
 }
 
 /// `F.relu(x)`.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, relu};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         relu(x)
+///     }
+/// }
+/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// assert_eq!(graph.output(), [6, 28, 28]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn relu(x: Value) -> Value {
     x.apply(ReluOp, &[])
 }

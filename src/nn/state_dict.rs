@@ -39,6 +39,19 @@ pub enum StateDictError {
 
 impl Model {
     /// `model.state_dict()`: parameters and buffers, by their names and in Python's order.
+    ///
+    /// ```
+    /// # use stitch::nn::{Linear, Model};
+    /// # use tch::Kind;
+    /// # use stitch::formats::state_dict;
+    /// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+    /// let tensors = model.state_dict();
+    /// assert_eq!((tensors[0].name.as_str(), &tensors[0].shape[..]), ("fc.weight", &[10, 784][..]));
+    /// // torch.save(model.state_dict(), path) writes these bytes, torch.load(path) reads them.
+    /// let bytes = state_dict::write(&tensors)?;
+    /// # assert_eq!(stitch::formats::read_weights(&bytes)?, tensors);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn state_dict(&self) -> Vec<NamedTensor> {
         let named = |(name, tensor): (&str, Tensor)| named(name.into(), &tensor);
         self.state().map(named).collect()
@@ -46,6 +59,20 @@ impl Model {
 
     /// `model.load_state_dict(…)`: copies tensors of these names, in any order, into the parameters and
     /// buffers. Floating-point tensors of another type are converted.
+    ///
+    /// ```
+    /// # use stitch::nn::{Linear, Model};
+    /// # use tch::Kind;
+    /// let [trained, model] = [1, 2].map(|seed| {
+    ///     tch::manual_seed(seed);
+    ///     Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10)).unwrap()
+    /// });
+    /// model.load_state_dict(&trained.state_dict())?;
+    /// assert_eq!(model.state_dict(), trained.state_dict());
+    /// let error = model.load_state_dict(&trained.state_dict()[..1]).unwrap_err();
+    /// assert_eq!(error.to_string(), "fc.bias is missing");
+    /// # Ok::<(), stitch::nn::StateDictError>(())
+    /// ```
     ///
     /// # Errors
     /// The first that does not fit; then nothing is changed.
@@ -130,6 +157,17 @@ pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
 }
 
 /// The tensor of a file, on the CPU.
+///
+/// ```
+/// use stitch::formats::{Dtype, NamedTensor};
+/// use stitch::nn::{bytes_of, to_tensor};
+///
+/// let data: Vec<u8> = [1f32, 2.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+/// let named = NamedTensor { name: "fc.bias".into(), dtype: Dtype::F32, shape: vec![3], data };
+/// let tensor = to_tensor(&named);
+/// assert_eq!(tensor.double_value(&[2]), 3.0);
+/// assert_eq!(bytes_of(&tensor), named.data);
+/// ```
 pub fn to_tensor(tensor: &NamedTensor) -> Tensor {
     let kind = match tensor.dtype {
         Dtype::Bool => Kind::Bool,

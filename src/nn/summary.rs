@@ -24,12 +24,23 @@ pub struct Summary {
     pub layers: Vec<LayerSummary>,
     /// Elements of all parameters.
     pub parameters: u64,
+    /// Elements of all buffers, such as running statistics.
+    pub buffers: u64,
     /// Multiply-adds of all layers per image.
     pub multiply_adds: u64,
 }
 
 impl Graph {
-    /// The summary.
+    /// The layers with their output shapes, parameters and multiply-adds, as `torchinfo.summary` counts them.
+    ///
+    /// ```
+    /// let summary = stitch::models::named("lenet5")?.graph().summary();
+    /// let conv1 = &summary.layers[0];
+    /// assert_eq!((conv1.name.as_str(), conv1.class), ("conv1", "Conv2d"));
+    /// assert_eq!(conv1.output, [6, 28, 28]);
+    /// assert_eq!((conv1.parameters, conv1.multiply_adds), (156, 156 * 28 * 28));
+    /// # Ok::<(), stitch::models::UnknownModel>(())
+    /// ```
     pub fn summary(&self) -> Summary {
         let mut lines: Vec<(usize, LayerSummary)> = Vec::new();
         for (layer, node) in self.layer_outputs() {
@@ -57,6 +68,11 @@ impl Graph {
         let layers: Vec<LayerSummary> = lines.into_iter().map(|(_, line)| line).collect();
         Summary {
             parameters: self.parameters.iter().map(|spec| spec.numel() as u64).sum(),
+            buffers: self
+                .buffers
+                .iter()
+                .map(|spec| spec.shape.iter().product::<i64>() as u64)
+                .sum(),
             multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(),
             layers,
         }

@@ -7,6 +7,13 @@ use tch::Tensor;
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// `nn.Tanh()`: the hyperbolic tangent, element by element.
+///
+/// ```
+/// # use stitch::nn::{Graph, Tanh};
+/// let graph = Graph::trace(&[6, 28, 28], |vs| Tanh::new(vs))?;
+/// assert_eq!(graph.output(), [6, 28, 28]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Tanh(Layer);
 
@@ -24,6 +31,20 @@ impl Module for Tanh {
 }
 
 /// `F.tanh(x)`.
+///
+/// ```
+/// # use stitch::nn::{Graph, Module, Value, tanh};
+/// struct Net;
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         tanh(x)
+///     }
+/// }
+/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// assert_eq!(graph.output(), [6, 28, 28]);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub fn tanh(x: Value) -> Value {
     x.apply(TanhOp, &[])
 }

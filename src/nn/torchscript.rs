@@ -5,6 +5,15 @@ use crate::formats::torchscript::Program;
 
 impl Graph {
     /// The module as TorchScript: class, `forward`, layers and buffers.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Linear};
+    /// let graph = Graph::trace(&[784], |vs| Linear::new(vs / "fc", 784, 10))?;
+    /// let program = graph.torchscript("Net");
+    /// assert_eq!(program.class, "Net");
+    /// assert!(program.forward.contains("self.fc.weight"), "{}", program.forward);
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn torchscript(&self, class: &str) -> Program {
         let mut forward = String::new();
         for index in 0..self.nodes.len() {

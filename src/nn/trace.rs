@@ -12,6 +12,30 @@ use super::graph::{
 use super::{Init, Operation};
 
 /// A network or a part of one, such as a layer: `torch.nn.Module` with one input and one output.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear, Module, Scope, Value, relu};
+/// struct Block {
+///     fc1: Linear,
+///     fc2: Linear,
+/// }
+///
+/// impl Block {
+///     fn new(vs: &Scope) -> Self {
+///         Self { fc1: Linear::new(vs / "fc1", 8, 8), fc2: Linear::new(vs / "fc2", 8, 8) }
+///     }
+/// }
+///
+/// impl Module for Block {
+///     fn forward(&self, x: Value) -> Value {
+///         let y = relu(self.fc1.forward(x.clone()));
+///         x + self.fc2.forward(y)
+///     }
+/// }
+/// let graph = Graph::trace(&[8], Block::new)?;
+/// assert_eq!(graph.parameters()[2].name, "fc2.weight");
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 pub trait Module {
     /// The forward pass of a batch, operation by operation.
     fn forward(&self, x: Value) -> Value;
@@ -24,6 +48,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
 }
 
 /// A network that is not well defined: two parameters of one name, or shapes that do not fit.
+///
+/// ```
+/// # use stitch::nn::{Graph, Linear};
+/// let error = Graph::trace(&[784], |vs| Linear::new(vs / "fc1", 400, 120)).unwrap_err();
+/// assert_eq!(error.place, "fc1 (linear)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
 pub struct TraceError {
@@ -91,31 +121,36 @@ fn is_possible(shape: &[i64]) -> bool {
     shape.iter().all(|&size| size >= 1) && elements.is_some_and(|count| count <= MOST)
 }
 
-/// Records the graph of the module that `build` makes, for an input of this shape, without the batch.
-pub(super) fn trace<M: Module>(
-    input: &[i64],
-    build: impl FnOnce(&Scope) -> M,
-) -> Result<Graph, TraceError> {
-    let graph = Graph::new(input);
-    let trace = Rc::new(RefCell::new(Trace { graph, error: None }));
-    if !is_possible(input) {
-        let what = format!("the shape {input:?} is not possible: sizes must be at least 1");
-        trace.borrow_mut().fail("input".into(), what);
-    }
-    let scope = Scope { trace: Rc::clone(&trace), path: String::new() };
-    let module = build(&scope);
-    let output = module.forward(Value { trace: Rc::clone(&trace), operand: Operand::Input });
-    let operand = output.operand;
-    let is_own = Rc::ptr_eq(&output.trace, &trace);
-    let mut trace = trace.borrow_mut();
-    match is_own {
-        true => trace.check_output(operand),
-        false => trace.fail("output".into(), "it belongs to another network".into()),
-    }
-    let graph = std::mem::replace(&mut trace.graph, Graph::new(input));
-    match trace.error.take() {
-        Some(error) => Err(error),
-        None => Ok(graph.with_output(operand)),
+impl Graph {
+    /// Traces the network that `build` makes, for images of this shape (without the batch).
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn trace<M: Module>(
+        input: &[i64],
+        build: impl FnOnce(&Scope) -> M,
+    ) -> Result<Self, TraceError> {
+        let graph = Graph::new(input);
+        let trace = Rc::new(RefCell::new(Trace { graph, error: None }));
+        if !is_possible(input) {
+            let what = format!("the shape {input:?} is not possible: sizes must be at least 1");
+            trace.borrow_mut().fail("input".into(), what);
+        }
+        let scope = Scope { trace: Rc::clone(&trace), path: String::new() };
+        let module = build(&scope);
+        let output = module.forward(Value { trace: Rc::clone(&trace), operand: Operand::Input });
+        let operand = output.operand;
+        let is_own = Rc::ptr_eq(&output.trace, &trace);
+        let mut trace = trace.borrow_mut();
+        match is_own {
+            true => trace.check_output(operand),
+            false => trace.fail("output".into(), "it belongs to another network".into()),
+        }
+        let graph = std::mem::replace(&mut trace.graph, Graph::new(input));
+        match trace.error.take() {
+            Some(error) => Err(error),
+            None => Ok(graph.with_output(operand)),
+        }
     }
 }
 
@@ -135,6 +170,16 @@ impl Scope {
 
     /// Defines a parameter, `self.<name> = nn.Parameter(…)`. Parameters draw their initial values in the
     /// order in which they are defined.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Init, Linear};
+    /// let graph = Graph::trace(&[8], |vs| {
+    ///     let _scale = (vs / "block").parameter("scale", &[8], Init::Constant(1.0));
+    ///     Linear::new(vs / "fc", 8, 8)
+    /// })?;
+    /// assert_eq!(graph.parameters()[0].name, "block.scale");
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Value {
         let name = self.qualified(name);
         let mut trace = self.trace.borrow_mut();
@@ -229,6 +274,20 @@ pub struct Value {
 
 impl Value {
     /// The sizes of the dimensions; -1 stands for the batch.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Module, Value, flatten};
+    /// struct Net;
+    ///
+    /// impl Module for Net {
+    ///     fn forward(&self, x: Value) -> Value {
+    ///         assert_eq!(x.shape(), [-1, 1, 28, 28]);
+    ///         flatten(x, 1)
+    ///     }
+    /// }
+    /// Graph::trace(&[1, 28, 28], |_| Net)?;
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn shape(&self) -> Vec<i64> {
         RefCell::borrow(&self.trace).graph.shape_of(self.operand).to_vec()
     }

@@ -6,6 +6,20 @@ use super::{OnnxNodes, Operation, ScriptLines, Value};
 
 impl Value {
     /// `x.view(shape)`; one size may be -1. The batch must stay the first dimension.
+    ///
+    /// ```
+    /// # use stitch::nn::{Graph, Module, Value};
+    /// struct Net;
+    ///
+    /// impl Module for Net {
+    ///     fn forward(&self, x: Value) -> Value {
+    ///         x.view(&[-1, 16 * 5 * 5])
+    ///     }
+    /// }
+    /// let graph = Graph::trace(&[16, 5, 5], |_| Net)?;
+    /// assert_eq!(graph.output(), [400]);
+    /// # Ok::<(), stitch::nn::TraceError>(())
+    /// ```
     pub fn view(self, shape: &[i64]) -> Value {
         self.apply(ViewOp { shape: shape.to_vec() }, &[])
     }

@@ -8,6 +8,29 @@ use tch::Tensor;
 use super::{BETA1, BETA2, EPSILON, Optimizer};
 
 /// Adam over a list of parameters, without weight decay or amsgrad.
+///
+/// ```
+/// use stitch::nn::{Linear, Model, cross_entropy};
+/// use stitch::optim::{Adam, Optimizer};
+/// use tch::{Device, Kind, Tensor};
+///
+/// tch::manual_seed(0);
+/// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+/// let mut optimizer = Adam::new(model.parameters(), 1e-3);
+/// let xs = Tensor::rand([8, 784], (Kind::Float, Device::Cpu));
+/// let ys = Tensor::from_slice(&[0i64, 1, 2, 3, 4, 5, 6, 7]);
+/// let mut losses = Vec::new();
+/// for _step in 0..3 {
+///     optimizer.zero_grad();
+///     let loss = cross_entropy(&model.forward(&xs, true), &ys);
+///     loss.backward();
+///     optimizer.step();
+///     losses.push(loss.double_value(&[]));
+/// }
+/// assert!(losses[0] > losses[1] && losses[1] > losses[2], "{losses:?}");
+/// assert_eq!(optimizer.steps(), 3);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
 #[derive(Debug)]
 pub struct Adam {
     pub(crate) parameters: Vec<Tensor>,

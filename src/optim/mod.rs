@@ -13,6 +13,57 @@ use tch::Tensor;
 use crate::libtorch::clear_grad;
 
 /// Changes the parameters that it was made for, given their gradients.
+///
+/// An optimizer of your own:
+///
+/// ```
+/// use stitch::optim::Optimizer;
+/// use tch::Tensor;
+///
+/// /// `torch.optim.SGD(parameters, lr)`.
+/// #[derive(Debug)]
+/// struct Sgd {
+///     parameters: Vec<Tensor>,
+///     lr: f64,
+///     steps: u64,
+/// }
+///
+/// impl Optimizer for Sgd {
+///     fn parameters(&self) -> &[Tensor] {
+///         &self.parameters
+///     }
+///
+///     fn update(&mut self, gradients: &[Tensor]) {
+///         self.steps += 1;
+///         tch::no_grad(|| {
+///             for (parameter, grad) in self.parameters.iter_mut().zip(gradients) {
+///                 if grad.defined() {
+///                     *parameter -= grad * self.lr;
+///                 }
+///             }
+///         });
+///     }
+///
+///     fn state(&self) -> Vec<(&'static str, &[Tensor])> {
+///         Vec::new()
+///     }
+///
+///     fn steps(&self) -> u64 {
+///         self.steps
+///     }
+///
+///     fn set_steps(&mut self, steps: u64) {
+///         self.steps = steps;
+///     }
+/// }
+///
+/// let weight = Tensor::from_slice(&[1f32, 2.0]).set_requires_grad(true);
+/// let mut optimizer = Sgd { parameters: vec![weight.shallow_clone()], lr: 0.5, steps: 0 };
+/// optimizer.zero_grad();
+/// (&weight * 2.0).sum(None).backward();
+/// optimizer.step();
+/// assert_eq!(Vec::<f32>::try_from(&weight.detach()).unwrap(), [0.0, 1.0]);
+/// ```
 pub trait Optimizer: Any + Debug {
     /// The parameters; they share their memory with the network.
     fn parameters(&self) -> &[Tensor];

@@ -8,6 +8,17 @@ use tch::Tensor;
 use super::{BETA1, BETA2, EPSILON, Optimizer};
 
 /// Adam over a list of parameters.
+///
+/// ```
+/// use stitch::optim::{Optimizer, SklearnAdam};
+/// use tch::{Device, Kind, Tensor};
+///
+/// let coefs = Tensor::zeros([64, 10], (Kind::Double, Device::Cpu));
+/// let mut optimizer = SklearnAdam::new(&[coefs.shallow_clone()], 1e-3);
+/// optimizer.update(&[coefs.ones_like()]);
+/// // The first step is the learning rate, but for epsilon.
+/// assert!((coefs.double_value(&[0, 0]) + 1e-3).abs() < 1e-9);
+/// ```
 #[derive(Debug)]
 pub struct SklearnAdam {
     pub(crate) parameters: Vec<Tensor>,

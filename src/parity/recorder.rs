@@ -11,9 +11,10 @@ use crate::dataset::loader::images;
 use crate::dataset::{PIXELS, Split};
 use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
-use crate::formats::{Metadata, NamedTensor, ReadError, hex, safetensors};
+use crate::formats::{Metadata, NamedTensor, ReadError, safetensors};
 use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
+use crate::sha256;
 use crate::train::{StepTensors, Tracer};
 
 /// Larger tensors are recorded by their hash alone.
@@ -90,7 +91,7 @@ impl Recorder {
         let dtype = dtype_of(tensor.kind());
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
         let data = bytes_of(tensor);
-        let sha256 = hex(&Sha256::digest(&data));
+        let sha256 = sha256::of(&data);
         let dtype_name = dtype.name().to_owned();
         let name = name.to_owned();
         let record =
@@ -125,7 +126,7 @@ impl Recorder {
             step: None,
             dtype: dtype_of(model.kind()).name().into(),
             shape,
-            sha256: hex(&hash.finalize()),
+            sha256: sha256::hex(&hash.finalize()),
         }));
     }
 }

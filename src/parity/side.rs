@@ -92,12 +92,12 @@ pub struct Item {
     /// SHA-256 of the elements, where a trace tells it.
     pub sha256: Option<String>,
     /// Where the elements are.
-    pub source: Source,
+    pub source: ElementSource,
 }
 
 /// Where the elements of an item are.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub enum ElementSource {
     /// A tensor in one of the open files.
     File {
         /// Which file.
@@ -170,18 +170,18 @@ impl Side {
     /// When the file cannot be read.
     pub fn stream<'a>(
         &'a mut self,
-        source: &'a Source,
+        source: &'a ElementSource,
     ) -> Result<Option<Box<dyn Read + 'a>>, SideError> {
         match source {
-            &Source::File { file, tensor } => {
+            &ElementSource::File { file, tensor } => {
                 let (path, file) = &mut self.files[file];
                 let place = format!("{}: {}", path.display(), file.specs()[tensor].name);
                 let tensors = |error| SideError::Tensors { path: path.clone(), error };
                 let from = file.stream(tensor).map_err(tensors)?;
                 Ok(Some(Box::new(Placed { place, from })))
             }
-            Source::Memory(bytes) => Ok(Some(Box::new(Cursor::new(bytes)))),
-            Source::Nowhere => Ok(None),
+            ElementSource::Memory(bytes) => Ok(Some(Box::new(Cursor::new(bytes)))),
+            ElementSource::Nowhere => Ok(None),
         }
     }
 
@@ -189,7 +189,7 @@ impl Side {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn load(&mut self, source: &Source) -> Result<Option<Vec<u8>>, SideError> {
+    pub fn load(&mut self, source: &ElementSource) -> Result<Option<Vec<u8>>, SideError> {
         let Some(mut stream) = self.stream(source)? else { return Ok(None) };
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
@@ -255,7 +255,7 @@ impl Side {
         epoch: Option<usize>,
         name: &str,
         (dtype, shape): (Dtype, Vec<usize>),
-        source: Source,
+        source: ElementSource,
     ) {
         let key = Key { stage, epoch, step: None, name: name.into(), file: None };
         self.items.push(Item { key, dtype: dtype.name().into(), shape, sha256: None, source });
@@ -269,14 +269,14 @@ impl Side {
         shape: Vec<usize>,
         values: &[f64],
     ) {
-        let source = Source::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
+        let source = ElementSource::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
         self.push(stage, epoch, name, (Dtype::F64, shape), source);
     }
 
     /// Names as the bytes of their text, a line each.
     fn push_names(&mut self, stage: Stage, name: &str, names: &[String]) {
         let text = names.join("\n").into_bytes();
-        self.push(stage, None, name, (Dtype::U8, vec![text.len()]), Source::Memory(text));
+        self.push(stage, None, name, (Dtype::U8, vec![text.len()]), ElementSource::Memory(text));
     }
 
     fn add_trace(&mut self, folder: &Path) -> Result<(), SideError> {
@@ -315,7 +315,8 @@ impl Side {
                 }
             }
             let Record { stage, name, epoch, step, dtype, shape, sha256 } = record;
-            let source = tensor.map_or(Source::Nowhere, |tensor| Source::File { file, tensor });
+            let source = tensor
+                .map_or(ElementSource::Nowhere, |tensor| ElementSource::File { file, tensor });
             let key = Key { stage, epoch, step, name, file: None };
             self.items.push(Item { key, dtype, shape, sha256: Some(sha256), source });
         }
@@ -327,7 +328,7 @@ impl Side {
         let tensors = open(path)?;
         let file = self.files.len();
         for (tensor, spec) in tensors.specs().to_vec().into_iter().enumerate() {
-            let source = Source::File { file, tensor };
+            let source = ElementSource::File { file, tensor };
             self.push(Stage::Final, None, &spec.name, (spec.dtype, spec.shape), source);
         }
         self.in_definition_order(tensors.specs());
@@ -353,16 +354,16 @@ impl Side {
         match csv::read_table(&bytes).map_err(table)? {
             csv::Table::Predictions { truth, predicted } => {
                 let shape = vec![truth.len()];
-                let source = Source::Memory(integers(&truth));
+                let source = ElementSource::Memory(integers(&truth));
                 // By the name that a trace has for them.
                 self.push(Stage::Data, None, "test.labels", (Dtype::I64, shape.clone()), source);
-                let source = Source::Memory(integers(&predicted));
+                let source = ElementSource::Memory(integers(&predicted));
                 self.push(Stage::Predictions, None, "y_pred", (Dtype::I64, shape), source);
             }
             csv::Table::ConfusionMatrix { classes, counts } => {
                 self.push_names(Stage::ConfusionMatrix, "classes", &classes);
                 let shape = vec![classes.len(), classes.len()];
-                let source = Source::Memory(integers(&counts));
+                let source = ElementSource::Memory(integers(&counts));
                 self.push(Stage::ConfusionMatrix, None, "counts", (Dtype::I64, shape), source);
             }
         }

@@ -9,13 +9,14 @@ use sha2::{Digest, Sha256};
 use super::compare;
 use super::comparison::Comparison;
 use super::element::{Element, number};
-use super::side::{Item, Key, Side, SideError, Source};
+use super::side::{ElementSource, Item, Key, Side, SideError};
 use super::stream::Pair;
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
 use super::trace::{self, Stage};
-use crate::formats::{Dtype, hex};
+use crate::formats::Dtype;
 use crate::run_folder::Config;
+use crate::sha256;
 use crate::train::Engine;
 
 /// What the user may change about a comparison.
@@ -182,7 +183,8 @@ pub fn judge(
     Ok(Report {
         reference: reference.path.display().to_string(),
         port: port.path.display().to_string(),
-        engines: [&*reference, &*port].map(|side| side.config.as_ref()?.engine.clone()),
+        engines: [&*reference, &*port]
+            .map(|side| Some(side.config.as_ref()?.engine_name()?.to_owned())),
         settings: settings(reference.config.as_ref(), port.config.as_ref()),
         first: tensors.iter().position(|tensor| !tensor.passes()),
         task: task::look(reference, port)?,
@@ -242,7 +244,7 @@ impl ItemPair<'_> {
             let outcome = Outcome::Dtype { expected: expected_type, actual: actual_type };
             return Ok(result(expected, outcome));
         }
-        let kept = |item: &Item| !matches!(item.source, Source::Nowhere);
+        let kept = |item: &Item| !matches!(item.source, ElementSource::Nowhere);
         let dtype = Dtype::from_name(&expected.dtype);
         let Some(dtype) = dtype.filter(|_| kept(expected) && kept(actual)) else {
             // Without its elements a tensor is known by its hash alone.
@@ -279,7 +281,7 @@ fn digest(side: &mut Side, item: &Item) -> Result<Option<String>, SideError> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match stream.read(&mut buffer)? {
-            0 => return Ok(Some(hex(&hash.finalize()))),
+            0 => return Ok(Some(sha256::hex(&hash.finalize()))),
             read => hash.update(&buffer[..read]),
         }
     }
@@ -324,11 +326,17 @@ impl Pair for ItemPair<'_> {
 fn settings(reference: Option<&Config>, port: Option<&Config>) -> Vec<String> {
     let (Some(reference), Some(port)) = (reference, port) else { return Vec::new() };
     let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
-    // What another program made is to be equalled by the exact engine.
-    let engine = |config: &Config| config.engine.clone().unwrap_or(Engine::Exact.name().into());
+    // What another program made is to be equalled by the engines that have the notebook's bits.
+    let engine = |config: &Config, other: &Config| {
+        let same_bits = match other.engine_name() {
+            Some(name) if name == Engine::Eager.name() => Engine::Eager,
+            _ => Engine::Exact,
+        };
+        config.engine_name().unwrap_or(same_bits.name()).to_owned()
+    };
     let rows = [
         ("model", Some(reference.model.clone()), Some(port.model.clone())),
-        ("engine", Some(engine(reference)), Some(engine(port))),
+        ("engine", Some(engine(reference, port)), Some(engine(port, reference))),
         ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
         ("libtorch", reference.libtorch(), port.libtorch()),
         ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),

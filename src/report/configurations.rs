@@ -13,7 +13,7 @@ use crate::train::{Engine, TrainConfig};
 pub struct Configuration {
     /// The model.
     pub model: &'static ModelEntry,
-    /// `exact` or `fast`.
+    /// The engine's name.
     pub engine: String,
     /// Passes over the training images.
     pub epochs: usize,
@@ -74,8 +74,8 @@ impl Configuration {
             let plural = if self.epochs == 1 { "" } else { "s" };
             name += &format!(", {} epoch{plural}", self.epochs);
         }
-        if self.engine == Engine::Fast.name() {
-            name += ", fast engine";
+        if self.engine != Engine::Exact.name() {
+            name += &format!(", {} engine", self.engine);
         }
         name
     }

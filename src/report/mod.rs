@@ -11,6 +11,6 @@ mod html;
 mod pictures;
 mod run;
 
-pub use html::{Entry, Parity, Study, page, study_sample};
+pub use html::{Parity, Section, Study, page, study_sample};
 pub use pictures::{Pictures, PicturesError};
 pub use run::{Run, RunError, RunFiles};

@@ -1,5 +1,5 @@
-//! `torch.Generator` on the CPU (PyTorch 2.13): seeding, `random_` in int64, `randperm`, and the
-//! order in which a `DataLoader` draws from it.
+//! `torch.Generator` on the CPU (PyTorch 2.13), a generator of one's own: seeding and `randperm`, for which
+//! tch has no generator argument. (libtorch's global generator is [`crate::libtorch::generator`].)
 
 use rand_mt::Mt;
 
@@ -14,25 +14,6 @@ impl Generator {
         Self(Mt::new(seed as u32))
     }
 
-    /// Passes over `draws` 32-bit draws. `uniform_` on a float32 tensor takes one for each element.
-    ///
-    /// Only the draws are ported here: whether `uniform_` then rounds once or twice depends on the
-    /// CPU kernel that libtorch picks (with or without fused multiply-add), so
-    /// [`crate::models::init`] lets libtorch itself do that arithmetic.
-    pub fn skip(&mut self, draws: usize) {
-        (0..draws).for_each(|_| {
-            self.0.next_u32();
-        });
-    }
-
-    /// `empty((), dtype=int64).random_()`: an integer in `0..=i64::MAX` from two draws, the first
-    /// the high half.
-    pub fn random(&mut self) -> i64 {
-        let high = u64::from(self.0.next_u32());
-        let low = u64::from(self.0.next_u32());
-        (((high << 32) | low) & i64::MAX as u64) as i64
-    }
-
     /// `randperm(n)` for `n < (2**32 - 1) / 20`: Fisher-Yates from the bottom up, the partner of
     /// `i` at `i + draw % (n - i)`.
     pub fn randperm(&mut self, n: u32) -> Vec<u32> {
@@ -42,14 +23,5 @@ impl Generator {
             order.swap(i as usize, partner as usize);
         }
         order
-    }
-
-    /// What one pass over a `DataLoader(shuffle=True)` of `n` samples draws: a base seed for
-    /// workers (unused without them), then the seed of the `RandomSampler`'s own generator, whose
-    /// `randperm` is the order.
-    pub fn data_loader_order(&mut self, n: u32) -> Vec<u32> {
-        let _base_seed = self.random();
-        let sampler_seed = self.random();
-        Generator::new(sampler_seed as u64).randperm(n)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::formats::Metadata;
+use crate::sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use crate::formats::{Metadata, hex};
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +25,7 @@ pub struct Config {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// `exact` or `fast`, of a run of stitch.
+    /// The engine's name, of a run of stitch; see [`Config::engine_name`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// Training images that were held out, the last ones; absent when none were.
@@ -45,6 +44,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// The engine's name today; `None` for a run on the CPU that names none, one of another program. What
+    /// older versions of stitch called `exact` on a GPU, or did not name, is `eager`.
+    pub fn engine_name(&self) -> Option<&str> {
+        match self.engine.as_deref() {
+            None | Some("exact") if self.device != "cpu" => Some("eager"),
+            named => named,
+        }
+    }
+
     /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
     /// files, and the accuracy on the test images.
     pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
@@ -80,7 +88,7 @@ impl Config {
                 ("seed", config.seed.to_string()),
                 ("threads", config.threads.to_string()),
                 ("device", config.device.clone()),
-                ("engine", or_unknown(&config.engine)),
+                ("engine", config.engine_name().unwrap_or("unknown").into()),
                 ("validation images", or_off(config.val)),
                 ("patience", or_off(config.patience)),
                 ("CPU capability", or_unknown(&config.cpu_capability)),
@@ -134,6 +142,51 @@ impl DataConfig {
     /// `sha256sum` prints them.
     pub fn digest(&self) -> String {
         let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
-        hex(&Sha256::digest(self.sha256.iter().map(line).collect::<String>()))
+        sha256::of(self.sha256.iter().map(line).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(engine: Option<&str>, device: &str) -> Config {
+        Config {
+            program: "stitch".into(),
+            model: "lenet5".into(),
+            epochs: 5,
+            batch_size: 32,
+            lr: 2e-3,
+            seed: 0,
+            threads: 1,
+            device: device.into(),
+            engine: engine.map(str::to_owned),
+            val: None,
+            patience: None,
+            cpu_capability: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        }
+    }
+
+    #[test]
+    fn a_run_on_a_gpu_of_older_versions_is_one_of_the_eager_engine() {
+        for (engine, device, today) in [
+            (None, "cpu", None),
+            (Some("exact"), "cpu", Some("exact")),
+            (Some("fast"), "cpu", Some("fast")),
+            (Some("eager"), "cpu", Some("eager")),
+            (None, "cuda:0", Some("eager")),
+            (Some("exact"), "cuda:1", Some("eager")),
+            (Some("eager"), "cuda:0", Some("eager")),
+        ] {
+            assert_eq!(config(engine, device).engine_name(), today, "{engine:?} on {device}");
+        }
+        let now = config(Some("eager"), "cuda:0");
+        for older in [None, Some("exact")] {
+            assert_eq!(config(older, "cuda:0").differences(&now), Vec::<String>::new());
+        }
+        let differences = config(None, "cpu").differences(&config(Some("exact"), "cpu"));
+        assert_eq!(differences, ["engine exact, there unknown"]);
     }
 }

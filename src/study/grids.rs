@@ -1,6 +1,7 @@
 //! Grids as a TOML file: the same that the flags of `stitch study plan` say.
 
 use serde::Deserialize;
+use tch::Device;
 
 use super::plan::{Grid, PlanError, check_threads, seeds};
 use crate::models;
@@ -23,6 +24,7 @@ struct Table {
     lr: Numbers<f64>,
     #[serde(default)]
     epochs: Numbers<usize>,
+    engine: Option<String>,
     #[serde(default)]
     fast: bool,
     #[serde(default = "one")]
@@ -86,6 +88,12 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
     };
     let models = names.iter().map(|name| models::named(name)).collect::<Result<_, _>>()?;
     check_threads(table.threads)?;
+    let engine = match (&table.engine, table.fast) {
+        (Some(_), true) => return Err(PlanError::TwoEngines),
+        (Some(name), false) => Engine::named(name)?,
+        (None, true) => Engine::Fast,
+        (None, false) => Engine::default_on(Device::Cpu),
+    };
     Ok(Grid {
         models,
         seeds: match table.seeds {
@@ -96,7 +104,7 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
         batch_sizes: table.batch_size.into_list(),
         lrs: table.lr.into_list(),
         epochs: table.epochs.into_list(),
-        engine: if table.fast { Engine::Fast } else { Engine::Exact },
+        engine,
         threads: table.threads,
     })
 }
@@ -110,12 +118,12 @@ mod tests {
     fn numbers_lists_and_ranges_are_read() {
         let text = "[[grid]]\nmodel = \"lenet5\"\nseeds = \"0..3\"\nbatch_size = [16, 32]\n\
                     lr = 1e-3\nfast = true\n[[grid]]\nmodel = [\"mlp\"]\nseeds = [4, 5]\n\
-                    threads = 2\n";
+                    threads = 2\nengine = \"eager\"\n";
         let rows = rows(&read(text).unwrap()).unwrap();
         let ids: Vec<String> = rows.iter().map(|row| row.id()).collect();
         assert_eq!(ids.len(), 8);
         assert_eq!(ids[5], "lenet5-fast-b32-lr0.001-e5-s2-t1");
-        assert_eq!(ids[7], "mlp-b200-lr0.001-e20-s5-t2");
+        assert_eq!(ids[7], "mlp-eager-b200-lr0.001-e20-s5-t2");
     }
 
     #[test]
@@ -128,6 +136,8 @@ mod tests {
             (grid("seeds = 1\nlr = \"small\""), "a number is wanted"),
             (grid("seeds = 1\nlearning_rate = 1"), "unknown field"),
             (grid("seeds = 1\nthreads = 0"), "0 threads"),
+            (grid("seeds = 1\nengine = \"quick\""), "the engines are eager, exact, fast"),
+            (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),
             (
                 read("[[grid]]\nmodel = \"lenet\"\nseeds = 1"),
                 "unknown model \"lenet\": the models are mlp, lenet5",

@@ -7,7 +7,7 @@ use tch::Device;
 
 use crate::formats::csv::table_writer;
 use crate::models::{self, ModelEntry, UnknownModel};
-use crate::train::{ConfigError, Engine, TrainConfig};
+use crate::train::{ConfigError, Engine, TrainConfig, UnknownEngine};
 
 /// The file's name in the folder of a study.
 pub const FILE: &str = "plan.csv";
@@ -41,7 +41,10 @@ pub(super) fn id(
     seed: u64,
     threads: u32,
 ) -> String {
-    let engine = if engine == Engine::Fast.name() { "-fast" } else { "" };
+    let engine = match engine {
+        exact if exact == Engine::Exact.name() => String::new(),
+        other => format!("-{other}"),
+    };
     format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}-t{threads}")
 }
 
@@ -93,6 +96,12 @@ pub enum PlanError {
     /// A model that there is not.
     #[error(transparent)]
     Model(#[from] UnknownModel),
+    /// An engine that there is not.
+    #[error(transparent)]
+    Engine(#[from] UnknownEngine),
+    /// Two engines at once.
+    #[error("engine and fast are both given: fast = true is short for engine = \"fast\"")]
+    TwoEngines,
     /// A number of threads out of its range.
     #[error("{0} threads: 1 to 4096 are wanted")]
     Threads(u32),
@@ -247,8 +256,7 @@ pub(super) fn check_threads(threads: u32) -> Result<(), PlanError> {
 
 fn settings_of(line: &Line) -> Result<Settings, String> {
     let model = models::named(&line.model).map_err(|error| error.to_string())?;
-    let engine = Engine::named(&line.engine)
-        .ok_or_else(|| format!("engine {:?}, where exact or fast is wanted", line.engine))?;
+    let engine = Engine::named(&line.engine).map_err(|error| error.to_string())?;
     let Line { epochs, batch_size, lr, seed, threads, .. } = *line;
     check_threads(threads).map_err(|error| error.to_string())?;
     let own = TrainConfig::notebook(model);
@@ -260,11 +268,11 @@ fn settings_of(line: &Line) -> Result<Settings, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{lenet5, mlp};
+    use crate::models::named;
 
     fn grid() -> Grid {
         Grid {
-            models: vec![&lenet5::ENTRY, &mlp::ENTRY],
+            models: vec![named("lenet5").unwrap(), named("mlp").unwrap()],
             seeds: vec![0, 1, 7],
             batch_sizes: vec![16, 64],
             lrs: vec![1e-3, 5e-4],
@@ -301,7 +309,11 @@ mod tests {
         for (from, to, part) in [
             ("\n1,lenet5", "\n2,lenet5", "row 1: it is numbered 2"),
             ("-s7-t1", "-s8-t1", "row 2: its id is"),
-            (",exact,", ",exactly,", "row 0: engine \"exactly\""),
+            (
+                ",exact,",
+                ",exactly,",
+                "row 0: unknown engine \"exactly\": the engines are eager, exact, fast",
+            ),
             (",16,", ",0,", "row 0: --batch-size is 0"),
             (",16,", ",-1,", "line: 2"),
             ("row,", "rows,", "unknown field `rows`"),

@@ -8,6 +8,7 @@ use super::plan::{self, Settings};
 use crate::formats::csv::table_writer;
 use crate::models;
 use crate::run_folder::Config;
+use crate::train::Engine;
 
 /// Folder of the results in the folder of a study.
 pub const FOLDER: &str = "results";
@@ -20,7 +21,7 @@ pub struct Record {
     pub id: String,
     /// The model's name.
     pub model: String,
-    /// `exact` or `fast`.
+    /// The engine's name.
     pub engine: String,
     /// Passes over the training images that were asked for.
     pub epochs: usize,
@@ -124,6 +125,9 @@ impl Record {
             return wrong("its test accuracy is not between 0 and 1");
         }
         if let Err(unknown) = models::named(&self.model) {
+            return wrong(&unknown.to_string());
+        }
+        if let Err(unknown) = Engine::named(&self.engine) {
             return wrong(&unknown.to_string());
         }
         let Self { model, engine, seed, threads, .. } = self;
@@ -237,11 +241,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::models::mlp;
+    use crate::models::named;
     use crate::train::TrainConfig;
 
     fn record(seed: u64, weights: &str) -> Record {
-        let model = &mlp::ENTRY;
+        let model = named("mlp").unwrap();
         let config = TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(model) };
         let record = Record::new(&Settings { model, config, threads: 1 });
         let weights_sha256 = Some(weights.repeat(64));
@@ -304,6 +308,7 @@ mod tests {
             (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: it wants an accuracy"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
             (",200,", ",two,", "line: 2"),
+            (",exact,", ",exakt,", "unknown engine \"exakt\": the engines are eager, exact, fast"),
             ("t1,mlp,", "t1,mpl,", "s1-t1: unknown model \"mpl\": the models are mlp, lenet5"),
         ] {
             let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err();

@@ -4,6 +4,8 @@
 //! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
 //! what happens is told to a callback, which may also end the run.
 
+mod config;
+mod engine;
 mod progress;
 mod state;
 mod trainer;
@@ -11,163 +13,20 @@ mod trainer;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
-use crate::engine::{self, StepOutput};
+use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::formats::NamedTensor;
-use crate::models::{Defaults, Library, ModelEntry};
 use crate::nn::Model;
 
-pub use progress::{EpochRecord, Progress, Validation};
-pub use state::{RestoreError, TrainState};
+pub use config::{ConfigError, TrainConfig, device_name};
+pub use engine::{Engine, UnknownEngine};
+pub use progress::{EpochRecord, Progress, TrainState, Validation};
+pub use state::RestoreError;
 pub use trainer::Trainer;
-
-/// How a run's arithmetic is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// libtorch's autograd.
-    Eager,
-    /// As the notebook's libraries compute: the notebook's numbers.
-    Exact,
-    /// The same mathematics, added up in an order of its own: faster, other last bits. LeNet-5 on the
-    /// CPU.
-    Fast,
-}
-
-impl Engine {
-    /// The engine of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Eager, Self::Exact, Self::Fast].into_iter().find(|engine| engine.name() == name)
-    }
-
-    /// The name in `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Eager => "eager",
-            Engine::Exact => "exact",
-            Engine::Fast => "fast",
-        }
-    }
-}
-
-/// The settings of a run that change its numbers, except the number of threads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrainConfig {
-    /// Passes over the training images; `max_iter` in scikit-learn.
-    pub epochs: usize,
-    /// Images a step, at least 1; the last batch of an epoch may be shorter.
-    pub batch_size: usize,
-    /// Learning rate of Adam; finite and above 0.
-    pub lr: f64,
-    /// Seed of the initial parameters and of every shuffle.
-    pub seed: u64,
-    /// Where the model computes.
-    pub device: Device,
-    /// How its arithmetic is ordered.
-    pub engine: Engine,
-    /// Training images that are held out, the last ones; at least 1.
-    pub val: Option<usize>,
-    /// Epochs in a row without a lower validation loss that end the run; at least 1, and only where
-    /// images are held out.
-    pub patience: Option<usize>,
-}
-
-impl TrainConfig {
-    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
-    /// chosen by its result.
-    pub fn notebook(model: &ModelEntry) -> Self {
-        let Defaults { epochs, batch_size, lr } = model.defaults;
-        Self {
-            epochs,
-            batch_size,
-            lr,
-            seed: 0,
-            device: Device::Cpu,
-            engine: Engine::Exact,
-            val: None,
-            patience: None,
-        }
-    }
-
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    /// The first setting out of its range.
-    pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
-        if self.epochs == 0 {
-            return Err(ConfigError::Epochs);
-        }
-        if self.batch_size == 0 {
-            return Err(ConfigError::BatchSize);
-        }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            return Err(ConfigError::LearningRate(self.lr));
-        }
-        let largest = model.library.largest_seed();
-        if self.seed > largest {
-            return Err(ConfigError::Seed { seed: self.seed, model, largest });
-        }
-        if self.engine == Engine::Fast && model.library != Library::PyTorch {
-            return Err(ConfigError::FastMlp);
-        }
-        if self.engine == Engine::Fast && self.device != Device::Cpu {
-            return Err(ConfigError::FastDevice);
-        }
-        if self.val == Some(0) {
-            return Err(ConfigError::Val);
-        }
-        match self.patience {
-            Some(0) => Err(ConfigError::Patience),
-            Some(patience) if self.val.is_none() => Err(ConfigError::PatienceWithoutVal(patience)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A setting out of its range.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// No epoch.
-    #[error("--epochs is 0: it must be at least 1")]
-    Epochs,
-    /// Empty batches.
-    #[error("--batch-size is 0: it must be at least 1")]
-    BatchSize,
-    /// A learning rate that does not learn.
-    #[error("--lr is {0}: it must be finite and above 0")]
-    LearningRate(f64),
-    /// A seed that the model's library refuses.
-    #[error("--seed is {seed}: {model} takes 0 to {largest}, as {} does", .model.library)]
-    Seed {
-        /// The seed.
-        seed: u64,
-        /// The model.
-        model: &'static ModelEntry,
-        /// The largest seed that it takes.
-        largest: u64,
-    },
-    /// The MLP has one engine.
-    #[error(
-        "--fast is for lenet5: the mlp, which is equal to scikit-learn's within 1e-12, is fast \
-         without it"
-    )]
-    FastMlp,
-    /// The fast engine is for the CPU.
-    #[error("--fast computes on the CPU: leave --device away, or --fast")]
-    FastDevice,
-    /// No image held out.
-    #[error("--val is 0: it must be at least 1, or off")]
-    Val,
-    /// No epoch to wait.
-    #[error("--patience is 0: it must be at least 1, or off")]
-    Patience,
-    /// Nothing to be patient with.
-    #[error("--patience is {0}, and no images are held out: give --val N too, or --patience off")]
-    PatienceWithoutVal(usize),
-}
 
 /// What a run reports while it goes on.
 #[derive(Debug, Clone, Copy)]
@@ -256,6 +115,17 @@ pub enum TrainError {
         /// Counted from 1 within the epoch.
         step: usize,
     },
+    /// An engine that is not for this network.
+    #[error(
+        "the {engine} engine does not support the network {class}: it is for LeNet-5's operations and shapes \
+         on the CPU. Use the exact engine, or eager"
+    )]
+    UnsupportedEngine {
+        /// The engine.
+        engine: Engine,
+        /// The network's class.
+        class: String,
+    },
     /// scikit-learn would build another network.
     #[error(
         "the training labels hold {found} of the {CLASSES} classes: scikit-learn's MLPClassifier would build a network of another shape; use training data with all classes"
@@ -304,6 +174,29 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 /// `progress` is where the run stands: its beginning, or where a run was interrupted. Then the trainer is a
 /// new one with the state of the interrupted one ([`Trainer::restore`]), and everything that follows has
 /// the bits of a run that was never interrupted. `tracer` sees the tensors of the steps that it wants.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use stitch::models;
+/// use stitch::train::{Event, Progress, TrainConfig, Trainer, fit};
+/// # let images = (0..40 * 784).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+/// # let data = stitch::dataset::Split { images, labels: (0..40).map(|i| i % 10).collect() };
+///
+/// let config = TrainConfig::new(2, 16, 1e-3);
+/// let mut trainer = Trainer::new(models::named("lenet5")?, &config, &data)?;
+/// let mut steps = 0;
+/// let mut on_event = |event, _: &Progress, _: &Trainer| {
+///     steps += usize::from(matches!(event, Event::Step { .. }));
+///     ControlFlow::Continue(())
+/// };
+/// let progress = Progress::default();
+/// let history = fit(&mut trainer, &config, &data, None, progress, &mut on_event, None)?;
+/// assert_eq!((history.epochs.len(), steps), (2, 2 * 3));
+/// let model = trainer.into_model();
+/// # assert!(model.first_not_finite().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::ValidationDiverged`], [`TrainError::NotFinite`], or
@@ -445,7 +338,7 @@ fn run_epoch(
 }
 
 /// The notebook's step: the mean loss of the batch before the update.
-fn take_step(engine: &mut dyn engine::Engine, batch: &Batch) -> f64 {
+fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
     engine.zero_grad();
     engine.forward(batch);
     let loss = engine.loss(batch);
@@ -455,7 +348,7 @@ fn take_step(engine: &mut dyn engine::Engine, batch: &Batch) -> f64 {
 }
 
 /// Shows the tensors of the step that has just been taken.
-fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn engine::Engine) {
+fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn TrainStep) {
     if let Some(output) = engine.output() {
         let (optimizer, parameters) = (engine.optimizer_state(), engine.model().parameters());
         let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters };

@@ -80,3 +80,13 @@ impl Progress {
         record
     }
 }
+
+/// What training has changed; the default is room for it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainState {
+    /// Updates that the optimizer has made.
+    pub updates: u64,
+    /// `parameter/fc1.weight`, `buffer/bn1.running_mean`, `exp_avg/fc1.weight`, …, and the state of the
+    /// generators.
+    pub tensors: Vec<NamedTensor>,
+}

@@ -2,9 +2,10 @@
 
 use tch::{Device, Tensor};
 
+use super::TrainState;
 use crate::dataset::loader::RandomSampler;
-use crate::engine::Engine;
-use crate::formats::{Dtype, NamedTensor};
+use crate::engine::TrainStep;
+use crate::formats::Dtype;
 use crate::libtorch::generator;
 use crate::nn::{StateEntry, copy_bytes, named, to_tensor};
 
@@ -14,16 +15,6 @@ const GENERATOR: &str = "generator/cpu";
 const GPU_GENERATOR: &str = "generator/cuda";
 /// The seed of the order of the epoch in progress, int64.
 const SAMPLER: &str = "sampler/seed";
-
-/// What training has changed; the default is room for it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TrainState {
-    /// Updates that the optimizer has made.
-    pub updates: u64,
-    /// `parameter/fc1.weight`, `buffer/bn1.running_mean`, `exp_avg/fc1.weight`, …, and the state of the
-    /// generators.
-    pub tensors: Vec<NamedTensor>,
-}
 
 /// A state that a training cannot continue from.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +44,7 @@ pub enum RestoreError {
 
 /// The tensors of the state, by their names. Those of the network and the optimizer share their memory with
 /// them; `random` is the device of the network and the seed of the epoch in progress.
-fn tensors(engine: &dyn Engine, random: Option<(Device, i64)>) -> Vec<(String, Tensor)> {
+fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String, Tensor)> {
     let model = engine.model();
     let entries = model.graph().state_entries().iter().zip(model.state());
     let state = entries.map(|(entry, (name, tensor))| match entry {
@@ -81,7 +72,7 @@ fn tensors(engine: &dyn Engine, random: Option<(Device, i64)>) -> Vec<(String, T
 
 /// Copies the state of a training. What an earlier copy took is overwritten: a long run would otherwise
 /// scatter ever new megabytes over the heap.
-pub(super) fn copy(engine: &dyn Engine, random: Option<(Device, i64)>, state: &mut TrainState) {
+pub(super) fn copy(engine: &dyn TrainStep, random: Option<(Device, i64)>, state: &mut TrainState) {
     state.updates = engine.updates();
     let tensors = tensors(engine, random);
     if state.tensors.is_empty() {
@@ -95,7 +86,7 @@ pub(super) fn copy(engine: &dyn Engine, random: Option<(Device, i64)>, state: &m
 
 /// Makes a new training continue from there.
 pub(super) fn restore(
-    engine: &mut dyn Engine,
+    engine: &mut dyn TrainStep,
     sampler: Option<&mut RandomSampler>,
     state: &TrainState,
 ) -> Result<(), RestoreError> {

@@ -1,11 +1,11 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the rule that
 //! ends it.
 
-use super::state::{self, RestoreError, TrainState};
-use super::{Engine as EngineName, TrainConfig, TrainError};
+use super::state::{self, RestoreError};
+use super::{Engine, TrainConfig, TrainError, TrainState};
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, Split};
-use crate::engine::{Criterion, Eager, Engine, Exact, Fast};
+use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::models::{Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::{Adam, Optimizer, SklearnAdam};
@@ -18,9 +18,9 @@ const TOL: f64 = 1e-4;
 /// `n_iter_no_change`: more such epochs in a row than this end the training.
 const N_ITER_NO_CHANGE: usize = 10;
 
-/// A network with all that its training needs between two steps.
+/// A network with all that its training needs between two steps. [`super::fit`] is the loop.
 pub struct Trainer {
-    engine: Box<dyn Engine>,
+    engine: Box<dyn TrainStep>,
     sampler: Sampler,
     stopping: Option<NoImprovement>,
 }
@@ -28,6 +28,17 @@ pub struct Trainer {
 impl Trainer {
     /// The network of the registry's entry with its initial values, as its library makes it: after
     /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`.
+    ///
+    /// ```
+    /// use stitch::models;
+    /// use stitch::train::{TrainConfig, Trainer};
+    /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
+    ///
+    /// let entry = models::named("mlp")?;
+    /// let trainer = Trainer::new(entry, &TrainConfig::notebook(entry), &data)?;
+    /// assert_eq!(trainer.model().state_dict()[0].name, "0.weight");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer by the labels.
@@ -42,7 +53,7 @@ impl Trainer {
                 // libtorch takes the seed's bits; the sign is the binding's.
                 tch::manual_seed(config.seed as i64);
                 model.reset_parameters();
-                Ok(Self::pytorch(model, config, data.len()))
+                Self::pytorch(model, config, data.len())
             }
             Library::ScikitLearn => {
                 check_classes(data)?;
@@ -56,12 +67,31 @@ impl Trainer {
 
     /// The notebook's PyTorch training of a network of one's own: `DataLoader(shuffle=True)`,
     /// cross-entropy, Adam. The network has its initial values, and `n` samples are learned from. Further
-    /// draws come from libtorch's global generator, in Python's order.
-    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Self {
+    /// draws come from libtorch's global generator, in Python's order; `config.seed` is not used.
+    ///
+    /// ```
+    /// use stitch::nn::{Linear, Model};
+    /// use stitch::train::{Engine, TrainConfig, Trainer};
+    ///
+    /// tch::manual_seed(0);
+    /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
+    /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
+    /// let trainer = Trainer::pytorch(model, &config, 60_000)?;
+    /// assert_eq!(trainer.model().class(), "Net");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes alone.
+    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Result<Self, TrainError> {
+        if config.engine == Engine::Fast && !Fast::supports(model.graph(), model.kind()) {
+            let (engine, class) = (config.engine, model.class().into());
+            return Err(TrainError::UnsupportedEngine { engine, class });
+        }
         let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
             Box::new(Adam::new(parameters, config.lr))
         });
-        Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None }
+        Ok(Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None })
     }
 
     /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9
@@ -82,12 +112,12 @@ impl Trainer {
     }
 
     /// How steps are computed.
-    pub fn engine(&self) -> &dyn Engine {
+    pub fn engine(&self) -> &dyn TrainStep {
         self.engine.as_ref()
     }
 
     /// How steps are computed, to take one.
-    pub fn engine_mut(&mut self) -> &mut dyn Engine {
+    pub fn engine_mut(&mut self) -> &mut dyn TrainStep {
         self.engine.as_mut()
     }
 
@@ -166,17 +196,17 @@ fn engine(
     n: usize,
     criterion: Criterion,
     optimizer: impl Fn(&[tch::Tensor]) -> Box<dyn Optimizer>,
-) -> Box<dyn Engine> {
+) -> Box<dyn TrainStep> {
     match config.engine {
-        EngineName::Eager => {
+        Engine::Eager => {
             let optimizer = optimizer(model.parameters());
             Box::new(Eager::new(model, criterion, optimizer))
         }
-        EngineName::Exact => {
+        Engine::Exact => {
             let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
             Box::new(Exact::new(model, criterion, optimizer))
         }
-        EngineName::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
+        Engine::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
     }
 }
 

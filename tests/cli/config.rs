@@ -83,7 +83,7 @@ fn flags_go_before_the_configuration() {
     let mut command = stitch(folder.path());
     command.args(["train", "lenet5", "--config", "c.json", "--data", "data", "--out", "run"]);
     command.args(["--epochs", "2", "--batch-size", "70", "--lr", "0.01", "--seed", "9"]);
-    command.args(["--threads", "2", "--exact", "--val", "off", "--patience", "off"]);
+    command.args(["--threads", "2", "--engine", "exact", "--val", "off", "--patience", "off"]);
     command.assert().code(0);
     let config = json(&files_in(&folder.path().join("run")), CONFIG);
     for (key, value) in [
@@ -98,6 +98,20 @@ fn flags_go_before_the_configuration() {
     ] {
         assert_eq!(config[key], value, "{key}");
     }
+}
+
+#[test]
+fn an_engine_that_shows_no_tensors_is_not_traced_unless_another_is_given() {
+    let folder = folder_with_data();
+    fs::write(folder.path().join("c.json"), with("engine", json!("fast"))).unwrap();
+    let traced = |more: &[&str]| {
+        let mut command = stitch(folder.path());
+        command.args(["train", "--config", "c.json", "--data", "data", "--trace", "--out", "run"]);
+        command.args(more);
+        command
+    };
+    refused(&mut traced(&[]), 2, &["--trace", "fast engine", "--engine eager or exact"]);
+    traced(&["--engine", "eager"]).assert().code(0);
 }
 
 #[test]
@@ -193,12 +207,13 @@ fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
         (with("threads", json!(0)), &["threads is 0", "1 to 4096"]),
         (with("threads", json!(4097)), &["threads is 4097"]),
         (with("device", json!("tpu\u{1b}[31m")), &["device is", "cuda:N"]),
-        (with("engine", json!("quick")), &["engine is \"quick\"", "fast"]),
+        (with("engine", json!("quick")), &["engine is \"quick\"", "eager or exact or fast"]),
+        (with("engine", json!(7)), &["engine is 7"]),
         (with("val", json!(0)), &["val is 0"]),
         (with("patience", json!(2)), &["\"val\" is missing"]),
         (with("versions", json!([1])), &["versions is [1]"]),
         (with("data", json!({"sha256": 1})), &["data is "]),
-        (mlp("engine", json!("fast")), &["engine is \"fast\""]),
+        (mlp("engine", json!("fast")), &["engine is \"fast\"", "eager or exact for mlp"]),
         (mlp("seed", json!(1u64 << 32)), &["seed is 4294967296", "4294967295"]),
     ]
 }

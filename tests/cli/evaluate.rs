@@ -9,7 +9,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use stitch::formats::{Dtype, Metadata, NamedTensor, safetensors};
-use stitch::models::mlp;
+use stitch::models::named;
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
 };
@@ -197,8 +197,9 @@ fn a_file_of_no_tensors_is_refused() {
 /// Zeros with the mlp's names and shapes.
 fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
     let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
-    let specs = mlp::ENTRY.parameters.iter();
-    specs.map(|&(name, sizes)| tensor(name, dtype, &shape(sizes))).collect()
+    let graph = named("mlp").unwrap().graph();
+    let specs = graph.parameters().iter();
+    specs.map(|spec| tensor(&spec.name, dtype, &shape(&spec.shape))).collect()
 }
 
 #[test]

@@ -10,10 +10,11 @@ use tempfile::TempDir;
 use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
 
 /// Every command, the ones first whose files the others read.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 19] = [
     &[],
     &["reproduce"],
     &["train"],
+    &["models"],
     &["evaluate"],
     &["predict"],
     &["export"],

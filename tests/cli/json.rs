@@ -5,13 +5,12 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use stitch::dataset::classes;
-use stitch::formats::hex;
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, FILES, HISTORY, METRICS, SAFETENSORS,
     STATE_DICT,
 };
+use stitch::sha256;
 
 use crate::{
     Files, TEST, cells, common, copy_real, files_in, finished_run, folder_with_data, put,
@@ -64,7 +63,7 @@ fn training_agrees(document: &Value, out: &str, folder: &Path) {
     }
     let paths: Vec<String> = FILES.iter().map(|file| format!("{out}/{file}")).collect();
     assert_eq!(document["files"], json!(paths));
-    assert_eq!(document["weights_sha256"], hex(&Sha256::digest(&run[SAFETENSORS])));
+    assert_eq!(document["weights_sha256"], sha256::of(&run[SAFETENSORS]));
     answers_agree(document, &run);
 }
 
@@ -127,7 +126,7 @@ fn the_document_of_export_names_the_file_and_its_sum() {
     let bytes = fs::read(folder.path().join("mlp.npz")).unwrap();
     let wanted = json!({
         "file": "run/state_dict.pt", "model": "mlp", "format": "npz", "output": "mlp.npz",
-        "bytes": bytes.len(), "sha256": hex(&Sha256::digest(&bytes)),
+        "bytes": bytes.len(), "sha256": sha256::of(&bytes),
     });
     assert_eq!(found, wanted);
 }
@@ -165,7 +164,7 @@ fn the_documents_of_data_say_what_is_there_and_what_is_wrong() {
     let file = fs::read(folder.path().join("data/t10k-labels-idx1-ubyte")).unwrap();
     let wanted = json!({
         "name": "t10k-labels-idx1-ubyte", "path": "data/t10k-labels-idx1-ubyte", "count": TEST,
-        "sha256": hex(&Sha256::digest(&file)), "official": false,
+        "sha256": sha256::of(&file), "official": false,
     });
     assert_eq!(shown["files"][3], wanted);
     let verify = ["data", "verify", "--data", "data"];

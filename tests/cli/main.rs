@@ -2,6 +2,7 @@
 //!
 //! Every test works in a temporary folder of its own, on the real data set cut to a few images.
 
+mod architecture;
 #[path = "../common/mod.rs"]
 mod common;
 mod config;
@@ -12,6 +13,7 @@ mod examples;
 mod fetch;
 mod json;
 mod man;
+mod models;
 mod predict;
 mod report;
 mod server;

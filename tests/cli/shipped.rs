@@ -1,11 +1,10 @@
 //! The weights in `models/`: what `models/README.md` says of them is so.
 
 use std::fs;
+use stitch::sha256;
 
 use predicates::str::contains;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use stitch::formats::hex;
 
 use crate::{common, copy_real, stitch, temporary_folder};
 
@@ -30,7 +29,7 @@ fn the_shipped_weights_have_the_sums_and_the_accuracy_that_are_written_beside_th
     assert_eq!(rows.len(), 3, "{rows:?}");
     for [file, accuracy, sha256] in rows {
         let path = common::root().join("models").join(&file);
-        assert_eq!(hex(&Sha256::digest(fs::read(&path).unwrap())), sha256, "{file}");
+        assert_eq!(sha256::of(fs::read(&path).unwrap()), sha256, "{file}");
         let model = file.split('/').next().unwrap();
         let metrics = json(&format!("{model}/metrics.json"));
         let accuracy: f64 = accuracy.parse().unwrap();

@@ -122,8 +122,31 @@ fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsew
 
 #[test]
 fn the_fast_engine_is_refused_where_there_is_none() {
-    flags_are_refused("mlp", &["--fast"], &["--fast", "lenet5"]);
-    flags_are_refused("lenet5", &["--fast", "--trace"], &["--fast", "--trace"]);
+    let parts = ["--engine fast", "mlp", "supports lenet5"];
+    flags_are_refused("mlp", &["--fast"], &parts);
+    flags_are_refused("mlp", &["--engine", "fast"], &parts);
+    flags_are_refused("lenet5", &["--fast", "--trace"], &["--trace", "--engine eager or exact"]);
+}
+
+#[test]
+fn an_unknown_engine_is_refused_with_the_known_ones_and_so_are_two() {
+    flags_are_refused("mlp", &["--engine", "exakt"], &["'exakt'", "eager, exact, fast", "'exact'"]);
+    flags_are_refused("lenet5", &["--engine", "exact", "--fast"], &["--engine", "--fast"]);
+    flags_are_refused("lenet5", &["--exact"], &["'--exact'"]);
+}
+
+#[test]
+fn the_eager_engine_equals_the_exact_one() {
+    for model in ["mlp", "lenet5"] {
+        let folder = folder_with_data();
+        for engine in ["eager", "exact"] {
+            let mut command = train(folder.path(), model);
+            command.args(["--engine", engine, "--out", engine]).assert().code(0);
+            assert_eq!(json(&files_in(&folder.path().join(engine)), CONFIG)["engine"], engine);
+        }
+        // Bit for bit; the MLP within 1e-12, as it equals scikit-learn.
+        stitch(folder.path()).args(["parity", "eager", "exact"]).assert().code(0);
+    }
 }
 
 #[test]

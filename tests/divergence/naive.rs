@@ -2,12 +2,14 @@
 //! defaults would bring in, in a run that is right up to there.
 
 use stitch::dataset::Split;
+use stitch::dataset::loader::{RandomSampler, images};
+use stitch::engine::StepOutput;
 use stitch::evaluate::evaluate;
-use stitch::models::{Lenet5, Model, ModelEntry, assign, init, lenet5};
-use stitch::optim::{Optimizer, TorchAdam};
+use stitch::models::{ModelEntry, named};
+use stitch::nn::Model;
+use stitch::optim::{Adam, Optimizer};
 use stitch::parity::recorder::Recorder;
-use stitch::rng::torch::Generator;
-use stitch::train::{Pass, Tracer};
+use stitch::train::{StepTensors, Tracer};
 use tch::nn::OptimizerConfig as _;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -36,15 +38,15 @@ fn trace_naive(fault: Fault, folder: &Path) {
     let origin = stitch::dataset::source::find(Some(&LENET5.data())).unwrap();
     let data = stitch::dataset::source::load(origin).unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
-    let model = Naive::new(&vs.root());
-    tch::manual_seed(0);
+    let naive = Naive::new(&vs.root());
     if fault != Fault::TchDefaults {
-        assign(&model, &initial(fault)).unwrap();
+        naive.assign(&initial(fault));
     }
-    let mut recorder = Recorder::new(&model, &data.train, &data.test);
+    let mut recorder = Recorder::new(entry(), &naive.model(), &data.train, &data.test);
     let order = order(fault, data.train.len());
     recorder.order(1, &order);
-    train(fault, &model, &vs, &data.train, &order, &mut recorder);
+    train(fault, &naive, &vs, &data.train, &order, &mut recorder);
+    let model = naive.model();
     let evaluation = evaluate(&model, &data.test);
     recorder.finish(&model, &evaluation);
     let (records, tensors) = recorder.into_files().unwrap();
@@ -55,19 +57,21 @@ fn trace_naive(fault: Fault, folder: &Path) {
 
 /// Initial values by PyTorch's bounds.
 fn initial(fault: Fault) -> Vec<Tensor> {
-    if fault != Fault::BiasFirst {
-        return init::lenet5(0);
-    }
     tch::manual_seed(0);
+    if fault != Fault::BiasFirst {
+        let model = entry().zeros(Device::Cpu);
+        model.reset_parameters();
+        return model.parameters().iter().map(Tensor::detach).collect();
+    }
     let mut values = Vec::new();
-    for layer in lenet5::ENTRY.parameters.chunks(2) {
-        let fan_in: i64 = layer[0].1[1..].iter().product();
+    for layer in entry().graph().parameters().chunks(2) {
+        let fan_in: i64 = layer[0].shape[1..].iter().product();
         let bound = 1.0 / (fan_in as f64).sqrt();
         let draw = |shape: &[i64]| {
             Tensor::empty(shape, (Kind::Float, Device::Cpu)).uniform_(-bound, bound)
         };
-        let bias = draw(layer[1].1);
-        values.extend([draw(layer[0].1), bias]);
+        let bias = draw(&layer[1].shape);
+        values.extend([draw(&layer[0].shape), bias]);
     }
     values
 }
@@ -77,9 +81,11 @@ fn order(fault: Fault, n: usize) -> Vec<u32> {
         let order = Tensor::randperm(n as i64, (Kind::Int64, Device::Cpu));
         return Vec::<i64>::try_from(order).unwrap().into_iter().map(|i| i as u32).collect();
     }
-    let mut rng = Generator::new(0);
-    rng.skip(61_706);
-    rng.data_loader_order(n as u32)
+    RandomSampler::new(n).next_order()
+}
+
+fn entry() -> &'static ModelEntry {
+    named("lenet5").unwrap()
 }
 
 /// The epoch itself.
@@ -98,7 +104,7 @@ fn train(
         Fault::CppAdam => model.parameters().iter().map(Tensor::copy).collect(),
         _ => model.parameters(),
     };
-    let mut right = TorchAdam::new(parameters, 1e-3);
+    let mut right = Adam::new(&parameters, 1e-3);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut total = 0.0;
     let batches: Vec<&[u32]> = match fault {
@@ -107,7 +113,7 @@ fn train(
     };
     for (i, batch) in batches.iter().enumerate() {
         data.gather(batch, &mut pixels, &mut labels);
-        let images = model.input(&pixels);
+        let images = images(&pixels, entry().input, Kind::Float, Device::Cpu);
         let targets: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets);
         let logits = model.forward(&images);
@@ -118,11 +124,16 @@ fn train(
         if fault == Fault::CppAdam {
             cpp.step();
         }
-        right.step(&gradients);
+        right.update(&gradients);
         if recorder.wants(i + 1, i + 1 == batches.len()) {
             let parameters = model.parameters();
-            let pass = Pass { images, labels: targets, logits, loss: loss.copy(), gradients };
-            recorder.step(i + 1, &pass.with(&parameters, right.moments()));
+            let output =
+                StepOutput { images, labels: targets, logits, loss: loss.copy(), gradients };
+            let shared = |moments: &[Tensor]| moments.iter().map(Tensor::shallow_clone).collect();
+            let optimizer: Vec<(&str, Vec<Tensor>)> =
+                right.state().into_iter().map(|(name, moments)| (name, shared(moments))).collect();
+            let (output, optimizer, parameters) = (&output, &optimizer[..], &parameters[..]);
+            recorder.step(i + 1, &StepTensors { output, optimizer, parameters });
         }
         total += loss.double_value(&[]) * batch.len() as f64;
     }
@@ -133,7 +144,6 @@ fn train(
 struct Naive {
     layers: [nn::Linear; 3],
     convs: [nn::Conv2D; 2],
-    right: Lenet5,
 }
 
 impl Naive {
@@ -147,13 +157,26 @@ impl Naive {
         let layers = [("fc1", 400, 120), ("fc2", 120, 84), ("fc3", 84, 10)].map(
             |(name, inputs, outputs)| nn::linear(root / name, inputs, outputs, Default::default()),
         );
-        Self { layers, convs, right: Lenet5::zeros(Device::Cpu) }
+        Self { layers, convs }
     }
-}
 
-impl Model for Naive {
-    fn entry(&self) -> &'static ModelEntry {
-        &lenet5::ENTRY
+    fn assign(&self, values: &[Tensor]) {
+        tch::no_grad(|| {
+            for (mut parameter, value) in self.parameters().into_iter().zip(values) {
+                parameter.copy_(value);
+            }
+        });
+    }
+
+    /// A copy as a model of the registry.
+    fn model(&self) -> Model {
+        let model = entry().zeros(Device::Cpu);
+        tch::no_grad(|| {
+            for (place, value) in model.parameters().iter().zip(self.parameters()) {
+                place.shallow_clone().copy_(&value);
+            }
+        });
+        model
     }
 
     fn parameters(&self) -> Vec<Tensor> {
@@ -163,10 +186,6 @@ impl Model for Naive {
             .chain(layers)
             .flat_map(|(ws, bs)| [ws.shallow_clone(), bs.as_ref().unwrap().shallow_clone()])
             .collect()
-    }
-
-    fn input(&self, pixels: &[u8]) -> Tensor {
-        self.right.input(pixels)
     }
 
     fn forward(&self, xs: &Tensor) -> Tensor {

@@ -1,10 +1,9 @@
 //! One thing changed in a trace, and real traces of both sides.
 
 use std::fs;
+use stitch::sha256;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use stitch::formats::hex;
 
 use super::*;
 
@@ -27,7 +26,7 @@ fn with_changed([stage, step, name]: [&str; 3], change: impl FnOnce(&mut NamedTe
     change_tensors(&port.path().join("trace/trace.safetensors"), |tensors| {
         let changed = tensor(tensors, &format!("{stage}{step}/{name}"));
         change(changed);
-        sha256 = hex(&Sha256::digest(&changed.data));
+        sha256 = sha256::of(&changed.data);
     });
     let mut lines = records(port.path());
     let at = step.split('=').nth(1).and_then(|number| number.parse::<u64>().ok());

@@ -37,8 +37,10 @@ proptest! {
 
     #[test]
     fn a_module_comes_back(tensors in tensors()) {
-        let file = torchscript::write("Module", "    return x\n", &tensors).unwrap();
-        prop_assert_eq!(&file, &torchscript::write("Module", "    return x\n", &tensors).unwrap());
+        let (class, forward) = ("Module".into(), "    return x\n".into());
+        let program = torchscript::Program { class, forward, ..Default::default() };
+        let file = torchscript::write(&program, &tensors).unwrap();
+        prop_assert_eq!(&file, &torchscript::write(&program, &tensors).unwrap());
         prop_assert_eq!(sorted(read_weights(&file).unwrap()), tensors);
     }
 

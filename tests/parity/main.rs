@@ -20,12 +20,19 @@ mod training;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stitch::formats::{Dtype, NamedTensor, read_weights};
 use tch::{Kind, Tensor};
 
 /// Threads of libtorch in this process and in the reference scripts: bits depend on it.
 const THREADS: i32 = 1;
+
+/// libtorch's global generator, which initial values are drawn from: one test at a time.
+fn generator() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `tests/parity/<case>/reference.py OUT`; returns the tensors that it leaves in OUT.
 fn reference(case: &str) -> BTreeMap<String, NamedTensor> {

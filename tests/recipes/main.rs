@@ -1,7 +1,13 @@
-//! The README's recipes for using the weights elsewhere, run as they stand there.
+//! The README's recipes for using the weights elsewhere, run as they stand there; and the example of a network
+//! of one's own.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod own_crate;
+// Its network and its flags; its `main` is for people.
+#[allow(dead_code)]
+#[path = "../../examples/own_model.rs"]
+mod own_model;
 // README shows a part of it. Its `main` is for people.
 #[allow(dead_code)]
 #[path = "../../examples/predict.rs"]
@@ -12,6 +18,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use stitch::dataset::loader::images;
 use stitch::formats::read_weights;
 use stitch::models::weights;
 use tch::{Device, Kind, Tensor};
@@ -138,8 +145,9 @@ fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
 fn logits(folder: &Path, model: &str, pixels: &[u8]) -> Vec<f64> {
     let file = folder.join("runs/reproduce").join(model).join("state_dict.pt");
     let tensors = read_weights(&fs::read(file).unwrap()).unwrap();
-    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap();
-    numbers(&tch::no_grad(|| model.forward(&model.input(pixels))))
+    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap().model;
+    let xs = images(pixels, model.graph().input(), model.kind(), Device::Cpu);
+    numbers(&tch::no_grad(|| model.forward(&xs, false)))
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {

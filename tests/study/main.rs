@@ -11,8 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use stitch::formats::hex;
+use stitch::sha256;
 use stitch::study::results::{self, Record};
 use tempfile::TempDir;
 
@@ -139,7 +138,7 @@ fn every_row_has_the_bits_of_stitch_train() {
         flags.extend((record.engine == "fast").then_some("--fast"));
         place.ends(&flags, 0);
         let weights = fs::read(place.path(&record.id).join("weights.safetensors")).unwrap();
-        assert_eq!(record.weights_sha256, Some(hex(&Sha256::digest(weights))), "{}", record.id);
+        assert_eq!(record.weights_sha256, Some(sha256::of(weights)), "{}", record.id);
     }
     let run = "mlp-b60-lr0.001-e2-s0-t1";
     let page = || fs::read_to_string(place.path(run).join("report.html")).unwrap();

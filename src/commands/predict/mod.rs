@@ -18,7 +18,7 @@ use tch::Device;
 
 use self::answers::{Answer, Answers};
 use self::saved::SavedInputs;
-use self::sources::{Name, Picture, Source};
+use self::sources::{ImageSource, Name, Picture};
 use super::progress::PicturesProgress;
 use super::{Console, Outcome, inputs};
 use crate::cli::PredictArgs;
@@ -28,7 +28,7 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let (classifier, paths) = model_and_pictures(args, device, console)?;
     let sources = sources::find(paths, &args.index)?;
     let saved = args.save_input.as_deref().map(SavedInputs::claim).transpose()?;
-    let total = sources.iter().map(Source::len).sum();
+    let total = sources.iter().map(ImageSource::len).sum();
     let mut session = Session {
         model: &classifier.model,
         batch: Vec::new(),

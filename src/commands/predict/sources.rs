@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use stitch::dataset::PIXELS;
-use stitch::dataset::idx::Images;
+use stitch::dataset::idx::ImageReader;
 use stitch::formats::TensorFile;
 use stitch::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
 
@@ -39,7 +39,7 @@ impl fmt::Display for Name {
 }
 
 /// Where pictures come from.
-pub enum Source {
+pub enum ImageSource {
     /// One picture.
     File(PathBuf),
     /// Images of an IDX file.
@@ -57,21 +57,21 @@ pub enum Source {
 ///
 /// # Errors
 /// An index that is not there, or without an IDX file.
-pub fn find(paths: &[PathBuf], indices: &[Range<usize>]) -> Result<Vec<Source>> {
+pub fn find(paths: &[PathBuf], indices: &[Range<usize>]) -> Result<Vec<ImageSource>> {
     let mut sources = Vec::new();
     for path in paths {
         if path.is_dir() {
             match pictures_in(path) {
-                Ok(pictures) => sources.extend(pictures.into_iter().map(Source::File)),
-                Err(error) => sources.push(Source::Unreadable(path.clone(), error)),
+                Ok(pictures) => sources.extend(pictures.into_iter().map(ImageSource::File)),
+                Err(error) => sources.push(ImageSource::Unreadable(path.clone(), error)),
             }
         } else if is_idx(path) {
             sources.push(idx_source(path, indices)?);
         } else {
-            sources.push(Source::File(path.clone()));
+            sources.push(ImageSource::File(path.clone()));
         }
     }
-    let any = sources.iter().any(|source| !matches!(source, Source::File(_)));
+    let any = sources.iter().any(|source| !matches!(source, ImageSource::File(_)));
     ensure!(any || indices.is_empty(), "--index: it is for IDX files, and none is named");
     Ok(sources)
 }
@@ -126,10 +126,10 @@ fn open(path: &Path) -> Result<BufReader<File>> {
     Ok(BufReader::new(File::open(path)?))
 }
 
-fn idx_source(path: &Path, indices: &[Range<usize>]) -> Result<Source> {
+fn idx_source(path: &Path, indices: &[Range<usize>]) -> Result<ImageSource> {
     let count = match open_idx(path) {
         Ok(images) => images.count(),
-        Err(error) => return Ok(Source::Unreadable(path.into(), error)),
+        Err(error) => return Ok(ImageSource::Unreadable(path.into(), error)),
     };
     if let Some(beyond) = indices.iter().find(|range| range.end > count) {
         let (path, asked) = (path.display(), beyond.end - 1);
@@ -138,23 +138,23 @@ fn idx_source(path: &Path, indices: &[Range<usize>]) -> Result<Source> {
     // One range that is all of them.
     let all = || std::iter::once(0..count).collect();
     let indices = if indices.is_empty() { all() } else { indices.to_vec() };
-    Ok(Source::Idx { path: path.into(), indices })
+    Ok(ImageSource::Idx { path: path.into(), indices })
 }
 
-fn open_idx(path: &Path) -> Result<Images<Box<dyn Read>>> {
+fn open_idx(path: &Path) -> Result<ImageReader<Box<dyn Read>>> {
     let mut start = [0; GZIP.len()];
     open(path)?.read_exact(&mut start)?;
     let file = open(path)?;
     let from: Box<dyn Read> =
         if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(Images::open(from)?)
+    Ok(ImageReader::open(from)?)
 }
 
-impl Source {
+impl ImageSource {
     /// Number of pictures.
     pub fn len(&self) -> usize {
         match self {
-            Source::Idx { indices, .. } => indices.iter().map(ExactSizeIterator::len).sum(),
+            ImageSource::Idx { indices, .. } => indices.iter().map(ExactSizeIterator::len).sum(),
             _ => 1,
         }
     }
@@ -169,12 +169,12 @@ impl Source {
         take: &mut dyn FnMut(Name, Result<Picture>) -> Result<()>,
     ) -> Result<()> {
         match self {
-            Source::File(path) => {
+            ImageSource::File(path) => {
                 let picture = read_picture(&path, invert);
                 take(Name { path, index: None }, picture)
             }
-            Source::Unreadable(path, error) => take(Name { path, index: None }, Err(error)),
-            Source::Idx { path, indices } => {
+            ImageSource::Unreadable(path, error) => take(Name { path, index: None }, Err(error)),
+            ImageSource::Idx { path, indices } => {
                 let mut images = None;
                 for index in indices.into_iter().flatten() {
                     let pixels = read_image(&path, &mut images, index);
@@ -212,7 +212,7 @@ fn read_picture(path: &Path, invert: bool) -> Result<Picture> {
 /// Image `index` of `path`, through `open`, which is opened anew to go back.
 fn read_image(
     path: &Path,
-    open: &mut Option<Images<Box<dyn Read>>>,
+    open: &mut Option<ImageReader<Box<dyn Read>>>,
     index: usize,
 ) -> Result<[u8; PIXELS]> {
     let mut images = match open.take().filter(|images| images.position() <= index) {

@@ -7,6 +7,7 @@ use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
 use stitch::train::Engine;
+use tch::Device;
 
 use super::{LONGEST_TABLE, counted};
 use crate::cli::StudyPlanArgs;
@@ -58,7 +59,7 @@ fn grid(args: &StudyPlanArgs) -> Result<Grid> {
         batch_sizes: args.batch_size.clone(),
         lrs: args.lr.clone(),
         epochs: args.epochs.clone(),
-        engine: if args.fast { Engine::Fast } else { Engine::Exact },
+        engine: args.engine.asked().unwrap_or(Engine::default_on(Device::Cpu)),
         threads: args.threads,
     })
 }

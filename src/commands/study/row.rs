@@ -13,9 +13,9 @@ use stitch::train::TrainError;
 
 use super::{read_plan, read_result, write_result};
 use crate::cli::{CheckpointEvery, StudyRunArgs};
-use crate::commands::report::weights_sha256;
+use crate::commands::run_files::weights_sha256;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::train::{Job, Trained, train_into};
+use crate::commands::training::{Job, Trained, train_into};
 use crate::commands::{Console, Outcome, inputs};
 
 /// Folder of the run folders in the folder of a study.

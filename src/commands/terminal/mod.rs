@@ -16,7 +16,7 @@ use console::Term;
 
 pub use bar::bar_target;
 pub use heat::heat;
-pub use table::table;
+pub use table::{table, table_with_text};
 
 /// What the output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,21 +11,36 @@ pub fn table(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
-    let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
-        let text = lined(preset, header, &rows);
-        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        (text, width)
-    });
-    let fitting = forms.find(|(_, width)| screen.fits(*width));
-    fitting.map_or_else(|| list(screen, header, &rows), |(text, _)| text)
+    table_with_text(screen, 1, header, rows)
 }
 
-fn lined(preset: comfy_table::TableStyle, header: &[&str], rows: &[Vec<String>]) -> String {
+/// A table whose first `text` columns are text and whose other columns are numbers.
+pub fn table_with_text(
+    screen: Screen,
+    text: usize,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
+        let table = lined(preset, text, header, &rows);
+        let width = table.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        (table, width)
+    });
+    let fitting = forms.find(|(_, width)| screen.fits(*width));
+    fitting.map_or_else(|| list(screen, header, &rows), |(table, _)| table)
+}
+
+fn lined(
+    preset: comfy_table::TableStyle,
+    text: usize,
+    header: &[&str],
+    rows: &[Vec<String>],
+) -> String {
     let mut table = Table::new();
     table.load_style(preset).set_header(header.to_vec());
     table.add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
+    for column in table.column_iter_mut().skip(text) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     // Without lines, the last column's padding is no use.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Content, FileOrigin, Found, Half, OFFICIAL, OfficialFile, Origin};
 use crate::dataset::idx::{self, IdxError};
 use crate::dataset::{Dataset, PIXELS, Split};
-use crate::formats::hex;
+use crate::sha256;
 
 /// A file of the data set that cannot be used. Every message starts with its path.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,7 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
         Content::Images => bytes.len() / PIXELS,
         Content::Labels => bytes.len(),
     };
-    let sha256 = hex(&from.hash.finalize());
+    let sha256 = sha256::hex(&from.hash.finalize());
     let official = sha256 == file.sha256;
     Ok((bytes, FileOrigin { name: file.name, path: path.into(), count, sha256, official }))
 }

@@ -13,7 +13,7 @@ use tch::Tensor;
 
 use self::plan::Plan;
 use super::criterion::{Saved as SavedLoss, regularize};
-use super::{Criterion, Engine, StepOutput, flat_state};
+use super::{Criterion, StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
 use crate::nn::{FlatParameters, Model};
 use crate::optim::Optimizer;
@@ -70,7 +70,7 @@ impl Exact {
     }
 }
 
-impl Engine for Exact {
+impl TrainStep for Exact {
     fn model(&self) -> &Model {
         &self.model
     }

@@ -26,7 +26,7 @@ use tch::{Kind, Tensor};
 use self::replica::ParameterRanges;
 use self::step::State;
 use super::chain::Chain;
-use super::{Engine, StepOutput};
+use super::{StepOutput, TrainStep};
 use crate::dataset::loader::Batch;
 use crate::libtorch::{lanes, values, values_mut};
 use crate::nn::{Graph, Model, ReluOp};
@@ -75,7 +75,7 @@ impl Fast {
     }
 }
 
-impl Engine for Fast {
+impl TrainStep for Fast {
     fn model(&self) -> &Model {
         &self.model
     }
@@ -93,7 +93,7 @@ impl Engine for Fast {
         self.loss
     }
 
-    /// Done in [`Engine::forward`].
+    /// Done in [`TrainStep::forward`].
     fn backward(&mut self) {}
 
     fn step(&mut self) {

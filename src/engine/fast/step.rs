@@ -99,43 +99,46 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
-
     use super::*;
+    use crate::dataset::loader::Batch;
     use crate::libtorch::values;
-    use crate::models::{Architecture, Flat};
-    use crate::optim::{Optimizer, TorchAdam};
-    use crate::train::{Learner, Lenet5Learner, TrainConfig};
+    use crate::models::named;
+    use crate::optim::{Adam, Optimizer};
+    use crate::train::{TrainConfig, Trainer};
 
     /// Relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another
     /// order; the largest difference observed is 8.4e-06.
     const TOLERANCE: f32 = 5e-5;
 
     /// Pseudo-random pixels, half of them black, and labels.
-    fn batch(n: usize) -> (Vec<u8>, Vec<u8>) {
+    fn batch(n: usize) -> Batch {
         let mixed = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 23;
         let pixels = (0..n * PIXELS).map(|i| mixed(i).saturating_sub(256) as u8);
-        (pixels.collect(), (0..n).map(|i| (mixed(i) % 10) as u8).collect())
+        let labels = (0..n).map(|i| (mixed(i) % 10) as u8);
+        Batch { pixels: pixels.collect(), labels: labels.collect() }
     }
 
     #[test]
     fn loss_and_gradients_equal_the_exact_engines_up_to_rounding() {
-        let config = TrainConfig::notebook(Architecture::Lenet5);
-        let layout = Flat::zeros(Architecture::Lenet5.parameters(), Kind::Float, Device::Cpu);
-        let ranges: ParameterRanges = layout.places().collect::<Vec<_>>().try_into().unwrap();
+        let entry = named("lenet5").unwrap();
+        let config = TrainConfig::notebook(entry);
+        let model = entry.zeros(Device::Cpu);
+        model.reset_parameters();
+        let flat = model.flat();
+        let ranges: ParameterRanges = flat.places().collect::<Vec<_>>().try_into().unwrap();
+        let parameters = values::<f32>(flat.all()).to_vec();
         for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
             let case = format!("{n} images, {threads} threads");
-            let mut exact = Lenet5Learner::new(&config, n);
-            let mut parameters = vec![0.0; layout.all().numel()];
-            for (range, value) in ranges.iter().zip(exact.model().parameters()) {
-                parameters[range.clone()].copy_from_slice(values(&value));
-            }
-            let (pixels, labels) = batch(n);
-            let expected = exact.pass(&pixels, &labels);
+            let exact = entry.zeros(Device::Cpu);
+            exact.load_state_dict(&model.state_dict()).unwrap();
+            let mut exact = Trainer::pytorch(exact, &config, n).unwrap();
+            let batch = batch(n);
+            exact.engine_mut().forward(&batch);
+            let expected_loss = exact.engine_mut().loss(&batch);
+            exact.engine_mut().backward();
+            let expected = exact.engine().output().unwrap();
             let mut fast = State::new(parameters.len(), ranges.clone(), config.lr, threads);
-            fast.forward_backward(&parameters, &pixels, &labels);
-            let loss = fast.replicas.iter().map(|replica| replica.loss).sum::<f64>() / n as f64;
-            let expected_loss = expected.loss.double_value(&[]);
+            let loss = fast.pass(&parameters, &batch.pixels, &batch.labels);
             assert!((loss - expected_loss).abs() < 1e-6, "{case}: {loss}, not {expected_loss}");
             for (i, (range, expected)) in ranges.iter().zip(&expected.gradients).enumerate() {
                 let expected = values::<f32>(expected);
@@ -158,11 +161,11 @@ mod tests {
         const COUNT: usize = 1000;
         let gradient = Tensor::randn([COUNT as i64], (Kind::Float, Device::Cpu));
         let expected = gradient.zeros_like();
-        let mut adam = TorchAdam::new(vec![expected.shallow_clone()], 1e-2);
+        let mut adam = Adam::new(&[expected.shallow_clone()], 1e-2);
         let mut fast = State::new(COUNT, ParameterRanges::default(), 1e-2, 2);
         let mut actual = vec![0.0; COUNT];
         for _ in 0..10 {
-            adam.step(&[gradient.shallow_clone()]);
+            adam.update(&[gradient.shallow_clone()]);
             fast.replicas[0].gradients.copy_from_slice(values(&gradient));
             fast.update(&mut actual);
         }

@@ -15,7 +15,7 @@ use crate::run_folder::ParityVerdict;
 
 /// A run on the page.
 #[derive(Debug)]
-pub struct Entry {
+pub struct Section {
     /// The run.
     pub run: Run,
     /// Its test images, or why there are none: a sentence.
@@ -37,32 +37,32 @@ pub enum Parity {
     Unchecked,
 }
 
-/// The page about `entries`, at least one, in this order, and about a study, if one is given; `normalize` is
+/// The page about `sections`, at least one, in this order, and about a study, if one is given; `normalize` is
 /// for the runs' confusion matrices.
 /// The same runs give the same bytes: nothing on it is about time or place.
-pub fn page(entries: &[&Entry], study: Option<&Study>, normalize: Normalize) -> String {
-    let names = names(entries);
-    let page = view::Page::new(entries, &names, study, normalize);
+pub fn page(sections: &[&Section], study: Option<&Study>, normalize: Normalize) -> String {
+    let names = names(sections);
+    let page = view::Page::new(sections, &names, study, normalize);
     page.render().expect("a string takes every byte")
 }
 
 /// What the runs are called: as little as tells them apart.
-fn names(entries: &[&Entry]) -> Vec<String> {
-    let plain = |entry: &&Entry| {
-        let model = entry.run.model.title;
-        match entry.run.config.program.as_str() {
+fn names(sections: &[&Section]) -> Vec<String> {
+    let plain = |section: &&Section| {
+        let model = section.run.model.title;
+        match section.run.config.program.as_str() {
             "stitch" => model.to_owned(),
             program => format!("{model} ({program})"),
         }
     };
-    let of_all: Vec<String> = entries.iter().map(plain).collect();
-    let name = |(entry, plain): (&&Entry, &String)| match of_all
+    let of_all: Vec<String> = sections.iter().map(plain).collect();
+    let name = |(section, plain): (&&Section, &String)| match of_all
         .iter()
         .filter(|other| *other == plain)
         .count()
     {
         1 => plain.clone(),
-        _ => format!("{plain} in {}", entry.folder),
+        _ => format!("{plain} in {}", section.folder),
     };
-    entries.iter().zip(&of_all).map(name).collect()
+    sections.iter().zip(&of_all).map(name).collect()
 }

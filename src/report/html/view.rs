@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::text::{self, probability, signed};
-use super::{Entry, Parity, Study};
+use super::{Parity, Section, Study};
 use crate::dataset::source::OFFICIAL;
 use crate::dataset::{CLASSES, classes};
 use crate::metrics::Scores;
@@ -154,14 +154,14 @@ struct FilterView<'a> {
 
 impl<'a> Page<'a> {
     pub fn new(
-        entries: &[&'a Entry],
+        sections: &[&'a Section],
         names: &'a [String],
         study: Option<&'a Study>,
         normalize: Normalize,
     ) -> Self {
-        let runs: Vec<&Run> = entries.iter().map(|entry| &entry.run).collect();
+        let runs: Vec<&Run> = sections.iter().map(|section| &section.run).collect();
         let summary = |(run, name): (&&Run, &String)| format!("{name} {:.4}", accuracy(run));
-        let numbered = (1..).zip(entries.iter().zip(names));
+        let numbered = (1..).zip(sections.iter().zip(names));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             title: text::heading(&runs, names),
@@ -177,9 +177,9 @@ impl<'a> Page<'a> {
             settings: settings(&runs),
             data: data(&runs, names),
             classes: &classes::NAMES,
-            runs: numbered.map(|(i, (&entry, name))| run(i, entry, name, normalize)).collect(),
-            verdicts: (entries.iter().zip(names))
-                .map(|(&entry, name)| Verdict { name, parity: &entry.parity })
+            runs: numbered.map(|(i, (&section, name))| run(i, section, name, normalize)).collect(),
+            verdicts: (sections.iter().zip(names))
+                .map(|(&section, name)| Verdict { name, parity: &section.parity })
                 .collect(),
         }
     }
@@ -238,7 +238,7 @@ fn settings(runs: &[&Run]) -> Vec<Setting> {
         row("batch size", &|run| run.config.batch_size.to_string()),
         row("learning rate", &|run| run.config.lr.to_string()),
         row("seed", &|run| run.config.seed.to_string()),
-        row("engine", &|run| or_none(&run.config.engine)),
+        row("engine", &|run| or_none(&run.config.engine_name().map(str::to_owned))),
         row("device", &|run| run.config.device.clone()),
         row("threads", &|run| run.config.threads.to_string()),
         row("CPU kernels", &|run| or_none(&run.config.cpu_capability)),
@@ -277,8 +277,13 @@ fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
     blocks.into_iter().map(block).collect()
 }
 
-fn run<'a>(number: usize, entry: &'a Entry, name: &'a str, normalize: Normalize) -> RunView<'a> {
-    let run = &entry.run;
+fn run<'a>(
+    number: usize,
+    section: &'a Section,
+    name: &'a str,
+    normalize: Normalize,
+) -> RunView<'a> {
+    let run = &section.run;
     let report = run.matrix.report();
     let against = |paper: f64| (format!("{paper:.4}"), signed(report.accuracy - paper, 4));
     let names = || classes::NAMES.into_iter();
@@ -299,7 +304,7 @@ fn run<'a>(number: usize, entry: &'a Entry, name: &'a str, normalize: Normalize)
         scores: names().zip(report.classes).map(|(name, scores)| score(name, scores)).collect(),
         averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
         pairs: pairs(run),
-        pictures: entry.pictures.as_ref().map(pictures_of),
+        pictures: section.pictures.as_ref().map(pictures_of),
     }
 }
 

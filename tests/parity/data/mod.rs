@@ -1,8 +1,8 @@
 //! The bytes of the data set, and what the models take for them.
 
 use stitch::dataset::PIXELS;
-use stitch::models::{lenet5, mlp};
-use tch::Device;
+use stitch::dataset::loader;
+use tch::{Device, Kind};
 
 use super::{assert_equal, common, values, values_of};
 
@@ -24,9 +24,9 @@ fn bytes_and_normalised_pixels_are_numpys() {
         assert_equal(&format!("{half} images"), &expected(&format!("{half} images")), &images);
         let labels: Vec<f64> = split.labels.iter().map(|&label| label.into()).collect();
         assert_equal(&format!("{half} labels"), &expected(&format!("{half} labels")), &labels);
-        for (model, dtype) in [(&mlp::ENTRY, "float64"), (&lenet5::ENTRY, "float32")] {
+        for (kind, dtype) in [(Kind::Double, "float64"), (Kind::Float, "float32")] {
             let name = format!("{half} {dtype}");
-            let input = (model.build)(Device::Cpu).input(&split.images[..300 * PIXELS]);
+            let input = loader::images(&split.images[..300 * PIXELS], &[784], kind, Device::Cpu);
             assert_equal(&name, &expected(&name), &values_of(&input));
         }
     }

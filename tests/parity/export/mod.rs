@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use stitch::dataset::loader::images;
 use stitch::formats::read_weights;
 use stitch::models::weights;
 use tch::{CModule, Device, Tensor};
@@ -64,16 +65,17 @@ fn read_back(folder: &Path) {
 /// `CModule::load` runs the module, to the bits of the port's own forward pass.
 fn scripted_in_rust(folder: &Path) {
     let tensors = read_weights(&fs::read(folder.join("weights.pt")).unwrap()).unwrap();
-    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap();
+    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap().model;
     let module = CModule::load(folder.join("scripted.pt")).unwrap();
     let names: Vec<String> =
         module.named_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
-    let wanted: Vec<&str> = model.entry().parameters.iter().map(|&(name, _)| name).collect();
+    let specs = model.graph().parameters();
+    let wanted: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     assert_eq!(names, wanted);
     let pixels: Vec<u8> = (0..64 * 784).map(|i| (i * 31 % 256) as u8).collect();
-    let xs = model.input(&pixels);
+    let xs = images(&pixels, model.graph().input(), model.kind(), Device::Cpu);
     let logits: [Tensor; 2] =
-        tch::no_grad(|| [model.forward(&xs), module.forward_ts(&[&xs]).unwrap()]);
+        tch::no_grad(|| [model.forward(&xs, false), module.forward_ts(&[&xs]).unwrap()]);
     assert_equal("logits", &values_of(&logits[0]), &values_of(&logits[1]));
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use stitch::formats::{Dtype, NamedTensor, read_weights, state_dict};
-use stitch::models::weights::bytes_of;
+use stitch::nn::bytes_of;
 use tch::{Kind, Tensor};
 
 use super::{common, values};

@@ -1,24 +1,29 @@
-//! `rng::torch` against torch's Generator and DataLoader.
+//! `rng::torch`, draws from libtorch's global generator and the loader's order against torch's.
 
+use stitch::dataset::loader::RandomSampler;
+use stitch::libtorch::generator::random;
 use stitch::rng::torch::Generator;
+use tch::{Device, Kind, Tensor};
 
-use super::{arguments, assert_equal, reference, values};
+use super::{arguments, assert_equal, generator, reference, values};
 
 #[test]
 fn random_randperm_and_loader_orders_are_torchs() {
-    for (name, expected) in reference("torch_draws") {
+    let expected = reference("torch_draws");
+    let _generator = generator();
+    for (name, expected) in expected {
         let [seed] = arguments(&name, ["seed"]);
-        let mut rng = Generator::new(seed);
+        tch::manual_seed(seed as i64);
         let actual: Vec<f64> = if name.starts_with("randperm") {
             let [n] = arguments(&name, ["n"]);
-            rng.randperm(n as u32).into_iter().map(f64::from).collect()
+            Generator::new(seed).randperm(n as u32).into_iter().map(f64::from).collect()
         } else if name.starts_with("loader") {
             let [n] = arguments(&name, ["n"]);
-            rng.skip(1234);
-            let orders = (0..3).flat_map(|_| rng.data_loader_order(n as u32));
-            orders.map(f64::from).collect()
+            let _ = Tensor::empty([1234], (Kind::Float, Device::Cpu)).uniform_(-1.0, 1.0);
+            let mut sampler = RandomSampler::new(n as usize);
+            (0..3).flat_map(|_| sampler.next_order()).map(f64::from).collect()
         } else {
-            let draws: Vec<i64> = (0..4).map(|_| rng.random()).collect();
+            let draws: Vec<i64> = (0..4).map(|_| random()).collect();
             let high = draws.iter().map(|draw| (draw >> 32) as f64);
             high.chain(draws.iter().map(|draw| (draw & 0xffff_ffff) as f64)).collect()
         };

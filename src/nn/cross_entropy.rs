@@ -1,0 +1,25 @@
+//! `F.cross_entropy` and `nn.CrossEntropyLoss()`, of tensors: the loss is not a part of a network.
+
+use tch::{Reduction, Tensor};
+
+/// `F.cross_entropy(logits, labels)`: the mean over the batch, a scalar that autograd differentiates. `logits`
+/// are (N, classes); `labels` (N) are int64.
+///
+/// ```
+/// use stitch::nn::cross_entropy;
+/// use tch::Tensor;
+///
+/// let logits = Tensor::zeros([2, 10], (tch::Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+/// let labels = Tensor::from_slice(&[3i64, 7]);
+/// let loss = cross_entropy(&logits, &labels);
+/// assert!((loss.double_value(&[]) - 10f64.ln()).abs() < 1e-6);
+/// loss.backward();
+/// assert_eq!(logits.grad().size(), [2, 10]);
+/// ```
+///
+/// # Panics
+/// With libtorch's message, for other shapes or types.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    // Arguments: class weights, reduction, ignore_index, label_smoothing; PyTorch's defaults.
+    logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)
+}
