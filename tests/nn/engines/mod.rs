@@ -58,7 +58,7 @@ fn compare(model: impl Fn(u64) -> Model, run: (usize, u64, i32), images: usize) 
     tch::set_num_threads(threads);
     let [eager, exact] = [Engine::Eager, Engine::Exact].map(|engine| {
         let config = config(engine, batch_size, seed);
-        train(Trainer::pytorch(model(seed), &config, data.len()), &config, data)
+        train(Trainer::pytorch(model(seed), &config, data.len()).unwrap(), &config, data)
     });
     let difference = first_difference(&eager.tensors, &exact.tensors);
     let difference = match eager.updates == exact.updates {
