@@ -128,15 +128,26 @@ impl Operation for AvgPool2dOp {
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
-        let AvgPool2dConfig { padding: [rows, columns], ceil_mode, count_include_pad, .. } =
-            self.config;
+        let AvgPool2dConfig { padding, ceil_mode, mut count_include_pad, .. } = self.config;
+        let (kernel_size, stride) = (self.kernel_size, self.stride());
+        let (pads, ceil_mode) = onnx_window(nodes, kernel_size, stride, padding, [1, 1], ceil_mode);
+        // What a window has beyond the padding's end is not counted; pads are, if the padding is.
+        let reaches_beyond = pads[2..] != padding;
+        if padding == [0, 0] {
+            count_include_pad = false;
+        } else if count_include_pad && reaches_beyond {
+            nodes.refuse(
+                "avg_pool2d with ceil_mode and count_include_pad has no operator where a last window \
+                 reaches beyond the padding in one dimension and is left away in the other",
+            );
+        }
         nodes.emit(
             "AveragePool",
             &nodes.inputs(),
             &[
-                ("kernel_shape", self.kernel_size.to_vec().into()),
-                ("strides", self.stride().to_vec().into()),
-                ("pads", vec![rows, columns, rows, columns].into()),
+                ("kernel_shape", kernel_size.to_vec().into()),
+                ("strides", stride.to_vec().into()),
+                ("pads", pads.into()),
                 ("ceil_mode", i64::from(ceil_mode).into()),
                 ("count_include_pad", i64::from(count_include_pad).into()),
             ],
@@ -163,4 +174,31 @@ pub(super) fn pooled_shape(
         shape.push(window_output(input[2 + i], window, ceil_mode)?);
     }
     Ok(shape)
+}
+
+/// `pads` and `ceil_mode` of a pooling in ONNX. There, `ceil_mode` keeps a last window that begins in the
+/// padding, which PyTorch leaves away; then `pads` end where PyTorch's last windows do.
+pub(super) fn onnx_window(
+    nodes: &OnnxNodes,
+    kernel_size: [i64; 2],
+    stride: [i64; 2],
+    padding: [i64; 2],
+    dilation: [i64; 2],
+    ceil_mode: bool,
+) -> (Vec<i64>, bool) {
+    let (input, output) = (&nodes.shape(0)[2..], &nodes.output_shape()[2..]);
+    let span = |i: usize| dilation[i] * (kernel_size[i] - 1) + 1;
+    let left_away = |i: usize| {
+        let room = input[i] + 2 * padding[i] - span(i) + stride[i] - 1;
+        room.div_euclid(stride[i]) + 1 > output[i]
+    };
+    let mut end = padding;
+    let exact = ceil_mode && (0..2).any(left_away);
+    if exact {
+        end = [0, 1].map(|i| {
+            let reach = (output[i] - 1) * stride[i] + span(i) - input[i] - padding[i];
+            reach.max(padding[i])
+        });
+    }
+    ([padding, end].concat(), ceil_mode && !exact)
 }

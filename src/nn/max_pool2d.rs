@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::avg_pool2d::pooled_shape;
+use super::avg_pool2d::{onnx_window, pooled_shape};
 use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`MaxPool2d`] that have defaults; pairs are rows, columns.
@@ -120,14 +120,17 @@ impl Operation for MaxPool2dOp {
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
-        let MaxPool2dConfig { padding: [rows, columns], dilation, ceil_mode, .. } = self.config;
+        let MaxPool2dConfig { padding, dilation, ceil_mode, .. } = self.config;
+        let (kernel_size, stride) = (self.kernel_size, self.stride());
+        let (pads, ceil_mode) =
+            onnx_window(nodes, kernel_size, stride, padding, dilation, ceil_mode);
         nodes.emit(
             "MaxPool",
             &nodes.inputs(),
             &[
-                ("kernel_shape", self.kernel_size.to_vec().into()),
-                ("strides", self.stride().to_vec().into()),
-                ("pads", vec![rows, columns, rows, columns].into()),
+                ("kernel_shape", kernel_size.to_vec().into()),
+                ("strides", stride.to_vec().into()),
+                ("pads", pads.into()),
                 ("dilations", dilation.to_vec().into()),
                 ("ceil_mode", i64::from(ceil_mode).into()),
             ],

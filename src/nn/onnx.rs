@@ -96,6 +96,11 @@ impl OnnxNodes<'_> {
         self.graph.shape_of(self.graph.nodes()[self.index].inputs[input])
     }
 
+    /// The shape of the output; -1 stands for the batch.
+    pub fn output_shape(&self) -> &[i64] {
+        &self.graph.nodes()[self.index].shape
+    }
+
     /// Adds the operator that computes the operation's output.
     pub fn emit(&mut self, operator: &'static str, inputs: &[String], attributes: &[Attribute]) {
         let output = format!("x{}", self.index + 1);
@@ -123,7 +128,7 @@ impl OnnxNodes<'_> {
     /// Adds the operator that gives the input the shape of the output.
     pub fn emit_reshape(&mut self) {
         let inputs = self.inputs();
-        let shape = self.graph.nodes()[self.index].shape.clone();
+        let shape = self.output_shape().to_vec();
         if shape.len() == 2 {
             return self.emit("Flatten", &inputs, &[]);
         }

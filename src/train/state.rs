@@ -100,7 +100,7 @@ pub(super) fn restore(
     for (name, place) in &places {
         let wanted = named(name.clone(), place).spec();
         let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
-        let found = found.ok_or_else(|| RestoreError::Missing {
+        let found = found.ok_or(RestoreError::Missing {
             name: wanted.name,
             shape: wanted.shape,
             dtype: wanted.dtype,

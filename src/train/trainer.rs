@@ -101,7 +101,7 @@ impl Trainer {
         let engine = engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
             Box::new(SklearnAdam::new(parameters, config.lr))
         });
-        let sampler = Sampler::Sklearn { rng, order: (0..n as u32).collect() };
+        let sampler = Sampler::Sklearn { rng: Box::new(rng), order: (0..n as u32).collect() };
         let stopping = Some(NoImprovement { best_loss: f64::INFINITY, count: 0 });
         Self { engine, sampler, stopping }
     }
@@ -216,7 +216,7 @@ enum Sampler {
     Torch(RandomSampler),
     /// `shuffle(sample_idx, random_state)` of scikit-learn.
     Sklearn {
-        rng: RandomState,
+        rng: Box<RandomState>,
         /// That of the last epoch.
         order: Vec<u32>,
     },

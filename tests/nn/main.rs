@@ -7,9 +7,12 @@ mod common;
 
 mod compare;
 mod definition;
+mod engines;
+mod export;
 mod layers;
 mod networks;
 mod stacks;
+mod summary;
 mod unusual;
 
 use std::path::Path;

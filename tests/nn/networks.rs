@@ -101,6 +101,18 @@ static LAYERS: &[Network] = networks! {
     "avg_pool2d of all arguments" [2, 8, 10], vs => AvgPool2d::new(vs, [2, 3], AvgPool2dConfig {
         stride: Some([2, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false,
     });
+    "avg_pool2d ceil_mode and padding" [2, 6, 6], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
+    });
+    "avg_pool2d ceil_mode, a window in the padding" [2, 5, 5], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
+    });
+    "avg_pool2d ceil_mode, a window in the padding of rows" [2, 5, 6], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
+    });
+    "avg_pool2d ceil_mode, padding of rows not counted" [2, 5, 6], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false,
+    });
     "avg_pool2d larger than the input" [2, 2, 2], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig { ceil_mode: true, ..Default::default() });
     "max_pool2d" [2, 8, 6], vs => MaxPool2d::new(vs, 2, Default::default());
     "max_pool2d odd" [2, 7, 5], vs => MaxPool2d::new(vs, 2, Default::default());
@@ -113,6 +125,12 @@ static LAYERS: &[Network] = networks! {
     });
     "max_pool2d of all arguments" [2, 9, 12], vs => MaxPool2d::new(vs, [2, 3], MaxPool2dConfig {
         stride: Some([2, 1]), padding: [1, 0], dilation: [1, 2], ceil_mode: true,
+    });
+    "max_pool2d ceil_mode and padding" [2, 6, 6], vs => MaxPool2d::new(vs, 3, MaxPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
+    });
+    "max_pool2d ceil_mode, a window in the padding" [2, 5, 6], vs => MaxPool2d::new(vs, 3, MaxPool2dConfig {
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
     });
     "max_pool2d larger than the input" [2, 2, 2], vs => MaxPool2d::new(vs, 3, MaxPool2dConfig { ceil_mode: true, ..Default::default() });
     "max_pool2d wide" [8, 24, 24], vs => MaxPool2d::new(vs, 2, Default::default());

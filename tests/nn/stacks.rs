@@ -7,7 +7,7 @@ use stitch::nn::{
 };
 
 use super::networks::{Network, networks};
-use super::unusual::{Early, OwnParameters, OwnParametersWithin, Unused};
+use super::unusual::{Aside, Early, OwnParameters, OwnParametersWithin, Unused};
 
 pub static STACKS: &[Network] = networks! {
     "mlp" [12], vs => mlp(vs);
@@ -24,6 +24,7 @@ pub static STACKS: &[Network] = networks! {
     "own parameters" [5], vs => OwnParameters::new(vs);
     "own parameters of a submodule" [5], vs => OwnParametersWithin::new(vs);
     "returns its input" [5], vs => Sequential::new(vs);
+    "returns its input, with a layer aside" [5], vs => Aside::new(vs);
     "returns a value before the last" [6], vs => Early::new(vs, 6);
     "unused layer" [6], vs => Unused::new(vs, 6);
 };
@@ -92,11 +93,11 @@ impl Nested {
                 .add(|vs| ReLU::new(vs))
                 .add(|vs| AvgPool2d::new(vs, 2, Default::default()))
         };
-        let head = Sequential::new(vs / "head").add(|vs| Flatten::new(vs));
-        Self {
-            features: Sequential::new(vs / "features").add(first).add(second),
-            head: head.add(|vs| Linear::new(vs, 36, 10)),
-        }
+        let head = |vs: &Scope| {
+            Sequential::new(vs).add(|vs| Flatten::new(vs)).add(|vs| Linear::new(vs, 36, 10))
+        };
+        let features = Sequential::new(vs / "features").add(first).add(second);
+        Self { features, head: head(&(vs / "head")) }
     }
 }
 
