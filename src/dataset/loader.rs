@@ -65,8 +65,9 @@ impl Batch {
 /// ```
 ///
 /// # Panics
-/// For another type than float32 and float64.
+/// For another type than float32 and float64, or a shape of another number of elements.
 pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
+    assert_eq!(shape.iter().product::<i64>(), PIXELS as i64, "elements of an image");
     let n = (pixels.len() / PIXELS) as i64;
     let size = [&[n], shape].concat();
     let xs = match kind {

@@ -6,7 +6,7 @@ use tch::Tensor;
 use crate::nn::Model;
 use crate::rng::numpy::RandomState;
 
-/// Draws the parameters of a network of linear layers; `rng` goes on to shuffle.
+/// Draws the parameters of a network of linear layers; `rng` then shuffles.
 ///
 /// Glorot-uniform for weights and intercepts alike, bound `sqrt(6 / (fan_in + fan_out))`; drawn
 /// layer by layer, weights `(in, out)` row-major, then intercepts. Here, as in PyTorch, weights are

@@ -23,7 +23,7 @@ impl Mlp {
 
 impl Module for Mlp {
     fn forward(&self, x: Value) -> Value {
-        // Images (N, 1, 28, 28) are taken too.
+        // So that the exported module accepts images (N, 1, 28, 28), too.
         self.layers.forward(flatten(x, 1))
     }
 }

@@ -16,7 +16,7 @@ pub struct Conv2dConfig {
     pub padding: [i64; 2],
     /// Distance of neighbouring elements of a window.
     pub dilation: [i64; 2],
-    /// Groups of channels that do not meet.
+    /// Number of groups; each output channel is connected to the input channels of its group.
     pub groups: i64,
     /// Whether a bias is added.
     pub bias: bool,

@@ -10,10 +10,10 @@ use crate::formats::{Dtype, NamedTensor};
 #[derive(Debug, thiserror::Error)]
 pub enum StateDictError {
     /// A key that the network has not.
-    #[error("it has no parameter or buffer {0}")]
+    #[error("unexpected key {0}")]
     Unexpected(String),
     /// A key that is missing.
-    #[error("{0} is missing")]
+    #[error("missing key {0}")]
     Missing(String),
     /// A tensor of another shape.
     #[error("{name} has the shape {found:?}; {expected:?} is expected")]

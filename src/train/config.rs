@@ -10,7 +10,7 @@ use crate::models::{Defaults, ModelEntry, names_of};
 pub struct TrainConfig {
     /// Passes over the training images; `max_iter` in scikit-learn.
     pub epochs: usize,
-    /// Images a step, at least 1; the last batch of an epoch may be shorter.
+    /// Images per step, at least 1; the last batch of an epoch may be shorter.
     pub batch_size: usize,
     /// Learning rate of Adam; finite and above 0.
     pub lr: f64,
@@ -61,6 +61,16 @@ impl TrainConfig {
     /// # Errors
     /// The first setting out of its range.
     pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
+        let largest = model.library.largest_seed();
+        if self.seed > largest {
+            return Err(ConfigError::Seed { seed: self.seed, model, largest });
+        }
+        self.engine.check(model, self.device)?;
+        self.check_ranges()
+    }
+
+    /// Checks what does not depend on the model.
+    pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
         if self.epochs == 0 {
             return Err(ConfigError::Epochs);
         }
@@ -70,11 +80,6 @@ impl TrainConfig {
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return Err(ConfigError::LearningRate(self.lr));
         }
-        let largest = model.library.largest_seed();
-        if self.seed > largest {
-            return Err(ConfigError::Seed { seed: self.seed, model, largest });
-        }
-        self.engine.check(model, self.device)?;
         if self.val == Some(0) {
             return Err(ConfigError::Val);
         }
@@ -95,7 +100,7 @@ pub enum ConfigError {
     /// Empty batches.
     #[error("--batch-size is 0: it must be at least 1")]
     BatchSize,
-    /// A learning rate that does not learn.
+    /// A learning rate that is not a positive number.
     #[error("--lr is {0}: it must be finite and above 0")]
     LearningRate(f64),
     /// A seed that the model's library refuses.

@@ -115,6 +115,20 @@ pub enum TrainError {
         /// Counted from 1 within the epoch.
         step: usize,
     },
+    /// A setting out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A network that is not for this data set.
+    #[error(
+        "the network {class} cannot be trained here: {what}. Images of 28x28 pixels, ten classes and the device \
+         of the settings are expected"
+    )]
+    UnsupportedNetwork {
+        /// The network's class.
+        class: String,
+        /// What does not fit.
+        what: String,
+    },
     /// An engine that is not for this network.
     #[error(
         "the {engine} engine does not support the network {class}: it is for LeNet-5's operations and shapes \

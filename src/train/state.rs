@@ -20,7 +20,7 @@ const SAMPLER: &str = "sampler/seed";
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// Too many, too few or others.
-    #[error("it holds {found} tensors of the state of a training; {wanted} are expected")]
+    #[error("found {found} tensors of a training's state, expected {wanted}")]
     Number {
         /// Tensors there.
         found: usize,
@@ -57,15 +57,12 @@ fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String
         tensors.extend(names.zip(values));
     }
     if let Some((device, seed)) = random {
-        let mut add = |name: &str, state: Result<Tensor, String>| {
-            // libtorch gives the state of every generator that it has.
-            tensors.push((name.into(), state.unwrap_or_default()));
-        };
-        add(GENERATOR, generator::state(Device::Cpu));
+        let state = |device| generator::state(device).expect("every device has a generator");
+        tensors.push((GENERATOR.into(), state(Device::Cpu)));
         if device != Device::Cpu {
-            add(GPU_GENERATOR, generator::state(device));
+            tensors.push((GPU_GENERATOR.into(), state(device)));
         }
-        add(SAMPLER, Ok(Tensor::from_slice(&[seed])));
+        tensors.push((SAMPLER.into(), Tensor::from_slice(&[seed])));
     }
     tensors
 }

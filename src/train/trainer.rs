@@ -1,10 +1,12 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the rule that
 //! ends it.
 
+use tch::Device;
+
 use super::state::{self, RestoreError};
 use super::{Engine, TrainConfig, TrainError, TrainState};
 use crate::dataset::loader::RandomSampler;
-use crate::dataset::{CLASSES, Split};
+use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::models::{Library, ModelEntry, init};
 use crate::nn::Model;
@@ -53,7 +55,7 @@ impl Trainer {
                 // libtorch takes the seed's bits; the sign is the binding's.
                 tch::manual_seed(config.seed as i64);
                 model.reset_parameters();
-                Self::pytorch(model, config, data.len())
+                Self::pytorch(model, config, data)
             }
             Library::ScikitLearn => {
                 check_classes(data)?;
@@ -65,29 +67,32 @@ impl Trainer {
         }
     }
 
-    /// The notebook's PyTorch training of a network of one's own: `DataLoader(shuffle=True)`,
-    /// cross-entropy, Adam. The network has its initial values, and `n` samples are learned from. Further
-    /// draws come from libtorch's global generator, in Python's order; `config.seed` is not used.
+    /// The notebook's PyTorch training of a network of your own: `DataLoader(shuffle=True)`,
+    /// cross-entropy, Adam. The network has its initial values, takes images of 28x28 pixels and returns the
+    /// logits of ten classes. Further draws come from libtorch's global generator, in Python's order;
+    /// `config.seed` is not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
     /// use stitch::train::{Engine, TrainConfig, Trainer};
+    /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
     ///
     /// tch::manual_seed(0);
     /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
     /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
-    /// let trainer = Trainer::pytorch(model, &config, 60_000)?;
+    /// let trainer = Trainer::pytorch(model, &config, &data)?;
     /// assert_eq!(trainer.model().class(), "Net");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes alone.
-    pub fn pytorch(model: Model, config: &TrainConfig, n: usize) -> Result<Self, TrainError> {
-        if config.engine == Engine::Fast && !Fast::supports(model.graph(), model.kind()) {
-            let (engine, class) = (config.engine, model.class().into());
-            return Err(TrainError::UnsupportedEngine { engine, class });
-        }
+    /// [`TrainError::Config`] for a setting out of its range, [`TrainError::UnsupportedNetwork`] for a network
+    /// of other images or classes, or on another device than the settings', and
+    /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes on the CPU alone.
+    pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
+        config.check_ranges()?;
+        check_network(&model, config)?;
+        let n = data.len();
         let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
             Box::new(Adam::new(parameters, config.lr))
         });
@@ -96,7 +101,7 @@ impl Trainer {
 
     /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9
     /// (`sklearn/neural_network/_multilayer_perceptron.py`), solver Adam. `rng` has drawn the initial
-    /// values and goes on to shuffle.
+    /// values and then shuffles.
     fn sklearn(model: Model, config: &TrainConfig, rng: RandomState, n: usize) -> Self {
         let engine = engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
             Box::new(SklearnAdam::new(parameters, config.lr))
@@ -238,6 +243,31 @@ impl NoImprovement {
         self.best_loss = self.best_loss.min(epoch_loss);
         self.count > N_ITER_NO_CHANGE
     }
+}
+
+/// Checks that a network classifies the data set's images, where the settings say, on the engine that they name.
+fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> {
+    let graph = model.graph();
+    let class = || model.class().to_string();
+    let unsupported = |what: String| Err(TrainError::UnsupportedNetwork { class: class(), what });
+    if graph.input().iter().product::<i64>() != PIXELS as i64 {
+        return unsupported(format!("its input has the shape {:?}", graph.input()));
+    }
+    if graph.output() != [CLASSES as i64] {
+        return unsupported(format!("its output has the shape {:?}", graph.output()));
+    }
+    if model.device() != config.device {
+        return unsupported(format!(
+            "it is on {:?}, the settings say {:?}",
+            model.device(),
+            config.device
+        ));
+    }
+    let fast = config.engine == Engine::Fast;
+    if fast && !(model.device() == Device::Cpu && Fast::supports(graph, model.kind())) {
+        return Err(TrainError::UnsupportedEngine { engine: config.engine, class: class() });
+    }
+    Ok(())
 }
 
 /// scikit-learn sizes the output layer by the classes that occur.

@@ -4,21 +4,9 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::stages::{self, Saved, Stage};
+use super::stages::{self, KERNELS, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Graph, Model, Operand};
-
-/// Finds out whether a kernel supports the operations at the beginning of a chain: the stage, and how many
-/// operations it covers.
-pub(super) type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
-
-/// Every kernel, the ones that cover most operations first.
-const KERNELS: [Matcher; 4] = [
-    stages::direct::matches,
-    stages::relu_avg_pool2d::matches,
-    stages::linear::matches,
-    stages::reshape::matches,
-];
 
 /// The stages of a network, in the order of its forward pass. Each reads the output of the one before.
 #[derive(Debug)]
@@ -33,10 +21,11 @@ impl Plan {
     pub fn new(graph: &Graph, kind: Kind, device: Device) -> Self {
         let end = graph.nodes().len();
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        let kernels_apply = device == Device::Cpu && !shares_parameters(graph);
         let (mut at, mut pending) = (0, 0);
         while at < end {
             let chain = Chain::new(graph, kind, at);
-            let usable = device == Device::Cpu && !shares_parameters(graph) && is_cut(graph, at);
+            let usable = kernels_apply && is_cut(graph, at);
             let found = KERNELS.iter().filter(|_| usable).find_map(|matches| matches(&chain));
             let found = found.filter(|(_, count)| is_cut(graph, at + count));
             let Some((stage, count)) = found else {

@@ -100,6 +100,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Split;
     use crate::dataset::loader::Batch;
     use crate::libtorch::values;
     use crate::models::named;
@@ -131,8 +132,10 @@ mod tests {
             let case = format!("{n} images, {threads} threads");
             let exact = entry.zeros(Device::Cpu);
             exact.load_state_dict(&model.state_dict()).unwrap();
-            let mut exact = Trainer::pytorch(exact, &config, n).unwrap();
             let batch = batch(n);
+            let images = batch.pixels.clone().into();
+            let data = Split { images, labels: batch.labels.clone() };
+            let mut exact = Trainer::pytorch(exact, &config, &data).unwrap();
             exact.engine_mut().forward(&batch);
             let expected_loss = exact.engine_mut().loss(&batch);
             exact.engine_mut().backward();

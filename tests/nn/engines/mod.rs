@@ -54,11 +54,13 @@ fn train(mut trainer: Trainer, config: &TrainConfig, data: &Split) -> TrainState
 /// Trains with both engines; what differs first. Of batches of one image there are fewer.
 fn compare(model: impl Fn(u64) -> Model, run: (usize, u64, i32), images: usize) -> Option<String> {
     let (batch_size, seed, threads) = run;
+    // More images than the largest batch, once: its last batch is short.
+    let images = if (batch_size, seed) == (5000, 0) { 5037 } else { images };
     let data = &data(images.min(60 * batch_size));
     tch::set_num_threads(threads);
     let [eager, exact] = [Engine::Eager, Engine::Exact].map(|engine| {
         let config = config(engine, batch_size, seed);
-        train(Trainer::pytorch(model(seed), &config, data.len()).unwrap(), &config, data)
+        train(Trainer::pytorch(model(seed), &config, data).unwrap(), &config, data)
     });
     let difference = first_difference(&eager.tensors, &exact.tensors);
     let difference = match eager.updates == exact.updates {

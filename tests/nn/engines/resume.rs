@@ -24,7 +24,7 @@ const INTERRUPTIONS: [usize; 5] = [1, 3, 5, 6, 8];
 /// A training that ends at an event: what it has changed, and where it stands.
 fn interrupted(network: &Network, engine: Engine, events: usize) -> (TrainState, Progress) {
     let (config, data) = (config(engine, BATCH_SIZE, 3), data(IMAGES));
-    let mut trainer = Trainer::pytorch(network.model(3), &config, data.len()).unwrap();
+    let mut trainer = Trainer::pytorch(network.model(3), &config, &data).unwrap();
     let (mut count, mut state, mut reached) = (0, TrainState::default(), Progress::default());
     let on_event = &mut |_: Event, progress: &Progress, trainer: &Trainer| {
         count += 1;
@@ -42,7 +42,7 @@ fn interrupted(network: &Network, engine: Engine, events: usize) -> (TrainState,
 /// Trains to the end from there, in a process that has drawn other numbers.
 fn resumed(network: &Network, engine: Engine, from: (TrainState, Progress)) -> TrainState {
     let (config, data) = (config(engine, BATCH_SIZE, 3), data(IMAGES));
-    let mut trainer = Trainer::pytorch(network.model(99), &config, data.len()).unwrap();
+    let mut trainer = Trainer::pytorch(network.model(99), &config, &data).unwrap();
     let _ = Tensor::rand([7], (Kind::Float, Device::Cpu));
     trainer.restore(&from.0).unwrap();
     let on_event = &mut |_, _: &Progress, _: &Trainer| ControlFlow::Continue(());
@@ -68,7 +68,7 @@ fn a_resumed_training_ends_with_the_bits_of_an_uninterrupted_one() {
     let mut failures = Vec::new();
     for network in with_dropout_and_batch_norm() {
         let config = config(Engine::Eager, BATCH_SIZE, 3);
-        let trainer = Trainer::pytorch(network.model(3), &config, data.len()).unwrap();
+        let trainer = Trainer::pytorch(network.model(3), &config, &data).unwrap();
         let expected = train(trainer, &config, &data);
         for events in INTERRUPTIONS {
             // The state is the same in both engines: each resumes what the other has begun, too.
@@ -96,7 +96,7 @@ fn the_state_of_another_network_is_refused_and_changes_nothing() {
         let config = config(engine, BATCH_SIZE, 3);
         for other in [second, third] {
             let (state, _) = interrupted(other, engine, 3);
-            let mut trainer = Trainer::pytorch(first.model(3), &config, IMAGES).unwrap();
+            let mut trainer = Trainer::pytorch(first.model(3), &config, &data(IMAGES)).unwrap();
             let [mut before, mut after] = [TrainState::default(), TrainState::default()];
             trainer.copy_state(&mut before);
             assert!(trainer.restore(&state).is_err());

@@ -1,7 +1,7 @@
 //! The first steps of LeNet-5, operation by operation, bit for bit, by each engine that has PyTorch's bits.
 
-use stitch::dataset::PIXELS;
 use stitch::dataset::loader::{Batch, images};
+use stitch::dataset::{PIXELS, Split};
 use stitch::engine::Forward;
 use stitch::models;
 use stitch::train::{Engine, TrainConfig, Trainer};
@@ -23,10 +23,12 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
         for seed in 0..3 {
             for n in [1, 2, 33, 64] {
                 let config = TrainConfig { seed, lr: 1e-3, engine, ..TrainConfig::notebook(entry) };
+                let Batch { pixels, labels } = batch(n, 0, 0);
+                let data = Split { images: pixels.into(), labels };
                 tch::manual_seed(seed as i64);
                 let model = entry.zeros(config.device);
                 model.reset_parameters();
-                let mut trainer = Trainer::pytorch(model, &config, n).unwrap();
+                let mut trainer = Trainer::pytorch(model, &config, &data).unwrap();
                 for step in 1..=3 {
                     let at = |what: &str| format!("seed={seed} batch={n} step={step} {what}");
                     let batch = batch(n, step, step * 37 + seed as usize);
@@ -41,6 +43,10 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
                     engine.backward();
                     let output = engine.output().unwrap();
                     check(at("loss"), &[loss]);
+                    assert_eq!(
+                        values_of(&output.logits),
+                        values_of(&Forward::new(engine.model()).logits(&xs))
+                    );
                     let specs = engine.model().graph().parameters().iter();
                     for (spec, gradient) in specs.zip(&output.gradients) {
                         check(at(&format!("grad {}", spec.name)), &values_of(gradient));

@@ -14,7 +14,7 @@ struct Linear {
     relu: bool,
 }
 
-/// Any `Linear` with a bias on two dimensions. (For a single input feature autograd multiplies in another
+/// Any `Linear` with a bias on two contiguous dimensions, as every operation of [`crate::nn`] gives them. (For a single input feature autograd multiplies in another
 /// order.)
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     chain.operation::<LinearOp>(0)?;

@@ -1,16 +1,25 @@
 //! Parts of a network's forward and backward pass. A file is a kernel and the pattern that it supports.
 
 pub(super) mod autograd;
-pub(super) mod direct;
-pub(super) mod linear;
-pub(super) mod relu_avg_pool2d;
-pub(super) mod reshape;
+mod direct;
+mod linear;
+mod relu_avg_pool2d;
+mod reshape;
 
 use std::fmt::Debug;
 
 use tch::Tensor;
 
+use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Model};
+
+/// Finds out whether a kernel supports the operations at the beginning of a chain: the stage, and how many
+/// operations it covers.
+type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
+
+/// Every kernel, the ones that cover most operations first.
+pub(super) const KERNELS: [Matcher; 4] =
+    [direct::matches, relu_avg_pool2d::matches, linear::matches, reshape::matches];
 
 /// What a forward pass leaves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;
