@@ -18,15 +18,24 @@ pub struct AvgPool2dConfig {
     pub ceil_mode: bool,
     /// Whether the zeros of the padding count in the mean.
     pub count_include_pad: bool,
+    /// What the sum of a window is divided by; `None`: its size.
+    pub divisor_override: Option<i64>,
 }
 
 impl Default for AvgPool2dConfig {
     fn default() -> Self {
-        Self { stride: None, padding: [0, 0], ceil_mode: false, count_include_pad: true }
+        Self {
+            stride: None,
+            padding: [0, 0],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+        }
     }
 }
 
-/// `nn.AvgPool2d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True)`:
+/// `nn.AvgPool2d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+/// divisor_override=None)`:
 /// (N, C, H, W) to (N, C, H', W').
 ///
 /// ```
@@ -94,8 +103,9 @@ impl AvgPool2dOp {
 
     /// Whether the windows of this size neither overlap nor reach beyond the input.
     pub(crate) fn is_plain(&self, size: i64) -> bool {
-        let AvgPool2dConfig { padding, ceil_mode, .. } = self.config;
-        [self.kernel_size, self.stride()] == [[size; 2]; 2] && padding == [0, 0] && !ceil_mode
+        let AvgPool2dConfig { padding, ceil_mode, divisor_override, .. } = self.config;
+        [self.kernel_size, self.stride()] == [[size; 2]; 2]
+            && (padding, ceil_mode, divisor_override) == ([0, 0], false, None)
     }
 }
 
@@ -105,22 +115,33 @@ impl Operation for AvgPool2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        let AvgPool2dConfig { padding, ceil_mode, .. } = self.config;
+        let AvgPool2dConfig { padding, ceil_mode, divisor_override, .. } = self.config;
+        if divisor_override == Some(0) {
+            return Err("divisor_override must not be 0".into());
+        }
         pooled_shape(inputs[0], self.kernel_size, self.stride(), padding, [1, 1], ceil_mode)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
-        let AvgPool2dConfig { padding, ceil_mode, count_include_pad, .. } = self.config;
-        let (kernel_size, stride) = (self.kernel_size, self.stride());
+        let AvgPool2dConfig {
+            padding,
+            ceil_mode,
+            count_include_pad: include,
+            divisor_override,
+            ..
+        } = self.config;
         // (tch's avg_pool2d_default divides by 1 instead of by the size of the window.)
-        inputs[0].avg_pool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+        let (kernel_size, stride) = (self.kernel_size, self.stride());
+        inputs[0].avg_pool2d(kernel_size, stride, padding, ceil_mode, include, divisor_override)
     }
 
     fn torchscript(&self, lines: &mut ScriptLines) {
-        let AvgPool2dConfig { padding, ceil_mode, count_include_pad, .. } = self.config;
+        let AvgPool2dConfig { padding, ceil_mode, count_include_pad, divisor_override, .. } =
+            self.config;
+        let divisor = divisor_override.map_or("None".into(), |divisor| divisor.to_string());
         let [ceil_mode, include] = [ceil_mode, count_include_pad].map(ScriptLines::bool);
         lines.assign(&format!(
-            "torch.avg_pool2d({}, {:?}, {:?}, {padding:?}, {ceil_mode}, {include}, None)",
+            "torch.avg_pool2d({}, {:?}, {:?}, {padding:?}, {ceil_mode}, {include}, {divisor})",
             lines.input(0),
             self.kernel_size,
             self.stride()
@@ -129,6 +150,9 @@ impl Operation for AvgPool2dOp {
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
         let AvgPool2dConfig { padding, ceil_mode, mut count_include_pad, .. } = self.config;
+        if self.config.divisor_override.is_some() {
+            nodes.refuse("avg_pool2d with divisor_override has no operator");
+        }
         let (kernel_size, stride) = (self.kernel_size, self.stride());
         let (pads, ceil_mode) = onnx_window(nodes, kernel_size, stride, padding, [1, 1], ceil_mode);
         // What a window has beyond the padding's end is not counted; pads are, if the padding is.
@@ -138,7 +162,7 @@ impl Operation for AvgPool2dOp {
         } else if count_include_pad && reaches_beyond {
             nodes.refuse(
                 "avg_pool2d with ceil_mode and count_include_pad has no operator where a last window \
-                 reaches beyond the padding in one dimension and is left away in the other",
+                 reaches beyond the padding in one dimension and is dropped in the other",
             );
         }
         nodes.emit(
@@ -177,7 +201,7 @@ pub(super) fn pooled_shape(
 }
 
 /// `pads` and `ceil_mode` of a pooling in ONNX. There, `ceil_mode` keeps a last window that begins in the
-/// padding, which PyTorch leaves away; then `pads` end where PyTorch's last windows do.
+/// padding, which PyTorch drops; then `pads` end where PyTorch's last windows do.
 pub(super) fn onnx_window(
     nodes: &OnnxNodes,
     kernel_size: [i64; 2],
@@ -188,12 +212,12 @@ pub(super) fn onnx_window(
 ) -> (Vec<i64>, bool) {
     let (input, output) = (&nodes.shape(0)[2..], &nodes.output_shape()[2..]);
     let span = |i: usize| dilation[i] * (kernel_size[i] - 1) + 1;
-    let left_away = |i: usize| {
+    let is_dropped = |i: usize| {
         let room = input[i] + 2 * padding[i] - span(i) + stride[i] - 1;
         room.div_euclid(stride[i]) + 1 > output[i]
     };
     let mut end = padding;
-    let exact = ceil_mode && (0..2).any(left_away);
+    let exact = ceil_mode && (0..2).any(is_dropped);
     if exact {
         end = [0, 1].map(|i| {
             let reach = (output[i] - 1) * stride[i] + span(i) - input[i] - padding[i];

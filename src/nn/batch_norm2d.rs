@@ -118,6 +118,13 @@ impl Operation for BatchNorm2dOp {
         }
         let [mean, variance] = buffers.map_or([None; 2], |[mean, var, _]| [Some(mean), Some(var)]);
         let batch_statistics = train || buffers.is_none();
+        // `_verify_batch_size` of `torch/nn/functional.py`.
+        let values = inputs[0].numel() / inputs[0].size()[1] as usize;
+        assert!(
+            !batch_statistics || values > 1,
+            "batch_norm: more than 1 value per channel is expected in training, got input size {:?}",
+            inputs[0].size()
+        );
         // The last argument is torch.backends.cudnn.enabled.
         inputs[0].batch_norm(
             weight,

@@ -32,7 +32,8 @@ pub struct Model {
 impl Model {
     /// Defines the network that `build` makes, for images of the shape `input` (without the batch), and
     /// draws its initial values, on the CPU. `class` is its class's name in exported files. As in Python,
-    /// the values depend on libtorch's global generator: call `tch::manual_seed` before.
+    /// the values depend on libtorch's global generator: call `tch::manual_seed` before. Those of
+    /// `Kind::Double` are drawn as after `torch.set_default_dtype(torch.float64)`.
     ///
     /// # Errors
     /// See [`TraceError`].
@@ -42,6 +43,10 @@ impl Model {
         kind: Kind,
         build: impl FnOnce(&Scope) -> M,
     ) -> Result<Self, TraceError> {
+        if !matches!(kind, Kind::Float | Kind::Double) {
+            let what = format!("{kind:?} is not supported; Float or Double is expected");
+            return Err(TraceError { place: "kind".into(), what });
+        }
         let graph = Arc::new(Graph::trace(input, build)?);
         let model = Self::zeros(class, graph, kind, Device::Cpu);
         model.reset_parameters();
@@ -118,7 +123,8 @@ impl Model {
     /// `model.train()`. Autograd differentiates it.
     ///
     /// # Panics
-    /// With libtorch's message, for an input of another shape or type.
+    /// With libtorch's message, for an input of another shape or type; with PyTorch's, for batch normalization
+    /// of a single value per channel in training.
     pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
         let state = (self.parameters(), self.buffers());
         self.graph.compute(0..self.graph.nodes().len(), xs, state, train)

@@ -100,10 +100,19 @@ impl Trace {
     }
 
     fn check_output(&mut self, output: Operand) {
-        if matches!(output, Operand::Parameter(_) | Operand::Buffer(_)) {
-            let what =
-                "it is a parameter or a buffer; a value that depends on the batch is expected";
+        if self.error.is_none() && self.graph.shape_of(output).first() != Some(&-1) {
+            let what = "it does not depend on the batch, as a parameter does not; a value whose first \
+                        dimension is the batch is expected";
             self.fail("output".into(), what.into());
+        }
+    }
+
+    /// `Module.register_module` and `register_parameter` refuse the same names.
+    fn check_name(&mut self, name: &str) {
+        let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_plain) {
+            let what = "a name of letters, digits and underscores is expected".into();
+            self.fail(format!("{name:?}"), what);
         }
     }
 }
@@ -165,6 +174,7 @@ pub struct Scope {
 impl Scope {
     /// The place of an attribute: `self.<name>` in Python.
     pub fn join(&self, name: &str) -> Self {
+        self.trace.borrow_mut().check_name(name);
         Self { trace: Rc::clone(&self.trace), path: self.qualified(name) }
     }
 

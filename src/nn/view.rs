@@ -38,10 +38,12 @@ impl Operation for ViewOp {
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
         let (input, view) = (inputs[0], &self.shape);
-        let elements: i64 = input[1..].iter().product();
-        let fits = view.first() == Some(&-1)
+        let elements: i64 = input.iter().skip(1).product();
+        let fits = input.first() == Some(&-1)
+            && view.first() == Some(&-1)
             && view[1..].iter().all(|&size| size > 0)
-            && view[1..].iter().product::<i64>() == elements;
+            && view[1..].iter().try_fold(1i64, |all, &size| all.checked_mul(size))
+                == Some(elements);
         match fits {
             true => Ok(view.clone()),
             // Any other view would mix images.

@@ -151,11 +151,12 @@ impl Tracer for Recorder {
         self.record(Stage::Loss, "loss", at, loss);
         self.parameters(Stage::Gradient, Some(step), gradients);
         for (name, moments) in tensors.optimizer {
-            let stage = match *name {
-                "exp_avg" => Stage::ExpAvg,
-                _ => Stage::ExpAvgSq,
-            };
-            self.parameters(stage, Some(step), moments);
+            match *name {
+                "exp_avg" => self.parameters(Stage::ExpAvg, Some(step), moments),
+                "exp_avg_sq" => self.parameters(Stage::ExpAvgSq, Some(step), moments),
+                // Version 1 of the format has no stage for another state.
+                _ => {}
+            }
         }
         self.parameters(Stage::Parameter, Some(step), tensors.parameters);
     }

@@ -104,14 +104,19 @@ pub(super) fn restore(
         })?;
         values.push(to_tensor(found));
     }
-    for ((name, _), value) in places.iter().zip(&values) {
-        let set = |name, device| {
-            generator::set_state(device, value).map_err(|_| RestoreError::Generator(name))
+    for (i, ((name, place), value)) in places.iter().zip(&values).enumerate() {
+        let (name, device) = match name.as_str() {
+            GENERATOR => (GENERATOR, Device::Cpu),
+            GPU_GENERATOR => (GPU_GENERATOR, device),
+            _ => continue,
         };
-        match name.as_str() {
-            GENERATOR => set(GENERATOR, Device::Cpu)?,
-            GPU_GENERATOR => set(GPU_GENERATOR, device)?,
-            _ => {}
+        if generator::set_state(device, value).is_err() {
+            // `place` is the state as it was; so is that of the CPU, which comes first.
+            if let Some((_, cpu)) = places[..i].iter().find(|(name, _)| name == GENERATOR) {
+                let _ = generator::set_state(Device::Cpu, cpu);
+            }
+            let _ = generator::set_state(device, place);
+            return Err(RestoreError::Generator(name));
         }
     }
     if let (Some(sampler), Some(seed)) = (sampler, values.last()) {

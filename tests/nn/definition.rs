@@ -2,9 +2,9 @@
 
 use stitch::nn::{
     AvgPool2d, AvgPool2dConfig, BatchNorm2d, BatchNorm2dConfig, BufferKind, Conv2d, Conv2dConfig,
-    Dropout, Dropout2d, Flatten, Init, Linear, LinearConfig, MaxPool2d, MaxPool2dConfig, Model,
-    Module, ReLU, Scope, Sequential, TraceError, Value, avg_pool2d, dropout, dropout2d, flatten,
-    max_pool2d, relu,
+    Dropout, Dropout2d, Flatten, Graph, Init, Linear, LinearConfig, MaxPool2d, MaxPool2dConfig,
+    Model, Module, ReLU, Scope, Sequential, TraceError, Value, avg_pool2d, dropout, dropout2d,
+    flatten, max_pool2d, relu,
 };
 use tch::Kind;
 
@@ -202,9 +202,22 @@ fn a_network_returns_a_value_that_it_computes() {
     let stolen = stolen.unwrap();
     let error = Model::new("Second", &[5], Kind::Float, |_| function(move |_| stolen.clone()));
     assert_eq!(error.unwrap_err().to_string(), "output: it belongs to another network");
-    let error = Model::new("Third", &[5], Kind::Float, |vs| {
-        let own = vs.parameter("own", &[5], Init::Constant(1.0));
-        function(move |_| own.clone())
-    });
-    assert!(error.unwrap_err().to_string().starts_with("output: it is a parameter or a buffer"));
+    for of_own in [|own| own, relu] {
+        let error = Model::new("Third", &[5], Kind::Float, |vs| {
+            let own = vs.parameter("own", &[5], Init::Constant(1.0));
+            function(move |_| of_own(own.clone()))
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("output: it does not depend on the batch"), "{error}");
+    }
+}
+
+#[test]
+fn names_are_those_that_python_takes() {
+    for name in ["", "a.b", "a\"b"] {
+        let error = Graph::trace(&[5], |vs| ReLU::new(vs / name)).unwrap_err().to_string();
+        assert!(error.contains("letters, digits and underscores"), "{error}");
+    }
+    let half = Model::new("Half", &[5], Kind::Half, |vs| ReLU::new(vs / "act")).unwrap_err();
+    assert_eq!(half.to_string(), "kind: Half is not supported; Float or Double is expected");
 }

@@ -66,6 +66,7 @@ LAYERS = {
         (2, 7, 8), lambda: nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
     ),
     "avg_pool2d ceil_mode": Network((2, 7, 8), lambda: nn.AvgPool2d(2, stride=3, ceil_mode=True)),
+    "avg_pool2d divisor_override": Network((2, 8, 6), lambda: nn.AvgPool2d(2, divisor_override=3)),
     "avg_pool2d of all arguments": Network((2, 8, 10), lambda: nn.AvgPool2d((2, 3), (2, 3), (1, 1), True, False)),
     "avg_pool2d ceil_mode and padding": Network((2, 6, 6), lambda: nn.AvgPool2d(3, 3, 1, True)),
     "avg_pool2d ceil_mode, a window in the padding": Network((2, 5, 5), lambda: nn.AvgPool2d(3, 3, 1, True)),

@@ -99,7 +99,10 @@ static LAYERS: &[Network] = networks! {
         stride: Some([3, 3]), ceil_mode: true, ..Default::default()
     });
     "avg_pool2d of all arguments" [2, 8, 10], vs => AvgPool2d::new(vs, [2, 3], AvgPool2dConfig {
-        stride: Some([2, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false,
+        stride: Some([2, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false, ..Default::default()
+    });
+    "avg_pool2d divisor_override" [2, 8, 6], vs => AvgPool2d::new(vs, 2, AvgPool2dConfig {
+        divisor_override: Some(3), ..Default::default()
     });
     "avg_pool2d ceil_mode and padding" [2, 6, 6], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
         stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
@@ -111,7 +114,7 @@ static LAYERS: &[Network] = networks! {
         stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, ..Default::default()
     });
     "avg_pool2d ceil_mode, padding of rows not counted" [2, 5, 6], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig {
-        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false,
+        stride: Some([3, 3]), padding: [1, 1], ceil_mode: true, count_include_pad: false, ..Default::default()
     });
     "avg_pool2d larger than the input" [2, 2, 2], vs => AvgPool2d::new(vs, 3, AvgPool2dConfig { ceil_mode: true, ..Default::default() });
     "max_pool2d" [2, 8, 6], vs => MaxPool2d::new(vs, 2, Default::default());

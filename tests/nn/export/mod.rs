@@ -11,7 +11,8 @@ use super::networks::{Network, all};
 use super::{libtorch, python};
 
 /// Networks that ONNX has no operators for, in the order of networks.py, and a part of what is said of them.
-const WITHOUT_ONNX: [(&str, &str); 3] = [
+const WITHOUT_ONNX: [(&str, &str); 4] = [
+    ("avg_pool2d divisor_override", "divisor_override"),
     ("avg_pool2d ceil_mode, a window in the padding of rows", "count_include_pad"),
     ("batch_norm2d without running statistics", "running statistics"),
     ("batch_norm2d without state", "running statistics"),
