@@ -80,18 +80,11 @@ pub struct Model {
     dtype: &'static str,
     /// Elements.
     parameters: u64,
-    defaults: ModelDefaults,
+    defaults: Defaults,
     /// Test accuracy in the paper.
     paper_accuracy: Option<f64>,
     /// Whether trained weights are built in.
     shipped: bool,
-}
-
-#[derive(Serialize)]
-struct ModelDefaults {
-    epochs: usize,
-    batch_size: usize,
-    lr: f64,
 }
 
 /// `models MODEL`
@@ -102,21 +95,9 @@ pub struct ModelLayers {
     /// The shape of the output, without the batch.
     output: Vec<i64>,
     /// In the order of `forward`.
-    layers: Vec<ModelLayer>,
+    layers: Vec<LayerSummary>,
     /// Elements.
     buffers: u64,
-    /// Per image.
-    multiply_adds: u64,
-}
-
-#[derive(Serialize)]
-struct ModelLayer {
-    name: String,
-    class: &'static str,
-    /// The shape of its output, without the batch.
-    output: Vec<i64>,
-    /// Elements.
-    parameters: u64,
     /// Per image.
     multiply_adds: u64,
 }
@@ -309,7 +290,6 @@ impl Training {
 impl Model {
     /// What the registry says of it.
     pub fn of(entry: &ModelEntry) -> Self {
-        let Defaults { epochs, batch_size, lr } = entry.defaults;
         Self {
             name: entry.name,
             class: entry.class,
@@ -319,7 +299,7 @@ impl Model {
             input: entry.input,
             dtype: entry.dtype().name(),
             parameters: entry.parameter_count(),
-            defaults: ModelDefaults { epochs, batch_size, lr },
+            defaults: entry.defaults,
             paper_accuracy: entry.paper_accuracy(),
             shipped: entry.shipped.is_some(),
         }
@@ -330,14 +310,10 @@ impl ModelLayers {
     /// A model and the summary of its graph.
     pub fn of(entry: &ModelEntry, graph: &Graph) -> Self {
         let summary = graph.summary();
-        let layer = |layer: LayerSummary| {
-            let LayerSummary { name, class, output, parameters, multiply_adds } = layer;
-            ModelLayer { name, class, output, parameters, multiply_adds }
-        };
         Self {
             model: Model::of(entry),
             output: graph.output().to_vec(),
-            layers: summary.layers.into_iter().map(layer).collect(),
+            layers: summary.layers,
             buffers: summary.buffers,
             multiply_adds: summary.multiply_adds,
         }

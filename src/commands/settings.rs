@@ -183,7 +183,7 @@ impl Choice {
             && asked != there
         {
             bail!(
-                "{asked} is asked for, and --config {} is of a run of {there}: leave the model away, or \
+                "{asked} is asked for, and --config {} is of a run of {there}: omit the model, or \
                  name the run's",
                 recipe.path.display()
             );

@@ -31,17 +31,17 @@ use super::tensorboard::{self, Beginning};
 use super::{Console, inputs, run_files, validation};
 use crate::cli::CheckpointEvery;
 
-/// What a training run came to.
+/// The result of a training run.
 pub struct Trained {
     /// Answers and scores on the test images.
     pub evaluation: Evaluation,
     /// Time and loss.
     pub metrics: TrainingMetrics,
-    /// The run as a report tells of it, where figures are wanted.
+    /// The run's section of a report, where figures are wanted.
     pub section: Option<Section>,
 }
 
-/// What is to be trained, and how it survives.
+/// What is to be trained, and when checkpoints are written.
 pub struct Job {
     /// The model.
     pub model: &'static ModelEntry,
@@ -291,14 +291,15 @@ fn give_up(folder: &RunFolder, error: TrainError, kept: bool, begins: bool) -> R
     }
 }
 
-/// What a run came to that is complete already; changes nothing.
+/// The result of a run that is complete already; changes nothing.
 fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) -> Result<Trained> {
     let weights = folder.path().join(run_folder::SAFETENSORS);
     let Classifier { model, .. } = inputs::model(&weights, None, job.config.device, console)?;
     let metrics: Option<Metrics> = folder.read_json(run_folder::METRICS)?;
     let metrics = metrics.and_then(|metrics| metrics.training);
     let path = folder.path().display();
-    let metrics = metrics.with_context(|| format!("{path}: metrics.json tells of no training"))?;
+    let metrics =
+        metrics.with_context(|| format!("{path}: metrics.json has no training metrics"))?;
     console.note(&format!("{}: finished already, nothing to resume in {path}", job.model));
     let evaluation = evaluate(&model, &dataset.test);
     let mut section = None;

@@ -7,7 +7,7 @@ use super::{PIXELS, SIDE, Split};
 use crate::libtorch::{filled, generator, in_parts};
 use crate::rng::torch::Generator;
 
-/// Bytes that are worth a thread of their own.
+/// Least number of bytes per thread.
 const GRAIN: usize = 1 << 14;
 
 /// The samples of one step.
@@ -161,7 +161,7 @@ impl RandomSampler {
     }
 
     /// The order of a new epoch. Draws, as a pass over a `DataLoader` does, the base seed for workers,
-    /// which nobody uses, and the sampler's seed.
+    /// which is not used, and the sampler's seed.
     pub fn next_order(&mut self) -> Vec<u32> {
         let _base_seed = generator::random();
         self.seed = generator::random();

@@ -12,6 +12,7 @@ pub mod weights;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tch::{Device, Kind};
 
 use crate::closest::{closest_match, did_you_mean};
@@ -63,7 +64,7 @@ pub enum Library {
 }
 
 /// The settings of a run where nothing else is given.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Defaults {
     /// Passes over the training images.
     pub epochs: usize,

@@ -106,7 +106,7 @@ pub struct StateSpec<'a> {
 /// A layer: a module without submodules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerSpec {
-    /// Its name in the network, such as `conv1` or `block.0`. A trace records its output under it.
+    /// Its name in the network, such as `conv1` or `block.0`.
     pub path: String,
     /// Its class in `torch.nn`.
     pub class: &'static str,
@@ -138,7 +138,7 @@ pub struct Graph {
     pub(super) layers: Vec<LayerSpec>,
     pub(super) nodes: Vec<Node>,
     output: Operand,
-    /// For each node, the nodes whose outputs nobody reads after it.
+    /// For each node, the nodes whose outputs are not read after it.
     last_read: Vec<Vec<usize>>,
 }
 
@@ -260,8 +260,8 @@ impl Graph {
         nodes.filter(move |(_, node)| node.inputs.contains(&operand)).map(|(index, _)| index)
     }
 
-    /// Names of the layers whose output a trace records, with the node that gives it: the last that the
-    /// layer applies.
+    /// The layers that the forward pass applies, under whose names a trace can record their outputs, with the
+    /// node that computes it: the last of the layer.
     pub fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
         self.layers.iter().enumerate().filter_map(|(index, layer)| {
             let last = self.nodes.iter().rposition(|node| node.layer == Some(index))?;
@@ -295,7 +295,7 @@ impl Graph {
                 })
                 .collect();
             outputs[index - range.start] = Some(node.operation.forward(&inputs, train));
-            // What nobody reads any more need not stay in memory.
+            // Frees what is not read any more.
             for &read in self.last_read[index].iter().filter(|&&read| read >= range.start) {
                 outputs[read - range.start] = None;
             }

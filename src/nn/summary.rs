@@ -1,9 +1,11 @@
 //! A network's layers with their output shapes, parameters and multiply-adds, as torchinfo counts them.
 
+use serde::Serialize;
+
 use super::{Graph, Node};
 
 /// A line of the summary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerSummary {
     /// The layer's name, such as `conv1`.
     pub name: String,

@@ -81,7 +81,7 @@ impl Progress {
     }
 }
 
-/// What training has changed; the default is room for it.
+/// What training has changed; the default is empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainState {
     /// Updates that the optimizer has made.
