@@ -47,12 +47,12 @@ pub struct Exact {
     gradients: FlatParameters,
     /// Of the buffer of all parameters.
     optimizer: Box<dyn Optimizer>,
-    pass: Option<Pass>,
+    state: Option<StepState>,
 }
 
-/// A forward pass, and what its backward pass needs.
+/// What the forward pass of a step computes, and what its backward pass needs.
 #[derive(Debug)]
-struct Pass {
+struct StepState {
     images: Tensor,
     labels: Tensor,
     logits: Tensor,
@@ -66,7 +66,7 @@ impl Exact {
         let plan = Plan::new(model.graph(), model.kind(), model.device());
         let specs = model.graph().parameters();
         let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
-        Self { model, plan, criterion, gradients, optimizer, pass: None }
+        Self { model, plan, criterion, gradients, optimizer, state: None }
     }
 }
 
@@ -75,9 +75,9 @@ impl TrainStep for Exact {
         &self.model
     }
 
-    /// The gradients are overwritten by the backward pass; the memory of the last pass is freed.
+    /// The gradients are overwritten by the backward pass; the memory of the last step is freed.
     fn zero_grad(&mut self) {
-        self.pass = None;
+        self.state = None;
     }
 
     fn forward(&mut self, batch: &Batch) {
@@ -85,27 +85,27 @@ impl TrainStep for Exact {
         let images = batch.images(self.model.graph().input(), kind, device);
         let labels = batch.labels(device);
         let (logits, stages) = tch::no_grad(|| self.plan.forward(&self.model, &images));
-        self.pass = Some(Pass { images, labels, logits, stages, loss: None });
+        self.state = Some(StepState { images, labels, logits, stages, loss: None });
     }
 
     fn loss(&mut self, batch: &Batch) -> f64 {
-        let pass = self.pass.as_mut().expect("forward comes before loss");
-        let labels = (batch, &pass.labels);
+        let state = self.state.as_mut().expect("forward comes before loss");
+        let labels = (batch, &state.labels);
         let (loss, saved) =
-            tch::no_grad(|| self.criterion.exact(&self.model, &pass.logits, labels));
+            tch::no_grad(|| self.criterion.exact(&self.model, &state.logits, labels));
         let value = loss.double_value(&[]);
-        pass.loss = Some((loss, saved));
+        state.loss = Some((loss, saved));
         value
     }
 
     fn backward(&mut self) {
-        let pass = self.pass.as_mut().expect("forward comes before backward");
-        let (_, saved) = pass.loss.as_ref().expect("loss comes before backward");
+        let state = self.state.as_mut().expect("forward comes before backward");
+        let (_, saved) = state.loss.as_ref().expect("loss comes before backward");
         tch::no_grad(|| {
-            let grad_logits = saved.grad_logits(&pass.labels);
-            self.plan.backward(&self.model, &mut pass.stages, grad_logits, &self.gradients);
+            let grad_logits = saved.grad_logits(&state.labels);
+            self.plan.backward(&self.model, &mut state.stages, grad_logits, &self.gradients);
             if let Criterion::LogLoss { alpha } = self.criterion {
-                regularize(&self.model, self.gradients.views(), alpha, pass.labels.numel());
+                regularize(&self.model, self.gradients.views(), alpha, state.labels.numel());
             }
         });
     }
@@ -118,12 +118,12 @@ impl TrainStep for Exact {
     }
 
     fn output(&self) -> Option<StepOutput> {
-        let pass = self.pass.as_ref()?;
-        let (loss, _) = pass.loss.as_ref()?;
+        let state = self.state.as_ref()?;
+        let (loss, _) = state.loss.as_ref()?;
         Some(StepOutput {
-            images: pass.images.shallow_clone(),
-            labels: pass.labels.shallow_clone(),
-            logits: pass.logits.shallow_clone(),
+            images: state.images.shallow_clone(),
+            labels: state.labels.shallow_clone(),
+            logits: state.logits.shallow_clone(),
             loss: loss.shallow_clone(),
             gradients: self.gradients.views().iter().map(Tensor::detach).collect(),
         })
