@@ -47,6 +47,14 @@ pub enum CheckpointError {
     /// A file of tensors of something else.
     #[error("it is not a checkpoint of stitch: {0}")]
     Foreign(String),
+    /// Of another version of stitch.
+    #[error(
+        "it is a checkpoint of format {found}, which another version of stitch wrote: this one reads {VERSION}"
+    )]
+    Version {
+        /// The version of the format.
+        found: u32,
+    },
     /// Not the bytes that were written.
     #[error("it is damaged: its content has the SHA-256 {found}, not {wanted} as written in it")]
     Damaged {
@@ -124,7 +132,7 @@ impl Checkpoint {
         let Header { version, steps, updates, config, events } =
             serde_json::from_str(&header).map_err(|error| foreign(&error.to_string()))?;
         if version != VERSION {
-            return Err(foreign(&format!("version {version}, where {VERSION} is read")));
+            return Err(CheckpointError::Version { found: version });
         }
         let mut tensors = file.load_all()?;
         let mut epochs = take_epochs(&mut tensors)?;

@@ -125,7 +125,7 @@ pub fn start(folder: &RunFolder, config: &Config, console: Console) -> Result<St
         console.note(&format!("warning: {}: {error:#}", path.display()));
         if found.newest.is_none() {
             bail!(
-                "--resume: none of the checkpoints in {out} is intact. Give --force to begin anew, \
+                "--resume: none of the checkpoints in {out} can be read: {error:#}. Give --force to begin anew, \
                  or another folder"
             );
         }
