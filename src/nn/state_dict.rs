@@ -70,7 +70,7 @@ impl Model {
     /// model.load_state_dict(&trained.state_dict())?;
     /// assert_eq!(model.state_dict(), trained.state_dict());
     /// let error = model.load_state_dict(&trained.state_dict()[..1]).unwrap_err();
-    /// assert_eq!(error.to_string(), "fc.bias is missing");
+    /// assert_eq!(error.to_string(), "missing key fc.bias");
     /// # Ok::<(), stitch::nn::StateDictError>(())
     /// ```
     ///
