@@ -63,6 +63,20 @@ impl Adam {
     }
 }
 
+/// `exp_avg.lerp_(grad, weight)`; `exp_avg_sq.mul_(decay).addcmul_(grad, grad, value=1 - decay)`.
+pub(crate) fn update_moments(
+    exp_avg: &mut Tensor,
+    exp_avg_sq: &mut Tensor,
+    grad: &Tensor,
+    [weight, decay]: [f64; 2],
+) {
+    tch::no_grad(|| {
+        let _ = exp_avg.lerp_(grad, weight);
+        // tch has no `value`: scaling one factor first gives the same bits.
+        let _ = exp_avg_sq.g_mul_scalar_(decay).addcmul_(&(grad * (1.0 - decay)), grad);
+    });
+}
+
 impl Optimizer for Adam {
     fn parameters(&self) -> &[Tensor] {
         &self.parameters
@@ -77,9 +91,7 @@ impl Optimizer for Adam {
                 if !grad.defined() {
                     continue;
                 }
-                let _ = exp_avg.lerp_(grad, 1.0 - BETA1);
-                // addcmul_(grad, grad, value=1 - beta2): tch has no `value`; the bits are the same.
-                let _ = exp_avg_sq.g_mul_scalar_(BETA2).addcmul_(&(grad * (1.0 - BETA2)), grad);
+                update_moments(exp_avg, exp_avg_sq, grad, [1.0 - BETA1, BETA2]);
                 let denom = (exp_avg_sq.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
                 // addcdiv_(exp_avg, denom, value=-step_size), likewise.
                 let _ = parameter.addcdiv_(&(&*exp_avg * -step_size), &denom);

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 pub use adam::Adam;
+pub(crate) use adam::update_moments;
 pub use sklearn_adam::SklearnAdam;
 use tch::Tensor;
 

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
 use crate::libtorch::{in_parts, values, values_mut};
-use crate::optim::{Adam, BETA1, BETA2, EPSILON};
+use crate::optim::{self, Adam, BETA1, BETA2, EPSILON};
 
 /// Least number of elements of an optimizer's buffers per thread.
 pub const GRAIN: usize = 4096;
@@ -54,7 +54,7 @@ pub fn rounding() -> Option<Rounding> {
         let weights = [0.1, 0.999];
         let mut expected = [m.copy(), v.copy()];
         let [expected_m, expected_v] = &mut expected;
-        update_moments_with_libtorch(expected_m, expected_v, &g, weights);
+        optim::update_moments(expected_m, expected_v, &g, weights);
         [Rounding::Fused, Rounding::Separate].into_iter().find(|&rounding| {
             let mut actual = [m.copy(), v.copy()];
             let [m, v] = &mut actual;
@@ -64,21 +64,7 @@ pub fn rounding() -> Option<Rounding> {
     })
 }
 
-/// `m.lerp_(g, weight)`; `v.mul_(decay).addcmul_(g, g, value=1 - decay)`. On any device.
-pub fn update_moments_with_libtorch(
-    m: &mut Tensor,
-    v: &mut Tensor,
-    g: &Tensor,
-    [weight, decay]: [f64; 2],
-) {
-    tch::no_grad(|| {
-        let _ = m.lerp_(g, weight);
-        // tch has no `value=`: scaling one factor first gives the same bits.
-        let _ = v.g_mul_scalar_(decay).addcmul_(&(g * (1.0 - decay)), g);
-    });
-}
-
-/// Same as [`update_moments_with_libtorch`] in one pass over memory, float32 on the CPU. `weight` must
+/// Same as [`optim::update_moments`] in one pass over memory, float32 on the CPU. `weight` must
 /// be in [2^-6, 1/2); Adam's is 1 - beta1.
 pub fn update_moments(
     m: &mut Tensor,
@@ -240,7 +226,7 @@ mod tests {
             let _ = p.narrow(0, 0, 1000).fill_(f64::INFINITY);
             let (mut expected, mut actual) = ([m.copy(), v.copy()], [m, v]);
             let [expected_m, expected_v] = &mut expected;
-            update_moments_with_libtorch(expected_m, expected_v, &g, [weight, 0.999]);
+            optim::update_moments(expected_m, expected_v, &g, [weight, 0.999]);
             let [m, v] = &mut actual;
             update_moments(m, v, &g, [weight, 0.999], rounding);
             let root = v.sqrt();
@@ -267,7 +253,7 @@ mod tests {
             let (m, v, p) = (random() * 1e-3, random().square() * 1e-6, random());
             let (mut expected, mut actual) = ([m.copy(), v.copy()], [m, v]);
             let [expected_m, expected_v] = &mut expected;
-            update_moments_with_libtorch(expected_m, expected_v, &g, [0.1, 0.999]);
+            optim::update_moments(expected_m, expected_v, &g, [0.1, 0.999]);
             let [m, v] = &mut actual;
             update_moments(m, v, &g, [0.1, 0.999], rounding);
             assert!(expected[0].equal(m) && expected[1].equal(v), "{count} moments");
