@@ -26,7 +26,7 @@ run: data
 	$(STITCH) reproduce --force
 
 test: venv data outside lint
-	cargo test --release --locked
+	cargo test --release --locked --workspace
 
 # Both models, the original beside the port, traced; compared to the last record.
 PARITY_RUNS := runs/parity

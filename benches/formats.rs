@@ -6,10 +6,10 @@ use std::io::{self, BufReader};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stitch::formats::{
+use stitch::run_folder::write_whole;
+use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, ReadError, TensorFile, npz, safetensors, state_dict, torchscript,
 };
-use stitch::run_folder::write_whole;
 
 /// Elements of each of the ten tensors of a file.
 const ELEMENTS: usize = 25_000_000;

@@ -10,8 +10,8 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use stitch::dataset::loader::{Batch, images as normalized};
 use stitch::dataset::{CLASSES, PIXELS, SIDE, Split, idx};
-use stitch::formats::{read_weights, state_dict};
 use stitch::models::{MODELS, named};
+use stitch::tensor_files::{read_weights, state_dict};
 use stitch::train::{TrainConfig, Trainer};
 use tch::Device;
 

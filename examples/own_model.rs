@@ -41,12 +41,12 @@ use std::{env, fs};
 
 use stitch::dataset::{loader::DataLoader, source};
 use stitch::evaluate::evaluate;
-use stitch::formats::state_dict;
 use stitch::nn::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Dropout, Linear, Model, Module, Scope,
     Value, cross_entropy, flatten, max_pool2d, relu,
 };
 use stitch::optim::{Adam, Optimizer};
+use stitch::tensor_files::state_dict;
 use tch::Kind;
 
 /// `class Net(nn.Module)`

@@ -28,7 +28,8 @@ use std::error::Error;
 use std::fs;
 use std::io::{Cursor, Read};
 
-use formats::{Dtype, Metadata, NamedTensor, csv, npz, safetensors, state_dict, torchscript};
+use formats::csv;
+use tensor_files::{Dtype, Metadata, NamedTensor, npz, safetensors, state_dict, torchscript};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {

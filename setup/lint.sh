@@ -6,6 +6,6 @@ set -eu
 cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
     fail "rustfmt or clippy is missing: install them (rustup component add rustfmt clippy)"
 say "checking format, clippy and documentation"
-cargo fmt --check
-cargo clippy --quiet --release --locked --all-targets -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --no-deps --document-private-items
+cargo fmt --all --check
+cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --workspace --no-deps --document-private-items

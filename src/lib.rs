@@ -17,7 +17,8 @@
 //! | [`train`] | the loop, and a step of each model's training |
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
-//! | [`formats`] | state_dict, TorchScript, safetensors, npz, ONNX, CSV, TensorBoard: bytes in, bytes out |
+//! | [`formats`] | ONNX, CSV, TensorBoard: bytes out |
+//! | [`tensor_files`] | the crate for state_dict, TorchScript, safetensors, npz: bytes in, bytes out |
 //! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`report`] | figures of a run |
@@ -34,7 +35,7 @@
 //!
 //! ```
 //! use stitch::dataset::{Split, loader::DataLoader};
-//! use stitch::formats::state_dict;
+//! use stitch::tensor_files::state_dict;
 //! use stitch::nn::{Conv2d, Conv2dConfig, Linear, Model, Module, Scope, Value};
 //! use stitch::nn::{cross_entropy, flatten, max_pool2d, relu};
 //! use stitch::optim::{Adam, Optimizer};
@@ -84,7 +85,7 @@
 //!
 //! // torch.save(model.state_dict(), "net.pt")
 //! let bytes = state_dict::write(&model.state_dict())?;
-//! # assert_eq!(stitch::formats::read_weights(&bytes)?.len(), 4);
+//! # assert_eq!(stitch::tensor_files::read_weights(&bytes)?.len(), 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -98,6 +99,8 @@
 //! `picture`} → `metrics` → `dataset` → {`rng`, `libtorch`, `closest`, `sha256`}. `metrics`, `rng`, `picture`,
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
+
+pub use tensor_files;
 
 pub mod checkpoint;
 pub mod closest;

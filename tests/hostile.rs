@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
-use stitch::formats::{
+use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, ReadError, TensorFile, npz, safetensors, state_dict, torchscript,
 };
 use zip::write::SimpleFileOptions;

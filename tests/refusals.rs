@@ -5,13 +5,14 @@ use std::io::Cursor;
 
 use stitch::checkpoint::Checkpoint;
 use stitch::dataset::idx;
-use stitch::formats::{
-    Dtype, Metadata, NamedTensor, csv, npz, read_weights, safetensors, state_dict, torchscript,
-};
+use stitch::formats::csv;
 use stitch::metrics::ConfusionMatrix;
 use stitch::parity::trace;
 use stitch::picture;
 use stitch::run_folder::{Config, DataConfig, read_recipe};
+use stitch::tensor_files::{
+    Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
+};
 use stitch::train::{EpochRecord, Progress, TrainState};
 
 /// Reads to the end; the sentence of a refusal.

@@ -1,15 +1,6 @@
 //! Reads any bytes as the pickle of a `.pt` file, under a right checksum, each tensor to its end.
 
 #![no_main]
-#![allow(dead_code, unused_imports)]
-
-#[path = "../../src/formats/mod.rs"]
-mod formats;
-#[path = "../../src/metrics.rs"]
-mod metrics;
-mod dataset {
-    pub const CLASSES: usize = 10;
-}
 
 use std::io::{self, Cursor, Write};
 
@@ -29,7 +20,7 @@ fn archive(bytes: &[u8]) -> zip::result::ZipResult<Cursor<Vec<u8>>> {
 
 fuzz_target!(|bytes: &[u8]| {
     let archive = archive(bytes).expect("any bytes can be stored");
-    let Ok(mut file) = formats::TensorFile::open(archive) else { return };
+    let Ok(mut file) = tensor_files::TensorFile::open(archive) else { return };
     for i in 0..file.specs().len() {
         let Ok(mut stream) = file.stream(i) else { continue };
         let _ = io::copy(&mut stream, &mut io::sink());

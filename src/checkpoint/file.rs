@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::formats::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 use crate::run_folder::Config;
 use crate::sha256;
 use crate::train::{EpochRecord, Progress, TrainState, Validation};
+use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format that is written, and the only one that is read.
 const VERSION: u32 = 2;

@@ -5,13 +5,14 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use stitch::formats::{
-    Metadata, NamedTensor, TensorFile, npz, onnx, safetensors, state_dict, torchscript,
-};
+use stitch::formats::onnx;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
 use stitch::run_folder::{self, write_whole};
 use stitch::sha256;
+use stitch::tensor_files::{
+    Metadata, NamedTensor, TensorFile, npz, safetensors, state_dict, torchscript,
+};
 use tch::Device;
 
 use super::documents::Exported;

@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
-use stitch::formats::{TensorFile, read_weights};
 use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
+use stitch::tensor_files::{TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::Console;

@@ -10,7 +10,7 @@ use stitch::checkpoint::{self, Checkpoint};
 use stitch::dataset::{Dataset, classes};
 use stitch::evaluate::{Evaluation, evaluate};
 use stitch::events::EventLog;
-use stitch::formats::{csv, safetensors, state_dict};
+use stitch::formats::csv;
 use stitch::models::{Classifier, ModelEntry};
 use stitch::nn::Model;
 use stitch::parity::recorder::Recorder;
@@ -18,6 +18,7 @@ use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
 use stitch::report::{self, Parity, Pictures, Run, Section};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
+use stitch::tensor_files::{safetensors, state_dict};
 use stitch::train::{
     self, EpochRecord, History, Progress, Tracer, TrainConfig, TrainError, Trainer,
 };

@@ -3,9 +3,10 @@
 use anyhow::Result;
 use stitch::dataset::Dataset;
 use stitch::evaluate::evaluate;
-use stitch::formats::{csv, safetensors, state_dict};
+use stitch::formats::csv;
 use stitch::models::{ModelEntry, weights};
 use stitch::run_folder::{self, Config, RunFolder, ValidationMetrics};
+use stitch::tensor_files::{safetensors, state_dict};
 use stitch::train::{Best, EpochRecord, History, TrainConfig};
 
 /// The metrics of a run with held-out images; the best epoch's weights are evaluated on the test images.

@@ -16,8 +16,8 @@ use serde::Serialize;
 use tch::{Device, Kind};
 
 use crate::closest::{closest_match, did_you_mean};
-use crate::formats::Dtype;
 use crate::nn::{Graph, Model, Module, Scope, dtype_of};
+use tensor_files::Dtype;
 
 /// Every model, in the order in which the notebook trains them and lists show them.
 pub static MODELS: &[&ModelEntry] = &[&mlp::ENTRY, &lenet5::ENTRY];
@@ -233,7 +233,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::formats::read_weights;
+    use tensor_files::read_weights;
 
     #[test]
     fn entries_are_complete_and_their_names_differ() {

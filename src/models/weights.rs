@@ -3,8 +3,8 @@
 use tch::Device;
 
 use super::{Classifier, MODELS, ModelEntry};
-use crate::formats::{NamedTensor, TensorSpec};
 use crate::nn::StateDictError;
+use tensor_files::{NamedTensor, TensorSpec};
 
 /// Tensors of an unknown file that an error lists.
 const SHOWN: usize = 20;

@@ -6,7 +6,7 @@ use super::graph::{Graph, Operand};
 use super::state_dict::dtype_of;
 use super::{Model, TraceError};
 use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
-use crate::formats::{Dtype, NamedTensor};
+use tensor_files::{Dtype, NamedTensor};
 
 impl Model {
     /// The forward pass as operators of ONNX.

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Model;
 use super::graph::{StateEntry, StateSpec};
-use crate::formats::{Dtype, NamedTensor};
+use tensor_files::{Dtype, NamedTensor};
 
 /// Tensors that do not fit a network.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +43,13 @@ impl Model {
     /// ```
     /// # use stitch::nn::{Linear, Model};
     /// # use tch::Kind;
-    /// # use stitch::formats::state_dict;
+    /// # use stitch::tensor_files::state_dict;
     /// let model = Model::new("Net", &[784], Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
     /// let tensors = model.state_dict();
     /// assert_eq!((tensors[0].name.as_str(), &tensors[0].shape[..]), ("fc.weight", &[10, 784][..]));
     /// // torch.save(model.state_dict(), path) writes these bytes, torch.load(path) reads them.
     /// let bytes = state_dict::write(&tensors)?;
-    /// # assert_eq!(stitch::formats::read_weights(&bytes)?, tensors);
+    /// # assert_eq!(stitch::tensor_files::read_weights(&bytes)?, tensors);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn state_dict(&self) -> Vec<NamedTensor> {
@@ -159,7 +159,7 @@ pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
 /// The tensor of a file, on the CPU.
 ///
 /// ```
-/// use stitch::formats::{Dtype, NamedTensor};
+/// use stitch::tensor_files::{Dtype, NamedTensor};
 /// use stitch::nn::{bytes_of, to_tensor};
 ///
 /// let data: Vec<u8> = [1f32, 2.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -1,7 +1,7 @@
 //! A network's forward pass as TorchScript, in the form that `torch.jit.save` writes.
 
 use super::graph::{Graph, Operand};
-use crate::formats::torchscript::Program;
+use tensor_files::torchscript::Program;
 
 impl Graph {
     /// The module as TorchScript: class, `forward`, layers and buffers.

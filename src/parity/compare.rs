@@ -8,7 +8,7 @@ use super::rank;
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use super::tally::Tally;
 use super::tolerance::Tolerance;
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// Compares two tensors.
 ///

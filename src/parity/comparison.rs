@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::element::Element;
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// An element where something is greatest, and how great.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// One element of both tensors, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use std::io;
 use super::element::for_each_element;
 use super::spread::{BITS_BELOW, Spread};
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// Differences that are held in memory: 32 MB, and up to three times as much while they are gathered.
 pub(super) const HELD: u64 = 1 << 22;

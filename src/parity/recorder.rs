@@ -11,11 +11,11 @@ use crate::dataset::loader::images;
 use crate::dataset::{PIXELS, Split};
 use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
-use crate::formats::{Metadata, NamedTensor, ReadError, safetensors};
 use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
 use crate::sha256;
 use crate::train::{StepTensors, Tracer};
+use tensor_files::{Metadata, NamedTensor, ReadError, safetensors};
 
 /// Larger tensors are recorded by their hash alone.
 const KEPT_BYTES: usize = 1 << 20;

@@ -9,9 +9,10 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::trace::{self, Record, Stage, TraceError};
-use crate::formats::{Dtype, ReadError, TensorFile, TensorSpec, csv};
+use crate::formats::csv;
 use crate::models::weights;
 use crate::run_folder::{self, Config, Metrics};
+use tensor_files::{Dtype, ReadError, TensorFile, TensorSpec};
 
 /// A side that cannot be read.
 #[derive(Debug, thiserror::Error)]

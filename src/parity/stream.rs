@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::thread;
 
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// Bytes that are read at a time; a multiple of every element's size.
 const CHUNK: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use super::element::{Element, Values, has_nan, number};
 use super::spread::Spread;
 use super::stream::LANES;
 use super::tolerance::Tolerance;
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// Elements of a block.
 const BLOCK: usize = 256;

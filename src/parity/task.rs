@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::side::{Item, Side, SideError};
 use super::trace::Stage;
 use crate::dataset::CLASSES;
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// A test image that the two sides answer differently.
 #[derive(Debug, Clone, PartialEq, Serialize)]

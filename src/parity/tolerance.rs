@@ -2,7 +2,7 @@
 //! [`TABLE`], with its measured cause.
 
 use super::trace::Stage;
-use crate::formats::Dtype;
+use tensor_files::Dtype;
 
 /// What is excused.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,10 +14,10 @@ use super::stream::Pair;
 use super::task::{self, TaskView};
 use super::tolerance::{self, Overrides};
 use super::trace::{self, Stage};
-use crate::formats::Dtype;
 use crate::run_folder::Config;
 use crate::sha256;
 use crate::train::Engine;
+use tensor_files::Dtype;
 
 /// What the user may change about a comparison.
 #[derive(Debug, Clone, Default)]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::formats::Metadata;
 use crate::sha256;
 use serde::{Deserialize, Serialize};
+use tensor_files::Metadata;
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

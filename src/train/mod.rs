@@ -19,8 +19,8 @@ use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate};
-use crate::formats::NamedTensor;
 use crate::nn::Model;
+use tensor_files::NamedTensor;
 
 pub use config::{ConfigError, TrainConfig, device_name};
 pub use engine::{Engine, UnknownEngine};

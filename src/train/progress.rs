@@ -1,7 +1,7 @@
 //! Where a run stands between two steps, and what it has learned so far: all that a checkpoint needs
 //! besides the settings. Orders of samples follow from the seed, the stopping rule from the losses.
 
-use crate::formats::NamedTensor;
+use tensor_files::NamedTensor;
 
 /// One line of `history.csv`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,9 +5,9 @@ use tch::{Device, Tensor};
 use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
-use crate::formats::Dtype;
 use crate::libtorch::generator;
 use crate::nn::{StateEntry, copy_bytes, named, to_tensor};
+use tensor_files::Dtype;
 
 /// The state of libtorch's global CPU generator, uint8.
 const GENERATOR: &str = "generator/cpu";

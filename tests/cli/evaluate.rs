@@ -8,11 +8,11 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
-use stitch::formats::{Dtype, Metadata, NamedTensor, safetensors};
 use stitch::models::named;
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
 };
+use stitch::tensor_files::{Dtype, Metadata, NamedTensor, safetensors};
 use tempfile::TempDir;
 
 use crate::{
@@ -305,7 +305,7 @@ fn a_damaged_official_file_is_warned_of() {
 #[test]
 fn weights_that_are_no_numbers_are_warned_of() {
     let folder = folder_with_run("mlp");
-    let mut tensors = stitch::formats::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
+    let mut tensors = stitch::tensor_files::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
     tensors[1].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
     let file = safetensors::write(&tensors, &Metadata::new()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();

@@ -10,9 +10,9 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use stitch::dataset::{PIXELS, classes};
-use stitch::formats::{npz, safetensors};
 use stitch::models;
 use stitch::run_folder::{PREDICTIONS, SAFETENSORS, STATE_DICT, TORCHSCRIPT};
+use stitch::tensor_files::{npz, safetensors};
 use tempfile::TempDir;
 
 use crate::{
@@ -440,7 +440,7 @@ fn the_weights_file_is_told_by_its_content() {
         let out = answers(folder.path(), &["weights.png", "pictures/a.png"]);
         assert_eq!(out.lines().count(), 1);
     }
-    let tensors = stitch::formats::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
+    let tensors = stitch::tensor_files::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
     fs::write(&file, npz::write(&tensors).unwrap()).unwrap();
     assert_eq!(answers(folder.path(), &["weights.png", "pictures/a.png"]).lines().count(), 1);
     // A GIF of height 123 has a brace where safetensors files have theirs.
@@ -453,7 +453,7 @@ fn the_weights_file_is_told_by_its_content() {
 #[test]
 fn weights_that_are_no_numbers_are_refused() {
     let folder = folder_with(&[("a.png", png(test_image(0)))]);
-    let mut tensors = stitch::formats::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
+    let mut tensors = stitch::tensor_files::read_weights(&finished_run("mlp")[STATE_DICT]).unwrap();
     tensors[3].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
     let file = safetensors::write(&tensors, &Default::default()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use predicates::prelude::*;
-use stitch::formats::{Dtype, Metadata, NamedTensor};
+use stitch::tensor_files::{Dtype, Metadata, NamedTensor};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Any tensors, written in any format, come back as they were, and twice as the same bytes.
 
 use proptest::prelude::*;
-use stitch::formats::{
+use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
 };
 
@@ -52,7 +52,7 @@ proptest! {
         let file = safetensors::write(&tensors, &metadata).unwrap();
         prop_assert_eq!(&file, &safetensors::write(&tensors, &metadata).unwrap());
         prop_assert_eq!(sorted(read_weights(&file).unwrap()), tensors);
-        let read = stitch::formats::TensorFile::open(std::io::Cursor::new(&file)).unwrap();
+        let read = stitch::tensor_files::TensorFile::open(std::io::Cursor::new(&file)).unwrap();
         let mut wanted = Metadata::from([("format".into(), "pt".into())]);
         wanted.extend(metadata);
         prop_assert_eq!(read.metadata(), &wanted);

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use stitch::formats::{Dtype, NamedTensor};
 use stitch::nn::{bytes_of, to_tensor};
+use stitch::tensor_files::{Dtype, NamedTensor};
 use tch::{Kind, Tensor};
 
 /// A tensor as files hold it.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stitch::formats::{Dtype, NamedTensor, read_weights};
+use stitch::tensor_files::{Dtype, NamedTensor, read_weights};
 use tch::{Kind, Tensor};
 
 /// Threads of libtorch in this process and in the reference scripts: bits depend on it.

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stitch::dataset::loader::images;
-use stitch::formats::read_weights;
 use stitch::models::weights;
+use stitch::tensor_files::read_weights;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stitch::dataset::Split;
-use stitch::formats::{NamedTensor, read_weights};
 use stitch::nn::Model;
+use stitch::tensor_files::{NamedTensor, read_weights};
 use stitch::train::{Engine, Progress, TrainConfig, Trainer, fit};
 use tch::Kind;
 use tempfile::TempDir;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use stitch::dataset::PIXELS;
 use stitch::evaluate::{self, BATCH};
-use stitch::formats::{ReadError, TensorFile};
 use stitch::models::Classifier;
 use stitch::nn::Model;
+use stitch::tensor_files::{ReadError, TensorFile};
 use tch::Device;
 
 use self::answers::{Answer, Answers};

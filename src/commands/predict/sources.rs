@@ -10,8 +10,8 @@ use anyhow::{Result, anyhow, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use stitch::dataset::PIXELS;
 use stitch::dataset::idx::ImageReader;
-use stitch::formats::TensorFile;
 use stitch::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
+use stitch::tensor_files::TensorFile;
 
 use crate::suggest::hinted;
 

@@ -6,7 +6,7 @@ mod proto;
 
 use prost::Message;
 
-use super::{Dtype, NamedTensor};
+use tensor_files::{Dtype, NamedTensor};
 
 /// IR version 8 (`IR_VERSION_2021_7_30`) and operator set 17 belong together, in ONNX 1.12 of 2022;
 /// every reader since takes them.

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use stitch::formats::{onnx, state_dict, torchscript};
+use stitch::formats::onnx;
 use stitch::nn::Model;
 use stitch::optim::{Adam, Optimizer};
+use stitch::tensor_files::{state_dict, torchscript};
 use tch::{Device, Tensor};
 
 use super::networks::{Network, all};

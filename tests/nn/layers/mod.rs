@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use stitch::formats::{NamedTensor, read_weights};
 use stitch::nn::{Model, StateEntry, to_tensor};
 use stitch::optim::{Adam, Optimizer};
+use stitch::tensor_files::{NamedTensor, read_weights};
 use tch::{Device, Kind, Tensor};
 
 use super::compare::{first_difference, named};

@@ -13,7 +13,7 @@ fn bytes_and_normalised_pixels_are_numpys() {
     let out = folder.path().join("expected.safetensors");
     let directory = data.origin.found.directory.to_str().unwrap();
     common::run_python("parity/data/reference.py", &[out.to_str().unwrap(), directory]);
-    let expected = stitch::formats::read_weights(&std::fs::read(&out).unwrap()).unwrap();
+    let expected = stitch::tensor_files::read_weights(&std::fs::read(&out).unwrap()).unwrap();
     let expected = |name: &str| values(expected.iter().find(|tensor| tensor.name == name).unwrap());
     for (half, split) in [("train", &data.train), ("t10k", &data.test)] {
         let weighted = |image: &[u8]| -> u64 {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use stitch::dataset::loader::images;
-use stitch::formats::read_weights;
 use stitch::models::weights;
+use stitch::tensor_files::read_weights;
 use tch::{CModule, Device, Tensor};
 
 use super::{assert_equal, common, values_of};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use stitch::formats::{Dtype, NamedTensor, read_weights, state_dict};
 use stitch::nn::bytes_of;
+use stitch::tensor_files::{Dtype, NamedTensor, read_weights, state_dict};
 use tch::{Kind, Tensor};
 
 use super::{common, values};

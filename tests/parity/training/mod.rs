@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use stitch::formats::read_weights;
+use stitch::tensor_files::read_weights;
 
 use super::{assert_equal, assert_within, common, values};
 

@@ -188,7 +188,7 @@ mod tests {
     use zip::ZipArchive;
 
     use super::*;
-    use crate::formats::{Dtype, read_weights as read};
+    use crate::{Dtype, read_weights as read};
 
     fn example() -> Vec<NamedTensor> {
         let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Global, Id, PickleError, Rebuilt, Value, storage_dtype};
-use crate::formats::DIMENSIONS;
+use crate::DIMENSIONS;
 
 /// The stack machine of pickle.
 #[derive(Default)]

@@ -14,11 +14,11 @@ pub(super) use writer::Pickler;
 use super::Dtype;
 
 /// Position of a value in the arena.
-pub(in crate::formats) type Id = usize;
+pub(crate) type Id = usize;
 
 /// A value that a pickle made.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::formats) enum Value {
+pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
@@ -41,7 +41,7 @@ pub(in crate::formats) enum Value {
 
 /// `torch._utils._rebuild_tensor_v2`: a view into a storage, in elements.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::formats) struct Rebuilt {
+pub(crate) struct Rebuilt {
     pub storage: Id,
     pub offset: i64,
     pub shape: Vec<i64>,
@@ -50,7 +50,7 @@ pub(in crate::formats) struct Rebuilt {
 
 /// The names that a pickle may refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::formats) enum Global {
+pub(crate) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,

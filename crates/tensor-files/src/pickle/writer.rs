@@ -1,11 +1,11 @@
 //! Writes the pickles of `.pt` files: protocol 2, without a memo.
 
 use super::storage_class;
-use crate::formats::NamedTensor;
-use crate::formats::location::View;
+use crate::NamedTensor;
+use crate::location::View;
 
 /// A pickle being written.
-pub(in crate::formats) struct Pickler(Vec<u8>);
+pub(crate) struct Pickler(Vec<u8>);
 
 impl Pickler {
     /// Protocol 2, as `torch.save` and `torch.jit.save` write.
