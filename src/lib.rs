@@ -100,7 +100,7 @@
 //! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
 //! no paths and prints nothing.
 
-pub use tensor_files;
+pub use {stitch_parity, stitch_trace, tensor_files};
 
 pub mod checkpoint;
 pub mod closest;

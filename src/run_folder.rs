@@ -101,8 +101,8 @@ pub const FILES: [&str; 13] = [
     CONFIG,
 ];
 
-/// The files that a traced run adds; see [`crate::parity::trace`].
-pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.safetensors"];
+/// The files that a traced run adds; see [`stitch_trace`].
+pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
 
 impl From<&Origin> for DataConfig {
     fn from(origin: &Origin) -> Self {
@@ -649,8 +649,9 @@ fn existing_file(folder: &Path) -> Option<&'static str> {
 
 /// Every file that a run may have; `config.json` is the last.
 fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
-    let more = TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain([EVENTS_FILE, PARITY]);
-    more.chain(FILES)
+    // The last one belonged to version 1 of the trace format.
+    let others = [EVENTS_FILE, PARITY, "trace/trace.safetensors"];
+    TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain(others).chain(FILES)
 }
 
 /// Refuses a folder with a run, unless `claim` allows one.

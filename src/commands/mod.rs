@@ -143,7 +143,7 @@ fn print_error(error: &anyhow::Error) {
 fn say(colour: AnsiColor, word: &str, text: &str) {
     let style = colour.on_default().bold();
     // It leaves colours away where they are not wanted.
-    let _ = writeln!(anstream::stderr(), "{style}{word}{style:#} {text}");
+    let _ = writeln!(anstream::stderr(), "{style}{word}{style:#} {}", terminal::visible(text));
 }
 
 /// Whether stdout has got something.
@@ -198,7 +198,7 @@ impl Console {
         }
         match text.split_once(' ') {
             Some((word @ ("note:" | "warning:"), rest)) => say(AnsiColor::Yellow, word, rest),
-            _ => drop(writeln!(io::stderr(), "{text}")),
+            _ => drop(writeln!(io::stderr(), "{}", terminal::visible(text))),
         }
     }
 }

@@ -7,18 +7,16 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use clap::builder::styling::AnsiColor;
 use stitch::closest::{closest_match, did_you_mean};
-use stitch::parity::DECADES;
-use stitch::parity::comparison::Comparison;
-use stitch::parity::element::Element;
-use stitch::parity::side::Side;
-use stitch::parity::tolerance::Overrides;
-use stitch::parity::trace::{self, Stage};
-use stitch::parity::verdict::{Options, Outcome, Report, TensorResult};
-use stitch::parity::{task::TaskView, verdict};
+use stitch::parity::run::{self, Run};
 use stitch::run_folder::{self, ParityVerdict, write_whole};
+use stitch_parity::{
+    Comparison, DECADES, Element, Options, Outcome, Overrides, Report, Side, TaskView,
+    TensorResult, Tolerance, judge, likely_cause, position, values,
+};
+use stitch_trace::{self as trace, stage};
 
 use super::run_files::weights_sha256;
-use super::terminal::{Screen, table};
+use super::terminal::{Screen, table, visible};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
 use crate::suggest::hinted;
@@ -34,17 +32,23 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
         ulp: args.ulp,
         by_name: args.tol.iter().map(|t| (t.name.clone(), t.atol, t.rtol)).collect(),
     };
-    let options = Options { overrides, equal_nan: args.equal_nan };
-    let report = verdict::judge(&mut reference, &mut port, &options)?;
+    let options = Options {
+        overrides,
+        equal_nan: args.equal_nan,
+        same_program: run::same_program(&reference, &port),
+        settings: run::settings(&reference, &port),
+    };
+    let report = judge(&mut reference.side, &mut port.side, &options)?;
+    let engines = [&reference, &port].map(engine_of);
     let names = || report.tensors.iter().map(|tensor| &tensor.name);
     if let Some(unused) = args.tol.iter().find(|tol| !names().any(|name| *name == tol.name)) {
         let meant = did_you_mean(closest_match(&unused.name, names().map(String::as_str)));
         bail!("--tol {}: neither side has a tensor of that name{meant}", unused.name);
     }
     let text = if console.json {
-        json(&report)?
+        json(&report, &engines)?
     } else {
-        Printer::new(args.histogram, console.screen).report(&report)
+        Printer::new(args.histogram, console.screen).report(&report, &engines)
     };
     console.print(text.trim_end())?;
     leave_verdict(args, &report, console);
@@ -83,9 +87,9 @@ fn leave_verdict(args: &ParityArgs, report: &Report, console: Console) {
 
 /// Opens both sides so that they can be compared: traces only when both have one; of a run folder
 /// beside a single file or a bare trace only what that is about.
-fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
+fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     let paths = [&args.reference, &args.port];
-    let traced = paths.map(|path| Side::has_trace(path));
+    let traced = paths.map(|path| run::has_trace(path));
     let bare = paths.map(|path| path.join(trace::RECORDS).exists());
     let folders = paths.iter().all(|path| path.is_dir());
     if bare != [false; 2] && folders {
@@ -99,7 +103,7 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
             true => paths[i].clone(),
             false => paths[i].join(trace::FOLDER),
         };
-        return Ok((Side::open(&inside(0), true)?, Side::open(&inside(1), true)?));
+        return Ok((run::open(&inside(0), true)?, run::open(&inside(1), true)?));
     }
     if traced[0] != traced[1] && folders {
         let only = if traced[0] { "REFERENCE" } else { "PORT" };
@@ -109,32 +113,41 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Side, Side)> {
         ));
     }
     let both = traced[0] && traced[1];
-    let side = |path: &Path| Side::open(path, both).map_err(|error| hinted(path, error));
+    let side = |path: &Path| run::open(path, both).map_err(|error| hinted(path, error));
     let (mut reference, mut port) = (side(&args.reference)?, side(&args.port)?);
     if args.reference.is_file() {
-        keep_what_is_in(&reference, &mut port)?;
+        keep_what_is_in(&reference.side, &mut port.side)?;
     }
     if args.port.is_file() {
-        keep_what_is_in(&port, &mut reference)?;
+        keep_what_is_in(&port.side, &mut reference.side)?;
     }
     Ok((reference, port))
 }
 
 /// Leaves aside what `file` is not about.
 fn keep_what_is_in(file: &Side, other: &mut Side) -> Result<()> {
-    let stages: Vec<Stage> = file.items.iter().map(|item| item.key.stage).collect();
+    let mut stages: Vec<&str> = file.items.iter().map(|item| item.key.stage.as_str()).collect();
+    if stages.is_empty() {
+        // Only a file of tensors may be empty.
+        stages.push(stage::FINAL);
+    }
     // Of a run folder's three files of weights, the one that every reader has.
     let of_interest =
         [run_folder::SAFETENSORS, run_folder::PREDICTIONS, run_folder::CONFUSION_MATRIX];
     let had = other.items.len();
     other.items.retain_mut(|item| {
-        let known = item.key.file.take().is_none_or(|file| of_interest.contains(&file));
-        let about = match item.key.stage {
-            Stage::Data => file.items.iter().any(|other| other.key == item.key),
+        let known = item.key.file.take().is_none_or(|file| of_interest.contains(&&*file));
+        let about = match item.key.stage.as_str() {
+            stage::DATA => file.items.iter().any(|other| other.key == item.key),
             stage => stages.contains(&stage),
         };
         known && about
     });
+    let left = had - other.items.len();
+    if left > 0 {
+        let path = file.path.display();
+        other.left_out.push(format!("{left} of its {had} tensors, which {path} does not hold"));
+    }
     if had > 0 && other.items.is_empty() && !file.items.is_empty() {
         bail!(
             "{} and {} are about different things: nothing in the one is in the other",
@@ -145,8 +158,14 @@ fn keep_what_is_in(file: &Side, other: &mut Side) -> Result<()> {
     Ok(())
 }
 
-fn json(report: &Report) -> Result<String> {
+/// Which engine of stitch made a run; `None` of what another program made, or where no `config.json` says it.
+fn engine_of(run: &Run) -> Option<String> {
+    Some(run.config.as_ref()?.engine_name()?.to_owned())
+}
+
+fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     let mut value = serde_json::to_value(report)?;
+    value["engines"] = serde_json::to_value(engines)?;
     value["equal"] = report.is_equal().into();
     value["different"] = report.different().into();
     value["verdict"] = report.verdict().into();
@@ -165,6 +184,11 @@ fn sentence(tensor: &TensorResult) -> String {
         Outcome::HashDiffers => {
             format!("{place}: its SHA-256 differs (not both sides have kept the elements)")
         }
+        Outcome::Nan { elements } => {
+            format!(
+                "{place}: the bits are equal, and {elements} elements are NaN (see --equal-nan)"
+            )
+        }
         Outcome::Unknown => {
             format!("{place}: it cannot be compared, one side has neither elements nor SHA-256")
         }
@@ -176,12 +200,26 @@ fn sentence(tensor: &TensorResult) -> String {
         }
         Outcome::Different(c) => match c.first {
             Some(at) => {
-                let index = verdict::position(&tensor.shape, at.index);
-                let values = verdict::values(c.dtype, at);
+                let index = position(&tensor.shape, at.index);
+                let values = values(c.dtype, at);
                 format!("{place}{index}: {values}; {} of {} elements differ", c.failing, c.elements)
             }
             None => place,
         },
+    }
+}
+
+/// The flag that sets a tolerance. Those for all tensors do not apply to integers.
+fn flag(tolerance: &Tolerance, tensor: &TensorResult, c: &Comparison) -> String {
+    match *tolerance {
+        Tolerance::Bits => String::new(),
+        Tolerance::Within { atol, rtol, .. } if !c.dtype.is_float() => match rtol > 0.0 {
+            true => format!("--tol {}=0,{rtol:e}", tensor.name),
+            false => format!("--tol {}={atol:e}", tensor.name),
+        },
+        Tolerance::Within { rtol, .. } if rtol > 0.0 => format!("--rtol {rtol:e}"),
+        Tolerance::Within { ulp, .. } if ulp > 0 => format!("--ulp {ulp}"),
+        Tolerance::Within { atol, .. } => format!("--atol {atol:e}"),
     }
 }
 
@@ -197,17 +235,18 @@ impl Printer {
         Self { out: String::new(), screen, histogram }
     }
 
+    /// A line of text in which names from files stand.
     fn line(&mut self, text: &str) {
-        let _ = writeln!(self.out, "{text}");
+        let _ = writeln!(self.out, "{}", visible(text));
     }
 
     fn coloured(&mut self, colour: AnsiColor, text: &str) {
-        self.line(&self.screen.coloured(colour, text));
+        let _ = writeln!(self.out, "{}", self.screen.coloured(colour, &visible(text)));
     }
 
-    fn report(mut self, report: &Report) -> String {
+    fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
         let sides = [("reference", &report.reference), ("port     ", &report.port)];
-        for ((role, path), engine) in sides.into_iter().zip(&report.engines) {
+        for ((role, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{role} {path}{engine}"));
         }
@@ -223,9 +262,18 @@ impl Printer {
         if let Some(first) = report.first {
             let tensor = &report.tensors[first];
             self.coloured(AnsiColor::Red, &format!("first divergence: {}", sentence(tensor)));
-            self.line(&format!("likely cause: {}", verdict::likely_cause(report, tensor)));
+            self.line(&format!("likely cause: {}", likely_cause(report, tensor)));
         } else if report.tensors.is_empty() {
             self.line("there is nothing to compare: neither side holds a tensor");
+        }
+        for side in &report.truncated {
+            self.coloured(
+                AnsiColor::Red,
+                &format!("the trace of {side} ends without its end marker: the run did not end, or the file was cut"),
+            );
+        }
+        for what in &report.not_compared {
+            self.line(&format!("not compared: {what}"));
         }
         let colour = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.coloured(colour, &report.verdict());
@@ -234,22 +282,25 @@ impl Printer {
 
     /// One line a stage: how many tensors are equal.
     fn stages(&mut self, report: &Report) {
-        let mut stages: BTreeMap<Stage, [usize; 3]> = BTreeMap::new();
+        let mut stages: Vec<(&str, [usize; 3])> = Vec::new();
         for tensor in &report.tensors {
-            let counts = stages.entry(tensor.stage).or_default();
-            counts[match tensor.outcome {
+            let known = stages.iter().position(|(stage, _)| *stage == tensor.stage);
+            let place = known.unwrap_or_else(|| {
+                stages.push((&tensor.stage, [0; 3]));
+                stages.len() - 1
+            });
+            stages[place].1[match tensor.outcome {
                 Outcome::Equal => 0,
                 Outcome::Within(_) => 1,
                 _ => 2,
             }] += 1;
         }
+        stages.sort_by_key(|(stage, _)| stage::causal_order(stage));
         let rows = stages.into_iter().map(|(stage, counts)| {
-            let name = serde_json::to_value(stage).unwrap_or_default();
-            let name = name.as_str().unwrap_or_default().to_owned();
-            [vec![name], counts.map(|n| n.to_string()).to_vec()].concat()
+            [vec![stage.to_owned()], counts.map(|n| n.to_string()).to_vec()].concat()
         });
         let header = ["stage", "equal bits", "within tolerance", "different"];
-        self.line(&table(self.screen, &header, rows));
+        let _ = writeln!(self.out, "{}", table(self.screen, &header, rows));
     }
 
     /// What was excused, and why.
@@ -304,8 +355,9 @@ impl Printer {
         let percent = 100.0 * c.failing as f64 / c.elements as f64;
         self.line(&format!("  {} of {} elements differ ({percent:.3} %)", c.failing, c.elements));
         let at = |element: Element| {
-            let index = verdict::position(&tensor.shape, element.index);
-            format!("at {index}: {}", verdict::values(c.dtype, element))
+            let index = position(&tensor.shape, element.index);
+            let at = if index.is_empty() { String::new() } else { format!("at {index}") };
+            format!("{at}: {}", values(c.dtype, element))
         };
         if c.nan > 0 {
             self.line(&format!("  {} elements are NaN on one side or both", c.nan));
@@ -320,11 +372,9 @@ impl Printer {
             self.line(&format!("  greatest distance {} ULP {}", ulp.value, at(ulp.at)));
         }
         self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
-        if let (Some(abs), 0) = (c.abs, c.nan) {
-            let rtol = c.rel.map(|rel| rel.value).filter(|rtol| rtol.is_finite());
-            let rtol = rtol.map_or(String::new(), |rtol| format!(", or --rtol {rtol:e}"));
-            let ulp = c.ulp.map_or(String::new(), |ulp| format!(", or --ulp {}", ulp.value));
-            self.line(&format!("  it would pass with --atol {:e}{rtol}{ulp}", abs.value));
+        let ways: Vec<String> = c.sufficient().iter().map(|way| flag(way, tensor, c)).collect();
+        if !ways.is_empty() {
+            self.line(&format!("  it would pass with {}", ways.join(", or ")));
         }
         if self.histogram {
             self.decades(c);

@@ -14,7 +14,6 @@ use stitch::formats::csv;
 use stitch::models::{Classifier, ModelEntry};
 use stitch::nn::Model;
 use stitch::parity::recorder::Recorder;
-use stitch::parity::trace;
 use stitch::report::figures::{self, Curves, Normalize};
 use stitch::report::{self, Parity, Pictures, Run, Section};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
@@ -22,6 +21,7 @@ use stitch::tensor_files::{safetensors, state_dict};
 use stitch::train::{
     self, EpochRecord, History, Progress, Tracer, TrainConfig, TrainError, Trainer,
 };
+use stitch_trace as trace;
 use tch::Device;
 
 use super::checkpoints::{self, Start, Writer};
@@ -136,9 +136,9 @@ impl Ended<'_> {
         }
         if let Some(mut recorder) = recorder {
             recorder.finish(&model, &evaluation);
-            let (records, tensors) = recorder.into_files()?;
+            let (records, elements) = recorder.into_files()?;
             folder.write_below(trace::FOLDER, trace::RECORDS, &records)?;
-            folder.write_below(trace::FOLDER, trace::TENSORS, &tensors)?;
+            folder.write_below(trace::FOLDER, trace::ELEMENTS, &elements)?;
         }
         folder.write_json(run_folder::CONFIG, &config)?;
         checkpoint::clear(folder)?;

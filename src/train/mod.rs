@@ -159,6 +159,8 @@ pub struct StepTensors<'a> {
     pub optimizer: &'a [(&'static str, Vec<Tensor>)],
     /// Parameters.
     pub parameters: &'a [Tensor],
+    /// Buffers.
+    pub buffers: &'a [Tensor],
 }
 
 /// Watches a run from within, tensor by tensor. It sees copies of nothing: a run without a tracer
@@ -364,8 +366,9 @@ fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
 /// Shows the tensors of the step that has just been taken.
 fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn TrainStep) {
     if let Some(output) = engine.output() {
-        let (optimizer, parameters) = (engine.optimizer_state(), engine.model().parameters());
-        let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters };
+        let (optimizer, model) = (engine.optimizer_state(), engine.model());
+        let (parameters, buffers) = (model.parameters(), model.buffers());
+        let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters, buffers };
         tracer.step(step, &tensors);
     }
 }

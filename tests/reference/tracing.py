@@ -18,66 +18,102 @@ The format is described in docs/trace-format.md. Any PyTorch loop is traced by a
     trace.answers(y_pred, confusion_matrix, accuracy)
     trace.close()
 
-Needs numpy and safetensors; PyTorch is never imported here. Tracing reads and changes nothing.
+Each record is on the disk as soon as it is made: of a run that ends early, what was recorded until then can
+be read. Needs numpy; PyTorch is never imported here. Tracing reads and changes nothing.
 """
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 STEPS = {1, 2, 3, 10, 100}
 KEPT_BYTES = 1 << 20
 
 
-def as_array(tensor):
-    """A numpy array, row-major and little-endian, of an array, a tensor or a number."""
+def elements(tensor):
+    """Name of the dtype, shape, elements as bytes (row-major, little-endian) and number of NaN of a tensor,
+    an array or a number; the last is None for types that numpy and PyTorch have no NaN for."""
     if hasattr(tensor, "detach"):
-        tensor = tensor.detach().cpu().numpy()
+        # Bytes, since numpy lacks some of PyTorch's types, such as bfloat16.
+        torch = sys.modules["torch"]
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raw = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
+        nan = int(tensor.isnan().sum()) if dtype in FLOATS else None
+        return dtype, list(tensor.shape), raw, nan
     array = np.asarray(tensor)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    if array.dtype.kind not in "biufcV" or array.dtype.names or array.dtype.hasobject:
+        raise TypeError(f"an array of {array.dtype} cannot be recorded: its elements are no numbers")
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    dtype = array.dtype.name
+    nan = int(np.isnan(array).sum()) if dtype in FLOATS else None
+    # A copy only when it has to be: `tobytes` of the training images would be another one.
+    return dtype, list(np.shape(tensor)), array.reshape(-1).view(np.uint8).data, nan
+
+
+FLOATS = {"float16", "bfloat16", "float32", "float64"}
+
+
+def labels(values):
+    """Integers as int64, as PyTorch's losses take them; anything else, such as the targets of a regression,
+    as it is."""
+    if hasattr(values, "detach"):
+        return values
+    array = np.asarray(values)
+    return array.astype(np.int64) if array.dtype.kind in "iu" else array
 
 
 class Trace:
     """A trace in the folder `folder`; `model` tells parity which tolerances apply."""
 
     def __init__(self, folder, model):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        header = {"format": "stitch-trace", "version": 1, "model": model}
-        self.lines = [json.dumps(header)]
-        self.kept = {}
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lines = open(folder / "trace.jsonl", "w", encoding="utf-8")
+        self.elements = open(folder / "trace.bin", "wb")
+        self.line({"format": "stitch-trace", "version": 2, "model": model})
+        self.keys = set()
         self.steps = 0
         self.epochs = 0
         self.steps_in_epoch = None
 
+    def line(self, value):
+        self.lines.write(json.dumps(value) + "\n")
+        self.lines.flush()
+
     def record(self, stage, name, tensor, epoch=None, step=None):
         """One tensor."""
-        array = as_array(tensor)
-        # A copy only when it has to be: `tobytes` of the training images would be another one.
-        sha256 = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+        key = (stage, name, epoch, step)
+        if key in self.keys:
+            raise ValueError(f"{stage} of {name} was recorded before (epoch {epoch}, step {step})")
+        dtype, shape, raw, nan = elements(tensor)
         record = {
             "stage": stage,
             "name": name,
             "epoch": epoch,
             "step": step,
-            "dtype": array.dtype.name,
-            "shape": list(array.shape),
-            "sha256": sha256,
+            "dtype": dtype,
+            "shape": shape,
+            "sha256": hashlib.sha256(raw).hexdigest(),
         }
-        self.lines.append(json.dumps(record))
-        if array.nbytes <= KEPT_BYTES:
-            parts = [stage, *([f"epoch={epoch}"] if epoch else []), *([f"step={step}"] if step else [])]
-            self.kept["/".join([*parts, name])] = array.copy()
+        if nan is not None:
+            record["nan"] = nan
+        if len(raw) <= KEPT_BYTES:
+            record["offset"] = self.elements.tell()
+            self.elements.write(raw)
+            self.elements.flush()
+        self.keys.add(key)
+        self.line(record)
 
     def data(self, train_images, train_labels, test_images, test_labels):
         """Normalised images and labels, as the model takes them."""
         self.record("data", "train.images", train_images)
-        self.record("data", "train.labels", np.asarray(train_labels, dtype=np.int64))
+        self.record("data", "train.labels", labels(train_labels))
         self.record("data", "test.images", test_images)
-        self.record("data", "test.labels", np.asarray(test_labels, dtype=np.int64))
+        self.record("data", "test.labels", labels(test_labels))
 
     def parameters(self, stage, model, step=None):
         """Every parameter of a PyTorch module, or of a dict of arrays, in its order."""
@@ -119,14 +155,19 @@ class Trace:
         self.record("batch", "labels", labels, step=self.steps)
         self.record("logits", "logits", logits, step=self.steps)
         self.record("loss", "loss", loss, step=self.steps)
-        # Frozen parameters have no gradient, and only Adam and its kin have moments.
+        # Frozen parameters have no gradient and no state.
         named = [(name, p) for name, p in model.named_parameters() if p.grad is not None]
         self.parameters("gradient", {name: p.grad for name, p in named}, self.steps)
-        for moment in ("exp_avg", "exp_avg_sq"):
-            states = {name: optimizer.state.get(p, {}) for name, p in named}
-            values = {name: state[moment] for name, state in states.items() if moment in state}
-            self.parameters(moment, values, self.steps)
+        # The optimizer's tensors by their own names: exp_avg, momentum_buffer, ... Its count of steps is
+        # the record's own.
+        states = {name: optimizer.state.get(p, {}) for name, p in named}
+        kinds = dict.fromkeys(kind for state in states.values() for kind in state if kind != "step")
+        for kind in kinds:
+            values = {name: state.get(kind) for name, state in states.items()}
+            tensors = {name: value for name, value in values.items() if hasattr(value, "detach")}
+            self.parameters(kind, tensors, self.steps)
         self.parameters("parameter", model, self.steps)
+        self.parameters("buffer", dict(model.named_buffers()), self.steps)
 
     def epoch(self, loss):
         """The mean loss of the epoch that ends."""
@@ -140,14 +181,15 @@ class Trace:
 
     def answers(self, y_pred, confusion_matrix, accuracy):
         """Predicted classes, confusion matrix and accuracy on the test images."""
-        self.record("predictions", "y_pred", np.asarray(y_pred, dtype=np.int64))
+        self.record("predictions", "y_pred", labels(y_pred))
         self.record("confusion_matrix", "counts", np.asarray(confusion_matrix, dtype=np.int64))
         self.record("accuracy", "accuracy", np.float64(accuracy))
 
     def close(self):
-        """Writes the two files."""
-        save_file(self.kept, self.folder / "trace.safetensors")
-        (self.folder / "trace.jsonl").write_text("\n".join(self.lines) + "\n")
+        """Adds the end marker, without which the trace counts as truncated."""
+        self.line({"end": "stitch-trace", "records": len(self.keys)})
+        self.lines.close()
+        self.elements.close()
 
     def watch_mlp(self, classifier):
         """A class like scikit-learn's `MLPClassifier` that traces its own `fit`.

@@ -7,6 +7,7 @@ mod bar;
 mod heat;
 mod table;
 
+use std::borrow::Cow;
 use std::env;
 use std::io::stdout;
 
@@ -105,6 +106,25 @@ impl Screen {
         lines.push(line);
         lines.join("\n")
     }
+}
+
+/// `text` with its control characters written out (`\u{1b}`), so that names from files cannot move the
+/// cursor, colour the screen or set the window's title. Line breaks stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_shown = |c: char| c == '\n' || !(c.is_control() || is_invisible(c));
+    if text.chars().all(is_shown) {
+        return text.into();
+    }
+    let escaped = |c: char| match is_shown(c) {
+        true => c.to_string(),
+        false => c.escape_unicode().to_string(),
+    };
+    text.chars().map(escaped).collect::<String>().into()
+}
+
+/// Characters that change the order in which others are shown.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Columns that a progress bar has on stderr; `None` where it is no terminal.

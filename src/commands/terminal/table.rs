@@ -3,7 +3,7 @@
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table};
 
-use super::Screen;
+use super::{Screen, visible};
 
 /// A table whose first column is text and whose other columns are numbers.
 pub fn table(
@@ -21,7 +21,8 @@ pub fn table_with_text(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let shown = |row: Vec<String>| row.iter().map(|cell| visible(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.into_iter().map(shown).collect();
     let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
         let table = lined(preset, text, header, &rows);
         let width = table.lines().map(|line| line.chars().count()).max().unwrap_or(0);

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::side::{Item, Side, SideError};
-use super::trace::Stage;
-use crate::dataset::CLASSES;
+use stitch_trace::stage;
 use tensor_files::Dtype;
+
+use crate::number;
+use crate::side::{Item, Side, SideError};
 
 /// A test image that the two sides answer differently.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +21,7 @@ pub struct OtherAnswer {
     pub actual: i64,
     /// How far the best logit is ahead of the second, in the reference and in the port, where
     /// logits were traced. A small one is a near tie.
+    #[serde(serialize_with = "number::pair")]
     pub margins: Option<[f64; 2]>,
 }
 
@@ -44,8 +46,10 @@ pub struct TaskView {
     /// Cells that differ.
     pub cells: Vec<OtherCell>,
     /// Both accuracies.
+    #[serde(serialize_with = "number::pair")]
     pub accuracy: Option<[f64; 2]>,
     /// Epoch and both mean losses, where they differ.
+    #[serde(serialize_with = "number::losses")]
     pub losses: Vec<(usize, f64, f64)>,
 }
 
@@ -56,7 +60,7 @@ pub struct TaskView {
 pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError> {
     let mut view = TaskView::default();
     let sides = &mut [reference, port];
-    if let Some([expected, actual]) = integers(sides, Stage::Predictions)? {
+    if let Some([expected, actual]) = integers(sides, stage::PREDICTIONS)? {
         let truth = truth(sides)?;
         let logits = logits(sides)?;
         for (index, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
@@ -69,7 +73,7 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
             }
         }
     }
-    if let Some([expected, actual]) = integers(sides, Stage::ConfusionMatrix)? {
+    if let Some([expected, actual]) = integers(sides, stage::CONFUSION_MATRIX)? {
         let classes = expected.len().isqrt();
         for (i, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
             if expected != actual {
@@ -78,8 +82,8 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
             }
         }
     }
-    view.accuracy = floats(sides, Stage::Accuracy)?.map(|sides| sides.map(|side| side[0].1));
-    if let Some([expected, actual]) = floats(sides, Stage::EpochLoss)? {
+    view.accuracy = floats(sides, stage::ACCURACY)?.map(|sides| sides.map(|side| side[0].1));
+    if let Some([expected, actual]) = floats(sides, stage::EPOCH_LOSS)? {
         let both = expected.into_iter().zip(actual);
         let both = both.map(|((epoch, expected), (_, actual))| (epoch, expected, actual));
         view.losses = both.filter(|(_, e, a)| e.to_bits() != a.to_bits()).collect();
@@ -88,10 +92,17 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
 }
 
 /// Distance of the greatest logit of an image from the second; `None` when a trace holds too few.
-fn margin(logits: &[f64], image: usize) -> Option<f64> {
-    let mut sorted = logits.chunks_exact(CLASSES).nth(image)?.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    Some(sorted[CLASSES - 1] - sorted[CLASSES - 2])
+fn margin(logits: &Logits, image: usize) -> Option<f64> {
+    let mut sorted = logits.values.chunks_exact(logits.classes).nth(image)?.to_vec();
+    sorted.sort_by(|one, other| other.total_cmp(one));
+    Some(sorted.first()? - sorted.get(1)?)
+}
+
+/// The logits of all images, row by row.
+struct Logits {
+    values: Vec<f64>,
+    /// More than none.
+    classes: usize,
 }
 
 /// A scalar and the epoch that it belongs to (0: none).
@@ -100,13 +111,13 @@ type EpochValue = (usize, f64);
 type Sides<'a, 'b> = &'a mut [&'b mut Side; 2];
 
 /// The tensors of a stage; of a traced run those of the trace, not of the files beside it.
-fn of_stage(side: &Side, stage: Stage) -> Vec<Item> {
+fn of_stage(side: &Side, stage: &str) -> Vec<Item> {
     let items = side.items.iter().filter(|item| item.key.stage == stage);
-    items.filter(|item| !side.traced || item.key.file.is_none()).cloned().collect()
+    items.filter(|item| !side.is_traced() || item.key.file.is_none()).cloned().collect()
 }
 
 /// The first int64 tensor of `stage` on both sides, if there is one of equal length.
-fn integers(sides: Sides, stage: Stage) -> Result<Option<[Vec<i64>; 2]>, SideError> {
+fn integers(sides: Sides, stage: &str) -> Result<Option<[Vec<i64>; 2]>, SideError> {
     let mut both = Vec::new();
     for side in sides.iter_mut() {
         let items = of_stage(side, stage).into_iter();
@@ -123,7 +134,7 @@ fn integers(sides: Sides, stage: Stage) -> Result<Option<[Vec<i64>; 2]>, SideErr
 }
 
 /// The float64 scalars of `stage` on both sides with their epochs, if there are equally many.
-fn floats(sides: Sides, stage: Stage) -> Result<Option<[Vec<EpochValue>; 2]>, SideError> {
+fn floats(sides: Sides, stage: &str) -> Result<Option<[Vec<EpochValue>; 2]>, SideError> {
     let mut both = Vec::new();
     for side in sides.iter_mut() {
         let mut values = Vec::new();
@@ -150,7 +161,7 @@ fn int64s(bytes: &[u8]) -> Vec<i64> {
 /// The true labels, from either side.
 fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
     for side in sides.iter_mut() {
-        let item = of_stage(side, Stage::Data)
+        let item = of_stage(side, stage::DATA)
             .into_iter()
             .find(|item| item.key.name == "test.labels" && item.dtype == Dtype::I64.name());
         if let Some(item) = item
@@ -163,10 +174,10 @@ fn truth(sides: Sides) -> Result<Option<Vec<i64>>, SideError> {
 }
 
 /// The test logits of both sides as float64, if both have them.
-fn logits(sides: Sides) -> Result<Option<[Vec<f64>; 2]>, SideError> {
+fn logits(sides: Sides) -> Result<Option<[Logits; 2]>, SideError> {
     let mut both = Vec::new();
     for side in sides.iter_mut() {
-        let Some(item) = of_stage(side, Stage::TestLogits).into_iter().next() else {
+        let Some(item) = of_stage(side, stage::TEST_LOGITS).into_iter().next() else {
             return Ok(None);
         };
         let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
@@ -174,10 +185,11 @@ fn logits(sides: Sides) -> Result<Option<[Vec<f64>; 2]>, SideError> {
         let values = bytes.chunks_exact(dtype.size()).map(|x| {
             let mut all = [0; 8];
             all[..x.len()].copy_from_slice(x);
-            super::element::number(dtype, u64::from_le_bytes(all))
+            crate::element::number(dtype, u64::from_le_bytes(all))
         });
-        both.push(values.collect::<Vec<_>>());
+        let classes = item.shape.last().copied().unwrap_or(1).max(1);
+        both.push(Logits { values: values.collect(), classes });
     }
-    let both: Result<[Vec<f64>; 2], _> = both.try_into();
-    Ok(both.ok().filter(|[expected, actual]| expected.len() == actual.len()))
+    let both: Result<[Logits; 2], _> = both.try_into();
+    Ok(both.ok().filter(|[expected, actual]| expected.values.len() == actual.values.len()))
 }

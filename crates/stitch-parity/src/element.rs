@@ -79,6 +79,18 @@ pub(super) fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
     }
 }
 
+/// Number of elements that are NaN: 0 for types that are not floating-point.
+pub(super) fn count_nan(bytes: &[u8], dtype: Dtype) -> Option<usize> {
+    if !dtype.is_float() {
+        return Some(0);
+    }
+    if !has_nan(bytes, dtype) {
+        return Some(0);
+    }
+    let (infinity, magnitude) = float_masks(dtype);
+    Some(bytes.chunks_exact(dtype.size()).filter(|x| bits(x) & magnitude > infinity).count())
+}
+
 /// The place of a value among all values of its type, in order, with -0 and +0 at one place.
 fn place(dtype: Dtype, bits: u64) -> i64 {
     let (_, magnitude) = float_masks(dtype);

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
-use super::element::Element;
 use tensor_files::Dtype;
+
+use crate::element::Element;
+use crate::number;
+use crate::tolerance::Tolerance;
 
 /// An element where something is greatest, and how great.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -31,16 +34,20 @@ pub struct Comparison {
     /// The first element that the tolerance does not excuse.
     pub first: Option<Element>,
     /// Greatest absolute difference.
+    #[serde(serialize_with = "greatest")]
     pub abs: Option<Greatest<f64>>,
     /// Greatest difference relative to the expected value.
+    #[serde(serialize_with = "greatest")]
     pub rel: Option<Greatest<f64>>,
     /// Greatest distance in units in the last place; floating-point types only.
     pub ulp: Option<Greatest<u64>>,
     /// Mean absolute difference over all elements that are numbers.
+    #[serde(serialize_with = "number::one")]
     pub mean: f64,
     /// Median absolute difference over all elements that are numbers.
+    #[serde(serialize_with = "number::one")]
     pub median: f64,
-    /// Number of differences by size: 0, then one entry a decade of [`DECADES`](super::DECADES).
+    /// Number of differences by size: 0, then one entry a decade of [`DECADES`](crate::DECADES).
     pub histogram: Vec<u64>,
 }
 
@@ -48,7 +55,32 @@ fn dtype_name<S: serde::Serializer>(dtype: &Dtype, to: S) -> Result<S::Ok, S::Er
     to.serialize_str(dtype.name())
 }
 
+fn greatest<S: serde::Serializer>(of: &Option<Greatest<f64>>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown {
+        at: Element,
+        #[serde(serialize_with = "number::one")]
+        value: f64,
+    }
+    of.map(|Greatest { at, value }| Shown { at, value }).serialize(to)
+}
+
 impl Comparison {
+    /// The smallest tolerances of each kind that excuse all that differs: absolute, relative, and units in
+    /// the last place. None where a NaN or an infinity differs, which no tolerance excuses.
+    pub fn sufficient(&self) -> Vec<Tolerance> {
+        let Some(abs) = self.abs.filter(|abs| self.nan == 0 && abs.value.is_finite()) else {
+            return Vec::new();
+        };
+        let rtol = self.rel.map(|rel| rel.value).filter(|&rtol| rtol > 0.0 && rtol.is_finite());
+        let ulp = self.ulp.map(|ulp| ulp.value).filter(|&ulp| ulp > 0 && self.dtype.is_float());
+        let within = |atol, rtol, ulp| Tolerance::Within { atol, rtol, ulp };
+        let absolute = Some(within(abs.value, 0.0, 0));
+        let relative = rtol.map(|rtol| within(0.0, rtol, 0));
+        let in_ulp = ulp.map(|ulp| within(0.0, 0.0, ulp));
+        [absolute, relative, in_ulp].into_iter().flatten().collect()
+    }
+
     /// Whether every bit is equal.
     pub fn is_bit_equal(&self) -> bool {
         self.unequal == 0 && self.failing == 0

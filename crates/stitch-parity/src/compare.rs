@@ -45,7 +45,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parity::spread::Spread;
+    use crate::spread::Spread;
 
     struct Slices(Vec<u8>, Vec<u8>);
 

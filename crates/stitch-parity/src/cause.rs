@@ -1,0 +1,108 @@
+//! What usually causes a first divergence.
+
+use std::collections::BTreeSet;
+
+use stitch_trace::stage;
+
+use crate::verdict::{Outcome, Report, TensorResult};
+
+/// What usually causes this first divergence, everything before it being equal.
+pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
+    let compared = |stage: &str| report.tensors.iter().any(|tensor| tensor.stage == stage);
+    if !report.settings.is_empty() {
+        return "the settings that differ, see above".into();
+    }
+    match &first.outcome {
+        Outcome::Missing | Outcome::Unexpected => {
+            return "another program wrote it, or the run took other steps: another batch size, or a last \
+                    batch that is dropped or kept"
+                .into();
+        }
+        Outcome::Shape { .. } => {
+            return "another size of a layer, or another layout of the same elements (transposed, \
+                    flattened)"
+                .into();
+        }
+        Outcome::Dtype { .. } => {
+            return "another element type in the program, or a conversion when it was saved".into();
+        }
+        _ => {}
+    }
+    if let Some(gap) = gap_before(report, first) {
+        return gap;
+    }
+    match first.stage.as_str() {
+        stage::PREDICTIONS | stage::CONFUSION_MATRIX | stage::ACCURACY
+            if !compared(stage::TEST_LOGITS) && !compared(stage::FINAL) =>
+        {
+            "other weights: compare those, or traces of both runs".into()
+        }
+        stage::FINAL if report.traced => {
+            "an update after the last recorded step, or a buffer that is recorded only here".into()
+        }
+        stage => cause_in(stage).into(),
+    }
+}
+
+/// Where the cause must lie if the steps before the first divergence were not recorded: what a step
+/// computes follows from the parameters and the optimizer's state that the step before has left.
+fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
+    let step = first.step?;
+    // These follow from the data, and from records of the same step.
+    if [stage::BATCH, stage::LOSS].contains(&first.stage.as_str()) {
+        return None;
+    }
+    let recorded: BTreeSet<usize> =
+        report.tensors.iter().filter_map(|tensor| tensor.step).collect();
+    let before = recorded.range(..step).next_back().copied();
+    match before {
+        Some(before) if before + 1 == step => None,
+        Some(before) => Some(format!(
+            "there is no record between step {before} and step {step}: the cause lies in one of the \
+             steps {} to {step}; record these too",
+            before + 1
+        )),
+        None if step == 1 => None,
+        None => Some(format!(
+            "there is no record before step {step}: the cause lies in one of the steps 1 to {step}; \
+             record these too"
+        )),
+    }
+}
+
+/// What usually causes a first divergence in a stage.
+fn cause_in(stage: &str) -> &'static str {
+    match stage {
+        stage::DATA => {
+            "another data set, or another normalization (divide by 255 in float64, then cast)"
+        }
+        stage::INIT => {
+            "another draw order (weight before bias, layers in definition order), another bound, or \
+             another seed"
+        }
+        stage::PERMUTATION => {
+            "another seed for the sampler (DataLoader draws two numbers an epoch, the second is \
+             it), or another shuffle"
+        }
+        stage::BATCH => "another batch size, or a last batch that is dropped or kept",
+        stage::LOGITS => "another forward pass: kernels, memory layout, threads or libtorch build",
+        stage::LOSS => "another loss or reduction: the logits are equal",
+        stage::GRADIENT => {
+            "another kernel in the backward pass, or other threads: the logits are equal"
+        }
+        stage::EXP_AVG | stage::EXP_AVG_SQ | stage::PARAMETER => {
+            "another form of the optimizer (libtorch's C++ Adam rounds differently from PyTorch's \
+             Python one; scikit-learn's puts epsilon elsewhere): the gradients are equal"
+        }
+        stage::BUFFER => "another update of the running statistics (momentum, biased variance)",
+        stage::EPOCH_LOSS => "another way of averaging: mean of batches instead of mean of samples",
+        stage::FINAL => {
+            "training differed somewhere before: run both sides with --trace to see where"
+        }
+        stage::TEST_LOGITS => "another forward pass in evaluation: the parameters are equal",
+        stage::PREDICTIONS => "another way of choosing the class, or near ties",
+        stage::CONFUSION_MATRIX => "rows and columns swapped, or other predictions",
+        stage::ACCURACY => "another rounding, or other predictions",
+        _ => "what computes this stage: everything recorded before it is equal",
+    }
+}

@@ -1,0 +1,81 @@
+//! What a comparison says nothing about.
+
+use std::collections::BTreeSet;
+
+use stitch_trace::stage;
+
+use crate::side::{Item, Side};
+use crate::verdict::TensorResult;
+
+/// Names or ranges that a sentence lists before it counts the rest.
+const SHOWN: usize = 5;
+
+/// What of the two runs was not compared, a sentence each; `by_hash` are the tensors of which only the
+/// SHA-256 was compared.
+pub(crate) fn sentences(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<String> {
+    let mut all = Vec::new();
+    for side in sides {
+        all.extend(side.left_out.iter().map(|what| format!("{}: {what}", side.path.display())));
+    }
+    if sides.iter().any(|side| side.is_traced()) {
+        all.extend(steps(tensors));
+        all.extend(buffers(sides));
+    } else if sides.iter().all(|side| !side.items.is_empty()) {
+        all.push("the steps of the training: no traces are compared".into());
+    }
+    let by_hash: Vec<String> =
+        tensors.iter().filter(|t| t.by_hash && t.passes()).map(TensorResult::place).collect();
+    if !by_hash.is_empty() {
+        let list = listed(&by_hash);
+        all.push(format!("elements that were not kept, by their SHA-256 alone: {list}"));
+    }
+    let unknown: Vec<String> =
+        tensors.iter().filter(|tensor| tensor.nan_unknown).map(TensorResult::place).collect();
+    if !unknown.is_empty() {
+        all.push(format!("whether there is a NaN (a trace of version 1): {}", listed(&unknown)));
+    }
+    all
+}
+
+/// The steps up to the last recorded one that have no record.
+fn steps(tensors: &[TensorResult]) -> Option<String> {
+    let recorded: BTreeSet<usize> = tensors.iter().filter_map(|tensor| tensor.step).collect();
+    let mut gaps = Vec::new();
+    let mut next = 1;
+    for step in recorded {
+        if step > next {
+            let last = step - 1;
+            gaps.push(if last == next { format!("{next}") } else { format!("{next} to {last}") });
+        }
+        next = step + 1;
+    }
+    (!gaps.is_empty()).then(|| format!("the steps {}: not recorded", listed(&gaps)))
+}
+
+/// Buffers that are recorded after the last step only.
+fn buffers(sides: [&Side; 2]) -> Option<String> {
+    let of = |side: &'_ Side, stage: &str| -> BTreeSet<String> {
+        let items = side.items.iter().filter(|item| item.key.stage == stage);
+        items
+            .filter(|item| item.key.file.is_none())
+            .map(|item: &Item| item.key.name.clone())
+            .collect()
+    };
+    let names: BTreeSet<String> = sides
+        .into_iter()
+        .filter(|side| of(side, stage::BUFFER).is_empty() && !of(side, stage::PARAMETER).is_empty())
+        .flat_map(|side| &of(side, stage::FINAL) - &of(side, stage::PARAMETER))
+        .collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let sentence = || format!("buffers after each step, only after the last: {}", listed(&names));
+    (!names.is_empty()).then(sentence)
+}
+
+/// The first few, and how many more there are.
+fn listed(all: &[String]) -> String {
+    let mut text = all[..all.len().min(SHOWN)].join(", ");
+    if all.len() > SHOWN {
+        text += &format!(" and {} more", all.len() - SHOWN);
+    }
+    text
+}

@@ -1,0 +1,81 @@
+//! What is known of one item's bits: its SHA-256 and how many NaN it holds, checked against its elements.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256};
+use tensor_files::Dtype;
+
+use crate::element::count_nan;
+use crate::side::{ElementSource, Item, Side, SideError};
+
+/// What is known of an item's bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bits {
+    /// SHA-256 of the elements, in hex.
+    pub sha256: String,
+    /// Number of NaN, where it is known.
+    pub nan: Option<usize>,
+}
+
+/// Whether the elements of an item are there, with a type that is known.
+pub(crate) fn is_kept(item: &Item) -> bool {
+    !matches!(item.source, ElementSource::Nowhere) && Dtype::from_name(&item.dtype).is_some()
+}
+
+/// Reads the elements of an item and checks what a trace says of them; without elements, what the trace
+/// says. `None` where there is neither.
+///
+/// # Errors
+/// [`SideError::Contradiction`] when the elements do not have the recorded SHA-256; otherwise when they
+/// cannot be read.
+pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
+    let recorded = item.sha256.clone().map(|sha256| Bits { sha256, nan: item.nan });
+    if !is_kept(item) {
+        return Ok(recorded);
+    }
+    let Some(found) = read(side, item)? else { return Ok(recorded) };
+    if let Some(recorded) = recorded {
+        let nan_fits = recorded.nan.is_none() || found.nan.is_none() || recorded.nan == found.nan;
+        if recorded.sha256 != found.sha256 || !nan_fits {
+            let Bits { sha256, nan } = found;
+            let what = format!(
+                "the elements of {} contradict their record: they have the SHA-256 {sha256} and {} NaN, \
+                 the record says {} and {} NaN; the trace was changed or damaged after the run",
+                item.key.name,
+                nan.map_or("no countable".into(), |nan| nan.to_string()),
+                recorded.sha256,
+                recorded.nan.map_or("an unknown number of".into(), |nan| nan.to_string()),
+            );
+            let path = side.file_of(item).to_owned();
+            return Err(SideError::Contradiction { path, what });
+        }
+    }
+    Ok(Some(found))
+}
+
+fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
+    let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
+    let Some(mut stream) = side.stream(&item.source)? else { return Ok(None) };
+    let (mut hash, mut nan) = (Sha256::new(), Some(0));
+    // A multiple of every element's size.
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match stream.read(&mut buffer[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        if filled == 0 {
+            return Ok(Some(Bits { sha256: hex(&hash.finalize()), nan }));
+        }
+        hash.update(&buffer[..filled]);
+        nan = nan.zip(count_nan(&buffer[..filled], dtype)).map(|(before, more)| before + more);
+    }
+}
+
+/// Bytes as hexadecimal digits.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,63 @@
+//! The stages that stitch records. The set is open: a trace may have any others, such as the state of
+//! another optimizer under its own name.
+
+/// Normalized images and labels.
+pub const DATA: &str = "data";
+/// Parameters before the first step.
+pub const INIT: &str = "init";
+/// The order in which an epoch visits the samples.
+pub const PERMUTATION: &str = "permutation";
+/// Images and labels of a step.
+pub const BATCH: &str = "batch";
+/// Logits of a step.
+pub const LOGITS: &str = "logits";
+/// Loss of a step.
+pub const LOSS: &str = "loss";
+/// Gradients of a step.
+pub const GRADIENT: &str = "gradient";
+/// Adam's first moment after a step.
+pub const EXP_AVG: &str = "exp_avg";
+/// Adam's second moment after a step.
+pub const EXP_AVG_SQ: &str = "exp_avg_sq";
+/// Parameters after a step.
+pub const PARAMETER: &str = "parameter";
+/// Buffers after a step, such as `running_mean`.
+pub const BUFFER: &str = "buffer";
+/// Mean loss of an epoch.
+pub const EPOCH_LOSS: &str = "epoch_loss";
+/// Parameters and buffers after the last step.
+pub const FINAL: &str = "final";
+/// Logits of the test images.
+pub const TEST_LOGITS: &str = "test_logits";
+/// Predicted classes of the test images.
+pub const PREDICTIONS: &str = "predictions";
+/// Counts of true against predicted classes.
+pub const CONFUSION_MATRIX: &str = "confusion_matrix";
+/// Share of correct answers.
+pub const ACCURACY: &str = "accuracy";
+
+/// All of them in causal order.
+pub const KNOWN: [&str; 17] = [
+    DATA,
+    INIT,
+    PERMUTATION,
+    BATCH,
+    LOGITS,
+    LOSS,
+    GRADIENT,
+    EXP_AVG,
+    EXP_AVG_SQ,
+    PARAMETER,
+    BUFFER,
+    EPOCH_LOSS,
+    FINAL,
+    TEST_LOGITS,
+    PREDICTIONS,
+    CONFUSION_MATRIX,
+    ACCURACY,
+];
+
+/// Place of a stage in [`KNOWN`]; stages that are not known come last.
+pub fn causal_order(stage: &str) -> usize {
+    KNOWN.iter().position(|&known| known == stage).unwrap_or(KNOWN.len())
+}

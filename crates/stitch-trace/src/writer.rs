@@ -1,0 +1,165 @@
+//! Writing a trace while a run goes on.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tensor_files::Dtype;
+
+use crate::record::End;
+use crate::trace::hex;
+use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, nan};
+
+/// Elements of larger tensors are not kept unless [`Writer::keep_up_to`] says so.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Writes a trace. Each record reaches the writers as it is made; [`Writer::finish`] adds the end marker,
+/// without which a trace counts as truncated.
+#[derive(Debug)]
+pub struct Writer<R: Write, E: Write> {
+    records: R,
+    elements: E,
+    keys: HashSet<String>,
+    offset: u64,
+    keep: usize,
+}
+
+impl Writer<File, File> {
+    /// Starts a trace in `folder`, which is created if need be; a trace that is there is replaced. `model`
+    /// is free text.
+    ///
+    /// # Errors
+    /// When the folder or a file cannot be created or written.
+    pub fn create(folder: &Path, model: &str) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        // First, so that no reader takes old records with new elements.
+        let records = File::create(folder.join(RECORDS))?;
+        Self::new(records, File::create(folder.join(ELEMENTS))?, model)
+    }
+}
+
+impl Writer<Vec<u8>, Vec<u8>> {
+    /// Starts a trace in memory.
+    pub fn in_memory(model: &str) -> Self {
+        Self::behind_header(header(model).into_bytes(), Vec::new())
+    }
+}
+
+impl<R: Write, E: Write> Writer<R, E> {
+    /// Starts a trace that is written to `records` (`trace.jsonl`) and `elements` (`trace.bin`).
+    ///
+    /// # Errors
+    /// When the header cannot be written.
+    pub fn new(mut records: R, elements: E, model: &str) -> io::Result<Self> {
+        records.write_all(header(model).as_bytes())?;
+        records.flush()?;
+        Ok(Self::behind_header(records, elements))
+    }
+
+    fn behind_header(records: R, elements: E) -> Self {
+        Self { records, elements, keys: HashSet::new(), offset: 0, keep: KEPT_BYTES }
+    }
+
+    /// From now on keeps the elements of tensors of at most `bytes` bytes (1 MiB unless set), and only the
+    /// SHA-256 of larger ones.
+    pub fn keep_up_to(&mut self, bytes: usize) {
+        self.keep = bytes;
+    }
+
+    /// Records a tensor: `bytes` are its elements, row-major, little-endian.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] when the number of bytes does not fit dtype and shape, or when a
+    /// tensor of this stage, place and name was recorded before; otherwise when it cannot be written.
+    pub fn record(
+        &mut self,
+        stage: &str,
+        name: &str,
+        place: Place,
+        dtype: Dtype,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        self.record_parts(stage, name, place, dtype, shape, [bytes])
+    }
+
+    /// As [`Writer::record`], with the elements in parts of whole elements, so that a large tensor need
+    /// not be in memory at once. It is kept as a whole or not at all, as its size in bytes says.
+    ///
+    /// # Errors
+    /// As [`Writer::record`].
+    pub fn record_parts<B: AsRef<[u8]>>(
+        &mut self,
+        stage: &str,
+        name: &str,
+        Place { epoch, step }: Place,
+        dtype: Dtype,
+        shape: &[usize],
+        parts: impl IntoIterator<Item = B>,
+    ) -> io::Result<()> {
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let (stage, name, shape) = (stage.to_owned(), name.to_owned(), shape.to_vec());
+        let (dtype_name, sha256) = (dtype.name().to_owned(), String::new());
+        let (nan, offset) = (None, None);
+        let mut record =
+            Record { stage, name, epoch, step, dtype: dtype_name, shape, sha256, nan, offset };
+        let key = record.key();
+        let expected = record.checked_len().and_then(|count| count.checked_mul(dtype.size()));
+        if self.keys.contains(&key) {
+            return Err(invalid(format!("{key} was recorded before")));
+        }
+        let kept = expected.is_some_and(|bytes| bytes <= self.keep);
+        let start = self.offset;
+        let (mut hash, mut nan, mut found) = (Sha256::new(), Some(0), 0usize);
+        for part in parts {
+            let part = part.as_ref();
+            hash.update(part);
+            nan = nan.zip(nan::count(dtype, part)).map(|(before, more)| before + more);
+            found += part.len();
+            if kept && Some(found) <= expected {
+                self.elements.write_all(part)?;
+                self.offset += part.len() as u64;
+            }
+        }
+        if Some(found) != expected {
+            let (dtype, shape) = (&record.dtype, &record.shape);
+            return Err(invalid(format!("{key}: {found} bytes do not fit {dtype} {shape:?}")));
+        }
+        record.sha256 = hex(&hash.finalize());
+        record.nan = nan;
+        if kept {
+            self.elements.flush()?;
+            record.offset = Some(start);
+        }
+        self.keys.insert(key);
+        self.line(&record)
+    }
+
+    /// Adds the end marker and returns both writers.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self) -> io::Result<(R, E)> {
+        self.line(&End { end: FORMAT.into(), records: self.keys.len() })?;
+        Ok((self.records, self.elements))
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.records.write_all(text(line).as_bytes())?;
+        self.records.flush()
+    }
+}
+
+/// The first line.
+fn header(model: &str) -> String {
+    text(&Header { format: FORMAT.into(), version: VERSION, model: model.into() })
+}
+
+/// A value as a line of JSON.
+fn text(line: &impl Serialize) -> String {
+    // Strings, numbers and lists of them always serialize.
+    serde_json::to_string(line).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,254 @@
+//! One side of a comparison: a run folder, a trace, or a single file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stitch_parity::{ElementSource, Side, SideError};
+use stitch_trace::{self as trace, stage};
+use tensor_files::Dtype;
+
+use crate::formats::csv;
+use crate::models::weights;
+use crate::run_folder::{self, Config, Metrics};
+use crate::train::Engine;
+
+/// A run that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A trace or a file of tensors.
+    #[error(transparent)]
+    Side(#[from] SideError),
+    /// A file cannot be read.
+    #[error("{} cannot be read: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// A CSV or JSON file.
+    #[error("{}: {what}", .path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A folder of something else.
+    #[error("{}: neither a run folder (with config.json), nor a trace (with trace.jsonl), nor a file of tensors, predictions or a confusion matrix", .0.display())]
+    Unknown(PathBuf),
+}
+
+/// One side of a comparison and the settings that made it.
+#[derive(Debug)]
+pub struct Run {
+    /// `config.json`, where there is one.
+    pub config: Option<Config>,
+    /// Its tensors.
+    pub side: Side,
+}
+
+/// Whether `path` is a trace, or a run folder that has one.
+pub fn has_trace(path: &Path) -> bool {
+    path.join(trace::RECORDS).exists() || path.join(trace::FOLDER).join(trace::RECORDS).exists()
+}
+
+/// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn open(path: &Path, with_trace: bool) -> Result<Run, RunError> {
+    let mut run = Run { config: None, side: Side::new(path) };
+    if path.join(trace::RECORDS).exists() {
+        run.side.add_trace(path)?;
+    } else if path.join(run_folder::CONFIG).exists() {
+        run.add_folder(path, with_trace)?;
+    } else if path.is_dir() {
+        return Err(RunError::Unknown(path.into()));
+    } else if path.extension().is_some_and(|extension| extension == "csv") {
+        run.add_csv(path)?;
+    } else {
+        run.add_weights(path)?;
+    }
+    Ok(run)
+}
+
+impl Run {
+    fn add_folder(&mut self, folder: &Path, with_trace: bool) -> Result<(), RunError> {
+        let config: Config = json(&folder.join(run_folder::CONFIG))?;
+        self.side.model = Some(config.model.clone());
+        self.config = Some(config);
+        if folder.join(trace::FOLDER).join(trace::RECORDS).exists() {
+            match with_trace {
+                true => self.side.add_trace(&folder.join(trace::FOLDER))?,
+                false => self.side.left_out.push("its trace: the other side has none".into()),
+            }
+        }
+        let traced = self.side.items.len();
+        for file in run_folder::FILES {
+            let before = self.side.items.len();
+            self.add_file(&folder.join(file), file)?;
+            for item in &mut self.side.items[before..] {
+                item.key.file = Some(file.into());
+            }
+        }
+        // By cause and effect, as in a trace; files of one stage in the order of their writing.
+        self.side.items[traced..].sort_by_key(|item| stage::causal_order(&item.key.stage));
+        Ok(())
+    }
+
+    /// One file of a run folder.
+    fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
+        match file {
+            run_folder::HISTORY => {
+                for (epoch, loss) in read_csv(path, csv::read_history)? {
+                    self.push_floats(stage::EPOCH_LOSS, Some(epoch), "loss", vec![], &[loss]);
+                }
+            }
+            run_folder::METRICS => {
+                let metrics: Metrics = json(path)?;
+                let averages = [metrics.macro_avg, metrics.weighted_avg];
+                let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
+                let accuracy = [metrics.test_accuracy];
+                self.push_floats(stage::ACCURACY, None, "accuracy", vec![], &accuracy);
+                let averages = averages.as_flattened();
+                self.push_floats(stage::ACCURACY, None, "averages", vec![2, 3], averages);
+            }
+            run_folder::CLASSIFICATION_REPORT => {
+                let (names, numbers) = read_csv(path, csv::read_report)?;
+                let shape = vec![names.len(), numbers.len() / names.len().max(1)];
+                self.push_names(stage::ACCURACY, "lines", &names);
+                self.push_floats(stage::ACCURACY, None, "scores", shape, &numbers);
+            }
+            run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
+            run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
+                self.add_weights(path)?;
+            }
+            // Settings; they are compared by themselves.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A file of tensors. Those of a known model are put into definition order: safetensors orders them by
+    /// size and name.
+    fn add_weights(&mut self, path: &Path) -> Result<(), RunError> {
+        let range = self.side.add_tensors(path)?;
+        let items = &mut self.side.items[range];
+        let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
+        if let Ok(model) = weights::recognise(&specs, None) {
+            let graph = model.graph();
+            items.sort_by_key(|item| graph.state().position(|spec| item.key.name == spec.name));
+            self.side.model.get_or_insert(model.name.into());
+        }
+        Ok(())
+    }
+
+    fn add_csv(&mut self, path: &Path) -> Result<(), RunError> {
+        let integers = |values: &[i64]| {
+            ElementSource::Memory(values.iter().flat_map(|n| n.to_le_bytes()).collect())
+        };
+        let side = &mut self.side;
+        match read_csv(path, csv::read_table)? {
+            csv::Table::Predictions { truth, predicted } => {
+                let of = |n: usize| (Dtype::I64, vec![n]);
+                // By the name that a trace has for them.
+                let (count, labels) = (truth.len(), integers(&truth));
+                side.push(stage::DATA, None, "test.labels", of(count), labels);
+                let (count, answers) = (predicted.len(), integers(&predicted));
+                side.push(stage::PREDICTIONS, None, "y_pred", of(count), answers);
+            }
+            csv::Table::ConfusionMatrix { classes, counts } => {
+                self.push_names(stage::CONFUSION_MATRIX, "classes", &classes);
+                let of = (Dtype::I64, vec![classes.len(), classes.len()]);
+                let counts = integers(&counts);
+                self.side.push(stage::CONFUSION_MATRIX, None, "counts", of, counts);
+            }
+        }
+        Ok(())
+    }
+
+    fn push_floats(
+        &mut self,
+        stage: &str,
+        epoch: Option<usize>,
+        name: &str,
+        shape: Vec<usize>,
+        values: &[f64],
+    ) {
+        let source = ElementSource::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
+        self.side.push(stage, epoch, name, (Dtype::F64, shape), source);
+    }
+
+    /// Names as the bytes of their text, a line each.
+    fn push_names(&mut self, stage: &str, name: &str, names: &[String]) {
+        let text = names.join("\n").into_bytes();
+        let of = (Dtype::U8, vec![text.len()]);
+        self.side.push(stage, None, name, of, ElementSource::Memory(text));
+    }
+}
+
+/// Whether both runs were computed by stitch, so that the exceptions of the port against the original do
+/// not apply.
+pub fn same_program(reference: &Run, port: &Run) -> bool {
+    let is_stitch =
+        |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
+    is_stitch(reference) && is_stitch(port)
+}
+
+/// What differs between the settings of two runs and makes other bits likely, the most telling first.
+pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
+    let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
+        return Vec::new();
+    };
+    let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
+    // What another program made is to be equalled by the engines that have the notebook's bits.
+    let engine = |config: &Config, other: &Config| {
+        let same_bits = match other.engine_name() {
+            Some(name) if name == Engine::Eager.name() => Engine::Eager,
+            _ => Engine::Exact,
+        };
+        config.engine_name().unwrap_or(same_bits.name()).to_owned()
+    };
+    let rows = [
+        ("model", Some(reference.model.clone()), Some(port.model.clone())),
+        ("engine", Some(engine(reference, port)), Some(engine(port, reference))),
+        ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
+        ("libtorch", reference.libtorch(), port.libtorch()),
+        ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
+        ("device", Some(reference.device.clone()), Some(port.device.clone())),
+        ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
+        ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),
+        ("batch size", Some(reference.batch_size.to_string()), Some(port.batch_size.to_string())),
+        ("learning rate", Some(reference.lr.to_string()), Some(port.lr.to_string())),
+        ("validation images", or_off(reference.val), or_off(port.val)),
+        ("patience", or_off(reference.patience), or_off(port.patience)),
+    ];
+    let mut lines: Vec<String> = rows
+        .into_iter()
+        .filter_map(|(what, expected, actual)| match (expected, actual) {
+            (Some(expected), Some(actual)) if expected != actual => {
+                Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
+            }
+            _ => None,
+        })
+        .collect();
+    if reference.data.sha256 != port.data.sha256 {
+        lines.push("the data sets differ (SHA-256)".into());
+    }
+    lines
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    serde_json::from_slice(&read(path)?)
+        .map_err(|error| RunError::Table { path: path.into(), what: error.to_string() })
+}
+
+fn read_csv<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, RunError> {
+    parse(&read(path)?).map_err(|what| RunError::Table { path: path.into(), what })
+}
