@@ -50,9 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = file::Checkpoint { config: config.clone(), progress, state, events: None }.write()?;
     let pixels: [u8; dataset::PIXELS] = std::array::from_fn(|i| i as u8);
     let trace = concat!(
-        "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n",
+        "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n",
         "{\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, ",
-        "\"dtype\": \"float64\", \"shape\": [64], \"sha256\": \"00\"}\n"
+        "\"dtype\": \"float64\", \"shape\": [0], \"sha256\": ",
+        "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\", \"nan\": 0, \"offset\": 0}\n",
+        "{\"end\": \"stitch-trace\", \"records\": 1}\n"
     );
     let matrix = metrics::ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];

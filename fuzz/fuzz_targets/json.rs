@@ -13,11 +13,11 @@ mod sha256;
 mod run_folder;
 #[path = "../../src/run_folder/recipe.rs"]
 mod recipe;
-#[path = "../../src/parity/trace.rs"]
-mod trace;
 mod dataset {
     pub const CLASSES: usize = 10;
 }
+
+use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 // Where the recipe looks for them.
@@ -28,8 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(config) = recipe::parse(bytes) {
         assert!(config.epochs >= 1 && config.batch_size >= 1 && config.lr > 0.0);
     }
-    let Ok(text) = str::from_utf8(bytes) else { return };
-    if let Ok((_, records)) = trace::parse(text) {
-        records.iter().for_each(|record| drop(record.key()));
+    if let Ok(trace) = stitch_trace::parse(bytes, Path::new("")) {
+        trace.records.iter().for_each(|record| drop(record.key()));
     }
 });

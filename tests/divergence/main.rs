@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
-use stitch::tensor_files::{Metadata, NamedTensor, read_weights, safetensors};
+use stitch::tensor_files::{Dtype, Metadata, NamedTensor, read_weights, safetensors};
 use tempfile::TempDir;
 
 /// Training images of the runs that are compared: 17 batches of 64, the last one short.

@@ -49,10 +49,10 @@ fn trace_naive(fault: Fault, folder: &Path) {
     let model = naive.model();
     let evaluation = evaluate(&model, &data.test);
     recorder.finish(&model, &evaluation);
-    let (records, tensors) = recorder.into_files().unwrap();
+    let (records, elements) = recorder.into_files().unwrap();
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("trace.jsonl"), records).unwrap();
-    fs::write(folder.join("trace.safetensors"), tensors).unwrap();
+    fs::write(folder.join("trace.bin"), elements).unwrap();
 }
 
 /// Initial values by PyTorch's bounds.

@@ -8,7 +8,7 @@ mod writer;
 
 pub use record::{Header, Place, Record};
 pub use tensor_files::Dtype;
-pub use trace::{Elements, Trace, TraceError};
+pub use trace::{Elements, Records, Trace, TraceError, parse};
 pub use writer::Writer;
 
 /// Name of the folder of a run's trace in its run folder.

@@ -99,7 +99,7 @@ impl Trace {
     pub fn open(folder: &Path) -> Result<Self, TraceError> {
         let path = folder.join(RECORDS);
         let text = open(&path)?;
-        let Parsed { header, records, complete } = parse(text, &path)?;
+        let Records { header, records, complete } = parse(text, &path)?;
         let path = folder.join(if header.version == 1 { ELEMENTS_V1 } else { ELEMENTS });
         let store = match header.version {
             1 => safetensors(&path, &records)?,
@@ -237,14 +237,21 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
 }
 
 /// What `trace.jsonl` says.
-pub(crate) struct Parsed {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Records {
+    /// The first line.
     pub header: Header,
+    /// The lines of tensors.
     pub records: Vec<Record>,
+    /// See [`Trace::is_complete`].
     pub complete: bool,
 }
 
 /// Parses `trace.jsonl`; `path` is for errors.
-pub(crate) fn parse(text: impl BufRead, path: &Path) -> Result<Parsed, TraceError> {
+///
+/// # Errors
+/// See [`TraceError`].
+pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
     let mut lines = text.split(b'\n');
     let io = |error| TraceError::Io { path: path.into(), error };
     let header = lines.next().transpose().map_err(io)?;
@@ -254,7 +261,7 @@ pub(crate) fn parse(text: impl BufRead, path: &Path) -> Result<Parsed, TraceErro
     if !(1..=VERSION).contains(&header.version) {
         return Err(TraceError::Version { path: path.into(), version: header.version });
     }
-    let mut parsed = Parsed { complete: header.version == 1, header, records: Vec::new() };
+    let mut parsed = Records { complete: header.version == 1, header, records: Vec::new() };
     let mut keys = HashSet::new();
     let mut lines = (2..).zip(lines).peekable();
     while let Some((line, bytes)) = lines.next() {
