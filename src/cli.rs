@@ -322,7 +322,7 @@ Examples:
   stitch models lenet5 --json")]
 pub struct ModelsArgs {
     /// The model whose layers to show; all models are listed without it
-    #[arg(value_parser = models::RegistryName)]
+    #[arg(value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
 }
 

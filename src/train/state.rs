@@ -70,7 +70,7 @@ fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String
 /// Copies the state of a training. What an earlier copy took is overwritten: a long run would otherwise
 /// scatter ever new megabytes over the heap.
 pub(super) fn copy(engine: &dyn TrainStep, random: Option<(Device, i64)>, state: &mut TrainState) {
-    state.updates = engine.updates();
+    state.updates = engine.optimizer().steps();
     let tensors = tensors(engine, random);
     if state.tensors.is_empty() {
         let owned = |(name, tensor): (String, Tensor)| named(name, &tensor);
@@ -129,6 +129,6 @@ pub(super) fn restore(
             }
         }
     });
-    engine.set_updates(state.updates);
+    engine.optimizer_mut().set_steps(state.updates);
     Ok(())
 }
