@@ -66,6 +66,7 @@ mod tanh;
 mod torchscript;
 mod trace;
 mod view;
+mod window;
 
 pub(crate) use avg_pool2d::AvgPool2dOp;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
