@@ -100,7 +100,6 @@ pub enum Command {
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceName {
-    /// The processor.
     Cpu,
     /// The GPU of this number.
     Cuda(usize),
@@ -135,14 +134,12 @@ pub struct ComputeArgs {
 pub enum NumberOrOff {
     /// None, where a `config.json` has one.
     Off,
-    /// The number.
     Number(usize),
 }
 
 /// How often a checkpoint is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointEvery {
-    /// No checkpoint at all.
     Never,
     /// After this time, and at the end of each epoch.
     Time(Duration),
@@ -165,7 +162,6 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// The engine that was asked for.
     pub fn asked(&self) -> Option<Engine> {
         self.engine.or(self.fast.then_some(Engine::Fast))
     }
@@ -203,19 +199,15 @@ Examples:
   stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     /// Folder for the run folders and report.html
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
-    /// Checkpoints.
     pub checkpoints: CheckpointArgs,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     /// Replace runs that the folder holds
     #[arg(long)]
@@ -276,16 +268,13 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
     pub patience: Option<NumberOrOff>,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     /// Run folder to write [default: runs/<model>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    /// Checkpoints.
     pub checkpoints: CheckpointArgs,
     /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
     ///
@@ -293,7 +282,6 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     /// Write events into OUT/tensorboard: losses, accuracies and the confusion matrix
     ///
@@ -301,7 +289,6 @@ pub struct TrainArgs {
     #[arg(long)]
     pub tensorboard: bool,
     #[command(flatten)]
-    /// Engine.
     pub engine: EngineArgs,
     /// Show what would be done: settings, data, files; do one step, and write nothing
     #[arg(long, conflicts_with = "resume")]
@@ -340,10 +327,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     /// Folder to write metrics, predictions, confusion matrix and report to
     #[arg(long, value_name = "DIR")]
@@ -401,7 +386,6 @@ pub struct PredictArgs {
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
 }
 
@@ -514,13 +498,10 @@ pub struct ReportArgs {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     /// Replace FILE if it is there
     #[arg(long)]
@@ -530,11 +511,8 @@ pub struct ReportArgs {
 /// The tolerance for one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTolerance {
-    /// The tensor.
     pub name: String,
-    /// Absolute.
     pub atol: f64,
-    /// Relative.
     pub rtol: f64,
 }
 
@@ -549,7 +527,6 @@ Examples:
 )]
 pub struct DataCommand {
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     /// What to do; without it, show.
     #[command(subcommand)]

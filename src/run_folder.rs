@@ -226,73 +226,36 @@ pub fn cpu_capability() -> Option<String> {
     None
 }
 
-/// Why a run folder cannot be used.
+/// Why a run folder cannot be used; each names the folder, or the file in it.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It holds a run already.
-    #[error("--out {}: it holds another run ({file}). Give another folder, or --force to replace it", .path.display())]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-        /// A file of that run.
-        file: &'static str,
-    },
+    /// It holds a run already, with this file.
+    #[error("--out {}: it holds another run ({}). Give another folder, or --force to replace it", .0.display(), .1)]
+    Occupied(PathBuf, &'static str),
     /// It holds a run that was broken off.
-    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .path.display())]
-    Interrupted {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .0.display())]
+    Interrupted(PathBuf),
     /// Another process has it.
-    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .0.display())]
+    Locked(PathBuf),
     /// A JSON file of the run in it is damaged.
-    #[error("{} cannot be read: {what}", .path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    #[error("{} cannot be read: {}", .0.display(), .1)]
+    Config(PathBuf, String),
     /// It is no longer the folder that was claimed.
-    #[error("{}: the folder was removed or replaced while the run went on", .path.display())]
-    Gone {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("{}: the folder was removed or replaced while the run went on", .0.display())]
+    Gone(PathBuf),
     /// A file in it cannot be removed.
-    #[error("{} cannot be removed: {error}", .path.display())]
-    Remove {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be removed: {}", .0.display(), .1)]
+    Remove(PathBuf, io::Error),
     /// It holds a training run, and an evaluation would be mixed with it.
-    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .path.display())]
-    HoldsTraining {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .0.display())]
+    HoldsTraining(PathBuf),
     /// It cannot be made or written.
-    #[error("--out {}: it cannot be written: {error}. Give another folder", .path.display())]
-    NotWritable {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("--out {}: it cannot be written: {}. Give another folder", .0.display(), .1)]
+    NotWritable(PathBuf, io::Error),
     /// A file in it cannot be written.
-    #[error("{} cannot be written: {error}", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be written: {}", .0.display(), .1)]
+    Write(PathBuf, io::Error),
 }
 
 /// What is to become of a run that a folder holds.
@@ -323,7 +286,7 @@ impl RunFolder {
     /// See [`FolderError`].
     pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
-        let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
+        let not_writable = |error| FolderError::NotWritable(path.clone(), error);
         make_folders(&path).map_err(not_writable)?;
         let lock = lock(&path)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
@@ -343,7 +306,7 @@ impl RunFolder {
     /// # Errors
     /// Those of [`RunFolder::claim`].
     pub fn check_claim(path: &Path, claim: Claim) -> Result<(), FolderError> {
-        let not_writable = |error| FolderError::NotWritable { path: path.into(), error };
+        let not_writable = |error| FolderError::NotWritable(path.into(), error);
         let mut there = path;
         while !there.as_os_str().is_empty() && fs::symlink_metadata(there).is_err() {
             there = parent_of(there);
@@ -365,7 +328,7 @@ impl RunFolder {
     /// Those of [`RunFolder::claim`], and [`FolderError::HoldsTraining`].
     pub fn claim_for_evaluation(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let training = || path.join(CONFIG).exists() || holds_checkpoints(path);
-        let holds_training = || FolderError::HoldsTraining { path: path.into() };
+        let holds_training = || FolderError::HoldsTraining(path.into());
         if training() {
             return Err(holds_training());
         }
@@ -388,7 +351,7 @@ impl RunFolder {
     /// [`FolderError::Config`].
     pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
-        let unreadable = |what: String| FolderError::Config { path: path.clone(), what };
+        let unreadable = |what: String| FolderError::Config(path.clone(), what);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
@@ -440,7 +403,7 @@ impl RunFolder {
             let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let now = fs::metadata(&self.path).map(place).ok();
             if now.is_none() || now != lock.metadata().map(place).ok() {
-                return Err(FolderError::Gone { path: self.path.clone() });
+                return Err(FolderError::Gone(self.path.clone()));
             }
         }
         Ok(())
@@ -453,7 +416,7 @@ impl RunFolder {
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let path = self.path.join(file);
-        write_whole(&path, bytes).map_err(|error| FolderError::Write { path, error })
+        write_whole(&path, bytes).map_err(|error| FolderError::Write(path, error))
     }
 
     /// Writes `file` in the subfolder `below`, whole or not at all.
@@ -466,7 +429,7 @@ impl RunFolder {
         let path = folder.join(file);
         make_folder(&folder)
             .and_then(|()| write_whole(&path, bytes))
-            .map_err(|error| FolderError::Write { path, error })
+            .map_err(|error| FolderError::Write(path, error))
     }
 
     /// Opens `file` in the subfolder `below`, to write on at its end.
@@ -477,7 +440,7 @@ impl RunFolder {
         self.check()?;
         let path = self.path.join(below).join(file);
         let opened = File::options().append(true).open(&path);
-        opened.map_err(|error| FolderError::Write { path, error })
+        opened.map_err(|error| FolderError::Write(path, error))
     }
 
     /// Adds `bytes` at the end of a file that [`RunFolder::open_to_append`] gave.
@@ -494,7 +457,7 @@ impl RunFolder {
         self.check()?;
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let path = || self.path.join(below).join(file);
-        to.write_all(bytes).map_err(|error| FolderError::Write { path: path(), error })
+        to.write_all(bytes).map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Brings such a file to the disk.
@@ -503,7 +466,7 @@ impl RunFolder {
     /// [`FolderError::Write`].
     pub fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
         let path = || self.path.join(below).join(file);
-        of.sync_all().map_err(|error| FolderError::Write { path: path(), error })
+        of.sync_all().map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Gives the file `from` in the subfolder `below` the name `to`, on the disk too.
@@ -516,7 +479,7 @@ impl RunFolder {
         let path = folder.join(to);
         fs::rename(folder.join(from), &path)
             .and_then(|()| sync_folder(&folder))
-            .map_err(|error| FolderError::Write { path, error })
+            .map_err(|error| FolderError::Write(path, error))
     }
 
     /// Removes the events of a run in progress, and their folder if nothing else is in it.
@@ -535,10 +498,8 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
-        let json = serde_json::to_string_pretty(value).map_err(|error| FolderError::Write {
-            path: self.path.join(file),
-            error: error.into(),
-        })?;
+        let json = serde_json::to_string_pretty(value)
+            .map_err(|error| FolderError::Write(self.path.join(file), error.into()))?;
         self.write(file, format!("{json}\n").as_bytes())
     }
 }
@@ -634,11 +595,11 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
     let path = folder.to_path_buf();
     let file = match File::open(folder) {
         Ok(file) => file,
-        Err(error) => return Err(FolderError::NotWritable { path, error }),
+        Err(error) => return Err(FolderError::NotWritable(path, error)),
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked { path }),
+        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked(path)),
         Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
@@ -657,9 +618,10 @@ fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
 fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
     let path = || folder.to_path_buf();
     match claim {
-        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted { path: path() }),
-        Claim::New => existing_file(folder)
-            .map_or(Ok(()), |file| Err(FolderError::Occupied { path: path(), file })),
+        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted(path())),
+        Claim::New => {
+            existing_file(folder).map_or(Ok(()), |file| Err(FolderError::Occupied(path(), file)))
+        }
         Claim::Replace | Claim::Resume => Ok(()),
     }
 }
@@ -668,7 +630,7 @@ fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
 fn remove(path: &Path) -> Result<(), FolderError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FolderError::Remove { path: path.into(), error })
+            Err(FolderError::Remove(path.into(), error))
         }
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
 use stitch::checkpoint;
 use stitch::models::{self, ModelEntry, Paper};
-use stitch::report::figures::{Accuracy, accuracy_comparison};
+use stitch::report::figures::{Accuracy, Drawn, accuracies};
 use stitch::report::{self, Section};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
 use stitch::train::{Engine, TrainConfig};
@@ -118,7 +118,7 @@ fn write_comparison(above: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]
         value: run.accuracy(),
         paper: Some(run.paper.accuracy),
     };
-    let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
+    let figure = accuracies(&runs.iter().map(row).collect::<Vec<_>>(), Drawn::Wide);
     above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
     let sections: Vec<&Section> =

@@ -21,9 +21,7 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SettingOrigin {
-    /// The command line.
     Flag,
-    /// The file of `--config`.
     Config,
     /// Neither: the notebook's, or libtorch's choice.
     Default,
@@ -36,15 +34,12 @@ pub struct Setting {
     pub name: &'static str,
     /// Its value; null where it is off.
     pub value: Value,
-    /// Where it comes from.
     pub source: SettingOrigin,
 }
 
 /// What is to be trained, and where each of its settings comes from.
 pub struct Settings {
-    /// The model.
     pub model: &'static ModelEntry,
-    /// Its settings, checked.
     pub config: TrainConfig,
     /// All of them, in the order of `config.json`.
     pub sources: Vec<Setting>,

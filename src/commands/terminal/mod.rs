@@ -30,7 +30,6 @@ pub struct Screen {
 /// Which colours there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
-    /// None.
     None,
     /// The 256 of xterm.
     Indexed,
