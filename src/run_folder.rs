@@ -269,7 +269,8 @@ pub enum Claim {
     Resume,
 }
 
-/// A folder that a run may be written to.
+/// A folder that a run may be written to. What writes and removes fails with [`FolderError::Write`] or
+/// [`FolderError::Remove`], and with [`FolderError::Gone`]; what reads with [`FolderError::Config`].
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -281,9 +282,6 @@ impl RunFolder {
     /// Makes sure, before the work starts, that `path` can be written, that no other process has it,
     /// and that it holds no other run, or what `claim` allows. Nothing in it is changed yet, except
     /// that temporary files are removed which a process left that was killed.
-    ///
-    /// # Errors
-    /// See [`FolderError`].
     pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
         let not_writable = |error| FolderError::NotWritable(path.clone(), error);
@@ -338,17 +336,11 @@ impl RunFolder {
     }
 
     /// The configuration of the complete run that it holds.
-    ///
-    /// # Errors
-    /// [`FolderError::Config`].
     pub fn read_config(&self) -> Result<Option<Config>, FolderError> {
         self.read_json(CONFIG)
     }
 
     /// A JSON file of the run, if it is there.
-    ///
-    /// # Errors
-    /// [`FolderError::Config`].
     pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
         let unreadable = |what: String| FolderError::Config(path.clone(), what);
@@ -372,9 +364,6 @@ impl RunFolder {
     }
 
     /// Removes an earlier run, `config.json` first, so that no mixture of two runs looks complete.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn clear(&self) -> Result<(), FolderError> {
         self.check()?;
         for file in all_files().rev() {
@@ -387,9 +376,6 @@ impl RunFolder {
     }
 
     /// Removes a file in the folder, if it is there.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn remove(&self, path: &Path) -> Result<(), FolderError> {
         self.check()?;
         remove(path)
@@ -410,9 +396,6 @@ impl RunFolder {
     }
 
     /// Writes `file` whole or not at all.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let path = self.path.join(file);
@@ -420,9 +403,6 @@ impl RunFolder {
     }
 
     /// Writes `file` in the subfolder `below`, whole or not at all.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
@@ -433,9 +413,6 @@ impl RunFolder {
     }
 
     /// Opens `file` in the subfolder `below`, to write on at its end.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn open_to_append(&self, below: &str, file: &str) -> Result<File, FolderError> {
         self.check()?;
         let path = self.path.join(below).join(file);
@@ -444,9 +421,6 @@ impl RunFolder {
     }
 
     /// Adds `bytes` at the end of a file that [`RunFolder::open_to_append`] gave.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn append(
         &self,
         mut to: &File,
@@ -461,18 +435,12 @@ impl RunFolder {
     }
 
     /// Brings such a file to the disk.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`].
     pub fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
         let path = || self.path.join(below).join(file);
         of.sync_all().map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Gives the file `from` in the subfolder `below` the name `to`, on the disk too.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn rename_below(&self, below: &str, from: &str, to: &str) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
@@ -483,9 +451,6 @@ impl RunFolder {
     }
 
     /// Removes the events of a run in progress, and their folder if nothing else is in it.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn discard_events(&self) -> Result<(), FolderError> {
         let folder = self.path.join(TENSORBOARD);
         self.remove(&folder.join(EVENTS_PART))?;
@@ -494,9 +459,6 @@ impl RunFolder {
     }
 
     /// Writes `value` as indented JSON.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
         let json = serde_json::to_string_pretty(value)
             .map_err(|error| FolderError::Write(self.path.join(file), error.into()))?;
