@@ -2,7 +2,7 @@
 //! `MLPClassifier` with a LeNet-5 in PyTorch on Fashion-MNIST, with the same numbers as the
 //! notebook to the last bit where the arithmetic allows it.
 //!
-//! `ARCHITECTURE.md` tells how the modules below work together.
+//! `ARCHITECTURE.md` in the repository tells how the modules work together and which may use which.
 //!
 //! # Port your own notebook
 //!
@@ -68,14 +68,6 @@
 //!
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
-//!
-//! # Layers of the crate
-//!
-//! Dependencies point one way: the binary's `commands` → {`events`, `report`} → {`checkpoint`, `study`,
-//! `parity`} → `run_folder` → `train` → `evaluate` → `engine` → {`models`, `optim`} → `nn` → {`formats`,
-//! `picture`} → `metrics` → `dataset` → {`rng`, `libtorch`, `closest`, `sha256`}. `metrics`, `rng`, `picture`,
-//! `dataset::idx` and `formats` know neither tch nor clap; `models` knows no files; `train` knows
-//! no paths and prints nothing.
 
 pub mod checkpoint;
 pub mod closest;

@@ -5,25 +5,28 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod config;
+mod disk;
 mod known;
+mod metrics;
 mod parity;
 mod recipe;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
 
 pub use config::{Config, DataConfig};
+use disk::{TEMPORARY, WRITING, make_folder, make_folders, parent_of, sync_folder};
+pub use disk::{wait_for_writes, write_whole};
 pub use known::read_recipe;
+pub use metrics::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use parity::ParityVerdict;
 pub use recipe::RecipeError;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::dataset::source::{Identity, Origin};
-use crate::metrics::{ClassificationReport, Scores};
 
 /// Settings, versions and data of the run.
 pub const CONFIG: &str = "config.json";
@@ -113,93 +116,6 @@ impl From<&Origin> for DataConfig {
             sha256: origin.files.iter().map(sum).collect(),
         }
     }
-}
-
-/// `metrics.json`: what the numbers are worth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Correct answers over all answers on the test images.
-    pub test_accuracy: f64,
-    /// Plain mean over the classes.
-    pub macro_avg: Average,
-    /// Mean over the classes, weighted by support.
-    pub weighted_avg: Average,
-    /// What training took; absent in an evaluation alone.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub training: Option<TrainingMetrics>,
-    /// Greatest memory of the process so far in bytes, where the system tells.
-    pub peak_rss_bytes: Option<u64>,
-}
-
-/// Precision, recall and F1, averaged over the classes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Average {
-    /// Averaged precision.
-    pub precision: f64,
-    /// Averaged recall.
-    pub recall: f64,
-    /// Averaged F1.
-    pub f1: f64,
-}
-
-impl From<Scores> for Average {
-    fn from(Scores { precision, recall, f1, .. }: Scores) -> Self {
-        Self { precision, recall, f1 }
-    }
-}
-
-/// The part of `metrics.json` that a training run adds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TrainingMetrics {
-    /// Mean loss of the last epoch.
-    pub train_loss: f64,
-    /// Epochs that were run: fewer than asked for when the stopping rule ended the training.
-    pub epochs_run: usize,
-    /// Wall-clock seconds of the epochs' steps alone.
-    pub train_seconds: f64,
-    /// What the images that were held out say; absent when none were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation: Option<ValidationMetrics>,
-}
-
-/// The part of `metrics.json` about held-out images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ValidationMetrics {
-    /// How many are held out.
-    pub images: usize,
-    /// Mean cross-entropy after the last epoch.
-    pub loss: f64,
-    /// Correct answers over all answers after the last epoch.
-    pub accuracy: f64,
-    /// The epoch with the lowest loss, the first of equals; counted from 1.
-    pub best_epoch: usize,
-    /// Its loss.
-    pub best_loss: f64,
-    /// Its accuracy.
-    pub best_accuracy: f64,
-    /// The accuracy of its weights on the test images.
-    pub best_test_accuracy: f64,
-}
-
-impl Metrics {
-    /// The metrics of a report, and of the process as it stands.
-    pub fn new(report: &ClassificationReport, training: Option<TrainingMetrics>) -> Self {
-        Self {
-            test_accuracy: report.accuracy,
-            macro_avg: report.macro_avg.into(),
-            weighted_avg: report.weighted_avg.into(),
-            training,
-            peak_rss_bytes: peak_rss_bytes(),
-        }
-    }
-}
-
-/// The greatest resident set of this process: `VmHWM` of Linux. `None` elsewhere.
-pub fn peak_rss_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 /// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
@@ -466,86 +382,9 @@ impl RunFolder {
     }
 }
 
-/// Beginning of the names of temporary files.
-const TEMPORARY: &str = ".stitch-";
-
-/// Held while a temporary file is there.
-static WRITING: Mutex<()> = Mutex::new(());
-
-/// Waits until no file is being written, but no longer than `longest`. While what it returns is held,
-/// none is begun. For who ends the process.
-pub fn wait_for_writes(longest: Duration) -> Option<MutexGuard<'static, ()>> {
-    let start = Instant::now();
-    loop {
-        match WRITING.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) if start.elapsed() >= longest => return None,
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
-}
-
-/// Writes a temporary file beside `path`, brings it to the disk, renames it, and brings that to the
-/// disk. After a power cut `path` is as it was, or whole.
-///
-/// # Errors
-/// The system's; `path` is then as it was, or whole.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = parent_of(path);
-    // Made with the permissions of an ordinary file; a temporary file is private otherwise.
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    let temporary = file.into_temp_path();
-    fs::rename(&temporary, path)?;
-    // Its name is another now: there is nothing to remove.
-    let _ = temporary.keep();
-    sync_folder(folder)
-}
-
 /// Whether a run was broken off there.
 fn holds_checkpoints(folder: &Path) -> bool {
     fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
-}
-
-/// Makes a folder and those above it that are not there, and brings their names to the disk.
-fn make_folders(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    folder.parent().map_or(Ok(()), make_folders)?;
-    make_folder(folder)
-}
-
-/// Makes a folder, if it is not there, and brings its name to the disk.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder(parent_of(folder)),
-    }
-}
-
-/// The folder that something is in. The parent of a bare name is empty.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Brings the names in a folder to the disk.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    // Elsewhere a folder cannot be opened.
-    let _ = folder;
-    Ok(())
 }
 
 /// Takes the lock on a folder; `None` where folders cannot be locked (some network file systems,

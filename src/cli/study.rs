@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::{DataArgs, EngineArgs, models, parse_indices};
+use super::values::parse_indices;
+use super::{DataArgs, EngineArgs, models};
 
 /// `stitch study`
 #[derive(Debug, Args)]

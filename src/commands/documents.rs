@@ -1,6 +1,5 @@
 //! What `--json` prints: one document a command. docs/json.md describes them; names stay.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -37,23 +36,6 @@ pub struct Training {
     files: Vec<String>,
     /// Of `weights.safetensors`.
     weights_sha256: String,
-}
-
-/// A training of `reproduce`.
-#[derive(Serialize)]
-pub struct Reproduction {
-    pub paper_accuracy: f64,
-    /// The port's less the paper's.
-    pub difference: f64,
-    #[serde(flatten)]
-    pub training: Training,
-}
-
-/// `reproduce`
-#[derive(Serialize)]
-pub struct Reproductions {
-    pub out: String,
-    pub runs: Vec<Reproduction>,
 }
 
 /// A model of the registry; `models` gives all of them.
@@ -122,23 +104,6 @@ struct Matrix {
     counts: [[u64; 10]; 10],
 }
 
-/// `export`
-#[derive(Serialize)]
-pub struct Exported {
-    pub file: String,
-    pub model: &'static str,
-    pub format: String,
-    pub output: String,
-    pub bytes: usize,
-    pub sha256: String,
-}
-
-/// `report`
-#[derive(Serialize)]
-pub struct Reported {
-    pub report: String,
-}
-
 /// `study plan`
 #[derive(Serialize)]
 pub struct Planned {
@@ -170,37 +135,6 @@ pub struct StudyReported {
     pub report: String,
     pub figure: String,
     pub summary: String,
-}
-
-/// `data`
-#[derive(Serialize)]
-pub struct Data {
-    pub directory: String,
-    pub rule: &'static str,
-    /// `official`, `another` or `mixed`.
-    pub identity: &'static str,
-    pub files: Vec<DataFile>,
-    pub classes: [&'static str; 10],
-}
-
-/// `data verify`
-#[derive(Serialize)]
-pub struct Verified {
-    pub directory: String,
-    pub intact: bool,
-    /// `official`, `another` or `mixed`, of the files that can be read.
-    pub identity: &'static str,
-    pub files: Vec<DataFile>,
-    /// A sentence for everything that is wrong.
-    pub damage: Vec<String>,
-}
-
-/// `data fetch`
-#[derive(Serialize)]
-pub struct Fetched {
-    pub directory: String,
-    /// `fetched` or `present`, by file.
-    pub files: BTreeMap<String, &'static str>,
 }
 
 /// A file of the data set.

@@ -9,10 +9,11 @@ use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
 use stitch::models::{self, ModelEntry};
 use stitch::run_folder::{self, Config, DataConfig, read_recipe};
-use stitch::train::{Engine, TrainConfig};
+use stitch::train::{Engine, TrainConfig, device_name};
+use tch::Device;
 
 use super::{Console, inputs};
-use crate::cli::{ComputeArgs, DataArgs, DeviceName, NumberOrOff, TrainArgs};
+use crate::cli::{ComputeArgs, DataArgs, NumberOrOff, TrainArgs};
 
 /// A `config.json` is a kilobyte; no file beyond this is read as one.
 const LONGEST: u64 = 1 << 20;
@@ -190,9 +191,9 @@ impl Choice {
     }
 
     /// Threads and device: sets the ones and finds the other.
-    fn compute(&mut self, args: &ComputeArgs, recipe: Option<&Config>) -> Result<tch::Device> {
+    fn compute(&mut self, args: &ComputeArgs, recipe: Option<&Config>) -> Result<Device> {
         let there = recipe.map(|config| device(&config.device));
-        let chosen = args.device.or(there).unwrap_or(DeviceName::Cpu);
+        let chosen = args.device.or(there).unwrap_or(Device::Cpu);
         // A configuration is checked to hold 1 to 4096, as the flag is.
         let threads = args.threads.or(recipe.and_then(|config| config.threads.try_into().ok()));
         let found = inputs::compute(&ComputeArgs { threads, device: Some(chosen) })?;
@@ -203,19 +204,15 @@ impl Choice {
             recipe.map(|config| config.threads as i64),
             running.into(),
         );
-        let shown = |device| match device {
-            DeviceName::Cpu => "cpu".into(),
-            DeviceName::Cuda(n) => format!("cuda:{n}").into(),
-        };
-        self.named("device", args.device, there, DeviceName::Cpu, shown);
+        self.named("device", args.device, there, Device::Cpu, |it| device_name(it).into());
         Ok(found)
     }
 }
 
 /// A device of a `config.json`, which is checked to be `cpu` or `cuda:N`.
-fn device(name: &str) -> DeviceName {
+fn device(name: &str) -> Device {
     let number = name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-    number.map_or(DeviceName::Cpu, DeviceName::Cuda)
+    number.map_or(Device::Cpu, Device::Cuda)
 }
 
 impl Recipe {

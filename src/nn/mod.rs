@@ -48,7 +48,7 @@ pub use flat_parameters::FlatParameters;
 pub(crate) use flatten::FlattenOp;
 pub use flatten::{Flatten, flatten};
 pub use graph::{
-    BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateEntry,
+    BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateSpec,
 };
 pub use init::Init;
 pub(crate) use linear::LinearOp;

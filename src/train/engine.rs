@@ -79,10 +79,10 @@ impl Engine {
     /// [`ConfigError::EngineModel`], [`ConfigError::EngineDevice`].
     pub fn check(self, model: &'static ModelEntry, device: Device) -> Result<(), ConfigError> {
         if !self.supports(model) {
-            return Err(ConfigError::EngineModel { engine: self, model });
+            return Err(ConfigError::EngineModel(self, model));
         }
         if self != Engine::Eager && device != Device::Cpu {
-            return Err(ConfigError::EngineDevice { engine: self, device });
+            return Err(ConfigError::EngineDevice(self, device));
         }
         Ok(())
     }

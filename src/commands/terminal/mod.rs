@@ -14,7 +14,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use console::Term;
 
-pub use bar::bar_target;
+pub use bar::{bar, bar_target};
 pub use heat::heat;
 pub use table::{table, table_with_text};
 

@@ -27,10 +27,6 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for Direct {
-    fn has_parameters(&self) -> bool {
-        true
-    }
-
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let parameters = self.parameters.map(|i| &model.parameters()[i]);
         let xs = xs.contiguous();

@@ -26,10 +26,6 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for Linear {
-    fn has_parameters(&self) -> bool {
-        true
-    }
-
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let parameters = model.parameters();
         let mut output = xs.linear(&parameters[self.weight], Some(&parameters[self.bias]));

@@ -39,7 +39,9 @@ pub(super) struct BackwardPass<'a> {
 /// A part of a network with one input and one output.
 pub(super) trait Stage: Debug {
     /// Whether it has parameters to learn.
-    fn has_parameters(&self) -> bool;
+    fn has_parameters(&self) -> bool {
+        true
+    }
 
     /// The output in training mode, and what the backward pass needs. `needs_grad`: the gradient w.r.t. the
     /// input will be asked for.
