@@ -1,27 +1,30 @@
 //! The command line: clap types, nothing else.
 
+mod data;
 mod engines;
 mod models;
+mod shared;
 mod study;
+mod values;
 
 use std::env;
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{
     Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
     ValueEnum,
 };
 use clap_complete::Shell;
+pub use data::{DataAction, DataCommand, FetchArgs};
+pub use shared::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs};
 pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
+pub use values::{CheckpointEvery, NumberOrOff};
 
-use stitch::closest::{closest_match, did_you_mean};
 use stitch::models::ModelEntry;
-use stitch::train::Engine;
+use values::{parse_indices, parse_named_tolerance, parse_number_or_off, parse_tolerance};
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
@@ -97,103 +100,6 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceName {
-    /// The processor.
-    Cpu,
-    /// The GPU of this number.
-    Cuda(usize),
-}
-
-/// Where the data set is.
-#[derive(Debug, Args)]
-pub struct DataArgs {
-    /// Folder with the four files of Fashion-MNIST, .gz or unpacked
-    ///
-    /// Without it: $FASHION_MNIST_DIR, data/fashion-mnist, /usr/share/datasets/fashion-mnist
-    /// (Debian's dataset-fashion-mnist), Keras's cache, data/FashionMNIST/raw (torchvision).
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
-/// How to compute.
-#[derive(Debug, Args)]
-pub struct ComputeArgs {
-    /// Threads within an operation, at least 1 [default: libtorch's choice, one a core]
-    ///
-    /// 1 and 2 threads give different bits; compare runs of the same number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub threads: Option<u32>,
-    /// Where to compute: cpu, cuda or cuda:N [default: cpu]
-    #[arg(long, value_parser = parse_device)]
-    pub device: Option<DeviceName>,
-}
-
-/// A number of at least 1, or none; zero is refused with the flag's name later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberOrOff {
-    /// None, where a `config.json` has one.
-    Off,
-    /// The number.
-    Number(usize),
-}
-
-/// How often a checkpoint is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckpointEvery {
-    /// No checkpoint at all.
-    Never,
-    /// After this time, and at the end of each epoch.
-    Time(Duration),
-    /// After so many steps, counted from the beginning of the run, and at the end of each epoch.
-    Steps(NonZeroU64),
-}
-
-/// Which engine computes.
-#[derive(Debug, Args)]
-pub struct EngineArgs {
-    /// Engine that computes the steps [default: exact on the CPU, eager on other devices]
-    ///
-    /// eager and exact give the notebook's bits, scikit-learn's models within 1e-12. fast does not: use it if you only need the trained model;
-    /// its results are the same from run to run with the same threads and kind of CPU.
-    #[arg(long, value_parser = engines::parser())]
-    pub engine: Option<Engine>,
-    /// Short for --engine fast
-    #[arg(long, conflicts_with = "engine")]
-    pub fast: bool,
-}
-
-impl EngineArgs {
-    /// The engine that was asked for.
-    pub fn asked(&self) -> Option<Engine> {
-        self.engine.or(self.fast.then_some(Engine::Fast))
-    }
-}
-
-/// How a run survives.
-#[derive(Debug, Args)]
-pub struct CheckpointArgs {
-    /// Continue a run that was broken off; it ends with the bits of one that was not
-    ///
-    /// From the newest intact checkpoint in the run folder. Settings, data, threads and libtorch must
-    /// be the same; --epochs may be more. Where there is nothing to continue, a run begins.
-    #[arg(long, conflicts_with = "force")]
-    pub resume: bool,
-    /// Write a checkpoint every N seconds (30s) or steps (500steps), and at the end of each epoch;
-    /// off: none
-    #[arg(long, value_name = "N", default_value = "30s", value_parser = parse_checkpoint_every)]
-    pub checkpoint_every: CheckpointEvery,
-}
-
-/// How figures are drawn.
-#[derive(Debug, Args)]
-pub struct FigureArgs {
-    /// Draw confusion matrices in percent of the true class instead of numbers of images
-    #[arg(long)]
-    pub normalize: bool,
-}
-
 /// `stitch reproduce`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -203,19 +109,15 @@ Examples:
   stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     /// Folder for the run folders and report.html
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
-    /// Checkpoints.
     pub checkpoints: CheckpointArgs,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     /// Replace runs that the folder holds
     #[arg(long)]
@@ -276,16 +178,13 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
     pub patience: Option<NumberOrOff>,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     /// Run folder to write [default: runs/<model>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    /// Checkpoints.
     pub checkpoints: CheckpointArgs,
     /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
     ///
@@ -293,7 +192,6 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     /// Write events into OUT/tensorboard: losses, accuracies and the confusion matrix
     ///
@@ -301,7 +199,6 @@ pub struct TrainArgs {
     #[arg(long)]
     pub tensorboard: bool,
     #[command(flatten)]
-    /// Engine.
     pub engine: EngineArgs,
     /// Show what would be done: settings, data, files; do one step, and write nothing
     #[arg(long, conflicts_with = "resume")]
@@ -322,7 +219,7 @@ Examples:
   stitch models lenet5 --json")]
 pub struct ModelsArgs {
     /// The model whose layers to show; all models are listed without it
-    #[arg(value_parser = models::RegistryName)]
+    #[arg(value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
 }
 
@@ -340,10 +237,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     /// Folder to write metrics, predictions, confusion matrix and report to
     #[arg(long, value_name = "DIR")]
@@ -401,7 +296,6 @@ pub struct PredictArgs {
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
 }
 
@@ -486,7 +380,7 @@ pub struct ParityArgs {
     pub ulp: Option<u64>,
     /// For one tensor: NAME=ATOL[,RTOL]; may be given several times
     #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
-    pub tol: Vec<NamedTolerance>,
+    pub tol: Vec<(String, f64, f64)>,
     /// NaN equals NaN
     #[arg(long)]
     pub equal_nan: bool,
@@ -514,80 +408,14 @@ pub struct ReportArgs {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
-    /// Figures.
     pub figures: FigureArgs,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
     #[command(flatten)]
-    /// Threads and device.
     pub compute: ComputeArgs,
     /// Replace FILE if it is there
     #[arg(long)]
     pub force: bool,
-}
-
-/// The tolerance for one tensor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTolerance {
-    /// The tensor.
-    pub name: String,
-    /// Absolute.
-    pub atol: f64,
-    /// Relative.
-    pub rtol: f64,
-}
-
-/// `stitch data`
-#[derive(Debug, Args)]
-#[command(
-    args_conflicts_with_subcommands = true,
-    after_long_help = "\
-Examples:
-  stitch data
-  stitch data --data /usr/share/datasets/fashion-mnist --json"
-)]
-pub struct DataCommand {
-    #[command(flatten)]
-    /// Data.
-    pub data: DataArgs,
-    /// What to do; without it, show.
-    #[command(subcommand)]
-    pub action: Option<DataAction>,
-}
-
-/// `stitch data fetch`, `stitch data verify`
-#[derive(Debug, Subcommand)]
-pub enum DataAction {
-    /// Download the four official files, continuing what was begun
-    #[command(after_long_help = "\
-What is there already and intact is not fetched again.
-
-Examples:
-  stitch data fetch
-  stitch data fetch --to data/fashion-mnist")]
-    Fetch(FetchArgs),
-    /// Check every file; exit 1 when one is damaged
-    #[command(after_long_help = "\
-Examples:
-  stitch data verify
-  stitch data verify --data data/fashion-mnist")]
-    Verify(DataArgs),
-}
-
-/// `stitch data fetch`
-#[derive(Debug, Args)]
-pub struct FetchArgs {
-    /// Folder to put the files in [default: data/fashion-mnist]
-    #[arg(long, value_name = "DIR")]
-    pub to: Option<PathBuf>,
-    /// Another server: the address of a folder with the four .gz files
-    #[arg(long, value_name = "URL")]
-    pub mirror: Option<String>,
-    /// Seconds without a byte after which a connection is given up, and tried again
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u16).range(1..=3600))]
-    pub timeout: u16,
 }
 
 /// `stitch completions`
@@ -645,68 +473,4 @@ fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
         None => command,
     };
     command.mut_subcommands(|below| with_examples_of(below, program))
-}
-
-fn parse_device(text: &str) -> Result<DeviceName, String> {
-    match text.split_once(':') {
-        None if text == "cpu" => Ok(DeviceName::Cpu),
-        None if text == "cuda" => Ok(DeviceName::Cuda(0)),
-        Some(("cuda", number)) => number
-            .parse()
-            .map(DeviceName::Cuda)
-            .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
-        _ => {
-            let meant = did_you_mean(closest_match(text, ["cpu", "cuda", "cuda:0"]));
-            Err(format!("it must be cpu, cuda or cuda:N{meant}"))
-        }
-    }
-}
-
-/// `30s`, `500steps` or `off`.
-fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
-    if text == "off" {
-        return Ok(CheckpointEvery::Never);
-    }
-    let steps = text.strip_suffix("steps").and_then(|number| number.parse().ok());
-    let seconds = text.strip_suffix('s').and_then(|number| number.parse().ok());
-    let seconds = seconds.map(NonZeroU64::get);
-    match (steps, seconds) {
-        (Some(steps), _) => Ok(CheckpointEvery::Steps(steps)),
-        (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),
-        _ => Err("it must be a number of seconds (30s), of steps (500steps), or off".into()),
-    }
-}
-
-/// `5000` or `off`.
-fn parse_number_or_off(text: &str) -> Result<NumberOrOff, String> {
-    if text == "off" {
-        return Ok(NumberOrOff::Off);
-    }
-    let number = text.parse().map(NumberOrOff::Number);
-    number.map_err(|_| "it must be a whole number, or off".into())
-}
-
-/// `7` or `0..5`.
-fn parse_indices(text: &str) -> Result<Range<usize>, String> {
-    let parsed = match text.split_once("..") {
-        None => text.parse().ok().map(|index: usize| index..index.saturating_add(1)),
-        Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
-    };
-    let wanted = "it must be N or N..M with M above N, such as 7 or 0..5 for the first five";
-    parsed.filter(|range| !range.is_empty()).ok_or_else(|| wanted.into())
-}
-
-fn parse_tolerance(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
-        _ => Err("it must be a number of at least 0, such as 1e-6".into()),
-    }
-}
-
-fn parse_named_tolerance(text: &str) -> Result<NamedTolerance, String> {
-    let (name, numbers) =
-        text.rsplit_once('=').ok_or("it must be NAME=ATOL or NAME=ATOL,RTOL".to_string())?;
-    let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
-    let (atol, rtol) = (parse_tolerance(atol)?, parse_tolerance(rtol)?);
-    Ok(NamedTolerance { name: name.into(), atol, rtol })
 }

@@ -1,6 +1,36 @@
-//! The closest match to a misspelled name.
+//! Names that are in no list, and the closest match to a misspelled one.
 
 use std::fmt::Display;
+
+/// A name that is not in a list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {kind} {name:?}: the {kind}s are {names}{}", did_you_mean(*.closest))]
+pub struct UnknownName {
+    kind: &'static str,
+    /// Shortened if it is long.
+    name: String,
+    names: String,
+    closest: Option<&'static str>,
+}
+
+impl UnknownName {
+    /// `kind` is what the names are of, such as `model`.
+    pub fn new(
+        kind: &'static str,
+        name: &str,
+        names: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        /// Characters of a foreign text that the error shows.
+        const SHOWN: usize = 60;
+        let mut shown: String = name.chars().take(SHOWN).collect();
+        if shown.len() < name.len() {
+            shown.push('…');
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        let closest = closest_match(&shown, names.iter().copied());
+        Self { kind, name: shown, names: names.join(", "), closest }
+    }
+}
 
 /// The candidate that is most similar to `word`, if one is similar enough; clap judges commands and flags
 /// by the same measure.

@@ -55,10 +55,7 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
 /// The mean over the images of -ln(p) of the true class, p the softmax of `logits` (N, 10), in float64
 /// and in the order of the images: `F.cross_entropy` but for its float32. `labels` has N.
 pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
-    let logits = logits.to_kind(Kind::Double).contiguous();
-    let mut values = vec![0.0; logits.numel()];
-    logits.copy_data(&mut values, logits.numel());
-    let losses = values.as_chunks::<CLASSES>().0.iter().zip(labels).map(|(row, &label)| {
+    let losses = rows(logits).into_iter().zip(labels).map(|(row, &label)| {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|logit| (logit - max).exp()).sum();
         sum.ln() - (row[usize::from(label)] - max)
@@ -68,9 +65,18 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
 
 /// The probability of each class, image by image: the softmax of `logits` (N, 10) in float64.
 pub fn probabilities(logits: &Tensor) -> Vec<[f64; CLASSES]> {
-    let softmax = logits.softmax(-1, Kind::Double).contiguous();
-    let mut values = vec![0.0; softmax.numel()];
-    softmax.copy_data(&mut values, softmax.numel());
-    let (images, _) = values.as_chunks::<CLASSES>();
-    images.to_vec()
+    rows(&logits.softmax(-1, Kind::Double))
+}
+
+/// The rows of (N, 10), as float64.
+pub(crate) fn rows(tensor: &Tensor) -> Vec<[f64; CLASSES]> {
+    elements(tensor).as_chunks().0.to_vec()
+}
+
+/// The elements, row by row, as float64.
+pub(crate) fn elements(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.to_kind(Kind::Double).contiguous();
+    let mut elements = vec![0.0; tensor.numel()];
+    tensor.copy_data(&mut elements, tensor.numel());
+    elements
 }

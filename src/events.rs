@@ -23,19 +23,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub enum ResumeError {
     /// They are not those that the checkpoint tells of.
     #[error(
-        "--tensorboard: the events in {folder} are not those of the run until its checkpoint. Leave \
+        "--tensorboard: the events in {0} are not those of the run until its checkpoint. Leave \
          --tensorboard away to continue without them, or give --force to begin anew"
     )]
-    Others {
-        /// The run folder.
-        folder: String,
-    },
+    Others(String),
     /// They cannot be written.
     #[error(transparent)]
     Folder(#[from] FolderError),
 }
 
-/// The file of events of a run in progress.
+/// The file of events of a run in progress. What writes fails with [`FolderError::Write`] or
+/// [`FolderError::Gone`].
 #[derive(Debug)]
 pub struct EventLog<'a> {
     folder: &'a RunFolder,
@@ -50,17 +48,11 @@ pub struct EventLog<'a> {
 
 impl<'a> EventLog<'a> {
     /// Begins a file.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn begin(folder: &'a RunFolder) -> Result<Self, FolderError> {
         Self::on_top_of(folder, &tensorboard::file_version(now()))
     }
 
     /// Goes on with the file as it was at a checkpoint.
-    ///
-    /// # Errors
-    /// See [`ResumeError`].
     pub fn resume(folder: &'a RunFolder, then: &Events) -> Result<Self, ResumeError> {
         let path = folder.path().join(TENSORBOARD);
         // It has its own name already when the run was killed while the last files were written.
@@ -73,7 +65,7 @@ impl<'a> EventLog<'a> {
             file.take(then.length).read_to_end(&mut bytes).ok()?;
             (sha256::of(&bytes) == then.sha256).then_some(bytes)
         });
-        let others = || ResumeError::Others { folder: folder.path().display().to_string() };
+        let others = || ResumeError::Others(folder.path().display().to_string());
         Ok(Self::on_top_of(folder, &beginning.ok_or_else(others)?)?)
     }
 
@@ -91,9 +83,6 @@ impl<'a> EventLog<'a> {
     }
 
     /// Adds a number. It is in the file within a second, if more are added.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn scalar(&mut self, tag: &str, step: usize, value: f64) -> Result<(), FolderError> {
         self.pending.extend(tensorboard::scalar(moment(step), tag, value));
         if self.flushed.elapsed() >= INTERVAL { self.flush() } else { Ok(()) }
@@ -105,9 +94,6 @@ impl<'a> EventLog<'a> {
     }
 
     /// Adds all records to the file.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn flush(&mut self) -> Result<(), FolderError> {
         self.flushed = Instant::now();
         if self.pending.is_empty() {
@@ -134,18 +120,12 @@ impl<'a> EventLog<'a> {
     }
 
     /// Brings everything to the disk.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn sync(&mut self) -> Result<(), FolderError> {
         self.flush()?;
         self.folder.sync(&self.file, TENSORBOARD, EVENTS_PART)
     }
 
     /// Gives the file, which was brought to the disk, its own name.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn finish(self) -> Result<(), FolderError> {
         self.folder.rename_below(TENSORBOARD, EVENTS_PART, EVENTS)
     }

@@ -5,25 +5,28 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod config;
+mod disk;
 mod known;
+mod metrics;
 mod parity;
 mod recipe;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
 
 pub use config::{Config, DataConfig};
+use disk::{TEMPORARY, WRITING, make_folder, make_folders, parent_of, sync_folder};
+pub use disk::{wait_for_writes, write_whole};
 pub use known::read_recipe;
+pub use metrics::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use parity::ParityVerdict;
 pub use recipe::RecipeError;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::dataset::source::{Identity, Origin};
-use crate::metrics::{ClassificationReport, Scores};
 
 /// Settings, versions and data of the run.
 pub const CONFIG: &str = "config.json";
@@ -115,93 +118,6 @@ impl From<&Origin> for DataConfig {
     }
 }
 
-/// `metrics.json`: what the numbers are worth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Correct answers over all answers on the test images.
-    pub test_accuracy: f64,
-    /// Plain mean over the classes.
-    pub macro_avg: Average,
-    /// Mean over the classes, weighted by support.
-    pub weighted_avg: Average,
-    /// What training took; absent in an evaluation alone.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub training: Option<TrainingMetrics>,
-    /// Greatest memory of the process so far in bytes, where the system tells.
-    pub peak_rss_bytes: Option<u64>,
-}
-
-/// Precision, recall and F1, averaged over the classes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Average {
-    /// Averaged precision.
-    pub precision: f64,
-    /// Averaged recall.
-    pub recall: f64,
-    /// Averaged F1.
-    pub f1: f64,
-}
-
-impl From<Scores> for Average {
-    fn from(Scores { precision, recall, f1, .. }: Scores) -> Self {
-        Self { precision, recall, f1 }
-    }
-}
-
-/// The part of `metrics.json` that a training run adds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TrainingMetrics {
-    /// Mean loss of the last epoch.
-    pub train_loss: f64,
-    /// Epochs that were run: fewer than asked for when the stopping rule ended the training.
-    pub epochs_run: usize,
-    /// Wall-clock seconds of the epochs' steps alone.
-    pub train_seconds: f64,
-    /// What the images that were held out say; absent when none were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation: Option<ValidationMetrics>,
-}
-
-/// The part of `metrics.json` about held-out images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ValidationMetrics {
-    /// How many are held out.
-    pub images: usize,
-    /// Mean cross-entropy after the last epoch.
-    pub loss: f64,
-    /// Correct answers over all answers after the last epoch.
-    pub accuracy: f64,
-    /// The epoch with the lowest loss, the first of equals; counted from 1.
-    pub best_epoch: usize,
-    /// Its loss.
-    pub best_loss: f64,
-    /// Its accuracy.
-    pub best_accuracy: f64,
-    /// The accuracy of its weights on the test images.
-    pub best_test_accuracy: f64,
-}
-
-impl Metrics {
-    /// The metrics of a report, and of the process as it stands.
-    pub fn new(report: &ClassificationReport, training: Option<TrainingMetrics>) -> Self {
-        Self {
-            test_accuracy: report.accuracy,
-            macro_avg: report.macro_avg.into(),
-            weighted_avg: report.weighted_avg.into(),
-            training,
-            peak_rss_bytes: peak_rss_bytes(),
-        }
-    }
-}
-
-/// The greatest resident set of this process: `VmHWM` of Linux. `None` elsewhere.
-pub fn peak_rss_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 /// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
 /// `ATEN_CPU_CAPABILITY` lowers. `None` where it is not known how it picks.
 pub fn cpu_capability() -> Option<String> {
@@ -226,73 +142,36 @@ pub fn cpu_capability() -> Option<String> {
     None
 }
 
-/// Why a run folder cannot be used.
+/// Why a run folder cannot be used; each names the folder, or the file in it.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// It holds a run already.
-    #[error("--out {}: it holds another run ({file}). Give another folder, or --force to replace it", .path.display())]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-        /// A file of that run.
-        file: &'static str,
-    },
+    /// It holds a run already, with this file.
+    #[error("--out {}: it holds another run ({}). Give another folder, or --force to replace it", .0.display(), .1)]
+    Occupied(PathBuf, &'static str),
     /// It holds a run that was broken off.
-    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .path.display())]
-    Interrupted {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .0.display())]
+    Interrupted(PathBuf),
     /// Another process has it.
-    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .path.display())]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .0.display())]
+    Locked(PathBuf),
     /// A JSON file of the run in it is damaged.
-    #[error("{} cannot be read: {what}", .path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    #[error("{} cannot be read: {}", .0.display(), .1)]
+    Config(PathBuf, String),
     /// It is no longer the folder that was claimed.
-    #[error("{}: the folder was removed or replaced while the run went on", .path.display())]
-    Gone {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("{}: the folder was removed or replaced while the run went on", .0.display())]
+    Gone(PathBuf),
     /// A file in it cannot be removed.
-    #[error("{} cannot be removed: {error}", .path.display())]
-    Remove {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be removed: {}", .0.display(), .1)]
+    Remove(PathBuf, io::Error),
     /// It holds a training run, and an evaluation would be mixed with it.
-    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .path.display())]
-    HoldsTraining {
-        /// The folder.
-        path: PathBuf,
-    },
+    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .0.display())]
+    HoldsTraining(PathBuf),
     /// It cannot be made or written.
-    #[error("--out {}: it cannot be written: {error}. Give another folder", .path.display())]
-    NotWritable {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("--out {}: it cannot be written: {}. Give another folder", .0.display(), .1)]
+    NotWritable(PathBuf, io::Error),
     /// A file in it cannot be written.
-    #[error("{} cannot be written: {error}", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be written: {}", .0.display(), .1)]
+    Write(PathBuf, io::Error),
 }
 
 /// What is to become of a run that a folder holds.
@@ -306,7 +185,8 @@ pub enum Claim {
     Resume,
 }
 
-/// A folder that a run may be written to.
+/// A folder that a run may be written to. What writes and removes fails with [`FolderError::Write`] or
+/// [`FolderError::Remove`], and with [`FolderError::Gone`]; what reads with [`FolderError::Config`].
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -318,12 +198,9 @@ impl RunFolder {
     /// Makes sure, before the work starts, that `path` can be written, that no other process has it,
     /// and that it holds no other run, or what `claim` allows. Nothing in it is changed yet, except
     /// that temporary files are removed which a process left that was killed.
-    ///
-    /// # Errors
-    /// See [`FolderError`].
     pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
-        let not_writable = |error| FolderError::NotWritable { path: path.clone(), error };
+        let not_writable = |error| FolderError::NotWritable(path.clone(), error);
         make_folders(&path).map_err(not_writable)?;
         let lock = lock(&path)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
@@ -343,7 +220,7 @@ impl RunFolder {
     /// # Errors
     /// Those of [`RunFolder::claim`].
     pub fn check_claim(path: &Path, claim: Claim) -> Result<(), FolderError> {
-        let not_writable = |error| FolderError::NotWritable { path: path.into(), error };
+        let not_writable = |error| FolderError::NotWritable(path.into(), error);
         let mut there = path;
         while !there.as_os_str().is_empty() && fs::symlink_metadata(there).is_err() {
             there = parent_of(there);
@@ -365,7 +242,7 @@ impl RunFolder {
     /// Those of [`RunFolder::claim`], and [`FolderError::HoldsTraining`].
     pub fn claim_for_evaluation(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let training = || path.join(CONFIG).exists() || holds_checkpoints(path);
-        let holds_training = || FolderError::HoldsTraining { path: path.into() };
+        let holds_training = || FolderError::HoldsTraining(path.into());
         if training() {
             return Err(holds_training());
         }
@@ -375,20 +252,14 @@ impl RunFolder {
     }
 
     /// The configuration of the complete run that it holds.
-    ///
-    /// # Errors
-    /// [`FolderError::Config`].
     pub fn read_config(&self) -> Result<Option<Config>, FolderError> {
         self.read_json(CONFIG)
     }
 
     /// A JSON file of the run, if it is there.
-    ///
-    /// # Errors
-    /// [`FolderError::Config`].
     pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
-        let unreadable = |what: String| FolderError::Config { path: path.clone(), what };
+        let unreadable = |what: String| FolderError::Config(path.clone(), what);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
@@ -409,9 +280,6 @@ impl RunFolder {
     }
 
     /// Removes an earlier run, `config.json` first, so that no mixture of two runs looks complete.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn clear(&self) -> Result<(), FolderError> {
         self.check()?;
         for file in all_files().rev() {
@@ -424,9 +292,6 @@ impl RunFolder {
     }
 
     /// Removes a file in the folder, if it is there.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn remove(&self, path: &Path) -> Result<(), FolderError> {
         self.check()?;
         remove(path)
@@ -440,50 +305,38 @@ impl RunFolder {
             let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let now = fs::metadata(&self.path).map(place).ok();
             if now.is_none() || now != lock.metadata().map(place).ok() {
-                return Err(FolderError::Gone { path: self.path.clone() });
+                return Err(FolderError::Gone(self.path.clone()));
             }
         }
         Ok(())
     }
 
     /// Writes `file` whole or not at all.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let path = self.path.join(file);
-        write_whole(&path, bytes).map_err(|error| FolderError::Write { path, error })
+        write_whole(&path, bytes).map_err(|error| FolderError::Write(path, error))
     }
 
     /// Writes `file` in the subfolder `below`, whole or not at all.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
         let path = folder.join(file);
         make_folder(&folder)
             .and_then(|()| write_whole(&path, bytes))
-            .map_err(|error| FolderError::Write { path, error })
+            .map_err(|error| FolderError::Write(path, error))
     }
 
     /// Opens `file` in the subfolder `below`, to write on at its end.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn open_to_append(&self, below: &str, file: &str) -> Result<File, FolderError> {
         self.check()?;
         let path = self.path.join(below).join(file);
         let opened = File::options().append(true).open(&path);
-        opened.map_err(|error| FolderError::Write { path, error })
+        opened.map_err(|error| FolderError::Write(path, error))
     }
 
     /// Adds `bytes` at the end of a file that [`RunFolder::open_to_append`] gave.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn append(
         &self,
         mut to: &File,
@@ -494,35 +347,26 @@ impl RunFolder {
         self.check()?;
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let path = || self.path.join(below).join(file);
-        to.write_all(bytes).map_err(|error| FolderError::Write { path: path(), error })
+        to.write_all(bytes).map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Brings such a file to the disk.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`].
     pub fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
         let path = || self.path.join(below).join(file);
-        of.sync_all().map_err(|error| FolderError::Write { path: path(), error })
+        of.sync_all().map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Gives the file `from` in the subfolder `below` the name `to`, on the disk too.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn rename_below(&self, below: &str, from: &str, to: &str) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
         let path = folder.join(to);
         fs::rename(folder.join(from), &path)
             .and_then(|()| sync_folder(&folder))
-            .map_err(|error| FolderError::Write { path, error })
+            .map_err(|error| FolderError::Write(path, error))
     }
 
     /// Removes the events of a run in progress, and their folder if nothing else is in it.
-    ///
-    /// # Errors
-    /// [`FolderError::Remove`], [`FolderError::Gone`].
     pub fn discard_events(&self) -> Result<(), FolderError> {
         let folder = self.path.join(TENSORBOARD);
         self.remove(&folder.join(EVENTS_PART))?;
@@ -531,98 +375,16 @@ impl RunFolder {
     }
 
     /// Writes `value` as indented JSON.
-    ///
-    /// # Errors
-    /// [`FolderError::Write`], [`FolderError::Gone`].
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
-        let json = serde_json::to_string_pretty(value).map_err(|error| FolderError::Write {
-            path: self.path.join(file),
-            error: error.into(),
-        })?;
+        let json = serde_json::to_string_pretty(value)
+            .map_err(|error| FolderError::Write(self.path.join(file), error.into()))?;
         self.write(file, format!("{json}\n").as_bytes())
     }
-}
-
-/// Beginning of the names of temporary files.
-const TEMPORARY: &str = ".stitch-";
-
-/// Held while a temporary file is there.
-static WRITING: Mutex<()> = Mutex::new(());
-
-/// Waits until no file is being written, but no longer than `longest`. While what it returns is held,
-/// none is begun. For who ends the process.
-pub fn wait_for_writes(longest: Duration) -> Option<MutexGuard<'static, ()>> {
-    let start = Instant::now();
-    loop {
-        match WRITING.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) if start.elapsed() >= longest => return None,
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
-}
-
-/// Writes a temporary file beside `path`, brings it to the disk, renames it, and brings that to the
-/// disk. After a power cut `path` is as it was, or whole.
-///
-/// # Errors
-/// The system's; `path` is then as it was, or whole.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = parent_of(path);
-    // Made with the permissions of an ordinary file; a temporary file is private otherwise.
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    let temporary = file.into_temp_path();
-    fs::rename(&temporary, path)?;
-    // Its name is another now: there is nothing to remove.
-    let _ = temporary.keep();
-    sync_folder(folder)
 }
 
 /// Whether a run was broken off there.
 fn holds_checkpoints(folder: &Path) -> bool {
     fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
-}
-
-/// Makes a folder and those above it that are not there, and brings their names to the disk.
-fn make_folders(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    folder.parent().map_or(Ok(()), make_folders)?;
-    make_folder(folder)
-}
-
-/// Makes a folder, if it is not there, and brings its name to the disk.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder(parent_of(folder)),
-    }
-}
-
-/// The folder that something is in. The parent of a bare name is empty.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Brings the names in a folder to the disk.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    // Elsewhere a folder cannot be opened.
-    let _ = folder;
-    Ok(())
 }
 
 /// Takes the lock on a folder; `None` where folders cannot be locked (some network file systems,
@@ -634,11 +396,11 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
     let path = folder.to_path_buf();
     let file = match File::open(folder) {
         Ok(file) => file,
-        Err(error) => return Err(FolderError::NotWritable { path, error }),
+        Err(error) => return Err(FolderError::NotWritable(path, error)),
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked { path }),
+        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked(path)),
         Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
@@ -658,9 +420,10 @@ fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
 fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
     let path = || folder.to_path_buf();
     match claim {
-        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted { path: path() }),
-        Claim::New => existing_file(folder)
-            .map_or(Ok(()), |file| Err(FolderError::Occupied { path: path(), file })),
+        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted(path())),
+        Claim::New => {
+            existing_file(folder).map_or(Ok(()), |file| Err(FolderError::Occupied(path(), file)))
+        }
         Claim::Replace | Claim::Resume => Ok(()),
     }
 }
@@ -669,7 +432,7 @@ fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
 fn remove(path: &Path) -> Result<(), FolderError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FolderError::Remove { path: path.into(), error })
+            Err(FolderError::Remove(path.into(), error))
         }
         _ => Ok(()),
     }

@@ -1,47 +1,16 @@
 //! What the command line knows of the models: names, and help texts with each model's defaults. All of it
 //! comes from the registry.
 
-use std::ffi::OsStr;
-
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
-use clap::{Arg, Command};
 use stitch::models::{self, Defaults, MODELS, ModelEntry, names_of};
 
 /// Takes the name of a model.
 pub fn parser() -> impl TypedValueParser<Value = &'static ModelEntry> {
-    let names = PossibleValuesParser::new(names_with_help());
-    names.try_map(|name| models::named(&name))
+    let value = |entry: &&ModelEntry| PossibleValue::new(entry.name).help(entry.description);
+    PossibleValuesParser::new(MODELS.iter().map(value)).try_map(|name| models::named(&name))
 }
 
-fn names_with_help() -> impl Iterator<Item = PossibleValue> {
-    MODELS.iter().map(|entry| PossibleValue::new(entry.name).help(entry.description))
-}
-
-/// Takes the name of a model of the registry, whose error is shown for any other name.
-#[derive(Debug, Clone, Copy)]
-pub struct RegistryName;
-
-impl TypedValueParser for RegistryName {
-    type Value = &'static ModelEntry;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        _argument: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<Self::Value, clap::Error> {
-        models::named(&value.to_string_lossy()).map_err(|error| {
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n")).with_cmd(command)
-        })
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(names_with_help()))
-    }
-}
-
-/// `mlp 20, lenet5 5`
+/// Each model with its default, such as `lenet5 5`.
 fn by_model(value: impl Fn(&Defaults) -> String) -> String {
     let of = |entry: &&ModelEntry| format!("{entry} {}", value(&entry.defaults));
     MODELS.iter().map(of).collect::<Vec<_>>().join(", ")

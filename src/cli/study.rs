@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::{DataArgs, EngineArgs, models, parse_indices};
+use super::values::parse_indices;
+use super::{DataArgs, EngineArgs, models};
 
 /// `stitch study`
 #[derive(Debug, Args)]
@@ -79,7 +80,6 @@ pub struct StudyPlanArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: u32,
     #[command(flatten)]
-    /// Engine.
     pub engine: EngineArgs,
     /// Folder of the study
     #[arg(long, short, value_name = "DIR")]
@@ -128,7 +128,6 @@ pub struct StudyRunArgs {
     #[arg(long, hide = true, requires = "row", value_name = "PATH")]
     pub shared_data: Option<PathBuf>,
     #[command(flatten)]
-    /// Data.
     pub data: DataArgs,
 }
 

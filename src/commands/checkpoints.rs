@@ -50,9 +50,9 @@ impl<'scope> Writer<'scope> {
         let write = move || {
             for (step, checkpoint) in from {
                 // Its tensors were copied out of a learner: shapes and data agree.
-                let bytes = checkpoint.write().map_err(|error| FolderError::Write {
-                    path: folder.path().join(CHECKPOINTS),
-                    error: std::io::Error::other(error),
+                let bytes = checkpoint.write().map_err(|error| {
+                    let error = std::io::Error::other(error);
+                    FolderError::Write(folder.path().join(CHECKPOINTS), error)
                 })?;
                 if let Some(events) = &events {
                     folder.sync(events, TENSORBOARD, EVENTS_PART)?;

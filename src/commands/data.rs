@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::builder::styling::AnsiColor::{Green, Red, Yellow};
-use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use stitch::dataset::source::{
     self, DEFAULT_DIRECTORY, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
 };
 use stitch::dataset::{CLASSES, SIDE, classes};
 
-use super::terminal::bar_target;
+use super::terminal::bar;
 use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataAction, DataArgs, DataCommand, FetchArgs};
 
@@ -30,13 +30,13 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
     let origin = source::load(inputs::find(args)?)?.origin;
     let directory = origin.found.directory.display();
     console.document(|| {
-        Ok(documents::Data {
-            directory: directory.to_string(),
-            rule: origin.found.rule,
-            identity: documents::identity(&origin),
-            files: documents::data_files(&origin),
-            classes: classes::NAMES,
-        })
+        Ok(json!({
+            "directory": directory.to_string(),
+            "rule": origin.found.rule,
+            "identity": documents::identity(&origin),
+            "files": documents::data_files(&origin),
+            "classes": classes::NAMES,
+        }))
     })?;
     let coloured = |colour, text| console.screen.coloured(colour, text);
     console.show(&format!("{directory} ({})", origin.found.rule))?;
@@ -116,13 +116,13 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
     }
     let intact = damage.is_empty();
     console.document(|| {
-        Ok(documents::Verified {
-            directory: directory.to_string(),
-            intact,
-            identity: documents::identity(&origin),
-            files: documents::data_files(&origin),
-            damage,
-        })
+        Ok(json!({
+            "directory": directory.to_string(),
+            "intact": intact,
+            "identity": documents::identity(&origin),
+            "files": documents::data_files(&origin),
+            "damage": damage,
+        }))
     })?;
     Ok(if intact { Outcome::Done } else { Outcome::No })
 }
@@ -131,12 +131,8 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     let into = args.to.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
     let base = args.mirror.as_deref().unwrap_or(PUBLISHER);
     console.note(&format!("fetching Fashion-MNIST from {base} into {}", into.display()));
-    let bar = (!console.quiet && stderr().is_terminal()).then(|| {
-        let style = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
-        let style =
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::with_draw_target(None, bar_target()).with_style(style)
-    });
+    let form = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+    let bar = (!console.quiet && stderr().is_terminal()).then(|| bar(None, form));
     let say = |text: &str| match &bar {
         Some(bar) => bar.suspend(|| console.note(text)),
         None => console.note(text),
@@ -169,6 +165,6 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     }
     let directory = into.display().to_string();
     console.show(&format!("Fashion-MNIST is in {directory}"))?;
-    console.document(|| Ok(documents::Fetched { directory, files }))?;
+    console.document(|| Ok(json!({ "directory": directory, "files": files })))?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,5 @@
 //! What `--json` prints: one document a command. docs/json.md describes them; names stay.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -19,9 +18,7 @@ use stitch::sha256;
 /// A command that failed.
 #[derive(Serialize)]
 pub struct Failure {
-    /// The sentence that stderr has.
     pub error: String,
-    /// Of the process.
     pub exit_code: u8,
 }
 
@@ -30,11 +27,9 @@ pub struct Failure {
 pub struct Training {
     model: String,
     out: String,
-    /// `config.json`.
     config: Value,
     /// `history.csv`: a row an epoch.
     history: Vec<Map<String, Value>>,
-    /// `metrics.json`.
     metrics: Value,
     #[serde(flatten)]
     answers: Answers,
@@ -43,47 +38,20 @@ pub struct Training {
     weights_sha256: String,
 }
 
-/// A training of `reproduce`.
-#[derive(Serialize)]
-pub struct Reproduction {
-    /// Test accuracy in the paper.
-    pub paper_accuracy: f64,
-    /// The port's less the paper's.
-    pub difference: f64,
-    /// What the training left.
-    #[serde(flatten)]
-    pub training: Training,
-}
-
-/// `reproduce`
-#[derive(Serialize)]
-pub struct Reproductions {
-    /// The folder that holds the runs.
-    pub out: String,
-    /// The paper's models.
-    pub runs: Vec<Reproduction>,
-}
-
 /// A model of the registry; `models` gives all of them.
 #[derive(Serialize)]
 pub struct Model {
     name: &'static str,
-    /// Its class in Python.
     class: &'static str,
-    /// As reports call it.
     title: &'static str,
     description: &'static str,
     library: String,
     /// The shape of an image, without the batch.
     input: &'static [i64],
-    /// Of parameters, input and output.
     dtype: &'static str,
-    /// Elements.
     parameters: u64,
     defaults: Defaults,
-    /// Test accuracy in the paper.
     paper_accuracy: Option<f64>,
-    /// Whether trained weights are built in.
     shipped: bool,
 }
 
@@ -94,31 +62,21 @@ pub struct ModelLayers {
     model: Model,
     /// The shape of the output, without the batch.
     output: Vec<i64>,
-    /// In the order of `forward`.
     layers: Vec<LayerSummary>,
-    /// Elements.
     buffers: u64,
-    /// Per image.
     multiply_adds: u64,
 }
 
 /// `evaluate`
 #[derive(Serialize)]
 pub struct Evaluated {
-    /// The weights.
     pub file: String,
-    /// What they are of.
     pub model: &'static str,
-    /// Right answers.
     pub correct: u64,
-    /// Test images.
     pub total: u64,
-    /// As `metrics.json` has them.
     pub metrics: Metrics,
-    /// By class.
     #[serde(flatten)]
     pub answers: Answers,
-    /// What was written.
     pub files: Vec<String>,
 }
 
@@ -146,111 +104,37 @@ struct Matrix {
     counts: [[u64; 10]; 10],
 }
 
-/// `export`
-#[derive(Serialize)]
-pub struct Exported {
-    /// What was read.
-    pub file: String,
-    /// What it holds.
-    pub model: &'static str,
-    /// The format that was written.
-    pub format: String,
-    /// The file that was written.
-    pub output: String,
-    /// Its size.
-    pub bytes: usize,
-    /// Its sum.
-    pub sha256: String,
-}
-
-/// `report`
-#[derive(Serialize)]
-pub struct Reported {
-    /// The page that was written.
-    pub report: String,
-}
-
 /// `study plan`
 #[derive(Serialize)]
 pub struct Planned {
-    /// The file.
     pub plan: String,
-    /// Its rows.
     pub runs: usize,
 }
 
 /// `study run`; with `--row` it is the row's result.
 #[derive(Serialize)]
 pub struct Studied {
-    /// The folder.
     pub study: String,
     /// Rows that were to be run, now or before.
     pub runs: usize,
-    /// Those with an accuracy.
     pub done: usize,
-    /// Those with an error.
     pub failed: usize,
 }
 
 /// `study collect`
 #[derive(Serialize)]
 pub struct Collected {
-    /// The table that was written.
     pub table: String,
-    /// Rows with an accuracy.
     pub done: usize,
-    /// Rows with an error.
     pub failed: usize,
 }
 
 /// `study report`
 #[derive(Serialize)]
 pub struct StudyReported {
-    /// The page.
     pub report: String,
-    /// The figure.
     pub figure: String,
-    /// The table of configurations.
     pub summary: String,
-}
-
-/// `data`
-#[derive(Serialize)]
-pub struct Data {
-    /// The folder.
-    pub directory: String,
-    /// Why it was chosen.
-    pub rule: &'static str,
-    /// `official`, `another` or `mixed`.
-    pub identity: &'static str,
-    /// The four.
-    pub files: Vec<DataFile>,
-    /// In label order.
-    pub classes: [&'static str; 10],
-}
-
-/// `data verify`
-#[derive(Serialize)]
-pub struct Verified {
-    /// The folder.
-    pub directory: String,
-    /// Whether nothing is damaged.
-    pub intact: bool,
-    /// `official`, `another` or `mixed`, of the files that can be read.
-    pub identity: &'static str,
-    /// Those that can be read.
-    pub files: Vec<DataFile>,
-    /// A sentence for everything that is wrong.
-    pub damage: Vec<String>,
-}
-
-/// `data fetch`
-#[derive(Serialize)]
-pub struct Fetched {
-    /// The folder that the files are in.
-    pub directory: String,
-    /// `fetched` or `present`, by file.
-    pub files: BTreeMap<String, &'static str>,
 }
 
 /// A file of the data set.

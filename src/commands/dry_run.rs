@@ -18,17 +18,11 @@ use crate::cli::TrainArgs;
 /// What a run would do.
 #[derive(Debug, Serialize)]
 pub struct DryRun {
-    /// Each setting, and where it comes from.
     pub settings: Vec<Setting>,
-    /// The data, read and verified.
     pub data: Data,
-    /// The run folder.
     pub out: Folder,
-    /// Steps of an epoch.
     pub steps_per_epoch: usize,
-    /// Steps of all epochs.
     pub steps: usize,
-    /// The step that was done.
     pub step: Step,
     /// Seconds of all steps if each took as long; the first is slower than those after it.
     pub estimated_seconds: f64,
@@ -37,17 +31,11 @@ pub struct DryRun {
 /// Where the data lie, and what they hold.
 #[derive(Debug, Serialize)]
 pub struct Data {
-    /// The folder.
     pub directory: String,
-    /// Why that one.
     pub found_by: &'static str,
-    /// The four files.
     pub files: Vec<File>,
-    /// Images to learn from.
     pub train_images: usize,
-    /// Images held out of the training images.
     pub validation_images: usize,
-    /// Images to be judged by.
     pub test_images: usize,
 }
 
@@ -58,14 +46,12 @@ pub struct File {
     pub name: &'static str,
     /// Of its unpacked content, in hex.
     pub sha256: String,
-    /// Whether it is the official one.
     pub official: bool,
 }
 
 /// Where the run would be written.
 #[derive(Debug, Serialize)]
 pub struct Folder {
-    /// The folder.
     pub path: String,
     /// Whether it holds a run, which `--force` would replace.
     pub replaces_a_run: bool,
@@ -76,11 +62,9 @@ pub struct Folder {
 /// One step of the training.
 #[derive(Debug, Serialize)]
 pub struct Step {
-    /// Images of its batch.
     pub images: usize,
     /// Mean loss of the batch before the update.
     pub loss: f64,
-    /// Seconds it took.
     pub seconds: f64,
 }
 

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 use stitch::formats::onnx;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
@@ -15,7 +16,6 @@ use stitch::tensor_files::{
 };
 use tch::Device;
 
-use super::documents::Exported;
 use super::{Console, Outcome, inputs};
 use crate::cli::{ExportArgs, FormatName};
 
@@ -35,14 +35,14 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let bytes = encode(&model, args)?;
     write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
     console.document(|| {
-        Ok(Exported {
-            file: args.file.display().to_string(),
-            model: entry.name,
-            format: args.format.name(),
-            output: output.to_string(),
-            bytes: bytes.len(),
-            sha256: sha256::of(&bytes),
-        })
+        Ok(json!({
+            "file": args.file.display().to_string(),
+            "model": entry.name,
+            "format": args.format.name(),
+            "output": output.to_string(),
+            "bytes": bytes.len(),
+            "sha256": sha256::of(&bytes),
+        }))
     })?;
     console.show(&format!("{entry}: {} bytes written to {output}", bytes.len()))?;
     Ok(Outcome::Done)

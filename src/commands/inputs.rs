@@ -15,7 +15,7 @@ use stitch::tensor_files::{TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::Console;
-use crate::cli::{ComputeArgs, DataArgs, DeviceName, FigureArgs};
+use crate::cli::{ComputeArgs, DataArgs, FigureArgs};
 use crate::suggest::hinted;
 
 /// Sets the threads and finds the device.
@@ -24,7 +24,7 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
         // clap has limited it to 1..=4096.
         tch::set_num_threads(threads as i32);
     }
-    let Some(DeviceName::Cuda(number)) = args.device else { return Ok(Device::Cpu) };
+    let Some(Device::Cuda(number)) = args.device else { return Ok(Device::Cpu) };
     if let Err(error) = cuda::load() {
         bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");
     }

@@ -26,12 +26,8 @@ const SHOWN: usize = 10;
 
 pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     let (mut reference, mut port) = open(args, console)?;
-    let overrides = Overrides {
-        atol: args.atol,
-        rtol: args.rtol,
-        ulp: args.ulp,
-        by_name: args.tol.iter().map(|t| (t.name.clone(), t.atol, t.rtol)).collect(),
-    };
+    let overrides =
+        Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
     let options = Options {
         overrides,
         equal_nan: args.equal_nan,
@@ -41,9 +37,11 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     let report = judge(&mut reference.side, &mut port.side, &options)?;
     let engines = [&reference, &port].map(engine_of);
     let names = || report.tensors.iter().map(|tensor| &tensor.name);
-    if let Some(unused) = args.tol.iter().find(|tol| !names().any(|name| *name == tol.name)) {
-        let meant = did_you_mean(closest_match(&unused.name, names().map(String::as_str)));
-        bail!("--tol {}: neither side has a tensor of that name{meant}", unused.name);
+    if let Some(unused) =
+        args.tol.iter().map(|(name, ..)| name).find(|name| !names().any(|it| it == *name))
+    {
+        let meant = did_you_mean(closest_match(unused, names().map(String::as_str)));
+        bail!("--tol {unused}: neither side has a tensor of that name{meant}");
     }
     let text = if console.json {
         json(&report, &engines)?

@@ -10,7 +10,7 @@ use stitch::models::ModelEntry;
 use stitch::train::{EpochRecord, Event, Progress, TrainConfig, Validation};
 
 use super::Console;
-use super::terminal::{bar_target, progress_columns};
+use super::terminal::{bar, bar_target, progress_columns};
 
 /// The terminal is told this often; a message for each step would cost more than the step.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -247,12 +247,9 @@ pub struct PicturesProgress {
 impl PicturesProgress {
     /// For `total` pictures.
     pub fn new(console: Console, total: usize) -> Self {
-        let bar = (!console.quiet && total > 1 && stderr().is_terminal()).then(|| {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos} of {len} pictures  {eta} left")
-                    .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::with_draw_target(Some(total as u64), bar_target()).with_style(style)
-        });
+        let form = "{bar:30} {pos} of {len} pictures  {eta} left";
+        let shown = !console.quiet && total > 1 && stderr().is_terminal();
+        let bar = shown.then(|| bar(Some(total as u64), form));
         Self { console, bar }
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
@@ -15,7 +16,7 @@ use tch::Device;
 
 use super::export::check_output;
 use super::study::merged;
-use super::{Console, Outcome, documents, inputs, run_files};
+use super::{Console, Outcome, inputs, run_files};
 use crate::cli::{DataArgs, ReportArgs};
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
@@ -54,7 +55,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     let path = output.display();
     write_whole(&output, page.as_bytes()).with_context(|| format!("{path} cannot be written"))?;
     console.show(&path.to_string())?;
-    console.document(|| Ok(documents::Reported { report: path.to_string() }))?;
+    console.document(|| Ok(json!({ "report": path.to_string() })))?;
     Ok(Outcome::Done)
 }
 

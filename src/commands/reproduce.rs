@@ -2,14 +2,16 @@
 
 use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
+use serde::Serialize;
+use serde_json::json;
 use stitch::checkpoint;
 use stitch::models::{self, ModelEntry, Paper};
-use stitch::report::figures::{Accuracy, accuracy_comparison};
+use stitch::report::figures::{Accuracy, Drawn, accuracies};
 use stitch::report::{self, Section};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
 use stitch::train::{Engine, TrainConfig};
 
-use super::documents::{Reproduction, Reproductions, Training};
+use super::documents::Training;
 use super::terminal::{Screen, heat, table};
 use super::training::{Job, Trained, train_into};
 use super::{Console, Outcome, inputs, tables};
@@ -61,10 +63,8 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
                 training: Training::read(folder, &run.trained.evaluation)?,
             })
         });
-        Ok(Reproductions {
-            out: args.out.display().to_string(),
-            runs: runs.collect::<Result<_>>()?,
-        })
+        let runs = runs.collect::<Result<Vec<_>>>()?;
+        Ok(json!({ "out": args.out.display().to_string(), "runs": runs }))
     })?;
     // The last of it fills a screen of 24 lines: the better model's heat table and the comparison.
     for run in &runs {
@@ -74,6 +74,16 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     console.show(&meaning(&runs, console.screen))?;
     console.show(&above.path().join(run_folder::REPORT).display().to_string())?;
     Ok(Outcome::Done)
+}
+
+/// What `--json` prints of a model of the paper.
+#[derive(Serialize)]
+struct Reproduction {
+    paper_accuracy: f64,
+    /// The port's less the paper's.
+    difference: f64,
+    #[serde(flatten)]
+    training: Training,
 }
 
 /// A model of the paper, trained.
@@ -118,7 +128,7 @@ fn write_comparison(above: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]
         value: run.accuracy(),
         paper: Some(run.paper.accuracy),
     };
-    let figure = accuracy_comparison(&runs.iter().map(row).collect::<Vec<_>>());
+    let figure = accuracies(&runs.iter().map(row).collect::<Vec<_>>(), Drawn::Wide);
     above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
     above.write(run_folder::ACCURACY_PNG, &figure.png())?;
     let sections: Vec<&Section> =

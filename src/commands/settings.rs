@@ -9,10 +9,11 @@ use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
 use stitch::models::{self, ModelEntry};
 use stitch::run_folder::{self, Config, DataConfig, read_recipe};
-use stitch::train::{Engine, TrainConfig};
+use stitch::train::{Engine, TrainConfig, device_name};
+use tch::Device;
 
 use super::{Console, inputs};
-use crate::cli::{ComputeArgs, DataArgs, DeviceName, NumberOrOff, TrainArgs};
+use crate::cli::{ComputeArgs, DataArgs, NumberOrOff, TrainArgs};
 
 /// A `config.json` is a kilobyte; no file beyond this is read as one.
 const LONGEST: u64 = 1 << 20;
@@ -21,9 +22,7 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SettingOrigin {
-    /// The command line.
     Flag,
-    /// The file of `--config`.
     Config,
     /// Neither: the notebook's, or libtorch's choice.
     Default,
@@ -36,15 +35,12 @@ pub struct Setting {
     pub name: &'static str,
     /// Its value; null where it is off.
     pub value: Value,
-    /// Where it comes from.
     pub source: SettingOrigin,
 }
 
 /// What is to be trained, and where each of its settings comes from.
 pub struct Settings {
-    /// The model.
     pub model: &'static ModelEntry,
-    /// Its settings, checked.
     pub config: TrainConfig,
     /// All of them, in the order of `config.json`.
     pub sources: Vec<Setting>,
@@ -195,9 +191,9 @@ impl Choice {
     }
 
     /// Threads and device: sets the ones and finds the other.
-    fn compute(&mut self, args: &ComputeArgs, recipe: Option<&Config>) -> Result<tch::Device> {
+    fn compute(&mut self, args: &ComputeArgs, recipe: Option<&Config>) -> Result<Device> {
         let there = recipe.map(|config| device(&config.device));
-        let chosen = args.device.or(there).unwrap_or(DeviceName::Cpu);
+        let chosen = args.device.or(there).unwrap_or(Device::Cpu);
         // A configuration is checked to hold 1 to 4096, as the flag is.
         let threads = args.threads.or(recipe.and_then(|config| config.threads.try_into().ok()));
         let found = inputs::compute(&ComputeArgs { threads, device: Some(chosen) })?;
@@ -208,19 +204,15 @@ impl Choice {
             recipe.map(|config| config.threads as i64),
             running.into(),
         );
-        let shown = |device| match device {
-            DeviceName::Cpu => "cpu".into(),
-            DeviceName::Cuda(n) => format!("cuda:{n}").into(),
-        };
-        self.named("device", args.device, there, DeviceName::Cpu, shown);
+        self.named("device", args.device, there, Device::Cpu, |it| device_name(it).into());
         Ok(found)
     }
 }
 
 /// A device of a `config.json`, which is checked to be `cpu` or `cuda:N`.
-fn device(name: &str) -> DeviceName {
+fn device(name: &str) -> Device {
     let number = name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-    number.map_or(DeviceName::Cpu, DeviceName::Cuda)
+    number.map_or(Device::Cpu, Device::Cuda)
 }
 
 impl Recipe {

@@ -14,7 +14,7 @@ use stitch::formats::csv;
 use stitch::models::{Classifier, ModelEntry};
 use stitch::nn::Model;
 use stitch::parity::recorder::Recorder;
-use stitch::report::figures::{self, Curves, Normalize};
+use stitch::report::figures::{self, Curves, Drawn, Normalize};
 use stitch::report::{self, Parity, Pictures, Run, Section};
 use stitch::run_folder::{self, Config, Metrics, RunFolder, TrainingMetrics};
 use stitch::tensor_files::{safetensors, state_dict};
@@ -36,7 +36,6 @@ use crate::cli::CheckpointEvery;
 pub struct Trained {
     /// Answers and scores on the test images.
     pub evaluation: Evaluation,
-    /// Time and loss.
     pub metrics: TrainingMetrics,
     /// The run's section of a report, where figures are wanted.
     pub section: Option<Section>,
@@ -44,11 +43,8 @@ pub struct Trained {
 
 /// What is to be trained, and when checkpoints are written.
 pub struct Job {
-    /// The model.
     pub model: &'static ModelEntry,
-    /// Its settings.
     pub config: TrainConfig,
-    /// Checkpoints.
     pub every: CheckpointEvery,
     /// Whether to go on with what the folder holds.
     pub resume: bool,
@@ -349,7 +345,7 @@ pub fn write_evaluation(
 fn write_figures(folder: &RunFolder, section: &Section, normalize: Normalize) -> Result<()> {
     let Run { matrix, curves, .. } = &section.run;
     let matrix = figures::confusion_matrix(matrix, &classes::NAMES, normalize);
-    folder.write(run_folder::HISTORY_SVG, figures::history(curves).svg().as_bytes())?;
+    folder.write(run_folder::HISTORY_SVG, figures::losses(curves, Drawn::Wide).svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;
     let page = report::page(&[section], None, normalize);

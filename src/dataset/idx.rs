@@ -20,11 +20,8 @@ pub enum IdxError {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The file ends inside the header.
-    #[error("truncated: it ends inside the {wanted}-byte header")]
-    Header {
-        /// Length of the header in bytes.
-        wanted: usize,
-    },
+    #[error("truncated: it ends inside the {0}-byte header")]
+    Header(usize),
     /// Another file type.
     #[error("wrong magic number 0x{found:08x}: an IDX file of {what} starts with 0x{wanted:08x}")]
     Magic {
@@ -165,7 +162,7 @@ fn header<const N: usize>(from: &mut impl Read) -> Result<[u32; N], IdxError> {
     for number in &mut numbers {
         let mut bytes = [0; 4];
         from.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => IdxError::Header { wanted: 4 * N },
+            io::ErrorKind::UnexpectedEof => IdxError::Header(4 * N),
             _ => IdxError::Io(error),
         })?;
         *number = u32::from_be_bytes(bytes);

@@ -80,12 +80,12 @@ impl TrainStep for Eager {
         state.map(|(name, tensors)| (name, shared(tensors))).collect()
     }
 
-    fn updates(&self) -> u64 {
-        self.optimizer.steps()
+    fn optimizer(&self) -> &dyn Optimizer {
+        self.optimizer.as_ref()
     }
 
-    fn set_updates(&mut self, updates: u64) {
-        self.optimizer.set_steps(updates);
+    fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
+        self.optimizer.as_mut()
     }
 
     fn into_model(self: Box<Self>) -> Model {

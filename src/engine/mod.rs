@@ -51,11 +51,11 @@ pub trait TrainStep {
     /// tensors share their memory with the optimizer's.
     fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)>;
 
-    /// Updates that the optimizer has made.
-    fn updates(&self) -> u64;
+    /// The optimizer.
+    fn optimizer(&self) -> &dyn Optimizer;
 
-    /// Continues as after so many updates.
-    fn set_updates(&mut self, updates: u64);
+    /// The optimizer, to continue it.
+    fn optimizer_mut(&mut self) -> &mut dyn Optimizer;
 
     /// The trained network.
     fn into_model(self: Box<Self>) -> Model;

@@ -1,9 +1,11 @@
 //! `Tensor.backward(gradient, inputs=…)` and `tensor.grad = None` of PyTorch 2.13.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use tch::Tensor;
 use torch_sys::C_tensor;
+
+use super::result;
 
 unsafe extern "C" {
     /// In `autograd.cpp`.
@@ -26,15 +28,11 @@ pub fn backward(output: &Tensor, gradient: &Tensor, inputs: &[&Tensor]) {
     let inputs: Vec<*const C_tensor> = inputs.iter().map(|x| x.as_ptr()).collect();
     // SAFETY: tch's tensors are pointers to at::Tensor, which live through the call; the message is
     // allocated with malloc and belongs to us.
-    unsafe {
+    let done = unsafe {
         let (output, gradient) = (output.as_ptr(), gradient.as_ptr());
-        let message = stitch_backward(output, gradient, inputs.as_ptr(), inputs.len());
-        if !message.is_null() {
-            let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-            libc::free(message.cast());
-            panic!("backward: {text}");
-        }
-    }
+        result(stitch_backward(output, gradient, inputs.as_ptr(), inputs.len()))
+    };
+    done.unwrap_or_else(|message| panic!("backward: {message}"));
 }
 
 /// `tensor.grad = None`, as `zero_grad()` of an optimizer does: a gradient that is then assigned keeps

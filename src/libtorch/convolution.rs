@@ -1,10 +1,12 @@
 //! `torch.ops.aten.convolution_backward` of PyTorch 2.13.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 use std::ptr;
 
 use tch::Tensor;
 use torch_sys::C_tensor;
+
+use super::result;
 
 unsafe extern "C" {
     /// In `convolution.cpp`.
@@ -44,19 +46,15 @@ pub fn convolution_backward(
     // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call; the
     // three results are new tensors that we own. The message was allocated with malloc.
     let [grad_input, grad_weight, grad_bias] = unsafe {
-        let message = stitch_convolution_backward(
+        let done = result(stitch_convolution_backward(
             gradients.as_mut_ptr(),
             grad_output.as_ptr(),
             input.as_ptr(),
             weight.as_ptr(),
             padding,
             needs_grad_input,
-        );
-        if !message.is_null() {
-            let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-            libc::free(message.cast());
-            panic!("convolution_backward: {text}");
-        }
+        ));
+        done.unwrap_or_else(|message| panic!("convolution_backward: {message}"));
         gradients.map(|gradient| Tensor::from_ptr(gradient))
     };
     ConvolutionGradients { grad_input, grad_weight, grad_bias }

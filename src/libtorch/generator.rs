@@ -1,10 +1,12 @@
 //! `torch.get_rng_state` and `torch.set_rng_state` of PyTorch 2.13, and a draw from the global generator.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 use std::ptr;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
+
+use super::result;
 
 unsafe extern "C" {
     /// In `generator.cpp`.
@@ -46,17 +48,5 @@ fn gpu(device: Device) -> i64 {
     match device {
         Device::Cuda(number) => number as i64,
         _ => -1,
-    }
-}
-
-/// SAFETY: `message` is null or a string allocated with malloc, which belongs to us.
-unsafe fn result(message: *mut c_char) -> Result<(), String> {
-    if message.is_null() {
-        return Ok(());
-    }
-    unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        libc::free(message.cast());
-        Err(text)
     }
 }

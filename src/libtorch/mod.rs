@@ -14,8 +14,24 @@ mod lanes;
 mod parallel;
 mod values;
 
+use std::ffi::{CStr, c_char};
+
 pub(crate) use autograd::{backward, clear_grad};
 pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use values::{filled, values, values_mut};
+
+/// The outcome of a call of libtorch, by its message.
+///
+/// SAFETY: `message` is null or a string allocated with malloc, which belongs to us.
+unsafe fn result(message: *mut c_char) -> Result<(), String> {
+    if message.is_null() {
+        return Ok(());
+    }
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        libc::free(message.cast());
+        Err(text)
+    }
+}

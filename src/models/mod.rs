@@ -1,12 +1,10 @@
 //! The registry of models, and what all models have in common.
 //!
 //! A model is one file: its definition in the terms of [`crate::nn`], and its [`ModelEntry`]. To add one,
-//! write that file and name its entry in [`MODELS`]; the command line, the reports and the file formats
+//! write that file and add its name to the list below; the command line, the reports and the file formats
 //! read everything they need from the entry.
 
 pub mod init;
-mod lenet5;
-mod mlp;
 pub mod weights;
 
 use std::fmt;
@@ -15,12 +13,24 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Kind};
 
-use crate::closest::{closest_match, did_you_mean};
+use crate::closest::UnknownName;
 use crate::nn::{Graph, Model, Module, Scope, dtype_of};
 use tensor_files::Dtype;
 
-/// Every model, in the order in which the notebook trains them and lists show them.
-pub static MODELS: &[&ModelEntry] = &[&mlp::ENTRY, &lenet5::ENTRY];
+/// Declares the module of each model, and lists their entries.
+macro_rules! models {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        /// Every model, in the order in which the notebook trains them and lists show them.
+        pub static MODELS: &[&ModelEntry] = &[$(&$module::ENTRY),+];
+    };
+}
+
+models! {
+    mlp,
+    lenet5,
+}
 
 /// What the rest of the program knows of a model. Passed around as `&'static ModelEntry`; two entries
 /// are equal when their names are.
@@ -89,7 +99,8 @@ pub struct Paper {
 /// [`UnknownModel`], which lists the names that there are.
 pub fn named(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
     let found = MODELS.iter().find(|entry| entry.name == name);
-    found.copied().ok_or_else(|| UnknownModel::new(name))
+    let names = MODELS.iter().map(|entry| entry.name);
+    Ok(found.copied().ok_or_else(|| UnknownName::new("model", name, names))?)
 }
 
 /// The models that the paper compares: those that `stitch reproduce` trains.
@@ -198,26 +209,8 @@ impl fmt::Display for Library {
 
 /// A name that no model has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown model {name:?}: the models are {}{}", names_of(MODELS.iter().copied()), did_you_mean(*.closest))]
-pub struct UnknownModel {
-    /// The name, shortened if it is long.
-    name: String,
-    /// The model that may have been meant.
-    closest: Option<&'static str>,
-}
-
-impl UnknownModel {
-    fn new(name: &str) -> Self {
-        /// Characters of a foreign text that the error shows.
-        const SHOWN: usize = 60;
-        let mut shown: String = name.chars().take(SHOWN).collect();
-        if shown.len() < name.len() {
-            shown.push('…');
-        }
-        let closest = closest_match(&shown, MODELS.iter().map(|entry| entry.name));
-        Self { name: shown, closest }
-    }
-}
+#[error(transparent)]
+pub struct UnknownModel(#[from] UnknownName);
 
 /// A model of the registry with its weights.
 #[derive(Debug)]
@@ -262,14 +255,15 @@ mod tests {
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_models() {
         let sentence = |name: &str| named(name).unwrap_err().to_string();
+        let names = names_of(MODELS.iter().copied());
         assert_eq!(
             sentence("lenet"),
-            "unknown model \"lenet\": the models are mlp, lenet5; did you mean lenet5?"
+            format!("unknown model \"lenet\": the models are {names}; did you mean lenet5?")
         );
         assert_eq!(
             sentence("\u{1b}[2J"),
-            "unknown model \"\\u{1b}[2J\": the models are mlp, lenet5"
+            format!("unknown model \"\\u{{1b}}[2J\": the models are {names}")
         );
-        assert!(sentence(&"x".repeat(1 << 20)).len() < 200);
+        assert!(sentence(&"x".repeat(1 << 20)).len() < 200 + names.len());
     }
 }

@@ -12,15 +12,8 @@ impl Add for Value {
     /// `self + other`, of equal shapes.
     ///
     /// ```
-    /// # use stitch::nn::{Graph, Module, Value, relu};
-    /// struct Net;
-    ///
-    /// impl Module for Net {
-    ///     fn forward(&self, x: Value) -> Value {
-    ///         x.clone() + relu(x)
-    ///     }
-    /// }
-    /// let graph = Graph::trace(&[8], |_| Net)?;
+    /// # use stitch::nn::{Graph, relu};
+    /// let graph = Graph::trace_function(&[8], |x| x.clone() + relu(x))?;
     /// assert_eq!(graph.output(), [8]);
     /// # Ok::<(), stitch::nn::TraceError>(())
     /// ```

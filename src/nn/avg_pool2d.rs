@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::operation::{expect_dimensions, window_output};
+use super::window::Window;
 use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`AvgPool2d`] that have defaults; pairs are rows, columns.
@@ -47,8 +47,7 @@ impl Default for AvgPool2dConfig {
 #[derive(Debug)]
 pub struct AvgPool2d {
     layer: Layer,
-    kernel_size: [i64; 2],
-    config: AvgPool2dConfig,
+    operation: AvgPool2dOp,
 }
 
 impl AvgPool2d {
@@ -58,29 +57,22 @@ impl AvgPool2d {
         kernel_size: impl IntoPair,
         config: AvgPool2dConfig,
     ) -> Self {
-        let layer = Layer::new(vs, "AvgPool2d");
-        Self { layer, kernel_size: kernel_size.into_pair(), config }
+        let operation = AvgPool2dOp { kernel_size: kernel_size.into_pair(), config };
+        Self { layer: Layer::new(vs, "AvgPool2d"), operation }
     }
 }
 
 impl Module for AvgPool2d {
     fn forward(&self, x: Value) -> Value {
-        self.layer.apply(AvgPool2dOp { kernel_size: self.kernel_size, config: self.config }, &[&x])
+        self.layer.apply(self.operation, &[&x])
     }
 }
 
 /// `F.avg_pool2d(x, kernel_size)`.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, avg_pool2d};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         avg_pool2d(x, 2)
-///     }
-/// }
-/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// # use stitch::nn::{Graph, avg_pool2d};
+/// let graph = Graph::trace_function(&[6, 28, 28], |x| avg_pool2d(x, 2))?;
 /// assert_eq!(graph.output(), [6, 14, 14]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
@@ -90,22 +82,25 @@ pub fn avg_pool2d(x: Value, kernel_size: impl IntoPair) -> Value {
 }
 
 /// `torch.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct AvgPool2dOp {
     pub kernel_size: [i64; 2],
     pub config: AvgPool2dConfig,
 }
 
 impl AvgPool2dOp {
-    pub(crate) fn stride(&self) -> [i64; 2] {
-        self.config.stride.unwrap_or(self.kernel_size)
+    fn window(&self) -> Window {
+        let Self { kernel_size, config: AvgPool2dConfig { stride, padding, ceil_mode, .. } } =
+            *self;
+        let stride = stride.unwrap_or(kernel_size);
+        Window { kernel_size, stride, padding, dilation: [1, 1], ceil_mode }
     }
 
     /// Whether the windows of this size neither overlap nor reach beyond the input.
     pub(crate) fn is_plain(&self, size: i64) -> bool {
-        let AvgPool2dConfig { padding, ceil_mode, divisor_override, .. } = self.config;
-        [self.kernel_size, self.stride()] == [[size; 2]; 2]
-            && (padding, ceil_mode, divisor_override) == ([0, 0], false, None)
+        let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
+        [kernel_size, stride] == [[size; 2]; 2]
+            && (padding, ceil_mode, self.config.divisor_override) == ([0, 0], false, None)
     }
 }
 
@@ -115,114 +110,48 @@ impl Operation for AvgPool2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        let AvgPool2dConfig { padding, ceil_mode, divisor_override, .. } = self.config;
-        if divisor_override == Some(0) {
+        if self.config.divisor_override == Some(0) {
             return Err("divisor_override must not be 0".into());
         }
-        pooled_shape(inputs[0], self.kernel_size, self.stride(), padding, [1, 1], ceil_mode)
+        self.window().pooled_shape(inputs[0])
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
-        let AvgPool2dConfig {
-            padding,
-            ceil_mode,
-            count_include_pad: include,
-            divisor_override,
-            ..
-        } = self.config;
+        let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
+        let AvgPool2dConfig { count_include_pad: include, divisor_override, .. } = self.config;
         // (tch's avg_pool2d_default divides by 1 instead of by the size of the window.)
-        let (kernel_size, stride) = (self.kernel_size, self.stride());
         inputs[0].avg_pool2d(kernel_size, stride, padding, ceil_mode, include, divisor_override)
     }
 
     fn torchscript(&self, lines: &mut ScriptLines) {
-        let AvgPool2dConfig { padding, ceil_mode, count_include_pad, divisor_override, .. } =
-            self.config;
+        let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
+        let AvgPool2dConfig { count_include_pad, divisor_override, .. } = self.config;
         let divisor = divisor_override.map_or("None".into(), |divisor| divisor.to_string());
         let [ceil_mode, include] = [ceil_mode, count_include_pad].map(ScriptLines::bool);
+        let input = lines.input(0);
         lines.assign(&format!(
-            "torch.avg_pool2d({}, {:?}, {:?}, {padding:?}, {ceil_mode}, {include}, {divisor})",
-            lines.input(0),
-            self.kernel_size,
-            self.stride()
+            "torch.avg_pool2d({input}, {kernel_size:?}, {stride:?}, {padding:?}, {ceil_mode}, {include}, {divisor})"
         ));
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
-        let AvgPool2dConfig { padding, ceil_mode, mut count_include_pad, .. } = self.config;
         if self.config.divisor_override.is_some() {
             nodes.refuse("avg_pool2d with divisor_override has no operator");
         }
-        let (kernel_size, stride) = (self.kernel_size, self.stride());
-        let (pads, ceil_mode) = onnx_window(nodes, kernel_size, stride, padding, [1, 1], ceil_mode);
+        let window = self.window();
+        let (pads, ceil_mode) = window.onnx_pads(nodes);
         // What a window has beyond the padding's end is not counted; pads are, if the padding is.
-        let reaches_beyond = pads[2..] != padding;
-        if padding == [0, 0] {
-            count_include_pad = false;
-        } else if count_include_pad && reaches_beyond {
+        let reaches_beyond = pads[2..] != window.padding;
+        let count_include_pad = self.config.count_include_pad && window.padding != [0, 0];
+        if count_include_pad && reaches_beyond {
             nodes.refuse(
                 "avg_pool2d with ceil_mode and count_include_pad has no operator where a last window \
                  reaches beyond the padding in one dimension and is dropped in the other",
             );
         }
-        nodes.emit(
-            "AveragePool",
-            &nodes.inputs(),
-            &[
-                ("kernel_shape", kernel_size.to_vec().into()),
-                ("strides", stride.to_vec().into()),
-                ("pads", pads.into()),
-                ("ceil_mode", i64::from(ceil_mode).into()),
-                ("count_include_pad", i64::from(count_include_pad).into()),
-            ],
-        );
+        let mut attributes = window.onnx(pads);
+        attributes.push(("ceil_mode", i64::from(ceil_mode).into()));
+        attributes.push(("count_include_pad", i64::from(count_include_pad).into()));
+        nodes.emit("AveragePool", &nodes.inputs(), &attributes);
     }
-}
-
-/// The shape after pooling (N, C, H, W), as `pooling_output_shape` of `aten/src/ATen/native/Pool.h` has it.
-pub(super) fn pooled_shape(
-    input: &[i64],
-    kernel_size: [i64; 2],
-    stride: [i64; 2],
-    padding: [i64; 2],
-    dilation: [i64; 2],
-    ceil_mode: bool,
-) -> Result<Vec<i64>, String> {
-    expect_dimensions(input, 4)?;
-    let mut shape = input[..2].to_vec();
-    for i in 0..2 {
-        if padding[i] > kernel_size[i] / 2 {
-            return Err("padding must be at most half of kernel_size".into());
-        }
-        let window = (kernel_size[i], stride[i], padding[i], dilation[i]);
-        shape.push(window_output(input[2 + i], window, ceil_mode)?);
-    }
-    Ok(shape)
-}
-
-/// `pads` and `ceil_mode` of a pooling in ONNX. There, `ceil_mode` keeps a last window that begins in the
-/// padding, which PyTorch drops; then `pads` end where PyTorch's last windows do.
-pub(super) fn onnx_window(
-    nodes: &OnnxNodes,
-    kernel_size: [i64; 2],
-    stride: [i64; 2],
-    padding: [i64; 2],
-    dilation: [i64; 2],
-    ceil_mode: bool,
-) -> (Vec<i64>, bool) {
-    let (input, output) = (&nodes.shape(0)[2..], &nodes.output_shape()[2..]);
-    let span = |i: usize| dilation[i] * (kernel_size[i] - 1) + 1;
-    let is_dropped = |i: usize| {
-        let room = input[i] + 2 * padding[i] - span(i) + stride[i] - 1;
-        room.div_euclid(stride[i]) + 1 > output[i]
-    };
-    let mut end = padding;
-    let exact = ceil_mode && (0..2).any(is_dropped);
-    if exact {
-        end = [0, 1].map(|i| {
-            let reach = (output[i] - 1) * stride[i] + span(i) - input[i] - padding[i];
-            reach.max(padding[i])
-        });
-    }
-    ([padding, end].concat(), ceil_mode && !exact)
 }

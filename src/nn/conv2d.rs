@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::operation::{expect_dimensions, window_output};
+use super::operation::expect_dimensions;
+use super::window::Window;
 use super::{Init, IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`Conv2d`] that have defaults; pairs are rows, columns.
@@ -85,6 +86,14 @@ impl Module for Conv2d {
 #[derive(Debug)]
 pub(crate) struct Conv2dOp(pub Conv2dConfig);
 
+impl Conv2dOp {
+    /// The window of a weight of this shape.
+    fn window(&self, weight: &[i64]) -> Window {
+        let Conv2dConfig { stride, padding, dilation, .. } = self.0;
+        Window { kernel_size: [weight[2], weight[3]], stride, padding, dilation, ceil_mode: false }
+    }
+}
+
 impl Operation for Conv2dOp {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -92,18 +101,13 @@ impl Operation for Conv2dOp {
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
         let (input, weight) = (inputs[0], inputs[1]);
-        let Conv2dConfig { stride, padding, dilation, groups, .. } = self.0;
         expect_dimensions(input, 4)?;
-        let channels = weight[1] * groups;
+        let channels = weight[1] * self.0.groups;
         if input[1] != channels {
             return Err(format!("the input has the shape {input:?}; in_channels is {channels}"));
         }
-        let mut shape = vec![input[0], weight[0]];
-        for i in 0..2 {
-            let window = (weight[2 + i], stride[i], padding[i], dilation[i]);
-            shape.push(window_output(input[2 + i], window, false)?);
-        }
-        Ok(shape)
+        let size = self.window(weight).output(&input[2..])?;
+        Ok([&[input[0], weight[0]], &size[..]].concat())
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
@@ -120,19 +124,11 @@ impl Operation for Conv2dOp {
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
-        let Conv2dConfig { stride, padding: [rows, columns], dilation, groups, .. } = self.0;
-        let kernel_size = nodes.shape(1)[2..].to_vec();
-        nodes.emit(
-            "Conv",
-            &nodes.inputs(),
-            &[
-                ("kernel_shape", kernel_size.into()),
-                ("strides", stride.to_vec().into()),
-                ("pads", vec![rows, columns, rows, columns].into()),
-                ("dilations", dilation.to_vec().into()),
-                ("group", groups.into()),
-            ],
-        );
+        let window = self.window(nodes.shape(1));
+        let mut attributes = window.onnx([window.padding; 2].concat());
+        attributes.push(("dilations", window.dilation.to_vec().into()));
+        attributes.push(("group", self.0.groups.into()));
+        nodes.emit("Conv", &nodes.inputs(), &attributes);
     }
 
     fn multiply_adds(&self, parameters: u64, output: &[i64]) -> u64 {

@@ -22,51 +22,55 @@ use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 #[derive(Debug)]
 pub struct Dropout {
     layer: Layer,
-    p: f64,
+    operation: DropoutOp,
 }
 
 impl Dropout {
     /// `nn.Dropout(p)`; p is from 0 to 1.
     pub fn new(vs: impl Borrow<Scope>, p: f64) -> Self {
-        Self { layer: Layer::new(vs, "Dropout"), p }
+        Self { layer: Layer::new(vs, "Dropout"), operation: DropoutOp::of_elements(p) }
     }
 }
 
 impl Module for Dropout {
     fn forward(&self, x: Value) -> Value {
-        self.layer.apply(DropoutOp { p: self.p }, &[&x])
+        self.layer.apply(self.operation, &[&x])
     }
 }
 
 /// `F.dropout(x, p, training=self.training)`; p is from 0 to 1.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, dropout};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         dropout(x, 0.5)
-///     }
-/// }
-/// let graph = Graph::trace(&[8], |_| Net)?;
+/// # use stitch::nn::{Graph, dropout};
+/// let graph = Graph::trace_function(&[8], |x| dropout(x, 0.5))?;
 /// assert_eq!(graph.output(), [8]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
 pub fn dropout(x: Value, p: f64) -> Value {
-    x.apply(DropoutOp { p }, &[])
+    x.apply(DropoutOp::of_elements(p), &[])
 }
 
-/// `torch.dropout(input, p, train)`. The mask is drawn from libtorch's global generator by libtorch itself,
-/// so that it is the same on every CPU on which PyTorch's is.
-#[derive(Debug)]
-pub(crate) struct DropoutOp {
+/// `torch.dropout(input, p, train)`, or `torch.feature_dropout` of whole channels. The mask is drawn from
+/// libtorch's global generator by libtorch itself, so that it is the same on every CPU on which PyTorch's is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DropoutOp {
     p: f64,
+    channels: bool,
+}
+
+impl DropoutOp {
+    pub fn of_elements(p: f64) -> Self {
+        Self { p, channels: false }
+    }
+
+    pub fn of_channels(p: f64) -> Self {
+        Self { p, channels: true }
+    }
 }
 
 impl Operation for DropoutOp {
     fn name(&self) -> &'static str {
-        "dropout"
+        if self.channels { "dropout2d" } else { "dropout" }
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
@@ -77,12 +81,16 @@ impl Operation for DropoutOp {
     }
 
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
-        inputs[0].dropout(self.p, train)
+        match self.channels {
+            true => inputs[0].feature_dropout(self.p, train),
+            false => inputs[0].dropout(self.p, train),
+        }
     }
 
     fn torchscript(&self, lines: &mut ScriptLines) {
         let (input, training) = (lines.input(0), lines.training());
-        lines.assign(&format!("torch.dropout({input}, {:?}, {training})", self.p));
+        let function = if self.channels { "feature_dropout" } else { "dropout" };
+        lines.assign(&format!("torch.{function}({input}, {:?}, {training})", self.p));
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {

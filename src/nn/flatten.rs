@@ -17,8 +17,7 @@ use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 #[derive(Debug)]
 pub struct Flatten {
     layer: Layer,
-    start_dim: usize,
-    end_dim: i64,
+    operation: FlattenOp,
 }
 
 impl Flatten {
@@ -29,29 +28,21 @@ impl Flatten {
 
     /// `nn.Flatten(start_dim, end_dim)`. `start_dim` is at least 1: the batch stays.
     pub fn with(vs: impl Borrow<Scope>, start_dim: usize, end_dim: i64) -> Self {
-        Self { layer: Layer::new(vs, "Flatten"), start_dim, end_dim }
+        Self { layer: Layer::new(vs, "Flatten"), operation: FlattenOp { start_dim, end_dim } }
     }
 }
 
 impl Module for Flatten {
     fn forward(&self, x: Value) -> Value {
-        let operation = FlattenOp { start_dim: self.start_dim, end_dim: self.end_dim };
-        self.layer.apply(operation, &[&x])
+        self.layer.apply(self.operation, &[&x])
     }
 }
 
 /// `torch.flatten(x, start_dim)`. `start_dim` is at least 1: the batch stays.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, flatten};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         flatten(x, 1)
-///     }
-/// }
-/// let graph = Graph::trace(&[16, 5, 5], |_| Net)?;
+/// # use stitch::nn::{Graph, flatten};
+/// let graph = Graph::trace_function(&[16, 5, 5], |x| flatten(x, 1))?;
 /// assert_eq!(graph.output(), [400]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
@@ -60,7 +51,7 @@ pub fn flatten(x: Value, start_dim: usize) -> Value {
 }
 
 /// `torch.flatten(input, start_dim, end_dim)`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct FlattenOp {
     start_dim: usize,
     end_dim: i64,

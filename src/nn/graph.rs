@@ -84,11 +84,9 @@ pub struct BufferSpec {
 }
 
 /// A parameter or a buffer, by its index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StateEntry {
-    /// The parameter of this index.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StateEntry {
     Parameter(usize),
-    /// The buffer of this index.
     Buffer(usize),
 }
 
@@ -213,11 +211,6 @@ impl Graph {
     /// The buffers, in the order in which they are defined.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
-    }
-
-    /// Parameters and buffers in the order of `state_dict()`.
-    pub fn state_entries(&self) -> &[StateEntry] {
-        &self.state
     }
 
     /// Names and shapes in the order of `state_dict()`.

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::avg_pool2d::{onnx_window, pooled_shape};
+use super::window::Window;
 use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`MaxPool2d`] that have defaults; pairs are rows, columns.
@@ -38,8 +38,7 @@ impl Default for MaxPool2dConfig {
 #[derive(Debug)]
 pub struct MaxPool2d {
     layer: Layer,
-    kernel_size: [i64; 2],
-    config: MaxPool2dConfig,
+    operation: MaxPool2dOp,
 }
 
 impl MaxPool2d {
@@ -49,29 +48,22 @@ impl MaxPool2d {
         kernel_size: impl IntoPair,
         config: MaxPool2dConfig,
     ) -> Self {
-        let layer = Layer::new(vs, "MaxPool2d");
-        Self { layer, kernel_size: kernel_size.into_pair(), config }
+        let operation = MaxPool2dOp { kernel_size: kernel_size.into_pair(), config };
+        Self { layer: Layer::new(vs, "MaxPool2d"), operation }
     }
 }
 
 impl Module for MaxPool2d {
     fn forward(&self, x: Value) -> Value {
-        self.layer.apply(MaxPool2dOp { kernel_size: self.kernel_size, config: self.config }, &[&x])
+        self.layer.apply(self.operation, &[&x])
     }
 }
 
 /// `F.max_pool2d(x, kernel_size)`.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, max_pool2d};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         max_pool2d(x, 2)
-///     }
-/// }
-/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// # use stitch::nn::{Graph, max_pool2d};
+/// let graph = Graph::trace_function(&[6, 28, 28], |x| max_pool2d(x, 2))?;
 /// assert_eq!(graph.output(), [6, 14, 14]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
@@ -81,15 +73,18 @@ pub fn max_pool2d(x: Value, kernel_size: impl IntoPair) -> Value {
 }
 
 /// `torch.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxPool2dOp {
     kernel_size: [i64; 2],
     config: MaxPool2dConfig,
 }
 
 impl MaxPool2dOp {
-    fn stride(&self) -> [i64; 2] {
-        self.config.stride.unwrap_or(self.kernel_size)
+    fn window(&self) -> Window {
+        let Self { kernel_size, config: MaxPool2dConfig { stride, padding, dilation, ceil_mode } } =
+            *self;
+        let stride = stride.unwrap_or(kernel_size);
+        Window { kernel_size, stride, padding, dilation, ceil_mode }
     }
 }
 
@@ -99,41 +94,28 @@ impl Operation for MaxPool2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        let MaxPool2dConfig { padding, dilation, ceil_mode, .. } = self.config;
-        pooled_shape(inputs[0], self.kernel_size, self.stride(), padding, dilation, ceil_mode)
+        self.window().pooled_shape(inputs[0])
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
-        let MaxPool2dConfig { padding, dilation, ceil_mode, .. } = self.config;
-        inputs[0].max_pool2d(self.kernel_size, self.stride(), padding, dilation, ceil_mode)
+        let Window { kernel_size, stride, padding, dilation, ceil_mode } = self.window();
+        inputs[0].max_pool2d(kernel_size, stride, padding, dilation, ceil_mode)
     }
 
     fn torchscript(&self, lines: &mut ScriptLines) {
-        let MaxPool2dConfig { padding, dilation, ceil_mode, .. } = self.config;
+        let Window { kernel_size, stride, padding, dilation, ceil_mode } = self.window();
+        let (input, ceil_mode) = (lines.input(0), ScriptLines::bool(ceil_mode));
         lines.assign(&format!(
-            "torch.max_pool2d({}, {:?}, {:?}, {padding:?}, {dilation:?}, {})",
-            lines.input(0),
-            self.kernel_size,
-            self.stride(),
-            ScriptLines::bool(ceil_mode)
+            "torch.max_pool2d({input}, {kernel_size:?}, {stride:?}, {padding:?}, {dilation:?}, {ceil_mode})"
         ));
     }
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
-        let MaxPool2dConfig { padding, dilation, ceil_mode, .. } = self.config;
-        let (kernel_size, stride) = (self.kernel_size, self.stride());
-        let (pads, ceil_mode) =
-            onnx_window(nodes, kernel_size, stride, padding, dilation, ceil_mode);
-        nodes.emit(
-            "MaxPool",
-            &nodes.inputs(),
-            &[
-                ("kernel_shape", kernel_size.to_vec().into()),
-                ("strides", stride.to_vec().into()),
-                ("pads", pads.into()),
-                ("dilations", dilation.to_vec().into()),
-                ("ceil_mode", i64::from(ceil_mode).into()),
-            ],
-        );
+        let window = self.window();
+        let (pads, ceil_mode) = window.onnx_pads(nodes);
+        let mut attributes = window.onnx(pads);
+        attributes.push(("dilations", window.dilation.to_vec().into()));
+        attributes.push(("ceil_mode", i64::from(ceil_mode).into()));
+        nodes.emit("MaxPool", &nodes.inputs(), &attributes);
     }
 }

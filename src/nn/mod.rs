@@ -7,39 +7,7 @@
 //! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, and
 //! the plan of an engine.
 //!
-//! ```
-//! use stitch::nn::{Conv2d, Conv2dConfig, Linear, Model, Module, Scope, Value, avg_pool2d, relu};
-//! use tch::Kind;
-//!
-//! struct Net {
-//!     conv1: Conv2d,
-//!     fc1: Linear,
-//! }
-//!
-//! impl Net {
-//!     fn new(vs: &Scope) -> Self {
-//!         Self {
-//!             conv1: Conv2d::new(vs / "conv1", 1, 4, 3, Conv2dConfig { padding: [1, 1], ..Default::default() }),
-//!             fc1: Linear::new(vs / "fc1", 4 * 14 * 14, 10),
-//!         }
-//!     }
-//! }
-//!
-//! impl Module for Net {
-//!     fn forward(&self, x: Value) -> Value {
-//!         let x = avg_pool2d(relu(self.conv1.forward(x)), 2);
-//!         self.fc1.forward(x.view(&[-1, 4 * 14 * 14]))
-//!     }
-//! }
-//!
-//! tch::manual_seed(0); // torch.manual_seed(0)
-//! let model = Model::new("Net", &[1, 28, 28], Kind::Float, Net::new)?;
-//! let images = tch::Tensor::zeros([2, 1, 28, 28], (Kind::Float, tch::Device::Cpu));
-//! assert_eq!(model.forward(&images, false).size(), [2, 10]);
-//! let names: Vec<&str> = model.graph().parameters().iter().map(|spec| spec.name.as_str()).collect();
-//! assert_eq!(names, ["conv1.weight", "conv1.bias", "fc1.weight", "fc1.bias"]);
-//! # Ok::<(), stitch::nn::TraceError>(())
-//! ```
+//! The [crate's example](crate) defines such a network and trains it.
 
 mod add;
 mod avg_pool2d;
@@ -66,6 +34,7 @@ mod tanh;
 mod torchscript;
 mod trace;
 mod view;
+mod window;
 
 pub(crate) use avg_pool2d::AvgPool2dOp;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
@@ -79,7 +48,7 @@ pub use flat_parameters::FlatParameters;
 pub(crate) use flatten::FlattenOp;
 pub use flatten::{Flatten, flatten};
 pub use graph::{
-    BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateEntry,
+    BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateSpec,
 };
 pub use init::Init;
 pub(crate) use linear::LinearOp;

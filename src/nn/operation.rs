@@ -99,35 +99,3 @@ pub(super) fn expect_dimensions(input: &[i64], wanted: usize) -> Result<(), Stri
         }
     }
 }
-
-/// Rows or columns of what a window slides over, as PyTorch computes them for convolutions and
-/// poolings; with `ceil_mode` a last window may reach beyond the padding's end but not begin there.
-pub(super) fn window_output(
-    size: i64,
-    (kernel, stride, padding, dilation): (i64, i64, i64, i64),
-    ceil_mode: bool,
-) -> Result<i64, String> {
-    if kernel < 1 || stride < 1 || dilation < 1 || padding < 0 {
-        return Err(
-            "kernel_size, stride and dilation must be at least 1, padding at least 0".into()
-        );
-    }
-    /// More than any image has rows; sums of this size do not overflow.
-    const MOST: i64 = 1 << 30;
-    if [kernel, stride, padding, dilation].iter().any(|&argument| argument > MOST) {
-        return Err(format!("kernel_size, stride, padding and dilation must be at most {MOST}"));
-    }
-    let span = size + 2 * padding - dilation * (kernel - 1) - 1;
-    let extra = if ceil_mode { stride - 1 } else { 0 };
-    let mut count = (span + extra).div_euclid(stride) + 1;
-    if ceil_mode && (count - 1) * stride >= size + padding {
-        count -= 1;
-    }
-    // With `ceil_mode` a single window may be larger than the input.
-    if count < 1 {
-        return Err(format!(
-            "a window of {kernel} does not fit into {size} with padding {padding}"
-        ));
-    }
-    Ok(count)
-}

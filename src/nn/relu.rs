@@ -33,15 +33,8 @@ impl Module for ReLU {
 /// `F.relu(x)`.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, relu};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         relu(x)
-///     }
-/// }
-/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// # use stitch::nn::{Graph, relu};
+/// let graph = Graph::trace_function(&[6, 28, 28], relu)?;
 /// assert_eq!(graph.output(), [6, 28, 28]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```

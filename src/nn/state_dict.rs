@@ -16,25 +16,11 @@ pub enum StateDictError {
     #[error("missing key {0}")]
     Missing(String),
     /// A tensor of another shape.
-    #[error("{name} has the shape {found:?}; {expected:?} is expected")]
-    Shape {
-        /// Its key.
-        name: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The network's.
-        expected: Vec<i64>,
-    },
+    #[error("{0} has the shape {1:?}; {2:?} is expected")]
+    Shape(String, Vec<usize>, Vec<i64>),
     /// A tensor whose elements cannot be those.
-    #[error("{name} is of the type {found}; {expected} is expected")]
-    Type {
-        /// Its key.
-        name: String,
-        /// Its element type.
-        found: Dtype,
-        /// What it should be.
-        expected: &'static str,
-    },
+    #[error("{0} is of the type {1}; {2} is expected")]
+    Type(String, Dtype, &'static str),
 }
 
 impl Model {
@@ -92,7 +78,7 @@ impl Model {
     /// Parameters and buffers with their names, in the order of `state_dict()`; shallow copies that share
     /// their memory with the network.
     pub fn state(&self) -> impl Iterator<Item = (&str, Tensor)> {
-        let tensors = self.graph().state_entries().iter().map(|&entry| match entry {
+        let tensors = self.graph().state.iter().map(|&entry| match entry {
             StateEntry::Parameter(i) => self.parameters()[i].detach(),
             StateEntry::Buffer(i) => self.buffers()[i].shallow_clone(),
         });
@@ -107,7 +93,7 @@ fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDic
     let tensor = tensor.ok_or_else(|| StateDictError::Missing(name()))?;
     if !tensor.shape.iter().map(|&size| size as i64).eq(spec.shape.iter().copied()) {
         let (found, expected) = (tensor.shape.clone(), spec.shape.to_vec());
-        return Err(StateDictError::Shape { name: name(), found, expected });
+        return Err(StateDictError::Shape(name(), found, expected));
     }
     let is_integer = spec.buffer == Some(super::BufferKind::Int64);
     let (fits, expected) = match is_integer {
@@ -116,7 +102,7 @@ fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDic
     };
     match fits {
         true => Ok(to_tensor(tensor)),
-        false => Err(StateDictError::Type { name: name(), found: tensor.dtype, expected }),
+        false => Err(StateDictError::Type(name(), tensor.dtype, expected)),
     }
 }
 

@@ -33,15 +33,8 @@ impl Module for Tanh {
 /// `F.tanh(x)`.
 ///
 /// ```
-/// # use stitch::nn::{Graph, Module, Value, tanh};
-/// struct Net;
-///
-/// impl Module for Net {
-///     fn forward(&self, x: Value) -> Value {
-///         tanh(x)
-///     }
-/// }
-/// let graph = Graph::trace(&[6, 28, 28], |_| Net)?;
+/// # use stitch::nn::{Graph, tanh};
+/// let graph = Graph::trace_function(&[6, 28, 28], tanh)?;
 /// assert_eq!(graph.output(), [6, 28, 28]);
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```

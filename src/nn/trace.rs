@@ -131,6 +131,17 @@ fn is_possible(shape: &[i64]) -> bool {
 }
 
 impl Graph {
+    /// Traces a function as a network without layers, for images of this shape (without the batch).
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn trace_function(
+        input: &[i64],
+        function: impl Fn(Value) -> Value,
+    ) -> Result<Self, TraceError> {
+        Self::trace(input, |_| Function(function))
+    }
+
     /// Traces the network that `build` makes, for images of this shape (without the batch).
     ///
     /// # Errors
@@ -160,6 +171,15 @@ impl Graph {
             Some(error) => Err(error),
             None => Ok(graph.with_output(operand)),
         }
+    }
+}
+
+/// A function as a network.
+struct Function<F>(F);
+
+impl<F: Fn(Value) -> Value> Module for Function<F> {
+    fn forward(&self, x: Value) -> Value {
+        (self.0)(x)
     }
 }
 
@@ -286,16 +306,11 @@ impl Value {
     /// The sizes of the dimensions; -1 stands for the batch.
     ///
     /// ```
-    /// # use stitch::nn::{Graph, Module, Value, flatten};
-    /// struct Net;
-    ///
-    /// impl Module for Net {
-    ///     fn forward(&self, x: Value) -> Value {
-    ///         assert_eq!(x.shape(), [-1, 1, 28, 28]);
-    ///         flatten(x, 1)
-    ///     }
-    /// }
-    /// Graph::trace(&[1, 28, 28], |_| Net)?;
+    /// # use stitch::nn::{Graph, flatten};
+    /// Graph::trace_function(&[1, 28, 28], |x| {
+    ///     assert_eq!(x.shape(), [-1, 1, 28, 28]);
+    ///     flatten(x, 1)
+    /// })?;
     /// # Ok::<(), stitch::nn::TraceError>(())
     /// ```
     pub fn shape(&self) -> Vec<i64> {

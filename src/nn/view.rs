@@ -8,15 +8,8 @@ impl Value {
     /// `x.view(shape)`; one size may be -1. The batch must stay the first dimension.
     ///
     /// ```
-    /// # use stitch::nn::{Graph, Module, Value};
-    /// struct Net;
-    ///
-    /// impl Module for Net {
-    ///     fn forward(&self, x: Value) -> Value {
-    ///         x.view(&[-1, 16 * 5 * 5])
-    ///     }
-    /// }
-    /// let graph = Graph::trace(&[16, 5, 5], |_| Net)?;
+    /// # use stitch::nn::Graph;
+    /// let graph = Graph::trace_function(&[16, 5, 5], |x| x.view(&[-1, 16 * 5 * 5]))?;
     /// assert_eq!(graph.output(), [400]);
     /// # Ok::<(), stitch::nn::TraceError>(())
     /// ```

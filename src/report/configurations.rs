@@ -116,71 +116,63 @@ pub fn ahead(of: &Configuration, baseline: Option<&Configuration>) -> Option<(f6
     statistics::difference(&of.values(), &baseline.values())
 }
 
-/// The header of `summary.csv`.
-const COLUMNS: [&str; 22] = [
-    "model",
-    "engine",
-    "epochs",
-    "batch_size",
-    "lr",
-    "threads",
-    "n",
-    "failed",
-    "mean",
-    "sd",
-    "median",
-    "min",
-    "max",
-    "mean_low",
-    "mean_high",
-    "paper",
-    "at_least_paper",
-    "at_least_paper_low",
-    "at_least_paper_high",
-    "ahead_of_mlp",
-    "ahead_of_mlp_low",
-    "ahead_of_mlp_high",
-];
-
 /// `summary.csv`: a line a configuration; what a sample is too small for is left empty.
 pub fn summary_csv(all: &[Configuration]) -> Vec<u8> {
     let mut writer = table_writer();
     // Into memory, and every line has the header's length.
-    writer.write_record(COLUMNS).expect("a header is a record");
+    writer.write_record(COLUMNS.map(|(name, _)| name)).expect("a header is a record");
     for it in all {
-        writer.write_record(line(it, baseline(all))).expect("a line is a record");
+        let ahead = ahead(it, baseline(all));
+        let line = Line { it, summary: it.summary(), share: it.at_least_paper(), ahead };
+        writer.write_record(COLUMNS.map(|(_, cell)| cell(&line))).expect("a line is a record");
     }
     writer.into_inner().expect("a Vec takes every byte")
 }
 
-fn line(it: &Configuration, baseline: Option<&Configuration>) -> Vec<String> {
-    let number = |value: Option<f64>| value.map(float).unwrap_or_default();
-    let summary = it.summary();
-    let of = |get: fn(Summary) -> Option<f64>| number(summary.and_then(get));
-    let share = it.at_least_paper();
-    let ahead = ahead(it, baseline);
-    vec![
-        it.model.name.into(),
-        it.engine.clone(),
-        it.epochs.to_string(),
-        it.batch_size.to_string(),
-        float(it.lr),
-        it.threads.to_string(),
-        it.accuracies.len().to_string(),
-        it.failed.to_string(),
-        of(|summary| Some(summary.mean)),
-        of(|summary| summary.sd),
-        of(|summary| Some(summary.median)),
-        of(|summary| Some(summary.min)),
-        of(|summary| Some(summary.max)),
-        of(|summary| summary.mean_interval.map(|it| it.low)),
-        of(|summary| summary.mean_interval.map(|it| it.high)),
-        number(it.model.paper_accuracy()),
-        share.map(|share| share.count.to_string()).unwrap_or_default(),
-        number(share.map(|share| share.interval.low)),
-        number(share.map(|share| share.interval.high)),
-        number(ahead.map(|(by, _)| by)),
-        number(ahead.map(|(_, interval)| interval.low)),
-        number(ahead.map(|(_, interval)| interval.high)),
-    ]
+/// A line of `summary.csv`.
+struct Line<'a> {
+    it: &'a Configuration,
+    summary: Option<Summary>,
+    share: Option<Share>,
+    ahead: Option<(f64, Interval)>,
 }
+
+impl Line<'_> {
+    fn summary(&self, number: fn(Summary) -> Option<f64>) -> String {
+        self.summary.and_then(number).map(float).unwrap_or_default()
+    }
+
+    fn share(&self, cell: fn(Share) -> String) -> String {
+        self.share.map(cell).unwrap_or_default()
+    }
+
+    fn ahead(&self, number: fn((f64, Interval)) -> f64) -> String {
+        self.ahead.map(number).map(float).unwrap_or_default()
+    }
+}
+
+/// The columns of `summary.csv`: a header and the cell of a line.
+const COLUMNS: [(&str, fn(&Line) -> String); 22] = [
+    ("model", |line| line.it.model.name.into()),
+    ("engine", |line| line.it.engine.clone()),
+    ("epochs", |line| line.it.epochs.to_string()),
+    ("batch_size", |line| line.it.batch_size.to_string()),
+    ("lr", |line| float(line.it.lr)),
+    ("threads", |line| line.it.threads.to_string()),
+    ("n", |line| line.it.accuracies.len().to_string()),
+    ("failed", |line| line.it.failed.to_string()),
+    ("mean", |line| line.summary(|it| Some(it.mean))),
+    ("sd", |line| line.summary(|it| it.sd)),
+    ("median", |line| line.summary(|it| Some(it.median))),
+    ("min", |line| line.summary(|it| Some(it.min))),
+    ("max", |line| line.summary(|it| Some(it.max))),
+    ("mean_low", |line| line.summary(|it| it.mean_interval.map(|it| it.low))),
+    ("mean_high", |line| line.summary(|it| it.mean_interval.map(|it| it.high))),
+    ("paper", |line| line.it.model.paper_accuracy().map(float).unwrap_or_default()),
+    ("at_least_paper", |line| line.share(|it| it.count.to_string())),
+    ("at_least_paper_low", |line| line.share(|it| float(it.interval.low))),
+    ("at_least_paper_high", |line| line.share(|it| float(it.interval.high))),
+    ("ahead_of_mlp", |line| line.ahead(|(by, _)| by)),
+    ("ahead_of_mlp_low", |line| line.ahead(|(_, interval)| interval.low)),
+    ("ahead_of_mlp_high", |line| line.ahead(|(_, interval)| interval.high)),
+];

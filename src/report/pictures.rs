@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 use super::Run;
 use crate::dataset::loader::images;
 use crate::dataset::{CLASSES, PIXELS, SIDE, Split};
+use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
 use crate::nn::{Conv2dOp, Model, Operand};
 
@@ -112,7 +113,8 @@ impl Pictures {
         if run.truth != test.labels {
             return Err(PicturesError::OtherImages);
         }
-        let answers = answers(logits);
+        // The logarithm of each class's probability, image by image.
+        let answers = rows(&logits.log_softmax(-1, Kind::Double));
         if answers.iter().flatten().any(|log| log.is_nan()) {
             return Err(PicturesError::NotFinite);
         }
@@ -141,20 +143,6 @@ impl Pictures {
             differing: answers.iter().zip(&run.predicted).filter(other).count(),
         })
     }
-}
-
-/// The logarithm of each class's probability, image by image.
-fn answers(logits: &Tensor) -> Vec<[f64; CLASSES]> {
-    let values = values(&logits.log_softmax(-1, Kind::Double));
-    values.as_chunks::<CLASSES>().0.to_vec()
-}
-
-/// The elements, row by row, as float64.
-fn values(tensor: &Tensor) -> Vec<f64> {
-    let tensor = tensor.to_kind(Kind::Double).contiguous();
-    let mut values = vec![0.0; tensor.numel()];
-    tensor.copy_data(&mut values, tensor.numel());
-    values
 }
 
 /// The `n` with the greatest `value`, the greatest first; of equals those that come first.
@@ -228,9 +216,9 @@ fn filters(first: &Convolution, test: &Split) -> Filters {
     let samples: Vec<usize> = (0..CLASSES).filter_map(of_class).collect();
     let mut shown = Vec::new();
     samples.iter().for_each(|&index| shown.extend_from_slice(pixels(test, index)));
-    let weights = values(&first.weight.to_device(Device::Cpu));
+    let weights = elements(&first.weight.to_device(Device::Cpu));
     let greatest = weights.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-    let responses = values(&first.forward(&shown));
+    let responses = elements(&first.forward(&shown));
     let averages = averages(first, test);
     let size = first.side * first.side;
     let filter = |i: usize| {
@@ -263,7 +251,7 @@ fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
     let n = test.len().min(AVERAGED);
     let means =
         first.forward(&test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
-    let means = values(&means);
+    let means = elements(&means);
     std::array::from_fn(|class| {
         let of_class = || {
             let labelled = means.chunks_exact(first.filters).zip(&test.labels);

@@ -140,7 +140,7 @@ mod tests {
             (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),
             (
                 read("[[grid]]\nmodel = \"lenet\"\nseeds = 1"),
-                "unknown model \"lenet\": the models are mlp, lenet5",
+                "unknown model \"lenet\": the models are",
             ),
             (read("grid"), "line 1"),
         ] {

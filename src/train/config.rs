@@ -61,9 +61,8 @@ impl TrainConfig {
     /// # Errors
     /// The first setting out of its range.
     pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
-        let largest = model.library.largest_seed();
-        if self.seed > largest {
-            return Err(ConfigError::Seed { seed: self.seed, model, largest });
+        if self.seed > model.library.largest_seed() {
+            return Err(ConfigError::Seed(self.seed, model));
         }
         self.engine.check(model, self.device)?;
         self.check_ranges()
@@ -104,38 +103,21 @@ pub enum ConfigError {
     #[error("--lr is {0}: it must be finite and above 0")]
     LearningRate(f64),
     /// A seed that the model's library refuses.
-    #[error("--seed is {seed}: {model} takes 0 to {largest}, as {} does", .model.library)]
-    Seed {
-        /// The seed.
-        seed: u64,
-        /// The model.
-        model: &'static ModelEntry,
-        /// The largest seed that it takes.
-        largest: u64,
-    },
+    #[error("--seed is {}: {} takes 0 to {}, as {} does", .0, .1, .1.library.largest_seed(), .1.library)]
+    Seed(u64, &'static ModelEntry),
     /// A model that the engine does not train.
     #[error(
-        "--engine {engine} does not support {model}: it supports {}. Give another --engine",
-        names_of(.engine.models())
+        "--engine {} does not support {}: it supports {}. Give another --engine",
+        .0, .1, names_of(.0.models())
     )]
-    EngineModel {
-        /// The engine.
-        engine: Engine,
-        /// The model.
-        model: &'static ModelEntry,
-    },
+    EngineModel(Engine, &'static ModelEntry),
     /// An engine for the CPU on another device.
     #[error(
-        "--engine {engine} computes on the CPU only, not on --device {}. Give --engine eager, or \
+        "--engine {} computes on the CPU only, not on --device {}. Give --engine eager, or \
          --device cpu",
-        device_name(*.device)
+        .0, device_name(*.1)
     )]
-    EngineDevice {
-        /// The engine.
-        engine: Engine,
-        /// The device.
-        device: Device,
-    },
+    EngineDevice(Engine, Device),
     /// No image held out.
     #[error("--val is 0: it must be at least 1, or off")]
     Val,

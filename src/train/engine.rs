@@ -5,7 +5,7 @@ use std::fmt;
 use tch::Device;
 
 use super::ConfigError;
-use crate::closest::{closest_match, did_you_mean};
+use crate::closest::UnknownName;
 use crate::engine::Fast;
 use crate::models::{MODELS, ModelEntry};
 
@@ -30,7 +30,7 @@ impl Engine {
     /// [`UnknownEngine`], which lists the names that there are.
     pub fn named(name: &str) -> Result<Self, UnknownEngine> {
         let found = Self::ALL.into_iter().find(|engine| engine.name() == name);
-        found.ok_or_else(|| UnknownEngine(name.chars().take(SHOWN).collect()))
+        Ok(found.ok_or_else(|| UnknownName::new("engine", name, Self::ALL.map(Self::name)))?)
     }
 
     /// The name on the command line and in `config.json`.
@@ -79,10 +79,10 @@ impl Engine {
     /// [`ConfigError::EngineModel`], [`ConfigError::EngineDevice`].
     pub fn check(self, model: &'static ModelEntry, device: Device) -> Result<(), ConfigError> {
         if !self.supports(model) {
-            return Err(ConfigError::EngineModel { engine: self, model });
+            return Err(ConfigError::EngineModel(self, model));
         }
         if self != Engine::Eager && device != Device::Cpu {
-            return Err(ConfigError::EngineDevice { engine: self, device });
+            return Err(ConfigError::EngineDevice(self, device));
         }
         Ok(())
     }
@@ -99,22 +99,10 @@ impl fmt::Display for Engine {
     }
 }
 
-/// Characters of a foreign text that the error shows.
-const SHOWN: usize = 60;
-
 /// A name that no engine has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownEngine(String);
-
-impl std::error::Error for UnknownEngine {}
-
-impl fmt::Display for UnknownEngine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Engine::ALL.map(Engine::name);
-        let meant = did_you_mean(closest_match(&self.0, names));
-        write!(f, "unknown engine {:?}: the engines are {}{meant}", self.0, names.join(", "))
-    }
-}
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct UnknownEngine(#[from] UnknownName);
 
 #[cfg(test)]
 mod tests {

@@ -118,36 +118,23 @@ pub enum TrainError {
     /// A setting out of its range.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A network that is not for this data set.
+    /// A network of this class that is not for this data set, and what does not fit.
     #[error(
-        "the network {class} cannot be trained here: {what}. Images of 28x28 pixels, ten classes and the device \
+        "the network {0} cannot be trained here: {1}. Images of 28x28 pixels, ten classes and the device \
          of the settings are expected"
     )]
-    UnsupportedNetwork {
-        /// The network's class.
-        class: String,
-        /// What does not fit.
-        what: String,
-    },
-    /// An engine that is not for this network.
+    UnsupportedNetwork(String, String),
+    /// An engine that is not for a network of this class.
     #[error(
-        "the {engine} engine does not support the network {class}: it is for LeNet-5's operations and shapes \
+        "the {0} engine does not support the network {1}: it is for LeNet-5's operations and shapes \
          on the CPU. Use the exact engine, or eager"
     )]
-    UnsupportedEngine {
-        /// The engine.
-        engine: Engine,
-        /// The network's class.
-        class: String,
-    },
-    /// scikit-learn would build another network.
+    UnsupportedEngine(Engine, String),
+    /// So few classes occur that scikit-learn would build another network.
     #[error(
-        "the training labels hold {found} of the {CLASSES} classes: scikit-learn's MLPClassifier would build a network of another shape; use training data with all classes"
+        "the training labels hold {0} of the {CLASSES} classes: scikit-learn's MLPClassifier would build a network of another shape; use training data with all classes"
     )]
-    MissingClasses {
-        /// Number of classes that occur.
-        found: usize,
-    },
+    MissingClasses(usize),
 }
 
 /// Everything that a step computes, in causal order; parameters and the optimizer's state after the update.

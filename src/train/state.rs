@@ -6,8 +6,8 @@ use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
-use crate::nn::{StateEntry, copy_bytes, named, to_tensor};
-use tensor_files::Dtype;
+use crate::nn::{copy_bytes, named, to_tensor};
+use tensor_files::TensorSpec;
 
 /// The state of libtorch's global CPU generator, uint8.
 const GENERATOR: &str = "generator/cpu";
@@ -28,15 +28,8 @@ pub enum RestoreError {
         wanted: usize,
     },
     /// One is missing, or of another shape or type.
-    #[error("{name} is not there as {shape:?} {dtype}")]
-    Missing {
-        /// The tensor.
-        name: String,
-        /// Its shape.
-        shape: Vec<usize>,
-        /// Its type.
-        dtype: Dtype,
-    },
+    #[error("{} is not there as {:?} {}", .0.name, .0.shape, .0.dtype)]
+    Missing(TensorSpec),
     /// Not a state of libtorch's generator.
     #[error("{0} is not the state of a generator of this libtorch")]
     Generator(&'static str),
@@ -46,10 +39,9 @@ pub enum RestoreError {
 /// them; `random` is the device of the network and the seed of the epoch in progress.
 fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String, Tensor)> {
     let model = engine.model();
-    let entries = model.graph().state_entries().iter().zip(model.state());
-    let state = entries.map(|(entry, (name, tensor))| match entry {
-        StateEntry::Parameter(_) => (format!("parameter/{name}"), tensor),
-        StateEntry::Buffer(_) => (format!("buffer/{name}"), tensor),
+    let state = model.graph().state().zip(model.state()).map(|(spec, (name, tensor))| {
+        let role = if spec.buffer.is_none() { "parameter" } else { "buffer" };
+        (format!("{role}/{name}"), tensor)
     });
     let mut tensors: Vec<(String, Tensor)> = state.collect();
     for (role, values) in engine.optimizer_state() {
@@ -70,7 +62,7 @@ fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String
 /// Copies the state of a training. What an earlier copy took is overwritten: a long run would otherwise
 /// scatter ever new megabytes over the heap.
 pub(super) fn copy(engine: &dyn TrainStep, random: Option<(Device, i64)>, state: &mut TrainState) {
-    state.updates = engine.updates();
+    state.updates = engine.optimizer().steps();
     let tensors = tensors(engine, random);
     if state.tensors.is_empty() {
         let owned = |(name, tensor): (String, Tensor)| named(name, &tensor);
@@ -97,12 +89,7 @@ pub(super) fn restore(
     for (name, place) in &places {
         let wanted = named(name.clone(), place).spec();
         let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
-        let found = found.ok_or(RestoreError::Missing {
-            name: wanted.name,
-            shape: wanted.shape,
-            dtype: wanted.dtype,
-        })?;
-        values.push(to_tensor(found));
+        values.push(to_tensor(found.ok_or(RestoreError::Missing(wanted))?));
     }
     for (i, ((name, place), value)) in places.iter().zip(&values).enumerate() {
         let (name, device) = match name.as_str() {
@@ -129,6 +116,6 @@ pub(super) fn restore(
             }
         }
     });
-    engine.set_updates(state.updates);
+    engine.optimizer_mut().set_steps(state.updates);
     Ok(())
 }

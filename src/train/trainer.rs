@@ -249,7 +249,7 @@ impl NoImprovement {
 fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> {
     let graph = model.graph();
     let class = || model.class().to_string();
-    let unsupported = |what: String| Err(TrainError::UnsupportedNetwork { class: class(), what });
+    let unsupported = |what: String| Err(TrainError::UnsupportedNetwork(class(), what));
     if graph.input().iter().product::<i64>() != PIXELS as i64 {
         return unsupported(format!("its input has the shape {:?}", graph.input()));
     }
@@ -265,7 +265,7 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
     }
     let fast = config.engine == Engine::Fast;
     if fast && !(model.device() == Device::Cpu && Fast::supports(graph, model.kind())) {
-        return Err(TrainError::UnsupportedEngine { engine: config.engine, class: class() });
+        return Err(TrainError::UnsupportedEngine(config.engine, class()));
     }
     Ok(())
 }
@@ -275,5 +275,5 @@ fn check_classes(data: &Split) -> Result<(), TrainError> {
     let mut present = [false; CLASSES];
     data.labels.iter().for_each(|&label| present[usize::from(label)] = true);
     let found = present.iter().filter(|&&there| there).count();
-    if found < CLASSES { Err(TrainError::MissingClasses { found }) } else { Ok(()) }
+    if found < CLASSES { Err(TrainError::MissingClasses(found)) } else { Ok(()) }
 }

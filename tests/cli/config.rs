@@ -194,7 +194,7 @@ fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
         (without("data"), &["\"data\" is missing"]),
         (with("dropout", json!(0.5)), &["\"dropout\" is not known"]),
         (with("program", json!("other")), &["program is \"other\""]),
-        (with("model", json!("resnet")), &["unknown model \"resnet\"", "mlp, lenet5"]),
+        (with("model", json!("resnet")), &["unknown model \"resnet\": the models are"]),
         (with("epochs", json!(0)), &["epochs is 0", "at least 1"]),
         (with("epochs", json!(-3)), &["epochs is -3"]),
         (with("epochs", json!("5")), &["epochs is \"5\""]),

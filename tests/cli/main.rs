@@ -73,6 +73,21 @@ fn stderr_of(assert: &Assert) -> &str {
     str::from_utf8(&assert.get_output().stderr).unwrap()
 }
 
+/// What `stitch models --json` lists.
+fn models() -> &'static [serde_json::Value] {
+    static LISTED: OnceLock<Vec<serde_json::Value>> = OnceLock::new();
+    LISTED.get_or_init(|| {
+        let assert = stitch(temporary_folder().path()).args(["models", "--json"]).assert().code(0);
+        serde_json::from_str(stdout_of(&assert)).unwrap()
+    })
+}
+
+/// The names of the models, as sentences list them.
+fn model_names() -> String {
+    let names = models().iter().map(|model| model["name"].as_str().unwrap());
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// The real data set, read once.
 fn real() -> &'static Dataset {
     static REAL: OnceLock<Dataset> = OnceLock::new();

@@ -16,8 +16,8 @@ use stitch::run_folder::{
 use tch::Cuda;
 
 use crate::{
-    Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, put, real,
-    refused, stderr_of, stdout_of, stitch, temporary_folder, text, train,
+    Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, models, put,
+    real, refused, stderr_of, stdout_of, stitch, temporary_folder, text, train,
 };
 
 const MODELS: [&str; 2] = ["mlp", "lenet5"];
@@ -601,10 +601,19 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
     let assert = stitch(folder.path()).args(["train", "--help"]).assert().code(0).stderr("");
     // Lines are broken to the terminal's width.
     let help = stdout_of(&assert).split_whitespace().collect::<Vec<_>>().join(" ");
+    let defaults = |shown: fn(&Value) -> String| {
+        let of = |model: &Value| {
+            format!("{} {}", model["name"].as_str().unwrap(), shown(&model["defaults"]))
+        };
+        format!("[default: {}", models().iter().map(of).collect::<Vec<_>>().join(", "))
+    };
     for sentence in [
-        "[default: mlp 20, lenet5 5]",
-        "[default: mlp 200, lenet5 32; the notebook leaves lenet5's open]",
-        "[default: mlp 1e-3, lenet5 2e-3; the notebook leaves lenet5's open]",
+        &format!("{}]", defaults(|it| it["epochs"].to_string())),
+        &defaults(|it| it["batch_size"].to_string()),
+        &defaults(|it| format!("{:e}", it["lr"].as_f64().unwrap())),
+        "mlp 20, lenet5 5",
+        "mlp 200, lenet5 32",
+        "mlp 1e-3, lenet5 2e-3",
         "[default: 0; the notebook leaves lenet5's open]",
         "[default: runs/<model>]",
         "[default: cpu]",

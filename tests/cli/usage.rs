@@ -6,7 +6,7 @@ use std::process::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::{cut_to, finished_run, put, refused, stdout_of, stitch, temporary_folder};
+use crate::{cut_to, finished_run, model_names, put, refused, stdout_of, stitch, temporary_folder};
 
 #[test]
 fn without_a_command_it_shows_its_help_and_counts_that_as_wrong_usage() {
@@ -48,7 +48,8 @@ fn a_mistyped_flag_is_refused_with_the_one_that_was_meant() {
 #[test]
 fn an_unknown_model_is_refused_with_the_known_ones() {
     let folder = temporary_folder();
-    let parts = ["'lenet'", "mlp, lenet5", "'lenet5'"];
+    let names = model_names();
+    let parts = ["'lenet'", &names, "'lenet5'"];
     for arguments in [
         &["train", "lenet"][..],
         &["evaluate", "x.pt", "--model", "lenet"],

@@ -133,7 +133,7 @@ fn train(
             let optimizer: Vec<(&str, Vec<Tensor>)> =
                 right.state().into_iter().map(|(name, moments)| (name, shared(moments))).collect();
             let (output, optimizer, parameters) = (&output, &optimizer[..], &parameters[..]);
-            recorder.step(i + 1, &StepTensors { output, optimizer, parameters });
+            recorder.step(i + 1, &StepTensors { output, optimizer, parameters, buffers: &[] });
         }
         total += loss.double_value(&[]) * batch.len() as f64;
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use console::Term;
-use indicatif::{ProgressDrawTarget, TermLike};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// Columns for what the user types: `^C` and a letter.
 pub const FREE: u16 = 3;
@@ -13,6 +13,13 @@ pub const FREE: u16 = 3;
 /// bar stays. Its `println` builds on that fullness; other lines are written in `suspend`.
 pub fn bar_target() -> ProgressDrawTarget {
     ProgressDrawTarget::term_like_with_hz(Box::new(Narrower(Term::buffered_stderr())), 20)
+}
+
+/// A bar of this form, for `length` items if that is known.
+pub fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(length, bar_target()).with_style(style)
 }
 
 #[derive(Debug)]

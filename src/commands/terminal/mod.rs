@@ -15,7 +15,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use console::Term;
 
-pub use bar::bar_target;
+pub use bar::{bar, bar_target};
 pub use heat::heat;
 pub use table::{table, table_with_text};
 
@@ -31,7 +31,6 @@ pub struct Screen {
 /// Which colours there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
-    /// None.
     None,
     /// The 256 of xterm.
     Indexed,

@@ -20,77 +20,40 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Redirections that are followed.
 const REDIRECTS: u32 = 5;
 
-/// Why a file could not be fetched.
+/// Why a file could not be fetched. The first field is its address, or its path.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The server could not be reached, or broke off, on every try.
+    /// The server could not be reached, or broke off, on every try: the last fault.
     #[error(
-        "{url} could not be fetched: {reason}. Try again later (what has arrived is kept and continued), or name another server with --mirror"
+        "{0} could not be fetched: {1}. Try again later (what has arrived is kept and continued), or name another server with --mirror"
     )]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// The last fault.
-        reason: String,
-    },
-    /// No address of a server.
+    Unreachable(String, String),
+    /// No address of a server, and what is wrong with it.
     #[error(
-        "{url} is no address that can be fetched ({reason}): give --mirror a whole one, such as http://host/folder"
+        "{0} is no address that can be fetched ({1}): give --mirror a whole one, such as http://host/folder"
     )]
-    Address {
-        /// What was given, with the file's name.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Address(String, String),
     /// The server's answer is final.
+    #[error("{0} could not be fetched: the server answered {1}. Name another server with --mirror")]
+    Refused(String, StatusCode),
+    /// The server sends from one address to the next, more often than is followed.
     #[error(
-        "{url} could not be fetched: the server answered {status}. Name another server with --mirror"
+        "{0} could not be fetched: the server redirected it more than {REDIRECTS} times. Name another server with --mirror"
     )]
-    Refused {
-        /// The address.
-        url: String,
-        /// Status code and its name.
-        status: StatusCode,
-    },
-    /// The server sends from one address to the next.
+    Redirected(String),
+    /// The server cannot prove that it is who it should be: what is wrong with its certificate.
     #[error(
-        "{url} could not be fetched: the server redirected it more than {redirects} times. Name another server with --mirror"
+        "{0} could not be fetched: no secure connection could be made ({1}). Name another server with --mirror"
     )]
-    Redirected {
-        /// The address.
-        url: String,
-        /// How many are followed.
-        redirects: u32,
-    },
-    /// The server cannot prove that it is who it should be.
+    Untrusted(String, String),
+    /// What arrived is not the official file, and why.
     #[error(
-        "{url} could not be fetched: no secure connection could be made ({reason}). Name another server with --mirror"
+        "{0} is not the official file: {1}. It was not kept; name another server with --mirror"
     )]
-    Untrusted {
-        /// The address.
-        url: String,
-        /// What is wrong with its certificate.
-        reason: String,
-    },
-    /// What arrived is not the official file.
-    #[error(
-        "{url} is not the official file: {reason}. It was not kept; name another server with --mirror"
-    )]
-    Corrupt {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Corrupt(String, String),
     /// The disk.
-    #[error("{} cannot be written: {error}", .path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be written: {}", .0.display(), .1)]
+    Write(PathBuf, io::Error),
 }
 
 /// What a fetch reports while it runs.
@@ -145,7 +108,7 @@ impl Fetcher<'_> {
     /// `NAME.part.gz` and is continued by the next call; a file under its final name is whole.
     pub fn run(&mut self) -> Result<(), FetchError> {
         fs::create_dir_all(self.into)
-            .map_err(|error| FetchError::Write { path: self.into.into(), error })?;
+            .map_err(|error| FetchError::Write(self.into.into(), error))?;
         let agent: Agent = Agent::config_builder()
             .timeout_connect(Some(self.stalled))
             .timeout_recv_response(Some(self.stalled))
@@ -179,7 +142,7 @@ impl Fetcher<'_> {
         }
         checked?;
         let whole = self.into.join(&name);
-        let write = |error| FetchError::Write { path: whole.clone(), error };
+        let write = |error| FetchError::Write(whole.clone(), error);
         File::open(&part).and_then(|part| part.sync_all()).map_err(write)?;
         fs::rename(&part, &whole).map_err(write)?;
         // After a power cut, too, it is there.
@@ -210,7 +173,7 @@ impl Fetcher<'_> {
         }
         self.download(agent, file, url, part).map_err(|fault| match fault {
             Fault::Final(error) => error,
-            Fault::Passing(reason) => FetchError::Unreachable { url: url.into(), reason },
+            Fault::Passing(reason) => FetchError::Unreachable(url.into(), reason),
         })
     }
 
@@ -239,7 +202,7 @@ impl Fetcher<'_> {
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(Fault::Passing(format!("the server answered {status}")));
             }
-            status => return Err(Fault::Final(FetchError::Refused { url: url.into(), status })),
+            status => return Err(Fault::Final(FetchError::Refused(url.into(), status))),
         };
         self.append(file, url, part, done, response.into_body())
     }
@@ -253,7 +216,7 @@ impl Fetcher<'_> {
         mut done: u64,
         body: Body,
     ) -> Result<(), Fault> {
-        let write = |error| Fault::Final(FetchError::Write { path: part.to_path_buf(), error });
+        let write = |error| Fault::Final(FetchError::Write(part.to_path_buf(), error));
         let name = format!("{}.gz", file.name);
         let total = body.content_length().map(|rest| done + rest);
         let mut out = OpenOptions::new().create(true).append(true).open(part).map_err(write)?;
@@ -273,7 +236,7 @@ impl Fetcher<'_> {
             if done > file.bytes + (1 << 16) {
                 let _ = fs::remove_file(part);
                 let reason = format!("it is longer than {} bytes", file.bytes);
-                return Err(Fault::Final(FetchError::Corrupt { url: url.into(), reason }));
+                return Err(Fault::Final(FetchError::Corrupt(url.into(), reason)));
             }
         }
         match total {
@@ -290,12 +253,10 @@ fn fault_of(error: ureq::Error, url: &str) -> Fault {
     let (url, reason) = (url.into(), error.to_string());
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Fault::Final(FetchError::Address { url, reason })
+            Fault::Final(FetchError::Address(url, reason))
         }
-        ureq::Error::TooManyRedirects => {
-            Fault::Final(FetchError::Redirected { url, redirects: REDIRECTS })
-        }
-        error if is_of_tls(&error) => Fault::Final(FetchError::Untrusted { url, reason }),
+        ureq::Error::TooManyRedirects => Fault::Final(FetchError::Redirected(url)),
+        error if is_of_tls(&error) => Fault::Final(FetchError::Untrusted(url, reason)),
         _ => Fault::Passing(reason),
     }
 }
@@ -330,5 +291,5 @@ fn check(file: &OfficialFile, url: &str, part: &Path) -> Result<(), FetchError> 
         Err(error) => error.to_string(),
     };
     let _ = fs::remove_file(part);
-    Err(FetchError::Corrupt { url: url.into(), reason })
+    Err(FetchError::Corrupt(url.into(), reason))
 }

@@ -17,37 +17,17 @@ use crate::sha256;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// A folder, a pipe, a device.
-    #[error("{} is {found}: an IDX file or its .gz is wanted", .path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-    },
+    #[error("{} is {}: an IDX file or its .gz is wanted", .0.display(), .1)]
+    NotAFile(PathBuf, &'static str),
     /// It cannot be opened.
-    #[error("{} cannot be opened: {error}", .path.display())]
-    Open {
-        /// The path.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    #[error("{} cannot be opened: {}", .0.display(), .1)]
+    Open(PathBuf, io::Error),
     /// The gzip layer is damaged.
-    #[error("{} is a broken gzip file ({error}): fetch it again", .path.display())]
-    Gzip {
-        /// The path.
-        path: PathBuf,
-        /// The decoder's reason.
-        error: io::Error,
-    },
+    #[error("{} is a broken gzip file ({}): fetch it again", .0.display(), .1)]
+    Gzip(PathBuf, io::Error),
     /// The content is not the IDX file it should be.
-    #[error("{}: {error}", .path.display())]
-    Idx {
-        /// The path.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: IdxError,
-    },
+    #[error("{}: {}", .0.display(), .1)]
+    Idx(PathBuf, IdxError),
     /// Images and labels do not belong together.
     #[error("{} holds {images} images but {} holds {labels} labels: the two must be of one number", .images_path.display(), .labels_path.display())]
     Counts {
@@ -115,8 +95,8 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
         Content::Labels => idx::read_labels(&mut from),
     };
     let bytes = read.map_err(|error| match error {
-        IdxError::Io(error) if packed => FileError::Gzip { path: path.into(), error },
-        error => FileError::Idx { path: path.into(), error },
+        IdxError::Io(error) if packed => FileError::Gzip(path.into(), error),
+        error => FileError::Idx(path.into(), error),
     })?;
     let count = match file.content {
         Content::Images => bytes.len() / PIXELS,
@@ -130,11 +110,11 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
 /// Opens a plain file. A folder opens on Unix and fails only when read, a pipe blocks until there
 /// is a writer: so the kind is asked first.
 fn open(path: &Path) -> Result<File, FileError> {
-    let open = |error| FileError::Open { path: path.into(), error };
+    let open = |error| FileError::Open(path.into(), error);
     let kind = fs::metadata(path).map_err(open)?;
     if !kind.is_file() {
         let found = if kind.is_dir() { "a folder" } else { "not a plain file" };
-        return Err(FileError::NotAFile { path: path.into(), found });
+        return Err(FileError::NotAFile(path.into(), found));
     }
     File::open(path).map_err(open)
 }

@@ -133,12 +133,12 @@ impl TrainStep for Exact {
         flat_state(self.optimizer.as_ref(), self.model.flat())
     }
 
-    fn updates(&self) -> u64 {
-        self.optimizer.steps()
+    fn optimizer(&self) -> &dyn Optimizer {
+        self.optimizer.as_ref()
     }
 
-    fn set_updates(&mut self, updates: u64) {
-        self.optimizer.set_steps(updates);
+    fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
+        self.optimizer.as_mut()
     }
 
     fn into_model(self: Box<Self>) -> Model {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::stages::{self, KERNELS, Saved, Stage};
+use super::stages::{self, BackwardPass, KERNELS, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Graph, Model, Operand};
 
@@ -70,8 +70,14 @@ impl Plan {
     ) {
         let mut grad = grad_output;
         for (i, stage) in self.stages.iter().enumerate().rev() {
-            let kept = saved.pop().unwrap_or_default();
-            match stage.backward(model, kept, &grad, gradients, i > self.first) {
+            let pass = BackwardPass {
+                model,
+                saved: saved.pop().unwrap_or_default(),
+                grad_output: &grad,
+                gradients,
+                needs_grad: i > self.first,
+            };
+            match stage.backward(pass) {
                 Some(grad_input) => grad = grad_input,
                 None => return,
             }

@@ -4,24 +4,6 @@ use pulp::{Simd, WithSimd};
 
 use crate::optim::{BETA1, BETA2, EPSILON};
 
-/// The scalars of one update.
-#[derive(Debug, Clone, Copy)]
-pub struct Factors {
-    step_size: f32,
-    bias_correction2_sqrt: f32,
-}
-
-impl Factors {
-    /// For update `t`, counted from 1.
-    pub fn at(t: u64, lr: f64) -> Self {
-        let t = t as f64;
-        Self {
-            step_size: (lr / (1.0 - BETA1.powf(t))) as f32,
-            bias_correction2_sqrt: (1.0 - BETA2.powf(t)).sqrt() as f32,
-        }
-    }
-}
-
 /// A chunk of the parameters with their moments and the gradient of each replica; all slices have the
 /// same length.
 #[derive(Debug)]
@@ -32,15 +14,20 @@ pub struct ParameterChunk<'a> {
     pub gradients: Vec<&'a [f32]>,
 }
 
-/// One Adam update of a chunk, with the sum of the replicas' gradients.
-pub struct Update<'a, 'b>(pub Factors, pub &'b mut ParameterChunk<'a>);
+/// One Adam update of a chunk, with the sum of the replicas' gradients. The factors are the step size and the
+/// square root of the second bias correction.
+pub struct Update<'a, 'b>(pub (f64, f64), pub &'b mut ParameterChunk<'a>);
 
 impl WithSimd for Update<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self(factors, ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients }) = self;
+        let Self(
+            (step_size, bias_correction2_sqrt),
+            ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients },
+        ) = self;
+        let factors = [step_size as f32, bias_correction2_sqrt as f32];
         for start in (0..parameters.len()).step_by(S::F32_LANES) {
             let range = start..(start + S::F32_LANES).min(parameters.len());
             let mut g = simd.splat_f32s(0.0);
@@ -65,7 +52,12 @@ const FLUSH_BELOW: f32 = 1e-17;
 
 /// One vector of parameters, first moments and second moments after one update.
 #[inline(always)]
-fn update<S: Simd>(simd: S, factors: Factors, g: S::f32s, [p, m, v]: [S::f32s; 3]) -> [S::f32s; 3] {
+fn update<S: Simd>(
+    simd: S,
+    [step_size, bias_correction2_sqrt]: [f32; 2],
+    g: S::f32s,
+    [p, m, v]: [S::f32s; 3],
+) -> [S::f32s; 3] {
     let [rest1, rest2] = [1.0 - BETA1, 1.0 - BETA2].map(|factor| factor as f32);
     let g = flush_below(simd, FLUSH_BELOW, g);
     let m = simd.mul_add_f32s(simd.splat_f32s(rest1), simd.sub_f32s(g, m), m);
@@ -73,9 +65,9 @@ fn update<S: Simd>(simd: S, factors: Factors, g: S::f32s, [p, m, v]: [S::f32s; 3
     let decayed = simd.mul_f32s(simd.splat_f32s(BETA2 as f32), v);
     let v = simd.mul_add_f32s(simd.splat_f32s(rest2), simd.mul_f32s(g, g), decayed);
     let v = flush_below(simd, f32::MIN_POSITIVE * 2.0, v);
-    let root = simd.div_f32s(simd.sqrt_f32s(v), simd.splat_f32s(factors.bias_correction2_sqrt));
+    let root = simd.div_f32s(simd.sqrt_f32s(v), simd.splat_f32s(bias_correction2_sqrt));
     let direction = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(EPSILON as f32)));
-    let p = simd.mul_add_f32s(simd.splat_f32s(-factors.step_size), direction, p);
+    let p = simd.mul_add_f32s(simd.splat_f32s(-step_size), direction, p);
     [p, m, v]
 }
 

@@ -24,18 +24,21 @@ mod step;
 use tch::{Kind, Tensor};
 
 use self::replica::ParameterRanges;
-use self::step::State;
+use self::step::Replicas;
 use super::chain::Chain;
-use super::{StepOutput, TrainStep};
+use super::{StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
-use crate::libtorch::{lanes, values, values_mut};
+use crate::libtorch::{lanes, values};
 use crate::nn::{Graph, Model, ReluOp};
+use crate::optim::{Adam, Optimizer};
 
 /// A network of LeNet-5's shapes, trained with cross-entropy and Adam.
 #[derive(Debug)]
 pub struct Fast {
     model: Model,
-    state: State,
+    replicas: Replicas,
+    /// Of the buffer of all parameters.
+    optimizer: Adam,
     loss: f64,
 }
 
@@ -70,8 +73,10 @@ impl Fast {
         // More replicas than blocks of images would have nothing to do.
         let blocks = batch_size.div_ceil(lanes()).max(1);
         let threads = (tch::get_num_threads() as usize).min(blocks);
-        let state = State::new(model.flat().all().numel(), ranges, lr, threads);
-        Self { model, state, loss: 0.0 }
+        let all = model.flat().all();
+        let replicas = Replicas::new(all.numel(), ranges, threads);
+        let optimizer = Adam::new(std::slice::from_ref(all), lr);
+        Self { model, replicas, optimizer, loss: 0.0 }
     }
 }
 
@@ -86,7 +91,7 @@ impl TrainStep for Fast {
     /// Forward and backward pass: a block of images goes through both while it is in the cache.
     fn forward(&mut self, batch: &Batch) {
         let parameters = values(self.model.flat().all());
-        self.loss = self.state.pass(parameters, &batch.pixels, &batch.labels);
+        self.loss = self.replicas.pass(parameters, &batch.pixels, &batch.labels);
     }
 
     fn loss(&mut self, _batch: &Batch) -> f64 {
@@ -97,8 +102,7 @@ impl TrainStep for Fast {
     fn backward(&mut self) {}
 
     fn step(&mut self) {
-        let mut parameters = self.model.flat().all().shallow_clone();
-        self.state.update(values_mut(&mut parameters));
+        self.replicas.update(&mut self.optimizer);
     }
 
     /// Nothing: tensors here are blocks of images.
@@ -107,17 +111,15 @@ impl TrainStep for Fast {
     }
 
     fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)> {
-        let [exp_avg, exp_avg_sq] =
-            self.state.moments().map(|moment| self.model.flat().views_of(moment));
-        vec![("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)]
+        flat_state(&self.optimizer, self.model.flat())
     }
 
-    fn updates(&self) -> u64 {
-        self.state.updates()
+    fn optimizer(&self) -> &dyn Optimizer {
+        &self.optimizer
     }
 
-    fn set_updates(&mut self, updates: u64) {
-        self.state.set_updates(updates);
+    fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
+        &mut self.optimizer
     }
 
     fn into_model(self: Box<Self>) -> Model {

@@ -1,46 +1,25 @@
 //! One training step: the forward and backward pass of all replicas, then Adam, both multithreaded.
 
 use pulp::Arch;
-use tch::{Device, Kind, Tensor};
 
-use super::adam::{Factors, ParameterChunk, Update};
+use super::adam::{ParameterChunk, Update};
 use super::replica::{BatchShare, ParameterRanges, Replica};
 use crate::dataset::PIXELS;
 use crate::libtorch::{in_parts, lanes, values_mut};
+use crate::optim::Adam;
 
-/// LeNet-5's training state without the parameters: Adam's moments, and one replica per thread.
+/// One replica of LeNet-5 per thread.
 #[derive(Debug)]
-pub struct State {
+pub struct Replicas {
     replicas: Vec<Replica>,
     ranges: ParameterRanges,
-    exp_avg: Tensor,
-    exp_avg_sq: Tensor,
-    t: u64,
-    lr: f64,
 }
 
-impl State {
-    /// The state before the first step. The parameters are in a buffer of `count` elements, parameter i
-    /// of LeNet-5 at `ranges[i]`; `threads` replicas share each batch.
-    pub fn new(count: usize, ranges: ParameterRanges, lr: f64, threads: usize) -> Self {
-        let replicas = (0..threads).map(|_| Replica::new(count)).collect();
-        let moment = || Tensor::zeros([count as i64], (Kind::Float, Device::Cpu));
-        Self { replicas, ranges, exp_avg: moment(), exp_avg_sq: moment(), t: 0, lr }
-    }
-
-    /// First and second moments, in the layout of the parameters.
-    pub fn moments(&self) -> [&Tensor; 2] {
-        [&self.exp_avg, &self.exp_avg_sq]
-    }
-
-    /// Updates made so far.
-    pub fn updates(&self) -> u64 {
-        self.t
-    }
-
-    /// Sets the number of updates, to resume a run; the moments are overwritten in place.
-    pub fn set_updates(&mut self, updates: u64) {
-        self.t = updates;
+impl Replicas {
+    /// The parameters are in a buffer of `count` elements, parameter i of LeNet-5 at `ranges[i]`; `threads`
+    /// replicas share each batch.
+    pub fn new(count: usize, ranges: ParameterRanges, threads: usize) -> Self {
+        Self { replicas: (0..threads).map(|_| Replica::new(count)).collect(), ranges }
     }
 
     /// Computes the gradients for one batch (N x 784 pixels, N labels); returns its mean loss.
@@ -71,13 +50,12 @@ impl State {
         });
     }
 
-    /// One Adam update, each thread on a chunk of the parameters.
-    pub fn update(&mut self, parameters: &mut [f32]) {
-        self.t += 1;
-        let factors = Factors::at(self.t, self.lr);
+    /// One update of the buffer of all parameters, each thread on a chunk of it.
+    pub fn update(&mut self, adam: &mut Adam) {
+        let factors = adam.next_factors();
+        let written = [&mut adam.parameters[0], &mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]];
+        let [parameters, exp_avg, exp_avg_sq] = written.map(values_mut::<f32>);
         let size = parameters.len().div_ceil(self.replicas.len()).next_multiple_of(16);
-        let [exp_avg, exp_avg_sq] =
-            [&mut self.exp_avg, &mut self.exp_avg_sq].map(values_mut::<f32>);
         let moments = exp_avg.chunks_mut(size).zip(exp_avg_sq.chunks_mut(size));
         let mut chunks: Vec<ParameterChunk> =
             (parameters.chunks_mut(size).zip(moments).enumerate())
@@ -99,12 +77,14 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind, Tensor};
+
     use super::*;
     use crate::dataset::Split;
     use crate::dataset::loader::Batch;
     use crate::libtorch::values;
     use crate::models::named;
-    use crate::optim::{Adam, Optimizer};
+    use crate::optim::Optimizer;
     use crate::train::{TrainConfig, Trainer};
 
     /// Relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another
@@ -140,7 +120,7 @@ mod tests {
             let expected_loss = exact.engine_mut().loss(&batch);
             exact.engine_mut().backward();
             let expected = exact.engine().output().unwrap();
-            let mut fast = State::new(parameters.len(), ranges.clone(), config.lr, threads);
+            let mut fast = Replicas::new(parameters.len(), ranges.clone(), threads);
             let loss = fast.pass(&parameters, &batch.pixels, &batch.labels);
             assert!((loss - expected_loss).abs() < 1e-6, "{case}: {loss}, not {expected_loss}");
             for (i, (range, expected)) in ranges.iter().zip(&expected.gradients).enumerate() {
@@ -161,18 +141,18 @@ mod tests {
 
     #[test]
     fn adam_equals_pytorchs_up_to_rounding() {
-        const COUNT: usize = 1000;
-        let gradient = Tensor::randn([COUNT as i64], (Kind::Float, Device::Cpu));
-        let expected = gradient.zeros_like();
-        let mut adam = Adam::new(&[expected.shallow_clone()], 1e-2);
-        let mut fast = State::new(COUNT, ParameterRanges::default(), 1e-2, 2);
-        let mut actual = vec![0.0; COUNT];
+        const COUNT: i64 = 1000;
+        let gradient = Tensor::randn([COUNT], (Kind::Float, Device::Cpu));
+        let [expected, actual] = [gradient.zeros_like(), gradient.zeros_like()];
+        let [mut adam, mut fast] =
+            [&expected, &actual].map(|all| Adam::new(std::slice::from_ref(all), 1e-2));
+        let mut replicas = Replicas::new(COUNT as usize, ParameterRanges::default(), 2);
         for _ in 0..10 {
             adam.update(&[gradient.shallow_clone()]);
-            fast.replicas[0].gradients.copy_from_slice(values(&gradient));
-            fast.update(&mut actual);
+            replicas.replicas[0].gradients.copy_from_slice(values(&gradient));
+            replicas.update(&mut fast);
         }
-        for (expected, actual) in values::<f32>(&expected).iter().zip(&actual) {
+        for (expected, actual) in values::<f32>(&expected).iter().zip(values::<f32>(&actual)) {
             assert!((expected - actual).abs() < 1e-6, "{actual:e}, not {expected:e}");
         }
     }

@@ -19,11 +19,6 @@ const TOP: i32 = 92;
 const ROW: i32 = 72;
 const BELOW: i32 = 60;
 
-/// [`accuracies`] for a page.
-pub fn accuracy_comparison(rows: &[Accuracy]) -> Figure {
-    accuracies(rows, Drawn::Wide)
-}
-
 /// Draws a row a run: a dot for the run, a diamond for the paper, each with its number. The axis shows
 /// the part of 0 to 1 that they lie in.
 pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {

@@ -26,9 +26,7 @@ pub const FONTS: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
 /// Height of letters, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
-    /// Numbers and names.
     Text,
-    /// The heading of a figure.
     Title,
 }
 
@@ -62,11 +60,8 @@ pub enum Anchor {
 /// How a text is set.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// Height.
     pub size: Size,
-    /// Weight.
     pub bold: bool,
-    /// Colour.
     pub colour: RGBColor,
     /// Alignment; vertically, its middle lies on its point.
     pub anchor: Anchor,

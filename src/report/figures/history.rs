@@ -28,11 +28,6 @@ const BETWEEN: i32 = 52;
 /// Above a narrow panel besides, for the names of its lines.
 const LEGEND: i32 = 24;
 
-/// [`losses`] for a page.
-pub fn history(curves: &Curves) -> Figure {
-    losses(curves, Drawn::Wide)
-}
-
 /// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
 pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
     let top = TOP + if drawn == Drawn::Narrow { LEGEND } else { 0 };

@@ -13,9 +13,9 @@ mod history;
 mod png;
 mod samples;
 
-pub use accuracy::{Accuracy, accuracies, accuracy_comparison};
+pub use accuracy::{Accuracy, accuracies};
 pub use confusion::{Normalize, confusion_matrix};
-pub use history::{Curves, history, losses};
+pub use history::{Curves, losses};
 pub use samples::{Sample, samples};
 
 /// How wide a figure is drawn.

@@ -26,11 +26,12 @@ pub struct Page<'a> {
     why: Vec<String>,
     accuracy: Widths,
     recalls: Option<Recalls<'a>>,
-    settings: Vec<Setting>,
+    /// A name, and the value of each run.
+    settings: Vec<(&'static str, Vec<String>)>,
     data: Vec<Data<'a>>,
     classes: &'static [&'static str; CLASSES],
     runs: Vec<RunView<'a>>,
-    verdicts: Vec<Verdict<'a>>,
+    verdicts: Vec<(&'a String, &'a Parity)>,
 }
 
 /// A figure for screens of both kinds, as SVG within HTML.
@@ -52,19 +53,9 @@ struct Recall {
     difference: String,
 }
 
-struct Setting {
-    name: &'static str,
-    values: Vec<String>,
-}
-
 struct Data<'a> {
     sentence: String,
     files: Vec<(&'a String, &'a String)>,
-}
-
-struct Verdict<'a> {
-    name: &'a str,
-    parity: &'a Parity,
 }
 
 struct RunView<'a> {
@@ -79,16 +70,11 @@ struct RunView<'a> {
     losses: String,
     history: Widths,
     matrix: String,
-    counts: Vec<Counts>,
+    counts: Vec<(&'static str, [u64; CLASSES])>,
     scores: Vec<Score>,
     averages: Vec<Score>,
     pairs: Vec<Pair>,
     pictures: Result<PicturesView<'a>, &'a String>,
-}
-
-struct Counts {
-    class: &'static str,
-    counts: [u64; CLASSES],
 }
 
 struct Score {
@@ -135,19 +121,16 @@ struct FiltersView<'a> {
     side: usize,
     greatest: String,
     averaged: String,
-    samples: Vec<Sample<'a>>,
+    /// A class, and its sample as an URI.
+    samples: Vec<(&'static str, &'a String)>,
     filters: Vec<FilterView<'a>>,
-}
-
-struct Sample<'a> {
-    class: &'static str,
-    uri: &'a str,
 }
 
 struct FilterView<'a> {
     number: usize,
     weights: &'a str,
-    responses: Vec<Sample<'a>>,
+    /// As the samples.
+    responses: Vec<(&'static str, &'a String)>,
     most: String,
     least: String,
 }
@@ -178,9 +161,7 @@ impl<'a> Page<'a> {
             data: data(&runs, names),
             classes: &classes::NAMES,
             runs: numbered.map(|(i, (&section, name))| run(i, section, name, normalize)).collect(),
-            verdicts: (sections.iter().zip(names))
-                .map(|(&section, name)| Verdict { name, parity: &section.parity })
-                .collect(),
+            verdicts: names.iter().zip(sections.iter().map(|section| &section.parity)).collect(),
         }
     }
 }
@@ -222,12 +203,10 @@ fn recalls<'a>(runs: &[&Run], names: &'a [String]) -> Option<Recalls<'a>> {
     Some(Recalls { first: &names[first], second: &names[second], rows })
 }
 
-fn settings(runs: &[&Run]) -> Vec<Setting> {
+fn settings(runs: &[&Run]) -> Vec<(&'static str, Vec<String>)> {
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".into());
-    let row = |name: &'static str, value: &dyn Fn(&Run) -> String| Setting {
-        name,
-        values: runs.iter().map(|run| value(run)).collect(),
-    };
+    let row =
+        |name, value: &dyn Fn(&Run) -> String| (name, runs.iter().map(|run| value(run)).collect());
     vec![
         row("program", &|run| run.config.program.clone()),
         row("optimiser", &|_| "Adam".into()),
@@ -300,7 +279,7 @@ fn run<'a>(
         losses: text::losses(run),
         history: widths(|drawn| figures::losses(&run.curves, drawn)),
         matrix: inline(&figures::confusion_matrix(&run.matrix, &classes::NAMES, normalize)),
-        counts: counts.map(|(class, counts)| Counts { class, counts }).collect(),
+        counts: counts.collect(),
         scores: names().zip(report.classes).map(|(name, scores)| score(name, scores)).collect(),
         averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
         pairs: pairs(run),
@@ -371,25 +350,19 @@ fn filters(filters: &Filters) -> FiltersView<'_> {
     let of_class = |what: &str, (class, mean): (usize, f64)| {
         format!("{what} {} ({mean:.3})", classes::NAMES[class])
     };
-    let samples = || filters.samples.iter().map(|&(class, _)| classes::NAMES[class]);
+    let classes = || filters.samples.iter().map(|&(class, _)| classes::NAMES[class]);
     FiltersView {
         count: filters.filters.len(),
         side: filters.side,
         greatest: format!("{:.2}", filters.greatest),
         averaged: thousands(filters.averaged as u64),
-        samples: samples()
-            .zip(&filters.samples)
-            .map(|(class, (_, uri))| Sample { class, uri })
-            .collect(),
+        samples: classes().zip(filters.samples.iter().map(|(_, uri)| uri)).collect(),
         filters: (1..)
             .zip(&filters.filters)
             .map(|(number, filter)| FilterView {
                 number,
                 weights: &filter.weights,
-                responses: samples()
-                    .zip(&filter.responses)
-                    .map(|(class, uri)| Sample { class, uri })
-                    .collect(),
+                responses: classes().zip(&filter.responses).collect(),
                 most: of_class("most for", filter.most),
                 least: of_class("least for", filter.least),
             })

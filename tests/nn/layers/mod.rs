@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use stitch::nn::{Model, StateEntry, to_tensor};
+use stitch::nn::{Model, to_tensor};
 use stitch::optim::{Adam, Optimizer};
 use stitch::tensor_files::{NamedTensor, read_weights};
 use tch::{Device, Kind, Tensor};
@@ -71,10 +71,10 @@ fn run(network: &Network, seed: u64, expected: &[NamedTensor]) -> Run {
 
 /// The gradients w.r.t. those parameters that the output depends on, in the order of the state_dict.
 fn gradients(step: i64, model: &Model) -> impl Iterator<Item = NamedTensor> {
-    model.graph().state_entries().iter().filter_map(move |entry| {
-        let StateEntry::Parameter(i) = *entry else { return None };
-        let (name, gradient) = (&model.graph().parameters()[i].name, model.parameters()[i].grad());
-        gradient.defined().then(|| named(format!("gradient {step} of {name}"), &gradient))
+    model.graph().state().filter_map(move |spec| {
+        let i = model.graph().parameters().iter().position(|it| it.name == spec.name)?;
+        let gradient = model.parameters()[i].grad();
+        gradient.defined().then(|| named(format!("gradient {step} of {}", spec.name), &gradient))
     })
 }
 

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use tch::Tensor;
 
-use super::{Saved, Stage};
+use super::{BackwardPass, Saved, Stage};
 use crate::libtorch::{backward, clear_grad};
-use crate::nn::{FlatParameters, Graph, Model, Operand};
+use crate::nn::{Graph, Model, Operand};
 
 /// A range of nodes of the graph.
 #[derive(Debug)]
@@ -50,14 +50,8 @@ impl Stage for Autograd {
         self.compute(model, xs, false)
     }
 
-    fn backward(
-        &self,
-        model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        gradients: &FlatParameters,
-        needs_grad: bool,
-    ) -> Option<Tensor> {
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
         let [input, output] = &saved[..] else { return None };
         let parameters = || self.parameters.iter().map(|&i| (i, &model.parameters()[i]));
         let leaves: Vec<&Tensor> =

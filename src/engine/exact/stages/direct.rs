@@ -3,11 +3,11 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Saved, Stage};
+use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::engine::exact::kernels::direct::shape::{C1, C2, H1, K, PADDING};
 use crate::engine::exact::kernels::direct::{self, Features};
-use crate::nn::{FlatParameters, Model};
+use crate::nn::Model;
 
 /// The indices of both weights and biases.
 #[derive(Debug)]
@@ -27,10 +27,6 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for Direct {
-    fn has_parameters(&self) -> bool {
-        true
-    }
-
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let parameters = self.parameters.map(|i| &model.parameters()[i]);
         let xs = xs.contiguous();
@@ -40,14 +36,8 @@ impl Stage for Direct {
     }
 
     /// The stage comes first: its input has no gradient.
-    fn backward(
-        &self,
-        model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        gradients: &FlatParameters,
-        _needs_grad: bool,
-    ) -> Option<Tensor> {
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
+        let BackwardPass { model, saved, grad_output, gradients, .. } = pass;
         let [xs, conv1, pool1, conv2, pool2] = <[Tensor; 5]>::try_from(saved).ok()?;
         let features = Features { conv1, pool1, conv2, pool2 };
         let [w1, _, w2, _] = self.parameters.map(|i| &model.parameters()[i]);

@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 
-use super::{Saved, Stage};
+use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
-use crate::nn::{FlatParameters, LinearOp, Model, ReluOp};
+use crate::nn::{LinearOp, Model, ReluOp};
 
 /// `Linear` with a bias on (N, in_features), then ReLU if there is one.
 #[derive(Debug)]
@@ -26,10 +26,6 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Stage for Linear {
-    fn has_parameters(&self) -> bool {
-        true
-    }
-
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let parameters = model.parameters();
         let mut output = xs.linear(&parameters[self.weight], Some(&parameters[self.bias]));
@@ -40,14 +36,8 @@ impl Stage for Linear {
         (output, saved)
     }
 
-    fn backward(
-        &self,
-        model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        gradients: &FlatParameters,
-        needs_grad: bool,
-    ) -> Option<Tensor> {
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
         let [input, output] = &saved[..] else { return None };
         let mut grad = grad_output.shallow_clone();
         if self.relu {

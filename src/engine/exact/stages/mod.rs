@@ -24,10 +24,24 @@ pub(super) const KERNELS: [Matcher; 4] =
 /// What a forward pass leaves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;
 
+/// What a stage's backward pass reads and writes.
+pub(super) struct BackwardPass<'a> {
+    pub model: &'a Model,
+    /// What the forward pass left.
+    pub saved: Saved,
+    pub grad_output: &'a Tensor,
+    /// Where the gradients w.r.t. the parameters are written.
+    pub gradients: &'a FlatParameters,
+    /// Whether the gradient w.r.t. the input is asked for.
+    pub needs_grad: bool,
+}
+
 /// A part of a network with one input and one output.
 pub(super) trait Stage: Debug {
     /// Whether it has parameters to learn.
-    fn has_parameters(&self) -> bool;
+    fn has_parameters(&self) -> bool {
+        true
+    }
 
     /// The output in training mode, and what the backward pass needs. `needs_grad`: the gradient w.r.t. the
     /// input will be asked for.
@@ -40,12 +54,5 @@ pub(super) trait Stage: Debug {
 
     /// Writes the gradients w.r.t. the stage's parameters, given that w.r.t. its output; returns that w.r.t.
     /// its input, if it is asked for.
-    fn backward(
-        &self,
-        model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        gradients: &FlatParameters,
-        needs_grad: bool,
-    ) -> Option<Tensor>;
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor>;
 }

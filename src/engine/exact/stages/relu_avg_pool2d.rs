@@ -2,10 +2,10 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Saved, Stage};
+use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::engine::exact::kernels::pool;
-use crate::nn::{AvgPool2dOp, FlatParameters, Model, ReluOp};
+use crate::nn::{AvgPool2dOp, Model, ReluOp};
 
 #[derive(Debug)]
 struct ReluAvgPool2d;
@@ -29,14 +29,8 @@ impl Stage for ReluAvgPool2d {
         (pool::relu_avg_pool2d(&xs), vec![xs])
     }
 
-    fn backward(
-        &self,
-        _model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        _gradients: &FlatParameters,
-        needs_grad: bool,
-    ) -> Option<Tensor> {
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
+        let BackwardPass { saved, grad_output, needs_grad, .. } = pass;
         needs_grad.then(|| pool::relu_avg_pool2d_backward(&grad_output.contiguous(), &saved[0]))
     }
 }

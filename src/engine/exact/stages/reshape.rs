@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 
-use super::{Saved, Stage};
+use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
-use crate::nn::{FlatParameters, Model};
+use crate::nn::Model;
 
 /// Gives contiguous values another shape.
 #[derive(Debug)]
@@ -27,14 +27,8 @@ impl Stage for Reshape {
         (xs.reshape(&self.shape[..]), vec![xs.shallow_clone()])
     }
 
-    fn backward(
-        &self,
-        _model: &Model,
-        saved: Saved,
-        grad_output: &Tensor,
-        _gradients: &FlatParameters,
-        needs_grad: bool,
-    ) -> Option<Tensor> {
+    fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
+        let BackwardPass { saved, grad_output, needs_grad, .. } = pass;
         needs_grad.then(|| grad_output.reshape(&saved[0].size()[..]))
     }
 }

@@ -1,0 +1,58 @@
+//! The command line of `stitch data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::DataArgs;
+
+/// `stitch data`
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
+Examples:
+  stitch data
+  stitch data --data /usr/share/datasets/fashion-mnist --json"
+)]
+pub struct DataCommand {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// What to do; without it, show.
+    #[command(subcommand)]
+    pub action: Option<DataAction>,
+}
+
+/// `stitch data fetch`, `stitch data verify`
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Download the four official files, continuing what was begun
+    #[command(after_long_help = "\
+What is there already and intact is not fetched again.
+
+Examples:
+  stitch data fetch
+  stitch data fetch --to data/fashion-mnist")]
+    Fetch(FetchArgs),
+    /// Check every file; exit 1 when one is damaged
+    #[command(after_long_help = "\
+Examples:
+  stitch data verify
+  stitch data verify --data data/fashion-mnist")]
+    Verify(DataArgs),
+}
+
+/// `stitch data fetch`
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Folder to put the files in [default: data/fashion-mnist]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Another server: the address of a folder with the four .gz files
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Seconds without a byte after which a connection is given up, and tried again
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub timeout: u16,
+}
