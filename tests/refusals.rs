@@ -2,12 +2,12 @@
 //! read: each is refused with a sentence of the class that its damage calls for.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use stitch::checkpoint::Checkpoint;
 use stitch::dataset::idx;
 use stitch::formats::csv;
 use stitch::metrics::ConfusionMatrix;
-use stitch::parity::trace;
 use stitch::picture;
 use stitch::run_folder::{Config, DataConfig, read_recipe};
 use stitch::tensor_files::{
@@ -76,9 +76,18 @@ fn program() -> torchscript::Program {
     torchscript::Program { class, forward, ..Default::default() }
 }
 
-const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 1, \"model\": \"mlp\"}\n\
+const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n\
     {\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, \"dtype\": \
-    \"float64\", \"shape\": [64], \"sha256\": \"00\"}";
+    \"float64\", \"shape\": [0], \"sha256\": \
+    \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}\n\
+    {\"end\": \"stitch-trace\", \"records\": 1}";
+
+/// A trace that was cut is read up to there, and says that it is not complete.
+fn trace(bytes: &[u8]) -> Result<(), String> {
+    let trace = stitch_trace::parse(bytes, Path::new("trace.jsonl"));
+    let trace = trace.map_err(|error| error.to_string())?;
+    if trace.complete { Ok(()) } else { Err("it is not complete".into()) }
+}
 
 const TENSORS: &[&str] = &[
     "it is empty",
@@ -139,12 +148,7 @@ fn kinds() -> Vec<Kind> {
             |bytes| said(read_recipe(bytes)),
             &["it is not the config.json of a run"],
         ),
-        of(
-            "trace",
-            TRACE.into(),
-            |bytes| said(trace::parse(&String::from_utf8_lossy(bytes))),
-            &["line 1 is not the header", "line 2 is not a record"],
-        ),
+        of("trace", TRACE.into(), trace, &["line 1 is not the header", "it is not complete"]),
         of("predictions", csv::predictions(&[0, 1, 2], &[0, 1, 3]), table, &[]),
         of("confusion matrix", csv::confusion_matrix(&matrix, &names), table, &[]),
         of("history", csv::history(history.into_iter()), |b| csv::read_history(b).map(drop), &[]),
