@@ -32,6 +32,7 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
         overrides,
         equal_nan: args.equal_nan,
         same_program: run::same_program(&reference, &port),
+        training: run::training(&reference).or_else(|| run::training(&port)),
         settings: run::settings(&reference, &port),
     };
     let report = judge(&mut reference.side, &mut port.side, &options)?;

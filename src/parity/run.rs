@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stitch_parity::{ElementSource, Side, SideError};
+use stitch_parity::{ElementSource, Side, SideError, Training};
 use stitch_trace::{self as trace, stage};
 use tensor_files::Dtype;
 
@@ -195,6 +195,12 @@ pub fn same_program(reference: &Run, port: &Run) -> bool {
     let is_stitch =
         |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
     is_stitch(reference) && is_stitch(port)
+}
+
+/// The settings by which the rounding errors of a run grow.
+pub fn training(run: &Run) -> Option<Training> {
+    let config = run.config.as_ref()?;
+    Some(Training { lr: config.lr, epochs: config.epochs, batch_size: config.batch_size.max(1) })
 }
 
 /// What differs between the settings of two runs and makes other bits likely, the most telling first.

@@ -22,5 +22,5 @@ pub use element::Element;
 pub use side::{ElementSource, Item, Key, Side, SideError};
 pub use spread::DECADES;
 pub use task::{OtherAnswer, OtherCell, TaskView};
-pub use tolerance::{Exception, Overrides, TABLE, Tolerance};
+pub use tolerance::{Exception, Overrides, TABLE, Tolerance, Training};
 pub use verdict::{Options, Outcome, Report, TensorResult, judge, position, values};

@@ -14,7 +14,7 @@ use crate::not_compared;
 use crate::side::{Item, Key, Side, SideError};
 use crate::stream::Pair;
 use crate::task::{self, TaskView};
-use crate::tolerance::{self, Overrides};
+use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
 
 /// What the caller may say about a comparison.
@@ -27,6 +27,8 @@ pub struct Options {
     /// Whether both sides were computed by the same program, to which the table's exceptions (of the port
     /// against the original) do not apply.
     pub same_program: bool,
+    /// The settings of the training, where they are known: the table's exceptions grow with them.
+    pub training: Option<Training>,
     /// What differs between the settings of both runs and makes other bits likely, a sentence each.
     pub settings: Vec<String>,
 }
@@ -281,7 +283,9 @@ impl ItemPair<'_> {
             }
         }
         let Key { stage, name, .. } = &expected.key;
-        let used = tolerance::resolve(model, stage, name, dtype, &options.overrides);
+        let of = Of { model, stage, name, dtype };
+        let largest = || verify::largest(self.reference, expected);
+        let used = tolerance::resolve(of, &options.overrides, options.training.as_ref(), largest)?;
         let comparison = compare::compare(self, dtype, &used.tolerance, options.equal_nan)?;
         let outcome = if comparison.is_bit_equal() {
             Outcome::Equal

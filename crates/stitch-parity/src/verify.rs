@@ -5,8 +5,11 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
-use crate::element::count_nan;
+use crate::element::{count_nan, for_each_element};
 use crate::side::{ElementSource, Item, Side, SideError};
+
+/// Bytes that are read at a time.
+const PART: u64 = 1 << 18;
 
 /// What is known of an item's bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,24 +57,40 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
 }
 
 fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
-    let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
-    let Some(mut stream) = side.stream(&item.source)? else { return Ok(None) };
     let (mut hash, mut nan) = (Sha256::new(), Some(0));
+    let read = for_each_part(side, item, |dtype, part| {
+        hash.update(part);
+        nan = nan.zip(count_nan(part, dtype)).map(|(before, more)| before + more);
+    })?;
+    Ok(read.then(|| Bits { sha256: hex(&hash.finalize()), nan }))
+}
+
+/// The greatest magnitude of the elements that are numbers; 0 without any.
+pub(crate) fn largest(side: &mut Side, item: &Item) -> Result<f64, SideError> {
+    let mut largest = 0.0f64;
+    for_each_part(side, item, |dtype, part| {
+        for_each_element(dtype, part, part, |values| largest = largest.max(values.values.0.abs()));
+    })?;
+    Ok(largest)
+}
+
+/// Reads the elements of an item in parts of whole elements; false where there are none.
+fn for_each_part(
+    side: &mut Side,
+    item: &Item,
+    mut each: impl FnMut(Dtype, &[u8]),
+) -> Result<bool, SideError> {
+    let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(false) };
+    let Some(mut stream) = side.stream(&item.source)? else { return Ok(false) };
     // A multiple of every element's size.
-    let mut buffer = vec![0; 1 << 18];
+    let mut part = Vec::with_capacity(PART as usize);
     loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match stream.read(&mut buffer[filled..])? {
-                0 => break,
-                read => filled += read,
-            }
+        part.clear();
+        (&mut stream).take(PART).read_to_end(&mut part)?;
+        if part.is_empty() {
+            return Ok(true);
         }
-        if filled == 0 {
-            return Ok(Some(Bits { sha256: hex(&hash.finalize()), nan }));
-        }
-        hash.update(&buffer[..filled]);
-        nan = nan.zip(count_nan(&buffer[..filled], dtype)).map(|(before, more)| before + more);
+        each(dtype, &part);
     }
 }
 
