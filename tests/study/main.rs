@@ -247,15 +247,34 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     record.weights_sha256 = Some("a".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "study", "first", "-o", "no.csv"], 1);
-    for part in ["lenet5-b60-lr0.002-e2-s1-t1 has other weights in", "first/results", "aaaa"] {
+    for part in ["lenet5-b60-lr0.002-e2-s1-t1: weights aaaa", "first/results"] {
         assert!(said(&refused).contains(part), "no {part} in {}", said(&refused));
     }
     assert!(!place.path("no.csv").exists());
+    record.weights_sha256 = place.results("study")[&record.id].weights_sha256.clone();
+    record.test_accuracy = record.test_accuracy.map(|accuracy| accuracy / 2.0);
+    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    for both in [["study", "first"], ["first", "study"]] {
+        let flags = [&["study", "collect"][..], &both, &["-o", "no.csv"]].concat();
+        let refused = said(&place.ends(&flags, 1));
+        assert!(
+            refused.contains("s1-t1: test accuracy ") && refused.contains("edited"),
+            "{refused}"
+        );
+    }
     record.data_sha256 = Some("b".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "first", "-o", "no.csv"], 2);
     assert!(said(&refused).contains("is of another data set (SHA-256 "), "{}", said(&refused));
     assert!(!place.path("no.csv").exists());
+    let [other, own] = ["s0", "s1"]
+        .map(|seed| path.with_file_name(format!("lenet5-b60-lr0.002-e2-{seed}-t1.json")));
+    fs::copy(other, own).unwrap();
+    for flags in [["study", "collect", "first"], ["study", "run", "first"]] {
+        let misnamed = said(&place.ends(&flags, 2));
+        let part = "s1-t1.json: it holds the result of lenet5-b60-lr0.002-e2-s0-t1, not of the run";
+        assert!(misnamed.contains(part), "no {part} in {misnamed}");
+    }
     fs::write(&path, "{").unwrap();
     let damaged = place.ends(&["study", "collect", "first"], 2);
     assert!(said(&damaged).contains("s1-t1.json: EOF"), "{}", said(&damaged));
