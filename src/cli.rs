@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{
     Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
     ValueEnum,
@@ -209,7 +210,7 @@ pub struct ReproduceArgs {
     /// Threads and device.
     pub compute: ComputeArgs,
     /// Folder for the run folders and report.html
-    #[arg(long, value_name = "DIR", default_value = "runs/reproduce", help = models::reproduce_out())]
+    #[arg(long, value_name = "DIR", value_parser = written_path(), default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
     /// Checkpoints.
@@ -282,7 +283,7 @@ pub struct TrainArgs {
     /// Data.
     pub data: DataArgs,
     /// Run folder to write [default: runs/<model>]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     /// Checkpoints.
@@ -346,7 +347,7 @@ pub struct EvaluateArgs {
     /// Data.
     pub data: DataArgs,
     /// Folder to write metrics, predictions, confusion matrix and report to
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub out: Option<PathBuf>,
     /// Replace a run that the folder holds
     #[arg(long)]
@@ -362,7 +363,8 @@ A picture may be of any size and colour, with one thing on a plain ground. It is
 set is: the ground cut off, the longest side scaled to 28, the rest in the centre of 28x28 grey pixels, \
 light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, are taken as they are.
 
-Exit codes: 0 every picture is answered, 1 some cannot be read, 2 usage or weights that cannot be read.
+Exit codes: 0 every picture is answered, 1 some cannot be read, 2 none can, or usage, or weights that cannot be
+read.
 
 Examples (the pictures and models come with the project, the .gz file with Debian's data set):
   stitch predict docs/pictures/shoe.png
@@ -395,7 +397,7 @@ pub struct PredictArgs {
     #[arg(long)]
     pub no_invert: bool,
     /// Write the 28x28 pictures that the model saw to this folder, as PNG
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub save_input: Option<PathBuf>,
     /// Print CSV: file,index,rank,label,class,probability
     #[arg(long, conflicts_with = "json")]
@@ -440,7 +442,7 @@ pub struct ExportArgs {
     /// The format to write
     #[arg(long, short)]
     pub format: FormatName,
-    /// The file to write
+    /// The file to write; - for standard output
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
@@ -511,7 +513,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "STUDY")]
     pub study: Vec<PathBuf>,
     /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = written_path())]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     /// Figures.
@@ -579,7 +581,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// Folder to put the files in [default: data/fashion-mnist]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub to: Option<PathBuf>,
     /// Another server: the address of a folder with the four .gz files
     #[arg(long, value_name = "URL")]
@@ -608,7 +610,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// Folder to write them to; it is made when it is not there
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = written_path())]
     pub folder: PathBuf,
 }
 
@@ -617,8 +619,9 @@ pub struct ManArgs {
 /// # Errors
 /// What clap has to say instead, and whether JSON was asked for.
 pub fn parse() -> Result<Cli, (clap::Error, bool)> {
-    // Without a slash it was found on the PATH, and will be again.
-    let called = env::args().next().filter(|called| called.contains('/'));
+    // Without a slash it was found on the PATH, and will be again. A name that is not UTF-8 cannot be shown.
+    let called = env::args_os().next().and_then(|called| called.into_string().ok());
+    let called = called.filter(|called| called.contains('/'));
     let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
     let parsed = command.try_get_matches_from_mut(env::args_os());
     let parsed = parsed.and_then(|matches| {
@@ -645,6 +648,14 @@ fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
         None => command,
     };
     command.mut_subcommands(|below| with_examples_of(below, program))
+}
+
+/// A path to write to; `-` is not one: a file of that name is hardly meant.
+fn written_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => Err("standard output cannot be written to here; give a path (./- for one named -)"),
+        false => Ok(path),
+    })
 }
 
 fn parse_device(text: &str) -> Result<DeviceName, String> {

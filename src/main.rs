@@ -6,6 +6,9 @@ mod cli;
 mod commands;
 mod suggest;
 
+#[global_allocator]
+static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
+
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
     let cli = match cli::parse() {

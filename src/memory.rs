@@ -1,6 +1,78 @@
-//! How the process holds on to memory.
+//! How the process holds on to memory, and what it does when there is no more.
 
 #![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether an allocation has failed.
+static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+/// Before the sentence of Rust's library, which says how much was wanted.
+const SENTENCE: &[u8] =
+    b"error: out of memory. Free some, or give a smaller --batch-size or fewer --jobs\n";
+/// The exit code, that of input and output that fail.
+const CODE: i32 = 2;
+
+/// The system's allocator, which remembers that an allocation has failed.
+#[derive(Debug)]
+pub struct Allocator;
+
+/// Remembers a failed allocation.
+fn noted(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() {
+        EXHAUSTED.store(true, Ordering::Relaxed);
+    }
+    pointer
+}
+
+// SAFETY: every call is passed to the system's allocator as it is.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        noted(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        noted(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        noted(unsafe { System.realloc(pointer, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// From now on a process of [`Allocator`] that aborts after a failed allocation ends with a sentence and the
+/// exit code 2 instead. Any other abort stays one. Does nothing on systems other than Unix.
+pub fn end_well_when_exhausted() {
+    #[cfg(unix)]
+    {
+        extern "C" fn on_abort(_: libc::c_int) {
+            if EXHAUSTED.load(Ordering::Relaxed) {
+                // SAFETY: both may be called in a signal handler; the bytes are static.
+                unsafe {
+                    libc::write(libc::STDERR_FILENO, SENTENCE.as_ptr().cast(), SENTENCE.len());
+                    libc::_exit(CODE);
+                }
+            }
+            // abort() goes on as if there were no handler.
+        }
+        // SAFETY: the handler calls nothing that may not be called in one.
+        unsafe {
+            libc::signal(libc::SIGABRT, on_abort as *const () as libc::sighandler_t);
+        }
+    }
+}
+
+/// Whether a message is libtorch's or the C++ library's about memory that cannot be had.
+pub fn is_exhaustion(message: &str) -> bool {
+    // c10::DefaultCPUAllocator, posix_memalign in c10, CUDA, and C++.
+    ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"]
+        .iter()
+        .any(|part| message.contains(part))
+}
 
 /// Keeps freed memory for the next step instead of giving it back to the system.
 ///

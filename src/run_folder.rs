@@ -6,6 +6,7 @@
 
 mod config;
 mod known;
+mod metrics;
 mod parity;
 mod recipe;
 
@@ -117,6 +118,7 @@ impl From<&Origin> for DataConfig {
 
 /// `metrics.json`: what the numbers are worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "metrics::Fields")]
 pub struct Metrics {
     /// Correct answers over all answers on the test images.
     pub test_accuracy: f64,

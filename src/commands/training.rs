@@ -70,7 +70,7 @@ pub fn train_into(
     let config = config_of(job.model, &job.config, dataset)?;
     let mut trainer = Trainer::new(job.model, &job.config, &dataset.train)?;
     let start = match job.resume {
-        true => checkpoints::start(folder, &config, console)?,
+        true => checkpoints::start(folder, &config, dataset.train.len(), console)?,
         false => {
             checkpoint::clear(folder)?;
             Start::Anew
