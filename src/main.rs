@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+mod before_main;
 mod cli;
 mod commands;
 mod suggest;
@@ -11,6 +13,7 @@ static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
 
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
+    stitch::memory::end_well_when_exhausted();
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err((error, json)) => return commands::usage(&error, json),

@@ -5,6 +5,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+unsafe extern "C" {
+    /// In `libtorch/memory.cpp`.
+    fn stitch_note_failed_allocations(failed: extern "C" fn());
+}
+
 /// Whether an allocation has failed.
 static EXHAUSTED: AtomicBool = AtomicBool::new(false);
 /// Before the sentence of Rust's library, which says how much was wanted.
@@ -59,19 +64,47 @@ pub fn end_well_when_exhausted() {
             }
             // abort() goes on as if there were no handler.
         }
-        // SAFETY: the handler calls nothing that may not be called in one.
+        extern "C" fn failed() {
+            EXHAUSTED.store(true, Ordering::Relaxed);
+        }
+        // SAFETY: the handlers call nothing that may not be called in one, and live as long as the process.
         unsafe {
+            stitch_note_failed_allocations(failed);
             libc::signal(libc::SIGABRT, on_abort as *const () as libc::sighandler_t);
         }
     }
 }
 
-/// Whether a message is libtorch's or the C++ library's about memory that cannot be had.
-pub fn is_exhaustion(message: &str) -> bool {
-    // c10::DefaultCPUAllocator, posix_memalign in c10, CUDA, and C++.
-    ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"]
-        .iter()
-        .any(|part| message.contains(part))
+/// The sentence for a message of libtorch, CUDA or the C++ library about memory that cannot be had.
+pub fn exhaustion(message: &str) -> Option<String> {
+    let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
+    if !parts.iter().any(|part| message.contains(part)) {
+        return None;
+    }
+    let wanted = message.split_once("tried to allocate ").map(|(_, rest)| rest);
+    let wanted = wanted.and_then(|rest| rest.split_once(" bytes")).map(|(bytes, _)| bytes);
+    let wanted = wanted.filter(|bytes| bytes.parse::<u64>().is_ok());
+    let wanted = wanted.map(|bytes| format!(": {bytes} bytes cannot be allocated"));
+    Some(format!(
+        "out of memory{}. Free some, or give a smaller --batch-size or fewer --jobs",
+        wanted.unwrap_or_default()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_messages_about_memory_become_its_sentence() {
+        let libtorch = "Torch(\"[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate \
+                        memory: you tried to allocate 188160000 bytes. Error code 12\")";
+        let sentence = exhaustion(libtorch).unwrap();
+        assert!(sentence.starts_with("out of memory: 188160000 bytes cannot"), "{sentence}");
+        let sentence = exhaustion("std::bad_alloc").unwrap();
+        assert!(sentence.starts_with("out of memory. Free"), "{sentence}");
+        assert_eq!(exhaustion("index out of range"), None);
+    }
 }
 
 /// Keeps freed memory for the next step instead of giving it back to the system.

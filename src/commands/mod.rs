@@ -28,12 +28,11 @@ mod train;
 mod training;
 mod validation;
 
-use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use stitch::dataset::source::FetchError;
@@ -66,7 +65,6 @@ impl From<Outcome> for ExitCode {
 pub fn run(cli: Cli) -> Result<Outcome> {
     terminal::set_colour(cli.color);
     out_of_memory::listen(cli.json);
-    check_working_directory()?;
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
         Command::Reproduce(args) => reproduce::run(&args, console),
@@ -81,16 +79,6 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),
         Command::Man(args) => man::run(&args, console),
-    }
-}
-
-/// Refuses to work in a folder that was removed: no path would mean what it says.
-fn check_working_directory() -> Result<()> {
-    match env::current_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("the working directory was removed. Change to one that exists, and start again")
-        }
-        _ => Ok(()),
     }
 }
 

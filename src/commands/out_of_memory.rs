@@ -13,20 +13,12 @@ const CODE: u8 = 2;
 /// From now on a panic of any thread that says that memory is exhausted ends the process with a sentence;
 /// `json`: and with a document. Every other panic stays one.
 pub fn listen(json: bool) {
-    memory::end_well_when_exhausted();
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let message = payload.downcast_ref::<String>().map(String::as_str);
         let message = message.or(payload.downcast_ref().copied()).unwrap_or_default();
-        if !memory::is_exhaustion(message) {
-            return before(info);
-        }
-        let first = message.lines().find(|line| memory::is_exhaustion(line)).unwrap_or_default();
-        let sentence = format!(
-            "out of memory ({}). Free some, or give a smaller --batch-size or fewer --jobs",
-            first.trim()
-        );
+        let Some(sentence) = memory::exhaustion(message) else { return before(info) };
         print_error(&anyhow::anyhow!("{sentence}"));
         if json && !PRINTED.load(Ordering::Relaxed) {
             print_failure(sentence, CODE);
