@@ -27,7 +27,7 @@ use stitch::train::Engine;
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
 /// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
-/// (corrupt data, diverged training), 2 usage, unreadable input or output that cannot be written,
+/// (corrupt data, diverged training), 2 usage, unreadable input, output that cannot be written or no more memory,
 /// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
 #[command(

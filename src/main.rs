@@ -14,6 +14,13 @@ static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
     stitch::memory::end_well_when_exhausted();
+    stitch::memory::watch_exits();
+    let code = run();
+    stitch::memory::end();
+    code
+}
+
+fn run() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err((error, json)) => return commands::usage(&error, json),

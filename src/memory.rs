@@ -75,6 +75,39 @@ pub fn end_well_when_exhausted() {
     }
 }
 
+/// Whether the process ends because [`end`] was called.
+static ENDS: AtomicBool = AtomicBool::new(false);
+
+/// From now on a library that ends the process, as OpenMP's does when it can start no thread, gives it the exit
+/// code 2: OpenMP's own is that of a check that failed. Whoever ends the process says so with [`end`].
+pub fn watch_exits() {
+    #[cfg(unix)]
+    {
+        const SENTENCE: &[u8] =
+            b"error: a library has ended the process, for the reason above. Give fewer \
+            --threads, or free some memory\n";
+
+        extern "C" fn on_exit() {
+            if !ENDS.load(Ordering::Relaxed) {
+                // SAFETY: the bytes are static, and nothing is to be written any more.
+                unsafe {
+                    libc::write(libc::STDERR_FILENO, SENTENCE.as_ptr().cast(), SENTENCE.len());
+                    libc::_exit(CODE);
+                }
+            }
+        }
+        // SAFETY: the handler lives as long as the process. Without room for it, nothing changes.
+        unsafe {
+            libc::atexit(on_exit);
+        }
+    }
+}
+
+/// The process is about to end with an exit code of its own.
+pub fn end() {
+    ENDS.store(true, Ordering::Relaxed);
+}
+
 /// The sentence for a message of libtorch, CUDA or the C++ library about memory that cannot be had.
 pub fn exhaustion(message: &str) -> Option<String> {
     let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];

@@ -18,7 +18,11 @@ pub fn listen(json: bool) {
         let payload = info.payload();
         let message = payload.downcast_ref::<String>().map(String::as_str);
         let message = message.or(payload.downcast_ref().copied()).unwrap_or_default();
-        let Some(sentence) = memory::exhaustion(message) else { return before(info) };
+        let Some(sentence) = memory::exhaustion(message) else {
+            // Of the main thread, it ends the process.
+            memory::end();
+            return before(info);
+        };
         print_error(&anyhow::anyhow!("{sentence}"));
         if json && !PRINTED.load(Ordering::Relaxed) {
             print_failure(sentence, CODE);
