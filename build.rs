@@ -25,7 +25,7 @@ fn main() {
 
 /// `src/libtorch/*.cpp`, against libtorch's headers.
 fn compile_bindings(include: &Path) {
-    let files = ["autograd", "convolution", "generator", "parallel"]
+    let files = ["autograd", "convolution", "generator", "memory", "parallel"]
         .map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();

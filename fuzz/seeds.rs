@@ -103,6 +103,7 @@ fn config() -> run_folder::Config {
         val: None,
         patience: None,
         cpu_capability: Some("AVX2".into()),
+        kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
         data: run_folder::DataConfig {
             official: false,

@@ -24,12 +24,14 @@ pub use study::{
 pub use values::{CheckpointEvery, NumberOrOff};
 
 use stitch::models::ModelEntry;
-use values::{parse_indices, parse_named_tolerance, parse_number_or_off, parse_tolerance};
+use values::{
+    parse_indices, parse_named_tolerance, parse_number_or_off, parse_tolerance, written_path,
+};
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
 /// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
-/// (corrupt data, diverged training), 2 usage, unreadable input or output that cannot be written,
+/// (corrupt data, diverged training), 2 usage, unreadable input, output that cannot be written or no more memory,
 /// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
 #[command(
@@ -113,7 +115,7 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Folder for the run folders and report.html
-    #[arg(long, value_name = "DIR", default_value = "runs/reproduce", help = models::reproduce_out())]
+    #[arg(long, value_name = "DIR", value_parser = written_path(), default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
@@ -182,7 +184,7 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Run folder to write [default: runs/<model>]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
@@ -241,7 +243,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Folder to write metrics, predictions, confusion matrix and report to
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub out: Option<PathBuf>,
     /// Replace a run that the folder holds
     #[arg(long)]
@@ -257,7 +259,8 @@ A picture may be of any size and colour, with one thing on a plain ground. It is
 set is: the ground cut off, the longest side scaled to 28, the rest in the centre of 28x28 grey pixels, \
 light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, are taken as they are.
 
-Exit codes: 0 every picture is answered, 1 some cannot be read, 2 usage or weights that cannot be read.
+Exit codes: 0 every picture is answered, 1 some cannot be read, 2 none can, or usage, or weights that cannot be
+read.
 
 Examples (the pictures and models come with the project, the .gz file with Debian's data set):
   stitch predict docs/pictures/shoe.png
@@ -290,7 +293,7 @@ pub struct PredictArgs {
     #[arg(long)]
     pub no_invert: bool,
     /// Write the 28x28 pictures that the model saw to this folder, as PNG
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub save_input: Option<PathBuf>,
     /// Print CSV: file,index,rank,label,class,probability
     #[arg(long, conflicts_with = "json")]
@@ -334,7 +337,7 @@ pub struct ExportArgs {
     /// The format to write
     #[arg(long, short)]
     pub format: FormatName,
-    /// The file to write
+    /// The file to write; - for standard output
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
@@ -405,7 +408,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "STUDY")]
     pub study: Vec<PathBuf>,
     /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = written_path())]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub figures: FigureArgs,
@@ -436,7 +439,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// Folder to write them to; it is made when it is not there
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = written_path())]
     pub folder: PathBuf,
 }
 
@@ -445,8 +448,9 @@ pub struct ManArgs {
 /// # Errors
 /// What clap has to say instead, and whether JSON was asked for.
 pub fn parse() -> Result<Cli, (clap::Error, bool)> {
-    // Without a slash it was found on the PATH, and will be again.
-    let called = env::args().next().filter(|called| called.contains('/'));
+    // Without a slash it was found on the PATH, and will be again. A name that is not UTF-8 cannot be shown.
+    let called = env::args_os().next().and_then(|called| called.into_string().ok());
+    let called = called.filter(|called| called.contains('/'));
     let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
     let parsed = command.try_get_matches_from_mut(env::args_os());
     let parsed = parsed.and_then(|matches| {

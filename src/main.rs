@@ -2,12 +2,25 @@
 
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+mod before_main;
 mod cli;
 mod commands;
 mod suggest;
 
+#[global_allocator]
+static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
+
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
+    stitch::memory::end_well_when_exhausted();
+    stitch::memory::watch_exits();
+    let code = run();
+    stitch::memory::end();
+    code
+}
+
+fn run() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err((error, json)) => return commands::usage(&error, json),

@@ -1,6 +1,144 @@
-//! How the process holds on to memory.
+//! How the process holds on to memory, and what it does when there is no more.
 
 #![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+unsafe extern "C" {
+    /// In `libtorch/memory.cpp`.
+    fn stitch_note_failed_allocations(failed: extern "C" fn());
+}
+
+/// Whether an allocation has failed.
+static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+/// Before the sentence of Rust's library, which says how much was wanted.
+const SENTENCE: &[u8] =
+    b"error: out of memory. Free some, or give a smaller --batch-size or fewer --jobs\n";
+/// The exit code, that of input and output that fail.
+const CODE: i32 = 2;
+
+/// The system's allocator, which remembers that an allocation has failed.
+#[derive(Debug)]
+pub struct Allocator;
+
+/// Remembers a failed allocation.
+fn noted(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() {
+        EXHAUSTED.store(true, Ordering::Relaxed);
+    }
+    pointer
+}
+
+// SAFETY: every call is passed to the system's allocator as it is.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        noted(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        noted(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        noted(unsafe { System.realloc(pointer, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// From now on a process of [`Allocator`] that aborts after a failed allocation ends with a sentence and the
+/// exit code 2 instead. Any other abort stays one. Does nothing on systems other than Unix.
+pub fn end_well_when_exhausted() {
+    #[cfg(unix)]
+    {
+        extern "C" fn on_abort(_: libc::c_int) {
+            if EXHAUSTED.load(Ordering::Relaxed) {
+                // SAFETY: both may be called in a signal handler; the bytes are static.
+                unsafe {
+                    libc::write(libc::STDERR_FILENO, SENTENCE.as_ptr().cast(), SENTENCE.len());
+                    libc::_exit(CODE);
+                }
+            }
+            // abort() goes on as if there were no handler.
+        }
+        extern "C" fn failed() {
+            EXHAUSTED.store(true, Ordering::Relaxed);
+        }
+        // SAFETY: the handlers call nothing that may not be called in one, and live as long as the process.
+        unsafe {
+            stitch_note_failed_allocations(failed);
+            libc::signal(libc::SIGABRT, on_abort as *const () as libc::sighandler_t);
+        }
+    }
+}
+
+/// Whether the process ends because [`end`] was called.
+static ENDS: AtomicBool = AtomicBool::new(false);
+
+/// From now on a library that ends the process, as OpenMP's does when it can start no thread, gives it the exit
+/// code 2: OpenMP's own is that of a check that failed. Whoever ends the process says so with [`end`].
+pub fn watch_exits() {
+    #[cfg(unix)]
+    {
+        const SENTENCE: &[u8] =
+            b"error: a library has ended the process, for the reason above. Give fewer \
+            --threads, or free some memory\n";
+
+        extern "C" fn on_exit() {
+            if !ENDS.load(Ordering::Relaxed) {
+                // SAFETY: the bytes are static, and nothing is to be written any more.
+                unsafe {
+                    libc::write(libc::STDERR_FILENO, SENTENCE.as_ptr().cast(), SENTENCE.len());
+                    libc::_exit(CODE);
+                }
+            }
+        }
+        // SAFETY: the handler lives as long as the process. Without room for it, nothing changes.
+        unsafe {
+            libc::atexit(on_exit);
+        }
+    }
+}
+
+/// The process is about to end with an exit code of its own.
+pub fn end() {
+    ENDS.store(true, Ordering::Relaxed);
+}
+
+/// The sentence for a message of libtorch, CUDA or the C++ library about memory that cannot be had.
+pub fn exhaustion(message: &str) -> Option<String> {
+    let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
+    if !parts.iter().any(|part| message.contains(part)) {
+        return None;
+    }
+    let wanted = message.split_once("tried to allocate ").map(|(_, rest)| rest);
+    let wanted = wanted.and_then(|rest| rest.split_once(" bytes")).map(|(bytes, _)| bytes);
+    let wanted = wanted.filter(|bytes| bytes.parse::<u64>().is_ok());
+    let wanted = wanted.map(|bytes| format!(": {bytes} bytes cannot be allocated"));
+    Some(format!(
+        "out of memory{}. Free some, or give a smaller --batch-size or fewer --jobs",
+        wanted.unwrap_or_default()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_messages_about_memory_become_its_sentence() {
+        let libtorch = "Torch(\"[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate \
+                        memory: you tried to allocate 188160000 bytes. Error code 12\")";
+        let sentence = exhaustion(libtorch).unwrap();
+        assert!(sentence.starts_with("out of memory: 188160000 bytes cannot"), "{sentence}");
+        let sentence = exhaustion("std::bad_alloc").unwrap();
+        assert!(sentence.starts_with("out of memory. Free"), "{sentence}");
+        assert_eq!(exhaustion("index out of range"), None);
+    }
+}
 
 /// Keeps freed memory for the next step instead of giving it back to the system.
 ///

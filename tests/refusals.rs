@@ -58,6 +58,7 @@ fn config() -> Config {
         val: None,
         patience: None,
         cpu_capability: None,
+        kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
         data: DataConfig { official: false, sha256: [("a".into(), "00".into())].into() },
     }

@@ -55,6 +55,9 @@ pub enum CheckpointError {
         /// The version of the format.
         found: u32,
     },
+    /// What it says of where the run stands is no run's.
+    #[error("it contradicts itself: {0}. Remove it to continue from the one before")]
+    Contradictory(String),
     /// Not the bytes that were written.
     #[error("it is damaged: its content has the SHA-256 {found}, not {wanted} as written in it")]
     Damaged {
@@ -150,6 +153,52 @@ impl Checkpoint {
         };
         Ok(Self { config, progress, state: TrainState { updates, tensors }, events })
     }
+}
+
+/// Checks that what a checkpoint says of where the run stands is what its training has written: of its settings
+/// and of this many training images.
+///
+/// # Errors
+/// [`CheckpointError::Contradictory`].
+pub(super) fn check_progress(
+    checkpoint: &Checkpoint,
+    images: usize,
+) -> Result<(), CheckpointError> {
+    let Checkpoint { config, progress, state, .. } = checkpoint;
+    let contradictory = |what: String| Err(CheckpointError::Contradictory(what));
+    let (epochs, steps) = (progress.epochs.len(), progress.steps);
+    if epochs > config.epochs {
+        return contradictory(format!("{epochs} epochs are done, of {}", config.epochs));
+    }
+    let per_epoch = images.div_ceil(config.batch_size.max(1));
+    if steps > per_epoch || (steps > 0 && epochs == config.epochs) {
+        return contradictory(format!(
+            "{steps} steps are done after {epochs} epochs, of {} epochs of {per_epoch} steps",
+            config.epochs
+        ));
+    }
+    let updates = progress.count(per_epoch) as u64;
+    if state.updates != updates {
+        return contradictory(format!(
+            "{} updates were made, and {epochs} epochs and {steps} steps are {updates}",
+            state.updates
+        ));
+    }
+    let numbers = progress.epochs.iter().flat_map(|record| {
+        let validation = record.validation.map(|it| [it.loss, it.accuracy]);
+        [record.loss, record.seconds].into_iter().chain(validation.into_iter().flatten())
+    });
+    let mut numbers = numbers.chain([progress.loss_sum, progress.seconds]);
+    if let Some(number) = numbers.find(|number| !number.is_finite()) {
+        return contradictory(format!(
+            "{number} is no loss, accuracy or time of a run that goes on"
+        ));
+    }
+    if steps == 0 && progress.loss_sum != 0.0 {
+        let sum = progress.loss_sum;
+        return contradictory(format!("the losses of no step sum up to {sum}"));
+    }
+    Ok(())
 }
 
 /// Takes the epochs that are done out of the tensors, without their validations.

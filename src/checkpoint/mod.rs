@@ -57,6 +57,27 @@ pub fn find(folder: &RunFolder) -> Found {
     found
 }
 
+/// Checks that what a checkpoint says of where its run stands agrees with itself, with its settings, this many
+/// training images, and its file's name.
+///
+/// # Errors
+/// [`CheckpointError::Contradictory`].
+pub fn check(path: &Path, checkpoint: &Checkpoint, images: usize) -> Result<(), CheckpointError> {
+    file::check_progress(checkpoint, images)?;
+    let (named, updates) = (step(path), checkpoint.state.updates);
+    if named.is_none_or(|named| named as u64 != updates) {
+        let what = format!("it is of {updates} steps, and its name says others");
+        return Err(CheckpointError::Contradictory(what));
+    }
+    Ok(())
+}
+
+/// The steps that the name of a checkpoint says.
+fn step(path: &Path) -> Option<usize> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
+    name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
+}
+
 /// Removes all checkpoints and the events of a run in progress, and their folders if nothing else is in
 /// them.
 ///
@@ -83,10 +104,6 @@ fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
 /// end.
 fn list(folder: &Path) -> Vec<(usize, PathBuf)> {
     let entries = fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
-    let step = |path: &Path| -> Option<usize> {
-        let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
-        name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
-    };
     let plain = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     let mut all: Vec<_> =
         plain.filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::DataArgs;
+use super::values::written_path;
 
 /// `stitch data`
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// Folder to put the files in [default: data/fashion-mnist]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub to: Option<PathBuf>,
     /// Another server: the address of a folder with the four .gz files
     #[arg(long, value_name = "URL")]

@@ -82,7 +82,7 @@ pub struct StudyPlanArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Folder of the study
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = super::values::written_path())]
     pub output: PathBuf,
     /// Replace the plan in the folder; results of rows that the new one has too are kept
     #[arg(long)]
@@ -144,7 +144,7 @@ pub struct StudyCollectArgs {
     #[arg(required = true)]
     pub studies: Vec<PathBuf>,
     /// The table to write [default: results.csv in the one study]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = super::values::written_path())]
     pub output: Option<PathBuf>,
 }
 
@@ -161,6 +161,6 @@ pub struct StudyReportArgs {
     #[arg(required = true)]
     pub studies: Vec<PathBuf>,
     /// Folder to write to [default: the one study]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = super::values::written_path())]
     pub output: Option<PathBuf>,
 }

@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use stitch::closest::{closest_match, did_you_mean};
 use tch::Device;
 
@@ -87,4 +89,12 @@ pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64), String> {
         text.rsplit_once('=').ok_or("it must be NAME=ATOL or NAME=ATOL,RTOL".to_string())?;
     let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
     Ok((name.into(), parse_tolerance(atol)?, parse_tolerance(rtol)?))
+}
+
+/// A path to write to; `-` is not one: a file of that name is hardly meant.
+pub fn written_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => Err("standard output cannot be written to here; give a path (./- for one named -)"),
+        false => Ok(path),
+    })
 }

@@ -116,8 +116,14 @@ pub enum Start {
     Finished,
 }
 
-/// What there is to go on from; refuses what is not of the run that `config` describes.
-pub fn start(folder: &RunFolder, config: &Config, console: Console) -> Result<Start> {
+/// What there is to go on from; refuses what is not of the run that `config` and the number of training images
+/// describe.
+pub fn start(
+    folder: &RunFolder,
+    config: &Config,
+    images: usize,
+    console: Console,
+) -> Result<Start> {
     let out = folder.path().display();
     let found = checkpoint::find(folder);
     for (path, error) in found.damaged {
@@ -132,6 +138,8 @@ pub fn start(folder: &RunFolder, config: &Config, console: Console) -> Result<St
     }
     if let Some((path, checkpoint)) = found.newest {
         refuse_others(&checkpoint.config, config, &format!("{}", path.display()))?;
+        checkpoint::check(&path, &checkpoint, images)
+            .with_context(|| format!("--resume: {}", path.display()))?;
         let done = checkpoint.progress.epochs.len();
         let steps = checkpoint.progress.steps;
         console.note(&format!(

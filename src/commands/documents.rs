@@ -163,7 +163,13 @@ impl Training {
             out: folder.path().display().to_string(),
             config,
             history: rows(&read(run_folder::HISTORY)?)?,
-            metrics: document(run_folder::METRICS)?,
+            metrics: {
+                // Checked, and then shown with all that is in it.
+                let metrics = run_folder::METRICS;
+                let _: run_folder::Metrics = serde_json::from_slice(&read(metrics)?)
+                    .with_context(|| format!("{metrics} is damaged"))?;
+                document(metrics)?
+            },
             answers: evaluation.into(),
             files: files_of(folder.path()),
             weights_sha256: sha256::of(&read(run_folder::SAFETENSORS)?),

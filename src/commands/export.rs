@@ -1,7 +1,7 @@
 //! `stitch export`: a weights file in another format.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,12 +16,22 @@ use stitch::tensor_files::{
 };
 use tch::Device;
 
-use super::{Console, Outcome, inputs};
+use super::{Console, Outcome, inputs, print_bytes};
 use crate::cli::{ExportArgs, FormatName};
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
-    let output = args.output.display();
-    check_output(&args.output, args.force)?;
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout {
+        ensure!(
+            !console.json,
+            "--json: with --output - the weights go to stdout. Leave one of them away"
+        );
+        let is_terminal = io::stdout().is_terminal();
+        ensure!(!is_terminal, "--output -: stdout is a terminal. Redirect it, or give a path");
+    } else {
+        check_output(&args.output, args.force)?;
+        check_extension(args)?;
+    }
     let model = inputs::model(&args.file, args.model, Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
@@ -33,6 +43,11 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         );
     }
     let bytes = encode(&model, args)?;
+    if to_stdout {
+        print_bytes(&bytes)?;
+        return Ok(Outcome::Done);
+    }
+    let output = args.output.display();
     write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
     console.document(|| {
         Ok(json!({
@@ -64,6 +79,28 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         bail!("--output {output}: there is no folder {}; make it first", folder.display());
     }
+    Ok(())
+}
+
+/// Refuses a format that the extension of the path says to be another.
+fn check_extension(args: &ExportArgs) -> Result<()> {
+    use FormatName::{Npz, Onnx, Safetensors, StateDict, Torchscript};
+    let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let formats: &[FormatName] = match extension.as_str() {
+        "pt" | "pth" => &[StateDict, Torchscript],
+        "safetensors" => &[Safetensors],
+        "npz" => &[Npz],
+        "onnx" => &[Onnx],
+        _ => return Ok(()),
+    };
+    let names = formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(" or ");
+    ensure!(
+        formats.contains(&args.format),
+        "--output {}: .{extension} is the extension of {names}, and --format is {}. Give another extension, or \
+         another format",
+        args.output.display(),
+        args.format.name()
+    );
     Ok(())
 }
 

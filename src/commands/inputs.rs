@@ -14,16 +14,13 @@ use stitch::run_folder::Claim;
 use stitch::tensor_files::{TensorFile, read_weights};
 use tch::{Cuda, Device};
 
-use super::Console;
+use super::{Console, threads};
 use crate::cli::{ComputeArgs, DataArgs, FigureArgs};
 use crate::suggest::hinted;
 
 /// Sets the threads and finds the device.
 pub fn compute(args: &ComputeArgs) -> Result<Device> {
-    if let Some(threads) = args.threads {
-        // clap has limited it to 1..=4096.
-        tch::set_num_threads(threads as i32);
-    }
+    threads::set(args.threads)?;
     let Some(Device::Cuda(number)) = args.device else { return Ok(Device::Cpu) };
     if let Err(error) = cuda::load() {
         bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");

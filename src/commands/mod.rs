@@ -10,6 +10,7 @@ mod export;
 mod inputs;
 mod man;
 mod models;
+mod out_of_memory;
 mod parity;
 mod predict;
 mod progress;
@@ -22,6 +23,7 @@ mod study;
 mod tables;
 mod tensorboard;
 mod terminal;
+mod threads;
 mod train;
 mod training;
 mod validation;
@@ -62,6 +64,7 @@ impl From<Outcome> for ExitCode {
 /// A sentence for the user; [`exit_code_of`] gives its exit code.
 pub fn run(cli: Cli) -> Result<Outcome> {
     terminal::set_colour(cli.color);
+    out_of_memory::listen(cli.json);
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
         Command::Reproduce(args) => reproduce::run(&args, console),
@@ -114,10 +117,15 @@ pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
 /// Prints what clap has to say: help and version, or what is wrong with the command line.
 pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
     let text = error.render().ansi().to_string().replace(UNBROKEN, " ");
-    let _ = match error.use_stderr() {
-        true => writeln!(anstream::stderr(), "{}", text.trim_end()),
-        false => writeln!(anstream::stdout(), "{}", text.trim_end()),
-    };
+    if error.use_stderr() {
+        let _ = writeln!(anstream::stderr(), "{}", text.trim_end());
+    } else {
+        let mut out = anstream::stdout();
+        let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+        if let Err(error) = taken(written) {
+            return fail(&error, false);
+        }
+    }
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     if json && error.use_stderr() {
         let text = error.render().to_string();
@@ -150,9 +158,18 @@ fn say(colour: AnsiColor, word: &str, text: &str) {
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
 fn print(text: &str) -> Result<()> {
+    print_bytes(format!("{text}\n").as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<()> {
     PRINTED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    taken(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Whether stdout took everything.
+fn taken(written: io::Result<()>) -> Result<()> {
+    match written {
         // Nobody reads on (`stitch … | head`): the outcome is what it is.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("the result cannot be written to stdout"),

@@ -1,14 +1,24 @@
-//! Ctrl-C and SIGTERM: the first ends the training after the step in progress, a second the process.
+//! Ctrl-C and SIGTERM: the first ends the training after the step in progress; a second, or ten seconds, the
+//! process.
 
+use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
+use signal_hook::low_level;
+use stitch::run_folder::wait_for_writes;
 
 /// The first signal that came; 0: none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 /// Handlers are set once a process.
 static HANDLER: OnceLock<()> = OnceLock::new();
+
+/// How long a training may take to end after the first signal: a step that never returns must not keep the
+/// process.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// From now on the signals are heard; see [`received`].
 pub fn listen() -> Result<()> {
@@ -19,14 +29,11 @@ pub fn listen() -> Result<()> {
     {
         use std::sync::Arc;
         use std::sync::atomic::AtomicBool;
-        use std::thread;
-        use std::time::Duration;
 
         use anyhow::Context;
         use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+        use signal_hook::flag;
         use signal_hook::iterator::Signals;
-        use signal_hook::{flag, low_level};
-        use stitch::run_folder::wait_for_writes;
 
         let cannot = "the handler of Ctrl-C cannot be set";
         // A limit on the size of files (`ulimit -f`) is then an error of the write.
@@ -34,12 +41,8 @@ pub fn listen() -> Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM]).context(cannot)?;
         let wait = move || {
             for signal in &mut signals {
-                let none =
-                    RECEIVED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-                if none.is_err() {
-                    // Milliseconds; longer only when the disk does not answer.
-                    let _none_begins = wait_for_writes(Duration::from_secs(2));
-                    low_level::exit(128 + signal);
+                if !is_first(signal) {
+                    end_process(128 + signal);
                 }
             }
         };
@@ -50,7 +53,34 @@ pub fn listen() -> Result<()> {
 
 /// Ends the training as SIGTERM does.
 pub fn terminate() {
-    let _ = RECEIVED.compare_exchange(0, libc::SIGTERM, Ordering::Relaxed, Ordering::Relaxed);
+    is_first(libc::SIGTERM);
+}
+
+/// Notes a signal; whether it is the first one. The process then ends after [`LONGEST`].
+fn is_first(signal: i32) -> bool {
+    let first = RECEIVED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    if first {
+        let wait = move || {
+            thread::sleep(LONGEST);
+            let _ = writeln!(
+                io::stderr(),
+                "error: the training has not ended {} s after the signal; the process ends without a further \
+                 checkpoint",
+                LONGEST.as_secs()
+            );
+            end_process(128 + signal)
+        };
+        // Without a thread a second signal ends the process.
+        let _ = thread::Builder::new().name("deadline".into()).spawn(wait);
+    }
+    first
+}
+
+/// Ends the process at once, but not within the writing of a file.
+pub fn end_process(code: i32) -> ! {
+    // Milliseconds; longer only when the disk does not answer.
+    let _none_begins = wait_for_writes(Duration::from_secs(2));
+    low_level::exit(code)
 }
 
 /// The signal that came, if one did.

@@ -64,10 +64,10 @@ pub fn train_into(
     console: Console,
 ) -> Result<Trained> {
     signals::listen()?;
-    let config = config_of(job.model, &job.config, dataset);
+    let config = config_of(job.model, &job.config, dataset)?;
     let mut trainer = Trainer::new(job.model, &job.config, &dataset.train)?;
     let start = match job.resume {
-        true => checkpoints::start(folder, &config, console)?,
+        true => checkpoints::start(folder, &config, dataset.train.len(), console)?,
         false => {
             checkpoint::clear(folder)?;
             Start::Anew
@@ -363,13 +363,17 @@ fn curves(history: &History) -> Curves {
     }
 }
 
-fn config_of(model: &ModelEntry, config: &TrainConfig, dataset: &Dataset) -> Config {
+fn config_of(
+    model: &'static ModelEntry,
+    config: &TrainConfig,
+    dataset: &Dataset,
+) -> Result<Config> {
     let versions = [
         ("stitch", env!("CARGO_PKG_VERSION")),
         // Set by build.rs from libtorch's own header.
         ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
     ];
-    Config {
+    Ok(Config {
         program: "stitch".into(),
         model: model.name.into(),
         epochs: config.epochs,
@@ -382,7 +386,8 @@ fn config_of(model: &ModelEntry, config: &TrainConfig, dataset: &Dataset) -> Con
         val: config.val,
         patience: config.patience,
         cpu_capability: run_folder::cpu_capability(),
+        kernels_sha256: train::kernels_sha256(model, config)?,
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&dataset.origin).into(),
-    }
+    })
 }

@@ -223,6 +223,7 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
         ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
         ("libtorch", reference.libtorch(), port.libtorch()),
         ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
+        ("kernels", reference.comparable_kernels(port), port.comparable_kernels(reference)),
         ("device", Some(reference.device.clone()), Some(port.device.clone())),
         ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
         ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),

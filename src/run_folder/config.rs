@@ -37,6 +37,10 @@ pub struct Config {
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
+    /// What the kernels compute, see [`crate::train::kernels_sha256`]; absent on a GPU, in runs of other programs
+    /// and of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels_sha256: Option<String>,
     /// What computed, by name.
     pub versions: BTreeMap<String, String>,
     /// The files that were learned from and tested on.
@@ -73,6 +77,17 @@ impl Config {
         let version = self.versions.get("libtorch").or(self.versions.get("torch"))?;
         // PyTorch names its build too: 2.13.0+cu130.
         Some(version.split('+').next().unwrap_or_default().to_owned())
+    }
+
+    /// The fingerprint of the kernels, where that of a run with the settings of `other` says whether both computed
+    /// with the same kernels: another model, engine, batch size or number of threads has another one on the
+    /// same machine.
+    pub fn comparable_kernels(&self, other: &Config) -> Option<String> {
+        let what = |config: &Config| {
+            let engine = config.engine_name().map(str::to_owned);
+            (config.model.clone(), engine, config.batch_size, config.threads)
+        };
+        self.kernels_sha256.clone().filter(|_| what(self) == what(other))
     }
 
     /// In what a run of these settings differs from one that is to go on with `now`. More epochs are
@@ -116,8 +131,26 @@ impl Config {
                 lines.push(format!("the content of the data file {name}"));
             }
         }
+        // With other settings it differs too, and they say more.
+        if lines.is_empty() && self.kernels_sha256 != now.kernels_sha256 {
+            lines.push(kernels_differ(&self.kernels_sha256, &now.kernels_sha256));
+        }
         lines
     }
+}
+
+/// The sentence of two fingerprints that differ.
+fn kernels_differ(then: &Option<String>, now: &Option<String>) -> String {
+    let short = |sum: &Option<String>| match sum {
+        Some(sum) => sum.chars().take(12).collect(),
+        None => "unknown".to_owned(),
+    };
+    format!(
+        "the bits that the kernels of libtorch, MKL and oneDNN compute (fingerprint {}, there {}): set MKL_CBWR, \
+         ONEDNN_MAX_CPU_ISA and similar variables as the run had them, on the same kind of CPU",
+        short(now),
+        short(then)
+    )
 }
 
 /// The keys of either, sorted.
@@ -164,6 +197,7 @@ mod tests {
             val: None,
             patience: None,
             cpu_capability: None,
+            kernels_sha256: None,
             versions: BTreeMap::new(),
             data: DataConfig { official: false, sha256: BTreeMap::new() },
         }
@@ -188,5 +222,20 @@ mod tests {
         }
         let differences = config(None, "cpu").differences(&config(Some("exact"), "cpu"));
         assert_eq!(differences, ["engine exact, there unknown"]);
+    }
+    #[test]
+    fn other_kernels_are_a_difference_and_are_compared_between_equal_settings_alone() {
+        let of = |sum: &str, threads| {
+            let kernels_sha256 = Some(sum.repeat(64));
+            Config { kernels_sha256, threads, ..config(Some("exact"), "cpu") }
+        };
+        assert_eq!(of("a", 1).differences(&of("a", 1)), Vec::<String>::new());
+        let lines = of("a", 1).differences(&of("b", 1));
+        assert!(lines.len() == 1 && lines[0].contains("bbbb, there aaaa"), "{lines:?}");
+        let unknown = config(Some("exact"), "cpu").differences(&of("a", 1));
+        assert!(unknown.len() == 1 && unknown[0].contains("there unknown"), "{unknown:?}");
+        assert_eq!(of("a", 1).differences(&of("b", 2)), ["threads 2, there 1"]);
+        assert_eq!(of("a", 1).comparable_kernels(&of("b", 1)), Some("a".repeat(64)));
+        assert_eq!(of("a", 1).comparable_kernels(&of("b", 2)), None);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Config;
 
 /// What a `config.json` may say; anything else may have changed the numbers.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "program",
     "model",
     "epochs",
@@ -20,6 +20,7 @@ const FIELDS: [&str; 14] = [
     "val",
     "patience",
     "cpu_capability",
+    "kernels_sha256",
     "versions",
     "data",
 ];
@@ -99,6 +100,10 @@ fn check_optional(fields: &Map<String, Value>) -> Result<(), RecipeError> {
     }
     if there("cpu_capability") {
         check(fields, "cpu_capability", "text or null", |_: &Option<String>| true)?;
+    }
+    if there("kernels_sha256") {
+        let is_sum = |sum: &str| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
+        check_text(fields, "kernels_sha256", "a SHA-256 of 64 hexadecimal digits", is_sum)?;
     }
     type Texts = std::collections::BTreeMap<String, String>;
     check(fields, "versions", "an object of texts", |_: &Texts| true)?;

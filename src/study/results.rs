@@ -58,17 +58,25 @@ pub struct Record {
 /// Results that contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{id} has other weights in {second} ({second_weights}, {second_cpu}) than in {first} ({first_weights}, {first_cpu}): bits are equal only with the same libtorch, CPU kernels and data. Collect them apart"
+    "{id}: {what} {second_value} in {second} ({second_cpu}), but {first_value} in {first} ({first_cpu}): {why}"
 )]
 pub struct Contradiction {
     id: String,
+    what: &'static str,
+    why: &'static str,
     first: String,
-    first_weights: String,
+    first_value: String,
     first_cpu: String,
     second: String,
-    second_weights: String,
+    second_value: String,
     second_cpu: String,
 }
+
+/// Why one run has two kinds of bits.
+const OTHER_BITS: &str =
+    "bits are equal only with the same libtorch, CPU kernels and data. Collect them apart";
+/// Why equal bits have two results.
+const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
 impl Record {
     /// A run of these settings that has come to nothing yet.
@@ -175,7 +183,7 @@ pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), String> {
 /// in one place and was done in another, the second is kept.
 ///
 /// # Errors
-/// [`Contradiction`]: one run, done twice, with different bits.
+/// [`Contradiction`]: one run, done twice, with different bits or results.
 pub fn merge(
     all: impl IntoIterator<Item = (String, Record)>,
 ) -> Result<Vec<Record>, Box<Contradiction>> {
@@ -183,10 +191,8 @@ pub fn merge(
     for (place, record) in all {
         match merged.get(&record.id) {
             Some((first, kept)) if kept.is_done() && record.is_done() => {
-                if (&kept.weights_sha256, &kept.data_sha256)
-                    != (&record.weights_sha256, &record.data_sha256)
-                {
-                    return Err(contradiction((first, kept), (&place, &record)));
+                if let Some(difference) = difference(kept, &record) {
+                    return Err(contradiction((first, kept), (&place, &record), difference));
                 }
             }
             Some((_, kept)) if kept.is_done() || !record.is_done() => {}
@@ -200,17 +206,44 @@ pub fn merge(
     Ok(records)
 }
 
-fn contradiction(first: (&str, &Record), second: (&str, &Record)) -> Box<Contradiction> {
-    let known = |value: &Option<String>| value.clone().unwrap_or("unknown".into());
-    let short = |value: &Option<String>| known(value).chars().take(12).collect();
+/// In what two results of one run differ: the name of the value, why it must not, and the two values.
+type Difference = (&'static str, &'static str, [String; 2]);
+
+/// The first value that two results of one run must have in common, and do not.
+fn difference(a: &Record, b: &Record) -> Option<Difference> {
+    let text = |value: &Option<String>| value.as_deref().map(|sum| sum.chars().take(12).collect());
+    let number = |value: Option<f64>| value.map(|value| value.to_string());
+    let row = |record: &Record| {
+        [
+            ("weights", OTHER_BITS, text(&record.weights_sha256)),
+            ("data set", OTHER_BITS, text(&record.data_sha256)),
+            ("test accuracy", EDITED, number(record.test_accuracy)),
+            ("training loss", EDITED, number(record.train_loss)),
+            ("number of epochs", EDITED, record.epochs_run.map(|epochs| epochs.to_string())),
+        ]
+    };
+    let known = |value: Option<String>| value.unwrap_or("unknown".into());
+    let pairs = row(a).into_iter().zip(row(b));
+    let mut differing = pairs.filter(|((_, _, a), (_, _, b))| a != b);
+    differing.next().map(|((what, why, a), (_, _, b))| (what, why, [known(a), known(b)]))
+}
+
+fn contradiction(
+    first: (&str, &Record),
+    second: (&str, &Record),
+    (what, why, [first_value, second_value]): Difference,
+) -> Box<Contradiction> {
+    let cpu = |record: &Record| record.cpu_capability.clone().unwrap_or("unknown".into());
     Box::new(Contradiction {
         id: first.1.id.clone(),
+        what,
+        why,
         first: first.0.into(),
-        first_weights: short(&first.1.weights_sha256),
-        first_cpu: known(&first.1.cpu_capability),
+        first_value,
+        first_cpu: cpu(first.1),
         second: second.0.into(),
-        second_weights: short(&second.1.weights_sha256),
-        second_cpu: known(&second.1.cpu_capability),
+        second_value,
+        second_cpu: cpu(second.1),
     })
 }
 
@@ -275,9 +308,27 @@ mod tests {
     fn one_run_with_two_kinds_of_bits_is_an_error_that_names_both_places() {
         let error = merged(&[("here", record(1, "a")), ("there", record(1, "b"))]).unwrap_err();
         let sentence = error.to_string();
-        for part in ["mlp-b200-lr0.001-e20-s1-t1", "here (aaaa", "there (bbbb"] {
+        for part in ["mlp-b200-lr0.001-e20-s1-t1: weights bbbb", "in there", "but aaaa", "in here"]
+        {
             assert!(sentence.contains(part), "no {part} in {sentence}");
         }
+    }
+
+    #[test]
+    fn equal_weights_with_another_result_are_an_error_in_either_order() {
+        let good = record(1, "a");
+        for (bad, part) in [
+            (Record { test_accuracy: Some(0.5), ..good.clone() }, "test accuracy 0.5 in there"),
+            (Record { train_loss: Some(0.75), ..good.clone() }, "training loss 0.75 in there"),
+            (Record { epochs_run: Some(3), ..good.clone() }, "number of epochs 3 in there"),
+        ] {
+            let error = merged(&[("here", good.clone()), ("there", bad.clone())]).unwrap_err();
+            assert!(error.to_string().contains(part), "no {part} in {error}");
+            assert!(merged(&[("there", bad), ("here", good.clone())]).is_err());
+        }
+        // What depends on the machine may differ.
+        let slower = Record { train_seconds: Some(9.0), ..good.clone() };
+        assert_eq!(merged(&[("here", good), ("there", slower)]).unwrap().len(), 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod config;
 mod engine;
+mod fingerprint;
 mod progress;
 mod state;
 mod trainer;
@@ -24,6 +25,7 @@ use tensor_files::NamedTensor;
 
 pub use config::{ConfigError, TrainConfig, device_name};
 pub use engine::{Engine, UnknownEngine};
+pub use fingerprint::kernels_sha256;
 pub use progress::{EpochRecord, Progress, TrainState, Validation};
 pub use state::RestoreError;
 pub use trainer::Trainer;

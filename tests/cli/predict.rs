@@ -284,8 +284,13 @@ fn a_broken_picture_is_named_and_the_others_are_answered() {
     let assert = predict(folder.path(), &["pictures", "--json", "--quiet"]).assert().code(1);
     let found: Vec<Value> = serde_json::from_str(stdout_of(&assert)).unwrap();
     assert_eq!(found.len(), 2);
-    let assert = predict(folder.path(), &["pictures/b.png", "--json"]).assert().code(1);
-    assert_eq!(stdout_of(&assert), "[\n]\n");
+    // Where none can be read, there is no result.
+    let assert = predict(folder.path(), &["pictures/b.png", "--json"]).assert().code(2);
+    let failure: Value = serde_json::from_str(stdout_of(&assert)).unwrap();
+    assert_eq!(failure["exit_code"], 2);
+    refused(&mut predict(folder.path(), &["nowhere.png"]), 2, &["nowhere.png: No such file"]);
+    let both = ["pictures/b.png", "nowhere.png"];
+    refused(&mut predict(folder.path(), &both), 2, &["no picture can be read, of 2 named"]);
 }
 
 #[test]
@@ -307,7 +312,7 @@ fn pictures_in_a_folder_are_answered_by_name_and_the_rest_is_passed_over() {
 #[test]
 fn an_empty_folder_is_named() {
     let folder = folder_with(&[]);
-    refused(&mut predict(folder.path(), &["pictures"]), 1, &["pictures", "holds no picture"]);
+    refused(&mut predict(folder.path(), &["pictures"]), 2, &["pictures", "holds no picture"]);
 }
 
 #[test]
@@ -411,13 +416,13 @@ fn weights_that_cannot_be_used_are_refused_and_not_replaced_by_the_shipped_ones(
     let run = finished_run("lenet5");
     put(run, &folder.path().join("run"));
     let state_dict = &run[STATE_DICT];
-    fs::write(folder.path().join("half"), &state_dict[..state_dict.len() / 2]).unwrap();
+    fs::write(folder.path().join("half.pt"), &state_dict[..state_dict.len() / 2]).unwrap();
     let wrong = |file: &str, parts: &[&str]| {
         refused(&mut predict(folder.path(), &[file, "pictures/a.png"]), 2, parts);
     };
     wrong("nowhere.pt", &["nowhere.pt cannot be read"]);
     wrong("pictures/b.pt", &["pictures/b.pt", "not a file of tensors"]);
-    wrong("half", &["half", "damaged"]);
+    wrong("half.pt", &["half.pt", "damaged"]);
     for foreign in ["b.PT", "b.onnx"] {
         fs::copy(folder.path().join("pictures/b.pt"), folder.path().join(foreign)).unwrap();
         wrong(foreign, &[foreign, "not a file of tensors"]);
@@ -429,6 +434,31 @@ fn weights_that_cannot_be_used_are_refused_and_not_replaced_by_the_shipped_ones(
     let assert = predict(folder.path(), &late).assert().code(1);
     assert!(stderr_of(&assert).contains("holds weights, not a picture"), "{assert}");
     refused(&mut predict(folder.path(), &[]), 2, &["<IMAGE>"]);
+}
+
+#[test]
+fn what_is_no_picture_is_named_wherever_it_stands_and_the_others_are_answered() {
+    let state_dict = &finished_run("lenet5")[STATE_DICT];
+    let files = [
+        ("empty.png", Vec::new()),
+        ("empty", Vec::new()),
+        ("zip.png", b"PK\x03\x04 something else".to_vec()),
+        ("photos.zip", b"PK\x05\x06".iter().copied().chain([0; 18]).collect()),
+        ("half", state_dict[..state_dict.len() / 2].to_vec()),
+        ("brace.png", b"{\"a\": 1}".to_vec()),
+    ];
+    let folder = folder_with(&files);
+    fs::write(folder.path().join("shoe.png"), png(test_image(0))).unwrap();
+    for (name, _) in files {
+        let path = format!("pictures/{name}");
+        for order in [[path.as_str(), "shoe.png"], ["shoe.png", path.as_str()]] {
+            let assert = predict(folder.path(), &order).assert().code(1);
+            assert!(stdout_of(&assert).starts_with("shoe.png: "), "{order:?}: {assert}");
+            assert_eq!(stdout_of(&assert).lines().count(), 1, "{order:?}: {assert}");
+            let error = format!("error: {path}: ");
+            assert!(stderr_of(&assert).starts_with(&error), "{order:?}: {assert}");
+        }
+    }
 }
 
 #[test]
@@ -465,8 +495,9 @@ fn weights_that_are_no_numbers_are_refused() {
 fn are_no_pictures(files: Vec<(String, Vec<u8>)>) {
     let files: Vec<_> = files.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
     let folder = folder_with(&files);
-    let assert = predict(folder.path(), &["pictures"]).assert().code(1).stdout("");
-    let errors: Vec<&str> = stderr_of(&assert).lines().collect();
+    let assert = predict(folder.path(), &["pictures"]).assert().code(2).stdout("");
+    let mut errors: Vec<&str> = stderr_of(&assert).lines().collect();
+    assert!(errors.pop().unwrap().contains("no picture can be read"), "{errors:#?}");
     assert_eq!(errors.len(), files.len(), "{errors:#?}");
     assert!(errors.iter().all(|error| error.starts_with("error: pictures/")), "{errors:#?}");
 }
@@ -523,7 +554,7 @@ fn huge_pictures_are_refused_by_their_size() {
     are_no_pictures(files);
     let folder = folder_with(&[("b.png", png_that_claims(32_768, 32_768))]);
     let parts = ["pictures/b.png", "too large", "32768 pixels a side", "512 MiB"];
-    refused(&mut predict(folder.path(), &["pictures/b.png"]), 1, &parts);
+    refused(&mut predict(folder.path(), &["pictures/b.png"]), 2, &parts);
 }
 
 #[test]

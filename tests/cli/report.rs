@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     cells, finished_run, folder_with_data, model_names, put, refused, stderr_of, stdout_of, stitch,
-    temporary_folder, text,
+    temporary_folder, text, train,
 };
 
 /// A folder with the cut data set and a finished run of each of `models`, in a folder of its name.
@@ -159,6 +159,37 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
     damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);
     damaged(METRICS, replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."), &["two runs"]);
     damaged(METRICS, |_| "[]".into(), &[]);
+    damaged(
+        METRICS,
+        replaced("\"test_accuracy\": ", "\"test_accuracy\": \"\", \"x\": "),
+        &["string"],
+    );
+    damaged(METRICS, replaced("\"epochs_run\": 1", "\"epochs_run\": \"1\""), &["string"]);
+    damaged(METRICS, replaced("\"train_seconds\"", "\"seconds\""), &["train_seconds"]);
+}
+
+#[test]
+fn metrics_of_a_wrong_type_are_refused_wherever_they_are_read() {
+    let folder = folder_with_runs(&["mlp"]);
+    put(finished_run("mlp"), &folder.path().join("other"));
+    let path = folder.path().join("other").join(METRICS);
+    let metrics = fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("\"test_accuracy\": ", "\"test_accuracy\": \"\", \"was\": "),
+        ("\"epochs_run\": 1", "\"epochs_run\": [1]"),
+    ] {
+        fs::write(&path, metrics.replacen(from, to, 1)).unwrap();
+        let parts = ["other", "metrics.json", "invalid type"];
+        for arguments in [
+            &["report", "other", "--data", "data"][..],
+            &["parity", "runs/mlp", "other"],
+            &["parity", "other", "runs/mlp"],
+        ] {
+            refused(stitch(folder.path()).args(arguments), 2, &parts);
+        }
+        let mut resumed = train(folder.path(), "mlp");
+        refused(resumed.args(["--out", "other", "--resume", "-q"]), 2, &parts);
+    }
 }
 
 #[test]

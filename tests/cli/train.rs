@@ -209,6 +209,8 @@ fn the_configuration_says_what_made_the_numbers() {
         if cfg!(target_arch = "x86_64") {
             assert!(["DEFAULT", "AVX2", "AVX512"].contains(&capability.as_str().unwrap()));
         }
+        let kernels = config["kernels_sha256"].take();
+        assert!(is_match("^[0-9a-f]{64}$").unwrap().eval(kernels.as_str().unwrap()));
         let wanted = json!({
             "program": "stitch",
             "model": model,
@@ -220,6 +222,7 @@ fn the_configuration_says_what_made_the_numbers() {
             "device": "cpu",
             "engine": "exact",
             "cpu_capability": null,
+            "kernels_sha256": null,
             "versions": {"stitch": env!("CARGO_PKG_VERSION"), "libtorch": null},
             "data": {"official": false, "sha256": sums},
         });

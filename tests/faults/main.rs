@@ -9,6 +9,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod exhausted;
 mod long;
 mod resume;
 mod watched;
@@ -96,16 +97,20 @@ impl Place {
 
 /// The shim, compiled once.
 fn shim() -> &'static Path {
-    static SHIM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = SHIM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("shim.so");
-        let source = common::root().join("tests/faults/shim.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).arg(source).arg("-ldl");
-        assert!(compiler.status().unwrap().success(), "the shim does not compile");
-        (folder, path)
-    });
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| compiled("shim.c"))
+}
+
+/// A C file of this folder as a library for `LD_PRELOAD`.
+fn compiled(source: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source).with_extension("so");
+    // Another process may be using it.
+    let new = path.with_extension(std::process::id().to_string());
+    let source = common::root().join("tests/faults").join(source);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&new).arg(&source).arg("-ldl");
+    assert!(compiler.status().unwrap().success(), "{} does not compile", source.display());
+    fs::rename(new, &path).unwrap();
     path
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use stitch::checkpoint::Checkpoint;
+
 use crate::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
 
 const LENET5: crate::Learner = LEARNERS[0];
@@ -64,6 +66,49 @@ fn other_settings_data_or_threads_are_refused_by_name_and_more_epochs_are_not() 
         files(&place.path("run")) == files(&place.path("alone")),
         "other bits with more epochs"
     );
+}
+
+#[test]
+fn other_kernels_of_mkl_or_onednn_are_refused_and_the_run_is_left_as_it_was() {
+    let place = Place::new();
+    place.killed("run", 3);
+    for (name, value) in [("MKL_CBWR", "COMPATIBLE"), ("ONEDNN_MAX_CPU_ISA", "SSE41")] {
+        let mut resumed = place.train(LENET5, "run", &["--resume"]);
+        refused(resumed.env(name, value), &["--resume", "kernels of libtorch", name, "--force"]);
+    }
+    ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "after the refusals");
+    let mut finished = place.train(LENET5, "run", &["--resume"]);
+    refused(finished.env("MKL_CBWR", "COMPATIBLE"), &["finished run", "kernels of libtorch"]);
+}
+
+#[test]
+fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
+    let place = Place::new();
+    place.killed("run", 4);
+    let path = place.path("run/checkpoints/00000008.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let changes: [(fn(&mut Checkpoint), &str); 7] = [
+        (|it| it.state.updates = 7, "7 updates were made, and 1 epochs and 3 steps are 8"),
+        (|it| it.state.updates = 0, "0 updates were made"),
+        (|it| it.progress.steps = 2, "8 updates were made, and 1 epochs and 2 steps are 7"),
+        (|it| it.progress.steps = 8, "8 steps are done after 1 epochs"),
+        (|it| it.progress.epochs.clear(), "8 updates were made, and 0 epochs"),
+        (|it| it.progress.epochs = vec![it.progress.epochs[0]; 4], "4 epochs are done, of 3"),
+        (|it| it.progress.epochs[0].loss = f64::NAN, "NaN is no loss"),
+    ];
+    for (change, part) in changes {
+        let mut checkpoint = Checkpoint::read(&bytes).unwrap();
+        change(&mut checkpoint);
+        fs::write(&path, checkpoint.write().unwrap()).unwrap();
+        let mut resumed = place.train(LENET5, "run", &["--resume"]);
+        refused(&mut resumed, &["00000008.safetensors: it contradicts itself", part, "Remove it"]);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::write(path.with_file_name("00000009.safetensors"), &bytes).unwrap();
+    let mut resumed = place.train(LENET5, "run", &["--resume"]);
+    refused(&mut resumed, &["it is of 8 steps, and its name says others"]);
+    fs::remove_file(path.with_file_name("00000009.safetensors")).unwrap();
+    ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "from the one before");
 }
 
 #[test]

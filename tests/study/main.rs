@@ -201,6 +201,65 @@ fn a_row_that_fails_is_recorded_and_the_others_run() {
     assert!(printed(&table).contains("1 run done, 1 failed"), "{}", printed(&table));
 }
 
+/// The processes that `parent` has started.
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<String> {
+    let numbers = names(Path::new("/proc")).into_iter();
+    let numbers = numbers.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_child = |number: &String| {
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        // The name, in brackets, may hold anything.
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        behind.split_whitespace().nth(1) == Some(&parent.to_string())
+    };
+    numbers.filter(is_child).collect()
+}
+
+/// Kills the next `times` processes of rows of a study, one after the other.
+#[cfg(target_os = "linux")]
+fn kill_rows(study: u32, times: usize) {
+    let mut killed = std::collections::BTreeSet::new();
+    while killed.len() < times {
+        for child in children(study) {
+            if killed.insert(child.clone()) {
+                assert!(Command::new("kill").args(["-KILL", &child]).status().unwrap().success());
+            }
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_row_whose_process_is_killed_is_run_again_and_is_no_failure() {
+    let place = Place::new();
+    let plan = ["study", "plan", "--model", "lenet5", "--seeds", "0", "-o"];
+    place.ends(&[&plan[..], &["study", "--epochs", "1000"]].concat(), 0);
+    let start = |study: &str| {
+        let mut command = place.stitch(&["study", "run", study, "--jobs", "1"]);
+        command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let study = start("study");
+    kill_rows(study.id(), 3);
+    let ended = study.wait_with_output().unwrap();
+    let told = said(&ended);
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert_eq!(
+        told.matches("its process was killed (signal: 9 (SIGKILL)); it is run again").count(),
+        2
+    );
+    assert!(told.contains("was killed (signal: 9 (SIGKILL)) each time. Where memory"), "{told}");
+    assert!(!place.path("study/results").exists(), "a killed row has a result");
+
+    place.ends(&[&plan[..], &["again", "--epochs", "1"]].concat(), 0);
+    let study = start("again");
+    kill_rows(study.id(), 1);
+    let ended = study.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    assert!(said(&ended).contains("; it is run again"), "{}", said(&ended));
+    assert!(printed(&ended).contains("1 run: 1 done, 0 failed"), "{}", printed(&ended));
+}
+
 #[test]
 fn one_row_is_run_once_however_many_processes_are_told_to() {
     let place = Place::new();
@@ -247,15 +306,34 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     record.weights_sha256 = Some("a".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "study", "first", "-o", "no.csv"], 1);
-    for part in ["lenet5-b60-lr0.002-e2-s1-t1 has other weights in", "first/results", "aaaa"] {
+    for part in ["lenet5-b60-lr0.002-e2-s1-t1: weights aaaa", "first/results"] {
         assert!(said(&refused).contains(part), "no {part} in {}", said(&refused));
     }
     assert!(!place.path("no.csv").exists());
+    record.weights_sha256 = place.results("study")[&record.id].weights_sha256.clone();
+    record.test_accuracy = record.test_accuracy.map(|accuracy| accuracy / 2.0);
+    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    for both in [["study", "first"], ["first", "study"]] {
+        let flags = [&["study", "collect"][..], &both, &["-o", "no.csv"]].concat();
+        let refused = said(&place.ends(&flags, 1));
+        assert!(
+            refused.contains("s1-t1: test accuracy ") && refused.contains("edited"),
+            "{refused}"
+        );
+    }
     record.data_sha256 = Some("b".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "first", "-o", "no.csv"], 2);
     assert!(said(&refused).contains("is of another data set (SHA-256 "), "{}", said(&refused));
     assert!(!place.path("no.csv").exists());
+    let [other, own] = ["s0", "s1"]
+        .map(|seed| path.with_file_name(format!("lenet5-b60-lr0.002-e2-{seed}-t1.json")));
+    fs::copy(other, own).unwrap();
+    for flags in [["study", "collect", "first"], ["study", "run", "first"]] {
+        let misnamed = said(&place.ends(&flags, 2));
+        let part = "s1-t1.json: it holds the result of lenet5-b60-lr0.002-e2-s0-t1, not of the run";
+        assert!(misnamed.contains(part), "no {part} in {misnamed}");
+    }
     fs::write(&path, "{").unwrap();
     let damaged = place.ends(&["study", "collect", "first"], 2);
     assert!(said(&damaged).contains("s1-t1.json: EOF"), "{}", said(&damaged));

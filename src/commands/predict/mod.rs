@@ -13,7 +13,7 @@ use stitch::dataset::PIXELS;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
 use stitch::nn::Model;
-use stitch::tensor_files::{ReadError, TensorFile};
+use stitch::tensor_files::TensorFile;
 use tch::Device;
 
 use self::answers::{Answer, Answers};
@@ -35,6 +35,7 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
         saved,
         answers: Answers::new(args, console.json),
         progress: PicturesProgress::new(console, total),
+        total,
         tally: Tally::default(),
     };
     let read = sources.into_iter().try_for_each(|source| {
@@ -64,8 +65,9 @@ fn model_and_pictures(
     }
 }
 
-/// Whether `file` holds weights, or claims to: a mistyped or foreign `.pt` must not let the shipped
-/// model answer in its place.
+/// Whether `file` holds weights, or claims to by its name: a mistyped or foreign `.pt` must not let the shipped
+/// model answer in its place. Anything else is a picture, wherever it stands among the arguments, readable
+/// or not.
 fn is_weights(file: &Path) -> bool {
     // Those of other programs' models too.
     const EXTENSIONS: [&str; 10] =
@@ -83,11 +85,8 @@ fn is_weights(file: &Path) -> bool {
     let Some(opened) = file.is_file().then(|| File::open(file).ok()).flatten() else {
         return claims();
     };
-    match TensorFile::open(BufReader::new(opened)) {
-        Ok(_) => true,
-        Err(ReadError::Unknown) => claims(),
-        Err(_) => !sources::starts_as_picture(file),
-    }
+    TensorFile::open(BufReader::new(opened)).is_ok()
+        || (claims() && !sources::starts_as_picture(file))
 }
 
 /// One run over all pictures.
@@ -98,6 +97,8 @@ struct Session<'a> {
     saved: Option<SavedInputs<'a>>,
     answers: Answers,
     progress: PicturesProgress,
+    /// Pictures that there are.
+    total: usize,
     tally: Tally,
 }
 
@@ -115,6 +116,8 @@ impl Session<'_> {
         self.progress.advance();
         match picture {
             Ok(picture) => self.batch.push((name, picture)),
+            // There is nothing to answer: the command fails with this error.
+            Err(error) if self.total == 1 => return Err(error.context(name.to_string())),
             Err(error) => {
                 self.tally.unreadable += 1;
                 self.progress.error(&error.context(name.to_string()));
@@ -153,11 +156,13 @@ impl Session<'_> {
     /// Answers what is left, and says what was done.
     fn finish(&mut self) -> Result<Outcome> {
         self.answer()?;
+        let Tally { answered, unreadable, .. } = self.tally;
+        ensure!(answered > 0 || unreadable == 0, "no picture can be read, of {unreadable} named");
         self.progress.print(&self.answers.end())?;
         if let Some(note) = self.tally.note() {
             self.progress.note(&note);
         }
-        Ok(if self.tally.unreadable == 0 { Outcome::Done } else { Outcome::No })
+        Ok(if unreadable == 0 { Outcome::Done } else { Outcome::No })
     }
 }
 

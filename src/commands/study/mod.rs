@@ -6,6 +6,7 @@ mod report;
 mod row;
 mod run;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +64,13 @@ fn read_result(study: &Path, id: &str) -> Result<Option<Record>> {
 fn read_record(path: &Path) -> Result<Record> {
     let bytes = inputs::read_short(path, LONGEST_RESULT)?;
     let of_file = |what| anyhow!("{}: {what}. Remove it to have the row run again", path.display());
-    Record::read(&bytes).map_err(of_file)
+    let record = Record::read(&bytes).map_err(of_file)?;
+    if path.file_stem() != Some(OsStr::new(&record.id)) {
+        let what =
+            format!("it holds the result of {}, not of the run that its name says", record.id);
+        return Err(of_file(what));
+    }
+    Ok(record)
 }
 
 /// Writes what a run came to, whole or not at all.

@@ -16,7 +16,7 @@ use crate::cli::{CheckpointEvery, StudyRunArgs};
 use crate::commands::run_files::weights_sha256;
 use crate::commands::signals::{self, Interrupted};
 use crate::commands::training::{Job, Trained, train_into};
-use crate::commands::{Console, Outcome, inputs};
+use crate::commands::{Console, Outcome, inputs, threads};
 
 /// Folder of the run folders in the folder of a study.
 const RUNS: &str = "runs";
@@ -118,7 +118,7 @@ fn train(
     folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
-    tch::set_num_threads(settings.threads as i32);
+    threads::set(Some(settings.threads))?;
     let dataset = match &args.shared_data {
         #[cfg(target_os = "linux")]
         Some(path) => stitch::dataset::shared::open(path)

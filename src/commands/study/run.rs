@@ -18,23 +18,42 @@ use stitch::study::results::Record;
 
 use table::Table;
 
-use super::{read_plan, read_result, write_result};
+use super::{read_plan, read_result};
 use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
 use crate::commands::{Console, Outcome, inputs};
 
 /// Between two looks for a signal.
 const WAIT: Duration = Duration::from_millis(50);
+/// How often a row is begun whose process is killed each time.
+const ATTEMPTS: usize = 3;
 
 /// What is to be run, and how.
 struct Rows<'a> {
     args: &'a StudyRunArgs,
     /// From the last row to the first.
-    queue: Mutex<Vec<(usize, Settings)>>,
+    queue: Mutex<Vec<Waiting>>,
     /// The other ends of the stdins of the rows that run: a row ends when its own is dropped.
     alive: Mutex<BTreeMap<usize, ChildStdin>>,
     /// The data set, once for all processes, where the system can share it.
     data: Option<Data>,
+}
+
+/// A row that is to be run.
+#[derive(Clone, Copy)]
+struct Waiting {
+    row: usize,
+    settings: Settings,
+    /// How often its process was killed.
+    killed: usize,
+}
+
+/// How the process of a row ended.
+enum Ended {
+    /// It left a result.
+    Record(Box<Record>),
+    /// It was killed: by the system, for want of memory, or by somebody.
+    Killed(ExitStatus),
 }
 
 #[cfg(target_os = "linux")]
@@ -48,6 +67,10 @@ pub enum Event {
     Begun(usize),
     /// It has a result.
     Ended(usize, Box<Record>),
+    /// Its process was killed; it is run again, after the others.
+    Killed(usize, ExitStatus),
+    /// Its process was killed each time: it has no result, and the other rows go on.
+    GivenUp(usize, ExitStatus),
     /// It has none: the study ends.
     Broken(anyhow::Error),
 }
@@ -63,7 +86,7 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
         match read_result(&args.study, &plan[row].id())? {
             Some(record) if record.is_done() => done += 1,
             Some(_) if !args.retry_failed => failed += 1,
-            _ => missing.push((row, plan[row])),
+            _ => missing.push(Waiting { row, settings: plan[row], killed: 0 }),
         }
     }
     let jobs = jobs(args, &missing)?;
@@ -75,15 +98,19 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
         let rows = Rows { args, queue, alive, data };
         work(&rows, jobs, &plan, &mut table)?;
     }
+    if let Some(given_up) = table.given_up() {
+        bail!("{given_up}");
+    }
     console.show(&table.summary(&args.study))?;
     console.document(|| Ok(table.document(&args.study)))?;
     Ok(if table.failed() == 0 { Outcome::Done } else { Outcome::No })
 }
 
 /// How many rows are run at the same time.
-fn jobs(args: &StudyRunArgs, missing: &[(usize, Settings)]) -> Result<usize> {
+fn jobs(args: &StudyRunArgs, missing: &[Waiting]) -> Result<usize> {
     let cores = thread::available_parallelism().context("the number of cores is not known")?.get();
-    let threads = missing.iter().map(|(_, settings)| settings.threads as usize).max().unwrap_or(1);
+    let threads = missing.iter().map(|waiting| waiting.settings.threads as usize);
+    let threads = threads.max().unwrap_or(1);
     let fitting = (cores / threads).max(1);
     let asked = args.jobs.map_or(fitting, |jobs| jobs as usize);
     Ok(asked.min(missing.len()).max(1))
@@ -120,6 +147,8 @@ fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Resul
             match event {
                 Event::Begun(row) => table.begun(row, &plan[row].id()),
                 Event::Ended(row, record) => table.ended(row, &record),
+                Event::Killed(row, status) => table.killed(row, &plan[row].id(), status),
+                Event::GivenUp(row, status) => table.give_up(row, &plan[row].id(), status),
                 Event::Broken(error) => {
                     // The others end their rows, and begin none.
                     rows.queue.lock().expect("no thread panics with the queue").clear();
@@ -157,11 +186,18 @@ fn end_with_signal(rows: &Rows, over: &AtomicBool) {
 fn worker(rows: &Rows, events: &Sender<Event>) {
     loop {
         let next = rows.queue.lock().expect("no thread panics with the queue").pop();
-        let Some((row, settings)) = next else { return };
+        let Some(waiting) = next else { return };
+        let Waiting { row, settings, killed } = waiting;
         // The other side hears until every worker has ended.
         let _ = events.send(Event::Begun(row));
         let ended = match run_row(rows, row, &settings) {
-            Ok(record) => Event::Ended(row, Box::new(record)),
+            Ok(Ended::Record(record)) => Event::Ended(row, record),
+            Ok(Ended::Killed(status)) if killed + 1 < ATTEMPTS => {
+                let again = Waiting { killed: killed + 1, ..waiting };
+                rows.queue.lock().expect("no thread panics with the queue").insert(0, again);
+                Event::Killed(row, status)
+            }
+            Ok(Ended::Killed(status)) => Event::GivenUp(row, status),
             Err(error) => Event::Broken(error),
         };
         let _ = events.send(ended);
@@ -169,7 +205,7 @@ fn worker(rows: &Rows, events: &Sender<Event>) {
 }
 
 /// Runs a row in a process of its own.
-fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
+fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Ended> {
     let (args, id) = (rows.args, settings.id());
     let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
     // Its stdin is closed when it has ended, when a signal comes, or when this process ends.
@@ -182,21 +218,17 @@ fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Record> {
     let status = child.wait().with_context(|| format!("row {row}, {id}"))?;
     alive().remove(&row);
     if let Some(record) = read_result(&args.study, &id)?.filter(|record| fits(record, status)) {
-        return Ok(record);
+        return Ok(Ended::Record(Box::new(record)));
     }
     if signals::received().is_some() {
         bail!("row {row}, {id}: stopped");
     }
     let last = said.lines().last().unwrap_or("it said nothing");
     let last = last.strip_prefix("error: ").unwrap_or(last);
-    if status.code().is_some() {
-        bail!("row {row}, {id}: {last}");
+    match status.code() {
+        Some(_) => bail!("row {row}, {id}: {last}"),
+        None => Ok(Ended::Killed(status)),
     }
-    // Killed: by the system, for want of memory, or by somebody.
-    let error = Some(format!("its process ended by {status}"));
-    let record = Record { error, ..Record::new(settings) };
-    write_result(&args.study, &record)?;
-    Ok(record)
 }
 
 /// Whether a result is of the process that ended so.

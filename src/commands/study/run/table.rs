@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -28,6 +29,13 @@ pub struct Table {
     done: usize,
     failed: usize,
     before: usize,
+    /// Of the first row whose process was killed each time; how many there are.
+    given_up: Option<(String, usize)>,
+}
+
+/// How the process of a row ended, in words.
+fn was_killed(row: usize, id: &str, status: ExitStatus) -> String {
+    format!("row {row}, {id}: its process was killed ({status})")
 }
 
 struct Bars {
@@ -59,7 +67,7 @@ impl Table {
             total.enable_steady_tick(TICK);
             Bars { columns, all, total, running: BTreeMap::new() }
         });
-        Self { console, bars, total, done, failed, before: done + failed }
+        Self { console, bars, total, done, failed, before: done + failed, given_up: None }
     }
 
     /// A process works on this row.
@@ -90,18 +98,47 @@ impl Table {
         };
         let count = self.done + self.failed;
         let line = format!("{count}/{}: row {row}, {}: {came_to}", self.total, record.id);
-        match &mut self.bars {
-            None => self.console.note(&line),
-            Some(bars) => {
-                if let Some(bar) = bars.running.remove(&row) {
-                    bar.finish_and_clear();
-                }
-                bars.all.suspend(|| self.console.note(&line));
-                bars.total.set_position((count - self.before) as u64);
-                let left = HumanDuration(bars.total.eta());
-                bars.total.set_message(format!(", {} failed, {left:#} left", self.failed));
-            }
+        self.say_of(row, &line);
+        if let Some(bars) = &mut self.bars {
+            bars.total.set_position((count - self.before) as u64);
+            let left = HumanDuration(bars.total.eta());
+            bars.total.set_message(format!(", {} failed, {left:#} left", self.failed));
         }
+    }
+
+    /// Its process was killed, and it is run again.
+    pub fn killed(&mut self, row: usize, id: &str, status: ExitStatus) {
+        self.say_of(row, &format!("warning: {}; it is run again", was_killed(row, id, status)));
+    }
+
+    /// Its process was killed each time.
+    pub fn give_up(&mut self, row: usize, id: &str, status: ExitStatus) {
+        let sentence = was_killed(row, id, status);
+        self.say_of(row, &format!("warning: {sentence}; it has no result"));
+        self.given_up.get_or_insert((sentence, 0)).1 += 1;
+    }
+
+    /// The error of rows that have no result because their processes were killed each time.
+    pub fn given_up(&self) -> Option<String> {
+        let (sentence, rows) = self.given_up.as_ref()?;
+        let others = match rows - 1 {
+            0 => String::new(),
+            1 => ", and that of another row too".into(),
+            n => format!(", and those of {n} other rows too"),
+        };
+        Some(format!(
+            "{sentence} each time{others}. Where memory is short, give fewer --jobs. The same command runs what \
+             has no result"
+        ))
+    }
+
+    /// A line about a row that runs no more.
+    fn say_of(&mut self, row: usize, line: &str) {
+        let Some(bars) = &mut self.bars else { return self.console.note(line) };
+        if let Some(bar) = bars.running.remove(&row) {
+            bar.finish_and_clear();
+        }
+        bars.all.suspend(|| self.console.note(line));
     }
 
     /// Nothing runs any more.

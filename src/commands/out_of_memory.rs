@@ -1,0 +1,32 @@
+//! Memory that libtorch cannot have: a sentence and an exit code instead of a panic.
+
+use std::panic;
+use std::sync::atomic::Ordering;
+
+use stitch::memory;
+
+use super::{PRINTED, print_error, print_failure, signals};
+
+/// The exit code, that of input and output that fail.
+const CODE: u8 = 2;
+
+/// From now on a panic of any thread that says that memory is exhausted ends the process with a sentence;
+/// `json`: and with a document. Every other panic stays one.
+pub fn listen(json: bool) {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let payload = info.payload();
+        let message = payload.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(payload.downcast_ref().copied()).unwrap_or_default();
+        let Some(sentence) = memory::exhaustion(message) else {
+            // Of the main thread, it ends the process.
+            memory::end();
+            return before(info);
+        };
+        print_error(&anyhow::anyhow!("{sentence}"));
+        if json && !PRINTED.load(Ordering::Relaxed) {
+            print_failure(sentence, CODE);
+        }
+        signals::end_process(CODE.into());
+    }));
+}
