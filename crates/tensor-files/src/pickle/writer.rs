@@ -1,6 +1,6 @@
 //! Writes the pickles of `.pt` files: protocol 2, without a memo.
 
-use super::storage_class;
+use super::globals::storage_class;
 use crate::NamedTensor;
 use crate::location::View;
 
