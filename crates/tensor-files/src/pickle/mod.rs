@@ -123,6 +123,17 @@ fn storage_class(dtype: Dtype) -> &'static str {
         Dtype::BF16 => "BFloat16Storage",
         Dtype::F32 => "FloatStorage",
         Dtype::F64 => "DoubleStorage",
+        Dtype::U16 => "UInt16Storage",
+        Dtype::U32 => "UInt32Storage",
+        Dtype::U64 => "UInt64Storage",
+        Dtype::F8_E4M3FN => "Float8_e4m3fnStorage",
+        Dtype::F8_E4M3FNUZ => "Float8_e4m3fnuzStorage",
+        Dtype::F8_E5M2 => "Float8_e5m2Storage",
+        Dtype::F8_E5M2FNUZ => "Float8_e5m2fnuzStorage",
+        Dtype::F8_E8M0FNU => "Float8_e8m0fnuStorage",
+        Dtype::C32 => "ComplexHalfStorage",
+        Dtype::C64 => "ComplexFloatStorage",
+        Dtype::C128 => "ComplexDoubleStorage",
     }
 }
 
