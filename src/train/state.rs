@@ -6,7 +6,7 @@ use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
-use crate::nn::{StateEntry, copy_bytes, named, to_tensor};
+use crate::nn::{StateDictError, StateEntry, copy_bytes, named, to_tensor};
 use tensor_files::Dtype;
 
 /// The state of libtorch's global CPU generator, uint8.
@@ -40,6 +40,9 @@ pub enum RestoreError {
     /// Not a state of libtorch's generator.
     #[error("{0} is not the state of a generator of this libtorch")]
     Generator(&'static str),
+    /// Of a type that no engine computes in.
+    #[error(transparent)]
+    Type(#[from] StateDictError),
 }
 
 /// The tensors of the state, by their names. Those of the network and the optimizer share their memory with
@@ -102,7 +105,7 @@ pub(super) fn restore(
             shape: wanted.shape,
             dtype: wanted.dtype,
         })?;
-        values.push(to_tensor(found));
+        values.push(to_tensor(found)?);
     }
     for (i, ((name, place), value)) in places.iter().zip(&values).enumerate() {
         let (name, device) = match name.as_str() {

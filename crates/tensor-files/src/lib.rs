@@ -17,8 +17,9 @@ pub use location::FileKind;
 pub use pickle::PickleError;
 pub use tensor_file::TensorFile;
 
-/// Element types that tensors come in. All files are little-endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Element types that tensors come in. All files are little-endian, or are read as if they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(non_camel_case_types)]
 pub enum Dtype {
     /// `torch.bool`, a byte each.
     Bool,
@@ -26,12 +27,28 @@ pub enum Dtype {
     U8,
     /// `torch.int8`.
     I8,
+    /// `torch.uint16`.
+    U16,
     /// `torch.int16`.
     I16,
+    /// `torch.uint32`.
+    U32,
     /// `torch.int32`.
     I32,
+    /// `torch.uint64`.
+    U64,
     /// `torch.int64`.
     I64,
+    /// `torch.float8_e4m3fn`.
+    F8_E4M3FN,
+    /// `torch.float8_e4m3fnuz`.
+    F8_E4M3FNUZ,
+    /// `torch.float8_e5m2`.
+    F8_E5M2,
+    /// `torch.float8_e5m2fnuz`.
+    F8_E5M2FNUZ,
+    /// `torch.float8_e8m0fnu`: a power of two.
+    F8_E8M0FNU,
     /// `torch.float16`.
     F16,
     /// `torch.bfloat16`.
@@ -40,36 +57,68 @@ pub enum Dtype {
     F32,
     /// `torch.float64`.
     F64,
+    /// `torch.complex32`: two float16.
+    C32,
+    /// `torch.complex64`: two float32.
+    C64,
+    /// `torch.complex128`: two float64.
+    C128,
 }
 
 impl Dtype {
     /// All of them.
-    pub const ALL: [Dtype; 10] = [
+    pub const ALL: [Dtype; 21] = [
         Dtype::Bool,
         Dtype::U8,
         Dtype::I8,
+        Dtype::U16,
         Dtype::I16,
+        Dtype::U32,
         Dtype::I32,
+        Dtype::U64,
         Dtype::I64,
+        Dtype::F8_E4M3FN,
+        Dtype::F8_E4M3FNUZ,
+        Dtype::F8_E5M2,
+        Dtype::F8_E5M2FNUZ,
+        Dtype::F8_E8M0FNU,
         Dtype::F16,
         Dtype::BF16,
         Dtype::F32,
         Dtype::F64,
+        Dtype::C32,
+        Dtype::C64,
+        Dtype::C128,
     ];
 
     /// Bytes of an element.
     pub fn size(self) -> usize {
         match self {
             Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
-            Dtype::I16 | Dtype::F16 | Dtype::BF16 => 2,
-            Dtype::I32 | Dtype::F32 => 4,
-            Dtype::I64 | Dtype::F64 => 8,
+            Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => 1,
+            Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ | Dtype::F8_E8M0FNU => 1,
+            Dtype::U16 | Dtype::I16 | Dtype::F16 | Dtype::BF16 => 2,
+            Dtype::U32 | Dtype::I32 | Dtype::F32 | Dtype::C32 => 4,
+            Dtype::U64 | Dtype::I64 | Dtype::F64 | Dtype::C64 => 8,
+            Dtype::C128 => 16,
         }
     }
 
-    /// Whether elements are floating-point numbers.
+    /// Whether elements are floating-point numbers of 16 bits or more: those that weights are computed
+    /// with.
     pub fn is_float(self) -> bool {
         matches!(self, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
+    }
+
+    /// The type of the real and of the imaginary part, which lie one behind the other; `None` where
+    /// elements are real.
+    pub fn part(self) -> Option<Self> {
+        match self {
+            Dtype::C32 => Some(Dtype::F16),
+            Dtype::C64 => Some(Dtype::F32),
+            Dtype::C128 => Some(Dtype::F64),
+            _ => None,
+        }
     }
 
     /// PyTorch's name, without `torch.`.
@@ -78,13 +127,24 @@ impl Dtype {
             Dtype::Bool => "bool",
             Dtype::U8 => "uint8",
             Dtype::I8 => "int8",
+            Dtype::U16 => "uint16",
             Dtype::I16 => "int16",
+            Dtype::U32 => "uint32",
             Dtype::I32 => "int32",
+            Dtype::U64 => "uint64",
             Dtype::I64 => "int64",
+            Dtype::F8_E4M3FN => "float8_e4m3fn",
+            Dtype::F8_E4M3FNUZ => "float8_e4m3fnuz",
+            Dtype::F8_E5M2 => "float8_e5m2",
+            Dtype::F8_E5M2FNUZ => "float8_e5m2fnuz",
+            Dtype::F8_E8M0FNU => "float8_e8m0fnu",
             Dtype::F16 => "float16",
             Dtype::BF16 => "bfloat16",
             Dtype::F32 => "float32",
             Dtype::F64 => "float64",
+            Dtype::C32 => "complex32",
+            Dtype::C64 => "complex64",
+            Dtype::C128 => "complex128",
         }
     }
 
@@ -171,6 +231,16 @@ pub enum ReadError {
     /// The safetensors layer.
     #[error("a damaged .safetensors file: {0}")]
     Safetensors(String),
+    /// A tensor of a type that a format does not have; when one is written.
+    #[error("{name} is of the type {dtype}, which {format} does not have")]
+    NoType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: Dtype,
+        /// The format.
+        format: &'static str,
+    },
     /// An array of an .npz file.
     #[error("an .npz file that cannot be read: {0}")]
     Npz(String),

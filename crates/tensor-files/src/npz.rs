@@ -14,7 +14,7 @@ use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 /// tensors give the same bytes.
 ///
 /// # Errors
-/// [`ReadError::Npz`] for bfloat16, which numpy does not have; [`ReadError::Zip`] when the archive
+/// [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which numpy does not have; [`ReadError::Zip`] when the archive
 /// cannot be built.
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     let bytes: usize = tensors.iter().map(|t| t.data.len() + 3 * t.name.len() + 512).sum();
@@ -33,7 +33,8 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
 /// The `.npy` header of version 1.0: a Python dict as text, padded to a multiple of 64 bytes.
 fn npy_header(tensor: &NamedTensor) -> Result<Vec<u8>, ReadError> {
     let Some(descr) = descr(tensor.dtype) else {
-        return Err(ReadError::Npz(format!("{}: numpy has no {}", tensor.name, tensor.dtype)));
+        let (name, dtype) = (tensor.name.clone(), tensor.dtype);
+        return Err(ReadError::NoType { name, dtype, format: "numpy" });
     };
     // A tuple of one has a comma behind it.
     let shape: String = tensor.shape.iter().map(|n| format!("{n}, ")).collect();
@@ -61,7 +62,13 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
         Dtype::F16 => "<f2",
         Dtype::F32 => "<f4",
         Dtype::F64 => "<f8",
-        Dtype::BF16 => return None,
+        Dtype::U16 => "<u2",
+        Dtype::U32 => "<u4",
+        Dtype::U64 => "<u8",
+        Dtype::C64 => "<c8",
+        Dtype::C128 => "<c16",
+        Dtype::BF16 | Dtype::C32 | Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => return None,
+        Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ | Dtype::F8_E8M0FNU => return None,
     })
 }
 

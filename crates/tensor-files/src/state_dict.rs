@@ -24,7 +24,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     out.raw(b"(");
     for (i, tensor) in tensors.iter().enumerate() {
         out.string(&tensor.name);
-        out.tensor(i, tensor, false);
+        out.saved_tensor(i, tensor);
     }
     out.raw(b"u");
     let pickle = out.finish();

@@ -121,6 +121,17 @@ pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
     }
 }
 
+/// Whether torch.save names the type's storages by a class, as it has always done. The types that came
+/// with PyTorch 2.3 lie in untyped storages; it is TorchScript that has classes of these too.
+pub(super) fn has_storage_class(dtype: Dtype) -> bool {
+    match dtype {
+        Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::C32 => false,
+        Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => false,
+        Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ | Dtype::F8_E8M0FNU => false,
+        _ => true,
+    }
+}
+
 /// `torch.FloatStorage` and its like.
 pub(super) fn storage_class(dtype: Dtype) -> &'static str {
     match dtype {
@@ -134,6 +145,17 @@ pub(super) fn storage_class(dtype: Dtype) -> &'static str {
         Dtype::BF16 => "BFloat16Storage",
         Dtype::F32 => "FloatStorage",
         Dtype::F64 => "DoubleStorage",
+        Dtype::U16 => "UInt16Storage",
+        Dtype::U32 => "UInt32Storage",
+        Dtype::U64 => "UInt64Storage",
+        Dtype::F8_E4M3FN => "Float8_e4m3fnStorage",
+        Dtype::F8_E4M3FNUZ => "Float8_e4m3fnuzStorage",
+        Dtype::F8_E5M2 => "Float8_e5m2Storage",
+        Dtype::F8_E5M2FNUZ => "Float8_e5m2fnuzStorage",
+        Dtype::F8_E8M0FNU => "Float8_e8m0fnuStorage",
+        Dtype::C32 => "ComplexHalfStorage",
+        Dtype::C64 => "ComplexFloatStorage",
+        Dtype::C128 => "ComplexDoubleStorage",
     }
 }
 
