@@ -5,6 +5,8 @@ mod location;
 pub mod npz;
 mod pickle;
 pub mod safetensors;
+mod sign;
+mod skipped;
 pub mod state_dict;
 mod tensor_file;
 pub mod torchscript;
@@ -15,6 +17,7 @@ use std::io::Cursor;
 
 pub use location::FileKind;
 pub use pickle::PickleError;
+pub use skipped::Skipped;
 pub use tensor_file::TensorFile;
 
 /// Element types that tensors come in. All files are little-endian, or are read as if they were.

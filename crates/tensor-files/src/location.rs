@@ -1,6 +1,9 @@
 //! Where the tensors of a file lie in it: what a format's reader finds.
 
-use super::{Metadata, TensorSpec};
+use std::collections::HashMap;
+
+use super::sign::Flip;
+use super::{Metadata, TensorSpec, skipped};
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,22 @@ pub(super) struct Index {
     pub tensors: Vec<(TensorSpec, Location)>,
     pub storages: Vec<Storage>,
     pub metadata: Metadata,
+    /// The signs to change, by the tensor's number.
+    pub flips: HashMap<usize, Flip>,
+    pub skipped: skipped::List,
+}
+
+impl Index {
+    /// Of tensors that lie in the file as they are, with nothing beside them.
+    pub fn plain(
+        kind: FileKind,
+        tensors: Vec<(TensorSpec, Location)>,
+        storages: Vec<Storage>,
+        metadata: Metadata,
+    ) -> Self {
+        let (flips, skipped) = (HashMap::new(), skipped::List::default());
+        Self { kind, tensors, storages, metadata, flips, skipped }
+    }
 }
 
 impl View {

@@ -114,7 +114,7 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind: FileKind::Npz, tensors, storages, metadata: Metadata::new() })
+    Ok(Index::plain(FileKind::Npz, tensors, storages, Metadata::new()))
 }
 
 /// Longest `.npy` header that is read; numpy's are of 128 bytes.

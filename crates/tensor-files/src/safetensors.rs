@@ -106,7 +106,7 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(Index { kind: FileKind::Safetensors, tensors: index, storages: Vec::new(), metadata })
+    Ok(Index::plain(FileKind::Safetensors, index, Vec::new(), metadata))
 }
 
 /// The format's name of an element type; `None` where it has none.

@@ -2,13 +2,14 @@
 //! deflated, of a pickle and one record a storage. TorchScript archives are read too: their pickle
 //! holds a module instead of a dict.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
 use super::archive::{self, Archive};
 use super::location::{FileKind, Index, Location, View};
-use super::pickle::{self, Id, Pickler, Rebuilt, Value};
-use super::{DIMENSIONS, Metadata, NamedTensor, ReadError, TensorSpec};
+use super::pickle::{self, Id, Pickle, Pickler, Rebuilt, Stored, Value};
+use super::sign::Flip;
+use super::{DIMENSIONS, Metadata, NamedTensor, ReadError, TensorSpec, skipped};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -54,19 +55,56 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
         return Err(ReadError::NotTensors(error));
     }
     drop(bytes);
-    let pickle::Pickle { arena, top, memory, .. } = pickle;
-    let (kind, top) = match &arena[top] {
-        Value::Dict(items) => (FileKind::StateDict, unwrapped(&arena, items).unwrap_or(top)),
-        Value::Object(_) => (FileKind::TorchScript, top),
-        _ => return Err(ReadError::NotTensors("the archive holds no dict and no module".into())),
+    let mut skipped = skipped::List::default();
+    let (kind, top) = match &pickle.arena[pickle.top] {
+        Value::Dict(items) => {
+            (FileKind::StateDict, unwrapped(&pickle, items, &mut skipped).unwrap_or(pickle.top))
+        }
+        Value::Object(_) => (FileKind::TorchScript, pickle.top),
+        _ => {
+            let error = format!(
+                "the archive holds no dict and no module, but {}: of a pickled model, save \
+                 model.state_dict()",
+                pickle.describe(pickle.top)
+            );
+            return Err(ReadError::NotTensors(error));
+        }
     };
     let (mut tensors, mut storages) = (Vec::new(), Vec::new());
     let mut known = HashMap::new();
-    for (name, tensor) in named_tensors(&arena, top, kind, memory)? {
+    let found = named_tensors(&pickle, top, kind, &mut skipped)?;
+    if found.is_empty() && !skipped.all().is_empty() {
+        let error = format!(
+            "it holds no tensors, but {}: of a pickled model, save model.state_dict()",
+            skipped.summary()
+        );
+        return Err(ReadError::NotTensors(error));
+    }
+    let arena = &pickle.arena;
+    let mut flips = HashMap::new();
+    let mut stored = HashMap::new();
+    for (name, tensor) in found {
         let Value::Tensor(rebuilt) = &arena[tensor] else { continue };
         let dtype = &rebuilt.dtype;
         let Value::Str(key) = &arena[rebuilt.storage.key] else { continue };
         let storage = archive.record(&format!("data/{key}"))?;
+        check_storage(key, rebuilt.storage, storage.bytes)?;
+        let first = stored.entry(key).or_insert(rebuilt.storage);
+        if first.dtype != rebuilt.storage.dtype {
+            let error = format!(
+                "its storage data/{key} is of the type {} for one tensor, {} for another",
+                first.dtype, rebuilt.storage.dtype
+            );
+            return Err(ReadError::NotTensors(error));
+        }
+        match Flip::of(*dtype, rebuilt.negative, rebuilt.conjugate) {
+            Some(None) => {}
+            Some(Some(flip)) => drop(flips.insert(tensors.len(), flip)),
+            None => {
+                let error = format!("{name} is a negated or conjugated tensor of the type {dtype}");
+                return Err(ReadError::NotTensors(error));
+            }
+        }
         let view = view(rebuilt);
         let elements = (storage.bytes / dtype.size() as u64) as usize;
         let count = view.as_ref().and_then(|view| view.len_within(elements));
@@ -87,22 +125,53 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind, tensors, storages, metadata: Metadata::new() })
+    Ok(Index { kind, tensors, storages, metadata: Metadata::new(), flips, skipped })
+}
+
+/// Refuses a record of another length than the pickle says: some readers would take as much as the
+/// pickle says, others all of it.
+fn check_storage(key: &str, stored: Stored, bytes: u64) -> Result<(), ReadError> {
+    let wanted = u64::try_from(stored.count).ok();
+    let wanted = wanted.and_then(|count| count.checked_mul(stored.dtype.size() as u64));
+    if wanted == Some(bytes) {
+        return Ok(());
+    }
+    let error = format!(
+        "its storage data/{key} has {bytes} bytes, where the pickle says {} elements of {}",
+        stored.count, stored.dtype
+    );
+    Err(ReadError::NotTensors(error))
 }
 
 /// What checkpoints call the state_dict among the other things that they hold.
 const STATE_DICTS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
 
-/// The state_dict in a dict of several things, if there is one.
-fn unwrapped(arena: &[Value], items: &[(Id, Id)]) -> Option<Id> {
+/// The state_dict in a dict of several things, if there is one; what is beside it is skipped.
+fn unwrapped(pickle: &Pickle, items: &[(Id, Id)], skipped: &mut skipped::List) -> Option<Id> {
+    let arena = &pickle.arena;
     let inner = |wanted: &str| {
-        let is = |&&(key, value): &&(Id, Id)| {
+        let is = |&(key, value): &(Id, Id)| {
             matches!(&arena[key], Value::Str(key) if **key == *wanted)
                 && matches!(&arena[value], Value::Dict(_))
         };
-        items.iter().find(is).map(|&(_, value)| value)
+        items.iter().position(is)
     };
-    STATE_DICTS.into_iter().find_map(inner)
+    let found = STATE_DICTS.into_iter().find_map(inner)?;
+    for (i, &(key, value)) in items.iter().enumerate() {
+        if i != found {
+            skipped.push(&key_text(arena, key), &pickle.describe(value));
+        }
+    }
+    Some(items[found].1)
+}
+
+/// A key of a dict, for a note.
+fn key_text(arena: &[Value], key: Id) -> String {
+    match &arena[key] {
+        Value::Str(key) => key.chars().take(100).collect(),
+        Value::Int(key) => key.to_string(),
+        _ => "a key that is no string".into(),
+    }
 }
 
 /// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
@@ -114,21 +183,28 @@ const EACH: usize =
 const DEPTH: usize = 64;
 
 /// Names and places of the tensors below `top`. In a TorchScript module the names of submodules
-/// are joined by dots; what is no tensor (flags, hooks, strides) is passed over. In a state_dict
-/// everything must be a tensor. The names take at most `memory` bytes.
+/// are joined by dots. What is no tensor is skipped.
 fn named_tensors(
-    arena: &[Value],
+    pickle: &Pickle,
     top: Id,
     kind: FileKind,
-    mut memory: usize,
+    skipped: &mut skipped::List,
 ) -> Result<Vec<(String, Id)>, ReadError> {
+    let (arena, mut memory) = (&pickle.arena, pickle.memory);
     let mut found = Vec::new();
     let mut open = vec![(String::new(), top, 0)];
+    let mut looked_at = HashSet::new();
     while let Some((prefix, id, depth)) = open.pop() {
         let mut inner = Vec::new();
         for &(key, value) in items(arena, id) {
             let Value::Str(key) = &arena[key] else {
-                return Err(ReadError::NotTensors("a key is no string".into()));
+                if matches!(arena[value], Value::Tensor(_) | Value::Unreadable(_)) {
+                    let key = key_text(arena, key);
+                    let error = format!("the key of a tensor is no string: {prefix}{key}");
+                    return Err(ReadError::NotTensors(error));
+                }
+                skipped.push(&format!("{prefix}{}", key_text(arena, key)), &pickle.describe(value));
+                continue;
             };
             let length = prefix.len() + key.len();
             let left = memory.checked_sub(3 * (length + EACH));
@@ -147,18 +223,17 @@ fn named_tensors(
             let name = format!("{prefix}{key}");
             match &arena[value] {
                 Value::Tensor(_) => found.push((name, value)),
+                Value::Unreadable(what) => {
+                    let error = format!("{name} is {what}, which is not read");
+                    return Err(ReadError::NotTensors(error));
+                }
                 Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {
                     inner.push((format!("{name}."), value, depth + 1));
                 }
-                _ if kind == FileKind::TorchScript => {}
-                _ => {
-                    let error = format!(
-                        "{name} is no tensor; a state_dict is wanted, or a dict that holds one as \
-                         {}",
-                        STATE_DICTS.join(", ")
-                    );
-                    return Err(ReadError::NotTensors(error));
-                }
+                // Every module has flags and hooks.
+                _ if kind == FileKind::TorchScript
+                    && !pickle.holds_more_than_numbers(value, &mut looked_at) => {}
+                _ => skipped.push(&name, &pickle.describe(value)),
             }
         }
         open.extend(inner.into_iter().rev());

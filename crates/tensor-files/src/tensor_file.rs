@@ -1,12 +1,16 @@
 //! A file of tensors of any known format: what is in it, and the bytes of one tensor at a time.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 use super::location::{FileKind, Index, Location, Storage, View};
-use super::{Metadata, NamedTensor, ReadError, TensorSpec, npz, safetensors, state_dict};
+use super::sign::{Flip, Flipped};
+use super::{
+    Metadata, NamedTensor, ReadError, Skipped, TensorSpec, npz, safetensors, skipped, state_dict,
+};
 
 /// What `torch.compile` and `DataParallel` put before every name.
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
@@ -54,6 +58,8 @@ pub struct TensorFile<R> {
     locations: Vec<Location>,
     storages: Vec<Storage>,
     metadata: Metadata,
+    flips: HashMap<usize, Flip>,
+    skipped: skipped::List,
 }
 
 impl<R: Read + Seek> TensorFile<R> {
@@ -70,7 +76,7 @@ impl<R: Read + Seek> TensorFile<R> {
         if length == 0 {
             return Err(ReadError::Empty);
         }
-        let Index { kind, tensors, storages, metadata } = match start[..] {
+        let Index { kind, tensors, storages, metadata, flips, skipped } = match start[..] {
             [b'P', b'K', 3, 4, ..] if npz::is_npz(&mut reader)? => npz::index(&mut reader)?,
             [b'P', b'K', 3, 4, ..] => state_dict::index(&mut reader, length)?,
             // A legacy pickle may look like this too, but not with a length below the file's.
@@ -93,7 +99,7 @@ impl<R: Read + Seek> TensorFile<R> {
         while let Some(wrapper) = wrapper_of(&specs) {
             specs.iter_mut().for_each(|spec| drop(spec.name.drain(..wrapper.len())));
         }
-        Ok(Self { length, reader, kind, specs, locations, storages, metadata })
+        Ok(Self { length, reader, kind, specs, locations, storages, metadata, flips, skipped })
     }
 
     /// Which format it is.
@@ -106,6 +112,11 @@ impl<R: Read + Seek> TensorFile<R> {
         &self.metadata
     }
 
+    /// What it holds besides tensors, and was not read: the first hundred such things.
+    pub fn skipped(&self) -> &[Skipped] {
+        self.skipped.all()
+    }
+
     /// The tensors in it, in its order.
     pub fn specs(&self) -> &[TensorSpec] {
         &self.specs
@@ -116,6 +127,16 @@ impl<R: Read + Seek> TensorFile<R> {
     /// # Errors
     /// [`ReadError::Io`]; a wrong checksum is an error at the end of the stream.
     pub fn stream(&mut self, i: usize) -> Result<Box<dyn Read + '_>, ReadError> {
+        let flip = self.flips.get(&i).copied();
+        let stored = self.stored(i)?;
+        Ok(match flip {
+            Some(flip) => Box::new(Flipped::new(stored, flip)),
+            None => stored,
+        })
+    }
+
+    /// The elements as they are in the file.
+    fn stored(&mut self, i: usize) -> Result<Box<dyn Read + '_>, ReadError> {
         let spec = &self.specs[i];
         let length = bytes_of(spec);
         match &self.locations[i] {

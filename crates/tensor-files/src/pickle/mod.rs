@@ -15,6 +15,7 @@ mod machine;
 mod text;
 mod writer;
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 pub(super) use writer::Pickler;
@@ -111,6 +112,27 @@ impl Pickle {
             }
         };
         name.into()
+    }
+
+    /// Whether a value is, or holds, anything but numbers, texts and None. Values in `looked_at` do
+    /// not count, and what is looked at is added to it: so each is looked at once.
+    pub fn holds_more_than_numbers(&self, id: Id, looked_at: &mut HashSet<Id>) -> bool {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let new = match &self.arena[id] {
+                Value::Tuple(_) | Value::List(_) | Value::Dict(_) => looked_at.insert(id),
+                Value::None | Value::Bool(_) | Value::Int(_) | Value::Float | Value::Str(_) => {
+                    false
+                }
+                _ => return true,
+            };
+            match &self.arena[id] {
+                Value::Tuple(items) | Value::List(items) if new => open.extend(items),
+                Value::Dict(items) if new => items.iter().for_each(|&(a, b)| open.extend([a, b])),
+                _ => {}
+            }
+        }
+        false
     }
 }
 
