@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod directory;
 mod location;
 pub mod npz;
 mod pickle;

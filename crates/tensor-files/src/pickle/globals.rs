@@ -124,12 +124,8 @@ pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
 /// Whether torch.save names the type's storages by a class, as it has always done. The types that came
 /// with PyTorch 2.3 lie in untyped storages; it is TorchScript that has classes of these too.
 pub(super) fn has_storage_class(dtype: Dtype) -> bool {
-    match dtype {
-        Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::C32 => false,
-        Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => false,
-        Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ | Dtype::F8_E8M0FNU => false,
-        _ => true,
-    }
+    use Dtype::{BF16, Bool, C64, C128, F16, F32, F64, I8, I16, I32, I64, U8};
+    matches!(dtype, Bool | U8 | I8 | I16 | I32 | I64 | F16 | BF16 | F32 | F64 | C64 | C128)
 }
 
 /// `torch.FloatStorage` and its like.
