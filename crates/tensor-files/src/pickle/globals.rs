@@ -100,6 +100,8 @@ fn rebuild(name: &[u8]) -> Option<Rebuild> {
 fn full_name(module: &[u8], name: &[u8]) -> Rc<str> {
     let shown = |name: &[u8]| String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned();
     match module {
+        // Protocols below 3 have the names of Python 2.
+        b"__builtin__" if name == b"xrange" => "range".into(),
         b"builtins" | b"__builtin__" => shown(name).into(),
         _ => format!("{}.{}", shown(module), shown(name)).into(),
     }
