@@ -43,7 +43,18 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
     let mut archive = Archive::open(reader)?;
     archive.check_byte_order()?;
     let memory = usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX);
-    let (arena, top, memory) = pickle::read(&archive.pickle()?, memory)?;
+    let bytes = archive.pickle()?;
+    let pickle = pickle::read(&bytes, memory)?;
+    if pickle.length < bytes.len() {
+        let error = format!(
+            "its pickle ends after {} bytes, and {} more follow",
+            pickle.length,
+            bytes.len() - pickle.length
+        );
+        return Err(ReadError::NotTensors(error));
+    }
+    drop(bytes);
+    let pickle::Pickle { arena, top, memory, .. } = pickle;
     let (kind, top) = match &arena[top] {
         Value::Dict(items) => (FileKind::StateDict, unwrapped(&arena, items).unwrap_or(top)),
         Value::Object(_) => (FileKind::TorchScript, top),
@@ -53,9 +64,8 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
     let mut known = HashMap::new();
     for (name, tensor) in named_tensors(&arena, top, kind, memory)? {
         let Value::Tensor(rebuilt) = &arena[tensor] else { continue };
-        // Machine::tensor has made sure that it is a storage.
-        let Value::Storage { dtype, key, .. } = &arena[rebuilt.storage] else { continue };
-        let Value::Str(key) = &arena[*key] else { continue };
+        let dtype = &rebuilt.dtype;
+        let Value::Str(key) = &arena[rebuilt.storage.key] else { continue };
         let storage = archive.record(&format!("data/{key}"))?;
         let view = view(rebuilt);
         let elements = (storage.bytes / dtype.size() as u64) as usize;
@@ -234,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_pickle_that_calls_the_system_is_refused_by_name() {
-        let error = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", 1 << 20).unwrap_err();
-        assert!(error.to_string().starts_with("refused: global os.system"), "{error}");
+        let pickle = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", 1 << 20).unwrap();
+        assert_eq!(pickle.arena[pickle.top], Value::Opaque("os.system".into()));
     }
 }
