@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod legacy;
+mod locate;
 mod location;
+mod names;
 mod npy;
 pub mod npz;
 mod pickle;
@@ -16,6 +19,7 @@ use std::fmt;
 use std::io::Cursor;
 
 pub use location::FileKind;
+pub use names::{Renaming, shared_prefix};
 pub use pickle::PickleError;
 pub use tensor_file::TensorFile;
 
@@ -252,6 +256,20 @@ pub enum ReadError {
         /// The format.
         format: &'static str,
     },
+    /// A checkpoint of several dicts of tensors, of which none is the obvious one.
+    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", .keys.join(", "))]
+    Ambiguous {
+        /// Their keys; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
+    /// There is no dict of tensors under a key.
+    #[error("it holds no dict of tensors under the key {key}{}", those(.keys))]
+    NoSuchKey {
+        /// The key.
+        key: String,
+        /// The keys that there are; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
     /// An array of an .npz file.
     #[error("an .npz file that cannot be read: {0}")]
     Npz(String),
@@ -261,6 +279,14 @@ pub enum ReadError {
     /// Reading failed: a disk error, a file that ends early, a wrong checksum.
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
+}
+
+/// What there is instead of a key that is missing.
+fn those(keys: &[String]) -> String {
+    match keys {
+        [] => "; its tensors stand under no key".into(),
+        keys => format!("; there are some under {}", keys.join(", ")),
+    }
 }
 
 /// The name of the tensor of a file that holds one without a name.

@@ -23,7 +23,7 @@ pub(super) enum Location {
     /// Row-major, all of a storage.
     Whole(Storage),
     /// A part of the storage of this number, or all of it in another order.
-    View { storage: usize, view: View },
+    View { storage: usize, view: View, negative: bool, conjugate: bool },
 }
 
 /// Bytes of a file that are elements of tensors.

@@ -67,7 +67,8 @@ impl Array {
         let view = fortran_view(&shape);
         let location = if fortran && !view.is_contiguous() {
             index.storages.push(storage);
-            Location::View { storage: index.storages.len() - 1, view }
+            let storage = index.storages.len() - 1;
+            Location::View { storage, view, negative: false, conjugate: false }
         } else {
             Location::Whole(storage)
         };

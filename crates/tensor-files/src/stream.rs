@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
+use super::Dtype;
 use super::location::{Storage, View};
 
 /// The bytes of a storage, unpacked, with those before the first element; more, fewer or others than
@@ -15,14 +16,20 @@ pub(super) fn content<'a>(
     reader: &'a mut (impl Read + Seek),
 ) -> io::Result<Exactly<Box<dyn Read + 'a>>> {
     reader.seek(SeekFrom::Start(storage.at))?;
+    Ok(unpacked(storage, reader))
+}
+
+/// As [`content`], of a reader that stands at the first byte.
+pub(super) fn unpacked<'a>(storage: &Storage, raw: impl Read + 'a) -> Exactly<Box<dyn Read + 'a>> {
     let bytes: Box<dyn Read + 'a> = match storage.packed {
-        None => Box::new(reader.take(storage.bytes)),
+        None => Box::new(raw.take(storage.bytes)),
         // One byte more than there may be, so that a longer one is noticed.
-        Some(packed) => Box::new(
-            DeflateDecoder::new(reader.take(packed)).take(storage.bytes.saturating_add(1)),
-        ),
+        Some(packed) => {
+            let more = storage.bytes.saturating_add(1);
+            Box::new(DeflateDecoder::new(raw.take(packed)).take(more))
+        }
     };
-    Ok(Exactly::new(bytes, storage.bytes, storage.crc))
+    Exactly::new(bytes, storage.bytes, storage.crc)
 }
 
 /// Passes on exactly `left` bytes: fewer, or another checksum, are an error.
@@ -54,7 +61,7 @@ impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         let Some(left) = self.left.checked_sub(read as u64) else {
-            let error = "it goes on beyond the end of a tensor";
+            let error = "it goes on beyond the end of a record";
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         };
         self.left = left;
@@ -63,11 +70,11 @@ impl<R: Read> Read for Exactly<R> {
         }
         if read == 0 && !into.is_empty() {
             if self.left > 0 {
-                let error = format!("it ends {} bytes before the end of a tensor", self.left);
+                let error = format!("it ends {} bytes before the end of a record", self.left);
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
             }
             if self.crc.as_ref().is_some_and(|(crc, sum)| crc.sum() != *sum) {
-                let error = "the checksum of a tensor is wrong: the file is damaged";
+                let error = "a checksum is wrong: the file is damaged";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -139,33 +146,87 @@ impl Read for Gather {
     }
 }
 
-/// Numbers of `size` bytes, each from its last byte to its first.
-pub(super) struct Swapped<R> {
+/// How stored numbers become elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reading {
+    /// Numbers begin with their highest byte.
+    pub big_endian: bool,
+    /// The elements are the negatives of those stored.
+    pub negative: bool,
+    /// They are their complex conjugates.
+    pub conjugate: bool,
+}
+
+impl Reading {
+    /// Puts an element's bytes right.
+    fn apply(self, dtype: Dtype, element: &mut [u8]) {
+        let part = dtype.part().unwrap_or(dtype);
+        for (i, number) in element.chunks_exact_mut(part.size()).enumerate() {
+            if self.big_endian {
+                number.reverse();
+            }
+            // Negated once or twice: of the imaginary part alone, or of it once more.
+            if self.negative != (self.conjugate && i == 1) {
+                negate(part, number);
+            }
+        }
+    }
+
+    /// The elements of `bytes`, put right.
+    pub fn of<'a>(self, bytes: impl Read + 'a, dtype: Dtype) -> Box<dyn Read + 'a> {
+        match self == Self::default() {
+            true => Box::new(bytes),
+            false => Box::new(Elements { bytes, dtype, reading: self, ready: Vec::new(), at: 0 }),
+        }
+    }
+}
+
+/// Whether numbers of this type can be negated.
+pub(super) fn has_sign(dtype: Dtype) -> bool {
+    !matches!(dtype, Dtype::Bool | Dtype::F8_E8M0FNU)
+}
+
+/// `-x` of little-endian bytes, as PyTorch computes it: a float's sign bit is flipped, an integer
+/// wraps around.
+fn negate(dtype: Dtype, number: &mut [u8]) {
+    let is_integer = matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64)
+        || matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64);
+    if is_integer {
+        let mut carry = true;
+        for byte in number {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    } else if let Some(last) = number.last_mut() {
+        // These types have no -0; its bits are NaN.
+        let unsigned_zero = matches!(dtype, Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ);
+        if !(unsigned_zero && *last & 0x7f == 0) {
+            *last ^= 0x80;
+        }
+    }
+}
+
+/// Stored elements that are put right before they are passed on.
+struct Elements<R> {
     bytes: R,
-    size: usize,
-    /// Bytes that are swapped and not yet passed on, from `at` on.
+    dtype: Dtype,
+    reading: Reading,
+    /// Bytes that are put right and not yet passed on, from `at` on.
     ready: Vec<u8>,
     at: usize,
 }
 
-impl<R: Read> Swapped<R> {
-    /// Numbers that are read at once.
-    const NUMBERS: usize = 1 << 12;
+/// Elements that are put right at once.
+const AT_ONCE: usize = 1 << 12;
 
-    /// Of big-endian numbers.
-    pub fn new(bytes: R, size: usize) -> Self {
-        Self { bytes, size, ready: Vec::new(), at: 0 }
-    }
-}
-
-impl<R: Read> Read for Swapped<R> {
+impl<R: Read> Read for Elements<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.at == self.ready.len() {
             self.ready.clear();
             self.at = 0;
-            let most = (Self::NUMBERS * self.size) as u64;
-            (&mut self.bytes).take(most).read_to_end(&mut self.ready)?;
-            self.ready.chunks_mut(self.size).for_each(<[u8]>::reverse);
+            let size = self.dtype.size();
+            (&mut self.bytes).take((AT_ONCE * size) as u64).read_to_end(&mut self.ready)?;
+            let elements = self.ready.chunks_exact_mut(size);
+            elements.for_each(|element| self.reading.apply(self.dtype, element));
         }
         let ready = &self.ready[self.at..];
         let count = ready.len().min(into.len());
@@ -221,9 +282,28 @@ mod tests {
         let numbers = || (0..10_000u32).map(|n| n.wrapping_mul(0x9e37_79b9));
         let big: Vec<u8> = numbers().flat_map(u32::to_be_bytes).collect();
         let little: Vec<u8> = numbers().flat_map(u32::to_le_bytes).collect();
+        let reading = Reading { big_endian: true, ..Reading::default() };
         for length in [1, 3, 4, 1000, 100_000] {
-            assert!(in_parts(Swapped::new(&big[..], 4), length) == little, "{length}");
+            assert!(in_parts(reading.of(&big[..], Dtype::F32), length) == little, "{length}");
         }
+    }
+
+    #[test]
+    fn the_negative_and_the_conjugate_bit_change_signs() {
+        let read = |dtype: Dtype, negative, conjugate, bytes: &[u8]| {
+            in_parts(Reading { big_endian: false, negative, conjugate }.of(bytes, dtype), 64)
+        };
+        let complex = |re: f32, im: f32| [re.to_le_bytes(), im.to_le_bytes()].concat();
+        let (negative, conjugate) = (true, true);
+        assert_eq!(read(Dtype::C64, negative, false, &complex(1.0, 2.0)), complex(-1.0, -2.0));
+        assert_eq!(read(Dtype::C64, false, conjugate, &complex(1.0, 2.0)), complex(1.0, -2.0));
+        assert_eq!(read(Dtype::C64, negative, conjugate, &complex(1.0, 2.0)), complex(-1.0, 2.0));
+        assert_eq!(
+            read(Dtype::I16, negative, false, &256i16.to_le_bytes()),
+            (-256i16).to_le_bytes()
+        );
+        assert_eq!(read(Dtype::F8_E4M3FN, negative, false, &[0, 0x38]), [0x80, 0xb8]);
+        assert_eq!(read(Dtype::F8_E4M3FNUZ, negative, false, &[0, 0x80, 0x38]), [0, 0x80, 0xb8]);
     }
 
     #[test]
