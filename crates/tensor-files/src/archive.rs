@@ -12,6 +12,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::location::Storage;
+use super::stream::unpacked;
 use super::{ReadError, directory};
 
 /// `kProducedFileFormatVersion`'s lowest value that every version since 1.6 reads.
@@ -41,6 +42,8 @@ pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Zip(error.to_string())
 }
 
+/// Longest pickle of a file that is shorter; the values of one have less room.
+const PICKLE: u64 = 16 << 20;
 /// Opens a zip archive that begins where the file does, and that no two readers can take for different
 /// ones. The zip crate makes room for as many entries as the archive says it has, so what it says is
 /// checked first.
@@ -78,42 +81,59 @@ impl<R: Read + Seek> Archive<R> {
         Ok(Self { zip, root, length })
     }
 
-    /// The pickle, which must be stored: so it is never larger than the file.
+    /// The pickle. Of a deflated one as many bytes are read as the file has, or [`PICKLE`].
     pub fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
-        let bytes = self.record("data.pkl")?.bytes.min(self.length);
-        let mut file = self.zip.by_name(&format!("{}/data.pkl", self.root)).map_err(damaged)?;
-        // Cannot be more than the file has: a vector that grows takes up to three times as much.
-        let mut pickle = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
-        file.read_to_end(&mut pickle).map_err(damaged)?;
-        Ok(pickle)
+        let bytes = self.read("data.pkl", PICKLE.max(self.length))?;
+        bytes.ok_or_else(|| ReadError::NotTensors("the archive holds no data.pkl".into()))
     }
 
-    /// Refuses an archive of a big-endian machine. Old archives do not say; they are little-endian.
-    pub fn check_byte_order(&mut self) -> Result<(), ReadError> {
-        let Ok(mut file) = self.zip.by_name(&format!("{}/byteorder", self.root)) else {
-            return Ok(());
-        };
-        let mut order = Vec::new();
-        (&mut file).take(16).read_to_end(&mut order).map_err(damaged)?;
-        if order != b"little" {
-            return Err(ReadError::NotTensors("its byte order is not little-endian".into()));
+    /// Whether numbers begin with their highest byte. Old archives do not say; their numbers do not.
+    pub fn is_big_endian(&mut self) -> Result<bool, ReadError> {
+        match self.read("byteorder", 16)?.as_deref() {
+            None | Some(b"little") => Ok(false),
+            Some(b"big") => Ok(true),
+            Some(_) => {
+                Err(ReadError::NotTensors("its byte order is neither little nor big".into()))
+            }
         }
-        Ok(())
     }
 
-    /// A record, which must be stored.
+    /// The content of a record of up to `longest` bytes, if it is there.
+    fn read(&mut self, name: &str, longest: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let path = format!("{}/{name}", self.root);
+        let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
+        let storage = self.record(name)?;
+        if storage.bytes > longest {
+            let error = format!("{path} has {} bytes, where {longest} are read", storage.bytes);
+            return Err(ReadError::NotTensors(error));
+        }
+        // Cannot be more than that: a vector that grows takes up to three times as much.
+        let mut bytes = Vec::with_capacity(usize::try_from(storage.bytes).unwrap_or_default());
+        let raw = self.zip.by_index_raw(index).map_err(damaged)?;
+        unpacked(&storage, raw)
+            .read_to_end(&mut bytes)
+            .map_err(|e| damaged(format!("{path}: {e}")))?;
+        Ok(Some(bytes))
+    }
+
+    /// Where a record lies.
     pub fn record(&mut self, name: &str) -> Result<Storage, ReadError> {
         let path = format!("{}/{name}", self.root);
-        let file = self.zip.by_name(&path).map_err(|e| damaged(format!("{path}: {e}")))?;
-        if file.compression() != CompressionMethod::Stored {
-            return Err(damaged(format!("{path} is compressed, which torch.save never does")));
-        }
-        match file.data_start() {
-            Some(at) => {
-                Ok(Storage { at, skip: 0, bytes: file.size(), crc: file.crc32(), checked: false })
+        let index = self.zip.index_for_name(&path);
+        let index = index.ok_or_else(|| damaged(format!("{path} is not in it")))?;
+        let file = self.zip.by_index_raw(index).map_err(|e| damaged(format!("{path}: {e}")))?;
+        let packed = match file.compression() {
+            CompressionMethod::Stored => None,
+            CompressionMethod::Deflated => Some(file.compressed_size()),
+            other => {
+                let error = format!("{path} is compressed by {other}, which is not read");
+                return Err(ReadError::NotTensors(error));
             }
-            None => Err(damaged(format!("{path} has no place in it"))),
-        }
+        };
+        let at = file.data_start().ok_or_else(|| damaged(format!("{path} has no place in it")))?;
+        // torch.save writes 0 where it was told not to compute it.
+        let crc = Some(file.crc32()).filter(|&crc| crc != 0);
+        Ok(Storage { packed, crc, ..Storage::plain(at, file.size()) })
     }
 }
 

@@ -2,13 +2,17 @@
 
 mod archive;
 mod directory;
+mod legacy;
+mod locate;
 mod location;
+mod names;
+mod npy;
 pub mod npz;
 mod pickle;
 pub mod safetensors;
-mod sign;
 mod skipped;
 pub mod state_dict;
+mod stream;
 mod tensor_file;
 pub mod torchscript;
 
@@ -17,6 +21,7 @@ use std::fmt;
 use std::io::Cursor;
 
 pub use location::FileKind;
+pub use names::{Renaming, shared_prefix};
 pub use pickle::PickleError;
 pub use skipped::Skipped;
 pub use tensor_file::TensorFile;
@@ -211,18 +216,27 @@ pub enum ReadError {
     /// Of no known format.
     #[error(
         "not a file of tensors that can be read here: a state_dict or TorchScript archive (.pt), \
-         a .safetensors or a .npz file is wanted"
+         a .safetensors, .npz or .npy file is wanted"
     )]
     Unknown,
     /// No bytes at all.
     #[error("it is empty: a file of tensors is wanted")]
     Empty,
-    /// `torch.save` before 1.6, or with `_use_new_zipfile_serialization=False`.
+    /// A pickle by itself, not by `torch.save`.
     #[error(
-        "a bare pickle, such as a .pt file of PyTorch before 1.6: save the state_dict again with a \
-         newer torch.save (of a joblib or numpy pickle, save the arrays with numpy.savez)"
+        "a bare pickle, which torch.save did not write: load it in Python and save its tensors with \
+         torch.save, its arrays with numpy.savez"
     )]
-    LegacyPickle,
+    BarePickle,
+    /// `torch.save` before PyTorch 0.1.10.
+    #[error(
+        "a tar archive, such as torch.save wrote before PyTorch 0.1.10: load it with \
+         torch.load(…, weights_only=False) and save it again with torch.save"
+    )]
+    Tar,
+    /// `torch.save` before PyTorch 1.6.
+    #[error("a damaged .pt file of the format before PyTorch 1.6: {0}")]
+    Legacy(String),
     /// The zip layer.
     #[error("a damaged archive: {0}")]
     Zip(String),
@@ -245,14 +259,41 @@ pub enum ReadError {
         /// The format.
         format: &'static str,
     },
+    /// A checkpoint of several dicts of tensors, of which none is the obvious one.
+    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", .keys.join(", "))]
+    Ambiguous {
+        /// Their keys; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
+    /// There is no dict of tensors under a key.
+    #[error("it holds no dict of tensors under the key {key}{}", those(.keys))]
+    NoSuchKey {
+        /// The key.
+        key: String,
+        /// The keys that there are; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
     /// An array of an .npz file.
     #[error("an .npz file that cannot be read: {0}")]
     Npz(String),
+    /// An .npy file.
+    #[error("an .npy file that cannot be read: {0}")]
+    Npy(String),
     /// Reading failed: a disk error, a file that ends early, a wrong checksum.
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
 }
 
+/// What there is instead of a key that is missing.
+fn those(keys: &[String]) -> String {
+    match keys {
+        [] => "; its tensors stand under no key".into(),
+        keys => format!("; there are some under {}", keys.join(", ")),
+    }
+}
+
+/// The name of the tensor of a file that holds one without a name.
+const SINGLE: &str = "tensor";
 /// Most dimensions of a tensor that is read: more than any weight has.
 const DIMENSIONS: usize = 16;
 

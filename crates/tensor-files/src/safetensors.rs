@@ -4,7 +4,7 @@ use std::io::Read;
 
 use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 
-use super::location::{FileKind, Index, Location};
+use super::location::{FileKind, Index, Location, Storage};
 use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`, which the format orders itself (by element size, then by name), with
@@ -98,7 +98,8 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
             return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
         }
         end = to;
-        index.push((spec, Location::Plain { at: 8 + size + from as u64, skip: 0, crc: None }));
+        let storage = Storage::plain(8 + size + from as u64, (to - from) as u64);
+        index.push((spec, Location::Whole(storage)));
     }
     if (8 + size).checked_add(end as u64) != Some(length) {
         let wanted = 8 + size + end as u64;
@@ -106,7 +107,7 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(Index::plain(FileKind::Safetensors, index, Vec::new(), metadata))
+    Ok(Index { metadata, ..Index::new(FileKind::Safetensors, index) })
 }
 
 /// The format's name of an element type; `None` where it has none.

@@ -29,11 +29,4 @@ impl List {
     pub fn all(&self) -> &[Skipped] {
         &self.0
     }
-
-    /// The first few, for an error: `epoch (int), args (argparse.Namespace)`.
-    pub fn summary(&self) -> String {
-        let first = self.0.iter().take(5).map(|Skipped { path, what }| format!("{path} ({what})"));
-        let more = if self.0.len() > 5 { ", …" } else { "" };
-        first.collect::<Vec<_>>().join(", ") + more
-    }
 }

@@ -2,14 +2,15 @@
 //! deflated, of a pickle and one record a storage. TorchScript archives are read too: their pickle
 //! holds a module instead of a dict.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::archive::{self, Archive};
-use super::location::{FileKind, Index, Location, View};
-use super::pickle::{self, Id, Pickle, Pickler, Rebuilt, Stored, Value};
-use super::sign::Flip;
-use super::{DIMENSIONS, Metadata, NamedTensor, ReadError, TensorSpec, skipped};
+use super::locate::{self, Found};
+use super::location::{Index, Location, Storage, View};
+use super::pickle::{self, Pickle, Pickler, Rebuilt, Stored, Value};
+use super::stream::has_sign;
+use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -25,7 +26,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     out.raw(b"(");
     for (i, tensor) in tensors.iter().enumerate() {
         out.string(&tensor.name);
-        out.saved_tensor(i, tensor);
+        out.tensor_of_any_type(i, tensor);
     }
     out.raw(b"u");
     let pickle = out.finish();
@@ -38,14 +39,22 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
 /// long, if that is more. Weights are far longer than what is said of them.
 const MEMORY: u64 = 32 << 20;
 
-/// The tensors of an archive of `length` bytes: the items of its dict, or the parameters and
-/// buffers of its module.
-pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Index, ReadError> {
+/// Memory for a file of `length` bytes.
+pub(super) fn memory_for(length: u64) -> usize {
+    usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX)
+}
+
+/// The tensors of an archive of `length` bytes: those under `key`, the items of its only dict of
+/// tensors, or the parameters and buffers of its module.
+pub(super) fn index(
+    reader: &mut (impl Read + Seek),
+    length: u64,
+    key: Option<&str>,
+) -> Result<Index, ReadError> {
     let mut archive = Archive::open(reader)?;
-    archive.check_byte_order()?;
-    let memory = usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX);
+    let big_endian = archive.is_big_endian()?;
     let bytes = archive.pickle()?;
-    let pickle = pickle::read(&bytes, memory)?;
+    let pickle = pickle::read(&bytes, memory_for(length))?;
     if pickle.length < bytes.len() {
         let error = format!(
             "its pickle ends after {} bytes, and {} more follow",
@@ -55,202 +64,79 @@ pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Inde
         return Err(ReadError::NotTensors(error));
     }
     drop(bytes);
-    let mut skipped = skipped::List::default();
-    let (kind, top) = match &pickle.arena[pickle.top] {
-        Value::Dict(items) => {
-            (FileKind::StateDict, unwrapped(&pickle, items, &mut skipped).unwrap_or(pickle.top))
-        }
-        Value::Object(_) => (FileKind::TorchScript, pickle.top),
-        _ => {
-            let error = format!(
-                "the archive holds no dict and no module, but {}: of a pickled model, save \
-                 model.state_dict()",
-                pickle.describe(pickle.top)
-            );
-            return Err(ReadError::NotTensors(error));
-        }
-    };
+    let found = locate::find(&pickle, key)?;
+    views(&pickle, found, |key| {
+        archive.record(&format!("data/{key}")).map(|storage| Storage { big_endian, ..storage })
+    })
+}
+
+/// The tensors that were found, as views of the storages that `storage` tells the place of.
+pub(super) fn views(
+    pickle: &Pickle,
+    found: Found,
+    mut storage: impl FnMut(&str) -> Result<Storage, ReadError>,
+) -> Result<Index, ReadError> {
     let (mut tensors, mut storages) = (Vec::new(), Vec::new());
-    let mut known = HashMap::new();
-    let found = named_tensors(&pickle, top, kind, &mut skipped)?;
-    if found.is_empty() && !skipped.all().is_empty() {
-        let error = format!(
-            "it holds no tensors, but {}: of a pickled model, save model.state_dict()",
-            skipped.summary()
-        );
-        return Err(ReadError::NotTensors(error));
-    }
-    let arena = &pickle.arena;
-    let mut flips = HashMap::new();
-    let mut stored = HashMap::new();
-    for (name, tensor) in found {
-        let Value::Tensor(rebuilt) = &arena[tensor] else { continue };
-        let dtype = &rebuilt.dtype;
-        let Value::Str(key) = &arena[rebuilt.storage.key] else { continue };
-        let storage = archive.record(&format!("data/{key}"))?;
-        check_storage(key, rebuilt.storage, storage.bytes)?;
-        let first = stored.entry(key).or_insert(rebuilt.storage);
-        if first.dtype != rebuilt.storage.dtype {
-            let error = format!(
-                "its storage data/{key} is of the type {} for one tensor, {} for another",
-                first.dtype, rebuilt.storage.dtype
-            );
-            return Err(ReadError::NotTensors(error));
-        }
-        match Flip::of(*dtype, rebuilt.negative, rebuilt.conjugate) {
-            Some(None) => {}
-            Some(Some(flip)) => drop(flips.insert(tensors.len(), flip)),
-            None => {
-                let error = format!("{name} is a negated or conjugated tensor of the type {dtype}");
-                return Err(ReadError::NotTensors(error));
-            }
-        }
+    let (mut known, mut dtypes) = (HashMap::new(), HashMap::new());
+    for (name, tensor) in found.tensors {
+        let Value::Tensor(rebuilt) = &pickle.arena[tensor] else { continue };
+        let &Rebuilt { dtype, negative, conjugate, .. } = &**rebuilt;
+        let Value::Str(key) = &pickle.arena[rebuilt.storage.key] else { continue };
+        let storage = storage(key)?;
+        check_storage(key, rebuilt.storage, &storage, &mut dtypes)?;
         let view = view(rebuilt);
         let elements = (storage.bytes / dtype.size() as u64) as usize;
         let count = view.as_ref().and_then(|view| view.len_within(elements));
         let (Some(view), Some(count)) = (view, count) else {
-            let error = format!("{name} reaches beyond its storage data/{key}");
+            let error = format!("{name} reaches beyond its storage {key}");
             return Err(ReadError::NotTensors(error));
         };
-        let size = dtype.size() as u64;
-        let spec = TensorSpec { name, dtype: *dtype, shape: view.shape.clone() };
-        let location = if view.is_contiguous() && count as u64 * size == storage.bytes {
-            Location::Plain { at: storage.at, skip: 0, crc: Some(storage.crc) }
+        if (negative && !has_sign(dtype)) || (conjugate && dtype.part().is_none()) {
+            let what = if negative { "negative" } else { "conjugate" };
+            let error = format!("{name} is the {what} of {dtype}, which has none");
+            return Err(ReadError::NotTensors(error));
+        }
+        let spec = TensorSpec { name, dtype, shape: view.shape.clone() };
+        let is_whole = view.is_contiguous() && count as u64 * dtype.size() as u64 == storage.bytes;
+        let location = if is_whole && !negative && !conjugate {
+            Location::Whole(storage)
         } else {
             let storage = *known.entry(key).or_insert_with(|| {
                 storages.push(storage);
                 storages.len() - 1
             });
-            Location::View { storage, view }
+            Location::View { storage, view, negative, conjugate }
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind, tensors, storages, metadata: Metadata::new(), flips, skipped })
+    let Found { kind, key, skipped, .. } = found;
+    Ok(Index { storages, key, skipped, ..Index::new(kind, tensors) })
 }
 
-/// Refuses a record of another length than the pickle says: some readers would take as much as the
-/// pickle says, others all of it.
-fn check_storage(key: &str, stored: Stored, bytes: u64) -> Result<(), ReadError> {
-    let wanted = u64::try_from(stored.count).ok();
-    let wanted = wanted.and_then(|count| count.checked_mul(stored.dtype.size() as u64));
-    if wanted == Some(bytes) {
-        return Ok(());
+/// Refuses a storage of another length than the pickle says, or of another type than it said before:
+/// some readers would take what the pickle says, others all of it; some the first type, others each.
+fn check_storage<'a>(
+    key: &'a str,
+    said: Stored,
+    storage: &Storage,
+    dtypes: &mut HashMap<&'a str, Dtype>,
+) -> Result<(), ReadError> {
+    let bytes = u64::try_from(said.count).ok();
+    let bytes = bytes.and_then(|count| count.checked_mul(said.dtype.size() as u64));
+    if bytes != Some(storage.bytes) {
+        let error = format!(
+            "its storage {key} has {} bytes, where the pickle says {} elements of {}",
+            storage.bytes, said.count, said.dtype
+        );
+        return Err(ReadError::NotTensors(error));
     }
-    let error = format!(
-        "its storage data/{key} has {bytes} bytes, where the pickle says {} elements of {}",
-        stored.count, stored.dtype
-    );
-    Err(ReadError::NotTensors(error))
-}
-
-/// What checkpoints call the state_dict among the other things that they hold.
-const STATE_DICTS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
-
-/// The state_dict in a dict of several things, if there is one; what is beside it is skipped.
-fn unwrapped(pickle: &Pickle, items: &[(Id, Id)], skipped: &mut skipped::List) -> Option<Id> {
-    let arena = &pickle.arena;
-    let inner = |wanted: &str| {
-        let is = |&(key, value): &(Id, Id)| {
-            matches!(&arena[key], Value::Str(key) if **key == *wanted)
-                && matches!(&arena[value], Value::Dict(_))
-        };
-        items.iter().position(is)
-    };
-    let found = STATE_DICTS.into_iter().find_map(inner)?;
-    for (i, &(key, value)) in items.iter().enumerate() {
-        if i != found {
-            skipped.push(&key_text(arena, key), &pickle.describe(value));
-        }
+    let first = *dtypes.entry(key).or_insert(said.dtype);
+    if first != said.dtype {
+        let error =
+            format!("its storage {key} is of the type {first} and of the type {}", said.dtype);
+        return Err(ReadError::NotTensors(error));
     }
-    Some(items[found].1)
-}
-
-/// A key of a dict, for a note.
-fn key_text(arena: &[Value], key: Id) -> String {
-    match &arena[key] {
-        Value::Str(key) => key.chars().take(100).collect(),
-        Value::Int(key) => key.to_string(),
-        _ => "a key that is no string".into(),
-    }
-}
-
-/// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
-const LONGEST_NAME: usize = 1024;
-/// What each tensor takes besides its name: where it is in the pickle and in the file, its shape.
-const EACH: usize =
-    size_of::<(String, Id)>() + size_of::<(TensorSpec, Location)>() + 3 * DIMENSIONS * 8;
-/// Deepest nesting of modules in modules that is followed.
-const DEPTH: usize = 64;
-
-/// Names and places of the tensors below `top`. In a TorchScript module the names of submodules
-/// are joined by dots. What is no tensor is skipped.
-fn named_tensors(
-    pickle: &Pickle,
-    top: Id,
-    kind: FileKind,
-    skipped: &mut skipped::List,
-) -> Result<Vec<(String, Id)>, ReadError> {
-    let (arena, mut memory) = (&pickle.arena, pickle.memory);
-    let mut found = Vec::new();
-    let mut open = vec![(String::new(), top, 0)];
-    let mut looked_at = HashSet::new();
-    while let Some((prefix, id, depth)) = open.pop() {
-        let mut inner = Vec::new();
-        for &(key, value) in items(arena, id) {
-            let Value::Str(key) = &arena[key] else {
-                if matches!(arena[value], Value::Tensor(_) | Value::Unreadable(_)) {
-                    let key = key_text(arena, key);
-                    let error = format!("the key of a tensor is no string: {prefix}{key}");
-                    return Err(ReadError::NotTensors(error));
-                }
-                skipped.push(&format!("{prefix}{}", key_text(arena, key)), &pickle.describe(value));
-                continue;
-            };
-            let length = prefix.len() + key.len();
-            let left = memory.checked_sub(3 * (length + EACH));
-            memory = match left.filter(|_| length <= LONGEST_NAME) {
-                Some(left) => left,
-                None => {
-                    let error = "its names are too long, or too many";
-                    return Err(ReadError::NotTensors(error.into()));
-                }
-            };
-            // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.
-            let key = match kind {
-                FileKind::TorchScript => key.replace('|', "."),
-                _ => key.to_string(),
-            };
-            let name = format!("{prefix}{key}");
-            match &arena[value] {
-                Value::Tensor(_) => found.push((name, value)),
-                Value::Unreadable(what) => {
-                    let error = format!("{name} is {what}, which is not read");
-                    return Err(ReadError::NotTensors(error));
-                }
-                Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {
-                    inner.push((format!("{name}."), value, depth + 1));
-                }
-                // Every module has flags and hooks.
-                _ if kind == FileKind::TorchScript
-                    && !pickle.holds_more_than_numbers(value, &mut looked_at) => {}
-                _ => skipped.push(&name, &pickle.describe(value)),
-            }
-        }
-        open.extend(inner.into_iter().rev());
-    }
-    Ok(found)
-}
-
-/// Key and value of each item of a dict, or of each attribute of an object.
-fn items(arena: &[Value], id: Id) -> &[(Id, Id)] {
-    match &arena[id] {
-        Value::Dict(items) => items,
-        Value::Object(Some(state)) => match &arena[*state] {
-            Value::Dict(items) => items,
-            _ => &[],
-        },
-        _ => &[],
-    }
+    Ok(())
 }
 
 /// The view that a pickle describes, unless a number in it is negative.
@@ -273,7 +159,7 @@ mod tests {
     use zip::ZipArchive;
 
     use super::*;
-    use crate::{Dtype, read_weights as read};
+    use crate::read_weights as read;
 
     fn example() -> Vec<NamedTensor> {
         let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {

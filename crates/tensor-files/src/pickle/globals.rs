@@ -123,13 +123,6 @@ pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
     }
 }
 
-/// Whether torch.save names the type's storages by a class, as it has always done. The types that came
-/// with PyTorch 2.3 lie in untyped storages; it is TorchScript that has classes of these too.
-pub(super) fn has_storage_class(dtype: Dtype) -> bool {
-    use Dtype::{BF16, Bool, C64, C128, F16, F32, F64, I8, I16, I32, I64, U8};
-    matches!(dtype, Bool | U8 | I8 | I16 | I32 | I64 | F16 | BF16 | F32 | F64 | C64 | C128)
-}
-
 /// `torch.FloatStorage` and its like.
 pub(super) fn storage_class(dtype: Dtype) -> &'static str {
     match dtype {
@@ -143,6 +136,9 @@ pub(super) fn storage_class(dtype: Dtype) -> &'static str {
         Dtype::BF16 => "BFloat16Storage",
         Dtype::F32 => "FloatStorage",
         Dtype::F64 => "DoubleStorage",
+        Dtype::C64 => "ComplexFloatStorage",
+        Dtype::C128 => "ComplexDoubleStorage",
+        // Only TorchScript names storages of these types.
         Dtype::U16 => "UInt16Storage",
         Dtype::U32 => "UInt32Storage",
         Dtype::U64 => "UInt64Storage",
@@ -152,9 +148,14 @@ pub(super) fn storage_class(dtype: Dtype) -> &'static str {
         Dtype::F8_E5M2FNUZ => "Float8_e5m2fnuzStorage",
         Dtype::F8_E8M0FNU => "Float8_e8m0fnuStorage",
         Dtype::C32 => "ComplexHalfStorage",
-        Dtype::C64 => "ComplexFloatStorage",
-        Dtype::C128 => "ComplexDoubleStorage",
     }
+}
+
+/// Whether Python's torch has that class: it has none for types that came with PyTorch 2.3.
+pub(super) fn has_storage_class(dtype: Dtype) -> bool {
+    dtype.is_float()
+        || matches!(dtype, Dtype::Bool | Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32)
+        || matches!(dtype, Dtype::I64 | Dtype::C64 | Dtype::C128)
 }
 
 /// The element type of `torch.FloatStorage` and its like.

@@ -73,27 +73,27 @@ impl Pickler {
         self.global("torch._utils", "_rebuild_tensor_v2");
         self.raw(b"(");
         let count = tensor.shape.iter().product();
-        self.storage(("torch", storage_class(tensor.dtype)), key, count);
+        self.storage("torch", storage_class(tensor.dtype), key, count);
         self.view(tensor, requires_grad);
         self.raw(b"tR");
     }
 
-    /// A tensor as torch.save writes it: of a type that came with PyTorch 2.3,
-    /// `torch._utils._rebuild_tensor_v3` over bytes.
-    pub fn saved_tensor(&mut self, key: usize, tensor: &NamedTensor) {
+    /// As [`Pickler::tensor`]; a type that `torch.save` has no storage class for by
+    /// `_rebuild_tensor_v3`, over bytes.
+    pub fn tensor_of_any_type(&mut self, key: usize, tensor: &NamedTensor) {
         if has_storage_class(tensor.dtype) {
             return self.tensor(key, tensor, false);
         }
         self.global("torch._utils", "_rebuild_tensor_v3");
         self.raw(b"(");
-        self.storage(("torch.storage", "UntypedStorage"), key, tensor.data.len());
+        self.storage("torch.storage", "UntypedStorage", key, tensor.data.len());
         self.view(tensor, false);
         self.global("torch", tensor.dtype.name());
         self.raw(b"tR");
     }
 
     /// The record `data/<key>` of `count` elements.
-    fn storage(&mut self, (module, class): (&str, &str), key: usize, count: usize) {
+    fn storage(&mut self, module: &str, class: &str, key: usize, count: usize) {
         self.raw(b"(");
         self.string("storage");
         self.global(module, class);
@@ -103,13 +103,12 @@ impl Pickler {
         self.raw(b"tQ");
     }
 
-    /// The arguments behind the storage.
+    /// Offset, sizes, strides, whether a gradient is wanted, and no backward hooks.
     fn view(&mut self, tensor: &NamedTensor, requires_grad: bool) {
         self.int(0);
         self.ints(&tensor.shape);
         self.ints(&View::contiguous_stride(&tensor.shape));
         self.bool(requires_grad);
-        // No backward hooks.
         self.ordered_dict();
     }
 }
