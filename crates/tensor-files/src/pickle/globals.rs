@@ -114,6 +114,10 @@ pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
         // How a protocol below 3 writes bytes.
         "_codecs.encode" => "bytes".into(),
         "numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar" => "numpy scalar".into(),
+        // Protocol 5 writes arrays in this way.
+        "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
+            "numpy.ndarray".into()
+        }
         "copy_reg._reconstructor"
         | "copyreg._reconstructor"
         | "copyreg.__newobj_ex__"

@@ -1,5 +1,6 @@
 //! Files as PyTorch, safetensors and NumPy write and read them.
 
+mod archive;
 mod mutants;
 mod written;
 

@@ -159,8 +159,9 @@ names = [(key, what) for key, (_, what) in others().items()]
 values = {key: value for key, (value, _) in others().items()}
 for protocol in (1, 2, 3, 4, 5):
     kept = {key: value for key, value in values.items() if protocol >= 2 or key not in ("slotted", "keywords")}
-    # A shape of protocol 1 has no keyword arguments; protocol 4 has names with dots.
-    said = [(key, what) for key, what in names if key in kept]
+    # Before protocol 4 there is no opcode for keyword arguments.
+    partial = {"keywords": "functools.partial"} if protocol < 4 else {}
+    said = [(key, partial.get(key, what)) for key, what in names if key in kept]
     options = {"tensors": weights(), "pickle_protocol": protocol}
     read(f"before-{protocol}", {**kept, "state_dict": weights()}, said, **options)
     read(f"after-{protocol}", {"state_dict": weights(), **kept}, said, **options)
