@@ -143,6 +143,7 @@ fn what_is_read_here_and_elsewhere_has_the_same_tensors() {
     }
     assert!(files.len() > 5000, "{}", files.len());
     let both = compare(&files);
+    eprintln!("{both} of {}", files.len());
     assert!(both > 500, "only {both} of {} files are read by both", files.len());
 }
 
@@ -195,7 +196,7 @@ fn contradictions(seed: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("directory-size", changed(&|record| record.directory.size -= 1)),
         ("directory-method", changed(&|record| record.directory.method = 8)),
         ("directory-name", changed(&|record| record.directory.name.push('x'))),
-        ("overlap", pack(&records, |i, places| places[if i == at { 0 } else { i }])),
+        ("overlap", pack(&records, |i, places| places[if i == 1 { 0 } else { i }])),
         ("no-first", pack(&records[..], |i, places| if i == 0 { places[1] } else { places[i] })),
         ("behind", [&file[..], b"\0"].concat()),
         ("before", [b"PK\x03\x04", &file[..]].concat()),

@@ -176,6 +176,8 @@ read("parameters", dict(Net().named_parameters()))
 for dtype in ("float16", "bfloat16", "float32", "float64"):
     x = torch.tensor([[1.5, -2.0, 0.0], [float("inf"), -0.0, 7.0]]).to(getattr(torch, dtype))
     read(f"negative-{dtype}", {"whole": torch._neg_view(x), "view": torch._neg_view(x).t()[1:], "plain": x})
+integers = {"w": torch._neg_view(torch.arange(3)), "u": torch._neg_view(torch.arange(3, dtype=torch.uint8))}
+read("negative-integers", integers)
 x = torch.tensor([[1 + 2j, -3 - 0j], [0 + 1j, -0.0 + 5j]])
 read("conjugate", {"c": x.conj(), "t": x.mH, "both": torch._neg_view(x.conj()), "n": torch._neg_view(x), "plain": x})
 # Its parts are views of its storage as float32.
@@ -199,9 +201,8 @@ refused("bits", {"w": torch.ones(4, dtype=torch.uint8).view(torch.bits8)}, "w is
 changed = torch.nn.Parameter(torch.ones(3))
 changed.__dict__["data"] = torch.zeros(3)
 refused("data", {"w": changed}, "w is a tensor with an attribute that changes its elements")
-refused("negative-int", {"w": torch._neg_view(torch.arange(3))}, "w is a negated or conjugated tensor of the type int64")
 refused("module", Net(), "__main__.Net")
-refused("module-in-dict", {"model": Net(), "epoch": 5}, "model (__main__.Net)")
+refused("module-in-dict", {"model": Net(), "epoch": 5}, "model is an object of the class __main__.Net")
 refused("args", argparse.Namespace(a=1), "argparse.Namespace")
 refused("number", 5, "int")
 
