@@ -326,6 +326,24 @@ pub struct ModelsArgs {
     pub model: Option<&'static ModelEntry>,
 }
 
+/// Which of several dicts of weights.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Of a checkpoint, the key of the dict that holds the weights: needed when it has several
+    ///
+    /// Such as `model` or `ema`; `generator.ema` is the dict `ema` in the dict `generator`. Without it the only
+    /// dict of tensors is taken, whatever its key is.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+}
+
+impl KeyArgs {
+    /// As it was given.
+    pub fn of(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
 /// `stitch evaluate`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -334,11 +352,14 @@ Examples (the third reads what `stitch train mlp` wrote):
   stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
   stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
-    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    /// Key.
+    pub key: KeyArgs,
     #[command(flatten)]
     /// Threads and device.
     pub compute: ComputeArgs,
@@ -381,6 +402,9 @@ pub struct PredictArgs {
     /// The model of FILE; without FILE, the built-in model to use
     #[arg(long, value_parser = models::parser(), help = models::predict_model())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    /// Key.
+    pub key: KeyArgs,
     /// Of IDX files, the image N, from 0 on, or N..M (M not included); may be given several times
     ///
     /// Without it, all images.
@@ -435,7 +459,7 @@ Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
-    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The format to write
     #[arg(long, short)]
@@ -446,6 +470,9 @@ pub struct ExportArgs {
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    /// Key.
+    pub key: KeyArgs,
     /// With --format npz, for a scikit-learn model: coefs_0, intercepts_0, … as scikit-learn names and lays them
     #[arg(long)]
     pub sklearn: bool,
