@@ -11,7 +11,7 @@ use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
-use stitch::tensor_files::{ReadError, TensorFile, read_weights};
+use stitch::tensor_files::{ReadError, Skipped, TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::Console;
@@ -113,11 +113,9 @@ pub fn model(
     if let (Some(found), None) = (tensors.key(), key) {
         console.note(&format!("note: {}: the weights are those under {found}", path()));
     }
-    if !tensors.others().is_empty() {
-        let others = tensors.others().iter().take(OTHERS).map(String::as_str);
-        let more = if tensors.others().len() > OTHERS { ", …" } else { "" };
-        let others = others.collect::<Vec<_>>().join(", ");
-        console.note(&format!("note: {}: no tensors, not read: {others}{more}", path()));
+    if !tensors.skipped().is_empty() {
+        let skipped = Skipped::summary(tensors.skipped());
+        console.note(&format!("note: {}: skipped {skipped}", path()));
     }
     if !recognised.renaming.prefix().is_empty() {
         console.note(&format!("note: {}: {}", path(), recognised.renaming));
@@ -129,9 +127,6 @@ pub fn model(
     }
     Ok(classifier)
 }
-
-/// Names that are no tensors, as many as a note lists.
-const OTHERS: usize = 5;
 
 /// Opens a file of tensors; `key` is what `--key` says.
 fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>> {
