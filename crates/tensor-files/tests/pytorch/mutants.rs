@@ -200,7 +200,7 @@ fn contradictions(seed: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("no-first", pack(&records[..], |i, places| if i == 0 { places[1] } else { places[i] })),
         ("behind", [&file[..], b"\0"].concat()),
         ("before", [b"PK\x03\x04", &file[..]].concat()),
-        ("two-archives", [&packed(&[other.clone()])[..], &file].concat()),
+        ("two-archives", [&packed(&records[..at])[..], &file].concat()),
         ("archive-behind", [&file[..], &packed(&[other])].concat()),
         ("nul", with_last(Record::new(&format!("{name}\0.npy"), b"1"))),
     ];
