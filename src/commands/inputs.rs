@@ -113,11 +113,12 @@ pub fn model(
     if let (Some(found), None) = (tensors.key(), key) {
         console.note(&format!("note: {}: the weights are those under {found}", path()));
     }
-    if !tensors.others().is_empty() {
-        let others = tensors.others().iter().take(OTHERS).map(String::as_str);
-        let more = if tensors.others().len() > OTHERS { ", …" } else { "" };
-        let others = others.collect::<Vec<_>>().join(", ");
-        console.note(&format!("note: {}: no tensors, not read: {others}{more}", path()));
+    if !tensors.skipped().is_empty() {
+        let skipped = tensors.skipped().iter().take(SKIPPED);
+        let skipped = skipped.map(|thing| format!("{} ({})", thing.path, thing.what));
+        let skipped = skipped.collect::<Vec<_>>().join(", ");
+        let more = if tensors.skipped().len() > SKIPPED { ", …" } else { "" };
+        console.note(&format!("note: {}: not read: {skipped}{more}", path()));
     }
     if !recognised.renaming.prefix().is_empty() {
         console.note(&format!("note: {}: {}", path(), recognised.renaming));
@@ -130,8 +131,8 @@ pub fn model(
     Ok(classifier)
 }
 
-/// Names that are no tensors, as many as a note lists.
-const OTHERS: usize = 5;
+/// Things that are not read, as many as a note lists.
+const SKIPPED: usize = 5;
 
 /// Opens a file of tensors; `key` is what `--key` says.
 fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>> {
