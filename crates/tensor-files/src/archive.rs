@@ -93,7 +93,7 @@ impl<R: Read + Seek> Archive<R> {
             None | Some(b"little") => Ok(false),
             Some(b"big") => Ok(true),
             Some(_) => {
-                Err(ReadError::NotTensors("its byte order is neither little nor big".into()))
+                Err(ReadError::Unsupported("its byte order is neither little nor big".into()))
             }
         }
     }
@@ -105,7 +105,7 @@ impl<R: Read + Seek> Archive<R> {
         let storage = self.record(name)?;
         if storage.bytes > longest {
             let error = format!("{path} has {} bytes, where {longest} are read", storage.bytes);
-            return Err(ReadError::NotTensors(error));
+            return Err(ReadError::Unsupported(error));
         }
         // Cannot be more than that: a vector that grows takes up to three times as much.
         let mut bytes = Vec::with_capacity(usize::try_from(storage.bytes).unwrap_or_default());
@@ -127,7 +127,7 @@ impl<R: Read + Seek> Archive<R> {
             CompressionMethod::Deflated => Some(file.compressed_size()),
             other => {
                 let error = format!("{path} is compressed by {other}, which is not read");
-                return Err(ReadError::NotTensors(error));
+                return Err(ReadError::Unsupported(error));
             }
         };
         let at = file.data_start().ok_or_else(|| damaged(format!("{path} has no place in it")))?;

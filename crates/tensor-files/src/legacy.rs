@@ -35,7 +35,7 @@ pub(super) fn index(
     let version = pickle::read(&next_pickle(reader, &mut at)?, memory)?;
     if version.arena[version.top] != Value::Int(VERSION) {
         let error = format!("a .pt file of before PyTorch 1.6, but not of version {VERSION}");
-        return Err(ReadError::NotTensors(error));
+        return Err(ReadError::Unsupported(error));
     }
     // The machine that wrote it: whatever it was, the storages are little-endian.
     next_pickle(reader, &mut at)?;
@@ -89,7 +89,7 @@ fn storages<'a>(
     }
     if at < length {
         let error = format!("{} bytes follow the storages of its first torch.save", length - at);
-        return Err(ReadError::NotTensors(error));
+        return Err(ReadError::Unsupported(error));
     }
     Ok(storages)
 }

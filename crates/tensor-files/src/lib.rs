@@ -246,6 +246,9 @@ pub enum ReadError {
     /// A zip archive of something else.
     #[error("not a file of tensors: {0}")]
     NotTensors(String),
+    /// A file of tensors, but of a kind that is not read.
+    #[error("{0}")]
+    Unsupported(String),
     /// The safetensors layer.
     #[error("a damaged .safetensors file: {0}")]
     Safetensors(String),

@@ -72,7 +72,7 @@ fn described(pickle: &Pickle, id: Id) -> String {
 fn readable(pickle: &Pickle, name: &str, id: Id) -> Result<Id, ReadError> {
     match &pickle.arena[id] {
         Value::Unreadable(what) => {
-            Err(ReadError::NotTensors(format!("{name} is {what}, which is not read")))
+            Err(ReadError::Unsupported(format!("{name} is {what}, which is not read")))
         }
         _ => Ok(id),
     }
@@ -123,7 +123,7 @@ impl<'a> Names<'a> {
     fn account(&mut self, length: usize) -> Result<(), ReadError> {
         let left = self.memory.checked_sub(3 * (length + EACH));
         let left = left.filter(|_| length <= LONGEST_NAME);
-        let error = || ReadError::NotTensors("its names are too long, or too many".into());
+        let error = || ReadError::Unsupported("its names are too long, or too many".into());
         self.memory = left.ok_or_else(error)?;
         Ok(())
     }
@@ -143,7 +143,7 @@ impl<'a> Names<'a> {
                     }
                     _ if is_tensor => {
                         let error = "the key of a tensor is neither a string nor an integer";
-                        return Err(ReadError::NotTensors(error.into()));
+                        return Err(ReadError::Unsupported(error.into()));
                     }
                     _ => &pickle.describe(key),
                 },
@@ -160,7 +160,7 @@ impl<'a> Names<'a> {
         let mut seen = HashSet::new();
         if numbers && !self.tensors.iter().all(|(name, _)| seen.insert(name)) {
             let error = "two of its tensors have the same name, as a string and as an integer";
-            return Err(ReadError::NotTensors(error.into()));
+            return Err(ReadError::Unsupported(error.into()));
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl<'a> Names<'a> {
             for &(key, value) in attributes(&pickle.arena, id) {
                 let Value::Str(key) = &pickle.arena[key] else {
                     let error = "an attribute of a module has no name";
-                    return Err(ReadError::NotTensors(error.into()));
+                    return Err(ReadError::Unsupported(error.into()));
                 };
                 self.account(prefix.len() + key.len())?;
                 // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.

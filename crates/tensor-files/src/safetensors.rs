@@ -75,8 +75,9 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let mut bytes = Vec::with_capacity(size as usize);
     reader.take(size).read_to_end(&mut bytes)?;
-    let header: tensor::Metadata =
-        serde_json::from_slice(&bytes).map_err(|e| ReadError::Safetensors(e.to_string()))?;
+    let header: tensor::Metadata = serde_json::from_slice(&bytes).map_err(|error| {
+        unknown_type(&bytes).unwrap_or_else(|| ReadError::Safetensors(error.to_string()))
+    })?;
     // What was parsed takes its place.
     drop(bytes);
     let mut tensors: Vec<_> = header.tensors().into_iter().collect();
@@ -87,7 +88,7 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
         let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == Some(info.dtype));
         let Some(dtype) = dtype else {
             let error = format!("{name} is of the type {:?}, which is not read", info.dtype);
-            return Err(ReadError::NotTensors(error));
+            return Err(ReadError::Unsupported(error));
         };
         let spec = TensorSpec { name, dtype, shape: info.shape.clone() };
         let bytes = spec.checked_len().and_then(|n| n.checked_mul(dtype.size()));
@@ -108,6 +109,17 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
     Ok(Index { metadata, ..Index::new(FileKind::Safetensors, index) })
+}
+
+/// Whether a header that cannot be read has a tensor of a type that is younger than this reader.
+fn unknown_type(header: &[u8]) -> Option<ReadError> {
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    header.into_iter().find_map(|(name, tensor)| {
+        let dtype = tensor.get("dtype")?.as_str().filter(|_| name != "__metadata__")?;
+        let known = serde_json::from_value::<FileDtype>(dtype.into()).is_ok();
+        let error = || format!("{name} is of the type {dtype}, which is not read");
+        (!known).then(|| ReadError::Unsupported(error()))
+    })
 }
 
 /// The format's name of an element type; `None` where it has none.

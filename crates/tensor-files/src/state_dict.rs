@@ -61,7 +61,7 @@ pub(super) fn index(
             pickle.length,
             bytes.len() - pickle.length
         );
-        return Err(ReadError::NotTensors(error));
+        return Err(ReadError::Unsupported(error));
     }
     drop(bytes);
     let found = locate::find(&pickle, key)?;
@@ -89,12 +89,12 @@ pub(super) fn views(
         let count = view.as_ref().and_then(|view| view.len_within(elements));
         let (Some(view), Some(count)) = (view, count) else {
             let error = format!("{name} reaches beyond its storage {key}");
-            return Err(ReadError::NotTensors(error));
+            return Err(ReadError::Unsupported(error));
         };
         if (negative && !has_sign(dtype)) || (conjugate && dtype.part().is_none()) {
             let what = if negative { "negative" } else { "conjugate" };
             let error = format!("{name} is the {what} of {dtype}, which has none");
-            return Err(ReadError::NotTensors(error));
+            return Err(ReadError::Unsupported(error));
         }
         let spec = TensorSpec { name, dtype, shape: view.shape.clone() };
         let is_whole = view.is_contiguous() && count as u64 * dtype.size() as u64 == storage.bytes;
@@ -128,13 +128,13 @@ fn check_storage<'a>(
             "its storage {key} has {} bytes, where the pickle says {} elements of {}",
             storage.bytes, said.count, said.dtype
         );
-        return Err(ReadError::NotTensors(error));
+        return Err(ReadError::Unsupported(error));
     }
     let first = *dtypes.entry(key).or_insert(said.dtype);
     if first != said.dtype {
         let error =
             format!("its storage {key} is of the type {first} and of the type {}", said.dtype);
-        return Err(ReadError::NotTensors(error));
+        return Err(ReadError::Unsupported(error));
     }
     Ok(())
 }

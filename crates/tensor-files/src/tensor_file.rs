@@ -43,7 +43,7 @@ fn within_reason(index: &Index, length: u64) -> Result<(), ReadError> {
     let unpacks = if packed > length { deflated } else { 0 };
     let bytes = plain.saturating_add(unpacks);
     if bytes > most {
-        return Err(ReadError::NotTensors(format!(
+        return Err(ReadError::Unsupported(format!(
             "its tensors have {bytes} bytes, the file {length}: no more than {SHARED} times as many are \
              read (or {EXPANDED}, if that is more)"
         )));
@@ -57,7 +57,7 @@ fn check_unpacked(spec: &TensorSpec, bytes: u64, length: u64) -> Result<(), Read
     if bytes <= most {
         return Ok(());
     }
-    Err(ReadError::NotTensors(format!(
+    Err(ReadError::Unsupported(format!(
         "{} is compressed and not row-major, and of {bytes} bytes, where {most} are read: save it \
          row-major (numpy.ascontiguousarray, Tensor.contiguous) or uncompressed",
         spec.name

@@ -268,6 +268,11 @@ impl Machine<'_> {
     pub(super) fn persistent_id(&mut self, id: Id) -> Step {
         let storage = match &self.arena[id] {
             Value::Tuple(items) => match items[..] {
+                // The class of a model, with its source text.
+                [tag, class, _, _] if matches!(&self.arena[tag], Value::Str(tag) if **tag == *"module") =>
+                {
+                    return self.push_id(class);
+                }
                 [tag, class, key, _, count] => self.storage(tag, class, key, count),
                 [tag, class, key, _, count, view] if self.arena[view] == Value::None => {
                     self.storage(tag, class, key, count)

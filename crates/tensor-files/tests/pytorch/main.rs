@@ -1,6 +1,7 @@
 //! Files as PyTorch, safetensors and NumPy write and read them.
 
 mod archive;
+mod formats;
 mod mutants;
 mod written;
 
