@@ -17,7 +17,7 @@ use clap::{
 };
 use clap_complete::Shell;
 pub use data::{DataAction, DataCommand, FetchArgs};
-pub use shared::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs};
+pub use shared::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, KeyArgs};
 pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
@@ -233,11 +233,13 @@ Examples (the third reads what `stitch train mlp` wrote):
   stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
   stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
-    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
     #[command(flatten)]
@@ -279,6 +281,8 @@ pub struct PredictArgs {
     /// The model of FILE; without FILE, the built-in model to use
     #[arg(long, value_parser = models::parser(), help = models::predict_model())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Of IDX files, the image N, from 0 on, or N..M (M not included); may be given several times
     ///
     /// Without it, all images.
@@ -332,7 +336,7 @@ Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
-    /// Weights: .pt (state_dict or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
     pub file: PathBuf,
     /// The format to write
     #[arg(long, short)]
@@ -343,6 +347,8 @@ pub struct ExportArgs {
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// With --format npz, for a scikit-learn model: coefs_0, intercepts_0, … as scikit-learn names and lays them
     #[arg(long)]
     pub sklearn: bool,

@@ -75,3 +75,21 @@ pub struct FigureArgs {
     #[arg(long)]
     pub normalize: bool,
 }
+
+/// Which of several dicts of weights.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Of a checkpoint, the key of the dict that holds the weights: needed when it has several
+    ///
+    /// Such as `model` or `ema`; `generator.ema` is the dict `ema` in the dict `generator`. Without it the only
+    /// dict of tensors is taken, whatever its key is.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+}
+
+impl KeyArgs {
+    /// As it was given.
+    pub fn of(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}

@@ -12,7 +12,7 @@ use stitch::nn::Model;
 use stitch::run_folder::{self, write_whole};
 use stitch::sha256;
 use stitch::tensor_files::{
-    Metadata, NamedTensor, TensorFile, npz, safetensors, state_dict, torchscript,
+    Metadata, NamedTensor, Renaming, TensorFile, npz, safetensors, state_dict, torchscript,
 };
 use tch::Device;
 
@@ -32,7 +32,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
-    let model = inputs::model(&args.file, args.model, Device::Cpu, console)?;
+    let model = inputs::model(&args.file, args.model, args.key.of(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
     if args.sklearn && (args.format != FormatName::Npz || !of_sklearn(entry)) {
@@ -131,12 +131,14 @@ fn metadata(file: &Path, tensors: &[NamedTensor], entry: &ModelEntry) -> Metadat
 /// The metadata of a file, if it has some and holds exactly these tensors.
 fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
     let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
-    let has = |tensor: &NamedTensor| file.specs().contains(&tensor.spec());
-    let fits = file.specs().len() == tensors.len() && tensors.iter().all(has);
     let metadata = file.metadata().clone();
-    let same = !metadata.is_empty()
-        && fits
-        && file.load_all().ok()?.iter().all(|tensor| tensors.contains(tensor));
+    let found: Vec<&str> = file.specs().iter().map(|spec| &spec.name[..]).collect();
+    let wanted: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    let renaming = Renaming::between(&found, &wanted).filter(|_| !metadata.is_empty())?;
+    let same = file.load_all().ok()?.into_iter().all(|tensor| match renaming.of(&tensor.name) {
+        Some(name) => tensors.contains(&NamedTensor { name: name.into(), ..tensor.clone() }),
+        None => true,
+    });
     same.then_some(metadata)
 }
 

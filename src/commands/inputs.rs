@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
-use stitch::tensor_files::{TensorFile, read_weights};
+use stitch::tensor_files::{ReadError, Skipped, TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::{Console, threads};
@@ -91,10 +91,12 @@ pub fn warn_of(origin: &Origin, console: Console) {
     }
 }
 
-/// Reads a weights file into the model that it belongs to; warns of weights that are no numbers.
+/// Reads a weights file into the model that it belongs to; warns of weights that are no numbers. Of a
+/// checkpoint, `key` chooses which of its dicts holds them.
 pub fn model(
     file: &Path,
     asked: Option<&'static ModelEntry>,
+    key: Option<&str>,
     device: Device,
     console: Console,
 ) -> Result<Classifier> {
@@ -102,15 +104,38 @@ pub fn model(
     if file.is_dir() {
         bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
     }
-    let mut tensors = TensorFile::open(BufReader::new(open_plain(file)?)).with_context(path)?;
+    let mut tensors = weights_file(file, key)?;
     // By names and shapes, before anything is read into memory.
-    weights::recognise(tensors.specs(), asked).with_context(path)?;
+    let recognised = weights::identify(tensors.specs(), asked).with_context(path)?;
+    if let (Some(found), None) = (tensors.key(), key) {
+        console.note(&format!("note: {}: the weights are those under {found}", path()));
+    }
+    if !tensors.skipped().is_empty() {
+        let skipped = Skipped::summary(tensors.skipped());
+        console.note(&format!("note: {}: skipped {skipped}", path()));
+    }
+    if !recognised.renaming.prefix().is_empty() {
+        console.note(&format!("note: {}: {}", path(), recognised.renaming));
+    }
     let tensors = tensors.load_all().with_context(path)?;
     let classifier = weights::from_named(&tensors, asked, device).with_context(path)?;
     if let Some(parameter) = classifier.model.first_not_finite() {
         console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
     }
     Ok(classifier)
+}
+
+/// Opens a file of tensors; `key` is what `--key` says.
+fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>> {
+    let path = || file.display().to_string();
+    TensorFile::open_key(BufReader::new(open_plain(file)?), key).map_err(|error| match &error {
+        ReadError::Ambiguous { keys } => {
+            let hint = format!("such as --key {}", keys.first().map_or("NAME", |key| key));
+            anyhow!("{}: {error}. Choose with --key, {hint}", path())
+        }
+        ReadError::NoSuchKey { .. } => anyhow!("--key: {}: {error}", path()),
+        _ => Error::from(error).context(path()),
+    })
 }
 
 /// Opens a file that can be read more than once, and has an end.

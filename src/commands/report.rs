@@ -146,7 +146,7 @@ fn pictures(
     if !weights.exists() {
         return Ok(Err(format!("the run folder holds no {SAFETENSORS}.")));
     }
-    let Classifier { model, .. } = inputs::model(&weights, Some(run.model), device, console)?;
+    let Classifier { model, .. } = inputs::model(&weights, Some(run.model), None, device, console)?;
     let logits = evaluate::logits(&model, &test.images);
     let pictures = Pictures::new(run, &model, test, &logits);
     Ok(pictures.map_err(|error| format!("{error}.")))

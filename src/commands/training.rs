@@ -291,7 +291,7 @@ fn give_up(folder: &RunFolder, error: TrainError, kept: bool, begins: bool) -> R
 /// The result of a run that is complete already; changes nothing.
 fn finished(folder: &RunFolder, job: &Job, dataset: &Dataset, console: Console) -> Result<Trained> {
     let weights = folder.path().join(run_folder::SAFETENSORS);
-    let Classifier { model, .. } = inputs::model(&weights, None, job.config.device, console)?;
+    let Classifier { model, .. } = inputs::model(&weights, None, None, job.config.device, console)?;
     let metrics: Option<Metrics> = folder.read_json(run_folder::METRICS)?;
     let metrics = metrics.and_then(|metrics| metrics.training);
     let path = folder.path().display();

@@ -2,27 +2,52 @@
 
 use tch::Device;
 
-use super::{Classifier, MODELS, ModelEntry};
-use crate::nn::StateDictError;
-use tensor_files::{NamedTensor, TensorSpec};
+use super::{Classifier, MODELS, ModelEntry, names_of};
+use crate::nn::{Graph, StateDictError};
+use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefix};
 
-/// Tensors of an unknown file that an error lists.
-const SHOWN: usize = 20;
+/// Names that an error lists of each kind.
+const SHOWN: usize = 10;
 
 /// Tensors that are no weights of a known model.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// They fit no model, or not the one asked for.
-    #[error("the file holds {found}; {wanted}")]
-    Unrecognised {
+    /// There is none.
+    #[error("the file holds no tensor; the weights of {wanted} are wanted")]
+    None {
+        /// The model that was asked for, or all of them.
+        wanted: String,
+    },
+    /// None has a name that a model wants.
+    #[error("the file holds {found}, which is nothing of {wanted}")]
+    Strange {
         /// Names and shapes in the file.
         found: String,
-        /// Names and shapes that each candidate wants.
+        /// The model that was asked for, or all of them, with what each wants.
         wanted: String,
+    },
+    /// They are nearly those of a model.
+    #[error("these are not the weights of {model}{prefix}: {}", .differences.join("; "))]
+    Differ {
+        /// The model that was asked for, or the one that wants most of them.
+        model: &'static str,
+        /// What was left out of the names, in a parenthesis.
+        prefix: String,
+        /// Missing keys, unexpected keys, other shapes.
+        differences: Vec<String>,
     },
     /// They do not fit after all, such as integers.
     #[error(transparent)]
     StateDict(#[from] StateDictError),
+}
+
+/// The model that tensors are the weights of.
+#[derive(Debug)]
+pub struct Recognised {
+    /// Which one.
+    pub entry: &'static ModelEntry,
+    /// How the tensors' names become the model's.
+    pub renaming: Renaming,
 }
 
 /// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`
@@ -51,7 +76,7 @@ fn transposed(matrix: &NamedTensor) -> NamedTensor {
 }
 
 /// The model that `tensors` are the weights of: `asked` for, or recognised by names and shapes.
-/// The order of the tensors does not matter.
+/// The order of the tensors does not matter, nor does a prefix that all names have.
 ///
 /// # Errors
 /// See [`WeightsError`].
@@ -61,48 +86,171 @@ pub fn from_named(
     device: Device,
 ) -> Result<Classifier, WeightsError> {
     let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let entry = recognise(&specs, asked)?;
+    let Recognised { entry, renaming } = identify(&specs, asked)?;
     let model = entry.zeros(device);
-    model.load_state_dict(tensors)?;
+    let renamed = |tensor: &NamedTensor| {
+        let name = renaming.of(&tensor.name)?.into();
+        Some(NamedTensor { name, ..tensor.clone() })
+    };
+    match renaming == Renaming::default() {
+        true => model.load_state_dict(tensors)?,
+        false => model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?,
+    }
     Ok(Classifier { entry, model })
 }
 
 /// Which model has tensors of these names and shapes: the one asked for, or any.
 ///
 /// # Errors
-/// [`WeightsError::Unrecognised`].
+/// As [`identify`].
 pub fn recognise(
     tensors: &[TensorSpec],
     asked: Option<&'static ModelEntry>,
 ) -> Result<&'static ModelEntry, WeightsError> {
-    let candidates = asked.map_or(MODELS.to_vec(), |entry| vec![entry]);
-    if let Some(&entry) = candidates.iter().find(|candidate| fits(tensors, candidate)) {
-        return Ok(entry);
-    }
-    let shown = tensors.iter().take(SHOWN).map(|t| format!("{} {:?}", t.name, t.shape));
-    let mut found: Vec<String> = shown.collect();
-    if tensors.len() > SHOWN {
-        found.push(format!("… ({} tensors)", tensors.len()));
-    }
-    let found = if found.is_empty() { "no tensor".into() } else { found.join(", ") };
-    let wanted: Vec<String> = candidates.into_iter().map(wanted_by).collect();
-    Err(WeightsError::Unrecognised { found, wanted: wanted.join("; ") })
+    identify(tensors, asked).map(|recognised| recognised.entry)
 }
 
-fn fits(tensors: &[TensorSpec], entry: &ModelEntry) -> bool {
+/// Which model has tensors of these names and shapes, the one asked for or any, and how the names
+/// become the model's.
+///
+/// # Errors
+/// [`WeightsError`], all but the last.
+pub fn identify(
+    tensors: &[TensorSpec],
+    asked: Option<&'static ModelEntry>,
+) -> Result<Recognised, WeightsError> {
+    let candidates = asked.map_or(MODELS.to_vec(), |entry| vec![entry]);
+    for &entry in &candidates {
+        if let Some(renaming) = fits(tensors, entry) {
+            return Ok(Recognised { entry, renaming });
+        }
+    }
+    if tensors.is_empty() {
+        return Err(WeightsError::None { wanted: names_of(candidates) });
+    }
+    let nearest = candidates.iter().flat_map(|&entry| {
+        prefixes(tensors).into_iter().map(move |prefix| Comparison::new(tensors, entry, &prefix))
+    });
+    // The first of equals: the model as it is listed, the shortest prefix.
+    let nearest = nearest.reduce(|best, next| if next.common > best.common { next } else { best });
+    match nearest.filter(|nearest| nearest.common > 0) {
+        Some(nearest) => Err(nearest.error()),
+        None => Err(WeightsError::Strange {
+            found: listed(
+                tensors.iter().map(|tensor| format!("{} {:?}", tensor.name, tensor.shape)),
+            ),
+            wanted: candidates
+                .iter()
+                .map(|entry| wanted_by(entry))
+                .collect::<Vec<_>>()
+                .join(" or "),
+        }),
+    }
+}
+
+/// How the names become the model's, if they and the shapes fit.
+fn fits(tensors: &[TensorSpec], entry: &ModelEntry) -> Option<Renaming> {
     let graph = entry.graph();
-    graph.state().count() == tensors.len()
-        && graph.state().all(|spec| {
-            tensors.iter().any(|tensor| {
-                let shape = tensor.shape.iter().map(|&size| size as i64);
-                tensor.name == spec.name && shape.eq(spec.shape.iter().copied())
-            })
+    let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    let wanted: Vec<&str> = graph.state().map(|spec| spec.name).collect();
+    let renaming = Renaming::between(&names, &wanted)?;
+    let fits = |tensor: &TensorSpec| {
+        let name = renaming.of(&tensor.name);
+        name.is_none_or(|name| {
+            shape_of(&graph, name).is_some_and(|shape| same(&tensor.shape, shape))
         })
+    };
+    tensors.iter().all(fits).then_some(renaming)
+}
+
+/// The shape of a tensor of the model.
+fn shape_of<'a>(graph: &'a Graph, name: &str) -> Option<&'a [i64]> {
+    graph.state().find(|spec| spec.name == name).map(|spec| spec.shape)
+}
+
+fn same(found: &[usize], wanted: &[i64]) -> bool {
+    found.iter().map(|&size| size as i64).eq(wanted.iter().copied())
+}
+
+/// What the names may lose to become a model's.
+fn prefixes(tensors: &[TensorSpec]) -> Vec<String> {
+    /// More wrappers than any model has.
+    const MOST: usize = 4;
+    let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    let shared = shared_prefix(&names);
+    let ends = shared.match_indices('.').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).take(MOST).map(|end| shared[..end].into()).collect()
+}
+
+/// Tensors beside those that a model wants.
+struct Comparison {
+    model: &'static str,
+    prefix: String,
+    /// Names that both have.
+    common: usize,
+    missing: Vec<String>,
+    unexpected: Vec<String>,
+    shapes: Vec<String>,
+}
+
+impl Comparison {
+    /// Of the tensors whose names lose `prefix`.
+    fn new(tensors: &[TensorSpec], entry: &'static ModelEntry, prefix: &str) -> Self {
+        let graph = entry.graph();
+        let name = |tensor: &TensorSpec| tensor.name.strip_prefix(prefix).map(str::to_owned);
+        let (mut missing, mut shapes, mut common) = (Vec::new(), Vec::new(), 0);
+        for spec in graph.state() {
+            match tensors.iter().find(|tensor| name(tensor).as_deref() == Some(spec.name)) {
+                None => missing.push(spec.name.to_string()),
+                Some(tensor) => {
+                    common += 1;
+                    if !same(&tensor.shape, spec.shape) {
+                        let (found, wanted) = (&tensor.shape, spec.shape);
+                        shapes.push(format!(
+                            "{} has the shape {found:?}, where {wanted:?} is expected",
+                            spec.name
+                        ));
+                    }
+                }
+            }
+        }
+        let is_wanted = |name: &str| graph.state().any(|spec| spec.name == name);
+        let unexpected =
+            tensors.iter().filter(|tensor| !name(tensor).is_some_and(|n| is_wanted(&n)));
+        let unexpected = unexpected.map(|tensor| tensor.name.clone()).collect();
+        Self { model: entry.name, prefix: prefix.into(), common, missing, unexpected, shapes }
+    }
+
+    fn error(self) -> WeightsError {
+        let Self { model, prefix, missing, unexpected, shapes, .. } = self;
+        let of = |what: &str, keys: Vec<String>| {
+            let plural = if keys.len() == 1 { "" } else { "s" };
+            (!keys.is_empty()).then(|| format!("{what}{plural} {}", listed(keys.into_iter())))
+        };
+        let shapes = (!shapes.is_empty()).then(|| listed(shapes.into_iter()));
+        let differences = [of("missing key", missing), of("unexpected key", unexpected), shapes];
+        let differences = differences.into_iter().flatten().collect();
+        let prefix = match &prefix[..] {
+            "" => String::new(),
+            prefix => format!(" (with {prefix} left out of all names)"),
+        };
+        WeightsError::Differ { model, prefix, differences }
+    }
+}
+
+/// The first of them, joined, and how many more there are.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    if more > 0 {
+        names.push(format!("… ({more} more)"));
+    }
+    names.join(", ")
 }
 
 fn wanted_by(entry: &ModelEntry) -> String {
     let graph = entry.graph();
-    let list: Vec<String> =
-        graph.state().map(|spec| format!("{} {:?}", spec.name, spec.shape)).collect();
-    format!("{entry} wants {}", list.join(", "))
+    let list = graph.state().map(|spec| format!("{} {:?}", spec.name, spec.shape));
+    format!("{entry} ({})", listed(list))
 }

@@ -21,6 +21,14 @@ pub enum StateDictError {
     /// A tensor whose elements cannot be those.
     #[error("{0} is of the type {1}; {2} is expected")]
     Type(String, Dtype, &'static str),
+    /// A tensor whose element type tch does not have.
+    #[error("{name} is of the type {dtype}, for which tch has no kind")]
+    NoKind {
+        /// Its key.
+        name: String,
+        /// Its element type.
+        dtype: Dtype,
+    },
 }
 
 impl Model {
@@ -98,10 +106,10 @@ fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDic
     let is_integer = spec.buffer == Some(super::BufferKind::Int64);
     let (fits, expected) = match is_integer {
         true => (tensor.dtype == Dtype::I64, "int64"),
-        false => (tensor.dtype.is_float(), "a floating-point type"),
+        false => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
     };
     match fits {
-        true => Ok(to_tensor(tensor)),
+        true => to_tensor(tensor),
         false => Err(StateDictError::Type(name(), tensor.dtype, expected)),
     }
 }
@@ -115,17 +123,23 @@ pub(crate) fn named(name: String, tensor: &Tensor) -> NamedTensor {
 /// The element type of parameters, buffers and what is recorded of a run.
 pub(crate) fn dtype_of(kind: Kind) -> Dtype {
     match kind {
+        Kind::Float => Dtype::F32,
         Kind::Double => Dtype::F64,
         Kind::Half => Dtype::F16,
         Kind::BFloat16 => Dtype::BF16,
         Kind::Int64 => Dtype::I64,
-        Kind::Int => Dtype::I32,
+        Kind::Int | Kind::QInt32 => Dtype::I32,
         Kind::Int16 => Dtype::I16,
-        Kind::Int8 => Dtype::I8,
-        Kind::Uint8 => Dtype::U8,
+        Kind::Int8 | Kind::QInt8 => Dtype::I8,
+        Kind::Uint8 | Kind::QUInt8 => Dtype::U8,
         Kind::Bool => Dtype::Bool,
-        // Networks compute in real numbers.
-        _ => Dtype::F32,
+        Kind::Float8e4m3fn => Dtype::F8_E4M3FN,
+        Kind::Float8e4m3fnuz => Dtype::F8_E4M3FNUZ,
+        Kind::Float8e5m2 => Dtype::F8_E5M2,
+        Kind::Float8e5m2fnuz => Dtype::F8_E5M2FNUZ,
+        Kind::ComplexHalf => Dtype::C32,
+        Kind::ComplexFloat => Dtype::C64,
+        Kind::ComplexDouble => Dtype::C128,
     }
 }
 
@@ -150,11 +164,15 @@ pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
 ///
 /// let data: Vec<u8> = [1f32, 2.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
 /// let named = NamedTensor { name: "fc.bias".into(), dtype: Dtype::F32, shape: vec![3], data };
-/// let tensor = to_tensor(&named);
+/// let tensor = to_tensor(&named)?;
 /// assert_eq!(tensor.double_value(&[2]), 3.0);
 /// assert_eq!(bytes_of(&tensor), named.data);
+/// # Ok::<(), stitch::nn::StateDictError>(())
 /// ```
-pub fn to_tensor(tensor: &NamedTensor) -> Tensor {
+///
+/// # Errors
+/// [`StateDictError::NoKind`] for uint16, uint32, uint64 and float8_e8m0fnu.
+pub fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, StateDictError> {
     let kind = match tensor.dtype {
         Dtype::Bool => Kind::Bool,
         Dtype::U8 => Kind::Uint8,
@@ -166,7 +184,18 @@ pub fn to_tensor(tensor: &NamedTensor) -> Tensor {
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
+        Dtype::F8_E4M3FN => Kind::Float8e4m3fn,
+        Dtype::F8_E4M3FNUZ => Kind::Float8e4m3fnuz,
+        Dtype::F8_E5M2 => Kind::Float8e5m2,
+        Dtype::F8_E5M2FNUZ => Kind::Float8e5m2fnuz,
+        Dtype::C32 => Kind::ComplexHalf,
+        Dtype::C64 => Kind::ComplexFloat,
+        Dtype::C128 => Kind::ComplexDouble,
+        Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::F8_E8M0FNU => {
+            let (name, dtype) = (tensor.name.clone(), tensor.dtype);
+            return Err(StateDictError::NoKind { name, dtype });
+        }
     };
     let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
-    Tensor::from_data_size(&tensor.data, &shape, kind)
+    Ok(Tensor::from_data_size(&tensor.data, &shape, kind))
 }

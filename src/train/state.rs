@@ -6,7 +6,7 @@ use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
-use crate::nn::{copy_bytes, named, to_tensor};
+use crate::nn::{StateDictError, copy_bytes, named, to_tensor};
 use tensor_files::TensorSpec;
 
 /// The state of libtorch's global CPU generator, uint8.
@@ -33,6 +33,9 @@ pub enum RestoreError {
     /// Not a state of libtorch's generator.
     #[error("{0} is not the state of a generator of this libtorch")]
     Generator(&'static str),
+    /// Of a type that no engine computes in.
+    #[error(transparent)]
+    Type(#[from] StateDictError),
 }
 
 /// The tensors of the state, by their names. Those of the network and the optimizer share their memory with
@@ -89,7 +92,7 @@ pub(super) fn restore(
     for (name, place) in &places {
         let wanted = named(name.clone(), place).spec();
         let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
-        values.push(to_tensor(found.ok_or(RestoreError::Missing(wanted))?));
+        values.push(to_tensor(found.ok_or(RestoreError::Missing(wanted))?)?);
     }
     for (i, ((name, place), value)) in places.iter().zip(&values).enumerate() {
         let (name, device) = match name.as_str() {

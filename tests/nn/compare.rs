@@ -96,7 +96,7 @@ pub fn greatest_difference(expected: &[NamedTensor], actual: &[NamedTensor]) -> 
     assert_eq!(expected.len(), actual.len());
     let difference = |(expected, actual): (&NamedTensor, &NamedTensor)| {
         assert_eq!(expected.spec(), actual.spec());
-        (to_tensor(expected) - to_tensor(actual)).abs().max().double_value(&[])
+        (to_tensor(expected).unwrap() - to_tensor(actual).unwrap()).abs().max().double_value(&[])
     };
     expected.iter().zip(actual).map(difference).fold(0.0, f64::max)
 }

@@ -69,7 +69,8 @@ impl<'a> Tally<'a> {
                 1 => self.elements::<1>(dtype, start, expected, actual),
                 2 => self.elements::<2>(dtype, start, expected, actual),
                 4 => self.elements::<4>(dtype, start, expected, actual),
-                _ => self.elements::<8>(dtype, start, expected, actual),
+                8 => self.elements::<8>(dtype, start, expected, actual),
+                _ => self.elements::<16>(dtype, start, expected, actual),
             },
         }
     }

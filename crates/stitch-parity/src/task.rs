@@ -183,8 +183,8 @@ fn logits(sides: Sides) -> Result<Option<[Logits; 2]>, SideError> {
         let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
         let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
         let values = bytes.chunks_exact(dtype.size()).map(|x| {
-            let mut all = [0; 8];
-            all[..x.len()].copy_from_slice(x);
+            let (mut all, length) = ([0; 8], x.len().min(8));
+            all[..length].copy_from_slice(&x[..length]);
             crate::element::number(dtype, u64::from_le_bytes(all))
         });
         let classes = item.shape.last().copied().unwrap_or(1).max(1);

@@ -367,6 +367,7 @@ pub fn values(dtype: Dtype, at: Element) -> String {
         let value = number(dtype, bits);
         match dtype {
             Dtype::I64 => format!("{}", bits as i64),
+            Dtype::U64 => format!("{bits}"),
             // The shortest digits that tell it from its neighbours, in its own type.
             Dtype::F32 => format!("{:?} ({bits:#0width$x})", f32::from_bits(bits as u32)),
             _ if dtype.is_float() => format!("{value:?} ({bits:#0width$x})"),

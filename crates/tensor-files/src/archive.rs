@@ -4,14 +4,16 @@
 //! Layout after `torch/serialization.py` and `caffe2/serialize/inline_container.cc` of PyTorch
 //! 2.13.
 
+use std::collections::HashSet;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 
 use zip::read::{ArchiveOffset, Config};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::ReadError;
 use super::location::Storage;
+use super::stream::unpacked;
+use super::{ReadError, directory};
 
 /// `kProducedFileFormatVersion`'s lowest value that every version since 1.6 reads.
 const VERSION: &[u8] = b"3\n";
@@ -40,50 +42,20 @@ pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Zip(error.to_string())
 }
 
-/// Most entries of an archive; torch.save writes one a storage.
-const ENTRIES: u64 = 1 << 16;
-/// An archive ends with a record of 22 bytes and a comment of up to 65,535. Before them a large
-/// one has 20 bytes that tell where another record of 56 bytes lies, which every writer puts right
-/// before.
-const TAIL: u64 = 22 + 65_535 + 20 + 56;
-
-/// Opens a zip archive that begins where the file does.
-///
-/// The zip crate makes room for as many entries as the archive says it has: up to 2^64 in a large
-/// one, so what such an archive says is looked at first.
+/// Longest pickle of a file that is shorter; the values of one have less room.
+const PICKLE: u64 = 16 << 20;
+/// Opens a zip archive that begins where the file does, and that no two readers can take for different
+/// ones. The zip crate makes room for as many entries as the archive says it has, so what it says is
+/// checked first.
 pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadError> {
-    let length = reader.seek(SeekFrom::End(0))?;
-    let start = length.saturating_sub(TAIL);
-    reader.seek(SeekFrom::Start(start))?;
-    let mut tail = Vec::new();
-    (&mut reader).take(TAIL).read_to_end(&mut tail)?;
-    let number = |at: usize| {
-        let bytes = tail.get(at..).and_then(<[u8]>::first_chunk);
-        bytes.map_or(0, |&bytes| u64::from_le_bytes(bytes))
-    };
-    for (at, window) in tail.windows(20).enumerate() {
-        let ends = tail[at + 20..].starts_with(b"PK\x05\x06");
-        if !(ends && window.starts_with(b"PK\x06\x07")) {
-            continue;
-        }
-        let record = at.checked_sub(56).filter(|&record| tail[record..].starts_with(b"PK\x06\x06"));
-        let Some(record) = record.filter(|&record| number(at + 8) == start + record as u64) else {
-            return Err(damaged("its directory does not lie at the end of the file"));
-        };
-        let entries = number(record + 32);
-        if entries > ENTRIES {
-            return Err(damaged(format!("{entries} entries, where up to {ENTRIES} are read")));
-        }
-    }
+    let entries = directory::check(&mut reader)?;
     reader.rewind()?;
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
-    ZipArchive::with_config(config, reader).map_err(|error| match error {
-        // It is at the end that an archive says what is in it.
-        zip::result::ZipError::InvalidArchive(_) => {
-            damaged(format!("the list of what is in it cannot be read; is it cut short? ({error})"))
-        }
-        error => damaged(error),
-    })
+    let zip = ZipArchive::with_config(config, reader).map_err(damaged)?;
+    match zip.len() == entries {
+        true => Ok(zip),
+        false => Err(damaged("two of its entries have the same name")),
+    }
 }
 
 /// An open archive, with the name of its one top folder.
@@ -102,47 +74,83 @@ impl<R: Read + Seek> Archive<R> {
         let pickle = zip.file_names().flatten().find_map(|name| {
             name.strip_suffix("/data.pkl").filter(|root| !root.contains('/')).map(str::to_owned)
         });
-        match pickle {
-            Some(root) => Ok(Self { zip, root, length }),
-            None => Err(ReadError::NotTensors("the archive holds no data.pkl".into())),
-        }
-    }
-
-    /// The pickle, which must be stored: so it is never larger than the file.
-    pub fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
-        let bytes = self.record("data.pkl")?.bytes.min(self.length);
-        let mut file = self.zip.by_name(&format!("{}/data.pkl", self.root)).map_err(damaged)?;
-        // Cannot be more than the file has: a vector that grows takes up to three times as much.
-        let mut pickle = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
-        file.read_to_end(&mut pickle).map_err(damaged)?;
-        Ok(pickle)
-    }
-
-    /// Refuses an archive of a big-endian machine. Old archives do not say; they are little-endian.
-    pub fn check_byte_order(&mut self) -> Result<(), ReadError> {
-        let Ok(mut file) = self.zip.by_name(&format!("{}/byteorder", self.root)) else {
-            return Ok(());
+        let Some(root) = pickle else {
+            return Err(ReadError::NotTensors("the archive holds no data.pkl".into()));
         };
-        let mut order = Vec::new();
-        (&mut file).take(16).read_to_end(&mut order).map_err(damaged)?;
-        if order != b"little" {
-            return Err(ReadError::NotTensors("its byte order is not little-endian".into()));
-        }
-        Ok(())
+        check_names(&zip, &root)?;
+        Ok(Self { zip, root, length })
     }
 
-    /// A record, which must be stored.
+    /// The pickle. Of a deflated one as many bytes are read as the file has, or [`PICKLE`].
+    pub fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
+        let bytes = self.read("data.pkl", PICKLE.max(self.length))?;
+        bytes.ok_or_else(|| ReadError::NotTensors("the archive holds no data.pkl".into()))
+    }
+
+    /// Whether numbers begin with their highest byte. Old archives do not say; their numbers do not.
+    pub fn is_big_endian(&mut self) -> Result<bool, ReadError> {
+        match self.read("byteorder", 16)?.as_deref() {
+            None | Some(b"little") => Ok(false),
+            Some(b"big") => Ok(true),
+            Some(_) => {
+                Err(ReadError::Unsupported("its byte order is neither little nor big".into()))
+            }
+        }
+    }
+
+    /// The content of a record of up to `longest` bytes, if it is there.
+    fn read(&mut self, name: &str, longest: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let path = format!("{}/{name}", self.root);
+        let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
+        let storage = self.record(name)?;
+        if storage.bytes > longest {
+            let error = format!("{path} has {} bytes, where {longest} are read", storage.bytes);
+            return Err(ReadError::Unsupported(error));
+        }
+        // Cannot be more than that: a vector that grows takes up to three times as much.
+        let mut bytes = Vec::with_capacity(usize::try_from(storage.bytes).unwrap_or_default());
+        let raw = self.zip.by_index_raw(index).map_err(damaged)?;
+        unpacked(&storage, raw)
+            .read_to_end(&mut bytes)
+            .map_err(|e| damaged(format!("{path}: {e}")))?;
+        Ok(Some(bytes))
+    }
+
+    /// Where a record lies.
     pub fn record(&mut self, name: &str) -> Result<Storage, ReadError> {
         let path = format!("{}/{name}", self.root);
-        let file = self.zip.by_name(&path).map_err(|e| damaged(format!("{path}: {e}")))?;
-        if file.compression() != CompressionMethod::Stored {
-            return Err(damaged(format!("{path} is compressed, which torch.save never does")));
-        }
-        match file.data_start() {
-            Some(at) => {
-                Ok(Storage { at, skip: 0, bytes: file.size(), crc: file.crc32(), checked: false })
+        let index = self.zip.index_for_name(&path);
+        let index = index.ok_or_else(|| damaged(format!("{path} is not in it")))?;
+        let file = self.zip.by_index_raw(index).map_err(|e| damaged(format!("{path}: {e}")))?;
+        let packed = match file.compression() {
+            CompressionMethod::Stored => None,
+            CompressionMethod::Deflated => Some(file.compressed_size()),
+            other => {
+                let error = format!("{path} is compressed by {other}, which is not read");
+                return Err(ReadError::Unsupported(error));
             }
-            None => Err(damaged(format!("{path} has no place in it"))),
+        };
+        let at = file.data_start().ok_or_else(|| damaged(format!("{path} has no place in it")))?;
+        // torch.save writes 0 where it was told not to compute it.
+        let crc = Some(file.crc32()).filter(|&crc| crc != 0);
+        Ok(Storage { packed, crc, ..Storage::plain(at, file.size()) })
+    }
+}
+
+/// Refuses an archive with a second top folder: PyTorch takes the folder of the first entry. It also
+/// takes names that differ in their case for the same.
+fn check_names<R: Read + Seek>(zip: &ZipArchive<R>, root: &str) -> Result<(), ReadError> {
+    let mut names = HashSet::new();
+    for name in zip.file_names() {
+        let name = name.map_err(damaged)?;
+        let inside = name.strip_prefix(root).is_some_and(|name| name.starts_with('/'));
+        if !inside {
+            let error = format!("{name:?} lies outside its folder {root:?}");
+            return Err(damaged(error));
+        }
+        if !names.insert(name.to_ascii_lowercase()) {
+            return Err(damaged(format!("{name:?} is in it twice, in upper and lower case")));
         }
     }
+    Ok(())
 }

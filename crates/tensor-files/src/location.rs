@@ -1,11 +1,11 @@
 //! Where the tensors of a file lie in it: what a format's reader finds.
 
-use super::{Metadata, TensorSpec};
+use super::{Metadata, TensorSpec, skipped};
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// `torch.save(model.state_dict())`.
+    /// `torch.save(model.state_dict())`, as a zip archive or in the format before PyTorch 1.6.
     StateDict,
     /// `torch.jit.save`, or tch's `VarStore::save`.
     TorchScript,
@@ -13,37 +13,43 @@ pub enum FileKind {
     Safetensors,
     /// `numpy.savez`.
     Npz,
+    /// `numpy.save`.
+    Npy,
 }
 
 /// Where the elements of a tensor lie in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Row-major, as they are, behind `skip` bytes from `at` on.
-    Plain {
-        at: u64,
-        skip: u64,
-        /// CRC-32 of all of these bytes, where the file has one.
-        crc: Option<u32>,
-    },
-    /// Row-major, deflated to `packed` bytes from `at` on, behind `skip` other bytes.
-    Deflated { at: u64, packed: u64, skip: u64, crc: u32 },
+    /// Row-major, all of a storage.
+    Whole(Storage),
     /// A part of the storage of this number, or all of it in another order.
-    View { storage: usize, view: View },
+    View { storage: usize, view: View, negative: bool, conjugate: bool },
 }
 
-/// Bytes of a file that tensors are views into.
+/// Bytes of a file that are elements of tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
     /// First byte.
     pub at: u64,
+    /// Number of bytes, unpacked, with those skipped.
+    pub bytes: u64,
     /// Bytes before the first element.
     pub skip: u64,
-    /// Number of bytes, with those skipped.
-    pub bytes: u64,
-    /// CRC-32 of all of them.
-    pub crc: u32,
+    /// Number of bytes in the file, where they are deflated.
+    pub packed: Option<u64>,
+    /// CRC-32 of all of them, where the file has one.
+    pub crc: Option<u32>,
     /// Whether they were found to have it.
     pub checked: bool,
+    /// Whether numbers begin with their highest byte.
+    pub big_endian: bool,
+}
+
+impl Storage {
+    /// Bytes as they are, without a checksum, little-endian.
+    pub fn plain(at: u64, bytes: u64) -> Self {
+        Self { at, bytes, skip: 0, packed: None, crc: None, checked: false, big_endian: false }
+    }
 }
 
 /// A view into a storage, in elements.
@@ -61,6 +67,24 @@ pub(super) struct Index {
     pub tensors: Vec<(TensorSpec, Location)>,
     pub storages: Vec<Storage>,
     pub metadata: Metadata,
+    /// The key of a checkpoint that the tensors stand under.
+    pub key: Option<String>,
+    /// What stands among and beside the tensors, and is not read.
+    pub skipped: skipped::List,
+}
+
+impl Index {
+    /// Of a file that holds tensors and nothing else.
+    pub fn new(kind: FileKind, tensors: Vec<(TensorSpec, Location)>) -> Self {
+        Self {
+            kind,
+            tensors,
+            storages: Vec::new(),
+            metadata: Metadata::new(),
+            key: None,
+            skipped: skipped::List::default(),
+        }
+    }
 }
 
 impl View {

@@ -4,24 +4,31 @@ use std::io::Read;
 
 use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 
-use super::location::{FileKind, Index, Location};
+use super::location::{FileKind, Index, Location, Storage};
 use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// The file for `tensors`, which the format orders itself (by element size, then by name), with
 /// `metadata` beside them. The same input gives the same bytes.
 ///
 /// # Errors
-/// When a tensor's data does not fit its shape and type.
+/// When a tensor's data does not fit its shape and type; [`ReadError::NoType`] for complex32 and
+/// complex128.
 pub fn write<'a>(
     tensors: impl IntoIterator<Item = &'a NamedTensor>,
     metadata: &Metadata,
 ) -> Result<Vec<u8>, ReadError> {
     let damaged = |error: safetensors::SafeTensorError| ReadError::Safetensors(error.to_string());
     let views = tensors.into_iter().map(|tensor| {
-        TensorView::new(file_dtype(tensor.dtype), tensor.shape.clone(), &tensor.data)
-            .map(|view| (tensor.name.as_str(), view))
+        let NamedTensor { name, dtype, shape, data } = tensor;
+        let dtype = file_dtype(*dtype).ok_or(ReadError::NoType {
+            name: name.clone(),
+            dtype: *dtype,
+            format: "safetensors",
+        })?;
+        let view = TensorView::new(dtype, shape.clone(), data).map_err(damaged)?;
+        Ok((name.as_str(), view))
     });
-    let views = views.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+    let views = views.collect::<Result<Vec<_>, ReadError>>()?;
     with_metadata(serialize(views, None).map_err(damaged)?, metadata)
 }
 
@@ -68,8 +75,9 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let mut bytes = Vec::with_capacity(size as usize);
     reader.take(size).read_to_end(&mut bytes)?;
-    let header: tensor::Metadata =
-        serde_json::from_slice(&bytes).map_err(|e| ReadError::Safetensors(e.to_string()))?;
+    let header: tensor::Metadata = serde_json::from_slice(&bytes).map_err(|error| {
+        unknown_type(&bytes).unwrap_or_else(|| ReadError::Safetensors(error.to_string()))
+    })?;
     // What was parsed takes its place.
     drop(bytes);
     let mut tensors: Vec<_> = header.tensors().into_iter().collect();
@@ -77,8 +85,11 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     let mut end = 0;
     let mut index = Vec::new();
     for (name, info) in tensors {
-        let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == info.dtype);
-        let dtype = dtype.ok_or_else(|| damaged(&format!("{name} is {:?}", info.dtype)))?;
+        let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == Some(info.dtype));
+        let Some(dtype) = dtype else {
+            let error = format!("{name} is of the type {:?}, which is not read", info.dtype);
+            return Err(ReadError::Unsupported(error));
+        };
         let spec = TensorSpec { name, dtype, shape: info.shape.clone() };
         let bytes = spec.checked_len().and_then(|n| n.checked_mul(dtype.size()));
         let (from, to) = info.data_offsets;
@@ -88,7 +99,8 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
             return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
         }
         end = to;
-        index.push((spec, Location::Plain { at: 8 + size + from as u64, skip: 0, crc: None }));
+        let storage = Storage::plain(8 + size + from as u64, (to - from) as u64);
+        index.push((spec, Location::Whole(storage)));
     }
     if (8 + size).checked_add(end as u64) != Some(length) {
         let wanted = 8 + size + end as u64;
@@ -96,20 +108,42 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     }
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(Index { kind: FileKind::Safetensors, tensors: index, storages: Vec::new(), metadata })
+    Ok(Index { metadata, ..Index::new(FileKind::Safetensors, index) })
 }
 
-fn file_dtype(dtype: Dtype) -> FileDtype {
-    match dtype {
+/// Whether a header that cannot be read has a tensor of a type that is younger than this reader.
+fn unknown_type(header: &[u8]) -> Option<ReadError> {
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    header.into_iter().find_map(|(name, tensor)| {
+        let dtype = tensor.get("dtype")?.as_str().filter(|_| name != "__metadata__")?;
+        let known = serde_json::from_value::<FileDtype>(dtype.into()).is_ok();
+        let error = || format!("{name} is of the type {dtype}, which is not read");
+        (!known).then(|| ReadError::Unsupported(error()))
+    })
+}
+
+/// The format's name of an element type; `None` where it has none.
+fn file_dtype(dtype: Dtype) -> Option<FileDtype> {
+    Some(match dtype {
         Dtype::Bool => FileDtype::BOOL,
         Dtype::U8 => FileDtype::U8,
         Dtype::I8 => FileDtype::I8,
+        Dtype::U16 => FileDtype::U16,
         Dtype::I16 => FileDtype::I16,
+        Dtype::U32 => FileDtype::U32,
         Dtype::I32 => FileDtype::I32,
+        Dtype::U64 => FileDtype::U64,
         Dtype::I64 => FileDtype::I64,
+        Dtype::F8_E4M3FN => FileDtype::F8_E4M3,
+        Dtype::F8_E4M3FNUZ => FileDtype::F8_E4M3FNUZ,
+        Dtype::F8_E5M2 => FileDtype::F8_E5M2,
+        Dtype::F8_E5M2FNUZ => FileDtype::F8_E5M2FNUZ,
+        Dtype::F8_E8M0FNU => FileDtype::F8_E8M0,
         Dtype::F16 => FileDtype::F16,
         Dtype::BF16 => FileDtype::BF16,
         Dtype::F32 => FileDtype::F32,
         Dtype::F64 => FileDtype::F64,
-    }
+        Dtype::C64 => FileDtype::C64,
+        Dtype::C32 | Dtype::C128 => return None,
+    })
 }

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::archive::{self, Archive};
-use super::location::{FileKind, Index, Location, View};
-use super::pickle::{self, Id, Pickler, Rebuilt, Value};
-use super::{DIMENSIONS, Metadata, NamedTensor, ReadError, TensorSpec};
+use super::locate::{self, Found};
+use super::location::{Index, Location, Storage, View};
+use super::pickle::{self, Pickle, Pickler, Rebuilt, Stored, Value};
+use super::stream::has_sign;
+use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
 const ROOT: &str = "state_dict";
@@ -24,7 +26,7 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     out.raw(b"(");
     for (i, tensor) in tensors.iter().enumerate() {
         out.string(&tensor.name);
-        out.tensor(i, tensor, false);
+        out.tensor_of_any_type(i, tensor);
     }
     out.raw(b"u");
     let pickle = out.finish();
@@ -37,135 +39,104 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
 /// long, if that is more. Weights are far longer than what is said of them.
 const MEMORY: u64 = 32 << 20;
 
-/// The tensors of an archive of `length` bytes: the items of its dict, or the parameters and
-/// buffers of its module.
-pub(super) fn index(reader: &mut (impl Read + Seek), length: u64) -> Result<Index, ReadError> {
+/// Memory for a file of `length` bytes.
+pub(super) fn memory_for(length: u64) -> usize {
+    usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX)
+}
+
+/// The tensors of an archive of `length` bytes: those under `key`, the items of its only dict of
+/// tensors, or the parameters and buffers of its module.
+pub(super) fn index(
+    reader: &mut (impl Read + Seek),
+    length: u64,
+    key: Option<&str>,
+) -> Result<Index, ReadError> {
     let mut archive = Archive::open(reader)?;
-    archive.check_byte_order()?;
-    let memory = usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX);
-    let (arena, top, memory) = pickle::read(&archive.pickle()?, memory)?;
-    let (kind, top) = match &arena[top] {
-        Value::Dict(items) => (FileKind::StateDict, unwrapped(&arena, items).unwrap_or(top)),
-        Value::Object(_) => (FileKind::TorchScript, top),
-        _ => return Err(ReadError::NotTensors("the archive holds no dict and no module".into())),
-    };
+    let big_endian = archive.is_big_endian()?;
+    let bytes = archive.pickle()?;
+    let pickle = pickle::read(&bytes, memory_for(length))?;
+    if pickle.length < bytes.len() {
+        let error = format!(
+            "its pickle ends after {} bytes, and {} more follow",
+            pickle.length,
+            bytes.len() - pickle.length
+        );
+        return Err(ReadError::Unsupported(error));
+    }
+    drop(bytes);
+    let found = locate::find(&pickle, key)?;
+    views(&pickle, found, |key| {
+        archive.record(&format!("data/{key}")).map(|storage| Storage { big_endian, ..storage })
+    })
+}
+
+/// The tensors that were found, as views of the storages that `storage` tells the place of.
+pub(super) fn views(
+    pickle: &Pickle,
+    found: Found,
+    mut storage: impl FnMut(&str) -> Result<Storage, ReadError>,
+) -> Result<Index, ReadError> {
     let (mut tensors, mut storages) = (Vec::new(), Vec::new());
-    let mut known = HashMap::new();
-    for (name, tensor) in named_tensors(&arena, top, kind, memory)? {
-        let Value::Tensor(rebuilt) = &arena[tensor] else { continue };
-        // Machine::tensor has made sure that it is a storage.
-        let Value::Storage { dtype, key, .. } = &arena[rebuilt.storage] else { continue };
-        let Value::Str(key) = &arena[*key] else { continue };
-        let storage = archive.record(&format!("data/{key}"))?;
+    let (mut known, mut dtypes) = (HashMap::new(), HashMap::new());
+    for (name, tensor) in found.tensors {
+        let Value::Tensor(rebuilt) = &pickle.arena[tensor] else { continue };
+        let &Rebuilt { dtype, negative, conjugate, .. } = &**rebuilt;
+        let Value::Str(key) = &pickle.arena[rebuilt.storage.key] else { continue };
+        let storage = storage(key)?;
+        check_storage(key, rebuilt.storage, &storage, &mut dtypes)?;
         let view = view(rebuilt);
         let elements = (storage.bytes / dtype.size() as u64) as usize;
         let count = view.as_ref().and_then(|view| view.len_within(elements));
         let (Some(view), Some(count)) = (view, count) else {
-            let error = format!("{name} reaches beyond its storage data/{key}");
-            return Err(ReadError::NotTensors(error));
+            let error = format!("{name} reaches beyond its storage {key}");
+            return Err(ReadError::Unsupported(error));
         };
-        let size = dtype.size() as u64;
-        let spec = TensorSpec { name, dtype: *dtype, shape: view.shape.clone() };
-        let location = if view.is_contiguous() && count as u64 * size == storage.bytes {
-            Location::Plain { at: storage.at, skip: 0, crc: Some(storage.crc) }
+        if (negative && !has_sign(dtype)) || (conjugate && dtype.part().is_none()) {
+            let what = if negative { "negative" } else { "conjugate" };
+            let error = format!("{name} is the {what} of {dtype}, which has none");
+            return Err(ReadError::Unsupported(error));
+        }
+        let spec = TensorSpec { name, dtype, shape: view.shape.clone() };
+        let is_whole = view.is_contiguous() && count as u64 * dtype.size() as u64 == storage.bytes;
+        let location = if is_whole && !negative && !conjugate {
+            Location::Whole(storage)
         } else {
             let storage = *known.entry(key).or_insert_with(|| {
                 storages.push(storage);
                 storages.len() - 1
             });
-            Location::View { storage, view }
+            Location::View { storage, view, negative, conjugate }
         };
         tensors.push((spec, location));
     }
-    Ok(Index { kind, tensors, storages, metadata: Metadata::new() })
+    let Found { kind, key, skipped, .. } = found;
+    Ok(Index { storages, key, skipped, ..Index::new(kind, tensors) })
 }
 
-/// What checkpoints call the state_dict among the other things that they hold.
-const STATE_DICTS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
-
-/// The state_dict in a dict of several things, if there is one.
-fn unwrapped(arena: &[Value], items: &[(Id, Id)]) -> Option<Id> {
-    let inner = |wanted: &str| {
-        let is = |&&(key, value): &&(Id, Id)| {
-            matches!(&arena[key], Value::Str(key) if **key == *wanted)
-                && matches!(&arena[value], Value::Dict(_))
-        };
-        items.iter().find(is).map(|&(_, value)| value)
-    };
-    STATE_DICTS.into_iter().find_map(inner)
-}
-
-/// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
-const LONGEST_NAME: usize = 1024;
-/// What each tensor takes besides its name: where it is in the pickle and in the file, its shape.
-const EACH: usize =
-    size_of::<(String, Id)>() + size_of::<(TensorSpec, Location)>() + 3 * DIMENSIONS * 8;
-/// Deepest nesting of modules in modules that is followed.
-const DEPTH: usize = 64;
-
-/// Names and places of the tensors below `top`. In a TorchScript module the names of submodules
-/// are joined by dots; what is no tensor (flags, hooks, strides) is passed over. In a state_dict
-/// everything must be a tensor. The names take at most `memory` bytes.
-fn named_tensors(
-    arena: &[Value],
-    top: Id,
-    kind: FileKind,
-    mut memory: usize,
-) -> Result<Vec<(String, Id)>, ReadError> {
-    let mut found = Vec::new();
-    let mut open = vec![(String::new(), top, 0)];
-    while let Some((prefix, id, depth)) = open.pop() {
-        let mut inner = Vec::new();
-        for &(key, value) in items(arena, id) {
-            let Value::Str(key) = &arena[key] else {
-                return Err(ReadError::NotTensors("a key is no string".into()));
-            };
-            let length = prefix.len() + key.len();
-            let left = memory.checked_sub(3 * (length + EACH));
-            memory = match left.filter(|_| length <= LONGEST_NAME) {
-                Some(left) => left,
-                None => {
-                    let error = "its names are too long, or too many";
-                    return Err(ReadError::NotTensors(error.into()));
-                }
-            };
-            // tch's VarStore writes `fc1|weight`, since TorchScript names hold no dots.
-            let key = match kind {
-                FileKind::TorchScript => key.replace('|', "."),
-                _ => key.to_string(),
-            };
-            let name = format!("{prefix}{key}");
-            match &arena[value] {
-                Value::Tensor(_) => found.push((name, value)),
-                Value::Object(_) if kind == FileKind::TorchScript && depth < DEPTH => {
-                    inner.push((format!("{name}."), value, depth + 1));
-                }
-                _ if kind == FileKind::TorchScript => {}
-                _ => {
-                    let error = format!(
-                        "{name} is no tensor; a state_dict is wanted, or a dict that holds one as \
-                         {}",
-                        STATE_DICTS.join(", ")
-                    );
-                    return Err(ReadError::NotTensors(error));
-                }
-            }
-        }
-        open.extend(inner.into_iter().rev());
+/// Refuses a storage of another length than the pickle says, or of another type than it said before:
+/// some readers would take what the pickle says, others all of it; some the first type, others each.
+fn check_storage<'a>(
+    key: &'a str,
+    said: Stored,
+    storage: &Storage,
+    dtypes: &mut HashMap<&'a str, Dtype>,
+) -> Result<(), ReadError> {
+    let bytes = u64::try_from(said.count).ok();
+    let bytes = bytes.and_then(|count| count.checked_mul(said.dtype.size() as u64));
+    if bytes != Some(storage.bytes) {
+        let error = format!(
+            "its storage {key} has {} bytes, where the pickle says {} elements of {}",
+            storage.bytes, said.count, said.dtype
+        );
+        return Err(ReadError::Unsupported(error));
     }
-    Ok(found)
-}
-
-/// Key and value of each item of a dict, or of each attribute of an object.
-fn items(arena: &[Value], id: Id) -> &[(Id, Id)] {
-    match &arena[id] {
-        Value::Dict(items) => items,
-        Value::Object(Some(state)) => match &arena[*state] {
-            Value::Dict(items) => items,
-            _ => &[],
-        },
-        _ => &[],
+    let first = *dtypes.entry(key).or_insert(said.dtype);
+    if first != said.dtype {
+        let error =
+            format!("its storage {key} is of the type {first} and of the type {}", said.dtype);
+        return Err(ReadError::Unsupported(error));
     }
+    Ok(())
 }
 
 /// The view that a pickle describes, unless a number in it is negative.
@@ -188,7 +159,7 @@ mod tests {
     use zip::ZipArchive;
 
     use super::*;
-    use crate::{Dtype, read_weights as read};
+    use crate::read_weights as read;
 
     fn example() -> Vec<NamedTensor> {
         let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
@@ -234,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_pickle_that_calls_the_system_is_refused_by_name() {
-        let error = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", 1 << 20).unwrap_err();
-        assert!(error.to_string().starts_with("refused: global os.system"), "{error}");
+        let pickle = pickle::read(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.", 1 << 20).unwrap();
+        assert_eq!(pickle.arena[pickle.top], Value::Opaque("os.system".into()));
     }
 }

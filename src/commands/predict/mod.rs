@@ -56,12 +56,16 @@ fn model_and_pictures(
 ) -> Result<(Classifier, &[PathBuf])> {
     match &args.inputs[..] {
         [file, pictures @ ..] if is_weights(file) => {
-            let model = inputs::model(file, args.model, device, console)?;
+            let model = inputs::model(file, args.model, args.key.of(), device, console)?;
             let file = file.display();
             ensure!(!pictures.is_empty(), "{file} holds weights: name a picture behind it");
             Ok((model, pictures))
         }
-        pictures => Ok((inputs::shipped(args.model, device)?, pictures)),
+        pictures => {
+            let none = args.key.of().is_none();
+            ensure!(none, "--key: it is for a weights FILE before the pictures, and there is none");
+            Ok((inputs::shipped(args.model, device)?, pictures))
+        }
     }
 }
 

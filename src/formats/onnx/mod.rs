@@ -167,6 +167,18 @@ fn data_type(dtype: Dtype) -> i32 {
         Dtype::F16 => 10,
         Dtype::F64 => 11,
         Dtype::BF16 => 16,
+        Dtype::U16 => 4,
+        Dtype::U32 => 12,
+        Dtype::U64 => 13,
+        Dtype::C64 => 14,
+        Dtype::C128 => 15,
+        Dtype::F8_E4M3FN => 17,
+        Dtype::F8_E4M3FNUZ => 18,
+        Dtype::F8_E5M2 => 19,
+        Dtype::F8_E5M2FNUZ => 20,
+        Dtype::F8_E8M0FNU => 24,
+        // Not among ONNX's types: undefined, which every reader refuses.
+        Dtype::C32 => 0,
     }
 }
 

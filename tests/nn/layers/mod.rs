@@ -48,7 +48,7 @@ fn run(network: &Network, seed: u64, expected: &[NamedTensor]) -> Run {
         let name = format!("given {name}");
         let tensor = expected.iter().find(|tensor| tensor.name == name).unwrap();
         run.push(tensor.clone());
-        to_tensor(tensor)
+        to_tensor(tensor).unwrap()
     };
     for step in [1, 2] {
         let xs = given(&format!("input {step}"), &mut run).set_requires_grad(true);

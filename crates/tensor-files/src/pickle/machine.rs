@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 
-use super::{Global, Id, PickleError, Rebuilt, Value, storage_dtype};
-use crate::DIMENSIONS;
+use super::globals::global;
+use super::{Id, Pickle, PickleError, Value};
 
 /// The stack machine of pickle.
 #[derive(Default)]
 pub(super) struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    arena: Vec<Value>,
+    pub bytes: &'a [u8],
+    pub at: usize,
+    pub arena: Vec<Value>,
     stack: Vec<Id>,
+    /// Most values that were on the stack at once.
+    deepest: usize,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Values that never change, each in the arena once: a list of a million floats takes little.
+    constants: HashMap<&'static str, Id>,
     /// What the values may take.
     memory: usize,
     /// What they take, at most: a vector that grows may be twice as long as what is in it, and is
@@ -21,7 +25,7 @@ pub(super) struct Machine<'a> {
     taken: usize,
 }
 
-type Step<T = ()> = Result<T, PickleError>;
+pub(super) type Step<T = ()> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
     /// Ready to read `bytes`.
@@ -29,14 +33,15 @@ impl<'a> Machine<'a> {
         Self { bytes, memory, ..Self::default() }
     }
 
-    /// The arena, the top value, and what is left of the memory.
-    pub fn run(mut self) -> Step<(Vec<Value>, Id, usize)> {
+    /// Reads up to STOP.
+    pub fn run(mut self) -> Step<Pickle> {
         loop {
             let at = self.at;
             let [opcode] = self.array()?;
             if opcode == b'.' {
                 let top = self.pop()?;
-                return Ok((self.arena, top, self.memory - self.taken));
+                let memory = self.memory - self.taken;
+                return Ok(Pickle { arena: self.arena, top, memory, length: self.at });
             }
             self.execute(opcode, at)?;
         }
@@ -44,68 +49,192 @@ impl<'a> Machine<'a> {
 
     fn execute(&mut self, opcode: u8, at: usize) -> Step {
         match opcode {
-            // PROTO, FRAME: nothing to do but pass over the argument.
-            0x80 => self.array::<1>().map(drop),
+            b'N' | 0x88..=0x8b | b'I'..=b'M' | b'F' | b'G' => self.scalar(opcode),
+            b'S' | b'T' | b'U' | b'V' | b'X' | b'B' | b'C' | 0x8c..=0x8e | 0x96 => {
+                self.text(opcode)
+            }
+            b'('
+            | b'0'..=b'2'
+            | b')'
+            | b']'
+            | b'}'
+            | b'l'
+            | b'd'
+            | b't'
+            | 0x85..=0x87
+            | 0x8f
+            | 0x91 => self.collection(opcode),
+            b'a' | b'e' | b's' | b'u' | 0x90 => self.add(opcode),
+            b'q' => self.array().and_then(|[slot]| self.memoize(slot.into())),
+            b'r' => self.array().and_then(|slot| self.memoize(u32::from_le_bytes(slot))),
+            b'p' => self.slot().and_then(|slot| self.memoize(slot)),
+            0x94 => self.memoize(self.memo.len() as u32),
+            b'h' => self.array().and_then(|[slot]| self.recall(slot.into())),
+            b'j' => self.array().and_then(|slot| self.recall(u32::from_le_bytes(slot))),
+            b'g' => self.slot().and_then(|slot| self.recall(slot)),
+            0x80 => self.array().and_then(|[version]| match version {
+                0..=5 => Ok(()),
+                _ => self.damaged("a protocol above 5"),
+            }),
+            // FRAME: how much may be read at once.
             0x95 => self.array::<8>().map(drop),
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
+            _ => self.object(opcode, at),
+        }
+    }
+
+    /// Numbers and other values without parts.
+    fn scalar(&mut self, opcode: u8) -> Step {
+        match opcode {
+            b'N' => self.constant("None", Value::None),
+            0x88 => self.bool(true),
+            0x89 => self.bool(false),
             b'K' => self.array().and_then(|[x]| self.push(Value::Int(x.into()))),
             b'M' => self.array().and_then(|x| self.push(Value::Int(u16::from_le_bytes(x).into()))),
             b'J' => self.array().and_then(|x| self.push(Value::Int(i32::from_le_bytes(x).into()))),
-            b'G' => self.array().and_then(|x| self.push(Value::Float(f64::from_be_bytes(x)))),
-            0x8a => self.long(),
-            b'X' => self.array().and_then(|x| self.string(u32::from_le_bytes(x) as usize)),
-            0x8c => self.array().and_then(|[x]| self.string(x.into())),
-            b')' => self.push(Value::Tuple(vec![])),
-            b']' => self.push(Value::List(vec![])),
-            b'}' => self.push(Value::Dict(vec![])),
+            b'G' => self.array::<8>().and_then(|_| self.float()),
+            b'I' => self.int_line(),
+            b'L' => self.long_line(),
+            b'F' => self.float_line(),
+            0x8a => self.array().and_then(|[length]| self.long(length.into())),
+            // LONG4; a negative length is beyond any pickle.
+            _ => self.array().and_then(|length| self.long(u32::from_le_bytes(length) as usize)),
+        }
+    }
+
+    /// Texts and bytes.
+    fn text(&mut self, opcode: u8) -> Step {
+        match opcode {
+            b'S' => return self.quoted_line(),
+            b'V' => return self.unicode_line(),
+            _ => {}
+        }
+        let length = match opcode {
+            0x8c | b'U' | b'C' => self.array().map(|[x]| usize::from(x))?,
+            b'X' | b'T' | b'B' => self.array().map(|x| u32::from_le_bytes(x) as usize)?,
+            _ => self
+                .array()
+                .map(|x| usize::try_from(u64::from_le_bytes(x)).unwrap_or(usize::MAX))?,
+        };
+        let bytes = self.take(length)?;
+        match opcode {
+            b'X' | 0x8c | 0x8d => match str::from_utf8(bytes) {
+                Ok(text) => self.string(text),
+                Err(_) => self.damaged("a string is not UTF-8"),
+            },
+            b'T' | b'U' => self.text_or_bytes(bytes),
+            0x96 => self.opaque("bytearray"),
+            _ => self.opaque("bytes"),
+        }
+    }
+
+    /// Makes lists, tuples, dicts and sets, and takes values off the stack.
+    fn collection(&mut self, opcode: u8) -> Step {
+        match opcode {
             b'(' => {
                 self.marks.push(self.stack.len());
                 self.account(3 * size_of::<usize>())
             }
+            // POP takes a mark where one is on top.
+            b'0' if self.marks.last() == Some(&self.stack.len()) => self.pop_to_mark().map(drop),
+            b'0' => self.pop().map(drop),
+            b'1' => self.pop_to_mark().map(drop),
+            b'2' => self.top().and_then(|top| self.push_id(top)),
+            b')' => self.push(Value::Tuple(vec![])),
+            b']' => self.push(Value::List(vec![])),
+            b'}' => self.push(Value::Dict(vec![])),
             0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),
-            b't' => {
+            b't' => self.pop_to_mark().and_then(|items| self.push(Value::Tuple(items))),
+            b'l' => self.pop_to_mark().and_then(|items| self.push(Value::List(items))),
+            b'd' => {
                 let items = self.pop_to_mark()?;
-                self.push(Value::Tuple(items))
+                self.push(Value::Dict(vec![]))?;
+                self.set_items(items)
             }
+            0x8f => self.opaque("set"),
+            _ => {
+                self.pop_to_mark()?;
+                self.opaque("frozenset")
+            }
+        }
+    }
+
+    /// Adds to a list, dict or set.
+    fn add(&mut self, opcode: u8) -> Step {
+        match opcode {
             b'a' => {
                 let item = self.pop()?;
                 self.append(vec![item])
             }
-            b'e' => {
-                let items = self.pop_to_mark()?;
-                self.append(items)
-            }
+            b'e' => self.pop_to_mark().and_then(|items| self.append(items)),
             b's' => {
                 let value = self.pop()?;
                 let key = self.pop()?;
                 self.set_items(vec![key, value])
             }
-            b'u' => {
-                let items = self.pop_to_mark()?;
-                self.set_items(items)
+            b'u' => self.pop_to_mark().and_then(|items| self.set_items(items)),
+            _ => {
+                self.pop_to_mark()?;
+                let top = self.top()?;
+                match self.arena[top] {
+                    Value::Opaque(_) => Ok(()),
+                    _ => self.damaged("ADDITEMS to something that is no set"),
+                }
             }
-            b'q' => self.array().and_then(|[slot]| self.memoize(slot.into())),
-            b'r' => self.array().and_then(|slot| self.memoize(u32::from_le_bytes(slot))),
-            0x94 => self.memoize(self.memo.len() as u32),
-            b'h' => self.array().and_then(|[slot]| self.recall(slot.into())),
-            b'j' => self.array().and_then(|slot| self.recall(u32::from_le_bytes(slot))),
+        }
+    }
+
+    /// Classes, functions, calls and instances.
+    fn object(&mut self, opcode: u8, at: usize) -> Step {
+        match opcode {
             b'c' => self.global_from_lines(),
             0x93 => self.global_from_stack(),
-            b'Q' => self.persistent_id(),
-            b'R' => self.reduce(),
-            0x81 => self.new_object(),
+            b'Q' => self.pop().and_then(|id| self.persistent_id(id)),
+            // A persistent id of protocol 0 is a text: no storage.
+            b'P' => self.line().and_then(|_| self.opaque("a persistent id")),
+            b'R' => {
+                let (arguments, callable) = (self.pop()?, self.pop()?);
+                self.call(callable, arguments)
+            }
+            0x81 => {
+                let (arguments, class) = (self.pop()?, self.pop()?);
+                self.new_object(class, arguments)
+            }
+            // NEWOBJ_EX has keyword arguments: nothing that is known has.
+            0x92 => {
+                let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                match self.arena[class] {
+                    Value::Global(_) => self.opaque("an object of a subclass"),
+                    _ => self.call(class, arguments),
+                }
+            }
+            b'i' => {
+                let items = self.pop_to_mark()?;
+                self.global_from_lines()?;
+                let class = self.pop()?;
+                self.push(Value::Tuple(items))?;
+                let arguments = self.pop()?;
+                self.call(class, arguments)
+            }
+            b'o' => {
+                let mut items = self.pop_to_mark()?;
+                if items.is_empty() {
+                    return self.damaged("an object without a class");
+                }
+                let class = items.remove(0);
+                self.push(Value::Tuple(items))?;
+                let arguments = self.pop()?;
+                self.call(class, arguments)
+            }
             b'b' => self.build(),
             _ => Err(PickleError::Opcode { opcode, at }),
         }
     }
 
-    fn damaged<T>(&self, what: &'static str) -> Step<T> {
+    pub(super) fn damaged<T>(&self, what: &'static str) -> Step<T> {
         Err(PickleError::Damaged { what, at: self.at })
     }
 
-    fn take(&mut self, n: usize) -> Step<&[u8]> {
+    fn take(&mut self, n: usize) -> Step<&'a [u8]> {
         let Some(end) = self.at.checked_add(n).filter(|&end| end <= self.bytes.len()) else {
             return self.damaged("it ends too early");
         };
@@ -121,7 +250,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Counts bytes of memory that were taken.
-    fn account(&mut self, bytes: usize) -> Step {
+    pub(super) fn account(&mut self, bytes: usize) -> Step {
         self.taken = self.taken.saturating_add(bytes);
         if self.taken > self.memory {
             return Err(PickleError::Memory { memory: self.memory });
@@ -130,24 +259,58 @@ impl<'a> Machine<'a> {
     }
 
     /// A new value.
-    fn push(&mut self, value: Value) -> Step {
+    pub(super) fn push(&mut self, value: Value) -> Step {
         self.account(3 * size_of::<Value>())?;
         self.arena.push(value);
         self.push_id(self.arena.len() - 1)
     }
 
     /// A value that is there already.
-    fn push_id(&mut self, id: Id) -> Step {
+    pub(super) fn push_id(&mut self, id: Id) -> Step {
         self.stack.push(id);
-        self.account(3 * size_of::<Id>())
+        if self.stack.len() > self.deepest {
+            self.deepest = self.stack.len();
+            self.account(3 * size_of::<Id>())?;
+        }
+        Ok(())
+    }
+
+    /// A value that never changes.
+    fn constant(&mut self, name: &'static str, value: Value) -> Step {
+        if let Some(&id) = self.constants.get(name) {
+            return self.push_id(id);
+        }
+        self.push(value)?;
+        self.constants.insert(name, self.arena.len() - 1);
+        Ok(())
+    }
+
+    pub(super) fn bool(&mut self, value: bool) -> Step {
+        self.constant(if value { "True" } else { "False" }, Value::Bool(value))
+    }
+
+    pub(super) fn float(&mut self) -> Step {
+        self.constant("float", Value::Float)
+    }
+
+    /// A value that is not looked into, of a type that Python has built in.
+    pub(super) fn opaque(&mut self, what: &'static str) -> Step {
+        self.constant(what, Value::Opaque(what.into()))
     }
 
     fn pop(&mut self) -> Step<Id> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// The value on top, which stays there.
+    fn top(&self) -> Step<Id> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        if self.stack.len() <= floor {
-            return self.damaged("an operation lacks its operand");
+        match self.stack.last() {
+            Some(&top) if self.stack.len() > floor => Ok(top),
+            _ => self.damaged("an operation lacks its operand"),
         }
-        self.stack.pop().map_or_else(|| self.damaged("the stack is empty"), Ok)
     }
 
     fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
@@ -161,32 +324,28 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn top(&mut self) -> Step<&mut Value> {
-        let top = self.pop()?;
-        self.stack.push(top);
-        Ok(&mut self.arena[top])
+    fn string(&mut self, text: &str) -> Step {
+        self.account(text.len())?;
+        self.push(Value::Str(text.into()))
     }
 
-    fn string(&mut self, length: usize) -> Step {
-        match std::str::from_utf8(self.take(length)?).map(Box::from) {
-            Ok(text) => {
-                self.account(length)?;
-                self.push(Value::Str(text))
-            }
-            Err(_) => self.damaged("a string is not UTF-8"),
+    /// A string of Python 2: a text if it is UTF-8.
+    pub(super) fn text_or_bytes(&mut self, bytes: &[u8]) -> Step {
+        match str::from_utf8(bytes) {
+            Ok(text) => self.string(text),
+            Err(_) => self.opaque("bytes"),
         }
     }
 
-    /// LONG1: a little-endian integer of up to 8 bytes; a longer one fits no tensor.
-    fn long(&mut self) -> Step {
-        let [length] = self.array()?;
-        if length > 8 {
-            return self.damaged("an integer of more than 64 bits");
-        }
-        let bytes = self.take(length.into())?;
+    /// A little-endian integer; one of more than 8 bytes fits no tensor.
+    fn long(&mut self, length: usize) -> Step {
+        let bytes = self.take(length)?;
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut all = [if negative { 0xff } else { 0 }; 8];
-        all[..bytes.len()].copy_from_slice(bytes);
+        match all.get_mut(..length) {
+            Some(all) => all.copy_from_slice(bytes),
+            None => return self.opaque("int"),
+        }
         self.push(Value::Int(i64::from_le_bytes(all)))
     }
 
@@ -196,35 +355,37 @@ impl<'a> Machine<'a> {
             items.push(self.pop()?);
         }
         items.reverse();
+        self.account(size_of_val(&items[..]))?;
         self.push(Value::Tuple(items))
     }
 
     fn append(&mut self, new: Vec<Id>) -> Step {
-        match self.top()? {
-            Value::List(items) => {
-                items.extend(new);
-                Ok(())
-            }
-            _ => self.damaged("APPEND to something that is no list"),
+        let top = self.top()?;
+        self.account(3 * size_of_val(&new[..]))?;
+        match &mut self.arena[top] {
+            Value::List(items) => items.extend(new),
+            Value::Opaque(_) => {}
+            _ => return self.damaged("APPEND to something that is no list"),
         }
+        Ok(())
     }
 
     fn set_items(&mut self, new: Vec<Id>) -> Step {
         if !new.len().is_multiple_of(2) {
             return self.damaged("a key without a value");
         }
-        match self.top()? {
-            Value::Dict(items) => {
-                items.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1])));
-                Ok(())
-            }
-            _ => self.damaged("SETITEM on something that is no dict"),
+        let top = self.top()?;
+        self.account(3 * size_of_val(&new[..]))?;
+        match &mut self.arena[top] {
+            Value::Dict(items) => items.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+            Value::Opaque(_) => {}
+            _ => return self.damaged("SETITEM on something that is no dict"),
         }
+        Ok(())
     }
 
     fn memoize(&mut self, slot: u32) -> Step {
-        let top = self.pop()?;
-        self.stack.push(top);
+        let top = self.top()?;
         self.memo.insert(slot, top);
         self.account(4 * size_of::<(u32, Id)>())
     }
@@ -238,135 +399,39 @@ impl<'a> Machine<'a> {
 
     fn global_from_lines(&mut self) -> Step {
         let (module, name) = (self.line()?, self.line()?);
-        self.push(Value::Global(global(module, name)?))
+        self.push_global(global(module, name))
     }
 
     fn global_from_stack(&mut self) -> Step {
         let (name, module) = (self.pop()?, self.pop()?);
         match (&self.arena[module], &self.arena[name]) {
             (Value::Str(module), Value::Str(name)) => {
-                let global = global(module.as_bytes(), name.as_bytes())?;
-                self.push(Value::Global(global))
+                self.push_global(global(module.as_bytes(), name.as_bytes()))
             }
             _ => self.damaged("a global whose name is no string"),
         }
     }
 
-    /// The bytes up to the next line end.
-    fn line(&mut self) -> Step<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
-            return self.damaged("a name without an end");
-        };
-        self.at += length + 1;
-        Ok(&rest[..length])
-    }
-
-    /// BINPERSID: `("storage", type, key, location, numel)` names a record of the archive.
-    fn persistent_id(&mut self) -> Step {
-        let id = self.pop()?;
-        let Value::Tuple(items) = &self.arena[id] else {
-            return self.damaged("a persistent id that is no tuple");
-        };
-        // Not more of them: a pickle may name one long tuple many times over.
-        let &[tag, class, key, location, count] = &items[..] else {
-            return self.damaged("a persistent id that names no storage");
-        };
-        match [tag, class, key, location, count].map(|item| &self.arena[item]) {
-            [
-                Value::Str(tag),
-                &Value::Global(Global::Storage(dtype)),
-                Value::Str(_),
-                Value::Str(_),
-                Value::Int(_),
-            ] if **tag == *"storage" => self.push(Value::Storage { dtype, key }),
-            _ => self.damaged("a persistent id that names no storage"),
+    fn push_global(&mut self, value: Value) -> Step {
+        if let Value::Unknown(name) = &value {
+            self.account(2 * name.len())?;
         }
-    }
-
-    fn reduce(&mut self) -> Step {
-        let (arguments, callable) = (self.pop()?, self.pop()?);
-        let (Value::Global(global), Value::Tuple(arguments)) =
-            (&self.arena[callable], &self.arena[arguments])
-        else {
-            return self.damaged("a call of something that is no known global");
-        };
-        match (global, &arguments[..]) {
-            (Global::OrderedDict, []) => self.push(Value::Dict(vec![])),
-            (Global::RebuildParameter, &[value, ..]) | (Global::BuildList, &[value]) => {
-                self.push_id(value)
-            }
-            (Global::RebuildTensor, &[storage, offset, shape, stride, ..]) => {
-                self.tensor(storage, offset, shape, stride)
-            }
-            _ => self.damaged("a call with arguments that do not fit"),
-        }
-    }
-
-    /// NEWOBJ: an instance of a TorchScript class, without arguments.
-    fn new_object(&mut self) -> Step {
-        let (arguments, class) = (self.pop()?, self.pop()?);
-        match (&self.arena[class], &self.arena[arguments]) {
-            (Value::Global(Global::Class), Value::Tuple(items)) if items.is_empty() => {
-                self.push(Value::Object(None))
-            }
-            _ => self.damaged("a new object of something that is no TorchScript class"),
-        }
+        self.push(value)
     }
 
     /// BUILD: the attributes of an object. Those of a dict (a state_dict's `_metadata`) are not
-    /// needed.
+    /// needed; those of a tensor may be its elements.
     fn build(&mut self) -> Step {
         let state = self.pop()?;
-        if let Value::Object(attributes) = self.top()? {
-            *attributes = Some(state);
+        let top = self.top()?;
+        match &mut self.arena[top] {
+            Value::Object(attributes) => *attributes = Some(state),
+            Value::Dict(_) | Value::Opaque(_) | Value::Unreadable(_) => {}
+            value @ (Value::Tensor(_) | Value::Storage(_)) => {
+                *value = Value::Unreadable("a tensor with a state of its own".into());
+            }
+            _ => return self.damaged("BUILD on something that has no attributes"),
         }
         Ok(())
     }
-
-    fn tensor(&mut self, storage: Id, offset: Id, shape: Id, stride: Id) -> Step {
-        let (Value::Storage { .. }, &Value::Int(offset), Some(shape), Some(stride)) =
-            (&self.arena[storage], &self.arena[offset], self.ints(shape), self.ints(stride))
-        else {
-            return self.damaged("a tensor without storage, offset, shape or stride");
-        };
-        self.account(size_of::<Rebuilt>() + size_of_val(&shape[..]) + size_of_val(&stride[..]))?;
-        self.push(Value::Tensor(Box::new(Rebuilt { storage, offset, shape, stride })))
-    }
-
-    /// A tuple of integers, as many as a tensor may have dimensions.
-    fn ints(&self, id: Id) -> Option<Vec<i64>> {
-        let Value::Tuple(items) = &self.arena[id] else { return None };
-        if items.len() > DIMENSIONS {
-            return None;
-        }
-        let int = |&item: &Id| match self.arena[item] {
-            Value::Int(x) => Some(x),
-            _ => None,
-        };
-        items.iter().map(int).collect()
-    }
-}
-
-/// What a module's name stands for.
-fn global(module: &[u8], name: &[u8]) -> Step<Global> {
-    let storage = || str::from_utf8(name).ok().and_then(storage_dtype).map(Global::Storage);
-    let known = match (module, name) {
-        (b"collections", b"OrderedDict") => Some(Global::OrderedDict),
-        (b"torch._utils", b"_rebuild_tensor_v2") => Some(Global::RebuildTensor),
-        (b"torch._utils", b"_rebuild_parameter") => Some(Global::RebuildParameter),
-        (
-            b"torch.jit._pickle",
-            b"build_intlist" | b"build_doublelist" | b"build_boollist" | b"build_tensorlist",
-        ) => Some(Global::BuildList),
-        (b"torch", _) => storage(),
-        _ if module == b"__torch__" || module.starts_with(b"__torch__.") => Some(Global::Class),
-        _ => None,
-    };
-    known.ok_or_else(|| PickleError::Global { module: shown(module), name: shown(name) })
-}
-
-/// A name for an error, cut where nobody would read on.
-fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned()
 }

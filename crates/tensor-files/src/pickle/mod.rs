@@ -1,17 +1,27 @@
-//! The small part of Python's pickle that a state_dict is made of, as data: reading one runs
-//! nothing. TorchScript archives are written in the same language: their modules are read as
-//! objects with attributes, and their code is not looked at.
+//! Python's pickle as data: reading one imports nothing and calls nothing.
+//!
+//! All opcodes of the protocols 0 to 5 are known. Tensors, and the dicts, lists and texts around
+//! them, become values; TorchScript archives are written in the same language, and their modules
+//! become objects with attributes. Every other class or function, and what a call of it would have
+//! returned, is [`Value::Opaque`]: a name, and nothing behind it. So a checkpoint may hold anything
+//! beside its weights.
 //!
 //! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
-//! that contains itself can overflow the stack, and sharing costs nothing. The only globals known
-//! are the few that `torch.save` writes for tensors; every other one is refused by name.
+//! that contains itself can overflow the stack, and sharing costs nothing.
 
+mod call;
+mod globals;
 mod machine;
+mod text;
 mod writer;
+
+use std::collections::HashSet;
+use std::rc::Rc;
 
 pub(super) use writer::Pickler;
 
 use super::Dtype;
+use globals::Global;
 
 /// Position of a value in the arena.
 pub(crate) type Id = usize;
@@ -22,62 +32,121 @@ pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    Float(f64),
+    Float,
     Str(Box<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
-    /// A dict or an OrderedDict, in insertion order.
+    /// A dict, OrderedDict or defaultdict, in insertion order. No key is there twice.
     Dict(Vec<(Id, Id)>),
+    /// A class or function that makes tensors or what is around them.
     Global(Global),
+    /// Any other class or function, by its name. Nothing is known of it, and it is never called.
+    Unknown(Rc<str>),
+    /// What is no tensor and not looked into: its class, or the function that would have made it.
+    Opaque(Rc<str>),
     /// An instance of a TorchScript class, with its attributes' dict once BUILD has set it.
     Object(Option<Id>),
-    /// `torch.storage.TypedStorage` of `numel` elements in the archive's record `data/<key>`.
-    Storage {
-        dtype: Dtype,
-        key: Id,
-    },
+    /// A record of the archive that holds elements.
+    Storage(Stored),
     Tensor(Box<Rebuilt>),
+    /// A tensor, or a part of one, that cannot be read: what it is, with an article.
+    Unreadable(Rc<str>),
 }
 
-/// `torch._utils._rebuild_tensor_v2`: a view into a storage, in elements.
+/// `torch.storage.TypedStorage` of `count` elements in the archive's record `data/<key>`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stored {
+    pub dtype: Dtype,
+    /// A [`Value::Str`].
+    pub key: Id,
+    pub count: i64,
+}
+
+/// `torch._utils._rebuild_tensor_v2` and its like: a view into a storage, in elements of `dtype`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rebuilt {
-    pub storage: Id,
+    pub storage: Stored,
+    /// Of the elements; the storage's, but for the types that came with PyTorch 2.3, which are
+    /// stored as bytes.
+    pub dtype: Dtype,
     pub offset: i64,
     pub shape: Vec<i64>,
     pub stride: Vec<i64>,
+    /// Whether the elements are the negatives of those stored (`Tensor.is_neg()`).
+    pub negative: bool,
+    /// Whether they are their complex conjugates (`Tensor.is_conj()`).
+    pub conjugate: bool,
 }
 
-/// The names that a pickle may refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(Dtype),
-    /// `torch.jit._pickle.build_intlist` and its like: the list itself.
-    BuildList,
-    /// A class of a TorchScript archive, `__torch__.…`.
-    Class,
+/// A pickle that has been read.
+#[derive(Debug)]
+pub(crate) struct Pickle {
+    /// All values.
+    pub arena: Vec<Value>,
+    /// The value that it is of.
+    pub top: Id,
+    /// What is left of the memory that values may take, in bytes.
+    pub memory: usize,
+    /// Its bytes; more may follow them.
+    pub length: usize,
+}
+
+impl Pickle {
+    /// The type or class of a value, for a note or an error.
+    pub fn describe(&self, id: Id) -> Rc<str> {
+        let name = match &self.arena[id] {
+            Value::None => "None",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float => "float",
+            Value::Str(_) => "str",
+            Value::Tuple(_) => "tuple",
+            Value::List(_) => "list",
+            Value::Dict(_) => "dict",
+            Value::Global(global) => global.describe(),
+            Value::Object(_) => "a TorchScript object",
+            Value::Storage(_) => "a storage",
+            Value::Tensor(_) => "a tensor",
+            Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
+                return Rc::clone(name);
+            }
+        };
+        name.into()
+    }
+
+    /// Whether a value is, or holds, anything but numbers, texts and None. Values in `looked_at` do
+    /// not count, and what is looked at is added to it: so each is looked at once.
+    pub fn holds_more_than_numbers(&self, id: Id, looked_at: &mut HashSet<Id>) -> bool {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let new = match &self.arena[id] {
+                Value::Tuple(_) | Value::List(_) | Value::Dict(_) => looked_at.insert(id),
+                Value::None | Value::Bool(_) | Value::Int(_) | Value::Float | Value::Str(_) => {
+                    false
+                }
+                _ => return true,
+            };
+            match &self.arena[id] {
+                Value::Tuple(items) | Value::List(items) if new => open.extend(items),
+                Value::Dict(items) if new => items.iter().for_each(|&(a, b)| open.extend([a, b])),
+                _ => {}
+            }
+        }
+        false
+    }
 }
 
 /// A pickle that is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
-    /// Not among the few globals that tensors need.
+    /// An opcode that needs something besides the pickle, or none at all.
     #[error(
-        "refused: global {module}.{name} (only tensors and dicts of them are read: save \
-         model.state_dict(), not the model)"
-    )]
-    Global {
-        /// Python module.
-        module: String,
-        /// Name in it.
-        name: String,
-    },
-    /// Not among the opcodes that tensors need.
-    #[error(
-        "refused: pickle opcode 0x{opcode:02x} at byte {at} (only tensors and dicts of them are read)"
+        "refused: pickle opcode 0x{opcode:02x} at byte {at}: {}",
+        match opcode {
+            0x82..=0x84 => "its meaning depends on a registry of the program that wrote it",
+            0x97 | 0x98 => "its data lie outside the file",
+            _ => "no protocol up to 5 has it",
+        }
     )]
     Opcode {
         /// The opcode.
@@ -93,6 +162,12 @@ pub enum PickleError {
         /// Offset in the pickle.
         at: usize,
     },
+    /// A dict has a key twice: some readers would take the first value, others the last.
+    #[error("refused: a dict has the key {key:?} twice")]
+    Twice {
+        /// The key.
+        key: String,
+    },
     /// Its values would take far more memory than the file.
     #[error("refused: its values take more than {memory} bytes of memory")]
     Memory {
@@ -101,32 +176,49 @@ pub enum PickleError {
     },
 }
 
-/// Runs the pickle `bytes`; returns the arena, the top value, and what is left of the `memory` bytes
-/// that the values may take.
+/// Reads the pickle that `bytes` begin with. Its values may take `memory` bytes.
 ///
 /// # Errors
 /// See [`PickleError`].
-pub(super) fn read(bytes: &[u8], memory: usize) -> Result<(Vec<Value>, Id, usize), PickleError> {
-    machine::Machine::new(bytes, memory).run()
+pub(super) fn read(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
+    let pickle = machine::Machine::new(bytes, memory).run()?;
+    unique_keys(&pickle.arena)?;
+    Ok(pickle)
 }
 
-/// `torch.FloatStorage` and its like.
-fn storage_class(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::Bool => "BoolStorage",
-        Dtype::U8 => "ByteStorage",
-        Dtype::I8 => "CharStorage",
-        Dtype::I16 => "ShortStorage",
-        Dtype::I32 => "IntStorage",
-        Dtype::I64 => "LongStorage",
-        Dtype::F16 => "HalfStorage",
-        Dtype::BF16 => "BFloat16Storage",
-        Dtype::F32 => "FloatStorage",
-        Dtype::F64 => "DoubleStorage",
+/// Longest key that is compared, in bytes: no tensor has a longer name.
+const LONGEST_KEY: usize = 1024;
+
+/// Refuses a dict that has a text or an integer as a key twice.
+fn unique_keys(arena: &[Value]) -> Result<(), PickleError> {
+    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    for value in arena {
+        let Value::Dict(items) = value else { continue };
+        texts.clear();
+        numbers.clear();
+        for &(key, _) in items {
+            match &arena[key] {
+                Value::Str(key) if key.len() <= LONGEST_KEY => texts.push(&**key),
+                Value::Int(key) => numbers.push(*key),
+                _ => {}
+            }
+        }
+        if let Some(key) = twice(&mut texts) {
+            return Err(PickleError::Twice { key: key.chars().take(100).collect() });
+        }
+        if let Some(key) = twice(&mut numbers) {
+            return Err(PickleError::Twice { key: key.to_string() });
+        }
     }
+    Ok(())
 }
 
-/// The element type of `torch.FloatStorage` and its like.
-fn storage_dtype(class: &str) -> Option<Dtype> {
-    Dtype::ALL.into_iter().find(|&dtype| storage_class(dtype) == class)
+/// One that is there more than once. Not by a hash set: emptying one takes as long as the largest
+/// dict was.
+fn twice<T: Ord + Copy>(keys: &mut [T]) -> Option<T> {
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Writes the pickles of `.pt` files: protocol 2, without a memo.
 
-use super::storage_class;
+use super::globals::{has_storage_class, storage_class};
 use crate::NamedTensor;
 use crate::location::View;
 
@@ -71,19 +71,44 @@ impl Pickler {
     /// `torch._utils._rebuild_tensor_v2` over the whole of record `data/<key>`.
     pub fn tensor(&mut self, key: usize, tensor: &NamedTensor, requires_grad: bool) {
         self.global("torch._utils", "_rebuild_tensor_v2");
-        self.raw(b"((");
+        self.raw(b"(");
+        let count = tensor.shape.iter().product();
+        self.storage("torch", storage_class(tensor.dtype), key, count);
+        self.view(tensor, requires_grad);
+        self.raw(b"tR");
+    }
+
+    /// As [`Pickler::tensor`]; a type that `torch.save` has no storage class for by
+    /// `_rebuild_tensor_v3`, over bytes.
+    pub fn tensor_of_any_type(&mut self, key: usize, tensor: &NamedTensor) {
+        if has_storage_class(tensor.dtype) {
+            return self.tensor(key, tensor, false);
+        }
+        self.global("torch._utils", "_rebuild_tensor_v3");
+        self.raw(b"(");
+        self.storage("torch.storage", "UntypedStorage", key, tensor.data.len());
+        self.view(tensor, false);
+        self.global("torch", tensor.dtype.name());
+        self.raw(b"tR");
+    }
+
+    /// The record `data/<key>` of `count` elements.
+    fn storage(&mut self, module: &str, class: &str, key: usize, count: usize) {
+        self.raw(b"(");
         self.string("storage");
-        self.global("torch", storage_class(tensor.dtype));
+        self.global(module, class);
         self.string(&key.to_string());
         self.string("cpu");
-        self.int(tensor.shape.iter().product());
+        self.int(count);
         self.raw(b"tQ");
+    }
+
+    /// Offset, sizes, strides, whether a gradient is wanted, and no backward hooks.
+    fn view(&mut self, tensor: &NamedTensor, requires_grad: bool) {
         self.int(0);
         self.ints(&tensor.shape);
         self.ints(&View::contiguous_stride(&tensor.shape));
         self.bool(requires_grad);
-        // No backward hooks.
         self.ordered_dict();
-        self.raw(b"tR");
     }
 }
