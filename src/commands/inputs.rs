@@ -11,7 +11,7 @@ use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
-use stitch::tensor_files::{ReadError, TensorFile, read_weights};
+use stitch::tensor_files::{ReadError, Skipped, TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::Console;
@@ -111,11 +111,18 @@ pub fn model(
     // By names and shapes, before anything is read into memory.
     let recognised = weights::identify(tensors.specs(), asked).with_context(path)?;
     if let (Some(found), None) = (tensors.key(), key) {
-        console.note(&format!("note: {}: the weights are those under {found}", path()));
+        console.note(&format!(
+            "note: {}: the weights are those under {}",
+            path(),
+            found.escape_debug()
+        ));
     }
     if !tensors.skipped().is_empty() {
         let skipped = tensors.skipped().iter().take(SKIPPED);
-        let skipped = skipped.map(|thing| format!("{} ({})", thing.path, thing.what));
+        let shown = |thing: &Skipped| {
+            format!("{} ({})", thing.path.escape_debug(), thing.what.escape_debug())
+        };
+        let skipped = skipped.map(shown);
         let skipped = skipped.collect::<Vec<_>>().join(", ");
         let more = if tensors.skipped().len() > SKIPPED { ", …" } else { "" };
         console.note(&format!("note: {}: not read: {skipped}{more}", path()));
