@@ -77,6 +77,23 @@ fn program() -> torchscript::Program {
     torchscript::Program { class, forward, ..Default::default() }
 }
 
+fn npy() -> Vec<u8> {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &[1; 24]].concat()
+}
+
+/// `torch.save({"w": torch.ones(4)}, …, _use_new_zipfile_serialization=False)`, but for the values.
+fn legacy() -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+    let (version, machine) = (b"\x80\x02M\xe9\x03.", b"\x80\x02}.");
+    let pickle = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((\
+                   X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04NtQ\
+                   K\x00K\x04\x85K\x01\x85\x89NtRs.";
+    let (keys, count) = (b"\x80\x02](X\x01\0\0\x000e.", 4u64.to_le_bytes());
+    [magic, &version[..], machine, pickle, keys, &count, &[1; 16]].concat()
+}
+
 const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n\
     {\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, \"dtype\": \
     \"float64\", \"shape\": [0], \"sha256\": \
@@ -94,6 +111,7 @@ const TENSORS: &[&str] = &[
     "it is empty",
     "not a file of tensors",
     "a damaged",
+    "an .npy file that cannot be read: it ends",
     "it cannot be read",
     "it ends too early",
 ];
@@ -130,6 +148,8 @@ fn kinds() -> Vec<Kind> {
             TENSORS,
         ),
         of("npz", npz::write(&tensors()).unwrap(), weights, TENSORS),
+        of("npy", npy(), weights, TENSORS),
+        of("legacy", legacy(), weights, TENSORS),
         of("checkpoint", checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
         of(
             "picture",
@@ -174,7 +194,7 @@ fn refused(kind: &Kind, file: &[u8], classes: &[&str], case: &str) {
 /// Whether the reader of one kind of file reads the other too.
 fn reads(reader: &str, file: &str) -> bool {
     // Each is told by its content; a checkpoint is a safetensors file.
-    let weights = ["state_dict", "TorchScript", "safetensors", "npz"];
+    let weights = ["state_dict", "TorchScript", "safetensors", "npz", "npy", "legacy"];
     let (tables, settings) = (["predictions", "confusion matrix"], ["config.json", "recipe"]);
     let both = |kinds: &[&str]| kinds.contains(&reader) && kinds.contains(&file);
     reader == file

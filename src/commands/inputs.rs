@@ -108,7 +108,11 @@ pub fn model(
     // By names and shapes, before anything is read into memory.
     let recognised = weights::identify(tensors.specs(), asked).with_context(path)?;
     if let (Some(found), None) = (tensors.key(), key) {
-        console.note(&format!("note: {}: the weights are those under {found}", path()));
+        console.note(&format!(
+            "note: {}: the weights are those under {}",
+            path(),
+            found.escape_debug()
+        ));
     }
     if !tensors.skipped().is_empty() {
         let skipped = Skipped::summary(tensors.skipped());

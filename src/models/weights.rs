@@ -7,7 +7,7 @@ use crate::nn::{Graph, StateDictError};
 use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefix};
 
 /// Names that an error lists of each kind.
-const SHOWN: usize = 10;
+const SHOWN: usize = 4;
 
 /// Tensors that are no weights of a known model.
 #[derive(Debug, thiserror::Error)]

@@ -109,7 +109,7 @@ fn weights_of_the_other_model_are_refused_with_names_and_shapes() {
         let folder = folder_with_run(weights);
         let mut command = evaluate(folder.path(), "run/state_dict.pt");
         let found = format!("the file holds {found}");
-        let wanted = format!("{asked} wants {wanted}");
+        let wanted = format!("which is nothing of {asked} ({wanted}");
         refused(command.args(["--model", asked]), 2, &["run/state_dict.pt", &found, &wanted]);
     }
 }
@@ -136,11 +136,12 @@ fn an_empty_file_is_refused_as_weights() {
 }
 
 #[test]
-fn a_pickle_of_old_pytorch_is_refused_with_the_remedy() {
+fn a_cut_file_of_old_pytorch_and_another_pickle_are_refused_by_what_they_are() {
     bytes_are_refused(
         b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",
-        &["PyTorch before 1.6", "save the state_dict again"],
+        &["a damaged .pt file of the format before PyTorch 1.6", "it ends in a pickle"],
     );
+    bytes_are_refused(b"\x80\x02}.", &["a bare pickle", "save its tensors with torch.save"]);
 }
 
 #[test]
@@ -182,7 +183,8 @@ fn tensor(name: &str, dtype: Dtype, shape: &[usize]) -> NamedTensor {
 fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
     let file = safetensors::write(&[tensor("head.weight", Dtype::F32, &[2, 3])], &Metadata::new())
         .unwrap();
-    let parts = ["holds head.weight [2, 3]", "mlp wants 0.weight", "lenet5 wants conv1.weight"];
+    let wanted = "nothing of mlp (0.weight [64, 784], ";
+    let parts = ["holds head.weight [2, 3]", wanted, "or lenet5 (conv1.weight [6, 1, 5, 5], "];
     bytes_are_refused(&file, &parts);
 }
 
@@ -190,7 +192,7 @@ fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
 fn a_file_of_no_tensors_is_refused() {
     bytes_are_refused(
         &safetensors::write(&[], &Metadata::new()).unwrap(),
-        &["no tensor", "mlp wants"],
+        &["the file holds no tensor", "the weights of mlp, lenet5 are wanted"],
     );
 }
 
@@ -206,10 +208,10 @@ fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
 fn a_tensor_too_many_or_too_few_is_no_known_model() {
     let mut tensors = mlp_of_zeros(Dtype::F64);
     tensors.push(tensor("4.bias", Dtype::F64, &[10]));
-    let parts = ["4.bias [10]", "mlp wants 0.weight"];
+    let parts = ["not the weights of mlp: unexpected key 4.bias"];
     bytes_are_refused(&safetensors::write(&tensors, &Metadata::new()).unwrap(), &parts);
     tensors.drain(3..);
-    let parts = ["2.weight [10, 64]", "mlp wants 0.weight"];
+    let parts = ["not the weights of mlp: missing key 2.bias"];
     bytes_are_refused(&safetensors::write(&tensors, &Metadata::new()).unwrap(), &parts);
 }
 
@@ -218,7 +220,7 @@ fn whole_numbers_are_refused_as_weights() {
     let tensors = mlp_of_zeros(Dtype::I64);
     bytes_are_refused(
         &safetensors::write(&tensors, &Metadata::new()).unwrap(),
-        &["0.weight", "int64", "floating"],
+        &["0.weight", "int64", "float64"],
     );
 }
 

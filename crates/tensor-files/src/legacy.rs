@@ -19,8 +19,12 @@ const VERSION: i64 = 1001;
 
 /// Whether a file that begins so is of this format. Protocol 4 and up put a frame before the number.
 pub(super) fn is_legacy(start: &[u8]) -> bool {
-    start.first() == Some(&0x80)
-        && [2, 11].iter().any(|&at| start.get(at..).is_some_and(|rest| rest.starts_with(MAGIC)))
+    // Cut short, it may end in the number.
+    let begins = |rest: &[u8]| {
+        let length = rest.len().min(MAGIC.len());
+        length > 2 && rest[..length] == MAGIC[..length]
+    };
+    start.first() == Some(&0x80) && [2, 11].iter().any(|&at| start.get(at..).is_some_and(begins))
 }
 
 /// The tensors of a file of `length` bytes.

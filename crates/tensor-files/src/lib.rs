@@ -263,13 +263,13 @@ pub enum ReadError {
         format: &'static str,
     },
     /// A checkpoint of several dicts of tensors, of which none is the obvious one.
-    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", .keys.join(", "))]
+    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", shown(.keys))]
     Ambiguous {
         /// Their keys; the last may be an ellipsis.
         keys: Vec<String>,
     },
     /// There is no dict of tensors under a key.
-    #[error("it holds no dict of tensors under the key {key}{}", those(.keys))]
+    #[error("it holds no dict of tensors under the key {}{}", .key.escape_debug(), those(.keys))]
     NoSuchKey {
         /// The key.
         key: String,
@@ -291,8 +291,13 @@ pub enum ReadError {
 fn those(keys: &[String]) -> String {
     match keys {
         [] => "; its tensors stand under no key".into(),
-        keys => format!("; there are some under {}", keys.join(", ")),
+        keys => format!("; there are some under {}", shown(keys)),
     }
+}
+
+/// Keys of a file, which may have any letters.
+fn shown(keys: &[String]) -> String {
+    keys.iter().map(|key| key.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The name of the tensor of a file that holds one without a name.
