@@ -120,6 +120,13 @@ pub fn weights_of(
         bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
     }
     let mut tensors = TensorFile::open(BufReader::new(open_plain(file)?)).with_context(path)?;
+    if tensors.kind() == FileKind::TorchScript && tensors.specs().is_empty() {
+        bail!(
+            "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference \
+             make them constants of its code. Save the module as it was before",
+            path()
+        );
+    }
     // By names and shapes, before anything is read into memory.
     weights::recognise(tensors.specs(), asked).with_context(path)?;
     let tensors = tensors.load_all().with_context(path)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 
 use super::attributes::{Attributes, Id};
 use super::parser::{Class, Function, Unit, parse};
@@ -30,7 +31,9 @@ impl ScriptModule {
     /// # Errors
     /// What is damaged, or not known.
     pub fn read(reader: impl Read + Seek) -> Result<Self, String> {
-        let mut zip = ZipArchive::new(reader).map_err(|error| error.to_string())?;
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let zip = ZipArchive::with_config(config, reader);
+        let mut zip = zip.map_err(|error| error.to_string())?;
         let names: Vec<String> = zip.file_names().flatten().map(|name| name.to_string()).collect();
         let root = names.iter().find_map(|name| {
             name.strip_suffix("/data.pkl").filter(|root| !root.contains('/')).map(str::to_owned)

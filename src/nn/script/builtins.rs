@@ -4,7 +4,7 @@ use super::values::Value;
 
 /// The result of a function without tensors; `None` where it is not known.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Value> {
-    use Value::{Batch, Bool, Float, Int, List, Text, Tuple};
+    use Value::{Batch, Batches, Bool, Float, Int, List, Text, Tuple};
     Some(match (name, arguments) {
         // A traced size is a tensor in between.
         (
@@ -35,7 +35,10 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Value> {
         }
         ("eq", [a, b]) => Bool(equal(a, b)?),
         ("ne", [a, b]) => Bool(!equal(a, b)?),
-        ("mul", [Batch, Int(1)] | [Int(1), Batch]) => Batch,
+        ("mul", [Batch, Int(factor)] | [Int(factor), Batch]) => batches(1, *factor)?,
+        ("mul", [Batches(number), Int(factor)] | [Int(factor), Batches(number)]) => {
+            batches(*number, *factor)?
+        }
         (_, [a, b]) => arithmetic(name, a, b)?,
         _ => return None,
     })
@@ -95,11 +98,22 @@ fn product(items: &[Value]) -> Option<Value> {
     Some(Value::Int(product))
 }
 
+/// So many times the number of images.
+fn batches(number: i64, factor: i64) -> Option<Value> {
+    match number.checked_mul(factor)? {
+        1 => Some(Value::Batch),
+        number if number > 1 => Some(Value::Batches(number)),
+        _ => None,
+    }
+}
+
 /// `a == b`, where it is known for any number of images.
 fn equal(a: &Value, b: &Value) -> Option<bool> {
     Some(match (a, b) {
         (Value::Batch, Value::Batch) => true,
         (Value::Int(a), Value::Int(b)) => a == b,
+        // There is an image at least.
+        (Value::Batches(number), Value::Int(b)) if b < number => false,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Text(a), Value::Text(b)) => a == b,
         (Value::List(a), Value::List(b)) => {

@@ -167,9 +167,9 @@ impl<'a> Interpreter<'a> {
             match statement {
                 Statement::Pass => {}
                 Statement::Expression(expression) => drop(self.evaluate(expression, variables)?),
-                Statement::Assign(targets, expression) => {
+                Statement::Assign(target, expression) => {
                     let value = self.evaluate(expression, variables)?;
-                    targets.iter().try_for_each(|target| bind(target, &value, variables))?;
+                    bind(target, &value, variables)?;
                 }
                 Statement::Return(expression) => {
                     return Ok(Flow::Return(self.evaluate(expression, variables)?));

@@ -1,8 +1,9 @@
 //! The one form of layers' operations: `linear`, `conv2d`, poolings, `batch_norm`, `add`.
 
 use super::interpreter::{Interpreter, Refusal};
-use super::operators::{Arguments, Known, Memory};
+use super::operators::{Arguments, Known};
 use super::values::{Argument, Value, What};
+use super::window::PAD;
 use crate::nn::conv2d::{Conv2dConfig, Conv2dOp};
 use crate::nn::{LinearOp, Operation};
 
@@ -11,41 +12,34 @@ type Form = Result<Option<Known>, Refusal>;
 impl Interpreter<'_> {
     /// `linear(x, w, b)`, which is `addmm(b, x, w.t())` and `matmul(x, w.t()) + b`.
     pub(super) fn linear(&mut self, name: &str, arguments: &Arguments) -> Form {
+        let operand = |position, name| self.operand(arguments, position, name);
         match name {
             "linear" => {
-                let tensors =
-                    [(0, "input"), (1, "weight")].map(|(at, name)| arguments.tensor(at, name));
-                let ([Some(input), Some(weight)], Some(bias)) =
-                    (tensors, arguments.optional_tensor(2, "bias"))
+                let bias = self.optional_operand(arguments, 2, "bias")?;
+                let (Some(input), Some(weight), Some(bias)) =
+                    (operand(0, "input")?, operand(1, "weight")?, bias)
                 else {
                     return Ok(None);
                 };
-                let weight = self.value_of(weight)?;
-                let bias = bias.map(|bias| self.value_of(bias)).transpose()?;
-                self.linear_of(self.value_of(input)?, weight, bias)
+                Ok(Some(self.linear_of(input, weight, bias)))
             }
             "addmm" => {
-                let [bias, input, matrix] = [(0, "self"), (1, "mat1"), (2, "mat2")]
-                    .map(|(at, name)| arguments.tensor(at, name));
-                let (Some(bias), Some(input), Some(matrix)) = (bias, input, matrix) else {
-                    return Ok(None);
-                };
                 let are_one = arguments.float(3, "beta", 1.0) == Some(1.0)
                     && arguments.float(4, "alpha", 1.0) == Some(1.0);
-                match self.untransposed(matrix)? {
-                    Some(weight) if are_one => {
-                        self.linear_of(self.value_of(input)?, weight, Some(self.value_of(bias)?))
+                let weight = operand(2, "mat2")?.and_then(|matrix| self.untransposed(matrix));
+                match (operand(0, "self")?, operand(1, "mat1")?, weight) {
+                    (Some(bias), Some(input), Some(weight)) if are_one => {
+                        Ok(Some(self.linear_of(input, weight, Some(bias))))
                     }
                     _ => Ok(None),
                 }
             }
             "matmul" | "mm" => {
-                let [input, matrix] =
-                    [(0, "self"), (1, "other")].map(|(at, name)| arguments.tensor(at, name));
-                let (Some(input), Some(matrix)) = (input, matrix) else { return Ok(None) };
-                match self.untransposed(matrix)? {
-                    Some(weight) => self.linear_of(self.value_of(input)?, weight, None),
-                    None => Ok(None),
+                let matrix = operand(1, if name == "mm" { "mat2" } else { "other" })?;
+                let weight = matrix.and_then(|matrix| self.untransposed(matrix));
+                match (operand(0, "self")?, weight) {
+                    (Some(input), Some(weight)) => Ok(Some(self.linear_of(input, weight, None))),
+                    _ => Ok(None),
                 }
             }
             _ => self.add(arguments),
@@ -53,52 +47,73 @@ impl Interpreter<'_> {
     }
 
     fn add(&mut self, arguments: &Arguments) -> Form {
-        let [a, b] = [(0, "self"), (1, "other")].map(|(at, name)| arguments.tensor(at, name));
-        let (Some(a), Some(b)) = (a, b) else { return Ok(None) };
+        let operand = |position, name| self.operand(arguments, position, name);
+        let (Some(a), Some(b)) = (operand(0, "self")?, operand(1, "other")?) else {
+            return Ok(None);
+        };
         if arguments.float(2, "alpha", 1.0) != Some(1.0) {
             return Ok(None);
         }
-        let (a_value, b_value) = (self.value_of(a)?, self.value_of(b)?);
-        for (product, bias) in [(a_value, b_value), (b_value, a_value)] {
+        for (product, bias) in [(a, b), (b, a)] {
             if let Some([input, weight]) = self.without_bias(product)
                 && matches!(self.values.what(bias), What::State(_))
                 && self.values.shape(bias).map(<[i64]>::len) == Some(1)
             {
-                return self.linear_of(input, weight, Some(bias));
+                return Ok(Some(self.linear_of(input, weight, Some(bias))));
             }
         }
-        let (a_shape, b_shape) = (self.shape(a)?, self.shape(b)?);
-        let shape = a_shape.filter(|shape| Some(shape) == b_shape.as_ref());
+        let shape = self.shape(a).filter(|shape| Some(&shape[..]) == self.values.shape(b));
         // The order does not matter.
-        let (a, b) = if a_value <= b_value { (a, b) } else { (b, a) };
-        self.operation("add", &[("", Some(a)), ("", Some(b))], Vec::new(), shape)
+        let operands = [a.min(b), a.max(b)].map(|operand| ("", Some(operand)));
+        Ok(Some(self.operation("add", &operands, Vec::new(), shape)))
     }
 
-    fn linear_of(&mut self, input: usize, weight: usize, bias: Option<usize>) -> Form {
+    fn linear_of(&mut self, input: usize, weight: usize, bias: Option<usize>) -> Known {
         let shape = match [input, weight].map(|value| self.values.shape(value)) {
             [Some(input), Some(weight)] if weight.len() == 2 => {
                 LinearOp.shape(&[input, weight]).ok()
             }
             _ => None,
         };
-        let list = vec![
-            ("input".to_string(), Argument::Value(input)),
-            ("weight".to_string(), Argument::Value(weight)),
-            ("bias".to_string(), bias.map_or(Argument::None, Argument::Value)),
-        ];
-        let value = self.values.number(What::Operation("linear".into(), list), shape);
-        Ok(Some(Known { value, memory: Memory::Own }))
+        let operands = [("input", Some(input)), ("weight", Some(weight)), ("bias", bias)];
+        self.operation("linear", &operands, Vec::new(), shape)
     }
 
-    /// The matrix that a tensor is the transposed one of.
-    fn untransposed(&self, tensor: usize) -> Result<Option<usize>, Refusal> {
-        Ok(match self.values.what(self.value_of(tensor)?) {
-            What::Operation(name, arguments) if name == "transpose" => match arguments[0].1 {
-                Argument::Value(matrix) => Some(matrix),
+    /// The matrix that a value is the transposed one of.
+    fn untransposed(&self, value: usize) -> Option<usize> {
+        self.first_operand(value, "transpose")
+    }
+
+    /// What an operation of this name is computed of first.
+    fn first_operand(&self, value: usize, wanted: &str) -> Option<usize> {
+        match self.values.what(value) {
+            What::Operation(name, arguments) if name == wanted => match arguments.first()?.1 {
+                Argument::Value(operand) => Some(operand),
                 _ => None,
             },
             _ => None,
-        })
+        }
+    }
+
+    /// An input and a padding, with the zeros that were put around the input before.
+    fn with_padding(&self, input: usize, [rows, columns]: [i64; 2]) -> (usize, [i64; 2]) {
+        let (Some(source), What::Operation(_, arguments)) =
+            (self.first_operand(input, PAD), self.values.what(input))
+        else {
+            return (input, [rows, columns]);
+        };
+        let sum = |before: &[Argument]| match *before {
+            [Argument::Int(top), Argument::Int(left)] => {
+                Some([rows.checked_add(top)?, columns.checked_add(left)?])
+            }
+            _ => None,
+        };
+        match arguments.get(1) {
+            Some((name, Argument::List(before))) if name == "padding" => {
+                sum(before).map_or((input, [rows, columns]), |padding| (source, padding))
+            }
+            _ => (input, [rows, columns]),
+        }
     }
 
     /// Input and weight of a `linear` without a bias.
@@ -118,10 +133,10 @@ impl Interpreter<'_> {
 
     /// `conv2d(input, weight, bias, stride, padding, dilation, groups)`, which a trace writes as `_convolution`.
     pub(super) fn conv2d(&mut self, name: &str, arguments: &Arguments) -> Form {
-        let [input, weight] =
-            [(0, "input"), (1, "weight")].map(|(at, name)| arguments.tensor(at, name));
+        let bias = self.optional_operand(arguments, 2, "bias")?;
+        let operand = |position, name| self.operand(arguments, position, name);
         let (Some(input), Some(weight), Some(bias)) =
-            (input, weight, arguments.optional_tensor(2, "bias"))
+            (operand(0, "input")?, operand(1, "weight")?, bias)
         else {
             return Ok(None);
         };
@@ -132,7 +147,7 @@ impl Interpreter<'_> {
         {
             return Ok(None);
         }
-        let weight_shape = self.shape(weight)?;
+        let weight_shape = self.shape(weight);
         let Some(&[_, _, rows, columns]) = weight_shape.as_deref() else { return Ok(None) };
         let stride = arguments.pair(3, "stride", [1, 1]);
         let dilation = arguments.pair(5, "dilation", [1, 1]);
@@ -145,9 +160,10 @@ impl Interpreter<'_> {
             _ => arguments.pair(4, "padding", [0, 0]),
         };
         let Some(padding) = padding else { return Ok(None) };
+        let (input, padding) = self.with_padding(input, padding);
         let operation =
             Conv2dOp(Conv2dConfig { stride, padding, dilation, groups, bias: bias.is_some() });
-        let shape = match (self.shape(input)?, weight_shape) {
+        let shape = match (self.shape(input), weight_shape) {
             (Some(input), Some(weight)) => operation.shape(&[&input, &weight]).ok(),
             _ => None,
         };
@@ -158,16 +174,16 @@ impl Interpreter<'_> {
             ("groups", Argument::Int(groups)),
         ];
         let tensors = [("input", Some(input)), ("weight", Some(weight)), ("bias", bias)];
-        self.operation("conv2d", &tensors, others, shape)
+        Ok(Some(self.operation("conv2d", &tensors, others, shape)))
     }
 
     /// In evaluation mode the momentum does not matter.
     pub(super) fn batch_norm(&mut self, arguments: &Arguments) -> Form {
         let names = ["weight", "bias", "running_mean", "running_var"];
         let [weight, bias, mean, variance] =
-            [0, 1, 2, 3].map(|i| arguments.optional_tensor(i + 1, names[i]));
+            [0, 1, 2, 3].map(|i| self.optional_operand(arguments, i + 1, names[i]));
         let (Some(input), Some(weight), Some(bias), Some(mean), Some(variance)) =
-            (arguments.tensor(0, "input"), weight, bias, mean, variance)
+            (self.operand(arguments, 0, "input")?, weight?, bias?, mean?, variance?)
         else {
             return Ok(None);
         };
@@ -183,8 +199,8 @@ impl Interpreter<'_> {
             ("running_var", variance),
         ];
         let others = vec![("training", Argument::Bool(training)), ("eps", Argument::float(eps))];
-        let shape = self.shape(input)?;
-        self.operation("batch_norm", &tensors, others, shape)
+        let shape = self.shape(input);
+        Ok(Some(self.operation("batch_norm", &tensors, others, shape)))
     }
 }
 

@@ -40,15 +40,6 @@ impl Arguments {
         }
     }
 
-    /// A tensor, or None.
-    pub fn optional_tensor(&self, position: usize, name: &str) -> Option<Option<usize>> {
-        match self.get(position, name) {
-            None | Some(Value::None) => Some(None),
-            Some(Value::Tensor(tensor)) => Some(Some(*tensor)),
-            Some(_) => None,
-        }
-    }
-
     pub fn int(&self, position: usize, name: &str, default: i64) -> Option<i64> {
         match self.get(position, name) {
             None => Some(default),
@@ -223,11 +214,7 @@ impl Interpreter<'_> {
                 Argument::List(items.collect::<Result<_, _>>()?)
             }
             &Value::Tensor(tensor) => Argument::Value(self.value_of(tensor)?),
-            Value::Global(name) if name.starts_with("CONSTANTS.") => {
-                return Err(
-                    "its weights are constants of its code, as torch.jit.freeze makes them".into(),
-                );
-            }
+            Value::Global(name) => Argument::Global(name.to_string()),
             other => return Err(format!("it computes with {}", other.kind())),
         })
     }
@@ -257,42 +244,61 @@ impl Interpreter<'_> {
             }
             "avg_pool2d" | "adaptive_avg_pool2d" => self.avg_pool2d(name, arguments),
             "max_pool2d" => self.max_pool2d(arguments),
+            "pad" | "constant_pad_nd" => self.pad(name, arguments),
             "batch_norm" => self.batch_norm(arguments),
             _ => Ok(None),
         }
     }
 
-    /// The value of an operation on tensors, with these other arguments, in memory of its own.
+    /// An operation on values, with these other arguments; its result has memory of its own.
     pub(super) fn operation(
         &mut self,
         name: &str,
-        tensors: &[(&str, Option<usize>)],
+        operands: &[(&str, Option<usize>)],
         others: Vec<(&str, Argument)>,
         shape: Option<Vec<i64>>,
-    ) -> Result<Option<Known>, Refusal> {
-        let mut list = Vec::new();
-        for (name, tensor) in tensors {
-            let argument = match tensor {
-                Some(tensor) => Argument::Value(self.value_of(*tensor)?),
-                None => Argument::None,
-            };
-            list.push((name.to_string(), argument));
-        }
-        list.extend(others.into_iter().map(|(name, argument)| (name.to_string(), argument)));
-        let value = self.values.number(What::Operation(name.into(), list), shape);
-        Ok(Some(Known { value, memory: Memory::Own }))
+    ) -> Known {
+        let operands = operands.iter().map(|&(name, operand)| {
+            (name.to_string(), operand.map_or(Argument::None, Argument::Value))
+        });
+        let others = others.into_iter().map(|(name, argument)| (name.to_string(), argument));
+        let what = What::Operation(name.into(), operands.chain(others).collect());
+        Known { value: self.values.number(what, shape), memory: Memory::Own }
     }
 
-    /// The shape of a tensor, where it is known; -1 stands for the batch.
-    pub(super) fn shape(&self, tensor: usize) -> Result<Option<Vec<i64>>, Refusal> {
-        Ok(self.values.shape(self.value_of(tensor)?).map(<[i64]>::to_vec))
+    /// The value of a tensor among the arguments.
+    pub(super) fn operand(
+        &self,
+        arguments: &Arguments,
+        position: usize,
+        name: &str,
+    ) -> Result<Option<usize>, Refusal> {
+        arguments.tensor(position, name).map(|tensor| self.value_of(tensor)).transpose()
+    }
+
+    /// The value of a tensor that may be None; `None` for anything else.
+    pub(super) fn optional_operand(
+        &self,
+        arguments: &Arguments,
+        position: usize,
+        name: &str,
+    ) -> Result<Option<Option<usize>>, Refusal> {
+        match arguments.get(position, name) {
+            None | Some(Value::None) => Ok(Some(None)),
+            _ => Ok(self.operand(arguments, position, name)?.map(Some)),
+        }
+    }
+
+    /// The shape of a value, where it is known; -1 stands for the batch.
+    pub(super) fn shape(&self, value: usize) -> Option<Vec<i64>> {
+        self.values.shape(value).map(<[i64]>::to_vec)
     }
 
     /// The rows are images still, and their elements lie in the same order: the shape is what counts.
     fn reshape(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
         let mut source = self.value_of(input)?;
-        let Some(from) = self.values.shape(source).map(<[i64]>::to_vec) else { return Ok(None) };
+        let Some(from) = self.shape(source) else { return Ok(None) };
         let Some(to) = window::reshaped(name, &from, arguments)? else { return Ok(None) };
         if let What::Operation(name, before) = self.values.what(source)
             && name == "reshape"
@@ -342,21 +348,18 @@ impl Interpreter<'_> {
             return Ok(Some(Known { value, memory }));
         }
         match self.values.shape(value) {
-            Some(&[rows, columns]) if matches!(name, "t" | "numpy_T" | "transpose") => {
-                let known = self.operation(
-                    "transpose",
-                    &[("input", Some(input))],
-                    Vec::new(),
-                    Some(vec![columns, rows]),
-                )?;
-                Ok(known.map(|known| Known { memory: Memory::Of(input), ..known }))
+            Some(&[rows, columns]) => {
+                let shape = Some(vec![columns, rows]);
+                let known =
+                    self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
+                Ok(Some(Known { memory: Memory::Of(input), ..known }))
             }
             _ => Ok(None),
         }
     }
 
     fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
-        let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
+        let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
         let is_zero = |position, name| arguments.float(position, name, f64::NAN) == Some(0.0);
         let no_maximum = arguments.get(2, "max").is_none_or(Value::is_none);
         let is_relu = match name {
@@ -365,11 +368,10 @@ impl Interpreter<'_> {
             "threshold" => is_zero(1, "threshold") && is_zero(2, "value"),
             _ => true,
         };
-        let shape = self.shape(input)?;
-        match is_relu {
-            true => self.operation("relu", &[("input", Some(input))], Vec::new(), shape),
-            false => Ok(None),
-        }
+        let shape = self.shape(input);
+        let relu =
+            |this: &mut Self| this.operation("relu", &[("input", Some(input))], Vec::new(), shape);
+        Ok(is_relu.then(|| relu(self)))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Expr {
 pub(super) enum Statement {
     Pass,
     Expression(Expr),
-    Assign(Vec<Expr>, Expr),
+    Assign(Expr, Expr),
     If(Expr, Vec<Statement>, Vec<Statement>),
     For(String, Expr, Vec<Statement>),
     While(Expr, Vec<Statement>),
@@ -327,27 +327,29 @@ impl Parser<'_> {
         }
         if self.takes_name("return") {
             let nothing = self.peek() == Some(&Token::Newline);
-            return Ok(Statement::Return(if nothing { Expr::None } else { self.expression()? }));
+            return Ok(Statement::Return(if nothing { Expr::None } else { self.unbracketed()? }));
         }
-        let mut targets = vec![self.expression()?];
+        let target = self.unbracketed()?;
+        if self.takes_symbol('=') {
+            return Ok(Statement::Assign(target, self.unbracketed()?));
+        }
+        Ok(Statement::Expression(target))
+    }
+
+    /// An expression, or a tuple of several without brackets around it.
+    fn unbracketed(&mut self) -> Result<Expr, String> {
+        let first = self.expression()?;
+        if self.peek() != Some(&Token::Symbol(',')) {
+            return Ok(first);
+        }
+        let mut items = vec![first];
         while self.takes_symbol(',') {
-            if self.peek() == Some(&Token::Symbol('=')) {
-                // A target with a comma behind it unpacks a tuple of one.
-                targets = vec![Expr::Tuple(targets)];
+            if matches!(self.peek(), None | Some(Token::Newline | Token::Symbol('='))) {
                 break;
             }
-            targets.push(self.expression()?);
+            items.push(self.expression()?);
         }
-        if targets.len() > 1 {
-            targets = vec![Expr::Tuple(targets)];
-        }
-        if self.takes_symbol('=') {
-            return Ok(Statement::Assign(targets, self.expression()?));
-        }
-        match <[Expr; 1]>::try_from(targets) {
-            Ok([expression]) => Ok(Statement::Expression(expression)),
-            Err(_) => self.unexpected("`=`"),
-        }
+        Ok(Expr::Tuple(items))
     }
 
     fn list_until(&mut self, end: char) -> Result<(Vec<Expr>, bool), String> {

@@ -15,6 +15,8 @@ pub(super) enum Value {
     Int(i64),
     /// The number of images, which may be any.
     Batch,
+    /// So many times the number of images; more than one.
+    Batches(i64),
     Float(f64),
     Text(Rc<str>),
     List(Rc<[Value]>),
@@ -60,14 +62,14 @@ impl Value {
             Self::None => "None",
             Self::Bool(_) => "a bool",
             Self::Int(_) => "an int",
-            Self::Batch => "the number of images",
+            Self::Batch | Self::Batches(_) => "the number of images",
             Self::Float(_) => "a float",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Tuple(_) => "a tuple",
             Self::Tensor(_) => "a tensor",
             Self::Object(_) => "a module",
-            Self::Global(_) => "a function",
+            Self::Global(_) => "a function or constant",
         }
     }
 }
@@ -84,6 +86,8 @@ pub(super) enum Argument {
     /// By its bits.
     Float(u64),
     Text(String),
+    /// Such as `CONSTANTS.c0`, a tensor of the code.
+    Global(String),
     List(Vec<Argument>),
 }
 
@@ -117,6 +121,7 @@ impl fmt::Display for Argument {
             Self::Batch => f.write_str("N"),
             Self::Float(bits) => write!(f, "{:?}", f64::from_bits(*bits)),
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Global(name) => f.write_str(name),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(ToString::to_string).collect();
                 write!(f, "[{}]", items.join(", "))

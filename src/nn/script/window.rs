@@ -5,57 +5,24 @@ use super::operators::{Arguments, Known};
 use super::values::{Argument, Value};
 use crate::nn::avg_pool2d::pooled_shape;
 
+/// Zeros on both sides.
+pub(super) const PAD: &str = "pad";
+
 type Form = Result<Option<Known>, Refusal>;
 
 impl Interpreter<'_> {
     /// Arguments that have no effect on this shape have their defaults.
     pub(super) fn avg_pool2d(&mut self, name: &str, arguments: &Arguments) -> Form {
-        let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
-        let shape = self.shape(input)?;
-        if name == "adaptive_avg_pool2d" {
-            let (Some(output), Some(&[_, _, rows, columns])) =
-                (arguments.pair(1, "output_size", [0, 0]), shape.as_deref())
-            else {
-                return Ok(None);
-            };
-            let divides =
-                output.iter().zip([rows, columns]).all(|(&o, size)| o > 0 && size % o == 0);
-            if !divides {
-                return Ok(None);
-            }
-            let kernel_size = [rows / output[0], columns / output[1]];
-            return self.averaged(
-                input,
-                shape,
-                Average { kernel_size, stride: kernel_size, ..Average::default() },
-            );
-        }
-        let Some(kernel_size) = arguments.pair(1, "kernel_size", [0, 0]) else { return Ok(None) };
-        let average = (|| {
-            let divisor = match arguments.get(6, "divisor_override") {
-                None | Some(Value::None) => None,
-                Some(&Value::Int(divisor)) => Some(divisor),
-                Some(_) => return None,
-            };
-            Some(Average {
-                kernel_size,
-                stride: arguments.pair(2, "stride", kernel_size)?,
-                padding: arguments.pair(3, "padding", [0, 0])?,
-                ceil_mode: arguments.bool(4, "ceil_mode", false)?,
-                count_include_pad: arguments.bool(5, "count_include_pad", true)?,
-                divisor,
-            })
-        })();
-        match average {
-            Some(average) => self.averaged(input, shape, average),
-            None => Ok(None),
-        }
-    }
-
-    fn averaged(&mut self, input: usize, shape: Option<Vec<i64>>, mut average: Average) -> Form {
+        let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
+        let input_shape = self.shape(input);
+        let average = match name {
+            "avg_pool2d" => Average::of(arguments),
+            _ => input_shape.as_deref().and_then(|shape| Average::adaptive(arguments, shape)),
+        };
+        let Some(mut average) = average else { return Ok(None) };
         let Average { kernel_size, stride, padding, .. } = average;
         let output = |ceil_mode| {
-            let shape = shape.as_deref()?;
+            let shape = input_shape.as_deref()?;
             pooled_shape(shape, kernel_size, stride, padding, [1, 1], ceil_mode).ok()
         };
         let shape = output(average.ceil_mode);
@@ -64,9 +31,9 @@ impl Interpreter<'_> {
         }
         // No window reaches beyond the image.
         if padding == [0, 0] && !average.ceil_mode {
+            let size = kernel_size[0].checked_mul(kernel_size[1]);
             average.count_include_pad = true;
-            average.divisor =
-                average.divisor.filter(|&divisor| divisor != kernel_size.iter().product::<i64>());
+            average.divisor = average.divisor.filter(|&divisor| Some(divisor) != size);
         }
         let others = vec![
             ("kernel_size", Argument::ints(&kernel_size)),
@@ -76,12 +43,51 @@ impl Interpreter<'_> {
             ("count_include_pad", Argument::Bool(average.count_include_pad)),
             ("divisor_override", average.divisor.map_or(Argument::None, Argument::Int)),
         ];
-        self.operation("avg_pool2d", &[("input", Some(input))], others, shape)
+        Ok(Some(self.operation("avg_pool2d", &[("input", Some(input))], others, shape)))
+    }
+
+    /// Zeros around an image, equally many on both sides, which a convolution adds to its own.
+    pub(super) fn pad(&mut self, name: &str, arguments: &Arguments) -> Form {
+        let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
+        let Some(Value::List(sizes)) = arguments.get(1, "pad") else { return Ok(None) };
+        let [Value::Int(left), Value::Int(right), Value::Int(top), Value::Int(bottom)] = sizes[..]
+        else {
+            return Ok(None);
+        };
+        let value = match name {
+            "pad" => {
+                let mode = arguments.get(2, "mode");
+                let constant = mode
+                    .is_none_or(|mode| matches!(mode, Value::Text(mode) if **mode == *"constant"));
+                if !constant {
+                    return Ok(None);
+                }
+                arguments.get(3, "value")
+            }
+            _ => arguments.get(2, "value"),
+        };
+        let is_zero = match value {
+            None | Some(Value::None | Value::Int(0)) => true,
+            Some(Value::Float(value)) => *value == 0.0,
+            Some(_) => false,
+        };
+        let Some(shape) = self.shape(input) else { return Ok(None) };
+        if !is_zero || left != right || top != bottom || left < 0 || top < 0 || shape.len() != 4 {
+            return Ok(None);
+        }
+        let padded =
+            |size: i64, both: i64| both.checked_mul(2).and_then(|both| both.checked_add(size));
+        let (Some(rows), Some(columns)) = (padded(shape[2], top), padded(shape[3], left)) else {
+            return Ok(None);
+        };
+        let others = vec![("padding", Argument::ints(&[top, left]))];
+        let shape = vec![shape[0], shape[1], rows, columns];
+        Ok(Some(self.operation(PAD, &[("input", Some(input))], others, Some(shape))))
     }
 
     pub(super) fn max_pool2d(&mut self, arguments: &Arguments) -> Form {
         let (Some(input), Some(kernel_size)) =
-            (arguments.tensor(0, "self"), arguments.pair(1, "kernel_size", [0, 0]))
+            (self.operand(arguments, 0, "self")?, arguments.pair(1, "kernel_size", [0, 0]))
         else {
             return Ok(None);
         };
@@ -95,7 +101,7 @@ impl Interpreter<'_> {
         else {
             return Ok(None);
         };
-        let input_shape = self.shape(input)?;
+        let input_shape = self.shape(input);
         let output = |ceil_mode| {
             let shape = input_shape.as_deref()?;
             pooled_shape(shape, kernel_size, stride, padding, dilation, ceil_mode).ok()
@@ -111,7 +117,7 @@ impl Interpreter<'_> {
             ("dilation", Argument::ints(&dilation)),
             ("ceil_mode", Argument::Bool(ceil_mode)),
         ];
-        self.operation("max_pool2d", &[("input", Some(input))], others, shape)
+        Ok(Some(self.operation("max_pool2d", &[("input", Some(input))], others, shape)))
     }
 }
 
@@ -125,17 +131,43 @@ struct Average {
     divisor: Option<i64>,
 }
 
-impl Default for Average {
-    fn default() -> Self {
-        let (kernel_size, stride, padding) = ([1, 1], [1, 1], [0, 0]);
-        Self {
+impl Average {
+    /// The arguments of `avg_pool2d`.
+    fn of(arguments: &Arguments) -> Option<Self> {
+        let kernel_size = arguments.pair(1, "kernel_size", [0, 0])?;
+        let divisor = match arguments.get(6, "divisor_override") {
+            None | Some(Value::None) => None,
+            Some(&Value::Int(divisor)) => Some(divisor),
+            Some(_) => return None,
+        };
+        Some(Self {
             kernel_size,
-            stride,
-            padding,
+            stride: arguments.pair(2, "stride", kernel_size)?,
+            padding: arguments.pair(3, "padding", [0, 0])?,
+            ceil_mode: arguments.bool(4, "ceil_mode", false)?,
+            count_include_pad: arguments.bool(5, "count_include_pad", true)?,
+            divisor,
+        })
+    }
+
+    /// What `adaptive_avg_pool2d` does with an image whose size is a multiple of the output's.
+    fn adaptive(arguments: &Arguments, shape: &[i64]) -> Option<Self> {
+        let (output, &[_, _, rows, columns]) = (arguments.pair(1, "output_size", [0, 0])?, shape)
+        else {
+            return None;
+        };
+        let mut kernel_size = [0, 0];
+        for (i, size) in [rows, columns].into_iter().enumerate() {
+            kernel_size[i] = (output[i] > 0 && size % output[i] == 0).then(|| size / output[i])?;
+        }
+        Some(Self {
+            kernel_size,
+            stride: kernel_size,
+            padding: [0, 0],
             ceil_mode: false,
             count_include_pad: true,
             divisor: None,
-        }
+        })
     }
 }
 
