@@ -4,8 +4,9 @@
 //! A network implements [`Module`]: its layers are fields, and `forward` has the lines of the Python
 //! class. `forward` is written once and traced once, as `torch.fx.symbolic_trace` does it, into a
 //! [`Graph`] of operations. Everything else is derived from that graph: the computation on tensors
-//! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, and
-//! the plan of an engine.
+//! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, the
+//! plan of an engine, and what the forward pass of a TorchScript file is compared with
+//! ([`Graph::compare_forward`]).
 //!
 //! ```
 //! use stitch::nn::{Conv2d, Conv2dConfig, Linear, Model, Module, Scope, Value, avg_pool2d, relu};

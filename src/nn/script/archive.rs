@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
-use super::attributes::{Attributes, Id};
+use super::attributes::{Attributes, Id, Item};
 use super::parser::{Class, Function, Unit, parse};
 
 /// Most bytes of code, and of the pickle, that are read.
@@ -20,6 +20,8 @@ pub struct ScriptModule {
     /// By the name of the Python module; or why it cannot be read.
     units: HashMap<String, Result<Unit, String>>,
     attributes: Attributes,
+    /// The tensors `CONSTANTS.c0` and so on of the code: numbers, as traces have them of sizes; `None` for others.
+    constants: Vec<Option<i64>>,
 }
 
 /// A definition that a name does not lead to.
@@ -50,7 +52,9 @@ impl ScriptModule {
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_string());
             units.insert(path.replace('/', "."), text.and_then(|text| parse(&text)));
         }
-        Ok(Self { units, attributes })
+        // Without them, what reads one is not known.
+        let constants = constants(&mut zip, &root).unwrap_or_default();
+        Ok(Self { units, attributes, constants })
     }
 
     /// Whether it has a forward pass; what tch's `VarStore` saves has none.
@@ -66,6 +70,10 @@ impl ScriptModule {
                 .get(name)
                 .is_some_and(|class| class.methods.contains_key("forward"))),
         }
+    }
+
+    pub(super) fn constants(&self) -> &[Option<i64>] {
+        &self.constants
     }
 
     pub(super) fn root(&self) -> Id {
@@ -96,6 +104,22 @@ impl ScriptModule {
 
 fn missing(qualified: &str) -> Missing {
     format!("{qualified} is not defined in it")
+}
+
+/// The numbers among the tensors of the code.
+fn constants(
+    zip: &mut ZipArchive<impl Read + Seek>,
+    root: &str,
+) -> Result<Vec<Option<i64>>, String> {
+    let mut left = LONGEST;
+    let pickle = Attributes::read(&record(zip, &format!("{root}/constants.pkl"), &mut left)?)?;
+    let Item::Tuple(items) = pickle.get(pickle.root()) else { return Ok(Vec::new()) };
+    let number = |&item: &Id| {
+        let Item::Number(key) = pickle.get(item) else { return None };
+        let bytes = record(zip, &format!("{root}/constants/{key}"), &mut left).ok()?;
+        Some(i64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    Ok(items.iter().map(number).collect())
 }
 
 /// The bytes of a record, of which at most `left` are read.

@@ -26,7 +26,11 @@ pub(super) enum Item {
         state: Option<Id>,
     },
     Tensor,
+    /// A tensor of no dimensions and of the type int64, in the storage of this key.
+    Number(Rc<str>),
     Global(Rc<str>),
+    /// A storage of int64, by its key.
+    Integers(Rc<str>),
     /// What a forward pass has no use for, such as a storage.
     Other,
 }
@@ -175,8 +179,9 @@ impl Machine<'_> {
             }
             0x93 => self.global_from_stack()?,
             b'Q' => {
-                self.pop()?;
-                self.push(Item::Other);
+                let storage = self.pop()?;
+                let item = self.integers(storage).map_or(Item::Other, Item::Integers);
+                self.push(item);
             }
             b'R' => self.reduce()?,
             0x81 => {
@@ -209,15 +214,41 @@ impl Machine<'_> {
             _ => None,
         };
         match (&**function, first) {
-            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_parameter", _) => {
-                self.push(Item::Tensor);
+            ("torch._utils._rebuild_tensor_v2", _) => {
+                let item = self.number(arguments).map_or(Item::Tensor, Item::Number);
+                self.push(item);
             }
+            ("torch._utils._rebuild_parameter", _) => self.push(Item::Tensor),
             ("collections.OrderedDict", _) => self.push(Item::Dict(Vec::new())),
             // `build_intlist` and its like, `restore_type_tag`: their first argument.
             (name, Some(first)) if name.starts_with("torch.jit._pickle.") => self.stack.push(first),
             _ => self.push(Item::Other),
         }
         Ok(())
+    }
+
+    /// The key of a storage of int64: `("storage", torch.LongStorage, key, device, elements)`.
+    fn integers(&self, storage: Id) -> Option<Rc<str>> {
+        let Item::Tuple(parts) = &self.items[storage] else { return None };
+        let [_, class, key, ..] = parts[..] else { return None };
+        match (&self.items[class], &self.items[key]) {
+            (Item::Global(class), Item::Text(key)) if **class == *"torch.LongStorage" => {
+                Some(key.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// The storage of a tensor that is one number: `(storage, 0, (), …)`.
+    fn number(&self, arguments: Id) -> Option<Rc<str>> {
+        let Item::Tuple(parts) = &self.items[arguments] else { return None };
+        let [storage, offset, size, ..] = parts[..] else { return None };
+        match [storage, offset, size].map(|part| &self.items[part]) {
+            [Item::Integers(key), Item::Int(0), Item::Tuple(size)] if size.is_empty() => {
+                Some(key.clone())
+            }
+            _ => None,
+        }
     }
 
     fn global_from_stack(&mut self) -> Result<(), String> {

@@ -4,6 +4,39 @@ use super::values::Value;
 
 /// The result of a function without tensors; `None` where it is not known.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Value> {
+    match (name, arguments) {
+        ("NumToTensor", [Value::Int(value)]) => Some(Value::number(*value)),
+        ("int" | "Int" | "ScalarImplicit" | "IntImplicit", [Value::Number(value)]) => {
+            Some(Value::Int(value.get()))
+        }
+        _ if arguments.iter().any(|it| matches!(it, Value::Number(_))) => {
+            call_on_numbers(name, arguments)
+        }
+        _ => call_on_values(name, arguments),
+    }
+}
+
+/// A function of tensors that are numbers; its name ends with `_` if it changes the first one.
+fn call_on_numbers(name: &str, arguments: &[Value]) -> Option<Value> {
+    let values: Vec<Value> = arguments
+        .iter()
+        .map(|value| match value {
+            Value::Number(value) => Value::Int(value.get()),
+            other => other.clone(),
+        })
+        .collect();
+    let changed = name.strip_suffix('_').filter(|name| !name.ends_with('_'));
+    match (call_on_values(changed.unwrap_or(name), &values)?, changed, arguments.first()) {
+        (Value::Int(value), Some(_), Some(Value::Number(first))) => {
+            first.set(value);
+            Some(Value::Number(first.clone()))
+        }
+        (Value::Int(value), None, _) => Some(Value::number(value)),
+        _ => None,
+    }
+}
+
+fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
     use Value::{Batch, Batches, Bool, Float, Int, List, Text, Tuple};
     Some(match (name, arguments) {
         // A traced size is a tensor in between.

@@ -1,6 +1,7 @@
 //! Follows a forward pass in evaluation mode, statement by statement, on values that stand for tensors.
 //! Calls, branches and loops are resolved; nothing is computed but numbers such as sizes.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -26,7 +27,7 @@ const LONGEST_LIST: usize = 1 << 12;
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 
 /// A tensor of the forward pass: operations in place change what it holds.
-struct Cell {
+struct TensorCell {
     /// The number of its value.
     value: usize,
     storage: usize,
@@ -47,9 +48,11 @@ pub(super) struct Interpreter<'a> {
     pub(super) kind: Kind,
     graph: &'a Graph,
     module: Option<&'a ScriptModule>,
-    cells: Vec<Cell>,
+    cells: Vec<TensorCell>,
     storages: Vec<Storage>,
     state: HashMap<String, usize>,
+    /// Numbers among the tensors of the code.
+    constants: Vec<Option<Rc<Cell<i64>>>>,
     steps: usize,
     calls: usize,
     /// An operation in place on what may share its memory with something unknown.
@@ -81,6 +84,7 @@ impl<'a> Interpreter<'a> {
             cells: Vec::new(),
             storages: Vec::new(),
             state: HashMap::new(),
+            constants: Vec::new(),
             steps: STEPS,
             calls: 0,
             doubt: None,
@@ -90,10 +94,16 @@ impl<'a> Interpreter<'a> {
 
     /// The value that the file's module returns.
     pub fn run_module(&mut self, module: &ScriptModule) -> Result<usize, Refusal> {
+        let cell = |number: &Option<i64>| number.map(|number| Rc::new(Cell::new(number)));
+        self.constants = module.constants().iter().map(cell).collect();
         let root = Object { path: String::new(), source: Source::File(module.root()) };
         let input = Value::Tensor(self.input());
         let result = self.call_method(&Rc::new(root), "forward", vec![input], Vec::new())?;
-        self.result(&result)
+        let now = self.constants.iter().map(|constant| constant.as_ref().map(|it| it.get()));
+        match now.eq(module.constants().iter().copied()) {
+            true => self.result(&result),
+            false => Err("it changes a constant of its code".into()),
+        }
     }
 
     /// The value that the body of a model's `forward(self, x)` returns.
@@ -136,13 +146,13 @@ impl<'a> Interpreter<'a> {
 
     fn tensor(&mut self, value: usize, storage: usize) -> usize {
         let version = self.storages[storage].version;
-        self.cells.push(Cell { value, storage, version });
+        self.cells.push(TensorCell { value, storage, version });
         self.cells.len() - 1
     }
 
     /// The number of what a tensor holds.
     pub fn value_of(&self, tensor: usize) -> Result<usize, Refusal> {
-        let Cell { value, storage, version } = self.cells[tensor];
+        let TensorCell { value, storage, version } = self.cells[tensor];
         match version == self.storages[storage].version {
             true => Ok(value),
             false => Err("it reads a view of a tensor that was changed in place".into()),
@@ -256,6 +266,7 @@ impl<'a> Interpreter<'a> {
             },
             Expr::Attribute(of, name) => match self.evaluate(of, variables)? {
                 Value::Object(object) => self.attribute(&object, name),
+                Value::Global(global) if *global == *"CONSTANTS" => Ok(self.code_constant(name)),
                 Value::Global(global) => Ok(Value::Global(format!("{global}.{name}").into())),
                 other => Err(format!("it reads the attribute {name} of {}", other.kind())),
             },
@@ -369,8 +380,18 @@ impl<'a> Interpreter<'a> {
                 super::builtins::is(&arguments.positional).map(|is| Value::Bool(!is))
             }
             (_, Some(tensor)) => self.tensor_function(name, tensor, &arguments),
-            (_, None) => super::builtins::call(name, &arguments.positional)
-                .ok_or_else(|| format!("it computes {global}, which is not supported")),
+            (_, None) if !arguments.named.is_empty() => {
+                let names: Vec<&str> =
+                    arguments.named.iter().map(|(name, _)| name.as_str()).collect();
+                Err(format!(
+                    "it computes {global} with {}, which is not known",
+                    names.join(" and ")
+                ))
+            }
+            (_, None) => super::builtins::call(name, &arguments.positional).ok_or_else(|| {
+                let kinds: Vec<_> = arguments.positional.iter().map(Value::kind).collect();
+                format!("it computes {global} of {}, which is not known", kinds.join(" and "))
+            }),
         }
     }
 
@@ -437,6 +458,15 @@ impl<'a> Interpreter<'a> {
         self.item(id, path, 0)
     }
 
+    /// A tensor of the code, such as `CONSTANTS.c0`.
+    fn code_constant(&self, name: &str) -> Value {
+        let index = name.strip_prefix('c').and_then(|index| index.parse::<usize>().ok());
+        match index.and_then(|index| self.constants.get(index)) {
+            Some(Some(number)) => Value::Number(number.clone()),
+            _ => Value::Global(format!("CONSTANTS.{name}").into()),
+        }
+    }
+
     /// A constant of a class, such as a list of sizes.
     fn constant(
         &mut self,
@@ -472,7 +502,7 @@ impl<'a> Interpreter<'a> {
             Item::Object { .. } => {
                 Value::Object(Rc::new(Object { path, source: Source::File(id) }))
             }
-            Item::Tensor => self.state_tensor(path),
+            Item::Tensor | Item::Number(_) => self.state_tensor(path),
             _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
         })
     }

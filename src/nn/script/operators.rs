@@ -206,6 +206,7 @@ impl Interpreter<'_> {
             Value::None => Argument::None,
             Value::Bool(value) => Argument::Bool(*value),
             Value::Int(value) => Argument::Int(*value),
+            Value::Number(value) => Argument::Int(value.get()),
             Value::Batch => Argument::Batch,
             Value::Float(value) => Argument::float(*value),
             Value::Text(value) => Argument::Text(value.to_string()),

@@ -1,6 +1,7 @@
 //! What a forward pass computes, as values that are compared: equal operations on equal values have
 //! the same number.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -18,6 +19,8 @@ pub(super) enum Value {
     /// So many times the number of images; more than one.
     Batches(i64),
     Float(f64),
+    /// A tensor of no dimensions that holds an integer, as traces have them of sizes; it can be changed in place.
+    Number(Rc<Cell<i64>>),
     Text(Rc<str>),
     List(Rc<[Value]>),
     Tuple(Rc<[Value]>),
@@ -51,6 +54,10 @@ impl Value {
         Self::List(values.into())
     }
 
+    pub fn number(value: i64) -> Self {
+        Self::Number(Rc::new(Cell::new(value)))
+    }
+
     /// Whether Python's `is None` says so.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
@@ -64,6 +71,7 @@ impl Value {
             Self::Int(_) => "an int",
             Self::Batch | Self::Batches(_) => "the number of images",
             Self::Float(_) => "a float",
+            Self::Number(_) => "a size",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Tuple(_) => "a tuple",

@@ -5,9 +5,10 @@ use std::io::Cursor;
 
 use serde_json::Value;
 use stitch::formats::torchscript::{self, Program};
+use stitch::formats::{FileKind, TensorFile};
 use stitch::models::named;
 use stitch::nn::{ForwardError, Graph, Linear, Model, Scope, ScriptModule, Sequential};
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::networks::{all, network};
 use super::{assert_none, libtorch, python};
@@ -60,6 +61,19 @@ fn every_network_is_equal_to_what_it_is_exported_as() {
         }
     }
     assert_none(&failures);
+}
+
+#[test]
+fn what_tch_saves_has_no_forward_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.pt");
+    let store = tch::nn::VarStore::new(Device::Cpu);
+    let _ = tch::nn::linear(store.root() / "fc", 4, 3, Default::default());
+    store.save(&path).unwrap();
+    let file = TensorFile::open(File::open(&path).unwrap()).unwrap();
+    assert_eq!(file.kind(), FileKind::TorchScript);
+    let module = ScriptModule::read(File::open(&path).unwrap()).unwrap();
+    assert_eq!(module.has_forward(), Ok(false));
 }
 
 /// Compares a linear layer `fc` with a module of this body of `forward`.

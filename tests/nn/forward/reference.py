@@ -21,17 +21,11 @@ folder = Path(sys.argv[1])
 files = []
 
 
-# In a trace, numbers that are computed from sizes are tensors: refused.
-SCRIPT_ONLY = {"helper of the tutorial"}
-
-
 def save(module, network, name, equal, inputs, train=False):
     """Both kinds of TorchScript. A trace is made in evaluation mode; a script may be saved in training mode."""
     scripted = torch.jit.script(module.train(train))
     traced = torch.jit.trace(module.eval(), inputs)
     for kind, program in (("script", scripted), ("trace", traced)):
-        if kind == "trace" and name in SCRIPT_ONLY:
-            continue
         path = f"{network}.{name}.{kind}.pt"
         program.save(folder / path)
         files.append({"file": path, "network": network, "equal": equal})
