@@ -244,7 +244,7 @@ impl<'a> Interpreter<'a> {
 
     /// The value of an expression.
     fn evaluate(&mut self, expression: &Expr, variables: &Variables) -> Result<Value, Refusal> {
-        self.steps = self.steps.checked_sub(1).ok_or(TOO_LONG)?;
+        self.step()?;
         match expression {
             Expr::None => Ok(Value::None),
             &Expr::Bool(value) => Ok(Value::Bool(value)),
@@ -257,8 +257,8 @@ impl<'a> Interpreter<'a> {
                 (None, "nan") => Value::Float(f64::NAN),
                 (None, name) => Value::Global(name.into()),
             }),
-            Expr::List(items) => Ok(Value::List(self.all(items, variables)?.into())),
-            Expr::Tuple(items) => Ok(Value::Tuple(self.all(items, variables)?.into())),
+            Expr::List(items) => Ok(Value::List(self.new_list(items, variables)?)),
+            Expr::Tuple(items) => Ok(Value::Tuple(self.new_list(items, variables)?)),
             Expr::Negative(inner) => match self.evaluate(inner, variables)? {
                 Value::Int(value) => Ok(Value::Int(value.wrapping_neg())),
                 Value::Float(value) => Ok(Value::Float(-value)),
@@ -267,7 +267,7 @@ impl<'a> Interpreter<'a> {
             Expr::Attribute(of, name) => match self.evaluate(of, variables)? {
                 Value::Object(object) => self.attribute(&object, name),
                 Value::Global(global) if *global == *"CONSTANTS" => Ok(self.code_constant(name)),
-                Value::Global(global) => Ok(Value::Global(format!("{global}.{name}").into())),
+                Value::Global(global) => Ok(Value::Global(joined(&global, name)?.into())),
                 other => Err(format!("it reads the attribute {name} of {}", other.kind())),
             },
             Expr::Index(of, index) => {
@@ -280,11 +280,32 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    /// Counts what takes time or memory.
+    pub fn step(&mut self) -> Result<(), Refusal> {
+        self.steps = self.steps.checked_sub(1).ok_or(TOO_LONG)?;
+        Ok(())
+    }
+
     fn all(&mut self, items: &[Expr], variables: &Variables) -> Result<Vec<Value>, Refusal> {
-        match items.len() <= LONGEST_LIST {
-            true => items.iter().map(|item| self.evaluate(item, variables)).collect(),
-            false => Err(format!("a list of it has more than {LONGEST_LIST} elements")),
+        if items.len() > LONGEST_LIST {
+            return Err(format!("a list of it has more than {LONGEST_LIST} elements"));
         }
+        items.iter().map(|item| self.evaluate(item, variables)).collect()
+    }
+
+    /// The items of a new list or tuple, which may have lists in it, but these no further ones.
+    fn new_list(&mut self, items: &[Expr], variables: &Variables) -> Result<Rc<[Value]>, Refusal> {
+        let values = self.all(items, variables)?;
+        for value in &values {
+            let (Value::List(inner) | Value::Tuple(inner)) = value else { continue };
+            for value in inner.iter() {
+                self.step()?;
+                if matches!(value, Value::List(_) | Value::Tuple(_)) {
+                    return Err("its lists are nested too deeply".into());
+                }
+            }
+        }
+        Ok(values.into())
     }
 
     fn call(
@@ -443,10 +464,7 @@ impl<'a> Interpreter<'a> {
         if name == "training" {
             return Ok(Value::Bool(false));
         }
-        let path = match object.path.as_str() {
-            "" => name.to_string(),
-            parent => format!("{parent}.{name}"),
-        };
+        let path = joined(&object.path, name)?;
         let id = match (object.source, self.module) {
             (Source::File(id), Some(module)) => match module.attributes().attribute(id, name) {
                 Some(attribute) => attribute,
@@ -486,7 +504,7 @@ impl<'a> Interpreter<'a> {
     /// A value of the file's pickle.
     fn item(&mut self, id: Id, path: String, depth: usize) -> Result<Value, Refusal> {
         let module = self.module.ok_or("it has no attributes")?;
-        self.steps = self.steps.checked_sub(1).ok_or(TOO_LONG)?;
+        self.step()?;
         Ok(match module.attributes().get(id) {
             Item::None => Value::None,
             Item::Bool(value) => Value::Bool(*value),
@@ -534,6 +552,18 @@ impl<'a> Interpreter<'a> {
 }
 
 const TOO_LONG: &str = "it takes too many steps to follow";
+
+/// Longest name of an attribute or function, with those that lead to it.
+const LONGEST_NAME: usize = 1024;
+
+/// The name of an attribute, behind that of its object.
+fn joined(object: &str, name: &str) -> Result<String, Refusal> {
+    match object.len() + name.len() {
+        0..LONGEST_NAME if object.is_empty() => Ok(name.into()),
+        0..LONGEST_NAME => Ok(format!("{object}.{name}")),
+        _ => Err("a name of it is too long".into()),
+    }
+}
 
 /// Gives a value to a variable, or the items of a tuple to several.
 fn bind(target: &Expr, value: &Value, variables: &mut Variables) -> Result<(), Refusal> {

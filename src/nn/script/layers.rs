@@ -84,17 +84,6 @@ impl Interpreter<'_> {
         self.first_operand(value, "transpose")
     }
 
-    /// What an operation of this name is computed of first.
-    fn first_operand(&self, value: usize, wanted: &str) -> Option<usize> {
-        match self.values.what(value) {
-            What::Operation(name, arguments) if name == wanted => match arguments.first()?.1 {
-                Argument::Value(operand) => Some(operand),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
     /// An input and a padding, with the zeros that were put around the input before.
     fn with_padding(&self, input: usize, [rows, columns]: [i64; 2]) -> (usize, [i64; 2]) {
         let (Some(source), What::Operation(_, arguments)) =

@@ -16,6 +16,8 @@ mod parser;
 mod values;
 mod window;
 
+use std::collections::HashSet;
+
 use tch::Kind;
 
 pub use self::archive::ScriptModule;
@@ -91,8 +93,9 @@ impl Graph {
 /// The first operation of the file that the network does not have.
 fn first_difference(values: &Values, found: usize, expected: usize) -> ForwardError {
     let (ours, theirs) = (values.operations(expected), values.operations(found));
-    let position = theirs.iter().position(|value| !ours.contains(value));
-    let missing = ours.iter().find(|value| !theirs.contains(value));
+    let [own, other] = [&ours, &theirs].map(|values| values.iter().collect::<HashSet<_>>());
+    let position = theirs.iter().position(|value| !own.contains(value));
+    let missing = ours.iter().find(|value| !other.contains(value));
     match (position, missing) {
         (Some(at), Some(&missing)) => {
             let [found, expected] = [(theirs[at], missing), (missing, theirs[at])]

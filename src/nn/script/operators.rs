@@ -201,7 +201,8 @@ impl Interpreter<'_> {
         Ok(Known { value, memory: Memory::Own })
     }
 
-    fn argument(&self, value: &Value) -> Result<Argument, Refusal> {
+    fn argument(&mut self, value: &Value) -> Result<Argument, Refusal> {
+        self.step()?;
         Ok(match value {
             Value::None => Argument::None,
             Value::Bool(value) => Argument::Bool(*value),
@@ -222,6 +223,13 @@ impl Interpreter<'_> {
 
     /// The operation in its one form, if there is one for these arguments.
     fn known(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        // Other arguments are given by their position.
+        let is_known = |(name, _): &(String, Value)| {
+            matches!(name.as_str(), "alpha" | "beta" | "memory_format")
+        };
+        if !arguments.named.iter().all(is_known) {
+            return Ok(None);
+        }
         match name {
             "flatten" | "view" | "reshape" | "_unsafe_view" | "unsqueeze" | "squeeze" => {
                 self.reshape(name, arguments)
@@ -290,6 +298,17 @@ impl Interpreter<'_> {
         }
     }
 
+    /// The input of an operation of this name that is in its one form.
+    pub(super) fn first_operand(&self, value: usize, wanted: &str) -> Option<usize> {
+        match self.values.what(value) {
+            What::Operation(name, arguments) if name == wanted => match arguments.first()? {
+                (name, Argument::Value(operand)) if name == "input" => Some(*operand),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The shape of a value, where it is known; -1 stands for the batch.
     pub(super) fn shape(&self, value: usize) -> Option<Vec<i64>> {
         self.values.shape(value).map(<[i64]>::to_vec)
@@ -301,10 +320,7 @@ impl Interpreter<'_> {
         let mut source = self.value_of(input)?;
         let Some(from) = self.shape(source) else { return Ok(None) };
         let Some(to) = window::reshaped(name, &from, arguments)? else { return Ok(None) };
-        if let What::Operation(name, before) = self.values.what(source)
-            && name == "reshape"
-            && let (_, Argument::Value(before)) = before[0]
-        {
+        if let Some(before) = self.first_operand(source, "reshape") {
             source = before;
         }
         let memory = Memory::Of(input);

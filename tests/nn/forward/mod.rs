@@ -164,6 +164,18 @@ fn what_cannot_be_followed_is_never_equal() {
         (format!("y = (self).forward(x)\nreturn {linear}"), "nested too deeply"),
         (format!("return ({linear}, x)"), "returns a tuple"),
         ("return".into(), "returns None"),
+        (
+            format!("y = [1]\nfor i in range(500000):\n  y = [y]\nreturn {linear}"),
+            "nested too deeply",
+        ),
+        (format!("y = torch.a\nfor i in range(500000):\n  y = y.a\nreturn {linear}"), "too long"),
+        (
+            format!(
+                "y = torch.matmul(x, torch.transpose(self.fc.weight, 0, 0))\nreturn torch.add(y, self.fc.bias)"
+            ),
+            "transpose(fc.weight, 0, 0)",
+        ),
+        ("return torch.linear(x, self.fc.weight, self.fc.bias, scale=2)".into(), "linear"),
     ] {
         let error = said(&forward);
         assert!(error.contains(part), "{forward}\n{error}");

@@ -99,6 +99,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__(){layers}
+        self.classes = ["T-shirt/top", "Trouser"]
         self.features, self.scale, self.best, self.note = 400, 0.5, None, "a note"
 
     def num_flat_features(self, x):
