@@ -32,7 +32,12 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
-    let model = inputs::model(&args.file, args.model, args.key.of(), Device::Cpu, console)?;
+    let read = match args.format {
+        // These have a forward pass, which must be that of the file.
+        FormatName::Torchscript | FormatName::Onnx => inputs::model,
+        FormatName::StateDict | FormatName::Safetensors | FormatName::Npz => inputs::weights_of,
+    };
+    let model = read(&args.file, args.model, args.key.of(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
     if args.sklearn && (args.format != FormatName::Npz || !of_sklearn(entry)) {

@@ -9,9 +9,10 @@ use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
 use stitch::libtorch::cuda;
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
+use stitch::nn::{ForwardError, ScriptModule};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
-use stitch::tensor_files::{ReadError, Skipped, TensorFile, read_weights};
+use stitch::tensor_files::{FileKind, ReadError, Skipped, TensorFile, read_weights};
 use tch::{Cuda, Device};
 
 use super::{Console, threads};
@@ -91,9 +92,23 @@ pub fn warn_of(origin: &Origin, console: Console) {
     }
 }
 
-/// Reads a weights file into the model that it belongs to; warns of weights that are no numbers. Of a
-/// checkpoint, `key` chooses which of its dicts holds them.
+/// Reads a weights file into the model that computes with them; warns of weights that are no numbers. Of a
+/// checkpoint, `key` chooses which of its dicts holds them. A forward pass that the file has must be the
+/// model's.
 pub fn model(
+    file: &Path,
+    asked: Option<&'static ModelEntry>,
+    key: Option<&str>,
+    device: Device,
+    console: Console,
+) -> Result<Classifier> {
+    let classifier = weights_of(file, asked, key, device, console)?;
+    check_forward(file, &classifier)?;
+    Ok(classifier)
+}
+
+/// As [`model`], for its weights alone: a forward pass that the file has does not matter.
+pub fn weights_of(
     file: &Path,
     asked: Option<&'static ModelEntry>,
     key: Option<&str>,
@@ -105,6 +120,13 @@ pub fn model(
         bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
     }
     let mut tensors = weights_file(file, key)?;
+    if tensors.kind() == FileKind::TorchScript && tensors.specs().is_empty() {
+        bail!(
+            "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference \
+             make them constants of its code. Save the module as it was before",
+            path()
+        );
+    }
     // By names and shapes, before anything is read into memory.
     let recognised = weights::identify(tensors.specs(), asked).with_context(path)?;
     if let (Some(found), None) = (tensors.key(), key) {
@@ -140,6 +162,38 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
         ReadError::NoSuchKey { .. } => anyhow!("--key: {}: {error}", path()),
         _ => Error::from(error).context(path()),
     })
+}
+
+/// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
+fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
+    let path = file.display();
+    let Classifier { entry, model } = classifier;
+    if TensorFile::open(BufReader::new(open_plain(file)?))?.kind() != FileKind::TorchScript {
+        return Ok(());
+    }
+    let unread =
+        |what: String| ForwardError::NotFollowed(format!("its code is not understood ({what})"));
+    let compared = ScriptModule::read(BufReader::new(open_plain(file)?)).and_then(|module| {
+        // What tch's VarStore saves has none.
+        Ok(module.has_forward()?.then_some(module))
+    });
+    let error = match compared.map_err(unread) {
+        Ok(None) => return Ok(()),
+        Ok(Some(module)) => match model.graph().compare_forward(&module, model.kind()) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    let what = match error {
+        ForwardError::NotFollowed(_) => format!("cannot be compared with that of {entry}"),
+        _ => format!("is not that of {entry}"),
+    };
+    bail!(
+        "{path}: the forward pass of this TorchScript file {what}: {error}. stitch computes forward passes \
+         of its own models only. Run the file in PyTorch; or, to compute {entry} with its weights, write \
+         them to a file without a forward pass: stitch export {path} --format state-dict --output FILE"
+    )
 }
 
 /// Opens a file that can be read more than once, and has an end.

@@ -4,8 +4,9 @@
 //! A network implements [`Module`]: its layers are fields, and `forward` has the lines of the Python
 //! class. `forward` is written once and traced once, as `torch.fx.symbolic_trace` does it, into a
 //! [`Graph`] of operations. Everything else is derived from that graph: the computation on tensors
-//! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, and
-//! the plan of an engine.
+//! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, the
+//! plan of an engine, and what the forward pass of a TorchScript file is compared with
+//! ([`Graph::compare_forward`]).
 //!
 //! The [crate's example](crate) defines such a network and trains it.
 
@@ -27,6 +28,7 @@ mod onnx;
 mod operation;
 mod pair;
 mod relu;
+mod script;
 mod sequential;
 mod state_dict;
 mod summary;
@@ -60,6 +62,7 @@ pub use operation::Operation;
 pub use pair::IntoPair;
 pub(crate) use relu::ReluOp;
 pub use relu::{ReLU, relu};
+pub use script::{ForwardError, ScriptModule};
 pub use sequential::Sequential;
 pub use state_dict::{StateDictError, bytes_of, to_tensor};
 pub(crate) use state_dict::{copy_bytes, dtype_of, named};

@@ -9,6 +9,7 @@ mod compare;
 mod definition;
 mod engines;
 mod export;
+mod forward;
 mod layers;
 mod networks;
 mod stacks;

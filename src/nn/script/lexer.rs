@@ -1,0 +1,174 @@
+//! The tokens of TorchScript's serialized form: Python, with blocks as `Indent` and `Dedent`.
+
+/// A token.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token {
+    Name(String),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Symbol(char),
+    Arrow,
+    Newline,
+    Indent,
+    Dedent,
+}
+
+/// The tokens of a file; it ends with a `Newline` and the `Dedent`s of its open blocks.
+///
+/// # Errors
+/// What cannot be read, and on which line.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
+    let mut lexer = Lexer { rest: text, line: 1, depth: 0, indents: vec![0], tokens: Vec::new() };
+    lexer.run().map_err(|what| format!("{what} on line {}", lexer.line))?;
+    Ok(lexer.tokens)
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    line: usize,
+    /// Open brackets: newlines inside of them mean nothing.
+    depth: usize,
+    indents: Vec<usize>,
+    tokens: Vec<Token>,
+}
+
+impl Lexer<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        let mut line_starts = true;
+        loop {
+            if line_starts {
+                self.indentation()?;
+                line_starts = false;
+            }
+            let Some(first) = self.rest.chars().next() else { break };
+            match first {
+                ' ' | '\t' | '\r' => self.skip(1),
+                '#' => self.skip(self.rest.find('\n').unwrap_or(self.rest.len())),
+                '\n' => {
+                    self.skip(1);
+                    self.line += 1;
+                    if self.depth == 0 {
+                        self.newline();
+                        line_starts = true;
+                    }
+                }
+                _ => self.token(first)?,
+            }
+        }
+        if self.depth > 0 {
+            return Err("a bracket is not closed".into());
+        }
+        self.newline();
+        while self.indents.pop().is_some_and(|indent| indent > 0) {
+            self.tokens.push(Token::Dedent);
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
+    /// Ends a line that has tokens.
+    fn newline(&mut self) {
+        if !matches!(
+            self.tokens.last(),
+            None | Some(Token::Newline | Token::Indent | Token::Dedent)
+        ) {
+            self.tokens.push(Token::Newline);
+        }
+    }
+
+    /// The blanks before a line's first token, unless it has none.
+    fn indentation(&mut self) -> Result<(), String> {
+        let trimmed = self.rest.trim_start_matches(' ');
+        let indent = self.rest.len() - trimmed.len();
+        if trimmed.is_empty() || trimmed.starts_with(['\n', '\r', '#']) {
+            return Ok(());
+        }
+        if self.indents.last().is_some_and(|&last| indent > last) {
+            self.indents.push(indent);
+            self.tokens.push(Token::Indent);
+        }
+        while self.indents.last().is_some_and(|&last| indent < last) {
+            self.indents.pop();
+            self.tokens.push(Token::Dedent);
+        }
+        match self.indents.last() {
+            Some(&last) if last == indent => Ok(()),
+            _ => Err("the indentation fits no block".into()),
+        }
+    }
+
+    fn token(&mut self, first: char) -> Result<(), String> {
+        match first {
+            '0'..='9' => return self.number(),
+            '"' | '\'' => return self.text(first),
+            '_' | 'a'..='z' | 'A'..='Z' => {
+                let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
+                self.tokens.push(Token::Name(self.rest[..end].into()));
+                self.skip(end);
+                return Ok(());
+            }
+            '-' if self.rest.starts_with("->") => {
+                self.tokens.push(Token::Arrow);
+                self.skip(2);
+                return Ok(());
+            }
+            '(' | '[' | '{' => self.depth += 1,
+            ')' | ']' | '}' => {
+                let open = self.depth.checked_sub(1);
+                self.depth = open.ok_or("a bracket is closed that is not open")?;
+            }
+            '!'..='~' => {}
+            _ => return Err(format!("an unexpected character {first:?}")),
+        }
+        self.tokens.push(Token::Symbol(first));
+        self.skip(1);
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), String> {
+        let bytes = self.rest.as_bytes();
+        let digits =
+            |from: usize| from + bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let mut end = digits(0);
+        let mut is_float = false;
+        if bytes.get(end) == Some(&b'.') {
+            is_float = true;
+            end = digits(end + 1);
+        }
+        if matches!(bytes.get(end), Some(b'e' | b'E')) {
+            is_float = true;
+            let signed = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+            end = digits(signed);
+        }
+        let number = &self.rest[..end];
+        let token = match is_float {
+            true => number.parse().ok().map(Token::Float),
+            false => number.parse().ok().map(Token::Int),
+        };
+        self.tokens.push(token.ok_or_else(|| format!("{number} is not a number"))?);
+        self.skip(end);
+        Ok(())
+    }
+
+    /// A string; its escapes are kept as they are, as no value depends on them.
+    fn text(&mut self, quote: char) -> Result<(), String> {
+        let mut escaped = false;
+        for (at, c) in self.rest.char_indices().skip(1) {
+            if c == '\n' {
+                break;
+            }
+            if c == quote && !escaped {
+                self.tokens.push(Token::Text(self.rest[1..at].into()));
+                self.skip(at + 1);
+                return Ok(());
+            }
+            escaped = c == '\\' && !escaped;
+        }
+        Err("a string is not closed".into())
+    }
+}

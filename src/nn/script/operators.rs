@@ -1,0 +1,401 @@
+//! Operations on tensors, brought into one form: different ways to write the same computation have the
+//! same operation, arguments and operands. What is not known here keeps its name and its arguments.
+
+use tch::Kind;
+
+use super::interpreter::{Interpreter, Refusal};
+use super::values::{Argument, Value, What};
+use super::window;
+
+/// The arguments of a call.
+pub(super) struct Arguments {
+    pub positional: Vec<Value>,
+    pub named: Vec<(String, Value)>,
+}
+
+impl Arguments {
+    /// The first tensor among them, or in a list among them.
+    pub fn first_tensor(&self) -> Option<usize> {
+        fn tensor_in(value: &Value) -> Option<usize> {
+            match value {
+                Value::Tensor(tensor) => Some(*tensor),
+                Value::List(items) | Value::Tuple(items) => items.iter().find_map(tensor_in),
+                _ => None,
+            }
+        }
+        let named = self.named.iter().map(|(_, value)| value);
+        self.positional.iter().chain(named).find_map(tensor_in)
+    }
+
+    /// An argument, by its position or its name; `None` where it is not given.
+    pub fn get(&self, position: usize, name: &str) -> Option<&Value> {
+        let named = || self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+        self.positional.get(position).or_else(named)
+    }
+
+    pub fn tensor(&self, position: usize, name: &str) -> Option<usize> {
+        match self.get(position, name)? {
+            Value::Tensor(tensor) => Some(*tensor),
+            _ => None,
+        }
+    }
+
+    pub fn int(&self, position: usize, name: &str, default: i64) -> Option<i64> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Int(value)) => Some(*value),
+            Some(_) => None,
+        }
+    }
+
+    pub fn bool(&self, position: usize, name: &str, default: bool) -> Option<bool> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Bool(value)) => Some(*value),
+            Some(_) => None,
+        }
+    }
+
+    pub fn float(&self, position: usize, name: &str, default: f64) -> Option<f64> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Float(value)) => Some(*value),
+            Some(Value::Int(value)) => Some(*value as f64),
+            Some(_) => None,
+        }
+    }
+
+    /// A number for rows and columns, or a list of one or of two; `default` where it is empty.
+    pub fn pair(&self, position: usize, name: &str, default: [i64; 2]) -> Option<[i64; 2]> {
+        match self.get(position, name) {
+            None | Some(Value::None) => Some(default),
+            Some(&Value::Int(value)) => Some([value, value]),
+            Some(Value::List(items) | Value::Tuple(items)) => match items[..] {
+                [] => Some(default),
+                [Value::Int(value)] => Some([value, value]),
+                [Value::Int(rows), Value::Int(columns)] => Some([rows, columns]),
+                _ => None,
+            },
+            Some(_) => None,
+        }
+    }
+}
+
+/// Where the result of an operation lies.
+pub(super) enum Memory {
+    Own,
+    /// In that of this tensor.
+    Of(usize),
+}
+
+/// An operation in its one form.
+pub(super) struct Known {
+    /// The number of its value.
+    pub value: usize,
+    pub memory: Memory,
+}
+
+impl Interpreter<'_> {
+    /// The result of a function of tensors.
+    pub(super) fn tensor_function(
+        &mut self,
+        name: &str,
+        first: usize,
+        arguments: &Arguments,
+    ) -> Result<Value, Refusal> {
+        if let Some(value) = self.property(name, first, arguments) {
+            return value;
+        }
+        let in_place = name.ends_with('_') && !name.ends_with("__");
+        let base = if in_place { name.trim_end_matches('_') } else { name };
+        let known = match self.known(base, arguments)? {
+            Some(known) => known,
+            None => self.unknown(base, arguments)?,
+        };
+        Ok(Value::Tensor(match (in_place, arguments.positional.first()) {
+            (true, Some(&Value::Tensor(target))) => {
+                if self.unknown_operation {
+                    self.doubt.get_or_insert_with(|| format!("it computes {name} in place"));
+                }
+                self.assign(target, known.value)?;
+                target
+            }
+            (true, _) => return Err(format!("it computes {name}, which is not supported")),
+            (false, _) => match known.memory {
+                Memory::Own => self.new_tensor(known.value),
+                Memory::Of(other) => self.view_of(other, known.value),
+            },
+        }))
+    }
+
+    /// What a forward pass may ask of a tensor without computing.
+    fn property(
+        &mut self,
+        name: &str,
+        tensor: usize,
+        arguments: &Arguments,
+    ) -> Option<Result<Value, Refusal>> {
+        if !matches!(name, "size" | "dim" | "len" | "dtype" | "requires_grad" | "is_contiguous") {
+            return None;
+        }
+        let size = |size: &i64| if *size == -1 { Value::Batch } else { Value::Int(*size) };
+        let unknown = || format!("it asks for {name} of a tensor whose shape is not known");
+        let value = self.value_of(tensor).and_then(|value| {
+            let shape = self.values.shape(value).ok_or_else(unknown)?;
+            Ok(match name {
+                "size" => match arguments.get(1, "dim") {
+                    None => Value::list(shape.iter().map(size).collect()),
+                    Some(dim) => {
+                        super::builtins::item(&Value::list(shape.iter().map(size).collect()), dim)?
+                    }
+                },
+                "dim" => Value::Int(shape.len() as i64),
+                "len" => size(shape.first().ok_or_else(unknown)?),
+                "dtype" => Value::Int(dtype_code(self.kind)),
+                "is_contiguous" => Value::Bool(true),
+                _ => return Err("it asks whether gradients are computed".into()),
+            })
+        });
+        Some(value)
+    }
+
+    /// An operation that has no other form: its name, and its arguments in their order.
+    fn unknown(&mut self, name: &str, arguments: &Arguments) -> Result<Known, Refusal> {
+        // Elementwise: a result of the same shape in memory of its own.
+        let elementwise = matches!(
+            name,
+            "tanh"
+                | "sigmoid"
+                | "gelu"
+                | "elu"
+                | "leaky_relu"
+                | "silu"
+                | "hardtanh"
+                | "softplus"
+                | "exp"
+                | "abs"
+                | "neg"
+                | "sqrt"
+                | "log_softmax"
+                | "softmax"
+                | "hardswish"
+                | "relu6"
+                | "selu"
+        );
+        let shape = match (elementwise, arguments.tensor(0, "self")) {
+            (true, Some(input)) => self.values.shape(self.value_of(input)?).map(<[i64]>::to_vec),
+            _ => None,
+        };
+        self.unknown_operation |= !elementwise;
+        let mut list = Vec::new();
+        for value in &arguments.positional {
+            list.push((String::new(), self.argument(value)?));
+        }
+        let mut named = Vec::new();
+        for (name, value) in &arguments.named {
+            named.push((name.clone(), self.argument(value)?));
+        }
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        list.extend(named);
+        let value = self.values.number(What::Operation(name.into(), list), shape);
+        Ok(Known { value, memory: Memory::Own })
+    }
+
+    fn argument(&mut self, value: &Value) -> Result<Argument, Refusal> {
+        self.step()?;
+        Ok(match value {
+            Value::None => Argument::None,
+            Value::Bool(value) => Argument::Bool(*value),
+            Value::Int(value) => Argument::Int(*value),
+            Value::Number(value) => Argument::Int(value.get()),
+            Value::Batch => Argument::Batch,
+            Value::Float(value) => Argument::float(*value),
+            Value::Text(value) => Argument::Text(value.to_string()),
+            Value::List(items) | Value::Tuple(items) => {
+                let items = items.iter().map(|item| self.argument(item));
+                Argument::List(items.collect::<Result<_, _>>()?)
+            }
+            &Value::Tensor(tensor) => Argument::Value(self.value_of(tensor)?),
+            Value::Global(name) => Argument::Global(name.to_string()),
+            other => return Err(format!("it computes with {}", other.kind())),
+        })
+    }
+
+    /// The operation in its one form, if there is one for these arguments.
+    fn known(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        // Other arguments are given by their position.
+        let is_known = |(name, _): &(String, Value)| {
+            matches!(name.as_str(), "alpha" | "beta" | "memory_format")
+        };
+        if !arguments.named.iter().all(is_known) {
+            return Ok(None);
+        }
+        match name {
+            "flatten" | "view" | "reshape" | "_unsafe_view" | "unsqueeze" | "squeeze" => {
+                self.reshape(name, arguments)
+            }
+            "contiguous"
+            | "clone"
+            | "detach"
+            | "alias"
+            | "dropout"
+            | "feature_dropout"
+            | "alpha_dropout"
+            | "feature_alpha_dropout"
+            | "to"
+            | "t"
+            | "numpy_T"
+            | "transpose" => self.identity_or_transposed(name, arguments),
+            "relu" | "clamp_min" | "clamp" | "threshold" => self.relu(name, arguments),
+            "linear" | "addmm" | "matmul" | "mm" | "add" => self.linear(name, arguments),
+            "conv2d" | "_convolution" | "convolution" | "_convolution_mode" => {
+                self.conv2d(name, arguments)
+            }
+            "avg_pool2d" | "adaptive_avg_pool2d" => self.avg_pool2d(name, arguments),
+            "max_pool2d" => self.max_pool2d(arguments),
+            "pad" | "constant_pad_nd" => self.pad(name, arguments),
+            "batch_norm" => self.batch_norm(arguments),
+            _ => Ok(None),
+        }
+    }
+
+    /// An operation on values, with these other arguments; its result has memory of its own.
+    pub(super) fn operation(
+        &mut self,
+        name: &str,
+        operands: &[(&str, Option<usize>)],
+        others: Vec<(&str, Argument)>,
+        shape: Option<Vec<i64>>,
+    ) -> Known {
+        let operands = operands.iter().map(|&(name, operand)| {
+            (name.to_string(), operand.map_or(Argument::None, Argument::Value))
+        });
+        let others = others.into_iter().map(|(name, argument)| (name.to_string(), argument));
+        let what = What::Operation(name.into(), operands.chain(others).collect());
+        Known { value: self.values.number(what, shape), memory: Memory::Own }
+    }
+
+    /// The value of a tensor among the arguments.
+    pub(super) fn operand(
+        &self,
+        arguments: &Arguments,
+        position: usize,
+        name: &str,
+    ) -> Result<Option<usize>, Refusal> {
+        arguments.tensor(position, name).map(|tensor| self.value_of(tensor)).transpose()
+    }
+
+    /// The value of a tensor that may be None; `None` for anything else.
+    pub(super) fn optional_operand(
+        &self,
+        arguments: &Arguments,
+        position: usize,
+        name: &str,
+    ) -> Result<Option<Option<usize>>, Refusal> {
+        match arguments.get(position, name) {
+            None | Some(Value::None) => Ok(Some(None)),
+            _ => Ok(self.operand(arguments, position, name)?.map(Some)),
+        }
+    }
+
+    /// The input of an operation of this name that is in its one form.
+    pub(super) fn first_operand(&self, value: usize, wanted: &str) -> Option<usize> {
+        match self.values.what(value) {
+            What::Operation(name, arguments) if name == wanted => match arguments.first()? {
+                (name, Argument::Value(operand)) if name == "input" => Some(*operand),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The shape of a value, where it is known; -1 stands for the batch.
+    pub(super) fn shape(&self, value: usize) -> Option<Vec<i64>> {
+        self.values.shape(value).map(<[i64]>::to_vec)
+    }
+
+    /// The rows are images still, and their elements lie in the same order: the shape is what counts.
+    fn reshape(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
+        let mut source = self.value_of(input)?;
+        let Some(from) = self.shape(source) else { return Ok(None) };
+        let Some(to) = window::reshaped(name, &from, arguments)? else { return Ok(None) };
+        if let Some(before) = self.first_operand(source, "reshape") {
+            source = before;
+        }
+        let memory = Memory::Of(input);
+        if self.values.shape(source) == Some(&to[..]) {
+            return Ok(Some(Known { value: source, memory }));
+        }
+        let list = vec![
+            ("input".to_string(), Argument::Value(source)),
+            ("shape".to_string(), Argument::ints(&to)),
+        ];
+        let value = self.values.number(What::Operation("reshape".into(), list), Some(to));
+        Ok(Some(Known { value, memory }))
+    }
+
+    /// What changes no value in evaluation mode, and the transposed matrix of a linear layer.
+    fn identity_or_transposed(
+        &mut self,
+        name: &str,
+        arguments: &Arguments,
+    ) -> Result<Option<Known>, Refusal> {
+        let Some(input) = arguments.tensor(0, "self").or_else(|| arguments.tensor(0, "input"))
+        else {
+            return Ok(None);
+        };
+        let value = self.value_of(input)?;
+        let dimensions = |position| arguments.int(position, "", 0);
+        let is_identity = match name {
+            "contiguous" | "detach" | "alias" | "clone" => true,
+            "to" => {
+                matches!(arguments.get(1, "dtype"), Some(Value::Int(code)) if *code == dtype_code(self.kind))
+            }
+            "t" | "numpy_T" => false,
+            "transpose" => match (dimensions(1), dimensions(2)) {
+                (Some(0 | -2), Some(1 | -1)) | (Some(1 | -1), Some(0 | -2)) => false,
+                _ => return Ok(None),
+            },
+            // In training mode dropouts draw random numbers.
+            _ => arguments.bool(2, "train", true) == Some(false),
+        };
+        if is_identity {
+            let memory = if name == "clone" { Memory::Own } else { Memory::Of(input) };
+            return Ok(Some(Known { value, memory }));
+        }
+        match self.values.shape(value) {
+            Some(&[rows, columns]) => {
+                let shape = Some(vec![columns, rows]);
+                let known =
+                    self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
+                Ok(Some(Known { memory: Memory::Of(input), ..known }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
+        let is_zero = |position, name| arguments.float(position, name, f64::NAN) == Some(0.0);
+        let no_maximum = arguments.get(2, "max").is_none_or(Value::is_none);
+        let is_relu = match name {
+            "clamp_min" => is_zero(1, "min"),
+            "clamp" => is_zero(1, "min") && no_maximum,
+            "threshold" => is_zero(1, "threshold") && is_zero(2, "value"),
+            _ => true,
+        };
+        let shape = self.shape(input);
+        let relu =
+            |this: &mut Self| this.operation("relu", &[("input", Some(input))], Vec::new(), shape);
+        Ok(is_relu.then(|| relu(self)))
+    }
+}
+
+/// PyTorch's number of a network's element type.
+fn dtype_code(kind: Kind) -> i64 {
+    match kind {
+        Kind::Double => 7,
+        _ => 6,
+    }
+}

@@ -1,0 +1,490 @@
+//! The syntax of TorchScript's serialized form: classes, functions, statements, expressions.
+
+use std::collections::HashMap;
+
+use super::lexer::{Token, tokens};
+
+/// An expression.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Expr {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Name(String),
+    List(Vec<Expr>),
+    Tuple(Vec<Expr>),
+    Negative(Box<Expr>),
+    Attribute(Box<Expr>, String),
+    Index(Box<Expr>, Box<Expr>),
+    Call { function: Box<Expr>, arguments: Vec<Expr>, named: Vec<(String, Expr)> },
+}
+
+/// A statement.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Statement {
+    Pass,
+    Expression(Expr),
+    Assign(Expr, Expr),
+    If(Expr, Vec<Statement>, Vec<Statement>),
+    For(String, Expr, Vec<Statement>),
+    While(Expr, Vec<Statement>),
+    Return(Expr),
+}
+
+/// A function or a method.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub parameters: Vec<(String, Option<Expr>)>,
+    /// Or why it cannot be read, which matters only where the function is called.
+    pub body: Result<Vec<Statement>, String>,
+}
+
+/// A class.
+#[derive(Debug, Default)]
+pub(super) struct Class {
+    /// Attributes of the type `Final`, and `__forward_hooks__` and its like.
+    pub constants: HashMap<String, Expr>,
+    pub methods: HashMap<String, Function>,
+}
+
+/// What a file defines.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    pub classes: HashMap<String, Class>,
+    pub functions: HashMap<String, Function>,
+}
+
+/// Deepest nesting of expressions and of blocks.
+const DEPTH: usize = 64;
+const NESTED: &str = "code that is nested too deeply";
+
+/// Reads a file.
+///
+/// # Errors
+/// What is not understood.
+pub(super) fn parse(text: &str) -> Result<Unit, String> {
+    let tokens = tokens(text)?;
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+    let mut unit = Unit::default();
+    while parser.at < tokens.len() {
+        if parser.takes_name("class") {
+            let name = parser.name()?;
+            insert(&mut unit.classes, name, |_| parser.class())?;
+        } else if parser.takes_name("def") {
+            let name = parser.name()?;
+            insert(&mut unit.functions, name, |_| parser.function())?;
+        } else {
+            // Old archives begin with their version and with imports.
+            parser.skip_line();
+        }
+    }
+    Ok(unit)
+}
+
+/// Adds a definition, of which there must not be two.
+fn insert<T>(
+    map: &mut HashMap<String, T>,
+    name: String,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<(), String> {
+    let value = read(&name)?;
+    match map.insert(name.clone(), value) {
+        None => Ok(()),
+        Some(_) => Err(format!("{name} is defined twice")),
+    }
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn takes(&mut self, token: &Token) -> bool {
+        let found = self.peek() == Some(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn takes_symbol(&mut self, symbol: char) -> bool {
+        self.takes(&Token::Symbol(symbol))
+    }
+
+    fn takes_name(&mut self, wanted: &str) -> bool {
+        let found = matches!(self.peek(), Some(Token::Name(name)) if name == wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn unexpected<T>(&self, wanted: &str) -> Result<T, String> {
+        match self.peek() {
+            Some(found) => Err(format!("{found:?}, where {wanted} is expected")),
+            None => Err(format!("the end, where {wanted} is expected")),
+        }
+    }
+
+    fn expect(&mut self, token: &Token) -> Result<(), String> {
+        match self.takes(token) {
+            true => Ok(()),
+            false => self.unexpected(&format!("{token:?}")),
+        }
+    }
+
+    fn symbol(&mut self, symbol: char) -> Result<(), String> {
+        self.expect(&Token::Symbol(symbol))
+    }
+
+    fn name(&mut self) -> Result<String, String> {
+        match self.peek() {
+            Some(Token::Name(name)) => {
+                let name = name.clone();
+                self.at += 1;
+                Ok(name)
+            }
+            _ => self.unexpected("a name"),
+        }
+    }
+
+    fn skip_line(&mut self) {
+        while self.peek().is_some_and(|token| *token != Token::Newline) {
+            self.at += 1;
+        }
+        self.at += 1;
+    }
+
+    /// Skips a block, whose `Indent` is the next token.
+    fn skip_block(&mut self) {
+        let mut depth = 0;
+        while let Some(token) = self.peek() {
+            depth += match token {
+                Token::Indent => 1,
+                Token::Dedent => -1,
+                _ => 0,
+            };
+            self.at += 1;
+            if depth <= 0 {
+                break;
+            }
+        }
+    }
+
+    /// The rest of a class behind its name.
+    fn class(&mut self) -> Result<Class, String> {
+        let mut class = Class::default();
+        if self.takes_symbol('(') {
+            self.list_until(')')?;
+        }
+        self.symbol(':')?;
+        self.expect(&Token::Newline)?;
+        self.expect(&Token::Indent)?;
+        while !self.takes(&Token::Dedent) {
+            if self.takes_name("def") {
+                let name = self.name()?;
+                insert(&mut class.methods, name, |_| self.function())?;
+            } else if self.takes_name("pass") {
+                self.expect(&Token::Newline)?;
+            } else {
+                self.attribute(&mut class)?;
+            }
+        }
+        Ok(class)
+    }
+
+    /// `name : Type`, `name : Final[Type] = value`, `name = value`, `__annotations__["name"] = Type`.
+    fn attribute(&mut self, class: &mut Class) -> Result<(), String> {
+        let target = self.expression()?;
+        let has_type = self.takes_symbol(':');
+        if has_type {
+            self.expression()?;
+        }
+        if self.takes_symbol('=') {
+            let value = self.expression()?;
+            if let Expr::Name(name) = target {
+                insert(&mut class.constants, name, |_| Ok(value))?;
+            }
+        }
+        self.expect(&Token::Newline)
+    }
+
+    /// The rest of a function behind its name.
+    fn function(&mut self) -> Result<Function, String> {
+        let mut parameters = Vec::new();
+        self.symbol('(')?;
+        while !self.takes_symbol(')') {
+            if !self.takes_symbol('*') {
+                let name = self.name()?;
+                if self.takes_symbol(':') {
+                    self.expression()?;
+                }
+                let default = self.takes_symbol('=').then(|| self.expression()).transpose()?;
+                parameters.push((name, default));
+            }
+            if !self.takes_symbol(',') {
+                self.symbol(')')?;
+                break;
+            }
+        }
+        if self.takes(&Token::Arrow) {
+            self.expression()?;
+        }
+        self.symbol(':')?;
+        self.expect(&Token::Newline)?;
+        let start = self.at;
+        let body = self.block();
+        if body.is_err() {
+            self.at = start;
+            self.depth = 0;
+            self.skip_block();
+        }
+        Ok(Function { parameters, body })
+    }
+
+    fn block(&mut self) -> Result<Vec<Statement>, String> {
+        self.expect(&Token::Indent)?;
+        let statements = self.statements()?;
+        self.expect(&Token::Dedent)?;
+        Ok(statements)
+    }
+
+    fn statements(&mut self) -> Result<Vec<Statement>, String> {
+        self.nested(|parser| {
+            let mut statements = Vec::new();
+            while !matches!(parser.peek(), None | Some(Token::Dedent)) {
+                statements.push(parser.statement()?);
+            }
+            Ok(statements)
+        })
+    }
+
+    fn nested<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(NESTED.into());
+        }
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// `: Newline` and a block.
+    fn suite(&mut self) -> Result<Vec<Statement>, String> {
+        self.symbol(':')?;
+        self.expect(&Token::Newline)?;
+        self.block()
+    }
+
+    fn statement(&mut self) -> Result<Statement, String> {
+        let keyword = match self.peek() {
+            Some(Token::Name(name)) => name.clone(),
+            _ => String::new(),
+        };
+        match keyword.as_str() {
+            "if" => {
+                self.at += 1;
+                let condition = self.expression()?;
+                let then = self.suite()?;
+                let otherwise = if self.takes_name("else") { self.suite()? } else { Vec::new() };
+                return Ok(Statement::If(condition, then, otherwise));
+            }
+            "for" => {
+                self.at += 1;
+                let name = self.name()?;
+                if !self.takes_name("in") {
+                    return self.unexpected("`in`");
+                }
+                let values = self.expression()?;
+                return Ok(Statement::For(name, values, self.suite()?));
+            }
+            "while" => {
+                self.at += 1;
+                let condition = self.expression()?;
+                return Ok(Statement::While(condition, self.suite()?));
+            }
+            "with" | "break" | "continue" | "del" | "assert" | "raise" | "def" | "class"
+            | "lambda" => {
+                return Err(format!("`{keyword}`"));
+            }
+            _ => {}
+        }
+        let statement = self.simple_statement()?;
+        self.expect(&Token::Newline)?;
+        Ok(statement)
+    }
+
+    fn simple_statement(&mut self) -> Result<Statement, String> {
+        if self.takes_name("pass") {
+            return Ok(Statement::Pass);
+        }
+        if self.takes_name("return") {
+            let nothing = self.peek() == Some(&Token::Newline);
+            return Ok(Statement::Return(if nothing { Expr::None } else { self.unbracketed()? }));
+        }
+        let target = self.unbracketed()?;
+        if self.takes_symbol('=') {
+            return Ok(Statement::Assign(target, self.unbracketed()?));
+        }
+        Ok(Statement::Expression(target))
+    }
+
+    /// An expression, or a tuple of several without brackets around it.
+    fn unbracketed(&mut self) -> Result<Expr, String> {
+        let first = self.expression()?;
+        if self.peek() != Some(&Token::Symbol(',')) {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.takes_symbol(',') {
+            if matches!(self.peek(), None | Some(Token::Newline | Token::Symbol('='))) {
+                break;
+            }
+            items.push(self.expression()?);
+        }
+        Ok(Expr::Tuple(items))
+    }
+
+    fn list_until(&mut self, end: char) -> Result<(Vec<Expr>, bool), String> {
+        let (mut items, mut comma) = (Vec::new(), false);
+        while !self.takes_symbol(end) {
+            items.push(self.expression()?);
+            comma = self.takes_symbol(',');
+            if !comma {
+                self.symbol(end)?;
+                break;
+            }
+        }
+        Ok((items, comma))
+    }
+
+    fn expression(&mut self) -> Result<Expr, String> {
+        self.nested(|parser| {
+            if parser.takes_symbol('-') {
+                return Ok(Expr::Negative(Box::new(parser.expression()?)));
+            }
+            let mut expression = parser.primary()?;
+            // Each turn makes the expression deeper.
+            for _ in 0..4 * DEPTH {
+                if parser.takes_symbol('.') {
+                    expression = Expr::Attribute(Box::new(expression), parser.name()?);
+                } else if parser.takes_symbol('[') {
+                    let (mut items, comma) = parser.list_until(']')?;
+                    let index = match items.len() {
+                        1 if !comma => items.remove(0),
+                        _ => Expr::Tuple(items),
+                    };
+                    expression = Expr::Index(Box::new(expression), Box::new(index));
+                } else if parser.takes_symbol('(') {
+                    expression = parser.call(expression)?;
+                } else {
+                    return Ok(expression);
+                }
+            }
+            Err(NESTED.into())
+        })
+    }
+
+    fn call(&mut self, function: Expr) -> Result<Expr, String> {
+        let (mut arguments, mut named) = (Vec::new(), Vec::new());
+        while !self.takes_symbol(')') {
+            let argument = self.expression()?;
+            match argument {
+                Expr::Name(name) if self.takes_symbol('=') => {
+                    named.push((name, self.expression()?))
+                }
+                argument => arguments.push(argument),
+            }
+            if !self.takes_symbol(',') {
+                self.symbol(')')?;
+                break;
+            }
+        }
+        Ok(Expr::Call { function: Box::new(function), arguments, named })
+    }
+
+    fn primary(&mut self) -> Result<Expr, String> {
+        let Some(token) = self.peek().cloned() else { return self.unexpected("an expression") };
+        let expression = match token {
+            Token::Int(value) => Expr::Int(value),
+            Token::Float(value) => Expr::Float(value),
+            Token::Text(value) => Expr::Text(value),
+            Token::Name(name) => match name.as_str() {
+                "None" => Expr::None,
+                "True" => Expr::Bool(true),
+                "False" => Expr::Bool(false),
+                _ => Expr::Name(name),
+            },
+            Token::Symbol('[') => {
+                self.at += 1;
+                return Ok(Expr::List(self.list_until(']')?.0));
+            }
+            Token::Symbol('(') => {
+                self.at += 1;
+                let (mut items, comma) = self.list_until(')')?;
+                return Ok(match items.len() {
+                    1 if !comma => items.remove(0),
+                    _ => Expr::Tuple(items),
+                });
+            }
+            _ => return self.unexpected("an expression"),
+        };
+        self.at += 1;
+        Ok(expression)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_a_function_and_their_statements_are_read() {
+        let text = "class Net(Module):\n  __parameters__ = [\"weight\", ]\n  weight : Tensor\n  \
+                    __annotations__[\"0\"] = __torch__.Other\n  size : Final[Tuple[int, int]] = (1, -2)\n  \
+                    def forward(self: __torch__.Net,\n    x: Tensor) -> Tensor:\n    if torch.eq(1, 1.5e-3):\n      \
+                    y = x\n    else:\n      pass\n    a, b, = (y, x)\n    return a\n\
+                    def relu(x: Tensor,\n    inplace: bool=False) -> Tensor:\n  return torch.relu(x, out=None)\n";
+        let unit = parse(text).unwrap();
+        let class = &unit.classes["Net"];
+        let size = Expr::Tuple(vec![Expr::Int(1), Expr::Negative(Box::new(Expr::Int(2)))]);
+        assert_eq!(class.constants["size"], size);
+        assert_eq!(class.methods["forward"].body.as_ref().unwrap().len(), 3);
+        let relu = &unit.functions["relu"];
+        assert_eq!(relu.parameters[1], ("inplace".into(), Some(Expr::Bool(false))));
+    }
+
+    #[test]
+    fn a_body_that_is_not_understood_leaves_the_other_functions() {
+        let unit =
+            parse("def f(x):\n  with x:\n    pass\n  return x\ndef g(x):\n  return x\n").unwrap();
+        assert_eq!(unit.functions["f"].body, Err("`with`".into()));
+        assert!(unit.functions["g"].body.is_ok());
+    }
+
+    #[test]
+    fn text_that_is_no_code_is_an_error_and_no_panic() {
+        let deep = format!("def f(x):\n  return {}x{}\n", "(".repeat(5000), ")".repeat(5000));
+        assert!(parse(&deep).unwrap().functions["f"].body.is_err());
+        for text in [
+            "class",
+            "class A(",
+            "def f(x:\n",
+            "def f(x):\n return \"a\n",
+            "  x\n y",
+            "def f(:",
+            "]",
+            "ä",
+        ] {
+            let _ = parse(text);
+        }
+        assert!(parse("def f(x):\n  pass\ndef f(x):\n  pass\n").is_err());
+    }
+}

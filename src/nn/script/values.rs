@@ -1,0 +1,203 @@
+//! What a forward pass computes, as values that are compared: equal operations on equal values have
+//! the same number.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use super::attributes::Id;
+
+/// A value of a variable while a forward pass is followed.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// The number of images, which may be any.
+    Batch,
+    /// So many times the number of images; more than one.
+    Batches(i64),
+    Float(f64),
+    /// A tensor of no dimensions that holds an integer, as traces have them of sizes; it can be changed in place.
+    Number(Rc<Cell<i64>>),
+    Text(Rc<str>),
+    List(Rc<[Value]>),
+    Tuple(Rc<[Value]>),
+    /// The tensor of this index.
+    Tensor(usize),
+    /// A module, or another object of the file.
+    Object(Rc<Object>),
+    /// A function, or the beginning of its name.
+    Global(Rc<str>),
+}
+
+/// An object that `self` leads to.
+#[derive(Debug)]
+pub(super) struct Object {
+    /// Its name in the module, such as `features.0`; empty for the module itself.
+    pub path: String,
+    pub source: Source,
+}
+
+/// Where the attributes of an object are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// In the file's pickle.
+    File(Id),
+    /// In the model's graph.
+    Model,
+}
+
+impl Value {
+    pub fn list(values: Vec<Value>) -> Self {
+        Self::List(values.into())
+    }
+
+    pub fn number(value: i64) -> Self {
+        Self::Number(Rc::new(Cell::new(value)))
+    }
+
+    /// Whether Python's `is None` says so.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// What it is, in an error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) => "an int",
+            Self::Batch | Self::Batches(_) => "the number of images",
+            Self::Float(_) => "a float",
+            Self::Number(_) => "a size",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Tuple(_) => "a tuple",
+            Self::Tensor(_) => "a tensor",
+            Self::Object(_) => "a module",
+            Self::Global(_) => "a function or constant",
+        }
+    }
+}
+
+/// An argument of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Argument {
+    /// The value of this number.
+    Value(usize),
+    None,
+    Bool(bool),
+    Int(i64),
+    Batch,
+    /// By its bits.
+    Float(u64),
+    Text(String),
+    /// Such as `CONSTANTS.c0`, a tensor of the code.
+    Global(String),
+    List(Vec<Argument>),
+}
+
+impl Argument {
+    pub fn ints(values: &[i64]) -> Self {
+        Self::List(values.iter().map(|&value| Self::Int(value)).collect())
+    }
+
+    pub fn float(value: f64) -> Self {
+        Self::Float(value.to_bits())
+    }
+
+    /// The numbers of the values in it.
+    pub fn values(&self) -> Vec<usize> {
+        match self {
+            Self::Value(value) => vec![*value],
+            Self::List(items) => items.iter().flat_map(Self::values).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("a tensor"),
+            Self::None => f.write_str("None"),
+            Self::Bool(true) => f.write_str("True"),
+            Self::Bool(false) => f.write_str("False"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Batch => f.write_str("N"),
+            Self::Float(bits) => write!(f, "{:?}", f64::from_bits(*bits)),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Global(name) => f.write_str(name),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+        }
+    }
+}
+
+/// What a value is: an operation on values, the input, or a parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    Input,
+    /// A parameter or buffer, by its name.
+    State(String),
+    Operation(String, Vec<(String, Argument)>),
+}
+
+impl What {
+    /// The numbers of the values that it is computed of, in the order of the arguments.
+    pub fn operands(&self) -> Vec<usize> {
+        match self {
+            Self::Operation(_, arguments) => {
+                arguments.iter().flat_map(|(_, argument)| argument.values()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// All values of two forward passes.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// With the shape, where it is known; -1 stands for the batch.
+    entries: Vec<(What, Option<Vec<i64>>)>,
+    numbers: HashMap<What, usize>,
+}
+
+impl Values {
+    /// The number of a value, which is new or was computed before.
+    pub fn number(&mut self, what: What, shape: Option<Vec<i64>>) -> usize {
+        *self.numbers.entry(what).or_insert_with_key(|what| {
+            self.entries.push((what.clone(), shape));
+            self.entries.len() - 1
+        })
+    }
+
+    pub fn what(&self, number: usize) -> &What {
+        &self.entries[number].0
+    }
+
+    pub fn shape(&self, number: usize) -> Option<&[i64]> {
+        self.entries[number].1.as_deref()
+    }
+
+    /// The operations that a value is computed by, each behind those that it reads.
+    pub fn operations(&self, result: usize) -> Vec<usize> {
+        let (mut order, mut seen) = (Vec::new(), vec![false; self.entries.len()]);
+        let mut open = vec![(result, false)];
+        while let Some((value, operands_done)) = open.pop() {
+            if operands_done {
+                order.push(value);
+            } else if !std::mem::replace(&mut seen[value], true) {
+                if matches!(self.what(value), What::Operation(..)) {
+                    open.push((value, true));
+                }
+                open.extend(self.what(value).operands().into_iter().rev().map(|it| (it, false)));
+            }
+        }
+        order
+    }
+}
