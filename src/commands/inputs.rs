@@ -118,14 +118,8 @@ pub fn model(
         ));
     }
     if !tensors.skipped().is_empty() {
-        let skipped = tensors.skipped().iter().take(SKIPPED);
-        let shown = |thing: &Skipped| {
-            format!("{} ({})", thing.path.escape_debug(), thing.what.escape_debug())
-        };
-        let skipped = skipped.map(shown);
-        let skipped = skipped.collect::<Vec<_>>().join(", ");
-        let more = if tensors.skipped().len() > SKIPPED { ", …" } else { "" };
-        console.note(&format!("note: {}: not read: {skipped}{more}", path()));
+        let skipped = Skipped::summary(tensors.skipped());
+        console.note(&format!("note: {}: skipped {skipped}", path()));
     }
     if !recognised.renaming.prefix().is_empty() {
         console.note(&format!("note: {}: {}", path(), recognised.renaming));
@@ -137,9 +131,6 @@ pub fn model(
     }
     Ok(classifier)
 }
-
-/// Things that are not read, as many as a note lists.
-const SKIPPED: usize = 5;
 
 /// Opens a file of tensors; `key` is what `--key` says.
 fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>> {

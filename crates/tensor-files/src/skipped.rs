@@ -1,6 +1,6 @@
 //! What a file holds besides its tensors, and is not read.
 
-/// Something in a checkpoint that is no tensor: it is passed over unread.
+/// Something in a checkpoint that is no tensor, or none of the weights: it is passed over unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Where it is: the key, or keys joined by dots. A text of the file's, of any letters.
@@ -9,7 +9,26 @@ pub struct Skipped {
     pub what: String,
 }
 
-/// Most things that are named; a checkpoint has a few.
+/// Things that [`Skipped::summary`] names.
+const NAMED: usize = 5;
+
+impl Skipped {
+    /// The first few for a note, such as `args (argparse.Namespace), epoch (int)`; letters that would
+    /// steer a terminal are replaced.
+    pub fn summary(all: &[Self]) -> String {
+        let printable = |text: &str| -> String {
+            text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+        };
+        let first = all.iter().take(NAMED);
+        let named: Vec<String> = first
+            .map(|Self { path, what }| format!("{} ({})", printable(path), printable(what)))
+            .collect();
+        let more = if all.len() > NAMED { ", …" } else { "" };
+        named.join(", ") + more
+    }
+}
+
+/// Most things that are listed; a checkpoint has a few.
 const MOST: usize = 100;
 
 /// What was passed over in a file.
@@ -17,7 +36,7 @@ const MOST: usize = 100;
 pub(super) struct List(Vec<Skipped>);
 
 impl List {
-    /// Names one more, unless there are many already.
+    /// Adds one more, unless there are many already.
     pub fn push(&mut self, path: &str, what: &str) {
         if self.0.len() < MOST {
             let cut = |text: &str| text.chars().take(MOST).collect();
@@ -28,5 +47,21 @@ impl List {
     /// In the file's order.
     pub fn all(&self) -> &[Skipped] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_a_few_and_steers_no_terminal() {
+        let mut list = List::default();
+        list.push("a\x1b[2J\n", "int");
+        assert_eq!(Skipped::summary(list.all()), "a\u{fffd}[2J\u{fffd} (int)");
+        (0..1000).for_each(|i| list.push(&i.to_string(), &"x".repeat(1 << 20)));
+        assert_eq!(list.all().len(), MOST);
+        assert!(Skipped::summary(list.all()).ends_with(", …"));
+        assert!(Skipped::summary(list.all()).len() < 1000);
     }
 }

@@ -194,7 +194,7 @@ fn index(
     match start[..] {
         [] => Err(ReadError::Empty),
         // An archive of nothing.
-        [b'P', b'K', 5, 6, ..] => Ok(Index::new(FileKind::Npz, Vec::new())),
+        [b'P', b'K', 5, 6, ..] => npz::index(reader),
         [b'P', b'K', 3, 4, ..] if npz::is_npz(reader)? => npz::index(reader),
         [b'P', b'K', 3, 4, ..] => state_dict::index(reader, length, key),
         _ if start.starts_with(npy::MAGIC) => npy::index(reader, length),

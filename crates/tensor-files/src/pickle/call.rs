@@ -10,6 +10,8 @@ use crate::{DIMENSIONS, Dtype};
 /// Most arguments of a function that makes a tensor. A pickle may name one long tuple many times.
 const ARGUMENTS: usize = 8;
 
+/// Most attributes of a tensor.
+const ATTRIBUTES: usize = 64;
 /// Setters of `torch.Tensor` that change its elements: no harmless attribute has these names.
 const SETTERS: [&str; 3] = ["data", "real", "imag"];
 
@@ -51,11 +53,8 @@ impl Machine<'_> {
             (Global::OrderedDict, []) | (Global::DefaultDict, [] | [_]) => {
                 self.push(Value::Dict(vec![]))
             }
-            (Global::OrderedDict, &[pairs]) => match self.pairs(pairs) {
-                Some(items) => {
-                    self.account(3 * size_of_val(&items[..]))?;
-                    self.push(Value::Dict(items))
-                }
+            (Global::OrderedDict, &[pairs]) => match self.pairs(pairs)? {
+                Some(items) => self.push(Value::Dict(items)),
                 None => self.push(Value::Opaque(global.describe().into())),
             },
             (Global::First, &[value, ..]) => self.push_id(value),
@@ -96,13 +95,19 @@ impl Machine<'_> {
     }
 
     /// `[[key, value], …]`, as Python 2 gave an OrderedDict its items.
-    fn pairs(&self, id: Id) -> Option<Vec<(Id, Id)>> {
-        let Value::List(items) = &self.arena[id] else { return None };
+    fn pairs(&mut self, id: Id) -> Step<Option<Vec<(Id, Id)>>> {
+        let length = match &self.arena[id] {
+            Value::List(items) => items.len(),
+            _ => 0,
+        };
+        // Also when they are none: one long list may be given many times.
+        self.account(3 * length * size_of::<(Id, Id)>())?;
+        let Value::List(items) = &self.arena[id] else { return Ok(None) };
         let pair = |&item: &Id| match &self.arena[item] {
             Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
             _ => None,
         };
-        items.iter().map(pair).collect()
+        Ok(items.iter().map(pair).collect())
     }
 
     fn rebuild(&self, rebuild: Rebuild, arguments: &[Id]) -> Result<Made, Not> {
@@ -181,9 +186,10 @@ impl Machine<'_> {
             Value::Str(key) => !SETTERS.contains(&&**key),
             _ => false,
         };
-        match items.iter().all(harmless) {
+        // One long dict may be given many times.
+        match items.len() <= ATTRIBUTES && items.iter().all(harmless) {
             true => Ok(()),
-            false => Err("a tensor with an attribute that changes its elements".into()),
+            false => Err("a tensor with attributes that may change its elements".into()),
         }
     }
 
@@ -230,8 +236,8 @@ impl Machine<'_> {
     fn metadata(&self, id: Id) -> Result<(bool, bool), Not> {
         let items = match &self.arena[id] {
             Value::None => return Ok((false, false)),
-            Value::Dict(items) => items,
-            _ => return Err("a tensor whose metadata is no dict".into()),
+            Value::Dict(items) if items.len() <= 2 => items,
+            _ => return Err("a tensor with unknown metadata".into()),
         };
         let (mut negative, mut conjugate) = (false, false);
         for &(key, value) in items {

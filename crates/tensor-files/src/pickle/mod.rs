@@ -219,3 +219,6 @@ fn twice<T: Ord + Copy>(keys: &mut [T]) -> Option<T> {
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,7 +143,6 @@ fn what_is_read_here_and_elsewhere_has_the_same_tensors() {
     }
     assert!(files.len() > 5000, "{}", files.len());
     let both = compare(&files);
-    eprintln!("{both} of {}", files.len());
     assert!(both > 500, "only {both} of {} files are read by both", files.len());
 }
 
@@ -200,7 +199,8 @@ fn contradictions(seed: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("no-first", pack(&records[..], |i, places| if i == 0 { places[1] } else { places[i] })),
         ("behind", [&file[..], b"\0"].concat()),
         ("before", [b"PK\x03\x04", &file[..]].concat()),
-        ("two-archives", [&packed(&[other.clone()])[..], &file].concat()),
+        // Of a .npz file, an archive of nothing is the first.
+        ("two-archives", [&packed(&records[..at])[..], &file].concat()),
         ("archive-behind", [&file[..], &packed(&[other])].concat()),
         ("nul", with_last(Record::new(&format!("{name}\0.npy"), b"1"))),
     ];
