@@ -3,6 +3,7 @@
     python seeds.py OUT
 """
 
+import argparse
 import collections
 import sys
 from pathlib import Path
@@ -26,6 +27,10 @@ lazy = {
 }
 lazy["p"].note = "x"
 torch.save(lazy, out / "lazy.pt")
+for protocol in (1, 4):
+    others = {"args": argparse.Namespace(lr=1.0, sizes={3, 4}), "path": Path("a"), "array": np.arange(3.0), "text": "e\n"}
+    checkpoint = {**others, "model": dict(tensors), "large": 2**70, "bytes": b"ab"}
+    torch.save(checkpoint, out / f"protocol{protocol}.pt", pickle_protocol=protocol)
 torch.save(tensors, out / "legacy.pt", _use_new_zipfile_serialization=False)
 torch.jit.script(torch.nn.Linear(2, 3)).save(out / "script.pt")
 save_file({key: value.contiguous().clone() for key, value in tensors.items()}, out / "weights.safetensors")
