@@ -18,7 +18,7 @@
 //! | [`evaluate`](mod@evaluate) | predictions on the test images |
 //! | [`metrics`] | confusion matrix and classification report |
 //! | [`formats`] | ONNX, CSV, TensorBoard: bytes out |
-//! | [`tensor_files`] | the crate for state_dict, TorchScript, safetensors, npz: bytes in, bytes out |
+//! | [`tensor_files`] | the crate for state_dict, TorchScript, safetensors, npz, npy: bytes in, bytes out |
 //! | [`picture`] | a user's PNG, JPEG, BMP, GIF or WebP as 28x28 bytes |
 //! | [`parity`] | traces of runs, and what differs first between two |
 //! | [`report`] | figures of a run |
