@@ -62,6 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("pickle/state_dict.pkl", record(&state_dict, "state_dict/data.pkl")?),
         ("pickle/torchscript.pkl", record(&script, "torchscript/data.pkl")?),
         ("npy/weight.npy", record(&arrays, "fc.weight.npy")?),
+        ("npy/turned.npy", turned(&record(&arrays, "fc.weight.npy")?)),
+        ("tensor_file/array.npy", record(&arrays, "fc.weight.npy")?),
+        ("tensor_file/legacy.pt", legacy()),
         ("idx/images", idx(&[0x803, 1, 28, 28], &pixels)),
         ("idx/labels", idx(&[0x801, 3], &[0, 1, 9])),
         ("json/config.json", serde_json::to_vec_pretty(&config)?),
@@ -82,6 +85,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(path, bytes)?;
     }
     Ok(())
+}
+
+/// An array in Fortran order and big-endian, of the same length.
+fn turned(array: &[u8]) -> Vec<u8> {
+    let header = String::from_utf8_lossy(&array[10..]).replace("False", "True ").replace('<', ">");
+    let length = header.find('\n').map_or(0, |end| end + 1);
+    [&array[..10], &header.as_bytes()[..length], &array[10 + length..]].concat()
+}
+
+/// A file of the format before PyTorch 1.6, with one tensor.
+fn legacy() -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+    let (version, machine) = (b"\x80\x02M\xe9\x03.", b"\x80\x02}.");
+    let pickle = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((\
+                   X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04NtQ\
+                   K\x00K\x04\x85K\x01\x85\x89NtRs.";
+    let (keys, count) = (b"\x80\x02](X\x01\0\0\x000e.", 4u64.to_le_bytes());
+    [magic, &version[..], machine, pickle, keys, &count, &[1; 16]].concat()
 }
 
 /// An IDX file of these numbers and bytes.

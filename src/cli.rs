@@ -233,7 +233,7 @@ Examples (the third reads what `stitch train mlp` wrote):
   stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
   stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
-    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
     /// The model, if it is not to be recognised from names and shapes
     #[arg(long, value_parser = models::parser())]
@@ -336,7 +336,7 @@ Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
-    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors or .npz
+    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
     /// The format to write
     #[arg(long, short)]
@@ -360,8 +360,8 @@ pub struct ExportArgs {
 /// `stitch parity`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz), predictions.csv or \
-confusion_matrix.csv. Bit equality is the rule; scikit-learn's float64 models may differ from it by \
+A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz, .npy), predictions.csv \
+or confusion_matrix.csv. Bit equality is the rule; scikit-learn's float64 models may differ from it by \
 1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
 
 Examples (of two runs, which the first two lines make):

@@ -1,4 +1,5 @@
-//! Reads any bytes as an array of a `.npz` file, under a right checksum, each tensor to its end.
+//! Reads any bytes as an array of a `.npz` file, under a right checksum, and as an `.npy` file, each
+//! tensor to its end.
 
 #![no_main]
 
@@ -17,10 +18,14 @@ fn archive(bytes: &[u8]) -> zip::result::ZipResult<Cursor<Vec<u8>>> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let archive = archive(bytes).expect("any bytes can be stored");
-    let Ok(mut file) = tensor_files::TensorFile::open(archive) else { return };
+    read(archive(bytes).expect("any bytes can be stored"));
+    read(Cursor::new(bytes.to_vec()));
+});
+
+fn read(file: Cursor<Vec<u8>>) {
+    let Ok(mut file) = tensor_files::TensorFile::open(file) else { return };
     for i in 0..file.specs().len() {
         let Ok(mut stream) = file.stream(i) else { continue };
         let _ = io::copy(&mut stream, &mut io::sink());
     }
-});
+}

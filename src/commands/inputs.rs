@@ -156,8 +156,8 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
     let path = || file.display().to_string();
     TensorFile::open_key(BufReader::new(open_plain(file)?), key).map_err(|error| match &error {
         ReadError::Ambiguous { keys } => {
-            let hint = format!("such as --key {}", keys.first().map_or("NAME", |key| key));
-            anyhow!("{}: {error}. Choose with --key, {hint}", path())
+            let first = keys.first().map_or("", |key| key).escape_debug();
+            anyhow!("{}: {error}. Choose with --key, such as --key {first}", path())
         }
         ReadError::NoSuchKey { .. } => anyhow!("--key: {}: {error}", path()),
         _ => Error::from(error).context(path()),

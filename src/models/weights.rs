@@ -232,7 +232,7 @@ impl Comparison {
         let differences = differences.into_iter().flatten().collect();
         let prefix = match &prefix[..] {
             "" => String::new(),
-            prefix => format!(" (with {prefix} left out of all names)"),
+            prefix => format!(" (with {} left out of all names)", prefix.escape_debug()),
         };
         WeightsError::Differ { model, prefix, differences }
     }
@@ -240,7 +240,8 @@ impl Comparison {
 
 /// The first of them, joined, and how many more there are.
 fn listed(names: impl Iterator<Item = String>) -> String {
-    let mut names: Vec<String> = names.collect();
+    // A file's names may have any letters.
+    let mut names: Vec<String> = names.map(|name| name.escape_debug().to_string()).collect();
     let more = names.len().saturating_sub(SHOWN);
     names.truncate(SHOWN);
     if more > 0 {

@@ -49,7 +49,7 @@ fn weights_are_found_in_a_checkpoint_and_under_a_wrapper_s_names() {
         ("lightning.ckpt", "all names begin with model., which is left out"),
         ("wrapped.pt", "all names begin with module._orig_mod., which is left out"),
         ("averaged.pt", "all names but n_averaged begin with module.; both are left out"),
-        ("mixed.pt", "not read: epoch (int)"),
+        ("mixed.pt", "skipped epoch (int)"),
     ] {
         let out = format!("{file}.safetensors");
         let export = ["export", file, "--format", "safetensors", "-o", &out];

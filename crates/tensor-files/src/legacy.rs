@@ -22,7 +22,7 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
     // Cut short, it may end in the number.
     let begins = |rest: &[u8]| {
         let length = rest.len().min(MAGIC.len());
-        length > 2 && rest[..length] == MAGIC[..length]
+        length > 1 && rest[..length] == MAGIC[..length]
     };
     start.first() == Some(&0x80) && [2, 11].iter().any(|&at| start.get(at..).is_some_and(begins))
 }

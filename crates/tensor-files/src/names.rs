@@ -102,10 +102,12 @@ impl Renaming {
 /// A note: `all names begin with model., which is left out`.
 impl fmt::Display for Renaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.prefix[..], &self.left_out) {
-            ("", _) => f.write_str("the names are taken as they are"),
-            (prefix, None) => write!(f, "all names begin with {prefix}, which is left out"),
-            (prefix, Some(count)) => {
+        let prefix = self.prefix.escape_debug();
+        match &self.left_out {
+            _ if self.prefix.is_empty() => f.write_str("the names are taken as they are"),
+            None => write!(f, "all names begin with {prefix}, which is left out"),
+            Some(count) => {
+                let count = count.escape_debug();
                 write!(f, "all names but {count} begin with {prefix}; both are left out")
             }
         }
