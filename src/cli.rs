@@ -390,6 +390,9 @@ pub struct ParityArgs {
     /// For one tensor: NAME=ATOL[,RTOL]; may be given several times
     #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
     pub tol: Vec<(String, f64, f64)>,
+    /// Of a side that is a checkpoint, the key of the dict to compare: needed when it has several
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
     /// NaN equals NaN
     #[arg(long)]
     pub equal_nan: bool,

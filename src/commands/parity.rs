@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::builder::styling::AnsiColor;
 use stitch::closest::{closest_match, did_you_mean};
-use stitch::parity::run::{self, Run};
+use stitch::parity::run::{self, Run, RunError};
 use stitch::run_folder::{self, ParityVerdict, write_whole};
 use stitch_parity::{
-    Comparison, DECADES, Element, Options, Outcome, Overrides, Report, Side, TaskView,
+    Comparison, DECADES, Element, Options, Outcome, Overrides, Report, Side, SideError, TaskView,
     TensorResult, Tolerance, judge, likely_cause, position, values,
 };
 use stitch_trace::{self as trace, stage};
+use tensor_files::ReadError;
 
 use super::run_files::weights_sha256;
 use super::terminal::{Screen, table, visible};
@@ -102,7 +103,8 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
             true => paths[i].clone(),
             false => paths[i].join(trace::FOLDER),
         };
-        return Ok((run::open(&inside(0), true)?, run::open(&inside(1), true)?));
+        let open = |i: usize| run::open(&inside(i), true, None);
+        return Ok((open(0)?, open(1)?));
     }
     if traced[0] != traced[1] && folders {
         let only = if traced[0] { "REFERENCE" } else { "PORT" };
@@ -112,8 +114,29 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
         ));
     }
     let both = traced[0] && traced[1];
-    let side = |path: &Path| run::open(path, both).map_err(|error| hinted(path, error));
+    let mut used = false;
+    let mut side = |path: &Path| {
+        let opened = match run::open(path, both, args.key.as_deref()) {
+            // The flag is for the other side.
+            Err(RunError::Side(SideError::Tensors {
+                error: ReadError::NoSuchKey { .. }, ..
+            })) => run::open(path, both, None),
+            opened => {
+                used |= path.is_file();
+                opened
+            }
+        };
+        opened.map_err(|error| match error {
+            RunError::Side(SideError::Tensors { error: ReadError::Ambiguous { .. }, .. }) => {
+                anyhow!("{error}. Choose with --key NAME")
+            }
+            error => hinted(path, error),
+        })
+    };
     let (mut reference, mut port) = (side(&args.reference)?, side(&args.port)?);
+    if let Some(key) = args.key.as_ref().filter(|_| !used) {
+        bail!("--key {key}: neither side is a checkpoint with a dict of tensors under this key");
+    }
     if args.reference.is_file() {
         keep_what_is_in(&reference.side, &mut port.side)?;
     }
@@ -270,6 +293,9 @@ impl Printer {
                 AnsiColor::Red,
                 &format!("the trace of {side} ends without its end marker: the run did not end, or the file was cut"),
             );
+        }
+        for note in &report.notes {
+            self.line(&format!("note: {note}"));
         }
         for what in &report.not_compared {
             self.line(&format!("not compared: {what}"));

@@ -54,11 +54,12 @@ pub fn has_trace(path: &Path) -> bool {
     path.join(trace::RECORDS).exists() || path.join(trace::FOLDER).join(trace::RECORDS).exists()
 }
 
-/// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside.
+/// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside; `key` chooses between
+/// several dicts of tensors of a checkpoint.
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn open(path: &Path, with_trace: bool) -> Result<Run, RunError> {
+pub fn open(path: &Path, with_trace: bool, key: Option<&str>) -> Result<Run, RunError> {
     let mut run = Run { config: None, side: Side::new(path) };
     if path.join(trace::RECORDS).exists() {
         run.side.add_trace(path)?;
@@ -69,7 +70,7 @@ pub fn open(path: &Path, with_trace: bool) -> Result<Run, RunError> {
     } else if path.extension().is_some_and(|extension| extension == "csv") {
         run.add_csv(path)?;
     } else {
-        run.add_weights(path)?;
+        run.add_weights(path, key)?;
     }
     Ok(run)
 }
@@ -123,7 +124,7 @@ impl Run {
             }
             run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
             run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
-                self.add_weights(path)?;
+                self.add_weights(path, None)?;
             }
             // Settings; they are compared by themselves.
             _ => {}
@@ -133,8 +134,8 @@ impl Run {
 
     /// A file of tensors. Those of a known model are put into definition order: safetensors orders them by
     /// size and name.
-    fn add_weights(&mut self, path: &Path) -> Result<(), RunError> {
-        let range = self.side.add_tensors(path)?;
+    fn add_weights(&mut self, path: &Path, key: Option<&str>) -> Result<(), RunError> {
+        let range = self.side.add_tensors(path, key)?;
         let items = &mut self.side.items[range];
         let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
         if let Ok(model) = weights::recognise(&specs, None) {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use stitch_trace::{Trace, TraceError, stage};
-use tensor_files::{Dtype, ReadError, TensorFile, TensorSpec};
+use tensor_files::{Dtype, ReadError, Renaming, Skipped, TensorFile, TensorSpec};
 
 /// A side that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,8 @@ pub struct Side {
     pub items: Vec<Item>,
     /// What is there but is not among the items, in words.
     pub left_out: Vec<String>,
+    /// How its tensors were found and named, in words.
+    pub notes: Vec<String>,
     traced: bool,
     truncated: bool,
     sources: Vec<Source>,
@@ -139,6 +141,7 @@ impl Side {
             model: None,
             items: Vec::new(),
             left_out: Vec::new(),
+            notes: Vec::new(),
             traced: false,
             truncated: false,
             sources: Vec::new(),
@@ -181,12 +184,23 @@ impl Side {
     }
 
     /// Adds the tensors of a file of tensors as final values, in the file's order; returns which items
-    /// they are.
+    /// they are. `key` chooses between several dicts of tensors of a checkpoint.
     ///
     /// # Errors
     /// When it cannot be read; see [`ReadError`].
-    pub fn add_tensors(&mut self, path: &Path) -> Result<Range<usize>, SideError> {
-        let tensors = open(path)?;
+    pub fn add_tensors(
+        &mut self,
+        path: &Path,
+        key: Option<&str>,
+    ) -> Result<Range<usize>, SideError> {
+        let tensors = open(path, key)?;
+        if !tensors.skipped().is_empty() {
+            let skipped = Skipped::summary(tensors.skipped());
+            self.left_out.push(format!("what is no tensor: {skipped}"));
+        }
+        if let Some(key) = tensors.key() {
+            self.notes.push(format!("the weights are those under {key}"));
+        }
         let (file, first) = (self.sources.len(), self.items.len());
         for (tensor, spec) in tensors.specs().iter().enumerate() {
             let source = ElementSource::File { file, tensor };
@@ -209,6 +223,40 @@ impl Side {
         let key = Key { stage, epoch, step: None, name, file: None };
         let dtype = dtype.name().into();
         self.items.push(Item { key, dtype, shape, sha256: None, nan: None, source });
+    }
+
+    /// Whether all of its tensors are those of files of tensors by themselves.
+    fn is_weights(&self) -> bool {
+        let own = |item: &Item| item.key.stage == stage::FINAL && item.key.file.is_none();
+        !self.traced && self.items.iter().all(own)
+    }
+
+    /// Gives the tensors of two files of weights the same names where they differ by a prefix alone.
+    pub(crate) fn match_names(&mut self, other: &mut Self) {
+        if !self.is_weights() || !other.is_weights() {
+            return;
+        }
+        let names = |side: &Self| -> Vec<String> {
+            side.items.iter().map(|item| item.key.name.clone()).collect()
+        };
+        if let Some(renamings) = Renaming::both(&names(self), &names(other)) {
+            for (side, renaming) in [self, other].into_iter().zip(renamings) {
+                side.rename(&renaming);
+            }
+        }
+    }
+
+    fn rename(&mut self, renaming: &Renaming) {
+        if !renaming.prefix().is_empty() {
+            self.notes.push(renaming.to_string());
+        }
+        self.items.retain_mut(|item| match renaming.of(&item.key.name) {
+            Some(name) => {
+                item.key.name = name.to_owned();
+                true
+            }
+            None => false,
+        });
     }
 
     /// The elements of an item as a stream; `None` when only their SHA-256 was kept.
@@ -276,12 +324,12 @@ impl<R: Read> Read for Placed<R> {
     }
 }
 
-fn open(path: &Path) -> Result<TensorFile<BufReader<File>>, SideError> {
+fn open(path: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>, SideError> {
     let io = |error| SideError::Io { path: path.into(), error };
     if !fs::metadata(path).map_err(io)?.is_file() {
         return Err(io(io::Error::other("it is not a plain file: save it as one first")));
     }
     let file = File::open(path).map_err(io)?;
-    TensorFile::open(BufReader::new(file))
+    TensorFile::open_key(BufReader::new(file), key)
         .map_err(|error| SideError::Tensors { path: path.into(), error })
 }

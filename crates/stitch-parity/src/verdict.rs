@@ -141,6 +141,8 @@ pub struct Report {
     pub traced: bool,
     /// The sides whose trace ends without its end marker: the run did not end, or the file was cut.
     pub truncated: Vec<String>,
+    /// How the tensors of each side were found and named, a sentence each.
+    pub notes: Vec<String>,
     /// What was not compared, a sentence each.
     pub not_compared: Vec<String>,
 }
@@ -185,6 +187,7 @@ pub fn judge(
     port: &mut Side,
     options: &Options,
 ) -> Result<Report, SideError> {
+    reference.match_names(port);
     let places: HashMap<Key, usize> =
         (0..).zip(&port.items).map(|(i, item)| (item.key.clone(), i)).collect();
     let model = reference.model.clone().or_else(|| port.model.clone());
@@ -211,10 +214,15 @@ pub fn judge(
         first: tensors.iter().position(|tensor| !tensor.passes()),
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
+        notes: sides.iter().flat_map(|side| notes(side)).collect(),
         not_compared: not_compared::sentences(sides, &tensors),
         task: task::look(reference, port)?,
         tensors,
     })
+}
+
+fn notes(side: &Side) -> impl Iterator<Item = String> {
+    side.notes.iter().map(|note| format!("{}: {note}", side.path.display()))
 }
 
 /// The results for the reference's items, and each item that only the port has behind the one that
