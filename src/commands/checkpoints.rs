@@ -1,6 +1,7 @@
 //! Checkpoints of a training: when they are written, and what `--resume` goes on from.
 
 use std::env;
+use std::ffi::OsStr;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
@@ -189,16 +190,46 @@ fn refuse_others(then: &Config, now: &Config, place: &str) -> Result<()> {
 
 /// The command that continues this one.
 pub fn resuming_command() -> String {
-    let quoted = |argument: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-        match !argument.is_empty() && argument.chars().all(plain) {
-            true => argument,
-            false => format!("'{}'", argument.replace('\'', r"'\''")),
-        }
-    };
-    let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    let kept = arguments.filter(|argument| argument != "--force" && argument != "--resume");
-    let mut words: Vec<String> = kept.map(quoted).collect();
+    let kept = env::args_os().filter(|argument| argument != "--force" && argument != "--resume");
+    let mut words: Vec<String> = kept.map(|argument| quoted(&argument)).collect();
     words.push("--resume".into());
     words.join(" ")
+}
+
+/// An argument as a shell reads it.
+fn quoted(argument: &OsStr) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match argument.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.into(),
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        // Not UTF-8: by its bytes.
+        None => {
+            let byte = |&byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            let bytes: String = argument.as_encoded_bytes().iter().map(byte).collect();
+            format!("$'{bytes}'")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_as_a_shell_reads_them() {
+        for (argument, wanted) in
+            [("runs/a-1", "runs/a-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")]
+        {
+            assert_eq!(quoted(OsStr::new(argument)), wanted);
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(quoted(OsStr::from_bytes(b"b\xff'c")), r"$'b\xff\'c'");
+        }
+    }
 }
