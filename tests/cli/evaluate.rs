@@ -22,14 +22,14 @@ use crate::{
 };
 
 /// `stitch evaluate FILE --data data`.
-fn evaluate(folder: &Path, file: &str) -> Command {
+pub fn evaluate(folder: &Path, file: &str) -> Command {
     let mut command = stitch(folder);
     command.args(["evaluate", file, "--data", "data"]);
     command
 }
 
 /// A temporary folder with the cut data set in `data` and a finished run in `run`.
-fn folder_with_run(model: &str) -> TempDir {
+pub fn folder_with_run(model: &str) -> TempDir {
     let folder = folder_with_data();
     put(finished_run(model), &folder.path().join("run"));
     folder
@@ -84,6 +84,11 @@ fn lenet5s_safetensors_give_the_runs_results() {
 }
 
 #[test]
+fn the_mlps_torchscript_gives_the_runs_results() {
+    gives_the_runs_results("mlp", TORCHSCRIPT);
+}
+
+#[test]
 fn without_a_folder_nothing_is_written() {
     let folder = folder_with_run("mlp");
     evaluate(folder.path(), "run/state_dict.pt").arg("--quiet").assert().code(0).stderr("");
@@ -121,81 +126,6 @@ fn bytes_are_refused(bytes: &[u8], parts: &[&str]) {
     fs::write(folder.path().join("weights.pt"), bytes).unwrap();
     let parts = [&["weights.pt"], parts].concat();
     refused(&mut evaluate(folder.path(), "weights.pt"), 2, &parts);
-}
-
-/// LeNet-5's trained weights, with the forward pass that `change` makes of its own.
-fn lenet5_that_computes(change: impl FnOnce(String) -> String) -> Vec<u8> {
-    let tensors = read_weights(&finished_run("lenet5")[STATE_DICT]).unwrap();
-    let program = named("lenet5").unwrap().graph().torchscript("LeNet5");
-    let program = torchscript::Program { forward: change(program.forward), ..program };
-    torchscript::write(&program, &tensors).unwrap()
-}
-
-/// Max pooling instead of average pooling: names and shapes of the weights are the same.
-fn with_max_pooling(forward: String) -> String {
-    let arguments =
-        ["[2, 2], [2, 2], [0, 0], False, True, None", "[2, 2], [2, 2], [0, 0], [1, 1], False"];
-    let changed =
-        forward.replace("torch.avg_pool2d", "torch.max_pool2d").replace(arguments[0], arguments[1]);
-    assert_ne!(forward, changed);
-    changed
-}
-
-#[test]
-fn a_torchscript_file_with_another_forward_pass_is_not_computed_with_ours() {
-    let folder = folder_with_run("lenet5");
-    let file = lenet5_that_computes(with_max_pooling);
-    fs::write(folder.path().join("max.pt"), file).unwrap();
-    let said = [
-        "max.pt: the forward pass of this TorchScript file is not that of lenet5",
-        "max_pool2d(kernel_size=[2, 2]), where avg_pool2d(kernel_size=[2, 2]) is expected",
-        "stitch export max.pt --format state-dict",
-    ];
-    refused(&mut evaluate(folder.path(), "max.pt"), 2, &said);
-    let picture = common::root().join("docs/pictures/shoe.png");
-    refused(stitch(folder.path()).args(["predict", "max.pt"]).arg(picture), 2, &said);
-    for format in ["torchscript", "onnx"] {
-        let mut export = stitch(folder.path());
-        refused(export.args(["export", "max.pt", "--format", format, "-o", "out"]), 2, &said);
-        assert!(!folder.path().join("out").exists());
-    }
-}
-
-#[test]
-fn the_weights_of_a_torchscript_file_with_another_forward_pass_can_be_taken() {
-    let folder = folder_with_run("lenet5");
-    fs::write(folder.path().join("max.pt"), lenet5_that_computes(with_max_pooling)).unwrap();
-    for format in ["state-dict", "safetensors", "npz"] {
-        let mut export = stitch(folder.path());
-        export
-            .args(["export", "max.pt", "--format", format, "-o", "out", "--force"])
-            .assert()
-            .code(0);
-        let expected = evaluate(folder.path(), "run/state_dict.pt").assert().code(0);
-        let found = evaluate(folder.path(), "out").assert().code(0);
-        assert_eq!(stdout_of(&found), stdout_of(&expected), "{format}");
-    }
-}
-
-#[test]
-fn a_torchscript_file_with_the_same_forward_pass_gives_the_runs_results() {
-    gives_the_runs_results("mlp", TORCHSCRIPT);
-    let folder = folder_with_run("lenet5");
-    let file = lenet5_that_computes(|forward| forward.replace("torch.relu(", "torch.relu_("));
-    fs::write(folder.path().join("same.pt"), file).unwrap();
-    let expected = evaluate(folder.path(), "run/state_dict.pt").assert().code(0);
-    let found = evaluate(folder.path(), "same.pt").assert().code(0);
-    assert_eq!(stdout_of(&found), stdout_of(&expected));
-}
-
-#[test]
-fn a_torchscript_file_whose_forward_pass_cannot_be_followed_is_refused() {
-    let folder = folder_with_run("lenet5");
-    let file = lenet5_that_computes(|_| "    with x:\n      pass\n    return x\n".into());
-    fs::write(folder.path().join("with.pt"), file).unwrap();
-    let said =
-        ["with.pt", "cannot be compared with that of lenet5", "`with`", "Run the file in PyTorch"];
-    refused(&mut evaluate(folder.path(), "with.pt"), 2, &said);
 }
 
 #[test]

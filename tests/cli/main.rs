@@ -11,6 +11,7 @@ mod dry_run;
 mod evaluate;
 mod examples;
 mod fetch;
+mod forward;
 mod json;
 mod man;
 mod models;

@@ -7,7 +7,8 @@ use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 
 use super::attributes::{Attributes, Id, Item};
-use super::parser::{Class, Function, Unit, parse};
+use super::parser::parse;
+use super::syntax::{Class, Function, Unit};
 
 /// Most bytes of code, and of the pickle, that are read.
 const LONGEST: u64 = 16 << 20;

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use tch::Kind;
 
 use super::archive::ScriptModule;
-use super::attributes::{Id, Item};
-use super::operators::Arguments;
-use super::parser::{Expr, Function, Statement};
+use super::arguments::Arguments;
+use super::memory::{Storage, TensorCell};
+use super::objects::joined;
+use super::syntax::{Expr, Function, Statement};
 use super::values::{Object, Source, Value, Values, What};
 use crate::nn::Graph;
 
@@ -22,37 +23,18 @@ const STEPS: usize = 1 << 20;
 /// Deepest nesting of calls.
 const CALLS: usize = 64;
 /// Longest list.
-const LONGEST_LIST: usize = 1 << 12;
-/// What torch.compile and DataParallel put before every name.
-const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
-
-/// A tensor of the forward pass: operations in place change what it holds.
-struct TensorCell {
-    /// The number of its value.
-    value: usize,
-    storage: usize,
-    /// The version of the storage that the value belongs to.
-    version: usize,
-}
-
-/// The memory of one tensor or of several.
-struct Storage {
-    version: usize,
-    /// The parameter or buffer that lies there.
-    state: Option<String>,
-}
-
+pub(super) const LONGEST_LIST: usize = 1 << 12;
 /// What follows a forward pass.
 pub(super) struct Interpreter<'a> {
     pub(super) values: &'a mut Values,
     pub(super) kind: Kind,
-    graph: &'a Graph,
-    module: Option<&'a ScriptModule>,
-    cells: Vec<TensorCell>,
-    storages: Vec<Storage>,
-    state: HashMap<String, usize>,
+    pub(super) graph: &'a Graph,
+    pub(super) module: Option<&'a ScriptModule>,
+    pub(super) cells: Vec<TensorCell>,
+    pub(super) storages: Vec<Storage>,
+    pub(super) state: HashMap<String, usize>,
     /// Numbers among the tensors of the code.
-    constants: Vec<Option<Rc<Cell<i64>>>>,
+    pub(super) constants: Vec<Option<Rc<Cell<i64>>>>,
     steps: usize,
     calls: usize,
     /// An operation in place on what may share its memory with something unknown.
@@ -61,7 +43,7 @@ pub(super) struct Interpreter<'a> {
 }
 
 /// The variables of a call.
-type Variables = HashMap<String, Value>;
+pub(super) type Variables = HashMap<String, Value>;
 
 /// How a block ends.
 enum Flow {
@@ -131,44 +113,6 @@ impl<'a> Interpreter<'a> {
             &Value::Tensor(tensor) => self.value_of(tensor),
             other => Err(format!("it returns {}, where one tensor is expected", other.kind())),
         }
-    }
-
-    /// A tensor with memory of its own.
-    pub fn new_tensor(&mut self, value: usize) -> usize {
-        self.storages.push(Storage { version: 0, state: None });
-        self.tensor(value, self.storages.len() - 1)
-    }
-
-    /// A tensor in the memory of another one.
-    pub fn view_of(&mut self, other: usize, value: usize) -> usize {
-        self.tensor(value, self.cells[other].storage)
-    }
-
-    fn tensor(&mut self, value: usize, storage: usize) -> usize {
-        let version = self.storages[storage].version;
-        self.cells.push(TensorCell { value, storage, version });
-        self.cells.len() - 1
-    }
-
-    /// The number of what a tensor holds.
-    pub fn value_of(&self, tensor: usize) -> Result<usize, Refusal> {
-        let TensorCell { value, storage, version } = self.cells[tensor];
-        match version == self.storages[storage].version {
-            true => Ok(value),
-            false => Err("it reads a view of a tensor that was changed in place".into()),
-        }
-    }
-
-    /// An operation in place has made this value of a tensor.
-    pub fn assign(&mut self, tensor: usize, value: usize) -> Result<(), Refusal> {
-        let storage = &mut self.storages[self.cells[tensor].storage];
-        if let Some(state) = &storage.state {
-            return Err(format!("it changes its own {state}"));
-        }
-        storage.version += 1;
-        self.cells[tensor].value = value;
-        self.cells[tensor].version = storage.version;
-        Ok(())
     }
 
     /// Executes statements.
@@ -243,7 +187,11 @@ impl<'a> Interpreter<'a> {
     }
 
     /// The value of an expression.
-    fn evaluate(&mut self, expression: &Expr, variables: &Variables) -> Result<Value, Refusal> {
+    pub(super) fn evaluate(
+        &mut self,
+        expression: &Expr,
+        variables: &Variables,
+    ) -> Result<Value, Refusal> {
         self.step()?;
         match expression {
             Expr::None => Ok(Value::None),
@@ -457,113 +405,9 @@ impl<'a> Interpreter<'a> {
             Flow::Next => Value::None,
         })
     }
-
-    /// An attribute of an object.
-    fn attribute(&mut self, object: &Rc<Object>, name: &str) -> Result<Value, Refusal> {
-        // model.eval()
-        if name == "training" {
-            return Ok(Value::Bool(false));
-        }
-        let path = joined(&object.path, name)?;
-        let id = match (object.source, self.module) {
-            (Source::File(id), Some(module)) => match module.attributes().attribute(id, name) {
-                Some(attribute) => attribute,
-                None => return self.constant(module, id, name),
-            },
-            _ if self.shape_of_state(&path).is_some() => return Ok(self.state_tensor(path)),
-            _ => return Ok(Value::Object(Rc::new(Object { path, source: Source::Model }))),
-        };
-        self.item(id, path, 0)
-    }
-
-    /// A tensor of the code, such as `CONSTANTS.c0`.
-    fn code_constant(&self, name: &str) -> Value {
-        let index = name.strip_prefix('c').and_then(|index| index.parse::<usize>().ok());
-        match index.and_then(|index| self.constants.get(index)) {
-            Some(Some(number)) => Value::Number(number.clone()),
-            _ => Value::Global(format!("CONSTANTS.{name}").into()),
-        }
-    }
-
-    /// A constant of a class, such as a list of sizes.
-    fn constant(
-        &mut self,
-        module: &ScriptModule,
-        object: Id,
-        name: &str,
-    ) -> Result<Value, Refusal> {
-        let class = module
-            .attributes()
-            .class(object)
-            .ok_or("it reads an attribute of what is no module")?;
-        let value = module.class(class)?.constants.get(name);
-        let value = value.ok_or_else(|| format!("it reads {name}, which {class} does not have"))?;
-        self.evaluate(value, &Variables::new())
-    }
-
-    /// A value of the file's pickle.
-    fn item(&mut self, id: Id, path: String, depth: usize) -> Result<Value, Refusal> {
-        let module = self.module.ok_or("it has no attributes")?;
-        self.step()?;
-        Ok(match module.attributes().get(id) {
-            Item::None => Value::None,
-            Item::Bool(value) => Value::Bool(*value),
-            Item::Int(value) => Value::Int(*value),
-            Item::Float(value) => Value::Float(*value),
-            Item::Text(value) => Value::Text(value.clone()),
-            Item::List(items) | Item::Tuple(items) if depth < 8 && items.len() <= LONGEST_LIST => {
-                let values = items.iter().enumerate();
-                let values =
-                    values.map(|(i, &item)| self.item(item, format!("{path}.{i}"), depth + 1));
-                Value::List(values.collect::<Result<Vec<_>, _>>()?.into())
-            }
-            Item::Object { .. } => {
-                Value::Object(Rc::new(Object { path, source: Source::File(id) }))
-            }
-            Item::Tensor | Item::Number(_) => self.state_tensor(path),
-            _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
-        })
-    }
-
-    /// A parameter or buffer; the same tensor each time.
-    fn state_tensor(&mut self, path: String) -> Value {
-        // As the reader of weights names it: tch's VarStore writes `fc1|weight`.
-        let mut name = path.replace('|', ".");
-        while self.shape_of_state(&name).is_none()
-            && let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper))
-        {
-            name = rest.to_string();
-        }
-        if let Some(&tensor) = self.state.get(&name) {
-            return Value::Tensor(tensor);
-        }
-        let shape = self.shape_of_state(&name);
-        let value = self.values.number(What::State(name.clone()), shape);
-        let tensor = self.new_tensor(value);
-        let storage = self.cells[tensor].storage;
-        self.storages[storage].state = Some(name.clone());
-        self.state.insert(name, tensor);
-        Value::Tensor(tensor)
-    }
-
-    fn shape_of_state(&self, name: &str) -> Option<Vec<i64>> {
-        self.graph.state().find(|spec| spec.name == name).map(|spec| spec.shape.to_vec())
-    }
 }
 
 const TOO_LONG: &str = "it takes too many steps to follow";
-
-/// Longest name of an attribute or function, with those that lead to it.
-const LONGEST_NAME: usize = 1024;
-
-/// The name of an attribute, behind that of its object.
-fn joined(object: &str, name: &str) -> Result<String, Refusal> {
-    match object.len() + name.len() {
-        0..LONGEST_NAME if object.is_empty() => Ok(name.into()),
-        0..LONGEST_NAME => Ok(format!("{object}.{name}")),
-        _ => Err("a name of it is too long".into()),
-    }
-}
 
 /// Gives a value to a variable, or the items of a tuple to several.
 fn bind(target: &Expr, value: &Value, variables: &mut Variables) -> Result<(), Refusal> {

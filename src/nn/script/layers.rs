@@ -1,7 +1,8 @@
 //! The one form of layers' operations: `linear`, `conv2d`, poolings, `batch_norm`, `add`.
 
+use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
-use super::operators::{Arguments, Known};
+use super::operators::Known;
 use super::values::{Argument, Value, What};
 use super::window::PAD;
 use crate::nn::conv2d::{Conv2dConfig, Conv2dOp};

@@ -6,13 +6,17 @@
 //! Nothing of a file is executed. What is not understood is an error, never equal.
 
 mod archive;
+mod arguments;
 mod attributes;
 mod builtins;
 mod interpreter;
 mod layers;
 mod lexer;
+mod memory;
+mod objects;
 mod operators;
 mod parser;
+mod syntax;
 mod values;
 mod window;
 

@@ -1,60 +1,9 @@
-//! The syntax of TorchScript's serialized form: classes, functions, statements, expressions.
+//! Reads TorchScript's serialized form.
 
 use std::collections::HashMap;
 
 use super::lexer::{Token, tokens};
-
-/// An expression.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Expr {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    Name(String),
-    List(Vec<Expr>),
-    Tuple(Vec<Expr>),
-    Negative(Box<Expr>),
-    Attribute(Box<Expr>, String),
-    Index(Box<Expr>, Box<Expr>),
-    Call { function: Box<Expr>, arguments: Vec<Expr>, named: Vec<(String, Expr)> },
-}
-
-/// A statement.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Statement {
-    Pass,
-    Expression(Expr),
-    Assign(Expr, Expr),
-    If(Expr, Vec<Statement>, Vec<Statement>),
-    For(String, Expr, Vec<Statement>),
-    While(Expr, Vec<Statement>),
-    Return(Expr),
-}
-
-/// A function or a method.
-#[derive(Debug)]
-pub(super) struct Function {
-    pub parameters: Vec<(String, Option<Expr>)>,
-    /// Or why it cannot be read, which matters only where the function is called.
-    pub body: Result<Vec<Statement>, String>,
-}
-
-/// A class.
-#[derive(Debug, Default)]
-pub(super) struct Class {
-    /// Attributes of the type `Final`, and `__forward_hooks__` and its like.
-    pub constants: HashMap<String, Expr>,
-    pub methods: HashMap<String, Function>,
-}
-
-/// What a file defines.
-#[derive(Debug, Default)]
-pub(super) struct Unit {
-    pub classes: HashMap<String, Class>,
-    pub functions: HashMap<String, Function>,
-}
+use super::syntax::{Class, Expr, Function, Statement, Unit};
 
 /// Deepest nesting of expressions and of blocks.
 const DEPTH: usize = 64;

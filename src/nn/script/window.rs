@@ -1,7 +1,8 @@
 //! The one form of poolings, and the shapes that `view` and its like make.
 
+use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
-use super::operators::{Arguments, Known};
+use super::operators::Known;
 use super::values::{Argument, Value};
 use crate::nn::window::Window;
 

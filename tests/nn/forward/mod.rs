@@ -170,9 +170,7 @@ fn what_cannot_be_followed_is_never_equal() {
         ),
         (format!("y = torch.a\nfor i in range(500000):\n  y = y.a\nreturn {linear}"), "too long"),
         (
-            format!(
-                "y = torch.matmul(x, torch.transpose(self.fc.weight, 0, 0))\nreturn torch.add(y, self.fc.bias)"
-            ),
+            "y = torch.matmul(x, torch.transpose(self.fc.weight, 0, 0))\nreturn torch.add(y, self.fc.bias)".into(),
             "transpose(fc.weight, 0, 0)",
         ),
         ("return torch.linear(x, self.fc.weight, self.fc.bias, scale=2)".into(), "linear"),

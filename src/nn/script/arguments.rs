@@ -1,0 +1,77 @@
+//! The arguments of a call, by position or by name.
+
+use super::values::Value;
+
+/// The arguments of a call.
+pub(super) struct Arguments {
+    pub positional: Vec<Value>,
+    pub named: Vec<(String, Value)>,
+}
+
+impl Arguments {
+    /// The first tensor among them, or in a list among them.
+    pub fn first_tensor(&self) -> Option<usize> {
+        fn tensor_in(value: &Value) -> Option<usize> {
+            match value {
+                Value::Tensor(tensor) => Some(*tensor),
+                Value::List(items) | Value::Tuple(items) => items.iter().find_map(tensor_in),
+                _ => None,
+            }
+        }
+        let named = self.named.iter().map(|(_, value)| value);
+        self.positional.iter().chain(named).find_map(tensor_in)
+    }
+
+    /// An argument, by its position or its name; `None` where it is not given.
+    pub fn get(&self, position: usize, name: &str) -> Option<&Value> {
+        let named = || self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+        self.positional.get(position).or_else(named)
+    }
+
+    pub fn tensor(&self, position: usize, name: &str) -> Option<usize> {
+        match self.get(position, name)? {
+            Value::Tensor(tensor) => Some(*tensor),
+            _ => None,
+        }
+    }
+
+    pub fn int(&self, position: usize, name: &str, default: i64) -> Option<i64> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Int(value)) => Some(*value),
+            Some(_) => None,
+        }
+    }
+
+    pub fn bool(&self, position: usize, name: &str, default: bool) -> Option<bool> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Bool(value)) => Some(*value),
+            Some(_) => None,
+        }
+    }
+
+    pub fn float(&self, position: usize, name: &str, default: f64) -> Option<f64> {
+        match self.get(position, name) {
+            None => Some(default),
+            Some(Value::Float(value)) => Some(*value),
+            Some(Value::Int(value)) => Some(*value as f64),
+            Some(_) => None,
+        }
+    }
+
+    /// A number for rows and columns, or a list of one or of two; `default` where it is empty.
+    pub fn pair(&self, position: usize, name: &str, default: [i64; 2]) -> Option<[i64; 2]> {
+        match self.get(position, name) {
+            None | Some(Value::None) => Some(default),
+            Some(&Value::Int(value)) => Some([value, value]),
+            Some(Value::List(items) | Value::Tuple(items)) => match items[..] {
+                [] => Some(default),
+                [Value::Int(value)] => Some([value, value]),
+                [Value::Int(rows), Value::Int(columns)] => Some([rows, columns]),
+                _ => None,
+            },
+            Some(_) => None,
+        }
+    }
+}

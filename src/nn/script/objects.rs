@@ -1,0 +1,117 @@
+//! What `self` leads to: submodules, parameters, buffers and other attributes of the file or of the model.
+
+use std::rc::Rc;
+
+use super::archive::ScriptModule;
+use super::attributes::{Id, Item};
+use super::interpreter::{Interpreter, LONGEST_LIST, Refusal, Variables};
+use super::values::{Object, Source, Value, What};
+
+/// What torch.compile and DataParallel put before every name.
+const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
+
+impl Interpreter<'_> {
+    /// An attribute of an object.
+    pub(super) fn attribute(&mut self, object: &Rc<Object>, name: &str) -> Result<Value, Refusal> {
+        // model.eval()
+        if name == "training" {
+            return Ok(Value::Bool(false));
+        }
+        let path = joined(&object.path, name)?;
+        let id = match (object.source, self.module) {
+            (Source::File(id), Some(module)) => match module.attributes().attribute(id, name) {
+                Some(attribute) => attribute,
+                None => return self.constant(module, id, name),
+            },
+            _ if self.shape_of_state(&path).is_some() => return Ok(self.state_tensor(path)),
+            _ => return Ok(Value::Object(Rc::new(Object { path, source: Source::Model }))),
+        };
+        self.item(id, path, 0)
+    }
+
+    /// A tensor of the code, such as `CONSTANTS.c0`.
+    pub(super) fn code_constant(&self, name: &str) -> Value {
+        let index = name.strip_prefix('c').and_then(|index| index.parse::<usize>().ok());
+        match index.and_then(|index| self.constants.get(index)) {
+            Some(Some(number)) => Value::Number(number.clone()),
+            _ => Value::Global(format!("CONSTANTS.{name}").into()),
+        }
+    }
+
+    /// A constant of a class, such as a list of sizes.
+    fn constant(
+        &mut self,
+        module: &ScriptModule,
+        object: Id,
+        name: &str,
+    ) -> Result<Value, Refusal> {
+        let class = module
+            .attributes()
+            .class(object)
+            .ok_or("it reads an attribute of what is no module")?;
+        let value = module.class(class)?.constants.get(name);
+        let value = value.ok_or_else(|| format!("it reads {name}, which {class} does not have"))?;
+        self.evaluate(value, &Variables::new())
+    }
+
+    /// A value of the file's pickle.
+    fn item(&mut self, id: Id, path: String, depth: usize) -> Result<Value, Refusal> {
+        let module = self.module.ok_or("it has no attributes")?;
+        self.step()?;
+        Ok(match module.attributes().get(id) {
+            Item::None => Value::None,
+            Item::Bool(value) => Value::Bool(*value),
+            Item::Int(value) => Value::Int(*value),
+            Item::Float(value) => Value::Float(*value),
+            Item::Text(value) => Value::Text(value.clone()),
+            Item::List(items) | Item::Tuple(items) if depth < 8 && items.len() <= LONGEST_LIST => {
+                let values = items.iter().enumerate();
+                let values =
+                    values.map(|(i, &item)| self.item(item, format!("{path}.{i}"), depth + 1));
+                Value::List(values.collect::<Result<Vec<_>, _>>()?.into())
+            }
+            Item::Object { .. } => {
+                Value::Object(Rc::new(Object { path, source: Source::File(id) }))
+            }
+            Item::Tensor | Item::Number(_) => self.state_tensor(path),
+            _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
+        })
+    }
+
+    /// A parameter or buffer; the same tensor each time.
+    fn state_tensor(&mut self, path: String) -> Value {
+        // As the reader of weights names it: tch's VarStore writes `fc1|weight`.
+        let mut name = path.replace('|', ".");
+        while self.shape_of_state(&name).is_none()
+            && let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper))
+        {
+            name = rest.to_string();
+        }
+        if let Some(&tensor) = self.state.get(&name) {
+            return Value::Tensor(tensor);
+        }
+        let shape = self.shape_of_state(&name);
+        let value = self.values.number(What::State(name.clone()), shape);
+        let tensor = self.new_tensor(value);
+        let storage = self.cells[tensor].storage;
+        self.storages[storage].state = Some(name.clone());
+        self.state.insert(name, tensor);
+        Value::Tensor(tensor)
+    }
+
+    fn shape_of_state(&self, name: &str) -> Option<Vec<i64>> {
+        self.graph.state().find(|spec| spec.name == name).map(|spec| spec.shape.to_vec())
+    }
+}
+
+/// Longest name of an attribute or function, with those that lead to it.
+const LONGEST_NAME: usize = 1024;
+
+/// The name of an attribute, behind that of its object.
+pub(super) fn joined(object: &str, name: &str) -> Result<String, Refusal> {
+    match object.len() + name.len() {
+        0..LONGEST_NAME if object.is_empty() => Ok(name.into()),
+        0..LONGEST_NAME => Ok(format!("{object}.{name}")),
+        _ => Err("a name of it is too long".into()),
+    }
+}
