@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::time::{Duration, Instant, SystemTime};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::Events;
@@ -108,7 +109,7 @@ impl<'a> EventLog<'a> {
 
     /// How far the file is; for a checkpoint, which must come to the disk after it.
     pub fn stands(&self) -> Events {
-        Events { length: self.length, sha256: sha256::hex(&self.hash.clone().finalize()) }
+        Events { length: self.length, sha256: HEXLOWER.encode(&self.hash.clone().finalize()) }
     }
 
     /// The file, for who brings it to the disk.

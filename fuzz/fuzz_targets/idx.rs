@@ -1,14 +1,8 @@
 //! Reads any bytes as each of the IDX files, packed or not, and the images one at a time.
 
 #![no_main]
-#![allow(dead_code, unused_imports)]
 
-#[path = "../../src/dataset/idx.rs"]
-mod idx;
-const SIDE: usize = 28;
-const PIXELS: usize = SIDE * SIDE;
-const CLASSES: usize = 10;
-
+use fashion_mnist::idx;
 use flate2::read::MultiGzDecoder;
 use libfuzzer_sys::fuzz_target;
 

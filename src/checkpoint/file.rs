@@ -1,6 +1,7 @@
 //! A checkpoint as bytes: a safetensors file, which other readers open too, with the settings as JSON
 //! in its metadata and the SHA-256 of the whole file, so that any damage is seen.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -289,7 +290,7 @@ fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
     for part in [&file[..place.start], &NO_SUM, &file[place.end..]] {
         sum.update(part);
     }
-    let found = sha256::hex(&sum.finalize());
+    let found = HEXLOWER.encode(&sum.finalize());
     if found.as_bytes() == &file[place.clone()] {
         return Ok(());
     }

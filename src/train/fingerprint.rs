@@ -1,5 +1,6 @@
 //! A fingerprint of what the kernels compute on this machine, with the process's threads and environment.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
@@ -7,7 +8,6 @@ use super::{TrainConfig, TrainError, TrainState, Trainer, take_step};
 use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::models::{Library, ModelEntry};
-use crate::sha256;
 
 /// Images of the step at most: with more, it would take long.
 const MOST_IMAGES: usize = 512;
@@ -61,7 +61,7 @@ pub fn kernels_sha256(
         sum.update(&tensor.name);
         sum.update(&tensor.data);
     }
-    Ok(Some(sha256::hex(&sum.finalize())))
+    Ok(Some(HEXLOWER.encode(&sum.finalize())))
 }
 
 /// Pseudo-random numbers: xorshift32 (George Marsaglia).

@@ -13,7 +13,7 @@ use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, METRICS, PREDICTIONS, SAFETENSORS, STATE_DICT,
     TORCHSCRIPT,
 };
-use stitch::tensor_files::{Dtype, Metadata, NamedTensor, read_weights, safetensors, torchscript};
+use stitch::tensor_files::{Dtype, Metadata, NamedTensor, safetensors};
 use tempfile::TempDir;
 
 use crate::{

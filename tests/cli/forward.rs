@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use stitch::formats::{read_weights, torchscript};
 use stitch::models::named;
 use stitch::run_folder::STATE_DICT;
+use stitch::tensor_files::{read_weights, torchscript};
 
 use crate::evaluate::{evaluate, folder_with_run};
 use crate::{common, finished_run, refused, stdout_of, stitch};

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
@@ -62,7 +63,7 @@ fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
         hash.update(part);
         nan = nan.zip(count_nan(part, dtype)).map(|(before, more)| before + more);
     })?;
-    Ok(read.then(|| Bits { sha256: hex(&hash.finalize()), nan }))
+    Ok(read.then(|| Bits { sha256: HEXLOWER.encode(&hash.finalize()), nan }))
 }
 
 /// The greatest magnitude of the elements that are numbers; 0 without any.
@@ -92,9 +93,4 @@ fn for_each_part(
         }
         each(dtype, &part);
     }
-}
-
-/// Bytes as hexadecimal digits.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -320,8 +320,3 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, String> {
         )),
     }
 }
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
 use crate::record::End;
-use crate::trace::hex;
 use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, nan};
 
 /// Elements of larger tensors are not kept unless [`Writer::keep_up_to`] says so.
@@ -128,7 +128,7 @@ impl<R: Write, E: Write> Writer<R, E> {
             let (dtype, shape) = (&record.dtype, &record.shape);
             return Err(invalid(format!("{key}: {found} bytes do not fit {dtype} {shape:?}")));
         }
-        record.sha256 = hex(&hash.finalize());
+        record.sha256 = HEXLOWER.encode(&hash.finalize());
         record.nan = nan;
         if kept {
             self.elements.flush()?;

@@ -125,7 +125,7 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::source;
+    use crate::source;
 
     #[test]
     fn what_is_shared_is_read_back_and_cannot_be_changed() {

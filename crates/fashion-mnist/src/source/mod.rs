@@ -22,9 +22,9 @@ pub enum Half {
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// 28x28 images ([`crate::dataset::idx::IMAGES_MAGIC`]).
+    /// 28x28 images ([`crate::idx::IMAGES_MAGIC`]).
     Images,
-    /// Labels ([`crate::dataset::idx::LABELS_MAGIC`]).
+    /// Labels ([`crate::idx::LABELS_MAGIC`]).
     Labels,
 }
 

@@ -5,13 +5,13 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{Content, FileOrigin, Found, Half, OFFICIAL, OfficialFile, Origin};
-use crate::dataset::idx::{self, IdxError};
-use crate::dataset::{Dataset, PIXELS, Split};
-use crate::sha256;
+use crate::idx::{self, IdxError};
+use crate::{Dataset, PIXELS, Split};
 
 /// A file of the data set that cannot be used. Every message starts with its path.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
         Content::Images => bytes.len() / PIXELS,
         Content::Labels => bytes.len(),
     };
-    let sha256 = sha256::hex(&from.hash.finalize());
+    let sha256 = HEXLOWER.encode(&from.hash.finalize());
     let official = sha256 == file.sha256;
     Ok((bytes, FileOrigin { name: file.name, path: path.into(), count, sha256, official }))
 }
