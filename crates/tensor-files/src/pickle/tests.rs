@@ -157,7 +157,7 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
 fn one_long_argument_of_many_calls_is_not_looked_at_as_often() {
     // Pairs of which the last is none, and an attributes' dict, for 100,000 calls each.
     let calls = |long: &[u8], call: &[u8]| {
-        let pickle = [b"\x80\x02", long, &call.repeat(100_000), b"."].concat();
+        let pickle = [b"\x80\x02", long, &call.repeat(100_000), b"N."].concat();
         read(&pickle, 64 << 20)
     };
     let pair = b"]K\x01a]K\x02a\x86".repeat(1000);
