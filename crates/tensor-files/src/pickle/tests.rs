@@ -152,3 +152,22 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
         assert!(found.contains(wanted), "{}: {found}", String::from_utf8_lossy(function));
     }
 }
+
+#[test]
+fn one_long_argument_of_many_calls_is_not_looked_at_as_often() {
+    // Pairs of which the last is none, and an attributes' dict, for 100,000 calls each.
+    let calls = |long: &[u8], call: &[u8]| {
+        let pickle = [b"\x80\x02", long, &call.repeat(100_000), b"N."].concat();
+        read(&pickle, 64 << 20)
+    };
+    let pair = b"]K\x01a]K\x02a\x86".repeat(1000);
+    let pairs = [&b"]("[..], &pair, b"Ne\x85q\x000"].concat();
+    let pairs = calls(&pairs, b"ccollections\nOrderedDict\nh\x00R0");
+    assert!(matches!(pairs, Err(PickleError::Memory { .. })), "{pairs:?}");
+    let items = |i: u32| [b"X\x04\0\0\0", format!("{i:04}").as_bytes(), b"N"].concat();
+    let items: Vec<u8> = (0..1000).flat_map(items).collect();
+    let attributes = [b"(NNN}(", &items[..], b"utq\x000"].concat();
+    let parameter = b"ctorch._utils\n_rebuild_parameter_with_state\nh\x00R0";
+    let attributes = calls(&attributes, parameter);
+    assert!(attributes.is_ok(), "{attributes:?}");
+}
