@@ -12,8 +12,6 @@ mod formats;
 mod metrics;
 #[path = "../src/sha256.rs"]
 mod sha256;
-#[path = "../src/picture/mod.rs"]
-mod picture;
 #[path = "../src/run_folder/config.rs"]
 mod run_folder;
 #[path = "../src/train/progress.rs"]
@@ -28,6 +26,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{Cursor, Read};
 
+use fashion_mnist::picture;
 use formats::csv;
 use tensor_files::{Dtype, Metadata, NamedTensor, npz, safetensors, state_dict, torchscript};
 

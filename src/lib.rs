@@ -85,7 +85,6 @@ pub mod models;
 pub mod nn;
 pub mod optim;
 pub mod parity;
-pub mod picture;
 pub mod report;
 pub mod rng;
 pub mod run_folder;

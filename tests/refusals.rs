@@ -6,9 +6,9 @@ use std::path::Path;
 
 use stitch::checkpoint::Checkpoint;
 use stitch::dataset::idx;
+use stitch::dataset::picture;
 use stitch::formats::csv;
 use stitch::metrics::ConfusionMatrix;
-use stitch::picture;
 use stitch::run_folder::{Config, DataConfig, read_recipe};
 use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,

@@ -2,6 +2,8 @@
 
 pub mod classes;
 pub mod idx;
+#[cfg(feature = "picture")]
+pub mod picture;
 #[cfg(target_os = "linux")]
 pub mod shared;
 pub mod source;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use stitch::dataset::PIXELS;
-use stitch::picture;
+use stitch::dataset::picture;
 use stitch::run_folder::write_whole;
 
 use super::sources::Name;

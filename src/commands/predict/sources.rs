@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use stitch::dataset::PIXELS;
 use stitch::dataset::idx::ImageReader;
-use stitch::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
+use stitch::dataset::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
 use stitch::tensor_files::TensorFile;
 
 use crate::suggest::hinted;
@@ -20,7 +20,7 @@ const IDX: &[u8] = &[0, 0, 8];
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// A picture as the model takes it.
-pub use stitch::picture::Converted as Picture;
+pub use stitch::dataset::picture::Converted as Picture;
 
 /// What a picture is called.
 #[derive(Debug, Clone, PartialEq, Eq)]

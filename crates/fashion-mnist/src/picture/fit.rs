@@ -5,7 +5,7 @@ use image::{GrayImage, Luma};
 
 use super::ground::{self, Subject};
 use super::{Converted, SIDE_U32};
-use crate::dataset::PIXELS;
+use crate::PIXELS;
 
 /// A picture that has the models' size already: nothing is cut off, scaled or lifted.
 pub(super) fn keep(grey: &GrayImage, invert: bool) -> Converted {

@@ -13,7 +13,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 pub use decode::{LARGEST_FILE, PictureError, is_picture};
 
-use crate::dataset::{PIXELS, SIDE};
+use crate::{PIXELS, SIDE};
 
 const SIDE_U32: u32 = SIDE as u32;
 
