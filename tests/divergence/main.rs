@@ -5,6 +5,7 @@
 mod common;
 
 mod files;
+mod messages;
 mod naive;
 mod traces;
 
