@@ -2,32 +2,13 @@
 //!
 //! Run in the project's root: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds`
 
-#![allow(dead_code, unused_imports)]
-
-#[path = "../src/checkpoint/file.rs"]
-mod file;
-#[path = "../src/formats/mod.rs"]
-mod formats;
-#[path = "../src/metrics.rs"]
-mod metrics;
-#[path = "../src/sha256.rs"]
-mod sha256;
-#[path = "../src/run_folder/config.rs"]
-mod run_folder;
-#[path = "../src/train/progress.rs"]
-mod train;
-mod dataset {
-    pub const SIDE: usize = 28;
-    pub const PIXELS: usize = SIDE * SIDE;
-    pub const CLASSES: usize = 10;
-}
-
 use std::error::Error;
 use std::fs;
 use std::io::{Cursor, Read};
 
 use fashion_mnist::picture;
-use formats::csv;
+use stitch_run::checkpoint::Checkpoint;
+use stitch_run::{Config, DataConfig, EpochRecord, Progress, TrainState, csv, metrics};
 use tensor_files::{Dtype, Metadata, NamedTensor, npz, safetensors, state_dict, torchscript};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,11 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         (state_dict::write(&tensors)?, torchscript::write(&program, &tensors)?);
     let arrays = npz::write(&tensors)?;
     let config = config();
-    let epochs = vec![train::EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
-    let progress = train::Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
-    let state = train::TrainState { updates: 12, tensors: tensors.to_vec() };
-    let checkpoint = file::Checkpoint { config: config.clone(), progress, state, events: None }.write()?;
-    let pixels: [u8; dataset::PIXELS] = std::array::from_fn(|i| i as u8);
+    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let progress = Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
+    let state = TrainState { updates: 12, tensors: tensors.to_vec() };
+    let checkpoint = Checkpoint { config: config.clone(), progress, state, events: None }.write()?;
+    let pixels: [u8; fashion_mnist::PIXELS] = std::array::from_fn(|i| i as u8);
     let trace = concat!(
         "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n",
         "{\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, ",
@@ -109,8 +90,8 @@ fn idx(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
 }
 
-fn config() -> run_folder::Config {
-    run_folder::Config {
+fn config() -> Config {
+    Config {
         program: "stitch".into(),
         model: "mlp".into(),
         epochs: 3,
@@ -125,7 +106,7 @@ fn config() -> run_folder::Config {
         cpu_capability: Some("AVX2".into()),
         kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
-        data: run_folder::DataConfig {
+        data: DataConfig {
             official: false,
             sha256: [("train-labels-idx1-ubyte".into(), "00".into())].into(),
         },

@@ -69,7 +69,8 @@
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
 
-pub use {stitch_parity, stitch_trace, tensor_files};
+pub use stitch_run::{metrics, sha256};
+pub use {fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files};
 
 pub mod checkpoint;
 pub mod closest;
@@ -80,7 +81,6 @@ pub mod events;
 pub mod formats;
 pub mod libtorch;
 pub mod memory;
-pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod optim;
@@ -88,6 +88,5 @@ pub mod parity;
 pub mod report;
 pub mod rng;
 pub mod run_folder;
-pub mod sha256;
 pub mod study;
 pub mod train;

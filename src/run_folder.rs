@@ -4,29 +4,24 @@
 //! cut too. `config.json` is written last: a folder that has it holds a complete run. As long as a
 //! process has the folder, it holds a lock on it that ends with the process.
 
-mod config;
 mod disk;
 mod known;
-mod metrics;
-mod parity;
-mod recipe;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-pub use config::{Config, DataConfig};
 use disk::{TEMPORARY, WRITING, make_folder, make_folders, parent_of, sync_folder};
 pub use disk::{wait_for_writes, write_whole};
 pub use known::read_recipe;
-pub use metrics::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
-pub use parity::ParityVerdict;
-pub use recipe::RecipeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::dataset::source::{Identity, Origin};
+pub use stitch_run::recipe::RecipeError;
+pub use stitch_run::{
+    Average, Config, DataConfig, Metrics, ParityVerdict, TrainingMetrics, ValidationMetrics,
+    peak_rss_bytes,
+};
 
 /// Settings, versions and data of the run.
 pub const CONFIG: &str = "config.json";
@@ -106,17 +101,6 @@ pub const FILES: [&str; 13] = [
 
 /// The files that a traced run adds; see [`stitch_trace`].
 pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
-
-impl From<&Origin> for DataConfig {
-    fn from(origin: &Origin) -> Self {
-        let sum =
-            |file: &crate::dataset::source::FileOrigin| (file.name.into(), file.sha256.clone());
-        Self {
-            official: origin.identity() == Identity::Official,
-            sha256: origin.files.iter().map(sum).collect(),
-        }
-    }
-}
 
 /// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
 /// `ATEN_CPU_CAPABILITY` lowers. `None` where it is not known how it picks.

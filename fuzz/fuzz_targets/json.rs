@@ -1,27 +1,11 @@
 //! Reads any bytes as the records of a trace and as the settings of a run, to show and to repeat.
 
 #![no_main]
-#![allow(dead_code, unused_imports)]
-
-#[path = "../../src/formats/mod.rs"]
-mod formats;
-#[path = "../../src/metrics.rs"]
-mod metrics;
-#[path = "../../src/sha256.rs"]
-mod sha256;
-#[path = "../../src/run_folder/config.rs"]
-mod run_folder;
-#[path = "../../src/run_folder/recipe.rs"]
-mod recipe;
-mod dataset {
-    pub const CLASSES: usize = 10;
-}
 
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-// Where the recipe looks for them.
-use run_folder::{Config, DataConfig};
+use stitch_run::{Config, recipe};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = serde_json::from_slice::<Config>(bytes);

@@ -3,13 +3,11 @@
 //! A run folder has them in `checkpoints/NNNNNNNN.safetensors`, named by the steps done, the last two
 //! of them, until the run is complete.
 
-mod file;
-
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use file::{Checkpoint, CheckpointError, Events};
+pub use stitch_run::{Checkpoint, CheckpointError, Events};
 
 use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
 
@@ -63,7 +61,7 @@ pub fn find(folder: &RunFolder) -> Found {
 /// # Errors
 /// [`CheckpointError::Contradictory`].
 pub fn check(path: &Path, checkpoint: &Checkpoint, images: usize) -> Result<(), CheckpointError> {
-    file::check_progress(checkpoint, images)?;
+    stitch_run::checkpoint::check_progress(checkpoint, images)?;
     let (named, updates) = (step(path), checkpoint.state.updates);
     if named.is_none_or(|named| named as u64 != updates) {
         let what = format!("it is of {updates} steps, and its name says others");

@@ -1,7 +1,8 @@
 //! A recipe against what there is: the model, the seeds that its library takes, the engines that train it.
 
-use super::Config;
-use super::recipe::{RecipeError, parse, shown};
+use stitch_run::recipe::{parse, shown};
+
+use super::{Config, RecipeError};
 use crate::models;
 use crate::train::Engine;
 

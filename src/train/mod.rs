@@ -7,7 +7,6 @@
 mod config;
 mod engine;
 mod fingerprint;
-mod progress;
 mod state;
 mod trainer;
 
@@ -26,8 +25,8 @@ use tensor_files::NamedTensor;
 pub use config::{ConfigError, TrainConfig, device_name};
 pub use engine::{Engine, UnknownEngine};
 pub use fingerprint::kernels_sha256;
-pub use progress::{EpochRecord, Progress, TrainState, Validation};
 pub use state::RestoreError;
+pub use stitch_run::{EpochRecord, Progress, TrainState, Validation};
 pub use trainer::Trainer;
 
 /// What a run reports while it goes on.

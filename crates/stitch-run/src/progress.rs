@@ -73,7 +73,7 @@ impl Progress {
     }
 
     /// Ends the epoch in progress with this mean loss and this validation.
-    pub(super) fn end_epoch(&mut self, loss: f64, validation: Option<Validation>) -> EpochRecord {
+    pub fn end_epoch(&mut self, loss: f64, validation: Option<Validation>) -> EpochRecord {
         let record = EpochRecord { epoch: self.epoch(), loss, seconds: self.seconds, validation };
         self.epochs.push(record);
         (self.steps, self.loss_sum, self.seconds) = (0, 0.0, 0.0);

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sha256;
+use fashion_mnist::source::{FileOrigin, Identity, Origin};
 use serde::{Deserialize, Serialize};
 use tensor_files::Metadata;
+
+use crate::sha256;
 
 /// `config.json`: what made the numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ pub struct Config {
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
-    /// What the kernels compute, see [`crate::train::kernels_sha256`]; absent on a GPU, in runs of other programs
+    /// What the kernels compute, see `stitch::train::kernels_sha256`; absent on a GPU, in runs of other programs
     /// and of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_sha256: Option<String>,
@@ -176,6 +178,16 @@ impl DataConfig {
     pub fn digest(&self) -> String {
         let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
         sha256::of(self.sha256.iter().map(line).collect::<String>())
+    }
+}
+
+impl From<&Origin> for DataConfig {
+    fn from(origin: &Origin) -> Self {
+        let sum = |file: &FileOrigin| (file.name.into(), file.sha256.clone());
+        Self {
+            official: origin.identity() == Identity::Official,
+            sha256: origin.files.iter().map(sum).collect(),
+        }
     }
 }
 

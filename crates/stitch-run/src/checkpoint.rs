@@ -5,9 +5,8 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::run_folder::Config;
 use crate::sha256;
-use crate::train::{EpochRecord, Progress, TrainState, Validation};
+use crate::{Config, EpochRecord, Progress, TrainState, Validation};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format that is written, and the only one that is read.
@@ -161,10 +160,7 @@ impl Checkpoint {
 ///
 /// # Errors
 /// [`CheckpointError::Contradictory`].
-pub(super) fn check_progress(
-    checkpoint: &Checkpoint,
-    images: usize,
-) -> Result<(), CheckpointError> {
+pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), CheckpointError> {
     let Checkpoint { config, progress, state, .. } = checkpoint;
     let contradictory = |what: String| Err(CheckpointError::Contradictory(what));
     let (epochs, steps) = (progress.epochs.len(), progress.steps);

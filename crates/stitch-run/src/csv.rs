@@ -1,6 +1,7 @@
 //! The CSV files of a run folder, byte for byte as pandas 3 writes them with `to_csv`.
 
-use crate::dataset::CLASSES;
+use fashion_mnist::CLASSES;
+
 use crate::metrics::{ClassificationReport, ConfusionMatrix, Scores};
 
 /// `epoch,loss,seconds`, one line an epoch, numbered from 1.

@@ -1,7 +1,7 @@
 //! Accuracy, confusion matrix and classification report, as `sklearn.metrics` (1.9) computes them
 //! with `labels=range(10)` and `zero_division=0`: equal to the last bit.
 
-use crate::dataset::CLASSES;
+use fashion_mnist::CLASSES;
 
 /// Counts of (true class, predicted class): `sklearn.metrics.confusion_matrix`.
 #[derive(Debug, Clone, PartialEq, Eq)]

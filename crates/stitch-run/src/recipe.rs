@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Config;
+use crate::{Config, DataConfig};
 
 /// What a `config.json` may say; anything else may have changed the numbers.
 const FIELDS: [&str; 15] = [
@@ -57,7 +57,7 @@ pub enum RecipeError {
 }
 
 /// Reads the bytes of a `config.json`, of stitch or of `notebook.py`. Whether there are such a model and such
-/// an engine is not looked at, see [`read_recipe`](super::read_recipe).
+/// an engine is not looked at.
 ///
 /// # Errors
 /// See [`RecipeError`]; each names the field.
@@ -107,7 +107,7 @@ fn check_optional(fields: &Map<String, Value>) -> Result<(), RecipeError> {
     }
     type Texts = std::collections::BTreeMap<String, String>;
     check(fields, "versions", "an object of texts", |_: &Texts| true)?;
-    check(fields, "data", "an object with official and sha256", |_: &super::DataConfig| true)
+    check(fields, "data", "an object with official and sha256", |_: &DataConfig| true)
 }
 
 fn check_text(
@@ -138,7 +138,7 @@ fn check<T: DeserializeOwned>(
 }
 
 /// The beginning of a text that may be long, or hold anything.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     let start: String = printable.clone().take(SHOWN).collect();
     if printable.count() > SHOWN { start + "…" } else { start }
