@@ -208,7 +208,7 @@ fn contradictions(seed: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     for (more, what) in ["twice-1", "twice-2", "twice-3", "twice-4"].into_iter().enumerate() {
         let padding: Vec<Record> =
             (0..=more).map(|i| records[at].named(&format!("{root}/z{i}.npy"))).collect();
-        all.push((what, packed(&[&[other.clone()], &records[..], &padding].concat())));
+        all.push((what, packed(&[std::slice::from_ref(&other), &records, &padding].concat())));
     }
     let end = file.len() - 22;
     let mut fewer = file.clone();
