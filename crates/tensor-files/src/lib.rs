@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod candidates;
 mod directory;
 mod legacy;
 mod locate;

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::candidates::{Key, LONGEST_NAME, Search, described, entries, is_tensor, joined};
 use super::location::FileKind;
 use super::pickle::{Id, Pickle, Value};
 use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
@@ -59,15 +60,6 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
     Ok(Found { kind, key: found_key, tensors, skipped })
 }
 
-/// The type or class of a value, for a sentence.
-fn described(pickle: &Pickle, id: Id) -> String {
-    let what = pickle.describe(id);
-    match what.split_once(' ') {
-        Some(("a" | "an", _)) => what.to_string(),
-        _ => format!("an object of the class {what}"),
-    }
-}
-
 /// Refuses a tensor that cannot be read.
 fn readable(pickle: &Pickle, name: &str, id: Id) -> Result<Id, ReadError> {
     match &pickle.arena[id] {
@@ -78,8 +70,6 @@ fn readable(pickle: &Pickle, name: &str, id: Id) -> Result<Id, ReadError> {
     }
 }
 
-/// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
-const LONGEST_NAME: usize = 1024;
 /// What each tensor takes besides its name: where it is in the pickle and in the file, its shape.
 const EACH: usize = size_of::<(String, Id)>()
     + size_of::<(TensorSpec, super::location::Location)>()
@@ -209,226 +199,5 @@ fn attributes(arena: &[Value], id: Id) -> &[(Id, Id)] {
             _ => &[],
         },
         _ => &[],
-    }
-}
-
-/// What a value stands under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    /// In a dict.
-    Value(Id),
-    /// In a list or tuple.
-    Index(usize),
-}
-
-/// Key and value of each item of a dict, list or tuple.
-fn entries(arena: &[Value], id: Id) -> impl Iterator<Item = (Key, Id)> {
-    let (dict, list): (&[(Id, Id)], &[Id]) = match &arena[id] {
-        Value::Dict(items) => (items, &[]),
-        Value::List(items) | Value::Tuple(items) => (&[], items),
-        _ => (&[], &[]),
-    };
-    let dict = dict.iter().map(|&(key, value)| (Key::Value(key), value));
-    dict.chain(list.iter().enumerate().map(|(i, &value)| (Key::Index(i), value)))
-}
-
-fn is_tensor(value: &Value) -> bool {
-    matches!(value, Value::Tensor(_) | Value::Unreadable(_))
-}
-
-/// Dicts in dicts that are looked into: `checkpoint["model"]["state_dict"]`.
-const LEVELS: usize = 2;
-/// Keys that an error lists.
-const SHOWN: usize = 20;
-/// What a module's own state is called among its tensors, by `torch.nn.Module.get_extra_state`.
-const EXTRA_STATE: &str = "_extra_state";
-
-/// A dict or list that holds tensors.
-#[derive(Debug, Clone)]
-struct Candidate {
-    /// The keys that lead to it.
-    path: Vec<Key>,
-    id: Id,
-}
-
-/// The keys, joined by dots.
-fn joined(pickle: &Pickle, path: &[Key]) -> String {
-    let part = |key: &Key| match *key {
-        Key::Index(index) => index.to_string(),
-        Key::Value(key) => match &pickle.arena[key] {
-            // No more than anybody would read.
-            Value::Str(key) => key.chars().take(LONGEST_NAME).collect(),
-            Value::Int(key) => key.to_string(),
-            _ => pickle.describe(key).to_string(),
-        },
-    };
-    path.iter().map(part).collect::<Vec<_>>().join(".")
-}
-
-/// What of a dict or list is tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    Nothing,
-    /// Some of it.
-    Mixed,
-    /// All of it, by names.
-    Tensors,
-}
-
-/// The search for the dict of tensors.
-struct Search<'a> {
-    pickle: &'a Pickle,
-    /// Dicts of tensors, and a list of them at the top.
-    whole: Vec<Candidate>,
-    /// Dicts and lists that hold tensors among other things.
-    mixed: Vec<Candidate>,
-}
-
-impl<'a> Search<'a> {
-    /// Looks at every dict and list once, those on the surface first.
-    fn new(pickle: &'a Pickle) -> Self {
-        let mut search = Self { pickle, whole: Vec::new(), mixed: Vec::new() };
-        let mut seen = HashSet::from([pickle.top]);
-        let mut level = vec![Candidate { path: Vec::new(), id: pickle.top }];
-        for depth in 0..=LEVELS {
-            let mut next = Vec::new();
-            for candidate in level {
-                let content = search.content(candidate.id, depth);
-                if content != Content::Tensors
-                    && depth < LEVELS
-                    && !search.is_optimizer(candidate.id)
-                {
-                    search.descend(&candidate, &mut seen, &mut next);
-                }
-                match content {
-                    Content::Nothing => {}
-                    Content::Mixed => search.mixed.push(candidate),
-                    Content::Tensors => search.whole.push(candidate),
-                }
-            }
-            level = next;
-        }
-        search
-    }
-
-    /// Adds what stands in `candidate` and may hold tensors.
-    fn descend(&self, candidate: &Candidate, seen: &mut HashSet<Id>, next: &mut Vec<Candidate>) {
-        let arena = &self.pickle.arena;
-        for (key, id) in entries(arena, candidate.id) {
-            let named = match key {
-                Key::Index(_) => true,
-                Key::Value(key) => matches!(arena[key], Value::Str(_)),
-            };
-            let holds = matches!(arena[id], Value::Dict(_) | Value::List(_) | Value::Tuple(_));
-            if named && holds && seen.insert(id) {
-                let path = candidate.path.iter().copied().chain([key]).collect();
-                next.push(Candidate { path, id });
-            }
-        }
-    }
-
-    fn content(&self, id: Id, depth: usize) -> Content {
-        let arena = &self.pickle.arena;
-        let (mut tensors, mut others) = (0usize, 0usize);
-        for (key, value) in entries(arena, id) {
-            let name = match key {
-                Key::Index(_) => (depth == 0).then_some(""),
-                Key::Value(key) => match &arena[key] {
-                    Value::Str(name) => Some(&**name),
-                    _ => None,
-                },
-            };
-            match (is_tensor(&arena[value]), name) {
-                (true, name) => {
-                    tensors += 1;
-                    others += usize::from(name.is_none());
-                }
-                (false, Some(name)) if name.rsplit('.').next() == Some(EXTRA_STATE) => {}
-                (false, _) => others += 1,
-            }
-        }
-        match (tensors, others) {
-            (0, _) => Content::Nothing,
-            (_, 0) => Content::Tensors,
-            _ => Content::Mixed,
-        }
-    }
-
-    /// Whether it is what `torch.optim.Optimizer.state_dict` returns.
-    fn is_optimizer(&self, id: Id) -> bool {
-        let arena = &self.pickle.arena;
-        let Value::Dict(items) = &arena[id] else { return false };
-        let has = |wanted: &str| {
-            items.iter().any(|&(key, _)| matches!(&arena[key], Value::Str(key) if **key == *wanted))
-        };
-        has("state") && has("param_groups")
-    }
-
-    /// The dict under `key`, or the only one.
-    fn choose(self, key: Option<&str>) -> Result<Candidate, ReadError> {
-        // Of dicts that hold other things too, the one on the surface.
-        let surface = self.mixed.first().map_or(0, |candidate| candidate.path.len());
-        let chosen: Vec<&Candidate> = match key {
-            None if self.whole.is_empty() => {
-                self.mixed.iter().take_while(|candidate| candidate.path.len() == surface).collect()
-            }
-            None => self.whole.iter().collect(),
-            Some(key) => self.under(key),
-        };
-        match (&chosen[..], key) {
-            (&[chosen], _) => Ok(chosen.clone()),
-            ([], Some(key)) => {
-                let all: Vec<_> = self.whole.iter().chain(&self.mixed).collect();
-                Err(ReadError::NoSuchKey { key: key.into(), keys: self.keys(&all) })
-            }
-            ([], None) => Err(self.no_tensor()),
-            (several, _) => Err(ReadError::Ambiguous { keys: self.keys(several) }),
-        }
-    }
-
-    /// The candidates with that key; else those below it.
-    fn under(&self, key: &str) -> Vec<&Candidate> {
-        let named = |candidate: &&Candidate| {
-            !candidate.path.is_empty() && joined(self.pickle, &candidate.path) == key
-        };
-        let all = || self.whole.iter().chain(&self.mixed);
-        if let Some(exact) = all().find(named) {
-            return vec![exact];
-        }
-        let below = |candidate: &&Candidate| {
-            let path = joined(self.pickle, &candidate.path);
-            path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
-        };
-        let whole: Vec<_> = self.whole.iter().filter(below).collect();
-        if whole.is_empty() { self.mixed.iter().filter(below).collect() } else { whole }
-    }
-
-    /// The first of their keys.
-    fn keys(&self, candidates: &[&Candidate]) -> Vec<String> {
-        let named = candidates.iter().filter(|candidate| !candidate.path.is_empty());
-        let mut keys: Vec<String> = named
-            .clone()
-            .take(SHOWN)
-            .map(|candidate| joined(self.pickle, &candidate.path))
-            .collect();
-        if named.count() > SHOWN {
-            keys.push("…".into());
-        }
-        keys
-    }
-
-    fn no_tensor(&self) -> ReadError {
-        let described = |(key, value): (Key, Id)| {
-            format!("{} is {}", joined(self.pickle, &[key]), described(self.pickle, value))
-        };
-        let mut found: Vec<String> =
-            entries(&self.pickle.arena, self.pickle.top).take(SHOWN).map(described).collect();
-        if entries(&self.pickle.arena, self.pickle.top).nth(SHOWN).is_some() {
-            found.push("…".into());
-        }
-        let found = if found.is_empty() { "it is empty".into() } else { found.join(", ") };
-        ReadError::NotTensors(format!(
-            "it holds no tensor ({found}): save model.state_dict(), not the model"
-        ))
     }
 }

@@ -277,6 +277,7 @@ impl Machine<'_> {
                 [tag, class, key, _, count, view] if self.arena[view] == Value::None => {
                     self.storage(tag, class, key, count)
                 }
+                [_, _, _, _, _, _] => Err("a tensor whose storage is a view of another".into()),
                 _ => Err("a persistent id that names no storage".into()),
             },
             _ => Err("a persistent id that names no storage".into()),
