@@ -4,4 +4,5 @@
 mod common;
 
 mod python;
+mod pytorch;
 mod round_trip;
