@@ -117,10 +117,11 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     let mut used = false;
     let mut side = |path: &Path| {
         let opened = match run::open(path, both, args.key.as_deref()) {
-            // The flag is for the other side.
+            // It has no keys: the flag is for the other side.
             Err(RunError::Side(SideError::Tensors {
-                error: ReadError::NoSuchKey { .. }, ..
-            })) => run::open(path, both, None),
+                error: ReadError::NoSuchKey { keys, .. },
+                ..
+            })) if keys.is_empty() => run::open(path, both, None),
             opened => {
                 used |= path.is_file();
                 opened
@@ -381,20 +382,20 @@ impl Printer {
         self.line(&format!("  {} of {} elements differ ({percent:.3} %)", c.failing, c.elements));
         let at = |element: Element| {
             let index = position(&tensor.shape, element.index);
-            let at = if index.is_empty() { String::new() } else { format!("at {index}") };
+            let at = if index.is_empty() { String::new() } else { format!(" at {index}") };
             format!("{at}: {}", values(c.dtype, element))
         };
         if c.nan > 0 {
             self.line(&format!("  {} elements are NaN on one side or both", c.nan));
         }
         if let Some(abs) = c.abs {
-            self.line(&format!("  greatest absolute difference {:e} {}", abs.value, at(abs.at)));
+            self.line(&format!("  greatest absolute difference {:e}{}", abs.value, at(abs.at)));
         }
         if let Some(rel) = c.rel {
-            self.line(&format!("  greatest relative difference {:e} {}", rel.value, at(rel.at)));
+            self.line(&format!("  greatest relative difference {:e}{}", rel.value, at(rel.at)));
         }
         if let Some(ulp) = c.ulp {
-            self.line(&format!("  greatest distance {} ULP {}", ulp.value, at(ulp.at)));
+            self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
         }
         self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
         let ways: Vec<String> = c.sufficient().iter().map(|way| flag(way, tensor, c)).collect();

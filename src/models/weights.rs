@@ -19,7 +19,7 @@ pub enum WeightsError {
         wanted: String,
     },
     /// None has a name that a model wants.
-    #[error("the file holds {found}, which is nothing of {wanted}")]
+    #[error("the file holds {found}, none of which is a tensor of {wanted}")]
     Strange {
         /// Names and shapes in the file.
         found: String,

@@ -115,7 +115,7 @@ fn weights_of_the_other_model_are_refused_with_names_and_shapes() {
         let folder = folder_with_run(weights);
         let mut command = evaluate(folder.path(), "run/state_dict.pt");
         let found = format!("the file holds {found}");
-        let wanted = format!("which is nothing of {asked} ({wanted}");
+        let wanted = format!("none of which is a tensor of {asked} ({wanted}");
         refused(command.args(["--model", asked]), 2, &["run/state_dict.pt", &found, &wanted]);
     }
 }

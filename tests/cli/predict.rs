@@ -428,7 +428,11 @@ fn weights_that_cannot_be_used_are_refused_and_not_replaced_by_the_shipped_ones(
         wrong(foreign, &[foreign, "not a file of tensors"]);
     }
     let mlp = ["run/state_dict.pt", "pictures/a.png", "--model", "mlp"];
-    refused(&mut predict(folder.path(), &mlp), 2, &["conv1.weight", "mlp wants"]);
+    refused(
+        &mut predict(folder.path(), &mlp),
+        2,
+        &["conv1.weight", "none of which is a tensor of mlp"],
+    );
     refused(&mut predict(folder.path(), &["run/state_dict.pt"]), 2, &["name a picture"]);
     let late = ["pictures/a.png", "run/state_dict.pt"];
     let assert = predict(folder.path(), &late).assert().code(1);

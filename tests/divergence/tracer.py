@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "reference"))
 from tracing import Trace  # noqa: E402
 
 folder, target = Path(sys.argv[1]), float(sys.argv[2])
+torch.manual_seed(0)
 trace = Trace(folder, "regression")
 # Targets of a regression are no class numbers.
 trace.data(np.zeros((2, 3)), np.array([0.25, target]), torch.zeros(2, 3), torch.tensor([1, 2], dtype=torch.uint8))

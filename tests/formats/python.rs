@@ -29,7 +29,7 @@ fn half_bfloat16_and_double_weights_are_read_and_what_is_no_state_dict_is_refuse
         ),
         ("wrong-wrapped.pt", "(with model. left out of all names): missing key fc3.bias"),
         ("several.pt", "its key: model, ema. Choose with --key, such as --key model"),
-        ("single.pt", "the file holds tensor [2, 3], which is nothing of mlp"),
+        ("single.pt", "the file holds tensor [2, 3], none of which is a tensor of mlp"),
     ] {
         let refused = predicate::str::contains(file).and(predicate::str::contains(wanted));
         common::stitch(path).args(["evaluate", file]).assert().code(2).stderr(refused);

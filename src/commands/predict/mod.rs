@@ -89,7 +89,8 @@ fn is_weights(file: &Path) -> bool {
     let Some(opened) = file.is_file().then(|| File::open(file).ok()).flatten() else {
         return claims();
     };
-    TensorFile::open(BufReader::new(opened)).is_ok()
+    // An archive of nothing is no more weights than pictures.
+    TensorFile::open(BufReader::new(opened)).is_ok_and(|opened| !opened.specs().is_empty())
         || (claims() && !sources::starts_as_picture(file))
 }
 
