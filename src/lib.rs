@@ -69,7 +69,7 @@
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
 
-pub use {stitch_parity, stitch_trace, tensor_files};
+pub use {stitch_parity, stitch_trace, tensor_files, torchscript_forward};
 
 pub mod checkpoint;
 pub mod closest;

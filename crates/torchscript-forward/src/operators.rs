@@ -1,12 +1,12 @@
 //! Operations on tensors, brought into one form: different ways to write the same computation have the
 //! same operation, arguments and operands. What is not known here keeps its name and its arguments.
 
-use tch::Kind;
+use tensor_files::Dtype;
 
 use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
+use super::pooling;
 use super::values::{Argument, Value, What};
-use super::window;
 
 /// Where the result of an operation lies.
 pub(super) enum Memory {
@@ -78,12 +78,20 @@ impl Interpreter<'_> {
                 },
                 "dim" => Value::Int(shape.len() as i64),
                 "len" => size(shape.first().ok_or_else(unknown)?),
-                "dtype" => Value::Int(dtype_code(self.kind)),
+                "dtype" => {
+                    Value::Int(self.dtype_code(value).ok_or("it asks for the dtype of a tensor")?)
+                }
                 "is_contiguous" => Value::Bool(true),
                 _ => return Err("it asks whether gradients are computed".into()),
             })
         });
         Some(value)
+    }
+
+    /// PyTorch's number of a value's element type, where it is known.
+    fn dtype_code(&self, value: usize) -> Option<i64> {
+        let is_known = !self.values.is_of_another_type(value);
+        is_known.then(|| dtype_code(self.expected.dtype)).flatten()
     }
 
     /// An operation that has no other form: its name, and its arguments in their order.
@@ -246,7 +254,7 @@ impl Interpreter<'_> {
         let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
         let mut source = self.value_of(input)?;
         let Some(from) = self.shape(source) else { return Ok(None) };
-        let Some(to) = window::reshaped(name, &from, arguments)? else { return Ok(None) };
+        let Some(to) = pooling::reshaped(name, &from, arguments)? else { return Ok(None) };
         if let Some(before) = self.first_operand(source, "reshape") {
             source = before;
         }
@@ -277,7 +285,8 @@ impl Interpreter<'_> {
         let is_identity = match name {
             "contiguous" | "detach" | "alias" | "clone" => true,
             "to" => {
-                matches!(arguments.get(1, "dtype"), Some(Value::Int(code)) if *code == dtype_code(self.kind))
+                let code = self.dtype_code(value);
+                matches!(arguments.get(1, "dtype"), Some(&Value::Int(to)) if Some(to) == code)
             }
             "t" | "numpy_T" => false,
             "transpose" => match (dimensions(1), dimensions(2)) {
@@ -319,10 +328,13 @@ impl Interpreter<'_> {
     }
 }
 
-/// PyTorch's number of a network's element type.
-fn dtype_code(kind: Kind) -> i64 {
-    match kind {
-        Kind::Double => 7,
-        _ => 6,
+/// PyTorch's number of an element type that networks compute with.
+fn dtype_code(dtype: Dtype) -> Option<i64> {
+    match dtype {
+        Dtype::F16 => Some(5),
+        Dtype::F32 => Some(6),
+        Dtype::F64 => Some(7),
+        Dtype::BF16 => Some(15),
+        _ => None,
     }
 }
