@@ -64,7 +64,8 @@ impl ScriptModule {
     /// The class of an object, and its name. The attributes of an object whose class has `__setstate__`
     /// are not those of the archive.
     pub(super) fn class_of(&self, object: Id) -> Result<(&str, &Class), Missing> {
-        let object = self.archive.object(object).ok_or("it takes something for a module")?;
+        let object =
+            self.archive.object(object).ok_or("it uses a value as a module that is none")?;
         let name = object.class;
         let (unit, short) = self.unit(name).ok_or_else(|| missing(name))?;
         let class = unit?.classes.get(short).ok_or_else(|| missing(name))?;

@@ -177,10 +177,8 @@ impl Interpreter<'_> {
             | "feature_dropout"
             | "alpha_dropout"
             | "feature_alpha_dropout"
-            | "to"
-            | "t"
-            | "numpy_T"
-            | "transpose" => self.identity_or_transposed(name, arguments),
+            | "to" => self.identity(name, arguments),
+            "t" | "numpy_T" | "transpose" => self.transposed(name, arguments),
             "relu" | "clamp_min" | "clamp" | "threshold" => self.relu(name, arguments),
             "linear" | "addmm" | "matmul" | "mm" | "add" => self.linear(name, arguments),
             "conv2d" | "_convolution" | "convolution" | "_convolution_mode" => {
@@ -270,45 +268,40 @@ impl Interpreter<'_> {
         Ok(Some(Known { value, memory }))
     }
 
-    /// What changes no value in evaluation mode, and the transposed matrix of a linear layer.
-    fn identity_or_transposed(
-        &mut self,
-        name: &str,
-        arguments: &Arguments,
-    ) -> Result<Option<Known>, Refusal> {
+    /// What changes no value in evaluation mode.
+    fn identity(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self").or_else(|| arguments.tensor(0, "input"))
         else {
             return Ok(None);
         };
         let value = self.value_of(input)?;
-        let dimensions = |position| arguments.int(position, "", 0);
         let is_identity = match name {
             "contiguous" | "detach" | "alias" | "clone" => true,
             "to" => {
                 let code = self.dtype_code(value);
                 matches!(arguments.get(1, "dtype"), Some(&Value::Int(to)) if Some(to) == code)
             }
-            "t" | "numpy_T" => false,
-            "transpose" => match (dimensions(1), dimensions(2)) {
-                (Some(0 | -2), Some(1 | -1)) | (Some(1 | -1), Some(0 | -2)) => false,
-                _ => return Ok(None),
-            },
             // In training mode dropouts draw random numbers.
             _ => arguments.bool(2, "train", true) == Some(false),
         };
-        if is_identity {
-            let memory = if name == "clone" { Memory::Own } else { Memory::Of(input) };
-            return Ok(Some(Known { value, memory }));
+        let memory = if name == "clone" { Memory::Own } else { Memory::Of(input) };
+        Ok(is_identity.then_some(Known { value, memory }))
+    }
+
+    /// The transposed matrix of a linear layer.
+    fn transposed(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
+        let dimensions = [1, 2].map(|position| arguments.int(position, "", 0));
+        let of_rows_and_columns =
+            matches!(dimensions, [Some(0 | -2), Some(1 | -1)] | [Some(1 | -1), Some(0 | -2)]);
+        if name == "transpose" && !of_rows_and_columns {
+            return Ok(None);
         }
-        match self.values.shape(value) {
-            Some(&[rows, columns]) => {
-                let shape = Some(vec![columns, rows]);
-                let known =
-                    self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
-                Ok(Some(Known { memory: Memory::Of(input), ..known }))
-            }
-            _ => Ok(None),
-        }
+        let value = self.value_of(input)?;
+        let Some(&[rows, columns]) = self.values.shape(value) else { return Ok(None) };
+        let shape = Some(vec![columns, rows]);
+        let known = self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
+        Ok(Some(Known { memory: Memory::Of(input), ..known }))
     }
 
     fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {

@@ -101,7 +101,7 @@ fn what_cannot_be_followed_is_never_equal() {
 }
 
 #[test]
-fn code_that_is_damaged_is_never_equal_and_no_panic() {
+fn code_that_is_damaged_is_no_panic() {
     let forward = "y = torch.linear(x, self.fc.weight, self.fc.bias)\nif False:\n  z = [1, 2]\nelse:\n  z = y\nreturn z";
     assert_eq!(compared(forward), Ok(()));
     // `y` and `z` may be cut or exchanged where the value stays the same.
@@ -110,5 +110,30 @@ fn code_that_is_damaged_is_never_equal_and_no_panic() {
         for replacement in ["(", ")", "\n", "[", "0", ",", "=", "\"", ".", "  "] {
             let _ = compared(&format!("{}{replacement}{}", &forward[..at], &forward[at + 1..]));
         }
+    }
+}
+
+#[test]
+fn only_a_transposed_matrix_is_the_weight_of_a_product() {
+    let product = |matrix: &str| {
+        compared(&format!("y = torch.matmul(x, {matrix})\nreturn torch.add(y, self.fc.bias)"))
+    };
+    let transposed = [
+        "torch.t(self.fc.weight)",
+        "torch.numpy_T(self.fc.weight)",
+        "torch.transpose(self.fc.weight, -1, 0)",
+    ];
+    for matrix in transposed {
+        assert_eq!(product(matrix), Ok(()), "{matrix}");
+    }
+    for matrix in [
+        "self.fc.weight",
+        "torch.t(torch.t(self.fc.weight))",
+        "torch.to(self.fc.weight, 7)",
+        "torch.to(self.fc.weight, 15)",
+        "torch.dropout(self.fc.weight, 0.5, True)",
+        "torch.contiguous(self.fc.weight)",
+    ] {
+        assert!(product(matrix).is_err(), "{matrix}");
     }
 }

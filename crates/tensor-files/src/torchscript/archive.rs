@@ -239,6 +239,14 @@ mod tests {
     }
 
     #[test]
+    fn code_is_named_by_its_folders() {
+        let others =
+            [("code/a/b.py", &b"1"[..]), ("code/a.b.py", b"2"), ("code/a/b.py.debug_pkl", b"3")];
+        let expected = [("a.b".to_string(), "1".to_string())];
+        assert_eq!(read(b"", &others).unwrap().code(), expected);
+    }
+
+    #[test]
     fn what_is_ambiguous_or_no_text_is_refused() {
         let said = |attributes: &[u8], others: &[(&str, &[u8])]| {
             read(attributes, others).unwrap_err().to_string()
