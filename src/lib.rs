@@ -70,7 +70,9 @@
 //! same bits.
 
 pub use stitch_run::{metrics, sha256};
-pub use {fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files};
+pub use {
+    fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files, torchscript_forward,
+};
 
 pub mod checkpoint;
 pub mod closest;

@@ -111,6 +111,12 @@ pub fn end() {
 /// The sentence for a message of libtorch, CUDA or the C++ library about memory that cannot be had.
 pub fn exhaustion(message: &str) -> Option<String> {
     let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
+    // oneDNN does not say why.
+    if message.contains("could not create a primitive") {
+        let sentence = "oneDNN could not create a primitive, as happens when memory is exhausted. Free some, or \
+                        give a smaller --batch-size or fewer --jobs";
+        return Some(sentence.into());
+    }
     if !parts.iter().any(|part| message.contains(part)) {
         return None;
     }

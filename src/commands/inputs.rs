@@ -171,20 +171,14 @@ fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
     if TensorFile::open(BufReader::new(open_plain(file)?))?.kind() != FileKind::TorchScript {
         return Ok(());
     }
-    let unread =
-        |what: String| ForwardError::NotFollowed(format!("its code is not understood ({what})"));
-    let compared = ScriptModule::read(BufReader::new(open_plain(file)?)).and_then(|module| {
+    let module = ScriptModule::read(BufReader::new(open_plain(file)?));
+    let module = module.with_context(|| path.to_string())?;
+    let compared = module.has_forward().and_then(|has_forward| match has_forward {
+        true => model.graph().compare_forward(&module, model.kind()),
         // What tch's VarStore saves has none.
-        Ok(module.has_forward()?.then_some(module))
+        false => Ok(()),
     });
-    let error = match compared.map_err(unread) {
-        Ok(None) => return Ok(()),
-        Ok(Some(module)) => match model.graph().compare_forward(&module, model.kind()) {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        },
-        Err(error) => error,
-    };
+    let Err(error) = compared else { return Ok(()) };
     let what = match error {
         ForwardError::NotFollowed(_) => format!("cannot be compared with that of {entry}"),
         _ => format!("is not that of {entry}"),

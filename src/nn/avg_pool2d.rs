@@ -3,8 +3,9 @@
 use std::borrow::Borrow;
 
 use tch::Tensor;
+use torchscript_forward::shapes::Window;
 
-use super::window::Window;
+use super::window;
 use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`AvgPool2d`] that have defaults; pairs are rows, columns.
@@ -113,7 +114,7 @@ impl Operation for AvgPool2dOp {
         if self.config.divisor_override == Some(0) {
             return Err("divisor_override must not be 0".into());
         }
-        self.window().pooled_shape(inputs[0])
+        self.window().pooled(inputs[0])
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
@@ -139,7 +140,7 @@ impl Operation for AvgPool2dOp {
             nodes.refuse("avg_pool2d with divisor_override has no operator");
         }
         let window = self.window();
-        let (pads, ceil_mode) = window.onnx_pads(nodes);
+        let (pads, ceil_mode) = window::onnx_pads(&window, nodes);
         // What a window has beyond the padding's end is not counted; pads are, if the padding is.
         let reaches_beyond = pads[2..] != window.padding;
         let count_include_pad = self.config.count_include_pad && window.padding != [0, 0];
@@ -149,7 +150,7 @@ impl Operation for AvgPool2dOp {
                  reaches beyond the padding in one dimension and is dropped in the other",
             );
         }
-        let mut attributes = window.onnx(pads);
+        let mut attributes = window::onnx(&window, pads);
         attributes.push(("ceil_mode", i64::from(ceil_mode).into()));
         attributes.push(("count_include_pad", i64::from(count_include_pad).into()));
         nodes.emit("AveragePool", &nodes.inputs(), &attributes);

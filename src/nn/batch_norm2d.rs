@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 
 use tch::Tensor;
+use torchscript_forward::shapes::expect_dimensions;
 
-use super::operation::expect_dimensions;
 use super::{BufferKind, Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`BatchNorm2d`] that have defaults.

@@ -3,9 +3,9 @@
 use std::borrow::Borrow;
 
 use tch::Tensor;
+use torchscript_forward::shapes::Window;
 
-use super::operation::expect_dimensions;
-use super::window::Window;
+use super::window;
 use super::{Init, IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`Conv2d`] that have defaults; pairs are rows, columns.
@@ -100,14 +100,8 @@ impl Operation for Conv2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        let (input, weight) = (inputs[0], inputs[1]);
-        expect_dimensions(input, 4)?;
-        let channels = weight[1] * self.0.groups;
-        if input[1] != channels {
-            return Err(format!("the input has the shape {input:?}; in_channels is {channels}"));
-        }
-        let size = self.window(weight).output(&input[2..])?;
-        Ok([&[input[0], weight[0]], &size[..]].concat())
+        let weight = inputs[1];
+        self.window(weight).convolved(inputs[0], weight, self.0.groups)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
@@ -125,7 +119,7 @@ impl Operation for Conv2dOp {
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
         let window = self.window(nodes.shape(1));
-        let mut attributes = window.onnx([window.padding; 2].concat());
+        let mut attributes = window::onnx(&window, [window.padding; 2].concat());
         attributes.push(("dilations", window.dilation.to_vec().into()));
         attributes.push(("group", self.0.groups.into()));
         nodes.emit("Conv", &nodes.inputs(), &attributes);

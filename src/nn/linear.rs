@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 
 use tch::Tensor;
+use torchscript_forward::shapes;
 
 use super::{Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
@@ -75,13 +76,7 @@ impl Operation for LinearOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        let (input, weight) = (inputs[0], inputs[1]);
-        match input {
-            [batch @ .., features] if !batch.is_empty() && *features == weight[1] => {
-                Ok([batch, &weight[..1]].concat())
-            }
-            _ => Err(format!("the input has the shape {input:?}; in_features is {}", weight[1])),
-        }
+        shapes::linear(inputs[0], inputs[1])
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

@@ -3,8 +3,9 @@
 use std::borrow::Borrow;
 
 use tch::Tensor;
+use torchscript_forward::shapes::Window;
 
-use super::window::Window;
+use super::window;
 use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
 
 /// The arguments of [`MaxPool2d`] that have defaults; pairs are rows, columns.
@@ -94,7 +95,7 @@ impl Operation for MaxPool2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        self.window().pooled_shape(inputs[0])
+        self.window().pooled(inputs[0])
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
@@ -112,8 +113,8 @@ impl Operation for MaxPool2dOp {
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
         let window = self.window();
-        let (pads, ceil_mode) = window.onnx_pads(nodes);
-        let mut attributes = window.onnx(pads);
+        let (pads, ceil_mode) = window::onnx_pads(&window, nodes);
+        let mut attributes = window::onnx(&window, pads);
         attributes.push(("dilations", window.dilation.to_vec().into()));
         attributes.push(("ceil_mode", i64::from(ceil_mode).into()));
         nodes.emit("MaxPool", &nodes.inputs(), &attributes);

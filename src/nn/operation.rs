@@ -89,13 +89,3 @@ impl dyn Operation {
         (self as &dyn Any).downcast_ref()
     }
 }
-
-/// Checks the number of dimensions of an input.
-pub(super) fn expect_dimensions(input: &[i64], wanted: usize) -> Result<(), String> {
-    match input.len() == wanted {
-        true => Ok(()),
-        false => {
-            Err(format!("the input has the shape {input:?}; {wanted} dimensions are expected"))
-        }
-    }
-}

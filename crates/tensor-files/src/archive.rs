@@ -98,8 +98,15 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
+    /// The names of its records, without the folder.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.zip.file_names().flatten();
+        let inside = |name: &str| Some(name.strip_prefix(&self.root)?.strip_prefix('/')?.into());
+        names.filter_map(|name| inside(&name)).collect()
+    }
+
     /// The content of a record of up to `longest` bytes, if it is there.
-    fn read(&mut self, name: &str, longest: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    pub fn read(&mut self, name: &str, longest: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let path = format!("{}/{name}", self.root);
         let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
         let storage = self.record(name)?;

@@ -33,7 +33,7 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
             let tensor = readable(pickle, SINGLE, pickle.top)?;
             names.tensors.push((SINGLE.into(), tensor));
         }
-        (Value::Object(_), None) => {
+        (Value::Object { .. }, None) => {
             kind = FileKind::TorchScript;
             names.module(pickle.top)?;
         }
@@ -176,7 +176,7 @@ impl<'a> Names<'a> {
                         let value = readable(pickle, &name, value)?;
                         self.tensors.push((name, value));
                     }
-                    Value::Object(_) if depth < DEPTH => {
+                    Value::Object { .. } if depth < DEPTH => {
                         inner.push((format!("{name}."), value, depth + 1));
                     }
                     _ if pickle.holds_more_than_numbers(value, &mut looked_at) => {
@@ -194,7 +194,7 @@ impl<'a> Names<'a> {
 /// Key and value of each attribute of an object.
 fn attributes(arena: &[Value], id: Id) -> &[(Id, Id)] {
     match &arena[id] {
-        Value::Object(Some(state)) => match &arena[*state] {
+        Value::Object { attributes: Some(state), .. } => match &arena[*state] {
             Value::Dict(items) => items,
             _ => &[],
         },

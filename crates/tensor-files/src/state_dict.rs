@@ -54,20 +54,23 @@ pub(super) fn index(
     let mut archive = Archive::open(reader)?;
     let big_endian = archive.is_big_endian()?;
     let bytes = archive.pickle()?;
-    let pickle = pickle::read(&bytes, memory_for(length))?;
-    if pickle.length < bytes.len() {
-        let error = format!(
-            "its pickle ends after {} bytes, and {} more follow",
-            pickle.length,
-            bytes.len() - pickle.length
-        );
-        return Err(ReadError::Unsupported(error));
-    }
+    let pickle = whole(pickle::read(&bytes, memory_for(length))?, &bytes)?;
     drop(bytes);
     let found = locate::find(&pickle, key)?;
     views(&pickle, found, |key| {
         archive.record(&format!("data/{key}")).map(|storage| Storage { big_endian, ..storage })
     })
+}
+
+/// Refuses a pickle that ends before `bytes` do.
+pub(super) fn whole(pickle: Pickle, bytes: &[u8]) -> Result<Pickle, ReadError> {
+    match bytes.len().saturating_sub(pickle.length) {
+        0 => Ok(pickle),
+        more => Err(ReadError::Unsupported(format!(
+            "its pickle ends after {} bytes, and {more} more follow",
+            pickle.length
+        ))),
+    }
 }
 
 /// The tensors that were found, as views of the storages that `storage` tells the place of.

@@ -3,8 +3,11 @@
 //! Layout after `torch/csrc/jit/serialization/export_module.cpp` of PyTorch 2.13: `data.pkl` holds
 //! the module as an object, `code/__torch__.py` its classes, `constants.pkl` nothing.
 
+mod archive;
+
+pub use self::archive::{Archive, Id, Object, Value};
 use super::pickle::Pickler;
-use super::{NamedTensor, ReadError, archive};
+use super::{NamedTensor, ReadError};
 
 /// Folder inside the archive. `torch.jit.save` takes the file's stem; readers take any.
 const ROOT: &str = "torchscript";
@@ -43,7 +46,7 @@ pub fn write(program: &Program, tensors: &[NamedTensor]) -> Result<Vec<u8>, Read
     records.push(("code/__torch__.py".into(), code.as_bytes()));
     // PROTO 2, an empty tuple, STOP: there are no constants.
     records.push(("constants.pkl".into(), b"\x80\x02)."));
-    archive::write(ROOT, &records)
+    super::archive::write(ROOT, &records)
 }
 
 /// A module with its tensors and submodules.

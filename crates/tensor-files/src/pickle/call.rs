@@ -41,6 +41,9 @@ impl Machine<'_> {
                 let (few, count) = (few.to_vec(), arguments.len());
                 return self.call_known(global, &few, count);
             }
+            (Value::Class(_), Value::Tuple(_) | Value::Opaque(_)) => {
+                Value::Opaque("a TorchScript class".into())
+            }
             (Value::Global(global), Value::Opaque(_)) => Value::Opaque(global.describe().into()),
             _ => return self.damaged("a call of something that is no function and no class"),
         };
@@ -82,11 +85,11 @@ impl Machine<'_> {
     /// NEWOBJ: `class.__new__(class, *arguments)`.
     pub(super) fn new_object(&mut self, class: Id, arguments: Id) -> Step {
         match (&self.arena[class], &self.arena[arguments]) {
-            (Value::Global(Global::Class), Value::Tuple(items)) if items.is_empty() => {
-                self.push(Value::Object(None))
+            (Value::Class(_), Value::Tuple(items)) if items.is_empty() => {
+                self.push(Value::Object { class, attributes: None })
             }
             // Such a class has no arguments.
-            (Value::Global(Global::Class), _) => self.damaged("a TorchScript object of something"),
+            (Value::Class(_), _) => self.damaged("a TorchScript object of something"),
             (Value::Global(_), Value::Tuple(items)) if !items.is_empty() => {
                 self.push(Value::Opaque("an object of a subclass".into()))
             }

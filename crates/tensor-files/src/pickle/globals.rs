@@ -15,8 +15,6 @@ pub(crate) enum Global {
     Storage(Dtype),
     /// `torch.jit._pickle.build_intlist`, `restore_type_tag` and their like: their first argument.
     First,
-    /// A class of a TorchScript archive, `__torch__.…`.
-    Class,
 }
 
 /// A function that makes a tensor.
@@ -47,7 +45,6 @@ impl Global {
             Global::Rebuild(_) => "a function of torch",
             Global::Storage(_) => "a storage class of torch",
             Global::First => "a function of torch.jit",
-            Global::Class => "a TorchScript class",
         }
     }
 }
@@ -68,7 +65,10 @@ pub(super) fn global(module: &[u8], name: &[u8]) -> Value {
         ) => Some(Global::First),
         (b"torch.storage" | b"torch", b"UntypedStorage") => Some(Global::Storage(Dtype::U8)),
         (b"torch", _) => str::from_utf8(name).ok().and_then(storage_dtype).map(Global::Storage),
-        _ if module == b"__torch__" || module.starts_with(b"__torch__.") => Some(Global::Class),
+        _ if module == b"__torch__" || module.starts_with(b"__torch__.") => {
+            let name = [module, b".", name].concat();
+            return Value::Class(String::from_utf8_lossy(&name).into());
+        }
         _ => None,
     };
     known.map_or_else(|| Value::Unknown(full_name(module, name)), Value::Global)

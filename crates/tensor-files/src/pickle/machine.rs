@@ -11,6 +11,8 @@ pub(super) struct Machine<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
     pub arena: Vec<Value>,
+    /// Whether floats have their values.
+    keeps_floats: bool,
     stack: Vec<Id>,
     /// Most values that were on the stack at once.
     deepest: usize,
@@ -31,6 +33,11 @@ impl<'a> Machine<'a> {
     /// Ready to read `bytes`.
     pub fn new(bytes: &'a [u8], memory: usize) -> Self {
         Self { bytes, memory, ..Self::default() }
+    }
+
+    /// The same, but keeps the values of floats.
+    pub fn with_floats(self) -> Self {
+        Self { keeps_floats: true, ..self }
     }
 
     /// Reads up to STOP.
@@ -91,7 +98,7 @@ impl<'a> Machine<'a> {
             b'K' => self.array().and_then(|[x]| self.push(Value::Int(x.into()))),
             b'M' => self.array().and_then(|x| self.push(Value::Int(u16::from_le_bytes(x).into()))),
             b'J' => self.array().and_then(|x| self.push(Value::Int(i32::from_le_bytes(x).into()))),
-            b'G' => self.array::<8>().and_then(|_| self.float()),
+            b'G' => self.array().and_then(|x| self.float(f64::from_be_bytes(x))),
             b'I' => self.int_line(),
             b'L' => self.long_line(),
             b'F' => self.float_line(),
@@ -203,7 +210,7 @@ impl<'a> Machine<'a> {
             0x92 => {
                 let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
                 match self.arena[class] {
-                    Value::Global(_) => self.opaque("an object of a subclass"),
+                    Value::Global(_) | Value::Class(_) => self.opaque("an object of a subclass"),
                     _ => self.call(class, arguments),
                 }
             }
@@ -289,8 +296,11 @@ impl<'a> Machine<'a> {
         self.constant(if value { "True" } else { "False" }, Value::Bool(value))
     }
 
-    pub(super) fn float(&mut self) -> Step {
-        self.constant("float", Value::Float)
+    pub(super) fn float(&mut self, value: f64) -> Step {
+        match self.keeps_floats {
+            true => self.push(Value::Float(Some(value))),
+            false => self.constant("float", Value::Float(None)),
+        }
     }
 
     /// A value that is not looked into, of a type that Python has built in.
@@ -413,7 +423,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push_global(&mut self, value: Value) -> Step {
-        if let Value::Unknown(name) = &value {
+        if let Value::Unknown(name) | Value::Class(name) = &value {
             self.account(2 * name.len())?;
         }
         self.push(value)
@@ -425,7 +435,7 @@ impl<'a> Machine<'a> {
         let state = self.pop()?;
         let top = self.top()?;
         match &mut self.arena[top] {
-            Value::Object(attributes) => *attributes = Some(state),
+            Value::Object { attributes, .. } => *attributes = Some(state),
             Value::Dict(_) | Value::Opaque(_) | Value::Unreadable(_) => {}
             value @ (Value::Tensor(_) | Value::Storage(_)) => {
                 *value = Value::Unreadable("a tensor with a state of its own".into());

@@ -32,7 +32,8 @@ pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    Float,
+    /// Its value is kept where [`read_with_floats`] has read it.
+    Float(Option<f64>),
     Str(Box<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
@@ -40,12 +41,17 @@ pub(crate) enum Value {
     Dict(Vec<(Id, Id)>),
     /// A class or function that makes tensors or what is around them.
     Global(Global),
+    /// A class of a TorchScript archive, by its whole name: `__torch__.…`.
+    Class(Rc<str>),
     /// Any other class or function, by its name. Nothing is known of it, and it is never called.
     Unknown(Rc<str>),
     /// What is no tensor and not looked into: its class, or the function that would have made it.
     Opaque(Rc<str>),
-    /// An instance of a TorchScript class, with its attributes' dict once BUILD has set it.
-    Object(Option<Id>),
+    /// An instance of a TorchScript class ([`Value::Class`]), with its attributes' dict once BUILD has set it.
+    Object {
+        class: Id,
+        attributes: Option<Id>,
+    },
     /// A record of the archive that holds elements.
     Storage(Stored),
     Tensor(Box<Rebuilt>),
@@ -98,13 +104,14 @@ impl Pickle {
             Value::None => "None",
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
-            Value::Float => "float",
+            Value::Float(_) => "float",
             Value::Str(_) => "str",
             Value::Tuple(_) => "tuple",
             Value::List(_) => "list",
             Value::Dict(_) => "dict",
             Value::Global(global) => global.describe(),
-            Value::Object(_) => "a TorchScript object",
+            Value::Class(_) => "a TorchScript class",
+            Value::Object { .. } => "a TorchScript object",
             Value::Storage(_) => "a storage",
             Value::Tensor(_) => "a tensor",
             Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
@@ -121,7 +128,7 @@ impl Pickle {
         while let Some(id) = open.pop() {
             let new = match &self.arena[id] {
                 Value::Tuple(_) | Value::List(_) | Value::Dict(_) => looked_at.insert(id),
-                Value::None | Value::Bool(_) | Value::Int(_) | Value::Float | Value::Str(_) => {
+                Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {
                     false
                 }
                 _ => return true,
@@ -181,7 +188,19 @@ pub enum PickleError {
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
-    let pickle = machine::Machine::new(bytes, memory).run()?;
+    checked(machine::Machine::new(bytes, memory))
+}
+
+/// As [`read`], with the values of floats, each of which takes memory then.
+///
+/// # Errors
+/// See [`PickleError`].
+pub(super) fn read_with_floats(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
+    checked(machine::Machine::new(bytes, memory).with_floats())
+}
+
+fn checked(machine: machine::Machine<'_>) -> Result<Pickle, PickleError> {
+    let pickle = machine.run()?;
     unique_keys(&pickle.arena)?;
     Ok(pickle)
 }

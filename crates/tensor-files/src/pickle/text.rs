@@ -53,7 +53,7 @@ impl<'a> Machine<'a> {
         let line = self.line()?;
         let value = str::from_utf8(line).ok().and_then(|text| text.parse::<f64>().ok());
         match value {
-            Some(_) => self.float(),
+            Some(value) => self.float(value),
             None => self.damaged("a float that is none"),
         }
     }

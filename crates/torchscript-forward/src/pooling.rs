@@ -3,8 +3,8 @@
 use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
 use super::operators::Known;
+use super::shapes::Window;
 use super::values::{Argument, Value};
-use crate::nn::window::Window;
 
 /// Zeros on both sides.
 pub(super) const PAD: &str = "pad";
@@ -25,7 +25,7 @@ impl Interpreter<'_> {
         let output = |ceil_mode| {
             let shape = input_shape.as_deref()?;
             let dilation = [1, 1];
-            Window { kernel_size, stride, padding, dilation, ceil_mode }.pooled_shape(shape).ok()
+            Window { kernel_size, stride, padding, dilation, ceil_mode }.pooled(shape).ok()
         };
         let shape = output(average.ceil_mode);
         if shape.is_some() && shape == output(false) {
@@ -106,7 +106,7 @@ impl Interpreter<'_> {
         let input_shape = self.shape(input);
         let output = |ceil_mode| {
             let shape = input_shape.as_deref()?;
-            Window { kernel_size, stride, padding, dilation, ceil_mode }.pooled_shape(shape).ok()
+            Window { kernel_size, stride, padding, dilation, ceil_mode }.pooled(shape).ok()
         };
         let shape = output(ceil_mode);
         if shape.is_some() && shape == output(false) {
@@ -199,8 +199,9 @@ pub(super) fn reshaped(
             }
             match start <= end {
                 true => {
-                    let product = from[start..=end].iter().product();
-                    Ok(Some([&from[..start], &[product], &from[end + 1..]].concat()))
+                    let flattened = product(&from[start..=end]);
+                    let to = |product| [&from[..start], &[product], &from[end + 1..]].concat();
+                    Ok(flattened.map(to))
                 }
                 false => Ok(None),
             }
@@ -225,9 +226,13 @@ pub(super) fn reshaped(
     }
 }
 
+fn product(sizes: &[i64]) -> Option<i64> {
+    sizes.iter().try_fold(1i64, |product, &size| product.checked_mul(size))
+}
+
 /// The shape of `view`: the number of images, or -1 for it, and then sizes of an image's elements.
 fn viewed(from: &[i64], sizes: &[Value]) -> Result<Option<Vec<i64>>, Refusal> {
-    let elements: i64 = from[1..].iter().product();
+    let Some(elements) = product(&from[1..]) else { return Ok(None) };
     let mut known = 1i64;
     let mut to = Vec::new();
     for size in sizes {

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::archive::ScriptModule;
-use super::attributes::{Id, Item};
+use tensor_files::TensorSpec;
+use tensor_files::torchscript::{Id, Value as Item};
+
 use super::interpreter::{Interpreter, LONGEST_LIST, Refusal, Variables};
 use super::values::{Object, Source, Value, What};
 
@@ -19,11 +20,21 @@ impl Interpreter<'_> {
         }
         let path = joined(&object.path, name)?;
         let id = match (object.source, self.module) {
-            (Source::File(id), Some(module)) => match module.attributes().attribute(id, name) {
-                Some(attribute) => attribute,
-                None => return self.constant(module, id, name),
-            },
-            _ if self.shape_of_state(&path).is_some() => return Ok(self.state_tensor(path)),
+            (Source::File(id), Some(module)) => {
+                let (class_name, class) = module.class_of(id)?;
+                match module.archive().object(id).and_then(|object| object.attribute(name)) {
+                    Some(attribute) => attribute,
+                    // A constant of the class, such as a list of sizes.
+                    None => {
+                        let value = class.constants.get(name);
+                        let value = value.ok_or_else(|| {
+                            format!("it reads {name}, which {class_name} does not have")
+                        })?;
+                        return self.evaluate(value, &Variables::new());
+                    }
+                }
+            }
+            _ if self.specs.contains_key(&*path) => return Ok(self.state_tensor(path)),
             _ => return Ok(Value::Object(Rc::new(Object { path, source: Source::Model }))),
         };
         self.item(id, path, 0)
@@ -38,42 +49,24 @@ impl Interpreter<'_> {
         }
     }
 
-    /// A constant of a class, such as a list of sizes.
-    fn constant(
-        &mut self,
-        module: &ScriptModule,
-        object: Id,
-        name: &str,
-    ) -> Result<Value, Refusal> {
-        let class = module
-            .attributes()
-            .class(object)
-            .ok_or("it reads an attribute of what is no module")?;
-        let value = module.class(class)?.constants.get(name);
-        let value = value.ok_or_else(|| format!("it reads {name}, which {class} does not have"))?;
-        self.evaluate(value, &Variables::new())
-    }
-
     /// A value of the file's pickle.
     fn item(&mut self, id: Id, path: String, depth: usize) -> Result<Value, Refusal> {
         let module = self.module.ok_or("it has no attributes")?;
         self.step()?;
-        Ok(match module.attributes().get(id) {
+        Ok(match module.archive().value(id) {
             Item::None => Value::None,
-            Item::Bool(value) => Value::Bool(*value),
-            Item::Int(value) => Value::Int(*value),
-            Item::Float(value) => Value::Float(*value),
-            Item::Text(value) => Value::Text(value.clone()),
-            Item::List(items) | Item::Tuple(items) if depth < 8 && items.len() <= LONGEST_LIST => {
+            Item::Bool(value) => Value::Bool(value),
+            Item::Int(value) => Value::Int(value),
+            Item::Float(value) => Value::Float(value),
+            Item::Str(value) => Value::Text(value.into()),
+            Item::List(items) if depth < 8 && items.len() <= LONGEST_LIST => {
                 let values = items.iter().enumerate();
                 let values =
                     values.map(|(i, &item)| self.item(item, format!("{path}.{i}"), depth + 1));
                 Value::List(values.collect::<Result<Vec<_>, _>>()?.into())
             }
-            Item::Object { .. } => {
-                Value::Object(Rc::new(Object { path, source: Source::File(id) }))
-            }
-            Item::Tensor | Item::Number(_) => self.state_tensor(path),
+            Item::Object => Value::Object(Rc::new(Object { path, source: Source::File(id) })),
+            Item::Tensor => self.state_tensor(path),
             _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
         })
     }
@@ -82,7 +75,7 @@ impl Interpreter<'_> {
     fn state_tensor(&mut self, path: String) -> Value {
         // As the reader of weights names it: tch's VarStore writes `fc1|weight`.
         let mut name = path.replace('|', ".");
-        while self.shape_of_state(&name).is_none()
+        while !self.specs.contains_key(&*name)
             && let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper))
         {
             name = rest.to_string();
@@ -90,17 +83,19 @@ impl Interpreter<'_> {
         if let Some(&tensor) = self.state.get(&name) {
             return Value::Tensor(tensor);
         }
-        let shape = self.shape_of_state(&name);
+        let sizes = |spec: &&TensorSpec| spec.shape.iter().map(|&size| size as i64).collect();
+        let spec = self.specs.get(&*name);
+        let is_of_another_type = spec.is_none_or(|spec| spec.dtype != self.expected.dtype);
+        let shape = spec.map(sizes);
         let value = self.values.number(What::State(name.clone()), shape);
+        if is_of_another_type {
+            self.values.set_another_type(value);
+        }
         let tensor = self.new_tensor(value);
         let storage = self.cells[tensor].storage;
         self.storages[storage].state = Some(name.clone());
         self.state.insert(name, tensor);
         Value::Tensor(tensor)
-    }
-
-    fn shape_of_state(&self, name: &str) -> Option<Vec<i64>> {
-        self.graph.state().find(|spec| spec.name == name).map(|spec| spec.shape.to_vec())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Operations on tensors, brought into one form: different ways to write the same computation have the
 //! same operation, arguments and operands. What is not known here keeps its name and its arguments.
 
-use tch::Kind;
+use tensor_files::Dtype;
 
 use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
+use super::pooling;
 use super::values::{Argument, Value, What};
-use super::window;
 
 /// Where the result of an operation lies.
 pub(super) enum Memory {
@@ -78,12 +78,20 @@ impl Interpreter<'_> {
                 },
                 "dim" => Value::Int(shape.len() as i64),
                 "len" => size(shape.first().ok_or_else(unknown)?),
-                "dtype" => Value::Int(dtype_code(self.kind)),
+                "dtype" => {
+                    Value::Int(self.dtype_code(value).ok_or("it asks for the dtype of a tensor")?)
+                }
                 "is_contiguous" => Value::Bool(true),
                 _ => return Err("it asks whether gradients are computed".into()),
             })
         });
         Some(value)
+    }
+
+    /// PyTorch's number of a value's element type, where it is known.
+    fn dtype_code(&self, value: usize) -> Option<i64> {
+        let is_known = !self.values.is_of_another_type(value);
+        is_known.then(|| dtype_code(self.expected.dtype)).flatten()
     }
 
     /// An operation that has no other form: its name, and its arguments in their order.
@@ -169,10 +177,8 @@ impl Interpreter<'_> {
             | "feature_dropout"
             | "alpha_dropout"
             | "feature_alpha_dropout"
-            | "to"
-            | "t"
-            | "numpy_T"
-            | "transpose" => self.identity_or_transposed(name, arguments),
+            | "to" => self.identity(name, arguments),
+            "t" | "numpy_T" | "transpose" => self.transposed(name, arguments),
             "relu" | "clamp_min" | "clamp" | "threshold" => self.relu(name, arguments),
             "linear" | "addmm" | "matmul" | "mm" | "add" => self.linear(name, arguments),
             "conv2d" | "_convolution" | "convolution" | "_convolution_mode" => {
@@ -246,7 +252,7 @@ impl Interpreter<'_> {
         let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
         let mut source = self.value_of(input)?;
         let Some(from) = self.shape(source) else { return Ok(None) };
-        let Some(to) = window::reshaped(name, &from, arguments)? else { return Ok(None) };
+        let Some(to) = pooling::reshaped(name, &from, arguments)? else { return Ok(None) };
         if let Some(before) = self.first_operand(source, "reshape") {
             source = before;
         }
@@ -262,44 +268,40 @@ impl Interpreter<'_> {
         Ok(Some(Known { value, memory }))
     }
 
-    /// What changes no value in evaluation mode, and the transposed matrix of a linear layer.
-    fn identity_or_transposed(
-        &mut self,
-        name: &str,
-        arguments: &Arguments,
-    ) -> Result<Option<Known>, Refusal> {
+    /// What changes no value in evaluation mode.
+    fn identity(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self").or_else(|| arguments.tensor(0, "input"))
         else {
             return Ok(None);
         };
         let value = self.value_of(input)?;
-        let dimensions = |position| arguments.int(position, "", 0);
         let is_identity = match name {
             "contiguous" | "detach" | "alias" | "clone" => true,
             "to" => {
-                matches!(arguments.get(1, "dtype"), Some(Value::Int(code)) if *code == dtype_code(self.kind))
+                let code = self.dtype_code(value);
+                matches!(arguments.get(1, "dtype"), Some(&Value::Int(to)) if Some(to) == code)
             }
-            "t" | "numpy_T" => false,
-            "transpose" => match (dimensions(1), dimensions(2)) {
-                (Some(0 | -2), Some(1 | -1)) | (Some(1 | -1), Some(0 | -2)) => false,
-                _ => return Ok(None),
-            },
             // In training mode dropouts draw random numbers.
             _ => arguments.bool(2, "train", true) == Some(false),
         };
-        if is_identity {
-            let memory = if name == "clone" { Memory::Own } else { Memory::Of(input) };
-            return Ok(Some(Known { value, memory }));
+        let memory = if name == "clone" { Memory::Own } else { Memory::Of(input) };
+        Ok(is_identity.then_some(Known { value, memory }))
+    }
+
+    /// The transposed matrix of a linear layer.
+    fn transposed(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
+        let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
+        let dimensions = [1, 2].map(|position| arguments.int(position, "", 0));
+        let of_rows_and_columns =
+            matches!(dimensions, [Some(0 | -2), Some(1 | -1)] | [Some(1 | -1), Some(0 | -2)]);
+        if name == "transpose" && !of_rows_and_columns {
+            return Ok(None);
         }
-        match self.values.shape(value) {
-            Some(&[rows, columns]) => {
-                let shape = Some(vec![columns, rows]);
-                let known =
-                    self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
-                Ok(Some(Known { memory: Memory::Of(input), ..known }))
-            }
-            _ => Ok(None),
-        }
+        let value = self.value_of(input)?;
+        let Some(&[rows, columns]) = self.values.shape(value) else { return Ok(None) };
+        let shape = Some(vec![columns, rows]);
+        let known = self.operation("transpose", &[("input", Some(value))], Vec::new(), shape);
+        Ok(Some(Known { memory: Memory::Of(input), ..known }))
     }
 
     fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
@@ -319,10 +321,13 @@ impl Interpreter<'_> {
     }
 }
 
-/// PyTorch's number of a network's element type.
-fn dtype_code(kind: Kind) -> i64 {
-    match kind {
-        Kind::Double => 7,
-        _ => 6,
+/// PyTorch's number of an element type that networks compute with.
+fn dtype_code(dtype: Dtype) -> Option<i64> {
+    match dtype {
+        Dtype::F16 => Some(5),
+        Dtype::F32 => Some(6),
+        Dtype::F64 => Some(7),
+        Dtype::BF16 => Some(15),
+        _ => None,
     }
 }

@@ -5,15 +5,14 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tch::Kind;
+use tensor_files::TensorSpec;
 
-use super::archive::ScriptModule;
 use super::arguments::Arguments;
 use super::memory::{Storage, TensorCell};
 use super::objects::joined;
 use super::syntax::{Expr, Function, Statement};
 use super::values::{Object, Source, Value, Values, What};
-use crate::nn::Graph;
+use super::{Expected, ScriptModule};
 
 /// What a forward pass does that cannot be followed: a clause such as "it uses `with`".
 pub(super) type Refusal = String;
@@ -27,8 +26,9 @@ pub(super) const LONGEST_LIST: usize = 1 << 12;
 /// What follows a forward pass.
 pub(super) struct Interpreter<'a> {
     pub(super) values: &'a mut Values,
-    pub(super) kind: Kind,
-    pub(super) graph: &'a Graph,
+    pub(super) expected: &'a Expected,
+    /// Parameters and buffers of the network, by their names.
+    pub(super) specs: HashMap<&'a str, &'a TensorSpec>,
     pub(super) module: Option<&'a ScriptModule>,
     pub(super) cells: Vec<TensorCell>,
     pub(super) storages: Vec<Storage>,
@@ -54,14 +54,13 @@ enum Flow {
 impl<'a> Interpreter<'a> {
     pub fn new(
         values: &'a mut Values,
-        graph: &'a Graph,
-        kind: Kind,
+        expected: &'a Expected,
         module: Option<&'a ScriptModule>,
     ) -> Self {
         Self {
             values,
-            kind,
-            graph,
+            expected,
+            specs: expected.state.iter().map(|spec| (&*spec.name, spec)).collect(),
             module,
             cells: Vec::new(),
             storages: Vec::new(),
@@ -77,12 +76,12 @@ impl<'a> Interpreter<'a> {
     /// The value that the file's module returns.
     pub fn run_module(&mut self, module: &ScriptModule) -> Result<usize, Refusal> {
         let cell = |number: &Option<i64>| number.map(|number| Rc::new(Cell::new(number)));
-        self.constants = module.constants().iter().map(cell).collect();
-        let root = Object { path: String::new(), source: Source::File(module.root()) };
+        self.constants = module.archive().constants().iter().map(cell).collect();
+        let root = Object { path: String::new(), source: Source::File(module.archive().root()) };
         let input = Value::Tensor(self.input());
         let result = self.call_method(&Rc::new(root), "forward", vec![input], Vec::new())?;
         let now = self.constants.iter().map(|constant| constant.as_ref().map(|it| it.get()));
-        match now.eq(module.constants().iter().copied()) {
+        match now.eq(module.archive().constants().iter().copied()) {
             true => self.result(&result),
             false => Err("it changes a constant of its code".into()),
         }
@@ -103,7 +102,8 @@ impl<'a> Interpreter<'a> {
     }
 
     fn input(&mut self) -> usize {
-        let shape = self.graph.shape_of(crate::nn::Operand::Input).to_vec();
+        let sizes = self.expected.input.iter().map(|&size| size as i64);
+        let shape = std::iter::once(-1).chain(sizes).collect();
         let value = self.values.number(What::Input, Some(shape));
         self.new_tensor(value)
     }
@@ -303,17 +303,11 @@ impl<'a> Interpreter<'a> {
         let (Source::File(id), Some(module)) = (object.source, self.module) else {
             return Err(format!("it calls the method {method}"));
         };
-        let name = module.attributes().class(id).ok_or("it calls a method of what is no module")?;
-        let class = module.class(name)?;
+        let (name, class) = module.class_of(id)?;
         for hooks in ["__forward_hooks__", "__forward_pre_hooks__"] {
             if class.constants.get(hooks).is_some_and(|list| *list != Expr::List(Vec::new())) {
                 return Err(format!("{name} has {hooks}"));
             }
-        }
-        if ["__setstate__", "__getstate__"].iter().any(|it| class.methods.contains_key(*it)) {
-            return Err(format!(
-                "{name} sets its attributes by a function of its own (__setstate__)"
-            ));
         }
         let function = class.methods.get(method);
         let function = function.ok_or_else(|| format!("{name} has no method {method}"))?;

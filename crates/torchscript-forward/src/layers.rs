@@ -3,10 +3,9 @@
 use super::arguments::Arguments;
 use super::interpreter::{Interpreter, Refusal};
 use super::operators::Known;
+use super::pooling::PAD;
+use super::shapes::{self, Window};
 use super::values::{Argument, Value, What};
-use super::window::PAD;
-use crate::nn::conv2d::{Conv2dConfig, Conv2dOp};
-use crate::nn::{LinearOp, Operation};
 
 type Form = Result<Option<Known>, Refusal>;
 
@@ -71,9 +70,7 @@ impl Interpreter<'_> {
 
     fn linear_of(&mut self, input: usize, weight: usize, bias: Option<usize>) -> Known {
         let shape = match [input, weight].map(|value| self.values.shape(value)) {
-            [Some(input), Some(weight)] if weight.len() == 2 => {
-                LinearOp.shape(&[input, weight]).ok()
-            }
+            [Some(input), Some(weight)] => shapes::linear(input, weight).ok(),
             _ => None,
         };
         let operands = [("input", Some(input)), ("weight", Some(weight)), ("bias", bias)];
@@ -151,10 +148,10 @@ impl Interpreter<'_> {
         };
         let Some(padding) = padding else { return Ok(None) };
         let (input, padding) = self.with_padding(input, padding);
-        let operation =
-            Conv2dOp(Conv2dConfig { stride, padding, dilation, groups, bias: bias.is_some() });
+        let kernel_size = [rows, columns];
+        let window = Window { kernel_size, stride, padding, dilation, ceil_mode: false };
         let shape = match (self.shape(input), weight_shape) {
-            (Some(input), Some(weight)) => operation.shape(&[&input, &weight]).ok(),
+            (Some(input), Some(weight)) => window.convolved(&input, &weight, groups).ok(),
             _ => None,
         };
         let others = vec![

@@ -2,11 +2,11 @@
 //! the same number.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
-use super::attributes::Id;
+use tensor_files::torchscript::Id;
 
 /// A value of a variable while a forward pass is followed.
 #[derive(Debug, Clone)]
@@ -165,15 +165,30 @@ pub(super) struct Values {
     /// With the shape, where it is known; -1 stands for the batch.
     entries: Vec<(What, Option<Vec<i64>>)>,
     numbers: HashMap<What, usize>,
+    /// Those that may have another element type than the network.
+    of_another_type: HashSet<usize>,
 }
 
 impl Values {
     /// The number of a value, which is new or was computed before.
     pub fn number(&mut self, what: What, shape: Option<Vec<i64>>) -> usize {
         *self.numbers.entry(what).or_insert_with_key(|what| {
+            let number = self.entries.len();
+            if what.operands().iter().any(|operand| self.of_another_type.contains(operand)) {
+                self.of_another_type.insert(number);
+            }
             self.entries.push((what.clone(), shape));
-            self.entries.len() - 1
+            number
         })
+    }
+
+    /// Says that a value, and what is computed of it later, may have another element type than the network.
+    pub fn set_another_type(&mut self, number: usize) {
+        self.of_another_type.insert(number);
+    }
+
+    pub fn is_of_another_type(&self, number: usize) -> bool {
+        self.of_another_type.contains(&number)
     }
 
     pub fn what(&self, number: usize) -> &What {

@@ -1,0 +1,264 @@
+//! What a TorchScript archive says its module is: attributes and code, as data.
+
+use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
+
+use crate::archive::Archive as Records;
+use crate::pickle::{self, Pickle, Rebuilt, Value as Inner};
+use crate::state_dict::{memory_for, whole};
+use crate::{Dtype, ReadError};
+
+/// Most bytes of code, and of the pickle of constants, that are read.
+const LONGEST: u64 = 16 << 20;
+
+/// Position of a value among the attributes of an [`Archive`].
+pub type Id = usize;
+
+/// A TorchScript archive without its tensors' elements: the objects of its module, and its code as text.
+/// Reading one runs nothing; what is ambiguous, such as two records of one name or two attributes, is
+/// refused.
+///
+/// ```
+/// use std::io::Cursor;
+/// use tensor_files::torchscript::{self, Archive, Program, Value};
+///
+/// let program = Program { class: "Net".into(), forward: "    return x\n".into(), ..Program::default() };
+/// let file = torchscript::write(&program, &[])?;
+///
+/// let archive = Archive::read(Cursor::new(file))?;
+/// let net = archive.object(archive.root()).unwrap();
+/// assert_eq!(net.class, "__torch__.Net");
+/// let training = net.attribute("training").unwrap();
+/// assert_eq!(archive.value(training), Value::Bool(false));
+/// let (name, text) = &archive.code()[0];
+/// assert_eq!(name, "__torch__");
+/// assert!(text.contains("return x"));
+/// # Ok::<(), tensor_files::ReadError>(())
+/// ```
+pub struct Archive {
+    pickle: Pickle,
+    code: Vec<(String, String)>,
+    constants: Vec<Option<i64>>,
+}
+
+/// An attribute's value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// `None`.
+    None,
+    /// A bool.
+    Bool(bool),
+    /// An int.
+    Int(i64),
+    /// A float.
+    Float(f64),
+    /// A string.
+    Str(&'a str),
+    /// A list or a tuple.
+    List(&'a [Id]),
+    /// An instance of one of the archive's classes: [`Archive::object`] has its attributes.
+    Object,
+    /// A tensor.
+    Tensor,
+    /// Anything else, such as a dict.
+    Other,
+}
+
+/// An instance of one of the archive's classes.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// Its class, such as `__torch__.torch.nn.modules.linear.Linear`.
+    pub class: &'a str,
+    archive: &'a Archive,
+    attributes: &'a [(Id, Id)],
+}
+
+impl<'a> Object<'a> {
+    /// The attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<Id> {
+        let is =
+            |id: Id| matches!(&self.archive.pickle.arena[id], Inner::Str(key) if **key == *name);
+        self.attributes.iter().find(|&&(key, _)| is(key)).map(|&(_, value)| value)
+    }
+}
+
+impl Archive {
+    /// Reads the archive.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(mut reader: impl Read + Seek) -> Result<Self, ReadError> {
+        let length = reader.seek(SeekFrom::End(0))?;
+        let mut records = Records::open(reader)?;
+        let bytes = records.pickle()?;
+        let pickle = whole(pickle::read_with_floats(&bytes, memory_for(length))?, &bytes)?;
+        drop(bytes);
+        let (code, constants) = (code(&mut records)?, constants(&mut records, length)?);
+        Ok(Self { pickle, code, constants })
+    }
+
+    /// The module itself.
+    pub fn root(&self) -> Id {
+        self.pickle.top
+    }
+
+    /// A value.
+    pub fn value(&self, id: Id) -> Value<'_> {
+        match &self.pickle.arena[id] {
+            Inner::None => Value::None,
+            Inner::Bool(value) => Value::Bool(*value),
+            Inner::Int(value) => Value::Int(*value),
+            Inner::Float(Some(value)) => Value::Float(*value),
+            Inner::Str(value) => Value::Str(value),
+            Inner::List(items) | Inner::Tuple(items) => Value::List(items),
+            Inner::Object { .. } => Value::Object,
+            Inner::Tensor(_) => Value::Tensor,
+            _ => Value::Other,
+        }
+    }
+
+    /// A value that is an object; `None` for others.
+    pub fn object(&self, id: Id) -> Option<Object<'_>> {
+        let arena = &self.pickle.arena;
+        let Inner::Object { class, attributes } = &arena[id] else { return None };
+        let Inner::Class(class) = &arena[*class] else { return None };
+        let attributes = match attributes.map(|attributes| &arena[attributes]) {
+            Some(Inner::Dict(items)) => &items[..],
+            _ => &[],
+        };
+        Some(Object { class, archive: self, attributes })
+    }
+
+    /// The text of each file of code, with the Python module that it is: `__torch__` of
+    /// `code/__torch__.py`.
+    pub fn code(&self) -> &[(String, String)] {
+        &self.code
+    }
+
+    /// The tensors `CONSTANTS.c0` and so on of the code that are single integers, as traces have them of
+    /// sizes; `None` for other tensors.
+    pub fn constants(&self) -> &[Option<i64>] {
+        &self.constants
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive").field("code", &self.code).finish_non_exhaustive()
+    }
+}
+
+fn code(records: &mut Records<impl Read + Seek>) -> Result<Vec<(String, String)>, ReadError> {
+    let (mut code, mut left) = (Vec::new(), LONGEST);
+    for name in records.names() {
+        let path = name.strip_prefix("code/").and_then(|path| path.strip_suffix(".py"));
+        // A name with a dot would stand for the same module as one with a folder; PyTorch looks for the latter.
+        let Some(path) = path.filter(|path| !path.contains('.')) else { continue };
+        let bytes = records.read(&name, left)?.unwrap_or_default();
+        left -= bytes.len() as u64;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| ReadError::Unsupported(format!("{name} is not UTF-8")))?;
+        code.push((path.replace('/', "."), text));
+    }
+    Ok(code)
+}
+
+fn constants(
+    records: &mut Records<impl Read + Seek>,
+    length: u64,
+) -> Result<Vec<Option<i64>>, ReadError> {
+    let Some(bytes) = records.read("constants.pkl", LONGEST)? else { return Ok(Vec::new()) };
+    let pickle = whole(pickle::read(&bytes, memory_for(length))?, &bytes)?;
+    let Inner::Tuple(items) = &pickle.arena[pickle.top] else { return Ok(Vec::new()) };
+    let big_endian = records.is_big_endian()?;
+    let mut number = |&item| {
+        let Some(key) = single_integer(&pickle, item) else { return Ok(None) };
+        let bytes = records.read(&format!("constants/{key}"), size_of::<i64>() as u64)?;
+        let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        let from_bytes = if big_endian { i64::from_be_bytes } else { i64::from_le_bytes };
+        Ok(bytes.map(from_bytes))
+    };
+    items.iter().map(&mut number).collect()
+}
+
+/// The key of the record that holds nothing but this tensor, if the tensor is one integer of 64 bits.
+fn single_integer(pickle: &Pickle, id: usize) -> Option<&str> {
+    let Inner::Tensor(tensor) = &pickle.arena[id] else { return None };
+    let Rebuilt { storage, dtype, offset, shape, negative, conjugate, .. } = &**tensor;
+    let is_single = shape.is_empty() && *offset == 0 && storage.count == 1;
+    let is_plain = *dtype == Dtype::I64 && storage.dtype == Dtype::I64 && !negative && !conjugate;
+    match &pickle.arena[storage.key] {
+        Inner::Str(key) if is_single && is_plain => Some(key),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::archive::write;
+
+    /// `__torch__.Net` with the attributes that these opcodes put into its dict.
+    fn read(attributes: &[u8], others: &[(&str, &[u8])]) -> Result<Archive, ReadError> {
+        let pickle = [b"\x80\x02c__torch__\nNet\n)\x81}(", attributes, b"ub."].concat();
+        let mut records = vec![("data.pkl".to_string(), &pickle[..])];
+        records.extend(others.iter().map(|&(name, bytes)| (name.to_string(), bytes)));
+        Archive::read(Cursor::new(write("net", &records).unwrap()))
+    }
+
+    #[test]
+    fn attributes_have_their_values() {
+        let attributes =
+            b"X\x01\0\0\0aG\x3f\xf8\0\0\0\0\0\0X\x01\0\0\0bK\x01K\x02\x86X\x01\0\0\0cN";
+        let archive = read(attributes, &[]).unwrap();
+        let net = archive.object(archive.root()).unwrap();
+        let value = |name| archive.value(net.attribute(name).unwrap());
+        assert_eq!(
+            (net.class, value("a"), value("c")),
+            ("__torch__.Net", Value::Float(1.5), Value::None)
+        );
+        let Value::List(items) = value("b") else { panic!("{:?}", value("b")) };
+        let items: Vec<Value> = items.iter().map(|&item| archive.value(item)).collect();
+        assert_eq!(items, [Value::Int(1), Value::Int(2)]);
+        assert!(net.attribute("d").is_none());
+    }
+
+    #[test]
+    fn constants_that_are_single_integers_are_read() {
+        let tensor = |class: &str| {
+            let storage =
+                format!("(X\x07\0\0\0storagectorch\n{class}\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ");
+            format!("ctorch._utils\n_rebuild_tensor_v2\n({storage}K\0))I00\nNtR")
+        };
+        let pickle = format!("({}{}t.", tensor("LongStorage"), tensor("DoubleStorage"));
+        let number = 400i64.to_le_bytes();
+        let others = [("constants.pkl", pickle.as_bytes()), ("constants/0", &number)];
+        assert_eq!(read(b"", &others).unwrap().constants(), [Some(400), None]);
+    }
+
+    #[test]
+    fn code_is_named_by_its_folders() {
+        let others =
+            [("code/a/b.py", &b"1"[..]), ("code/a.b.py", b"2"), ("code/a/b.py.debug_pkl", b"3")];
+        let expected = [("a.b".to_string(), "1".to_string())];
+        assert_eq!(read(b"", &others).unwrap().code(), expected);
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_no_text_is_refused() {
+        let said = |attributes: &[u8], others: &[(&str, &[u8])]| {
+            read(attributes, others).unwrap_err().to_string()
+        };
+        assert!(said(b"X\x01\0\0\0aNX\x01\0\0\0aN", &[]).contains("the key \"a\" twice"));
+        let code = ("code/__torch__.py", &b"\xff"[..]);
+        assert_eq!(said(b"", &[code]), "code/__torch__.py is not UTF-8");
+        let twice = [("code/__torch__.py", &b""[..]), ("code/__torch__.PY", b"")];
+        assert!(said(b"", &twice).contains("is in it twice"));
+        let long = vec![b' '; (LONGEST + 1) as usize];
+        assert!(
+            said(b"", &[("code/__torch__.py", &long)]).contains("bytes, where 16777216 are read")
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Forward passes of modules that are written here. Those that PyTorch writes are compared in `tests/nn/forward`.
+
+mod common;
+
+use torchscript_forward::ForwardError;
+
+use common::{compare, linear};
+
+/// Compares a linear layer `fc` with a module of this body of `forward`.
+fn compared(forward: &str) -> Result<(), ForwardError> {
+    compare(&linear(&["fc"]), &indented(forward))
+}
+
+fn indented(forward: &str) -> String {
+    forward.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+#[test]
+fn layers_of_equal_shapes_are_told_apart_by_their_order() {
+    let expected = linear(&["0", "1"]);
+    assert_eq!(compare(&expected, &expected.forward), Ok(()));
+    let swapped = expected.forward.replace("\"0\"", "first").replace("\"1\"", "\"0\"");
+    let error = compare(&expected, &swapped.replace("first", "\"1\"")).unwrap_err().to_string();
+    let said =
+        "its operation 1 is linear(1.weight, 1.bias), where linear(0.weight, 0.bias) is expected";
+    assert_eq!(error, said);
+}
+
+/// What the error of a forward pass says.
+fn said(forward: &str) -> String {
+    compared(forward).expect_err(forward).to_string()
+}
+
+#[test]
+fn an_error_names_the_first_operation_that_differs() {
+    let linear = "y = torch.linear(x, self.fc.weight, self.fc.bias)";
+    assert_eq!(compared(&format!("{linear}\nreturn y")), Ok(()));
+    assert_eq!(
+        said("return torch.linear(torch.tanh(x), self.fc.weight, self.fc.bias)"),
+        "its operation 1 is tanh, where linear(fc.weight, fc.bias) is expected"
+    );
+    assert_eq!(
+        said(&format!("{linear}\nreturn torch.mul(y, 2)")),
+        "it goes on with mul(2), where linear(fc.weight, fc.bias) is the last operation"
+    );
+    assert_eq!(said("return x"), "it ends before linear(fc.weight, fc.bias)");
+}
+
+#[test]
+fn what_cannot_be_followed_is_never_equal() {
+    let linear = "torch.linear(x, self.fc.weight, self.fc.bias)";
+    for (forward, part) in [
+        (
+            format!("w = torch.mul_(self.fc.weight, 2)\nreturn {linear}"),
+            "changes its own fc.weight",
+        ),
+        (format!("while True:\n  pass\nreturn {linear}"), "too many steps"),
+        (
+            format!("for i in range(9223372036854775807):\n  pass\nreturn {linear}"),
+            "too many steps",
+        ),
+        (format!("with torch.no_grad():\n  y = {linear}\nreturn y"), "not understood"),
+        (
+            format!("if torch.gt(torch.sum(x), 0):\n  y = {linear}\nelse:\n  y = x\nreturn y"),
+            "depends on a tensor",
+        ),
+        (
+            format!("if torch.gt(torch.size(x, 0), 1):\n  y = {linear}\nelse:\n  y = x\nreturn y"),
+            "torch.gt",
+        ),
+        (
+            format!("y = torch.view(x, [1, 4])\nreturn {linear}").replace("linear(x", "linear(y"),
+            "one number of images",
+        ),
+        (
+            format!("y = torch.view(x, [-1, 2])\nreturn {linear}").replace("linear(x", "linear(y"),
+            "mixes",
+        ),
+        (format!("self.fc = x\nreturn {linear}"), "changes its own attribute fc"),
+        (
+            format!("torch.save(x, \"file\")\ny = torch.from_file(\"file\")\nreturn {linear}"),
+            "torch.from_file",
+        ),
+        (format!("y = (self).forward(x)\nreturn {linear}"), "nested too deeply"),
+        (format!("return ({linear}, x)"), "returns a tuple"),
+        ("return".into(), "returns None"),
+        (
+            format!("y = [1]\nfor i in range(500000):\n  y = [y]\nreturn {linear}"),
+            "nested too deeply",
+        ),
+        (format!("y = torch.a\nfor i in range(500000):\n  y = y.a\nreturn {linear}"), "too long"),
+        (
+            "y = torch.matmul(x, torch.transpose(self.fc.weight, 0, 0))\nreturn torch.add(y, self.fc.bias)".into(),
+            "transpose(fc.weight, 0, 0)",
+        ),
+        ("return torch.linear(x, self.fc.weight, self.fc.bias, scale=2)".into(), "linear"),
+    ] {
+        let error = said(&forward);
+        assert!(error.contains(part), "{forward}\n{error}");
+    }
+}
+
+#[test]
+fn code_that_is_damaged_is_no_panic() {
+    let forward = "y = torch.linear(x, self.fc.weight, self.fc.bias)\nif False:\n  z = [1, 2]\nelse:\n  z = y\nreturn z";
+    assert_eq!(compared(forward), Ok(()));
+    // `y` and `z` may be cut or exchanged where the value stays the same.
+    for at in 0..forward.len() {
+        let _ = compared(&forward[..at]);
+        for replacement in ["(", ")", "\n", "[", "0", ",", "=", "\"", ".", "  "] {
+            let _ = compared(&format!("{}{replacement}{}", &forward[..at], &forward[at + 1..]));
+        }
+    }
+}
+
+#[test]
+fn only_a_transposed_matrix_is_the_weight_of_a_product() {
+    let product = |matrix: &str| {
+        compared(&format!("y = torch.matmul(x, {matrix})\nreturn torch.add(y, self.fc.bias)"))
+    };
+    let transposed = [
+        "torch.t(self.fc.weight)",
+        "torch.numpy_T(self.fc.weight)",
+        "torch.transpose(self.fc.weight, -1, 0)",
+    ];
+    for matrix in transposed {
+        assert_eq!(product(matrix), Ok(()), "{matrix}");
+    }
+    for matrix in [
+        "self.fc.weight",
+        "torch.t(torch.t(self.fc.weight))",
+        "torch.to(self.fc.weight, 7)",
+        "torch.to(self.fc.weight, 15)",
+        "torch.dropout(self.fc.weight, 0.5, True)",
+        "torch.contiguous(self.fc.weight)",
+    ] {
+        assert!(product(matrix).is_err(), "{matrix}");
+    }
+}

@@ -1,0 +1,29 @@
+//! The forward pass of a TorchScript file, compared with a network's own.
+
+use tch::Kind;
+use tensor_files::TensorSpec;
+use torchscript_forward::{Expected, ForwardError, ScriptModule};
+
+use super::{BufferKind, Graph, dtype_of};
+
+impl Graph {
+    /// Compares the forward pass of a TorchScript module with the network's, in evaluation mode. `kind` is
+    /// the element type of the network.
+    ///
+    /// # Errors
+    /// The first operation that differs, or why the module's forward pass cannot be followed.
+    pub fn compare_forward(&self, module: &ScriptModule, kind: Kind) -> Result<(), ForwardError> {
+        let sizes = |shape: &[i64]| shape.iter().map(|&size| size as usize).collect();
+        let state = self.state().map(|spec| TensorSpec {
+            name: spec.name.into(),
+            dtype: dtype_of(spec.buffer.unwrap_or(BufferKind::Float).kind(kind)),
+            shape: sizes(spec.shape),
+        });
+        module.compare(&Expected {
+            forward: self.torchscript("Net").forward,
+            input: sizes(self.input()),
+            dtype: dtype_of(kind),
+            state: state.collect(),
+        })
+    }
+}
