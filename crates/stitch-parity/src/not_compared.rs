@@ -1,4 +1,4 @@
-//! What a comparison says nothing about.
+//! Lists what was not compared.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,10 @@ pub(crate) fn sentences(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<Stri
     let unknown: Vec<String> =
         tensors.iter().filter(|tensor| tensor.nan_unknown).map(TensorResult::place).collect();
     if !unknown.is_empty() {
-        all.push(format!("whether there is a NaN (a trace of version 1): {}", listed(&unknown)));
+        all.push(format!(
+            "whether an element is NaN, which was not recorded: {}",
+            listed(&unknown)
+        ));
     }
     all
 }
@@ -49,7 +52,7 @@ fn steps(tensors: &[TensorResult]) -> Option<String> {
         }
         next = step + 1;
     }
-    (!gaps.is_empty()).then(|| format!("the steps {}: not recorded", listed(&gaps)))
+    (!gaps.is_empty()).then(|| format!("steps without a record: {}", listed(&gaps)))
 }
 
 /// Buffers that are recorded after the last step only.
