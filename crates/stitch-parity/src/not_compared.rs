@@ -50,7 +50,7 @@ fn steps(tensors: &[TensorResult]) -> Option<String> {
             let last = step - 1;
             gaps.push(if last == next { format!("{next}") } else { format!("{next} to {last}") });
         }
-        next = step + 1;
+        next = step.saturating_add(1);
     }
     (!gaps.is_empty()).then(|| format!("steps without a record: {}", listed(&gaps)))
 }
@@ -81,4 +81,33 @@ fn listed(all: &[String]) -> String {
         text += &format!(" and {} more", all.len() - SHOWN);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Outcome;
+
+    fn at(step: usize) -> TensorResult {
+        TensorResult {
+            stage: stage::LOSS.into(),
+            name: "loss".into(),
+            epoch: None,
+            step: Some(step),
+            file: None,
+            shape: Vec::new(),
+            outcome: Outcome::Equal,
+            tolerance: None,
+            by_hash: false,
+            nan_unknown: false,
+        }
+    }
+
+    #[test]
+    fn steps_without_a_record_are_listed_up_to_the_last_recorded_one() {
+        assert_eq!(steps(&[at(1), at(2)]), None);
+        // A trace may claim any step.
+        let sentence = steps(&[at(0), at(2), at(usize::MAX)]).unwrap();
+        assert_eq!(sentence, format!("steps without a record: 1, 3 to {}", usize::MAX - 1));
+    }
 }

@@ -36,7 +36,7 @@ pub enum SideError {
     /// A stream of elements; the message names file and tensor.
     #[error("{0}")]
     Stream(#[from] io::Error),
-    /// Elements that contradict what is said of them.
+    /// Elements that contradict their record.
     #[error("{}: {what}", .path.display())]
     Contradiction {
         /// The file.
@@ -55,7 +55,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What a tensor is called: stage, place in the run, name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// What it is to the run; see [`stitch_trace::stage`].
+    /// The stage of the run; see [`stitch_trace::stage`].
     pub stage: String,
     /// Counted from 1.
     pub epoch: Option<usize>,
@@ -124,7 +124,7 @@ pub struct Side {
     pub model: Option<String>,
     /// The tensors, in causal order.
     pub items: Vec<Item>,
-    /// What is there but is not among the items, in words.
+    /// What is not among the items, in words.
     pub left_out: Vec<String>,
     /// How its tensors were found and named, in words.
     pub notes: Vec<String>,

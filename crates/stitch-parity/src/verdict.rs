@@ -17,7 +17,7 @@ use crate::task::{self, TaskView};
 use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
 
-/// What the caller may say about a comparison.
+/// Options of a comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Tolerances instead of the table's.
@@ -75,7 +75,7 @@ pub enum Outcome {
 /// One tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorResult {
-    /// What it is to the run.
+    /// The stage of the run.
     pub stage: String,
     /// Which tensor of the stage.
     pub name: String,
@@ -83,7 +83,7 @@ pub struct TensorResult {
     pub epoch: Option<usize>,
     /// Counted from 1 over the run.
     pub step: Option<usize>,
-    /// The file of a run folder that it is from.
+    /// Its file in a run folder.
     pub file: Option<String>,
     /// Sizes of the reference's dimensions.
     pub shape: Vec<usize>,
@@ -135,7 +135,7 @@ pub struct Report {
     pub tensors: Vec<TensorResult>,
     /// Position of the first that differs.
     pub first: Option<usize>,
-    /// What the task sees.
+    /// The differences in terms of the task.
     pub task: TaskView,
     /// Whether both sides have a trace.
     pub traced: bool,

@@ -1,4 +1,4 @@
-//! What is known of one item's bits: its SHA-256 and how many NaN it holds, checked against its elements.
+//! The SHA-256 and the number of NaN of an item, checked against its elements.
 
 use std::io::Read;
 

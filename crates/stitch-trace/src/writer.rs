@@ -1,4 +1,4 @@
-//! Writing a trace while a run goes on.
+//! Writes a trace during a run.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -28,7 +28,7 @@ pub struct Writer<R: Write, E: Write> {
 }
 
 impl Writer<File, File> {
-    /// Starts a trace in `folder`, which is created if need be; a trace that is there is replaced. `model`
+    /// Starts a trace in `folder`, which is created if necessary; an existing trace is replaced. `model`
     /// is free text.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Finds the tensors among what a pickle holds: the dict of them in a checkpoint, by its content and
-//! not by its key; the parameters and buffers of a TorchScript module.
+//! Finds the tensors in a pickle: the dict of tensors in a checkpoint, by its content and not by its key; the
+//! parameters and buffers of a TorchScript module.
 
 use std::collections::HashSet;
 
@@ -8,14 +8,14 @@ use super::location::FileKind;
 use super::pickle::{Id, Pickle, Value};
 use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
 
-/// Where the tensors stand in a pickle.
+/// The tensors found in a pickle.
 pub(super) struct Found {
     pub kind: FileKind,
     /// The key of the dict that holds them, if it stands in another.
     pub key: Option<String>,
     /// Their names, in order.
     pub tensors: Vec<(String, Id)>,
-    /// What stands among them, or beside their dict, and is not read.
+    /// The values among them, or beside their dict, that are skipped.
     pub skipped: skipped::List,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Names<'a> {
         Self { pickle, memory: pickle.memory, tensors, skipped }
     }
 
-    /// Notes what stands beside a value of that path.
+    /// Lists the values beside the one of that path as skipped.
     fn pass_over(&mut self, path: &[Key]) {
         let (pickle, mut id) = (self.pickle, self.pickle.top);
         for (depth, &taken) in path.iter().enumerate() {
