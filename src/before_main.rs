@@ -1,5 +1,5 @@
-//! What must be done before the constructors of shared libraries run: oneMKL's ends the process with a sentence
-//! about something else when the working directory was removed, and libtorch's abort when memory is exhausted.
+//! Checks that must run before the constructors of shared libraries: oneMKL's ends the process with an unrelated
+//! message when the working directory was removed, and libtorch's abort when memory is exhausted.
 
 #![allow(unsafe_code)]
 

@@ -30,8 +30,8 @@ use values::{
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
 ///
-/// Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 the answer is no
-/// (corrupt data, diverged training), 2 usage, unreadable input, output that cannot be written or no more memory,
+/// Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 check failed
+/// (parity difference, corrupt data, diverged training), 2 usage, unreadable input, output that cannot be written or exhausted memory,
 /// 130 and 143 interrupted (Ctrl-C, SIGTERM).
 #[derive(Debug, Parser)]
 #[command(
@@ -257,12 +257,12 @@ pub struct EvaluateArgs {
 #[command(
     override_usage = "stitch predict [OPTIONS] [FILE] <IMAGE>...",
     after_long_help = "\
-A picture may be of any size and colour, with one thing on a plain ground. It is made what the data \
-set is: the ground cut off, the longest side scaled to 28, the rest in the centre of 28x28 grey pixels, \
-light on dark. 28x28 grey pixels on a dark ground, and the images of IDX files, are taken as they are.
+An image may have any size and color, with one object on a plain background. It is preprocessed like \
+Fashion-MNIST: the border is cropped, the longest side scaled to 28, the object centered in 28x28 gray \
+pixels, light on dark. 28x28 gray images on a dark background, and the images of IDX files, are not changed.
 
-Exit codes: 0 every picture is answered, 1 some cannot be read, 2 none can, or usage, or weights that cannot be
-read.
+Exit codes: 0 every image is classified, 1 some cannot be read, 2 none can be read, or usage, or weights that
+cannot be read.
 
 Examples (the pictures and models come with the project, the .gz file with Debian's data set):
   stitch predict docs/pictures/shoe.png
@@ -371,26 +371,26 @@ Examples (of two runs, which the first two lines make):
   stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json")]
 pub struct ParityArgs {
-    /// What is right
+    /// Reference run, trace or weights file
     pub reference: PathBuf,
-    /// What is to equal it
+    /// Run, trace or file to check against it
     pub port: PathBuf,
-    /// Show how many differences there are of each size
+    /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
-    /// Excuse floating-point differences of at most ATOL + RTOL * |expected|
+    /// Allow floating-point differences up to ATOL + RTOL * |expected|
     #[arg(long, value_name = "ATOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub atol: Option<f64>,
     /// The relative part, see --atol
     #[arg(long, value_name = "RTOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub rtol: Option<f64>,
-    /// Excuse floating-point differences of at most N units in the last place
+    /// Allow floating-point differences up to N units in the last place
     #[arg(long, value_name = "N")]
     pub ulp: Option<u64>,
     /// For one tensor: NAME=ATOL[,RTOL]; may be given several times
     #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
     pub tol: Vec<(String, f64, f64)>,
-    /// Of a side that is a checkpoint, the key of the dict to compare: needed when it has several
+    /// Key of the dict to compare in a checkpoint; required if there are several
     #[arg(long, value_name = "NAME")]
     pub key: Option<String>,
     /// NaN equals NaN

@@ -1,8 +1,8 @@
 //! The TensorBoard events of a run: a file in its folder that grows while the run goes on.
 //!
 //! Whole records are added to a file that is named as one of a run in progress; it gets its own name when
-//! the run is complete. A checkpoint says how far the file was, and a run that goes on from it goes on
-//! from there: the file is then that of a run that was never broken off, times aside.
+//! the run is complete. A checkpoint records the length of the file, and a resumed run continues there:
+//! the file is then that of an uninterrupted run, apart from times.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

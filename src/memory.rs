@@ -1,4 +1,4 @@
-//! How the process holds on to memory, and what it does when there is no more.
+//! How the process keeps freed memory, and how it ends when memory is exhausted.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +14,7 @@ unsafe extern "C" {
 static EXHAUSTED: AtomicBool = AtomicBool::new(false);
 /// Before the sentence of Rust's library, which says how much was wanted.
 const SENTENCE: &[u8] =
-    b"error: out of memory. Free some, or give a smaller --batch-size or fewer --jobs\n";
+    b"error: out of memory. Free memory, or give a smaller --batch-size or fewer --jobs\n";
 /// The exit code, that of input and output that fail.
 const CODE: i32 = 2;
 
@@ -49,8 +49,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// From now on a process of [`Allocator`] that aborts after a failed allocation ends with a sentence and the
-/// exit code 2 instead. Any other abort stays one. Does nothing on systems other than Unix.
+/// Makes a process with [`Allocator`] that aborts after a failed allocation end with an error message and exit
+/// code 2. Any other abort is unchanged. Does nothing on systems other than Unix.
 pub fn end_well_when_exhausted() {
     #[cfg(unix)]
     {
@@ -62,7 +62,7 @@ pub fn end_well_when_exhausted() {
                     libc::_exit(CODE);
                 }
             }
-            // abort() goes on as if there were no handler.
+            // After the handler, abort() ends the process as without it.
         }
         extern "C" fn failed() {
             EXHAUSTED.store(true, Ordering::Relaxed);
@@ -78,8 +78,8 @@ pub fn end_well_when_exhausted() {
 /// Whether the process ends because [`end`] was called.
 static ENDS: AtomicBool = AtomicBool::new(false);
 
-/// From now on a library that ends the process, as OpenMP's does when it can start no thread, gives it the exit
-/// code 2: OpenMP's own is that of a check that failed. Whoever ends the process says so with [`end`].
+/// Makes a process that a library ends (as OpenMP's does when it cannot start a thread) exit with code 2:
+/// OpenMP's own code is that of a failed check. The program calls [`end`] before it ends by itself.
 pub fn watch_exits() {
     #[cfg(unix)]
     {
@@ -103,12 +103,12 @@ pub fn watch_exits() {
     }
 }
 
-/// The process is about to end with an exit code of its own.
+/// Disables [`watch_exits`]: the program ends the process itself.
 pub fn end() {
     ENDS.store(true, Ordering::Relaxed);
 }
 
-/// The sentence for a message of libtorch, CUDA or the C++ library about memory that cannot be had.
+/// The error message for a failed allocation that libtorch, CUDA or the C++ library reports in `message`.
 pub fn exhaustion(message: &str) -> Option<String> {
     let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
     // oneDNN does not say why.
@@ -125,25 +125,9 @@ pub fn exhaustion(message: &str) -> Option<String> {
     let wanted = wanted.filter(|bytes| bytes.parse::<u64>().is_ok());
     let wanted = wanted.map(|bytes| format!(": {bytes} bytes cannot be allocated"));
     Some(format!(
-        "out of memory{}. Free some, or give a smaller --batch-size or fewer --jobs",
+        "out of memory{}. Free memory, or give a smaller --batch-size or fewer --jobs",
         wanted.unwrap_or_default()
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_messages_about_memory_become_its_sentence() {
-        let libtorch = "Torch(\"[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate \
-                        memory: you tried to allocate 188160000 bytes. Error code 12\")";
-        let sentence = exhaustion(libtorch).unwrap();
-        assert!(sentence.starts_with("out of memory: 188160000 bytes cannot"), "{sentence}");
-        let sentence = exhaustion("std::bad_alloc").unwrap();
-        assert!(sentence.starts_with("out of memory. Free"), "{sentence}");
-        assert_eq!(exhaustion("index out of range"), None);
-    }
 }
 
 /// Keeps freed memory for the next step instead of giving it back to the system.
@@ -165,5 +149,21 @@ pub fn keep_freed_memory() {
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
             libc::mallopt(libc::M_TOP_PAD, GROWTH);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_messages_about_memory_become_its_sentence() {
+        let libtorch = "Torch(\"[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate \
+                        memory: you tried to allocate 188160000 bytes. Error code 12\")";
+        let sentence = exhaustion(libtorch).unwrap();
+        assert!(sentence.starts_with("out of memory: 188160000 bytes cannot"), "{sentence}");
+        let sentence = exhaustion("std::bad_alloc").unwrap();
+        assert!(sentence.starts_with("out of memory. Free memory"), "{sentence}");
+        assert_eq!(exhaustion("index out of range"), None);
     }
 }

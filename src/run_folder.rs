@@ -132,8 +132,8 @@ pub enum FolderError {
     /// It holds a run already, with this file.
     #[error("--out {}: it holds another run ({}). Give another folder, or --force to replace it", .0.display(), .1)]
     Occupied(PathBuf, &'static str),
-    /// It holds a run that was broken off.
-    #[error("--out {}: it holds a run that was broken off ({CHECKPOINTS}). Give --resume to continue it, --force to begin anew, or another folder", .0.display())]
+    /// It holds an interrupted run.
+    #[error("--out {}: it holds an interrupted run ({CHECKPOINTS}). Give --resume to continue it, --force to start over, or another folder", .0.display())]
     Interrupted(PathBuf),
     /// Another process has it.
     #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .0.display())]
@@ -366,7 +366,7 @@ impl RunFolder {
     }
 }
 
-/// Whether a run was broken off there.
+/// Whether the folder holds an interrupted run.
 fn holds_checkpoints(folder: &Path) -> bool {
     fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
 }

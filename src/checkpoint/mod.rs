@@ -1,4 +1,4 @@
-//! Checkpoints: a run that was broken off goes on from one with the bits of a run that was not.
+//! Checkpoints: an interrupted run resumes from one, bit-identical to an uninterrupted run.
 //!
 //! A run folder has them in `checkpoints/NNNNNNNN.safetensors`, named by the steps done, the last two
 //! of them, until the run is complete.
@@ -31,7 +31,7 @@ pub fn save(folder: &RunFolder, step: usize, checkpoint: &[u8]) -> Result<(), Fo
     Ok(())
 }
 
-/// What a folder holds of a run that was broken off.
+/// The checkpoints in the folder of an interrupted run.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The newest intact checkpoint.

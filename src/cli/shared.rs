@@ -56,7 +56,7 @@ impl EngineArgs {
 /// How a run survives.
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
-    /// Continue a run that was broken off; it ends with the bits of one that was not
+    /// Resume an interrupted run; the result is bit-identical to an uninterrupted one
     ///
     /// From the newest intact checkpoint in the run folder. Settings, data, threads and libtorch must
     /// be the same; --epochs may be more. Where there is nothing to continue, a run begins.
@@ -79,10 +79,10 @@ pub struct FigureArgs {
 /// Which of several dicts of weights.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// Of a checkpoint, the key of the dict that holds the weights: needed when it has several
+    /// Key of the dict of weights in a checkpoint; required if there are several
     ///
-    /// Such as `model` or `ema`; `generator.ema` is the dict `ema` in the dict `generator`. Without it the only
-    /// dict of tensors is taken, whatever its key is.
+    /// For example `model` or `ema`; `generator.ema` is the dict `ema` in the dict `generator`. By default the
+    /// only dict of tensors is used, whatever its key.
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
 }

@@ -92,7 +92,7 @@ pub struct StudyPlanArgs {
 /// `stitch study run`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Killed and started again, it runs only what is missing; a run that was broken off goes on from its \
+Started again after it was killed, it runs only what is missing; an interrupted run resumes from its \
 checkpoint. A run that fails is recorded with its error and does not stop the others.
 
 --row is the unit that any engine for clusters can spread: it runs one row, in this process, and its \

@@ -91,7 +91,7 @@ pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64), String> {
     Ok((name.into(), parse_tolerance(atol)?, parse_tolerance(rtol)?))
 }
 
-/// A path to write to; `-` is not one: a file of that name is hardly meant.
+/// Parses a path to write to; `-` is refused, since it usually means stdout.
 pub fn written_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
         true => Err("standard output cannot be written to here; give a path (./- for one named -)"),

@@ -45,7 +45,7 @@ use crate::cli::{Cli, Command, UNBROKEN};
 pub enum Outcome {
     /// Done; exit code 0.
     Done,
-    /// The answer is no; exit code 1.
+    /// A check failed; exit code 1.
     No,
 }
 

@@ -1,4 +1,4 @@
-//! Memory that libtorch cannot have: a sentence and an exit code instead of a panic.
+//! Failed allocations of libtorch: an error message and exit code 2 instead of a panic.
 
 use std::panic;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,8 @@ use super::{PRINTED, print_error, print_failure, signals};
 /// The exit code, that of input and output that fail.
 const CODE: u8 = 2;
 
-/// From now on a panic of any thread that says that memory is exhausted ends the process with a sentence;
-/// `json`: and with a document. Every other panic stays one.
+/// Installs a panic hook: a panic of any thread whose message reports exhausted memory ends the process with an
+/// error message, and with a document if `json`. Every other panic is unchanged.
 pub fn listen(json: bool) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

@@ -92,6 +92,12 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     let traced = paths.map(|path| run::has_trace(path));
     let bare = paths.map(|path| path.join(trace::RECORDS).exists());
     let folders = paths.iter().all(|path| path.is_dir());
+    let no_such_key = |key: &str| {
+        anyhow!("--key {key}: neither side is a checkpoint with a dict of tensors under this key")
+    };
+    if let Some(key) = args.key.as_ref().filter(|_| folders) {
+        return Err(no_such_key(key));
+    }
     if bare != [false; 2] && folders {
         if let Some(i) = traced.iter().position(|traced| !traced) {
             bail!(
@@ -123,7 +129,9 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
                 ..
             })) if keys.is_empty() => run::open(path, both, None),
             opened => {
-                used |= path.is_file();
+                // The tables of a run, which have no key.
+                used |=
+                    path.is_file() && path.extension().is_none_or(|extension| extension != "csv");
                 opened
             }
         };
@@ -136,7 +144,7 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     };
     let (mut reference, mut port) = (side(&args.reference)?, side(&args.port)?);
     if let Some(key) = args.key.as_ref().filter(|_| !used) {
-        bail!("--key {key}: neither side is a checkpoint with a dict of tensors under this key");
+        return Err(no_such_key(key));
     }
     if args.reference.is_file() {
         keep_what_is_in(&reference.side, &mut port.side)?;
@@ -397,7 +405,9 @@ impl Printer {
         if let Some(ulp) = c.ulp {
             self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
         }
-        self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
+        if !c.mean.is_nan() {
+            self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
+        }
         let ways: Vec<String> = c.sufficient().iter().map(|way| flag(way, tensor, c)).collect();
         if !ways.is_empty() {
             self.line(&format!("  it would pass with {}", ways.join(", or ")));

@@ -13,14 +13,14 @@ use stitch::run_folder::wait_for_writes;
 
 /// The first signal that came; 0: none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
-/// Handlers are set once a process.
+/// Handlers are set once per process.
 static HANDLER: OnceLock<()> = OnceLock::new();
 
 /// How long a training may take to end after the first signal: a step that never returns must not keep the
 /// process.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// From now on the signals are heard; see [`received`].
+/// Installs the signal handlers; see [`received`].
 pub fn listen() -> Result<()> {
     if HANDLER.set(()).is_err() {
         return Ok(());
@@ -97,7 +97,7 @@ pub fn received() -> Option<i32> {
 pub struct Interrupted {
     /// 128 + the signal.
     pub code: u8,
-    /// Where it stands and how it goes on.
+    /// How far it got and how to resume it.
     pub sentence: String,
 }
 

@@ -1,4 +1,4 @@
-//! Files and folders that are whole after a power cut, or not there.
+//! Atomic writes: after a power cut a file is as it was before, or complete.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,8 +12,8 @@ pub(super) const TEMPORARY: &str = ".stitch-";
 /// Held while a temporary file is there.
 pub(super) static WRITING: Mutex<()> = Mutex::new(());
 
-/// Waits until no file is being written, but no longer than `longest`. While what it returns is held,
-/// none is begun. For who ends the process.
+/// Waits until no file is being written, but no longer than `longest`. While the returned guard is held,
+/// no write begins. For callers that end the process.
 pub fn wait_for_writes(longest: Duration) -> Option<MutexGuard<'static, ()>> {
     let start = Instant::now();
     loop {
@@ -26,11 +26,11 @@ pub fn wait_for_writes(longest: Duration) -> Option<MutexGuard<'static, ()>> {
     }
 }
 
-/// Writes a temporary file beside `path`, brings it to the disk, renames it, and brings that to the
-/// disk. After a power cut `path` is as it was, or whole.
+/// Writes a temporary file beside `path`, flushes it to disk (`fsync`), renames it, and flushes the rename.
+/// After a power cut `path` is as it was, or complete.
 ///
 /// # Errors
-/// The system's; `path` is then as it was, or whole.
+/// The system's; `path` is then as it was, or complete.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = parent_of(path);
@@ -51,7 +51,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes a folder and those above it that are not there, and brings their names to the disk.
+/// Creates a folder and its missing parents, and flushes their directory entries to disk.
 pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -60,7 +60,7 @@ pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
     make_folder(folder)
 }
 
-/// Makes a folder, if it is not there, and brings its name to the disk.
+/// Creates a folder if it does not exist, and flushes its directory entry to disk.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
@@ -74,7 +74,7 @@ pub(super) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Brings the names in a folder to the disk.
+/// Flushes the directory entries of a folder to disk (`fsync`).
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;

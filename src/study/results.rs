@@ -1,4 +1,4 @@
-//! What the runs of a study came to: `results/ID.json`, a file a run, and all of them as one CSV.
+//! The results of a study: `results/ID.json`, one file per run, and all of them as one CSV.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::train::Engine;
 /// Folder of the results in the folder of a study.
 pub const FOLDER: &str = "results";
 
-/// What one run came to. Its fields are the columns of `results.csv`.
+/// The result of one run. Its fields are the columns of `results.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -79,7 +79,7 @@ const OTHER_BITS: &str =
 const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
 impl Record {
-    /// A run of these settings that has come to nothing yet.
+    /// A run with these settings that has no result yet.
     pub fn new(settings: &Settings) -> Self {
         let config = settings.config;
         Self {
@@ -211,21 +211,26 @@ type Difference = (&'static str, &'static str, [String; 2]);
 
 /// The first value that two results of one run must have in common, and do not.
 fn difference(a: &Record, b: &Record) -> Option<Difference> {
-    let text = |value: &Option<String>| value.as_deref().map(|sum| sum.chars().take(12).collect());
     let number = |value: Option<f64>| value.map(|value| value.to_string());
     let row = |record: &Record| {
         [
-            ("weights", OTHER_BITS, text(&record.weights_sha256)),
-            ("data set", OTHER_BITS, text(&record.data_sha256)),
+            ("weights", OTHER_BITS, record.weights_sha256.clone()),
+            ("data set", OTHER_BITS, record.data_sha256.clone()),
             ("test accuracy", EDITED, number(record.test_accuracy)),
             ("training loss", EDITED, number(record.train_loss)),
             ("number of epochs", EDITED, record.epochs_run.map(|epochs| epochs.to_string())),
         ]
     };
-    let known = |value: Option<String>| value.unwrap_or("unknown".into());
+    // The beginning of a sum is enough to show that two differ.
+    let is_sum = |value: &String| value.len() == 64;
+    let shown = |value: Option<String>| match value {
+        Some(sum) if is_sum(&sum) => sum.chars().take(12).collect(),
+        Some(number) => number,
+        None => "unknown".into(),
+    };
     let pairs = row(a).into_iter().zip(row(b));
     let mut differing = pairs.filter(|((_, _, a), (_, _, b))| a != b);
-    differing.next().map(|((what, why, a), (_, _, b))| (what, why, [known(a), known(b)]))
+    differing.next().map(|((what, why, a), (_, _, b))| (what, why, [shown(a), shown(b)]))
 }
 
 fn contradiction(

@@ -9,7 +9,7 @@ use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::models::{Library, ModelEntry};
 
-/// Images of the step at most: with more, it would take long.
+/// Most images of the step: with more, it would take too long.
 const MOST_IMAGES: usize = 512;
 
 /// The SHA-256, in hex, of the loss, the parameters and the optimizer's state after one step of the model from
@@ -29,7 +29,7 @@ pub fn kernels_sha256(
     if config.device != Device::Cpu {
         return Ok(None);
     }
-    // scikit-learn wants every class.
+    // scikit-learn requires every class.
     let images = config.batch_size.clamp(CLASSES, MOST_IMAGES);
     let batch_size = config.batch_size.min(images);
     let config = TrainConfig { batch_size, engine: config.engine, ..TrainConfig::notebook(model) };

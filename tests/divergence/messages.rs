@@ -44,6 +44,25 @@ fn the_advice_passes_for_every_type() {
 }
 
 #[test]
+fn complex_numbers_and_8_bit_floats_are_compared_as_bits_whatever_the_tolerance() {
+    for name in ["complex64", "float8"] {
+        let [reference, port] = pair(name);
+        parity(&[&reference, &port])
+            .args(["--tol", "w=1,1"])
+            .assert()
+            .code(1)
+            .stdout(predicate::str::contains("is not applied to "))
+            .stdout(predicate::str::contains("1 of 2 elements differ"))
+            .stdout(predicate::str::contains("it would pass").not());
+        parity(&[&reference, &reference])
+            .assert()
+            .code(1)
+            .stdout(predicate::str::contains("the bits are equal, and 1 elements are NaN"));
+        parity(&[&reference, &reference, Path::new("--equal-nan")]).assert().code(0);
+    }
+}
+
+#[test]
 fn no_advice_is_given_where_none_passes() {
     for name in ["infinity", "nan"] {
         assert!(!said(name).contains("it would pass"), "{}", said(name));
@@ -77,12 +96,17 @@ fn an_empty_side_misses_every_tensor() {
 #[test]
 fn names_that_differ_by_a_prefix_are_matched_with_a_note() {
     for wrapped in ["lightning", "parallel", "deep", "averaged"] {
+        let averaged = wrapped == "averaged";
         let wrapped = file(&format!("{wrapped}.pt"));
         for sides in [[&file("net.pt"), &wrapped], [&wrapped, &file("net.pt")]] {
             parity(&sides.map(PathBuf::as_path))
                 .assert()
                 .code(0)
                 .stdout(predicate::str::contains("begin with "))
+                .stdout(predicate::function(|text: &str| {
+                    text.contains("not compared: ") && text.contains("the tensor n_averaged")
+                        || !averaged
+                }))
                 .stdout(predicate::str::ends_with("PARITY: EQUAL (bit for bit)\n"));
         }
     }
@@ -105,6 +129,16 @@ fn one_of_several_dicts_is_chosen_by_its_key() {
     with_key("nets").code(2).stderr(predicate::str::contains("nets"));
     let mut unused = parity(&[&net, &net]);
     unused.args(["--key", "ema"]).assert().code(2).stderr(predicate::str::contains("--key ema"));
+    let notebook = LENET5.notebook();
+    let table = notebook.join("predictions.csv");
+    for sides in [[&notebook, &notebook], [&notebook.join("trace"), &notebook], [&table, &table]] {
+        let mut unused = parity(&sides.map(PathBuf::as_path));
+        unused
+            .args(["--key", "ema"])
+            .assert()
+            .code(2)
+            .stderr(predicate::str::contains("--key ema"));
+    }
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn steps_between_records_are_named_where_the_cause_must_lie_in_them() {
     parity(&[reference.path(), port.path()])
         .assert()
         .code(0)
-        .stdout(predicate::str::contains("not compared: the steps 1: not recorded"));
+        .stdout(predicate::str::contains("not compared: steps without a record: 1"));
 }
 
 #[test]
@@ -332,6 +332,7 @@ fn a_trace_that_was_cut_is_compared_up_to_there_and_is_not_equal() {
         .assert()
         .code(1)
         .stdout(predicate::str::contains("accuracy: missing in the port"))
+        .stdout(predicate::str::contains("likely cause: a truncated trace"))
         .stdout(predicate::str::contains("\nPARITY: DIFFERENT ("));
 }
 
@@ -391,7 +392,7 @@ fn a_trace_of_version_1_is_read_and_what_it_lacks_is_named() {
     write_lines(port.path(), &records);
     assert_equal(&LENET5.notebook(), port.path());
     parity(&[port.path(), port.path()]).assert().code(0).stdout(predicate::str::contains(
-        "not compared: whether there is a NaN (a trace of version 1): data of train.images",
+        "not compared: whether an element is NaN, which was not recorded: data of train.images",
     ));
     // A tensor that no record speaks of.
     tensors[0].name = "init/other".into();

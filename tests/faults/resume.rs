@@ -156,7 +156,7 @@ fn without_an_intact_checkpoint_it_is_refused_and_force_begins_anew() {
 fn a_run_that_was_broken_off_is_not_written_over_unasked() {
     let place = Place::new();
     place.killed("run", 2);
-    let parts = ["was broken off", "--resume", "--force"];
+    let parts = ["an interrupted run", "--resume", "--force"];
     refused(&mut place.train(LENET5, "run", &[]), &parts);
     ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "after the refusal");
 }

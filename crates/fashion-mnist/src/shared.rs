@@ -105,7 +105,7 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
     };
     let mut split = |images: usize, labels: usize| {
         if images != labels {
-            return Err(wrong("it has as many labels as images"));
+            return Err(wrong("its images and labels differ in number"));
         }
         Ok(Split { images: take(images.checked_mul(PIXELS))?, labels: take(Some(labels))?.into() })
     };

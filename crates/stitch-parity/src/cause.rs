@@ -1,4 +1,4 @@
-//! What usually causes a first divergence.
+//! The likely cause of a first divergence.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,9 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
         return "the settings that differ, see above".into();
     }
     match &first.outcome {
+        Outcome::Missing | Outcome::Unexpected if ends_early(report) => {
+            return "a truncated trace, see below: everything before its end is equal".into();
+        }
         Outcome::Missing | Outcome::Unexpected => {
             return "another program wrote it, or the run took other steps: another batch size, or a last \
                     batch that is dropped or kept"
@@ -42,6 +45,14 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
         }
         stage => cause_in(stage).into(),
     }
+}
+
+/// Whether nothing but the end of a truncated trace is missing.
+fn ends_early(report: &Report) -> bool {
+    let rest = &report.tensors[report.first.unwrap_or(0)..];
+    let is_missing =
+        |tensor: &TensorResult| matches!(tensor.outcome, Outcome::Missing | Outcome::Unexpected);
+    !report.truncated.is_empty() && rest.iter().all(is_missing)
 }
 
 /// Where the cause must lie if the steps before the first divergence were not recorded: what a step
@@ -81,7 +92,7 @@ fn cause_in(stage: &str) -> &'static str {
              another seed"
         }
         stage::PERMUTATION => {
-            "another seed for the sampler (DataLoader draws two numbers an epoch, the second is \
+            "another seed for the sampler (DataLoader draws two numbers per epoch, the second is \
              it), or another shuffle"
         }
         stage::BATCH => "another batch size, or a last batch that is dropped or kept",

@@ -4,6 +4,7 @@
 //! the tensors: also the median is exact without a list of all differences.
 
 use super::comparison::Comparison;
+use super::element::is_number;
 use super::rank;
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use super::tally::Tally;
@@ -32,10 +33,10 @@ pub fn compare<P: Pair>(
     let numbers = comparison.elements - comparison.nan;
     let rank = numbers.saturating_sub(1) as u64 / 2;
     // The smallest differences are those of 0, and the usual median is one of them.
-    if numbers > 0 && rank >= comparison.histogram[0] {
+    if is_number(dtype) && numbers > 0 && rank >= comparison.histogram[0] {
         comparison.median = rank::ranked(pair, dtype, rank, &spread, rank::HELD)?;
     }
-    Ok(comparison)
+    Ok(comparison.of_bits())
 }
 
 #[cfg(test)]
@@ -160,7 +161,19 @@ mod tests {
         let bytes = |x: i64| x.to_le_bytes().to_vec();
         let mut pair = Slices(bytes(i64::MAX), bytes(i64::MAX - 1));
         let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
-        assert_eq!(compare(&mut pair, Dtype::I64, &within, false).unwrap().failing, 1);
+        for dtype in [Dtype::I64, Dtype::U64] {
+            assert_eq!(compare(&mut pair, dtype, &within, false).unwrap().failing, 1, "{dtype}");
+        }
+    }
+
+    #[test]
+    fn complex_numbers_and_8_bit_floats_are_compared_as_bits_alone() {
+        let complex = |re: f32, im: f32| [re.to_le_bytes(), im.to_le_bytes()].concat();
+        let mut pair = Slices(complex(1.0, 2.0), complex(1.5, 2.0));
+        let c = compare(&mut pair, Dtype::C64, &Tolerance::Bits, false).unwrap();
+        assert_eq!((c.unequal, c.failing, c.first.unwrap().index), (1, 1, 0));
+        assert!(c.abs.is_none() && c.rel.is_none() && c.ulp.is_none() && c.mean.is_nan());
+        assert!(c.sufficient().is_empty());
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! How two tensors compare: what is told of it.
+//! The result of comparing two tensors.
 
 use serde::Serialize;
 
 use tensor_files::Dtype;
 
-use crate::element::Element;
+use crate::element::{Element, is_number};
 use crate::number;
 use crate::tolerance::Tolerance;
 
@@ -33,7 +33,7 @@ pub struct Comparison {
     pub nan: usize,
     /// The first element that the tolerance does not excuse.
     pub first: Option<Element>,
-    /// Greatest absolute difference.
+    /// Greatest absolute difference; like the numbers below, only of types that are compared as numbers.
     #[serde(serialize_with = "greatest")]
     pub abs: Option<Greatest<f64>>,
     /// Greatest difference relative to the expected value.
@@ -41,13 +41,13 @@ pub struct Comparison {
     pub rel: Option<Greatest<f64>>,
     /// Greatest distance in units in the last place; floating-point types only.
     pub ulp: Option<Greatest<u64>>,
-    /// Mean absolute difference over all elements that are numbers.
+    /// Mean absolute difference over all elements that are numbers; NaN if none is compared as a number.
     #[serde(serialize_with = "number::one")]
     pub mean: f64,
     /// Median absolute difference over all elements that are numbers.
     #[serde(serialize_with = "number::one")]
     pub median: f64,
-    /// Number of differences by size: 0, then one entry a decade of [`DECADES`](crate::DECADES).
+    /// Number of differences by size: 0, then one entry per decade of [`DECADES`](crate::DECADES).
     pub histogram: Vec<u64>,
 }
 
@@ -67,7 +67,8 @@ fn greatest<S: serde::Serializer>(of: &Option<Greatest<f64>>, to: S) -> Result<S
 
 impl Comparison {
     /// The smallest tolerances of each kind that excuse all that differs: absolute, relative, and units in
-    /// the last place. None where a NaN or an infinity differs, which no tolerance excuses.
+    /// the last place. None where a NaN, an infinity or an 8-bit float or complex number differs, which no
+    /// tolerance excuses.
     pub fn sufficient(&self) -> Vec<Tolerance> {
         let Some(abs) = self.abs.filter(|abs| self.nan == 0 && abs.value.is_finite()) else {
             return Vec::new();
@@ -79,6 +80,21 @@ impl Comparison {
         let relative = rtol.map(|rtol| within(0.0, rtol, 0));
         let in_ulp = ulp.map(|ulp| within(0.0, 0.0, ulp));
         [absolute, relative, in_ulp].into_iter().flatten().collect()
+    }
+
+    /// Removes the differences as numbers where the elements are only compared as bits.
+    pub(crate) fn of_bits(self) -> Self {
+        match is_number(self.dtype) {
+            true => self,
+            false => Self {
+                abs: None,
+                rel: None,
+                mean: f64::NAN,
+                median: f64::NAN,
+                histogram: Vec::new(),
+                ..self
+            },
+        }
     }
 
     /// Whether every bit is equal.

@@ -24,11 +24,16 @@ fn bits(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(all)
 }
 
-/// The value of an element as float64: exact but for int64 beyond 2^53.
+/// Whether elements are compared as numbers; of 8-bit floats and complex numbers only the bits are.
+pub(super) fn is_number(dtype: Dtype) -> bool {
+    dtype.is_float() || dtype.is_integer()
+}
+
+/// The value of an element as float64: exact but for integers of 64 bits beyond 2^53. Of a type that is not
+/// compared as numbers, its bits as an integer.
 #[inline]
 pub fn number(dtype: Dtype, bits: u64) -> f64 {
     match dtype {
-        Dtype::Bool | Dtype::U8 => bits as f64,
         Dtype::I8 => f64::from(bits as u8 as i8),
         Dtype::I16 => f64::from(bits as u16 as i16),
         Dtype::I32 => f64::from(bits as u32 as i32),
@@ -38,7 +43,6 @@ pub fn number(dtype: Dtype, bits: u64) -> f64 {
         Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
         Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
         Dtype::F64 => f64::from_bits(bits),
-        // Of the others only the bits are compared.
         _ => bits as f64,
     }
 }
@@ -80,18 +84,6 @@ pub(super) fn has_nan(bytes: &[u8], dtype: Dtype) -> bool {
             .fold(false, |nan, &x| nan | (u64::from_le_bytes(x) & magnitude > infinity)),
         _ => bytes.chunks_exact(dtype.size()).any(|x| bits(x) & magnitude > infinity),
     }
-}
-
-/// Number of elements that are NaN: 0 for types that are not floating-point.
-pub(super) fn count_nan(bytes: &[u8], dtype: Dtype) -> Option<usize> {
-    if !dtype.is_float() {
-        return Some(0);
-    }
-    if !has_nan(bytes, dtype) {
-        return Some(0);
-    }
-    let (infinity, magnitude) = float_masks(dtype);
-    Some(bytes.chunks_exact(dtype.size()).filter(|x| bits(x) & magnitude > infinity).count())
 }
 
 /// The place of a value among all values of its type, in order, with -0 and +0 at one place.
@@ -139,6 +131,8 @@ impl Values {
             // Beyond 2^53 the values are not exact as float64, their difference may be.
             let (expected, actual) = (self.bits.0 as i64, self.bits.1 as i64);
             expected.abs_diff(actual) as f64
+        } else if self.dtype == Dtype::U64 {
+            self.bits.0.abs_diff(self.bits.1) as f64
         } else {
             difference
         }

@@ -1,4 +1,4 @@
-//! What a comparison says nothing about.
+//! Lists what was not compared.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,10 @@ pub(crate) fn sentences(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<Stri
     let unknown: Vec<String> =
         tensors.iter().filter(|tensor| tensor.nan_unknown).map(TensorResult::place).collect();
     if !unknown.is_empty() {
-        all.push(format!("whether there is a NaN (a trace of version 1): {}", listed(&unknown)));
+        all.push(format!(
+            "whether an element is NaN, which was not recorded: {}",
+            listed(&unknown)
+        ));
     }
     all
 }
@@ -47,9 +50,9 @@ fn steps(tensors: &[TensorResult]) -> Option<String> {
             let last = step - 1;
             gaps.push(if last == next { format!("{next}") } else { format!("{next} to {last}") });
         }
-        next = step + 1;
+        next = step.saturating_add(1);
     }
-    (!gaps.is_empty()).then(|| format!("the steps {}: not recorded", listed(&gaps)))
+    (!gaps.is_empty()).then(|| format!("steps without a record: {}", listed(&gaps)))
 }
 
 /// Buffers that are recorded after the last step only.
@@ -78,4 +81,33 @@ fn listed(all: &[String]) -> String {
         text += &format!(" and {} more", all.len() - SHOWN);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Outcome;
+
+    fn at(step: usize) -> TensorResult {
+        TensorResult {
+            stage: stage::LOSS.into(),
+            name: "loss".into(),
+            epoch: None,
+            step: Some(step),
+            file: None,
+            shape: Vec::new(),
+            outcome: Outcome::Equal,
+            tolerance: None,
+            by_hash: false,
+            nan_unknown: false,
+        }
+    }
+
+    #[test]
+    fn steps_without_a_record_are_listed_up_to_the_last_recorded_one() {
+        assert_eq!(steps(&[at(1), at(2)]), None);
+        // A trace may claim any step.
+        let sentence = steps(&[at(0), at(2), at(usize::MAX)]).unwrap();
+        assert_eq!(sentence, format!("steps without a record: 1, 3 to {}", usize::MAX - 1));
+    }
 }

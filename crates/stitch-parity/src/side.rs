@@ -36,7 +36,7 @@ pub enum SideError {
     /// A stream of elements; the message names file and tensor.
     #[error("{0}")]
     Stream(#[from] io::Error),
-    /// Elements that contradict what is said of them.
+    /// Elements that contradict their record.
     #[error("{}: {what}", .path.display())]
     Contradiction {
         /// The file.
@@ -55,7 +55,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What a tensor is called: stage, place in the run, name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// What it is to the run; see [`stitch_trace::stage`].
+    /// The stage of the run; see [`stitch_trace::stage`].
     pub stage: String,
     /// Counted from 1.
     pub epoch: Option<usize>,
@@ -63,7 +63,7 @@ pub struct Key {
     pub step: Option<usize>,
     /// Which tensor of the stage.
     pub name: String,
-    /// The file of a run folder that it is from; `None` in a trace, and of a file by itself.
+    /// The file of a run folder that it is from; `None` in a trace, and of a single file.
     pub file: Option<String>,
 }
 
@@ -124,7 +124,7 @@ pub struct Side {
     pub model: Option<String>,
     /// The tensors, in causal order.
     pub items: Vec<Item>,
-    /// What is there but is not among the items, in words.
+    /// What is not among the items, in words.
     pub left_out: Vec<String>,
     /// How its tensors were found and named, in words.
     pub notes: Vec<String>,
@@ -225,7 +225,7 @@ impl Side {
         self.items.push(Item { key, dtype, shape, sha256: None, nan: None, source });
     }
 
-    /// Whether all of its tensors are those of files of tensors by themselves.
+    /// Whether all of its tensors are from single files of tensors, not from a trace or a run folder.
     fn is_weights(&self) -> bool {
         let own = |item: &Item| item.key.stage == stage::FINAL && item.key.file.is_none();
         !self.traced && self.items.iter().all(own)
@@ -249,6 +249,9 @@ impl Side {
     fn rename(&mut self, renaming: &Renaming) {
         if !renaming.prefix().is_empty() {
             self.notes.push(renaming.to_string());
+        }
+        if let Some(name) = renaming.left_out() {
+            self.left_out.push(format!("the tensor {name}, which the other side does not have"));
         }
         self.items.retain_mut(|item| match renaming.of(&item.key.name) {
             Some(name) => {
@@ -306,6 +309,17 @@ impl Side {
                 Source::Trace(trace) => trace.elements_path(),
             },
             _ => &self.path,
+        }
+    }
+
+    /// The record of an item in its trace, or its name, for errors.
+    pub(crate) fn key_of(&self, item: &Item) -> String {
+        match item.source {
+            ElementSource::File { file, tensor } => match &self.sources[file] {
+                Source::Trace(trace) => trace.records()[tensor].key(),
+                Source::Tensors(..) => item.key.name.clone(),
+            },
+            _ => item.key.name.clone(),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What two tensors come to, counted block by block.
+//! Counts the differences of two tensors, block by block.
 //!
-//! A block is looked at in several short loops, one for each thing that is counted, which the
-//! compiler can turn into vector instructions; only what raises a maximum is looked at closely.
+//! A block is scanned in several short loops, one for each count, which the compiler can turn into vector
+//! instructions; only elements that raise a maximum are examined further.
 
 use super::comparison::{Comparison, Greatest};
 use super::element::{Element, Values, has_nan, number};
@@ -190,7 +190,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// Elements that are numbers on both sides, one array a property.
+/// Elements that are numbers on both sides, one array per property.
 struct Block {
     /// Position of the first.
     start: usize,

@@ -1,4 +1,4 @@
-//! What the task sees of a difference: answers, confusion matrix, accuracy, losses.
+//! The differences in terms of the task: predictions, confusion matrix, accuracy, losses.
 
 use serde::Serialize;
 

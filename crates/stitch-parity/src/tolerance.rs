@@ -4,6 +4,8 @@
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
+use crate::element::is_number;
+
 /// What is excused.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
@@ -41,7 +43,7 @@ pub struct Training {
     pub lr: f64,
     /// Passes over the training data.
     pub epochs: usize,
-    /// Samples a step.
+    /// Samples per step.
     pub batch_size: usize,
 }
 
@@ -51,6 +53,10 @@ impl Training {
         self.epochs as f64 / self.batch_size as f64
     }
 }
+
+/// Most that a tolerance grows by, the magnitude apart: one of 1e-12 to a relative 1e-6. A tolerance as large as
+/// the values would excuse everything.
+const MOST_GROWTH: f64 = 1e6;
 
 /// An exception to bit equality.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +83,7 @@ impl Exception {
         let Some(training) = training else { return self.atol };
         let rate = (training.lr / self.measured.lr).max(1.0);
         let updates = (training.updates() / self.measured.updates()).max(1.0);
-        let growth = rate * updates;
+        let growth = (rate * updates).min(MOST_GROWTH);
         let grown = self.atol * growth * largest.max(1.0);
         if growth > 1.0 && grown.is_finite() { grown } else { self.atol }
     }
@@ -127,7 +133,7 @@ pub(crate) struct Of<'a> {
 }
 
 /// The tolerance for a tensor: the user's for this name, the user's for all, the table's, or bits.
-/// Integers are compared bit for bit unless they are named. `largest` finds the greatest magnitude of the
+/// Integers are compared bit for bit unless they are named, 8-bit floats and complex numbers always. `largest` finds the greatest magnitude of the
 /// expected values, where it is needed.
 pub(crate) fn resolve<E>(
     of: Of,
@@ -137,8 +143,17 @@ pub(crate) fn resolve<E>(
 ) -> Result<Used, E> {
     let Of { model, stage, name, dtype } = of;
     if let Some((_, atol, rtol)) = overrides.by_name.iter().find(|(named, ..)| named == name) {
-        let tolerance = Tolerance::Within { atol: *atol, rtol: *rtol, ulp: 0 };
-        return Ok(Used { tolerance, reason: Some(format!("--tol {name}={atol:e},{rtol:e}")) });
+        let given = format!("--tol {name}={atol:e},{rtol:e}");
+        return Ok(match is_number(dtype) {
+            true => {
+                let tolerance = Tolerance::Within { atol: *atol, rtol: *rtol, ulp: 0 };
+                Used { tolerance, reason: Some(given) }
+            }
+            false => {
+                let reason = format!("{given} is not applied to {dtype}: every bit must be equal");
+                Used { tolerance: Tolerance::Bits, reason: Some(reason) }
+            }
+        });
     }
     let Overrides { atol, rtol, ulp, .. } = overrides;
     if dtype.is_float() && (atol.is_some() || rtol.is_some() || ulp.is_some()) {
@@ -160,7 +175,7 @@ pub(crate) fn resolve<E>(
         None => line.atol,
     };
     let grown = match atol > line.atol {
-        true => "grown with learning rate, updates and magnitude: ",
+        true => "scaled by learning rate, updates and magnitude: ",
         false => "",
     };
     let tolerance = Tolerance::Within { atol, rtol: 0.0, ulp: 0 };
@@ -184,5 +199,19 @@ mod tests {
         assert!(close(line.bound(Some(&with(1.0, 30, 200)), 2.3), 1e-12 * 1e3 * 1.5 * 2.3));
         assert!(close(line.bound(Some(&with(1e-3, 20, 50)), 0.5), 4e-12));
         assert_eq!(line.bound(Some(&with(1.0, 30, 200)), f64::INFINITY), 1e-12);
+        assert!(close(line.bound(Some(&with(1e300, 30, 200)), 2.0), 2e-6));
+    }
+
+    #[test]
+    fn a_tolerance_of_a_name_is_for_numbers_only() {
+        let overrides = Overrides { by_name: vec![("w".into(), 1.0, 0.5)], ..Overrides::default() };
+        let of = |dtype| {
+            let of = Of { model: None, stage: stage::FINAL, name: "w", dtype };
+            resolve(of, &overrides, None, || Ok::<_, ()>(0.0)).unwrap()
+        };
+        assert_eq!(of(Dtype::I64).tolerance, Tolerance::Within { atol: 1.0, rtol: 0.5, ulp: 0 });
+        let complex = of(Dtype::C64);
+        assert_eq!(complex.tolerance, Tolerance::Bits);
+        assert!(complex.reason.unwrap().contains("is not applied to complex64"));
     }
 }

@@ -9,7 +9,7 @@ use tensor_files::Dtype;
 
 use crate::compare;
 use crate::comparison::Comparison;
-use crate::element::{Element, number};
+use crate::element::{Element, is_number, number};
 use crate::not_compared;
 use crate::side::{Item, Key, Side, SideError};
 use crate::stream::Pair;
@@ -17,7 +17,7 @@ use crate::task::{self, TaskView};
 use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
 
-/// What the caller may say about a comparison.
+/// Options of a comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Tolerances instead of the table's.
@@ -75,7 +75,7 @@ pub enum Outcome {
 /// One tensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorResult {
-    /// What it is to the run.
+    /// The stage of the run.
     pub stage: String,
     /// Which tensor of the stage.
     pub name: String,
@@ -83,7 +83,7 @@ pub struct TensorResult {
     pub epoch: Option<usize>,
     /// Counted from 1 over the run.
     pub step: Option<usize>,
-    /// The file of a run folder that it is from.
+    /// Its file in a run folder.
     pub file: Option<String>,
     /// Sizes of the reference's dimensions.
     pub shape: Vec<usize>,
@@ -98,7 +98,7 @@ pub struct TensorResult {
 }
 
 impl TensorResult {
-    /// Whether it is as it should be.
+    /// Whether it is equal, or within its tolerance.
     pub fn passes(&self) -> bool {
         matches!(self.outcome, Outcome::Equal | Outcome::Within(_))
     }
@@ -135,7 +135,7 @@ pub struct Report {
     pub tensors: Vec<TensorResult>,
     /// Position of the first that differs.
     pub first: Option<usize>,
-    /// What the task sees.
+    /// The differences in terms of the task.
     pub task: TaskView,
     /// Whether both sides have a trace.
     pub traced: bool,
@@ -148,7 +148,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Number of tensors that are not as they should be.
+    /// Number of tensors that are not equal, or differ beyond their tolerance.
     pub fn different(&self) -> usize {
         self.tensors.iter().filter(|tensor| !tensor.passes()).count()
     }
@@ -283,11 +283,17 @@ impl ItemPair<'_> {
             return self.judge_by_hash(options);
         };
         // What a trace records of the elements is checked, whatever it is compared with.
-        if expected.sha256.is_some() || actual.sha256.is_some() {
+        if expected.sha256.is_some() || actual.sha256.is_some() || !is_number(dtype) {
             let [one, other] = self.bits()?;
             let known = one.zip(other).filter(|(one, other)| one.sha256 == other.sha256);
-            if known.is_some_and(|(one, _)| one.nan == Some(0) || options.equal_nan) {
-                return Ok(result(expected, Outcome::Equal));
+            match known.map(|(one, _)| one.nan.unwrap_or(0)) {
+                Some(nan) if nan == 0 || options.equal_nan => {
+                    return Ok(result(expected, Outcome::Equal));
+                }
+                Some(elements) if !is_number(dtype) => {
+                    return Ok(result(expected, Outcome::Nan { elements }));
+                }
+                _ => {}
             }
         }
         let Key { stage, name, .. } = &expected.key;
@@ -311,14 +317,16 @@ impl ItemPair<'_> {
         let Some((one, other)) = one.zip(other) else {
             return Ok(result(self.expected, Outcome::Unknown));
         };
-        let nan = one.nan.or(other.nan);
-        let is_float = Dtype::from_name(&self.expected.dtype).is_none_or(Dtype::is_float);
+        // Two records of the same bits that disagree: at least one of them counted a NaN.
+        let nan = one.nan.max(other.nan);
+        let may_be_nan =
+            Dtype::from_name(&self.expected.dtype).is_none_or(|dtype| !dtype.is_integer());
         let outcome = match nan {
             _ if one.sha256 != other.sha256 => Outcome::HashDiffers,
             Some(elements) if elements > 0 && !options.equal_nan => Outcome::Nan { elements },
             _ => Outcome::Equal,
         };
-        let nan_unknown = outcome == Outcome::Equal && nan.is_none() && is_float;
+        let nan_unknown = outcome == Outcome::Equal && nan.is_none() && may_be_nan;
         Ok(TensorResult { by_hash: true, nan_unknown, ..result(self.expected, outcome) })
     }
 
@@ -368,17 +376,19 @@ pub fn position(shape: &[usize], mut index: usize) -> String {
     if place.is_empty() { String::new() } else { format!("[{}]", place.join(", ")) }
 }
 
-/// Both values of an element in decimal and bits.
+/// Both values of an element in decimal and bits; the bits alone where they are not compared as numbers.
 pub fn values(dtype: Dtype, at: Element) -> String {
     let show = |bits: u64| {
-        let width = 2 + 2 * dtype.size();
+        // Of 16 bytes, the 8 that differ.
+        let width = 2 + 2 * dtype.size().min(8);
         let value = number(dtype, bits);
         match dtype {
             Dtype::I64 => format!("{}", bits as i64),
             Dtype::U64 => format!("{bits}"),
-            // The shortest digits that tell it from its neighbours, in its own type.
+            // The shortest digits that distinguish it from its neighbors, in its own type.
             Dtype::F32 => format!("{:?} ({bits:#0width$x})", f32::from_bits(bits as u32)),
             _ if dtype.is_float() => format!("{value:?} ({bits:#0width$x})"),
+            _ if !is_number(dtype) => format!("{bits:#0width$x}"),
             _ => format!("{value}"),
         }
     };

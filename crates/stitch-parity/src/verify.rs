@@ -1,4 +1,4 @@
-//! What is known of one item's bits: its SHA-256 and how many NaN it holds, checked against its elements.
+//! The SHA-256 and the number of NaN of an item, checked against its elements.
 
 use std::io::Read;
 
@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
-use crate::element::{count_nan, for_each_element};
+use crate::element::for_each_element;
 use crate::side::{ElementSource, Item, Side, SideError};
 
 /// Bytes that are read at a time.
@@ -39,16 +39,18 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
     }
     let Some(found) = read(side, item)? else { return Ok(recorded) };
     if let Some(recorded) = recorded {
-        let nan_fits = recorded.nan.is_none() || found.nan.is_none() || recorded.nan == found.nan;
+        let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
         if recorded.sha256 != found.sha256 || !nan_fits {
-            let Bits { sha256, nan } = found;
+            let said = |Bits { sha256, nan }: &Bits| match nan {
+                Some(nan) => format!("the SHA-256 {sha256} and {nan} NaN"),
+                None => format!("the SHA-256 {sha256}"),
+            };
             let what = format!(
-                "the elements of {} contradict their record: they have the SHA-256 {sha256} and {} NaN, \
-                 the record says {} and {} NaN; the trace was changed or damaged after the run",
-                item.key.name,
-                nan.map_or("no countable".into(), |nan| nan.to_string()),
-                recorded.sha256,
-                recorded.nan.map_or("an unknown number of".into(), |nan| nan.to_string()),
+                "the elements of {} contradict their record: they have {}, the record says {}; the trace was \
+                 changed or damaged after the run, or its recorder is wrong",
+                side.key_of(item),
+                said(&found),
+                said(&recorded),
             );
             let path = side.file_of(item).to_owned();
             return Err(SideError::Contradiction { path, what });
@@ -58,12 +60,12 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
 }
 
 fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
-    let (mut hash, mut nan) = (Sha256::new(), Some(0));
+    let (mut hash, mut nan) = (Sha256::new(), 0);
     let read = for_each_part(side, item, |dtype, part| {
         hash.update(part);
-        nan = nan.zip(count_nan(part, dtype)).map(|(before, more)| before + more);
+        nan += dtype.count_nan(part);
     })?;
-    Ok(read.then(|| Bits { sha256: HEXLOWER.encode(&hash.finalize()), nan }))
+    Ok(read.then(|| Bits { sha256: HEXLOWER.encode(&hash.finalize()), nan: Some(nan) }))
 }
 
 /// The greatest magnitude of the elements that are numbers; 0 without any.

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod nan;
 mod record;
 pub mod stage;
 mod trace;

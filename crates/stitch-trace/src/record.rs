@@ -51,7 +51,7 @@ impl Place {
 /// Every other line: one tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// What the tensor is to the run: one of [`stage`](crate::stage), or any other.
+    /// The stage of the run: one of [`stage`](crate::stage), or any other.
     pub stage: String,
     /// Which tensor of the stage.
     pub name: String,

@@ -31,9 +31,9 @@ pub const FINAL: &str = "final";
 pub const TEST_LOGITS: &str = "test_logits";
 /// Predicted classes of the test images.
 pub const PREDICTIONS: &str = "predictions";
-/// Counts of true against predicted classes.
+/// Confusion matrix (rows: true, columns: predicted).
 pub const CONFUSION_MATRIX: &str = "confusion_matrix";
-/// Share of correct answers.
+/// Fraction of correct predictions.
 pub const ACCURACY: &str = "accuracy";
 
 /// All of them in causal order.

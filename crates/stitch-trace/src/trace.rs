@@ -29,11 +29,11 @@ pub enum TraceError {
         .0.display()
     )]
     Header(PathBuf),
-    /// A newer format.
+    /// A version that is not read.
     #[error(
-        "{}: it is a trace of version {version}; this stitch reads up to version {VERSION}: use a \
-         newer one",
-        .path.display()
+        "{}: it is a trace of version {version}, where versions 1 to {VERSION} are read{}",
+        .path.display(),
+        if *version > VERSION { ": use a newer stitch" } else { "" }
     )]
     Version {
         /// The file.
@@ -186,17 +186,17 @@ fn raw(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     let mut kept: Vec<(u64, u64, &Record)> = Vec::new();
     for record in records {
         let Some(offset) = record.offset else { continue };
-        let end = length_of(record).and_then(|length| offset.checked_add(length));
-        match end.filter(|&end| end <= length) {
-            Some(end) => kept.push((offset, end, record)),
-            None => {
-                let what = format!(
-                    "{} lies beyond the end of the file ({length} bytes): it was cut",
-                    record.key()
-                );
-                return Err(TraceError::Elements { path: path.into(), what });
-            }
-        }
+        let wrong = |what: String| {
+            let what = format!("{} {what}", record.key());
+            TraceError::Elements { path: path.into(), what }
+        };
+        let Some(bytes) = length_of(record) else {
+            let (dtype, shape) = (&record.dtype, &record.shape);
+            return Err(wrong(format!("has an unknown size: its type is {dtype:?} {shape:?}")));
+        };
+        let end = offset.checked_add(bytes).filter(|&end| end <= length);
+        let beyond = || wrong(format!("lies beyond the end of the file ({length} bytes)"));
+        kept.push((offset, end.ok_or_else(beyond)?, record));
     }
     kept.sort_by_key(|&(offset, end, _)| (offset, end));
     if let Some([one, other]) = kept.array_windows().find(|[one, other]| other.0 < one.1) {
@@ -206,7 +206,7 @@ fn raw(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     Ok(Store::Raw(file))
 }
 
-/// The file of elements of version 1, each of which a record must speak of.
+/// The file of elements of version 1, in which every tensor must have a record.
 fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     let file = TensorFile::open(open(path)?)
         .map_err(|error| TraceError::Tensors { path: path.into(), error })?;
@@ -286,8 +286,9 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
                 parsed.complete = true;
             }
             // The line that was being written when the run ended.
-            Err(_) if lines.peek().is_none() && parsed.header.version > 1 => {}
-            Err(what) => return Err(wrong(what)),
+            Err(Wrong { cut: true, .. }) if lines.peek().is_none() && parsed.header.version > 1 => {
+            }
+            Err(Wrong { what, .. }) => return Err(wrong(what)),
         }
     }
     Ok(parsed)
@@ -299,14 +300,30 @@ enum Line {
     End(End),
 }
 
-fn line_of(bytes: &[u8], version: u32) -> Result<Line, String> {
-    let not = |error: serde_json::Error| format!("is not a record of a trace: {error}");
+/// A line that cannot be read.
+struct Wrong {
+    what: String,
+    /// Whether it ends before its JSON does.
+    cut: bool,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, cut: false }
+    }
+}
+
+fn line_of(bytes: &[u8], version: u32) -> Result<Line, Wrong> {
+    let not = |error: serde_json::Error| Wrong {
+        what: format!("is not a record of a trace: {error}"),
+        cut: error.is_eof(),
+    };
     let value: Value = serde_json::from_slice(bytes).map_err(not)?;
     if version > 1 && value.get("end").is_some() {
         let end: End = serde_json::from_value(value).map_err(not)?;
         return match end.end == FORMAT {
             true => Ok(Line::End(end)),
-            false => Err(format!("is not an end marker ({{\"end\": \"{FORMAT}\", …}})")),
+            false => Err(format!("is not an end marker ({{\"end\": \"{FORMAT}\", …}})").into()),
         };
     }
     let record: Record = serde_json::from_value(value).map_err(not)?;
@@ -317,6 +334,7 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, String> {
         false => Err(format!(
             "has the sha256 {:?}, where 64 lower-case hexadecimal digits are expected",
             record.sha256
-        )),
+        )
+        .into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Writing a trace while a run goes on.
+//! Writes a trace during a run.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
 use crate::record::End;
-use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, nan};
+use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION};
 
 /// Elements of larger tensors are not kept unless [`Writer::keep_up_to`] says so.
 const KEPT_BYTES: usize = 1 << 20;
@@ -28,7 +28,7 @@ pub struct Writer<R: Write, E: Write> {
 }
 
 impl Writer<File, File> {
-    /// Starts a trace in `folder`, which is created if need be; a trace that is there is replaced. `model`
+    /// Starts a trace in `folder`, which is created if necessary; an existing trace is replaced. `model`
     /// is free text.
     ///
     /// # Errors
@@ -103,9 +103,17 @@ impl<R: Write, E: Write> Writer<R, E> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         let (stage, name, shape) = (stage.to_owned(), name.to_owned(), shape.to_vec());
         let (dtype_name, sha256) = (dtype.name().to_owned(), String::new());
-        let (nan, offset) = (None, None);
-        let mut record =
-            Record { stage, name, epoch, step, dtype: dtype_name, shape, sha256, nan, offset };
+        let mut record = Record {
+            stage,
+            name,
+            epoch,
+            step,
+            dtype: dtype_name,
+            shape,
+            sha256,
+            nan: None,
+            offset: None,
+        };
         let key = record.key();
         let expected = record.checked_len().and_then(|count| count.checked_mul(dtype.size()));
         if self.keys.contains(&key) {
@@ -113,11 +121,15 @@ impl<R: Write, E: Write> Writer<R, E> {
         }
         let kept = expected.is_some_and(|bytes| bytes <= self.keep);
         let start = self.offset;
-        let (mut hash, mut nan, mut found) = (Sha256::new(), Some(0), 0usize);
+        let (mut hash, mut nan, mut found) = (Sha256::new(), 0, 0usize);
         for part in parts {
             let part = part.as_ref();
+            if !part.len().is_multiple_of(dtype.size()) {
+                let what = format!("{key}: a part of {} bytes ends within an element", part.len());
+                return Err(invalid(what));
+            }
             hash.update(part);
-            nan = nan.zip(nan::count(dtype, part)).map(|(before, more)| before + more);
+            nan += dtype.count_nan(part);
             found += part.len();
             if kept && Some(found) <= expected {
                 self.elements.write_all(part)?;
@@ -129,7 +141,7 @@ impl<R: Write, E: Write> Writer<R, E> {
             return Err(invalid(format!("{key}: {found} bytes do not fit {dtype} {shape:?}")));
         }
         record.sha256 = HEXLOWER.encode(&hash.finalize());
-        record.nan = nan;
+        record.nan = dtype.is_float().then_some(nan);
         if kept {
             self.elements.flush()?;
             record.offset = Some(start);

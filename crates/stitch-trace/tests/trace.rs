@@ -66,6 +66,9 @@ fn a_tensor_that_does_not_fit_is_refused_and_the_trace_goes_on() {
             trace.record("a", "x", Place::RUN, Dtype::F32, &shape, &vec![0; length]).unwrap_err();
         assert!(refused.to_string().contains("bytes do not fit"), "{refused}");
     }
+    let parts = [[0; 2], [0; 2]];
+    let refused = trace.record_parts("a", "x", Place::RUN, Dtype::F32, &[1], parts).unwrap_err();
+    assert!(refused.to_string().contains("a part of 2 bytes ends within"), "{refused}");
     trace.record("a", "x", Place::RUN, Dtype::F32, &[1], &[1; 4]).unwrap();
     let twice = trace.record("a", "x", Place::RUN, Dtype::F32, &[1], &[1; 4]).unwrap_err();
     assert_eq!(twice.to_string(), "a/x was recorded before");
@@ -104,10 +107,15 @@ fn a_trace_that_contradicts_itself_is_refused() {
     let text = fs::read_to_string(folder.path().join(RECORDS)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let hash = lines[1].split("\"sha256\":\"").nth(1).unwrap()[..64].to_owned();
+    let last = lines[4].replacen("\"sha256\":\"", "\"sha256\":\"X", 1);
     let join = |lines: &[&str]| lines.join("\n") + "\n";
     for (changed, said) in [
         (text.replacen("\"version\":2", "\"version\":3", 1), "it is a trace of version 3"),
-        (text.replacen("\"version\":2", "\"version\":0", 1), "it is a trace of version 0"),
+        (text.replacen("\"version\":2", "\"version\":0", 1), "it is a trace of version 0, where"),
+        (text.replacen("float32", "float33", 1), "init/fc.bias has an unknown size: its type is"),
+        // The last line is read, too, unless it was cut.
+        (join(&[&lines[..4], &[&last]].concat()), "line 5 has the sha256 \"X"),
+        (text.replacen("\"end\":\"stitch-trace\"", "\"end\":\"other\"", 1), "line 6 is not an end"),
         (text.replacen(&hash, "", 1), "line 2 has the sha256 \"\""),
         (text.replacen(&hash, &hash.to_uppercase(), 1), "line 2 has the sha256"),
         (join(&[&lines[..2], &lines[1..]].concat()), "line 3 records init/fc.bias twice"),

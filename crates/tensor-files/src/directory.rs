@@ -1,6 +1,5 @@
-//! The directory at the end of a zip archive, which says what is in it. Readers differ in how much of
-//! it they believe, and in where they look: an archive that they could take for two different ones is
-//! refused here, before anything of it is read.
+//! Checks the central directory of a zip archive. Readers differ in which of its fields they use and where they
+//! look for it: an archive that two readers could read differently is refused before anything of it is read.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,7 +7,7 @@ use std::ops::Range;
 
 use super::ReadError;
 
-/// Most entries of an archive; torch.save writes one a storage.
+/// Most entries of an archive; torch.save writes one per storage.
 const ENTRIES: u64 = 1 << 16;
 /// Bytes of the record that an archive ends with, before its comment.
 const END: usize = 22;

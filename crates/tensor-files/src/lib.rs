@@ -7,6 +7,7 @@ mod legacy;
 mod locate;
 mod location;
 mod names;
+mod nan;
 mod npy;
 pub mod npz;
 mod pickle;

@@ -1,5 +1,5 @@
-//! Finds the tensors among what a pickle holds: the dict of them in a checkpoint, by its content and
-//! not by its key; the parameters and buffers of a TorchScript module.
+//! Finds the tensors in a pickle: the dict of tensors in a checkpoint, by its content and not by its key; the
+//! parameters and buffers of a TorchScript module.
 
 use std::collections::HashSet;
 
@@ -8,14 +8,14 @@ use super::location::FileKind;
 use super::pickle::{Id, Pickle, Value};
 use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
 
-/// Where the tensors stand in a pickle.
+/// The tensors found in a pickle.
 pub(super) struct Found {
     pub kind: FileKind,
     /// The key of the dict that holds them, if it stands in another.
     pub key: Option<String>,
     /// Their names, in order.
     pub tensors: Vec<(String, Id)>,
-    /// What stands among them, or beside their dict, and is not read.
+    /// The values among them, or beside their dict, that are skipped.
     pub skipped: skipped::List,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Names<'a> {
         Self { pickle, memory: pickle.memory, tensors, skipped }
     }
 
-    /// Notes what stands beside a value of that path.
+    /// Lists the values beside the one of that path as skipped.
     fn pass_over(&mut self, path: &[Key]) {
         let (pickle, mut id) = (self.pickle, self.pickle.top);
         for (depth, &taken) in path.iter().enumerate() {
@@ -118,7 +118,7 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// The tensors of the dict or list of that path, and what is none.
+    /// Collects the tensors of the dict or list of that path, and lists everything else as skipped.
     fn collect(&mut self, id: Id, path: &str) -> Result<(), ReadError> {
         let pickle = self.pickle;
         let mut numbers = false;
@@ -147,16 +147,23 @@ impl<'a> Names<'a> {
             }
         }
         // A dict has no key twice, but it may have both 1 and "1".
-        let mut seen = HashSet::new();
-        if numbers && !self.tensors.iter().all(|(name, _)| seen.insert(name)) {
-            let error = "two of its tensors have the same name, as a string and as an integer";
-            return Err(ReadError::Unsupported(error.into()));
+        match numbers && self.has_name_twice() {
+            true => {
+                let error = "two of its tensors have the same name, as a string and as an integer";
+                Err(ReadError::Unsupported(error.into()))
+            }
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    /// The tensors of a TorchScript module: the names of submodules are joined by dots. Numbers and
-    /// texts (flags, hooks, strides) are passed over without a word.
+    /// Whether two tensors have the same name.
+    fn has_name_twice(&self) -> bool {
+        let mut seen = HashSet::new();
+        !self.tensors.iter().all(|(name, _)| seen.insert(name))
+    }
+
+    /// Collects the tensors of a TorchScript module: the names of submodules are joined by dots. Numbers and
+    /// strings (flags, hooks, strides) are not listed as skipped.
     fn module(&mut self, top: Id) -> Result<(), ReadError> {
         let pickle = self.pickle;
         let mut open = vec![(String::new(), top, 0)];
@@ -187,7 +194,11 @@ impl<'a> Names<'a> {
             }
             open.extend(inner.into_iter().rev());
         }
-        Ok(())
+        // `fc|weight` and the `weight` of `fc`.
+        match self.has_name_twice() {
+            true => Err(ReadError::Unsupported("two of its tensors have the same name".into())),
+            false => Ok(()),
+        }
     }
 }
 

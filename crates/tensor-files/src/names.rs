@@ -1,16 +1,16 @@
-//! Names of tensors that differ by what a wrapper put before all of them: Lightning's `model.`,
+//! Names of tensors that differ by a prefix that a wrapper adds to all of them: Lightning's `model.`,
 //! `DataParallel`'s `module.`, `torch.compile`'s `_orig_mod.`, or several of them.
 
 use std::collections::HashSet;
 use std::fmt;
 
-/// What `torch.optim.swa_utils.AveragedModel` counts in, beside the model in its `module.`.
+/// Name of the counter of `torch.optim.swa_utils.AveragedModel`, beside the model in its `module.`.
 const COUNT: &str = "n_averaged";
 const AVERAGED: &str = "module.";
 /// Most parts of a prefix that are tried: wrappers in wrappers.
 const PARTS: usize = 8;
 
-/// How the names of tensors become others: all of them lose a prefix.
+/// A change of tensor names that removes a prefix from all of them.
 ///
 /// ```
 /// use tensor_files::Renaming;
@@ -28,8 +28,8 @@ pub struct Renaming {
 }
 
 impl Renaming {
-    /// How `names` become those `wanted`, in any order: by losing the shortest prefix that makes them
-    /// equal. The count of an `AveragedModel` may be left out. `None` when nothing makes them equal.
+    /// Removes the shortest prefix of `names` that makes them those `wanted`, in any order. The counter of an
+    /// `AveragedModel` may be left out. `None` when no prefix makes them equal.
     pub fn between<S: AsRef<str>, W: AsRef<str>>(names: &[S], wanted: &[W]) -> Option<Self> {
         if !(wanted.len()..=wanted.len() + 1).contains(&names.len()) {
             return None;
@@ -56,8 +56,8 @@ impl Renaming {
         })
     }
 
-    /// How the names of two files become equal: those of the first as they are if the second can lose
-    /// a prefix, or the other way round; else both lose the prefix that all of theirs share.
+    /// Makes the names of two files equal: keeps those of the first if the second can lose a prefix, or the other
+    /// way round; otherwise both lose the prefix that all of their names share.
     pub fn both<S: AsRef<str>, W: AsRef<str>>(first: &[S], second: &[W]) -> Option<[Self; 2]> {
         if let Some(second) = Self::between(second, first) {
             return Some([Self::default(), second]);
@@ -83,12 +83,12 @@ impl Renaming {
         before.is_some_and(|before| name.strip_prefix(before) == Some(COUNT))
     }
 
-    /// What a name becomes; `None` of a tensor that is left out.
+    /// The new name; `None` for a tensor that is left out.
     pub fn of<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(&self.prefix[..]).filter(|_| self.left_out.as_deref() != Some(name))
     }
 
-    /// What all names lose; empty if they stay as they are.
+    /// The prefix that all names lose; empty if they are unchanged.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -114,8 +114,8 @@ impl fmt::Display for Renaming {
     }
 }
 
-/// What all `names` begin with up to a dot, the count of an `AveragedModel` apart; often nothing. A name
-/// keeps its last part.
+/// The longest common prefix of all `names` that ends at a dot, except the counter of an `AveragedModel`; often
+/// empty. A name keeps its last part.
 pub fn shared_prefix<S: AsRef<str>>(names: &[S]) -> &str {
     let is_count = |name: &str| name.rsplit('.').next() == Some(COUNT);
     let mut others = names.iter().map(AsRef::as_ref).filter(|name| !is_count(name));

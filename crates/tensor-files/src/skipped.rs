@@ -1,11 +1,11 @@
-//! What a file holds besides its tensors, and is not read.
+//! The values of a file that are not tensors of the weights and are skipped.
 
-/// Something in a checkpoint that is no tensor, or none of the weights: it is passed over unread.
+/// A value in a checkpoint that is not a tensor of the weights. It is skipped unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where it is: the key, or keys joined by dots. A text of the file's, of any letters.
+    /// Its key, or keys joined by dots. The text is from the file and may hold any characters.
     pub path: String,
-    /// Its type or class, such as `int` or `argparse.Namespace`. A text of the file's too.
+    /// Its type or class, such as `int` or `argparse.Namespace`. From the file, too.
     pub what: String,
 }
 
@@ -13,8 +13,8 @@ pub struct Skipped {
 const NAMED: usize = 5;
 
 impl Skipped {
-    /// The first few for a note, such as `args (argparse.Namespace), epoch (int)`; letters that would
-    /// steer a terminal are replaced.
+    /// The first few for a note, such as `args (argparse.Namespace), epoch (int)`; control characters are
+    /// replaced.
     pub fn summary(all: &[Self]) -> String {
         let printable = |text: &str| -> String {
             text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

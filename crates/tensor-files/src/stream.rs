@@ -189,9 +189,7 @@ pub(super) fn has_sign(dtype: Dtype) -> bool {
 /// `-x` of little-endian bytes, as PyTorch computes it: a float's sign bit is flipped, an integer
 /// wraps around.
 fn negate(dtype: Dtype, number: &mut [u8]) {
-    let is_integer = matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64)
-        || matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64);
-    if is_integer {
+    if dtype.is_integer() {
         let mut carry = true;
         for byte in number {
             (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));

@@ -1,4 +1,4 @@
-//! A file of tensors of any known format: what is in it, and the bytes of one tensor at a time.
+//! Opens a file of tensors of any known format, lists its tensors, and reads one at a time.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -7,7 +7,7 @@ use super::stream::{Exactly, Gather, Reading, content};
 use super::{Metadata, NamedTensor, ReadError, Skipped, TensorSpec, skipped};
 use super::{legacy, npy, npz, safetensors, state_dict};
 
-/// Tensors may share their bytes, as tied weights do; not so that a small file takes for ever.
+/// Tensors may share their bytes, as tied weights do; but a small file must not take forever.
 const SHARED: u64 = 16;
 /// Bytes that the tensors of any file may have, such as expanded ones (stride 0).
 const EXPANDED: u64 = 64 << 20;
@@ -15,7 +15,7 @@ const EXPANDED: u64 = 64 << 20;
 /// is more.
 const UNPACKED: u64 = 32 << 20;
 
-/// Refuses a file whose tensors have far more bytes together than it, or take for ever to unpack.
+/// Refuses a file whose tensors together have far more bytes than it, or would take too long to unpack.
 fn within_reason(index: &Index, length: u64) -> Result<(), ReadError> {
     let (mut plain, mut deflated, mut packed) = (0u64, 0u64, 0u64);
     for (spec, location) in &index.tensors {
@@ -112,13 +112,12 @@ impl<R: Read + Seek> TensorFile<R> {
         Ok(Self { length, reader, kind, specs, locations, storages, metadata, key, skipped })
     }
 
-    /// The key of the checkpoint that the tensors stand under; `None` where they stand under none.
+    /// The key of the dict of tensors in a checkpoint; `None` if they are at the top.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// What stands among the tensors or beside their dict, and was not read: the first hundred such
-    /// things.
+    /// The first hundred values among the tensors or beside their dict that were skipped.
     pub fn skipped(&self) -> &[Skipped] {
         self.skipped.all()
     }
@@ -128,7 +127,7 @@ impl<R: Read + Seek> TensorFile<R> {
         self.kind
     }
 
-    /// What it says of the tensors besides; empty but for safetensors.
+    /// Its metadata; empty except for safetensors.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }

@@ -17,7 +17,7 @@ const ROOT: &str = "torchscript";
 pub struct Program {
     /// The module's class.
     pub class: String,
-    /// The body of `forward(self, x: Tensor) -> Tensor` in TorchScript's serialised form, each line
+    /// The body of `forward(self, x: Tensor) -> Tensor` in TorchScript's serialized form, each line
     /// indented by four blanks.
     pub forward: String,
     /// Paths of the layers in their order, such as `conv1` or `block.0`; those of tensors need not be
@@ -143,5 +143,24 @@ impl<'a> Module<'a> {
             submodule.write_object(out);
         }
         out.raw(b"ub");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dtype, read_weights};
+
+    #[test]
+    fn tensors_whose_names_become_the_same_are_refused() {
+        let tensor = |name: &str| NamedTensor {
+            name: name.into(),
+            dtype: Dtype::U8,
+            shape: vec![1],
+            data: vec![7],
+        };
+        let file = write(&Program::default(), &[tensor("fc|weight"), tensor("fc.weight")]).unwrap();
+        let error = read_weights(&file).unwrap_err().to_string();
+        assert_eq!(error, "two of its tensors have the same name");
     }
 }

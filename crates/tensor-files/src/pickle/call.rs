@@ -1,4 +1,4 @@
-//! What calls return: REDUCE, NEWOBJ and their like, told without calling anything.
+//! Derives what REDUCE, NEWOBJ and similar opcodes return, without calling anything.
 
 use std::rc::Rc;
 
