@@ -103,7 +103,7 @@ pub fn model(
     console: Console,
 ) -> Result<Classifier> {
     let classifier = weights_of(file, asked, key, device, console)?;
-    check_forward(file, &classifier)?;
+    check_forward(file, key, &classifier)?;
     Ok(classifier)
 }
 
@@ -165,10 +165,10 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
 }
 
 /// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
-fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
+fn check_forward(file: &Path, key: Option<&str>, classifier: &Classifier) -> Result<()> {
     let path = file.display();
     let Classifier { entry, model } = classifier;
-    if TensorFile::open(BufReader::new(open_plain(file)?))?.kind() != FileKind::TorchScript {
+    if weights_file(file, key)?.kind() != FileKind::TorchScript {
         return Ok(());
     }
     let module = ScriptModule::read(BufReader::new(open_plain(file)?));

@@ -329,7 +329,6 @@ impl Printer {
                 _ => 2,
             }] += 1;
         }
-        stages.sort_by_key(|(stage, _)| stage::causal_order(stage));
         let rows = stages.into_iter().map(|(stage, counts)| {
             [vec![stage.to_owned()], counts.map(|n| n.to_string()).to_vec()].concat()
         });

@@ -268,15 +268,17 @@ impl Recipe {
         }
         let directory = origin.found.directory.display();
         let path = self.path.display();
-        let differ =
-            format!("--config {path}: {directory} is not the run's data ({})", others.join(", "));
+        let differ = format!(
+            "--config {path}: {directory} is not the run's data: {} differ",
+            others.join(", ")
+        );
         if !named {
             bail!(
-                "{differ} differ. Give --data with the folder of the run's, or with this one to train \
+                "{differ}. Give --data with the folder of the run's, or with this one to train \
                  on other data"
             );
         }
-        console.note(&format!("warning: {differ} differ: the bits will"));
+        console.note(&format!("warning: {differ}, so the bits will"));
         Ok(())
     }
 }

@@ -65,6 +65,8 @@ pub fn open(path: &Path, with_trace: bool, key: Option<&str>) -> Result<Run, Run
         run.side.add_trace(path)?;
     } else if path.join(run_folder::CONFIG).exists() {
         run.add_folder(path, with_trace)?;
+    } else if path.join(trace::FOLDER).join(trace::RECORDS).exists() {
+        run.side.add_trace(&path.join(trace::FOLDER))?;
     } else if path.is_dir() {
         return Err(RunError::Unknown(path.into()));
     } else if path.extension().is_some_and(|extension| extension == "csv") {

@@ -124,9 +124,15 @@ fn one_of_several_dicts_is_chosen_by_its_key() {
     with_key("model")
         .code(0)
         .stdout(predicate::str::contains("two.pt: the weights are those under model"))
-        .stdout(predicate::str::contains("what is no tensor: "));
+        .stdout(predicate::str::contains("what stands beside its weights: "));
     with_key("ema").code(1);
     with_key("nets").code(2).stderr(predicate::str::contains("nets"));
+    // One dict under two keys is one.
+    assert_equal(&net, &file("alias.pt"));
+    for key in ["model", "copy"] {
+        let mut alias = parity(&[&net, &file("alias.pt")]);
+        alias.args(["--key", key]).assert().code(0);
+    }
     let mut unused = parity(&[&net, &net]);
     unused.args(["--key", "ema"]).assert().code(2).stderr(predicate::str::contains("--key ema"));
     let notebook = LENET5.notebook();

@@ -35,4 +35,5 @@ for name, prefix in (("lightning", "model."), ("parallel", "module._orig_mod."),
 torch.save({"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in net.items()}}, out / "averaged.pt")
 other = {key: value + 1 for key, value in net.items()}
 torch.save({"model": net, "ema": other, "epoch": 3}, out / "two.pt")
+torch.save({"model": net, "copy": net}, out / "alias.pt")
 torch.save({}, out / "empty.pt")

@@ -16,10 +16,15 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
         Outcome::Missing | Outcome::Unexpected if ends_early(report) => {
             return "a truncated trace, see below: everything before its end is equal".into();
         }
-        Outcome::Missing | Outcome::Unexpected => {
-            return "another program wrote it, or the run took other steps: another batch size, or a last \
-                    batch that is dropped or kept"
-                .into();
+        Outcome::Missing | Outcome::Unexpected => return cause_of_absence(first).into(),
+        Outcome::Nan { .. } => return NAN.into(),
+        Outcome::Different(comparison)
+            if comparison.nan > 0 && comparison.nan == comparison.failing =>
+        {
+            return NAN.into();
+        }
+        Outcome::Shape { .. } if first.stage == stage::BATCH => {
+            return cause_in(stage::BATCH).into();
         }
         Outcome::Shape { .. } => {
             return "another size of a layer, or another layout of the same elements (transposed, \
@@ -44,6 +49,26 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
             "an update after the last recorded step, or a buffer that is recorded only here".into()
         }
         stage => cause_in(stage).into(),
+    }
+}
+
+const NAN: &str = "a NaN, which equals nothing, not even another NaN, unless that is asked for";
+
+/// What usually causes a tensor to be on one side only.
+fn cause_of_absence(first: &TensorResult) -> &'static str {
+    let is_known = stage::KNOWN.contains(&first.stage.as_str());
+    match (first.step, first.stage.as_str()) {
+        (Some(_), stage) if !is_known || stage.starts_with("exp_avg") => {
+            "another optimizer, or another setting of it: without momentum SGD keeps no state"
+        }
+        (Some(_), _) => {
+            "other steps were recorded, or the run took others: another batch size, or a last batch that \
+             is dropped or kept"
+        }
+        (None, stage::INIT | stage::FINAL) => {
+            "another network, other names of its layers, or entries that only one program saves"
+        }
+        _ => "another program recorded it",
     }
 }
 
@@ -96,14 +121,19 @@ fn cause_in(stage: &str) -> &'static str {
              it), or another shuffle"
         }
         stage::BATCH => "another batch size, or a last batch that is dropped or kept",
-        stage::LOGITS => "another forward pass: kernels, memory layout, threads or libtorch build",
+        stage::LOGITS => {
+            "another forward pass: a layer or a setting of it (epsilon, padding, activation), kernels, memory \
+             layout, threads or libtorch build"
+        }
         stage::LOSS => "another loss or reduction: the logits are equal",
         stage::GRADIENT => {
-            "another kernel in the backward pass, or other threads: the logits are equal"
+            "gradients that are clipped or scaled, another kernel in the backward pass, or other threads: the \
+             logits are equal"
         }
         stage::EXP_AVG | stage::EXP_AVG_SQ | stage::PARAMETER => {
             "another form of the optimizer (libtorch's C++ Adam rounds differently from PyTorch's \
-             Python one; scikit-learn's puts epsilon elsewhere): the gradients are equal"
+             Python one; scikit-learn's puts epsilon elsewhere), or another setting of it (learning rate, \
+             betas, momentum, weight decay): the gradients are equal"
         }
         stage::BUFFER => "another update of the running statistics (momentum, biased variance)",
         stage::EPOCH_LOSS => "another way of averaging: mean of batches instead of mean of samples",
@@ -114,6 +144,9 @@ fn cause_in(stage: &str) -> &'static str {
         stage::PREDICTIONS => "another way of choosing the class, or near ties",
         stage::CONFUSION_MATRIX => "rows and columns swapped, or other predictions",
         stage::ACCURACY => "another rounding, or other predictions",
-        _ => "what computes this stage: everything recorded before it is equal",
+        _ => {
+            "what computes this stage, such as a setting of the optimizer (momentum, dampening) if it is its \
+             state: everything recorded before it is equal"
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn sentences(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<Stri
         tensors.iter().filter(|t| t.by_hash && t.passes()).map(TensorResult::place).collect();
     if !by_hash.is_empty() {
         let list = listed(&by_hash);
-        all.push(format!("elements that were not kept, by their SHA-256 alone: {list}"));
+        all.push(format!("the elements of {list}: only their SHA-256 was kept, which is equal"));
     }
     let unknown: Vec<String> =
         tensors.iter().filter(|tensor| tensor.nan_unknown).map(TensorResult::place).collect();

@@ -196,7 +196,7 @@ impl Side {
         let tensors = open(path, key)?;
         if !tensors.skipped().is_empty() {
             let skipped = Skipped::summary(tensors.skipped());
-            self.left_out.push(format!("what is no tensor: {skipped}"));
+            self.left_out.push(format!("what stands beside its weights: {skipped}"));
         }
         if let Some(key) = tensors.key() {
             self.notes.push(format!("the weights are those under {key}"));

@@ -179,7 +179,9 @@ pub(crate) fn resolve<E>(
         false => "",
     };
     let tolerance = Tolerance::Within { atol, rtol: 0.0, ulp: 0 };
-    let reason = Some(format!("{} within {atol:.1e}: {grown}{}", line.model, line.cause));
+    // What has grown is no round number.
+    let shown = if atol > line.atol { format!("{atol:.1e}") } else { format!("{atol:e}") };
+    let reason = Some(format!("{} within {shown}: {grown}{}", line.model, line.cause));
     Ok(Used { tolerance, reason })
 }
 

@@ -87,12 +87,15 @@ pub(super) struct Search<'a> {
     whole: Vec<Candidate>,
     /// Dicts and lists that hold tensors among other things.
     mixed: Vec<Candidate>,
+    /// What stands under a second key.
+    aliases: Vec<Candidate>,
 }
 
 impl<'a> Search<'a> {
     /// Looks at every dict and list once, those on the surface first.
     pub fn new(pickle: &'a Pickle) -> Self {
-        let mut search = Self { pickle, whole: Vec::new(), mixed: Vec::new() };
+        let (whole, mixed, aliases) = (Vec::new(), Vec::new(), Vec::new());
+        let mut search = Self { pickle, whole, mixed, aliases };
         let mut seen = HashSet::from([pickle.top]);
         let mut level = vec![Candidate { path: Vec::new(), id: pickle.top }];
         for depth in 0..=LEVELS {
@@ -117,7 +120,12 @@ impl<'a> Search<'a> {
     }
 
     /// Adds what stands in `candidate` and may hold tensors.
-    fn descend(&self, candidate: &Candidate, seen: &mut HashSet<Id>, next: &mut Vec<Candidate>) {
+    fn descend(
+        &mut self,
+        candidate: &Candidate,
+        seen: &mut HashSet<Id>,
+        next: &mut Vec<Candidate>,
+    ) {
         let arena = &self.pickle.arena;
         for (key, id) in entries(arena, candidate.id) {
             let named = match key {
@@ -125,9 +133,10 @@ impl<'a> Search<'a> {
                 Key::Value(key) => matches!(arena[key], Value::Str(_)),
             };
             let holds = matches!(arena[id], Value::Dict(_) | Value::List(_) | Value::Tuple(_));
-            if named && holds && seen.insert(id) {
+            if named && holds {
                 let path = candidate.path.iter().copied().chain([key]).collect();
-                next.push(Candidate { path, id });
+                let found = if seen.insert(id) { &mut *next } else { &mut self.aliases };
+                found.push(Candidate { path, id });
             }
         }
     }
@@ -183,12 +192,24 @@ impl<'a> Search<'a> {
         match (&chosen[..], key) {
             (&[chosen], _) => Ok(chosen.clone()),
             ([], Some(key)) => {
+                if let Some(alias) = self.alias(key) {
+                    return Ok(alias.clone());
+                }
                 let all: Vec<_> = self.whole.iter().chain(&self.mixed).collect();
                 Err(ReadError::NoSuchKey { key: key.into(), keys: self.keys(&all) })
             }
             ([], None) => Err(self.no_tensor()),
             (several, _) => Err(ReadError::Ambiguous { keys: self.keys(several) }),
         }
+    }
+
+    /// The second key of a dict or list that holds tensors.
+    fn alias(&self, key: &str) -> Option<&Candidate> {
+        let holds_tensors = |alias: &Candidate| {
+            self.whole.iter().chain(&self.mixed).any(|candidate| candidate.id == alias.id)
+        };
+        let named = |alias: &&Candidate| joined(self.pickle, &alias.path) == key;
+        self.aliases.iter().find(named).filter(|alias| holds_tensors(alias))
     }
 
     /// The candidates with that key; else those below it.
