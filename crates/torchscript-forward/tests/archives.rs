@@ -5,7 +5,7 @@ mod common;
 use std::io::{Cursor, Read, Write};
 
 use tensor_files::ReadError;
-use torchscript_forward::{ForwardError, ScriptModule};
+use torchscript_forward::{Dtype, Expected, ForwardError, ScriptModule, TensorSpec};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -105,10 +105,8 @@ fn a_class_that_is_not_defined_is_never_equal() {
 #[test]
 fn a_type_that_is_not_the_networks_is_known() {
     let mut expected = linear(&["fc"]);
-    for (name, dtype) in [("count", torchscript_forward::Dtype::I64)] {
-        let shape = Vec::new();
-        expected.state.push(torchscript_forward::TensorSpec { name: name.into(), dtype, shape });
-    }
+    let (name, dtype) = ("count".into(), Dtype::I64);
+    expected.state.push(TensorSpec { name, dtype, shape: Vec::new() });
     let linear = expected.forward.clone();
     // float32 is 6.
     let branch = |of: &str| {
@@ -122,7 +120,7 @@ fn a_type_that_is_not_the_networks_is_known() {
         assert_eq!(said, "it asks for the dtype of a tensor", "{of}");
     }
     // In a network of float16, a conversion to float32 is an operation.
-    expected.dtype = torchscript_forward::Dtype::F16;
+    expected.dtype = Dtype::F16;
     for spec in &mut expected.state {
         spec.dtype = expected.dtype;
     }
@@ -176,8 +174,7 @@ fn an_expected_forward_pass_that_cannot_be_followed_is_an_error() {
     let module = read(&file(&expected, &expected.forward));
     for forward in ["", "    with x:\n      pass\n", "    return\n", "def f(x):\n  return x\n", "("]
     {
-        let expected =
-            torchscript_forward::Expected { forward: forward.into(), ..expected.clone() };
+        let expected = Expected { forward: forward.into(), ..expected.clone() };
         let error = module.compare(&expected).unwrap_err().to_string();
         assert!(error.starts_with("the expected forward pass: "), "{forward:?}: {error}");
     }
