@@ -16,12 +16,12 @@ use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
+    let Classifier { entry, model } =
+        inputs::model(&args.file, args.model, args.key.of(), device, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
-    let Classifier { entry, model } =
-        inputs::model(&args.file, args.model, args.key.of(), device, console)?;
     let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
     inputs::warn_of(&origin, console);
     let start = Instant::now();

@@ -17,7 +17,7 @@ use stitch_trace::{self as trace, stage};
 use tensor_files::ReadError;
 
 use super::run_files::weights_sha256;
-use super::terminal::{Screen, table, visible};
+use super::terminal::{Screen, table, visible_line};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
 use crate::suggest::hinted;
@@ -88,9 +88,9 @@ fn leave_verdict(args: &ParityArgs, report: &Report, console: Console) {
 /// Opens both sides so that they can be compared: traces only when both have one; of a run folder
 /// beside a single file or a bare trace only what that is about.
 fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
-    let paths = [&args.reference, &args.port];
-    let traced = paths.map(|path| run::has_trace(path));
-    let bare = paths.map(|path| path.join(trace::RECORDS).exists());
+    let paths = [&args.reference, &args.port].map(|path| run::without_wrapper(path));
+    let traced = paths.each_ref().map(|path| run::has_trace(path));
+    let bare = paths.each_ref().map(|path| path.join(trace::RECORDS).exists());
     let folders = paths.iter().all(|path| path.is_dir());
     let no_such_key = |key: &str| {
         anyhow!("--key {key}: neither side is a checkpoint with a dict of tensors under this key")
@@ -142,7 +142,7 @@ fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
             error => hinted(path, error),
         })
     };
-    let (mut reference, mut port) = (side(&args.reference)?, side(&args.port)?);
+    let (mut reference, mut port) = (side(&paths[0])?, side(&paths[1])?);
     if let Some(key) = args.key.as_ref().filter(|_| !used) {
         return Err(no_such_key(key));
     }
@@ -268,11 +268,11 @@ impl Printer {
 
     /// A line of text in which names from files stand.
     fn line(&mut self, text: &str) {
-        let _ = writeln!(self.out, "{}", visible(text));
+        let _ = writeln!(self.out, "{}", visible_line(text));
     }
 
     fn coloured(&mut self, colour: AnsiColor, text: &str) {
-        let _ = writeln!(self.out, "{}", self.screen.coloured(colour, &visible(text)));
+        let _ = writeln!(self.out, "{}", self.screen.coloured(colour, &visible_line(text)));
     }
 
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {

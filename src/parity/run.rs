@@ -54,6 +54,13 @@ pub fn has_trace(path: &Path) -> bool {
     path.join(trace::RECORDS).exists() || path.join(trace::FOLDER).join(trace::RECORDS).exists()
 }
 
+/// The folder of the trace in a folder that holds nothing else of a run; any other path as it is.
+pub fn without_wrapper(path: &Path) -> PathBuf {
+    let trace = path.join(trace::FOLDER);
+    let is_run = path.join(run_folder::CONFIG).exists() || path.join(trace::RECORDS).exists();
+    if !is_run && trace.join(trace::RECORDS).exists() { trace } else { path.into() }
+}
+
 /// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside; `key` chooses between
 /// several dicts of tensors of a checkpoint.
 ///
@@ -65,8 +72,6 @@ pub fn open(path: &Path, with_trace: bool, key: Option<&str>) -> Result<Run, Run
         run.side.add_trace(path)?;
     } else if path.join(run_folder::CONFIG).exists() {
         run.add_folder(path, with_trace)?;
-    } else if path.join(trace::FOLDER).join(trace::RECORDS).exists() {
-        run.side.add_trace(&path.join(trace::FOLDER))?;
     } else if path.is_dir() {
         return Err(RunError::Unknown(path.into()));
     } else if path.extension().is_some_and(|extension| extension == "csv") {

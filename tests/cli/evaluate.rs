@@ -189,7 +189,7 @@ fn tensor(name: &str, dtype: Dtype, shape: &[usize]) -> NamedTensor {
 fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
     let file = safetensors::write(&[tensor("head.weight", Dtype::F32, &[2, 3])], &Metadata::new())
         .unwrap();
-    let wanted = "nothing of mlp (0.weight [64, 784], ";
+    let wanted = "none of which is a tensor of mlp (0.weight [64, 784], ";
     let parts = ["holds head.weight [2, 3]", wanted, "or lenet5 (conv1.weight [6, 1, 5, 5], "];
     bytes_are_refused(&file, &parts);
 }

@@ -241,7 +241,7 @@ fn a_dropped_last_batch_is_found_where_the_epoch_ends_too_early() {
     assert_found(
         Fault::DroppedBatch,
         "step 16, batch of images: unexpected",
-        "another program wrote it, or the run took other steps: another batch size",
+        "other steps were recorded, or the run took others: another batch size",
     );
 }
 

@@ -22,7 +22,7 @@ fn half_bfloat16_and_double_weights_are_read_and_what_is_no_state_dict_is_refuse
     }
     for (file, wanted) in [
         ("model.pt", "an object of the class lenet5.LeNet5"),
-        ("empty.pt", "the file holds no tensor; the weights of mlp, lenet5 are wanted"),
+        ("empty.pt", "is a TorchScript file without named weights"),
         (
             "wrong.pt",
             "missing key fc3.bias; unexpected key head.weight; fc1.bias has the shape [7], where [120]",

@@ -129,7 +129,17 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_read_back_and_cannot_be_changed() {
-        let dataset = source::load(source::find(None).unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (file, count) in source::OFFICIAL.iter().zip([3u32, 3, 2, 2]) {
+            let mut bytes = match file.content {
+                source::Content::Images => [0x803, count, 28, 28].map(u32::to_be_bytes).concat(),
+                source::Content::Labels => [0x801, count].map(u32::to_be_bytes).concat(),
+            };
+            let size = if bytes.len() == 16 { PIXELS } else { 1 };
+            bytes.extend((0..count as usize * size).map(|i| (i % 10) as u8));
+            std::fs::write(folder.path().join(file.name), bytes).unwrap();
+        }
+        let dataset = source::load(source::find(Some(folder.path())).unwrap()).unwrap();
         let shared = Shared::new(&dataset).unwrap();
         let opened = open(&shared.path()).unwrap();
         assert!(opened.train == dataset.train && opened.test == dataset.test);

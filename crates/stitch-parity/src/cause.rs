@@ -74,10 +74,10 @@ fn cause_of_absence(first: &TensorResult) -> &'static str {
 
 /// Whether nothing but the end of a truncated trace is missing.
 fn ends_early(report: &Report) -> bool {
-    let rest = &report.tensors[report.first.unwrap_or(0)..];
+    let mut different = report.tensors.iter().filter(|tensor| !tensor.passes());
     let is_missing =
         |tensor: &TensorResult| matches!(tensor.outcome, Outcome::Missing | Outcome::Unexpected);
-    !report.truncated.is_empty() && rest.iter().all(is_missing)
+    !report.truncated.is_empty() && different.all(is_missing)
 }
 
 /// Where the cause must lie if the steps before the first divergence were not recorded: what a step

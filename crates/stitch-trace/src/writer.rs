@@ -25,6 +25,8 @@ pub struct Writer<R: Write, E: Write> {
     keys: HashSet<String>,
     offset: u64,
     keep: usize,
+    /// A write has failed: what was written since is unknown, so nothing more is.
+    broken: bool,
 }
 
 impl Writer<File, File> {
@@ -60,7 +62,7 @@ impl<R: Write, E: Write> Writer<R, E> {
     }
 
     fn behind_header(records: R, elements: E) -> Self {
-        Self { records, elements, keys: HashSet::new(), offset: 0, keep: KEPT_BYTES }
+        Self { records, elements, keys: HashSet::new(), offset: 0, keep: KEPT_BYTES, broken: false }
     }
 
     /// From now on keeps the elements of tensors of at most `bytes` bytes (1 MiB unless set), and only the
@@ -114,6 +116,9 @@ impl<R: Write, E: Write> Writer<R, E> {
             nan: None,
             offset: None,
         };
+        if self.broken {
+            return Err(io::Error::other("the trace could not be written before"));
+        }
         let key = record.key();
         let expected = record.checked_len().and_then(|count| count.checked_mul(dtype.size()));
         if self.keys.contains(&key) {
@@ -132,7 +137,9 @@ impl<R: Write, E: Write> Writer<R, E> {
             nan += dtype.count_nan(part);
             found += part.len();
             if kept && Some(found) <= expected {
-                self.elements.write_all(part)?;
+                let written = self.elements.write_all(part);
+                self.broken = written.is_err();
+                written?;
                 self.offset += part.len() as u64;
             }
         }
@@ -147,7 +154,9 @@ impl<R: Write, E: Write> Writer<R, E> {
             record.offset = Some(start);
         }
         self.keys.insert(key);
-        self.line(&record)
+        let written = self.line(&record);
+        self.broken = written.is_err();
+        written
     }
 
     /// Adds the end marker and returns both writers.

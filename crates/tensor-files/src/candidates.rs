@@ -76,6 +76,8 @@ enum Content {
     Nothing,
     /// Some of it.
     Mixed,
+    /// Most of it, and more than one: weights with something else among them.
+    Mostly,
     /// All of it, by names.
     Tensors,
 }
@@ -87,6 +89,8 @@ pub(super) struct Search<'a> {
     whole: Vec<Candidate>,
     /// Dicts and lists that hold tensors among other things.
     mixed: Vec<Candidate>,
+    /// Those of them that are mostly tensors.
+    rivals: Vec<Candidate>,
     /// What stands under a second key.
     aliases: Vec<Candidate>,
 }
@@ -94,8 +98,8 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// Looks at every dict and list once, those on the surface first.
     pub fn new(pickle: &'a Pickle) -> Self {
-        let (whole, mixed, aliases) = (Vec::new(), Vec::new(), Vec::new());
-        let mut search = Self { pickle, whole, mixed, aliases };
+        let (whole, mixed, rivals, aliases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut search = Self { pickle, whole, mixed, rivals, aliases };
         let mut seen = HashSet::from([pickle.top]);
         let mut level = vec![Candidate { path: Vec::new(), id: pickle.top }];
         for depth in 0..=LEVELS {
@@ -111,6 +115,10 @@ impl<'a> Search<'a> {
                 match content {
                     Content::Nothing => {}
                     Content::Mixed => search.mixed.push(candidate),
+                    Content::Mostly => {
+                        search.rivals.push(candidate.clone());
+                        search.mixed.push(candidate);
+                    }
                     Content::Tensors => search.whole.push(candidate),
                 }
             }
@@ -130,7 +138,7 @@ impl<'a> Search<'a> {
         for (key, id) in entries(arena, candidate.id) {
             let named = match key {
                 Key::Index(_) => true,
-                Key::Value(key) => matches!(arena[key], Value::Str(_)),
+                Key::Value(key) => matches!(arena[key], Value::Str(_) | Value::Int(_)),
             };
             let holds = matches!(arena[id], Value::Dict(_) | Value::List(_) | Value::Tuple(_));
             if named && holds {
@@ -164,6 +172,7 @@ impl<'a> Search<'a> {
         match (tensors, others) {
             (0, _) => Content::Nothing,
             (_, 0) => Content::Tensors,
+            (2.., _) if tensors > others => Content::Mostly,
             _ => Content::Mixed,
         }
     }
@@ -186,7 +195,7 @@ impl<'a> Search<'a> {
             None if self.whole.is_empty() => {
                 self.mixed.iter().take_while(|candidate| candidate.path.len() == surface).collect()
             }
-            None => self.whole.iter().collect(),
+            None => self.whole.iter().chain(&self.rivals).collect(),
             Some(key) => self.under(key),
         };
         match (&chosen[..], key) {
@@ -218,8 +227,9 @@ impl<'a> Search<'a> {
             !candidate.path.is_empty() && joined(self.pickle, &candidate.path) == key
         };
         let all = || self.whole.iter().chain(&self.mixed);
-        if let Some(exact) = all().find(named) {
-            return vec![exact];
+        let exact: Vec<_> = all().filter(named).collect();
+        if !exact.is_empty() {
+            return exact;
         }
         let below = |candidate: &&Candidate| {
             let path = joined(self.pickle, &candidate.path);

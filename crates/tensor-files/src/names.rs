@@ -7,6 +7,8 @@ use std::fmt;
 /// Name of the counter of `torch.optim.swa_utils.AveragedModel`, beside the model in its `module.`.
 const COUNT: &str = "n_averaged";
 const AVERAGED: &str = "module.";
+/// What a network is called in Lightning and in other programs, `DataParallel`, `torch.compile`.
+const WRAPPERS: [&str; 4] = ["model", "net", "module", "_orig_mod"];
 /// Most parts of a prefix that are tried: wrappers in wrappers.
 const PARTS: usize = 8;
 
@@ -57,7 +59,8 @@ impl Renaming {
     }
 
     /// Makes the names of two files equal: keeps those of the first if the second can lose a prefix, or the other
-    /// way round; otherwise both lose the prefix that all of their names share.
+    /// way round; otherwise both lose prefixes, which must be those of wrappers (`model.`, `net.`, `module.`,
+    /// `_orig_mod.`): `fc1.weight` is not `fc2.weight`.
     pub fn both<S: AsRef<str>, W: AsRef<str>>(first: &[S], second: &[W]) -> Option<[Self; 2]> {
         if let Some(second) = Self::between(second, first) {
             return Some([Self::default(), second]);
@@ -65,12 +68,18 @@ impl Renaming {
         if let Some(first) = Self::between(first, second) {
             return Some([first, Self::default()]);
         }
+        let wrappers = |prefix: &str| {
+            let mut parts = prefix.split_terminator('.');
+            parts.all(|part| WRAPPERS.contains(&part))
+        };
         let prefix = shared_prefix(first);
+        if !wrappers(prefix) {
+            return None;
+        }
         let bare: Vec<&str> =
             first.iter().filter_map(|n| n.as_ref().strip_prefix(prefix)).collect();
-        let second = Self::between(second, &bare)?;
-        let first = Self::between(first, &bare)?;
-        Some([first, second])
+        let both = [Self::between(first, &bare)?, Self::between(second, &bare)?];
+        both.iter().all(|renaming| wrappers(renaming.prefix())).then_some(both)
     }
 
     fn losing(prefix: &str) -> Self {

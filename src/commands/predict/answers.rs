@@ -6,6 +6,7 @@ use stitch::dataset::{CLASSES, classes};
 use stitch::formats::csv::{float, table_writer};
 
 use super::super::documents::Failure;
+use super::super::terminal::visible_line;
 use super::sources::Name;
 use crate::cli::PredictArgs;
 
@@ -142,7 +143,7 @@ fn line(answer: &Answer, top_k: usize) -> String {
     let guess =
         |&label: &usize| format!("{} {:.4}", classes::NAMES[label], answer.probabilities[label]);
     let guesses: Vec<String> = answer.ranked()[..top_k].iter().map(guess).collect();
-    format!("{}: {}\n", answer.name, guesses.join(", "))
+    format!("{}: {}\n", visible_line(&answer.name.to_string()), guesses.join(", "))
 }
 
 /// A row for each of the most probable classes.

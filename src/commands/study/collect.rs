@@ -8,7 +8,7 @@ use stitch::run_folder::write_whole;
 use stitch::study::plan;
 use stitch::study::results::{self, Contradiction, Record};
 
-use super::{LONGEST_TABLE, counted, read_record};
+use super::{LONGEST_TABLE, counted, read_plan, read_record};
 use crate::cli::StudyCollectArgs;
 use crate::commands::{Console, Outcome, documents, inputs};
 
@@ -51,6 +51,9 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
     check_there(studies)?;
     let mut all = Vec::new();
     for study in studies {
+        if study.join(plan::FILE).exists() {
+            read_plan(study)?;
+        }
         all.extend(read(study)?);
     }
     results::of_one_data_set(&all).map_err(anyhow::Error::msg)?;

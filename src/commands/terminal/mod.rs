@@ -121,6 +121,16 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(escaped).collect::<String>().into()
 }
 
+/// As [`visible`], with line breaks written out too: names within a line cannot begin another.
+pub fn visible_line(text: &str) -> String {
+    let is_break = |c: char| matches!(c, '\n' | '\u{2028}' | '\u{2029}');
+    let escaped = |c: char| match is_break(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    visible(text).chars().map(escaped).collect()
+}
+
 /// Characters that change the order in which others are shown.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -3,7 +3,7 @@
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table};
 
-use super::{Screen, visible};
+use super::{Screen, visible_line};
 
 /// A table whose first column is text and whose other columns are numbers.
 pub fn table(
@@ -21,7 +21,7 @@ pub fn table_with_text(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
-    let shown = |row: Vec<String>| row.iter().map(|cell| visible(cell).into_owned()).collect();
+    let shown = |row: Vec<String>| row.iter().map(|cell| visible_line(cell)).collect();
     let rows: Vec<Vec<String>> = rows.into_iter().map(shown).collect();
     let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
         let table = lined(preset, text, header, &rows);
