@@ -77,7 +77,7 @@ enum Store {
     /// `trace.bin`: raw, at the records' offsets.
     Raw(File),
     /// `trace.safetensors`: the tensor of each record, where there is one.
-    Safetensors(TensorFile<BufReader<File>>, Vec<Option<usize>>),
+    Safetensors(Box<TensorFile<BufReader<File>>>, Vec<Option<usize>>),
 }
 
 /// A trace that is open for reading.
@@ -198,8 +198,8 @@ fn raw(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
         kept.push((offset, end.ok_or_else(beyond)?, record));
     }
     kept.sort_by_key(|&(offset, end, _)| (offset, end));
-    if let Some([one, other]) = kept.array_windows().find(|[one, other]| other.0 < one.1) {
-        let what = format!("{} and {} overlap", one.2.key(), other.2.key());
+    if let Some(pair) = kept.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+        let what = format!("{} and {} overlap", pair[0].2.key(), pair[1].2.key());
         return Err(TraceError::Elements { path: path.into(), what });
     }
     Ok(Store::Raw(file))
@@ -232,7 +232,7 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     if let Some(name) = places.keys().min() {
         return Err(wrong(format!("the tensor {name} has no record in {RECORDS}")));
     }
-    Ok(Store::Safetensors(file, of_records))
+    Ok(Store::Safetensors(Box::new(file), of_records))
 }
 
 /// What `trace.jsonl` says.
