@@ -151,8 +151,11 @@ impl Line<'_> {
     }
 }
 
+/// The name of a column, and its cell in a line.
+type Column = (&'static str, fn(&Line) -> String);
+
 /// The columns of `summary.csv`: a header and the cell of a line.
-const COLUMNS: [(&str, fn(&Line) -> String); 22] = [
+const COLUMNS: [Column; 22] = [
     ("model", |line| line.it.model.name.into()),
     ("engine", |line| line.it.engine.clone()),
     ("epochs", |line| line.it.epochs.to_string()),

@@ -87,7 +87,8 @@ fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
     place.killed("run", 4);
     let path = place.path("run/checkpoints/00000008.safetensors");
     let bytes = fs::read(&path).unwrap();
-    let changes: [(fn(&mut Checkpoint), &str); 7] = [
+    type Change = fn(&mut Checkpoint);
+    let changes: [(Change, &str); 7] = [
         (|it| it.state.updates = 7, "7 updates were made, and 1 epochs and 3 steps are 8"),
         (|it| it.state.updates = 0, "0 updates were made"),
         (|it| it.progress.steps = 2, "8 updates were made, and 1 epochs and 2 steps are 7"),

@@ -103,6 +103,6 @@ fn what_cannot_be_exported_is_refused_and_writes_nothing() {
     let flags = ["export", run, "-f", "npz", "--sklearn", "-o", "x.npz"];
     assert!(said(common::stitch(path).args(flags).assert()).contains("--sklearn"));
     assert!(!path.join("x").exists() && !path.join("x.npz").exists());
-    let flags = ["export", run, "-f", "npz", "-o", run, "--force"];
+    let flags = ["export", run, "-f", "state-dict", "-o", run, "--force"];
     common::stitch(path).args(flags).assert().success();
 }
