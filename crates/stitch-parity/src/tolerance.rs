@@ -76,14 +76,18 @@ pub struct Exception {
 }
 
 impl Exception {
-    /// The absolute tolerance for a tensor whose greatest magnitude is `largest`. An update that is off by a
-    /// rounding error moves a parameter by that error times the learning rate, once for each update, and what
-    /// is computed from parameters is off in proportion to its magnitude.
-    fn bound(&self, training: Option<&Training>, largest: f64) -> f64 {
-        let Some(training) = training else { return self.atol };
+    /// How much more than at the settings of `measured` rounding errors grow: an update that is off by a
+    /// rounding error moves a parameter by that error times the learning rate, once for each update.
+    fn growth(&self, training: Option<&Training>) -> f64 {
+        let Some(training) = training else { return 1.0 };
         let rate = (training.lr / self.measured.lr).max(1.0);
         let updates = (training.updates() / self.measured.updates()).max(1.0);
-        let growth = (rate * updates).min(MOST_GROWTH);
+        (rate * updates).min(MOST_GROWTH)
+    }
+
+    /// The absolute tolerance for a tensor whose greatest magnitude is `largest`. Beyond the settings of
+    /// `measured`, what is computed from parameters is off in proportion to its magnitude.
+    fn bound(&self, growth: f64, largest: f64) -> f64 {
         let grown = self.atol * growth * largest.max(1.0);
         if growth > 1.0 && grown.is_finite() { grown } else { self.atol }
     }
@@ -170,18 +174,16 @@ pub(crate) fn resolve<E>(
     let Some(line) = exception else {
         return Ok(Used { tolerance: Tolerance::Bits, reason: None });
     };
-    let atol = match training {
-        Some(_) => line.bound(training, largest()?),
-        None => line.atol,
-    };
-    let grown = match atol > line.atol {
-        true => "scaled by learning rate, updates and magnitude: ",
-        false => "",
+    let growth = line.growth(training);
+    let atol = if growth > 1.0 { line.bound(growth, largest()?) } else { line.atol };
+    let scaled = match growth > 1.0 {
+        true => format!(
+            " times {growth:.1e} for learning rate and updates, times the largest magnitude of each tensor"
+        ),
+        false => String::new(),
     };
     let tolerance = Tolerance::Within { atol, rtol: 0.0, ulp: 0 };
-    // What has grown is no round number.
-    let shown = if atol > line.atol { format!("{atol:.1e}") } else { format!("{atol:e}") };
-    let reason = Some(format!("{} within {shown}: {grown}{}", line.model, line.cause));
+    let reason = Some(format!("{} within {:e}{scaled}: {}", line.model, line.atol, line.cause));
     Ok(Used { tolerance, reason })
 }
 
@@ -192,16 +194,18 @@ mod tests {
     #[test]
     fn the_bound_grows_with_rate_updates_and_magnitude_beyond_the_measured_settings_only() {
         let [line] = TABLE;
+        let bound =
+            |training: Option<&Training>, largest| line.bound(line.growth(training), largest);
         let with = |lr, epochs, batch_size| Training { lr, epochs, batch_size };
         for training in [with(1e-3, 20, 200), with(1e-4, 20, 200), with(1e-3, 5, 200)] {
-            assert_eq!(line.bound(Some(&training), 40.0), 1e-12, "{training:?}");
+            assert_eq!(bound(Some(&training), 40.0), 1e-12, "{training:?}");
         }
-        assert_eq!(line.bound(None, 40.0), 1e-12);
+        assert_eq!(bound(None, 40.0), 1e-12);
         let close = |bound: f64, expected: f64| (bound / expected - 1.0).abs() < 1e-9;
-        assert!(close(line.bound(Some(&with(1.0, 30, 200)), 2.3), 1e-12 * 1e3 * 1.5 * 2.3));
-        assert!(close(line.bound(Some(&with(1e-3, 20, 50)), 0.5), 4e-12));
-        assert_eq!(line.bound(Some(&with(1.0, 30, 200)), f64::INFINITY), 1e-12);
-        assert!(close(line.bound(Some(&with(1e300, 30, 200)), 2.0), 2e-6));
+        assert!(close(bound(Some(&with(1.0, 30, 200)), 2.3), 1e-12 * 1e3 * 1.5 * 2.3));
+        assert!(close(bound(Some(&with(1e-3, 20, 50)), 0.5), 4e-12));
+        assert_eq!(bound(Some(&with(1.0, 30, 200)), f64::INFINITY), 1e-12);
+        assert!(close(bound(Some(&with(1e300, 30, 200)), 2.0), 2e-6));
     }
 
     #[test]
