@@ -77,6 +77,8 @@ fn without_memory_it_ends_with_a_sentence_and_exit_code_2() {
         "--epochs",
         "1",
     ]);
+    // Each thread has a stack and memory of its own, and the machine may have many cores.
+    command.args(["--threads", "2"]).env("OMP_NUM_THREADS", "2");
     let output = command.args(["--data", "all", "--out", "run"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("error: out of memory: "), "{}", said(&output));
