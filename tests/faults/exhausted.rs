@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{LEARNERS, Place, common, compiled, said};
+use crate::{LEARNERS, Place, common, hang, said};
 
 /// A run whose first step hangs, and which hears signals.
 fn hanging(place: &Place) -> Child {
     let mut command = place.train(LEARNERS[0], "run", &[]);
-    command.env("LD_PRELOAD", compiled("hang.c")).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env("LD_PRELOAD", hang()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let id = child.id();
     let hears = || {

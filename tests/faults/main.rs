@@ -101,7 +101,14 @@ fn shim() -> &'static Path {
     SHIM.get_or_init(|| compiled("shim.c"))
 }
 
-/// A C file of this folder as a library for `LD_PRELOAD`.
+/// The shim in which steps hang, compiled once.
+fn hang() -> &'static Path {
+    static HANG: OnceLock<PathBuf> = OnceLock::new();
+    HANG.get_or_init(|| compiled("hang.c"))
+}
+
+/// A C file of this folder as a library for `LD_PRELOAD`. Two threads of a process must not call it for one file
+/// at the same time.
 fn compiled(source: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source).with_extension("so");
     // Another process may be using it.
