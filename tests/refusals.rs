@@ -83,16 +83,8 @@ fn npy() -> Vec<u8> {
     [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &[1; 24]].concat()
 }
 
-/// `torch.save({"w": torch.ones(4)}, …, _use_new_zipfile_serialization=False)`, but for the values.
-fn legacy() -> Vec<u8> {
-    let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
-    let (version, machine) = (b"\x80\x02M\xe9\x03.", b"\x80\x02}.");
-    let pickle = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((\
-                   X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04NtQ\
-                   K\x00K\x04\x85K\x01\x85\x89NtRs.";
-    let (keys, count) = (b"\x80\x02](X\x01\0\0\x000e.", 4u64.to_le_bytes());
-    [magic, &version[..], machine, pickle, keys, &count, &[1; 16]].concat()
-}
+/// A file of the format before PyTorch 1.6, as fuzzing has it.
+const LEGACY: &[u8] = include_bytes!("../fuzz/seeds/tensor_file/legacy.pt");
 
 const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n\
     {\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, \"dtype\": \
@@ -149,7 +141,7 @@ fn kinds() -> Vec<Kind> {
         ),
         of("npz", npz::write(&tensors()).unwrap(), weights, TENSORS),
         of("npy", npy(), weights, TENSORS),
-        of("legacy", legacy(), weights, TENSORS),
+        of("legacy", LEGACY.into(), weights, TENSORS),
         of("checkpoint", checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
         of(
             "picture",

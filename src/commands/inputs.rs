@@ -102,8 +102,10 @@ pub fn model(
     device: Device,
     console: Console,
 ) -> Result<Classifier> {
-    let classifier = weights_of(file, asked, key, device, console)?;
-    check_forward(file, key, &classifier)?;
+    let (classifier, kind) = read(file, asked, key, device, console)?;
+    if kind == FileKind::TorchScript {
+        check_forward(file, &classifier)?;
+    }
     Ok(classifier)
 }
 
@@ -115,6 +117,17 @@ pub fn weights_of(
     device: Device,
     console: Console,
 ) -> Result<Classifier> {
+    read(file, asked, key, device, console).map(|(classifier, _)| classifier)
+}
+
+/// The model with the weights of a file, and the file's kind.
+fn read(
+    file: &Path,
+    asked: Option<&'static ModelEntry>,
+    key: Option<&str>,
+    device: Device,
+    console: Console,
+) -> Result<(Classifier, FileKind)> {
     let path = || file.display().to_string();
     if file.is_dir() {
         bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
@@ -143,12 +156,13 @@ pub fn weights_of(
     if !recognised.renaming.prefix().is_empty() {
         console.note(&format!("note: {}: {}", path(), recognised.renaming));
     }
+    let kind = tensors.kind();
     let tensors = tensors.load_all().with_context(path)?;
     let classifier = weights::from_named(&tensors, asked, device).with_context(path)?;
     if let Some(parameter) = classifier.model.first_not_finite() {
         console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
     }
-    Ok(classifier)
+    Ok((classifier, kind))
 }
 
 /// Opens a file of tensors; `key` is what `--key` says.
@@ -165,12 +179,9 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
 }
 
 /// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
-fn check_forward(file: &Path, key: Option<&str>, classifier: &Classifier) -> Result<()> {
+fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
     let path = file.display();
     let Classifier { entry, model } = classifier;
-    if weights_file(file, key)?.kind() != FileKind::TorchScript {
-        return Ok(());
-    }
     let module = ScriptModule::read(BufReader::new(open_plain(file)?));
     let module = module.with_context(|| path.to_string())?;
     let compared = module.has_forward().and_then(|has_forward| match has_forward {

@@ -4,7 +4,7 @@ use tch::Device;
 
 use super::{Classifier, MODELS, ModelEntry, names_of};
 use crate::nn::{Graph, StateDictError};
-use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefix};
+use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefixes};
 
 /// Names that an error lists of each kind.
 const SHOWN: usize = 4;
@@ -177,9 +177,7 @@ fn prefixes(tensors: &[TensorSpec]) -> Vec<String> {
     /// More wrappers than any model has.
     const MOST: usize = 4;
     let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
-    let shared = shared_prefix(&names);
-    let ends = shared.match_indices('.').map(|(at, _)| at + 1);
-    std::iter::once(0).chain(ends).take(MOST).map(|end| shared[..end].into()).collect()
+    shared_prefixes(&names).take(MOST).map(str::to_owned).collect()
 }
 
 /// Tensors beside those that a model wants.

@@ -23,7 +23,7 @@ use std::fmt;
 use std::io::Cursor;
 
 pub use location::FileKind;
-pub use names::{Renaming, shared_prefix};
+pub use names::{Renaming, shared_prefixes};
 pub use pickle::PickleError;
 pub use skipped::Skipped;
 pub use tensor_file::TensorFile;

@@ -41,10 +41,7 @@ impl Renaming {
         if distinct.len() < names.len() || set.len() < wanted.len() {
             return None;
         }
-        let shared = shared_prefix(names);
-        let ends = shared.match_indices('.').map(|(at, _)| at + 1);
-        let prefixes = std::iter::once(0).chain(ends).map(|end| &shared[..end]).take(PARTS + 1);
-        prefixes.map(Self::losing).find_map(|mut renaming| {
+        shared_prefixes(names).take(PARTS + 1).map(Self::losing).find_map(|mut renaming| {
             let rest = |name: &S| renaming.of(name.as_ref()).is_some_and(|name| set.contains(name));
             let strange: Vec<&S> = names.iter().filter(|name| !rest(name)).collect();
             match strange[..] {
@@ -123,9 +120,17 @@ impl fmt::Display for Renaming {
     }
 }
 
+/// The prefixes that all `names` begin with, from none to the longest: each ends with a dot. A name keeps its
+/// last part; the count of an `AveragedModel` is no name.
+pub fn shared_prefixes<S: AsRef<str>>(names: &[S]) -> impl Iterator<Item = &str> {
+    let shared = shared_prefix(names);
+    let ends = shared.match_indices('.').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).map(|end| &shared[..end])
+}
+
 /// The longest common prefix of all `names` that ends at a dot, except the counter of an `AveragedModel`; often
 /// empty. A name keeps its last part.
-pub fn shared_prefix<S: AsRef<str>>(names: &[S]) -> &str {
+fn shared_prefix<S: AsRef<str>>(names: &[S]) -> &str {
     let is_count = |name: &str| name.rsplit('.').next() == Some(COUNT);
     let mut others = names.iter().map(AsRef::as_ref).filter(|name| !is_count(name));
     let first = others.next().unwrap_or_default();
