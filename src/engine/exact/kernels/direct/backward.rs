@@ -186,14 +186,15 @@ impl WithSimd for Conv1GradTask<'_> {
         let Self { images, conv1, grad_pool1, rows, sums } = self;
         let grad_conv1 = |at: usize| {
             let (image, y) = (at / H1, at % H1);
-            std::array::from_fn(|c| {
+            // A loop: a closure of `array::from_fn` may be left as a call, without the CPU's vectors.
+            let mut rows = [[0.0; H1]; C1];
+            for (c, row) in rows.iter_mut().enumerate() {
                 let plane = image * C1 + c;
                 let conv1 = &conv1[(plane * H1 + y) * H1..][..H1];
                 let grad_pool1 = &grad_pool1[(plane * P1 + y / 2) * P1..][..P1];
-                let mut row = [0.0; H1];
-                row_backward(&mut row, conv1, grad_pool1);
-                row
-            })
+                row_backward(row, conv1, grad_pool1);
+            }
+            rows
         };
         match S::F32_LANES {
             16 => grad_weight::conv1::<S, 3, C1>(simd, images, rows, grad_conv1, sums),

@@ -1,7 +1,5 @@
 //! The forward pass up to pool2, image by image.
 
-use std::array;
-
 use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
@@ -103,7 +101,10 @@ fn convolve1<S: Simd, const V: usize>(
         for first in (0..H1).step_by(V * S::F32_LANES) {
             // The last vectors end with the row, so elements that two of them cover are computed twice.
             let last = H1 - S::F32_LANES;
-            let xs: [usize; V] = array::from_fn(|v| (first + v * S::F32_LANES).min(last));
+            let mut xs = [0; V];
+            for (v, x) in xs.iter_mut().enumerate() {
+                *x = (first + v * S::F32_LANES).min(last);
+            }
             let mut sums = [[simd.splat_f32s(0.0); V]; C1];
             if order == Bias::First {
                 for (sums, &bias) in sums.iter_mut().zip(biases) {

@@ -3,7 +3,6 @@
 //! An element is one chain of fused multiply-adds over images, then rows, then columns from left to
 //! right. Where libtorch uses several ranges of rows, the caller adds their sums in order.
 
-use std::array;
 use std::ops::Range;
 
 use pulp::Simd;
@@ -94,8 +93,9 @@ pub fn conv2<S: Simd, const G: usize>(
         let mut acc = [[simd.splat_f32s(0.0); K]; G];
         for at in rows.clone() {
             let (image, y) = (at / H2, at % H2);
-            let inputs: [&[f32; P1]; G] =
-                array::from_fn(|g| window(inputs, ((image * C1 + c + g) * P1 + y + ky) * P1));
+            let row = |g: usize| window(inputs, ((image * C1 + c + g) * P1 + y + ky) * P1);
+            let mut inputs: [&[f32; P1]; G] = [row(0); G];
+            inputs.iter_mut().enumerate().skip(1).for_each(|(g, inputs)| *inputs = row(g));
             for (x, grad) in grad_output[at].iter().enumerate() {
                 let [grad] = *vectors::<S, 1>(grad, first);
                 for (acc, inputs) in acc.iter_mut().zip(inputs) {
