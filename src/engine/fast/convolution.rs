@@ -1,8 +1,6 @@
 //! 5x5 convolutions with stride 1, fused with ReLU and 2x2 average pooling, forward and backward. All
 //! activations are of one block of images, one image per lane.
 
-use std::array;
-
 use pulp::Simd;
 
 use super::shape::Planes;
@@ -135,11 +133,17 @@ pub fn grad_weight<
     for first in (0..O).step_by(G) {
         for c in 0..C {
             for ky in 0..K {
-                let mut acc: [[S::f32s; K]; G] = array::from_fn(|o| grad_weight[first + o][c][ky]);
+                // Loops, see `dots` in linear.rs.
+                let mut acc = [grad_weight[first][c][ky]; G];
+                for (acc, filter) in acc.iter_mut().zip(&grad_weight[first..]) {
+                    *acc = filter[c][ky];
+                }
                 for r in 0..R {
                     let row = &input[c][y + r + ky];
-                    let grads: [&[S::f32s; H]; G] =
-                        array::from_fn(|o| window(&grad_output[first + o][r], margin));
+                    let mut grads: [&[S::f32s; H]; G] = [window(&grad_output[first][r], margin); G];
+                    for (grads, plane) in grads.iter_mut().zip(&grad_output[first..]) {
+                        *grads = window(&plane[r], margin);
+                    }
                     for x in 0..H {
                         let inputs: &[S::f32s; K] = window(row, x);
                         for (acc, grad) in acc.iter_mut().zip(grads) {
