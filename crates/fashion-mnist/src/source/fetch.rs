@@ -23,7 +23,7 @@ const REDIRECTS: u32 = 5;
 /// Why a file could not be fetched. The first field is its address, or its path.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The server could not be reached, or broke off, on every try: the last fault.
+    /// Every attempt failed, since the server could not be reached or closed the connection: the last error.
     #[error(
         "{0} could not be fetched: {1}. Try again later (what has arrived is kept and continued), or name another server with --mirror"
     )]
