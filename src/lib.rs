@@ -69,17 +69,14 @@
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
 
-pub use stitch_run::{metrics, sha256};
+pub use stitch_run::{closest, metrics, sha256};
 pub use {
     fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files, torchscript_forward,
 };
 
-pub mod checkpoint;
-pub mod closest;
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
-pub mod events;
 pub mod formats;
 pub mod libtorch;
 pub mod memory;
@@ -89,6 +86,7 @@ pub mod optim;
 pub mod parity;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod run_folder;
 pub mod study;
 pub mod train;

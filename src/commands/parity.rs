@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use clap::builder::styling::AnsiColor;
 use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run, RunError};
@@ -16,11 +16,11 @@ use stitch_parity::{
 use stitch_trace::{self as trace, stage};
 use tensor_files::ReadError;
 
-use super::run_files::weights_sha256;
 use super::terminal::{Screen, table, visible_line};
 use super::{Console, Outcome as Ending};
 use crate::cli::ParityArgs;
 use crate::suggest::hinted;
+use stitch::run::weights_sha256;
 
 /// Lines of one kind that are shown before the rest is counted.
 const SHOWN: usize = 10;
@@ -65,7 +65,7 @@ fn leave_verdict(args: &ParityArgs, report: &Report, console: Console) {
     let tolerances: BTreeSet<&String> =
         report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()).collect();
     let path = args.port.join(run_folder::PARITY);
-    let written = weights_sha256(&args.port).and_then(|weights_sha256| {
+    let written = weights_sha256(&args.port).map_err(Error::from).and_then(|weights_sha256| {
         let verdict = ParityVerdict {
             reference: report.reference.clone(),
             verdict: report.verdict(),
@@ -191,7 +191,7 @@ fn keep_what_is_in(file: &Side, other: &mut Side) -> Result<()> {
 
 /// Which engine of stitch made a run; `None` of what another program made, or where no `config.json` says it.
 fn engine_of(run: &Run) -> Option<String> {
-    Some(run.config.as_ref()?.engine_name()?.to_owned())
+    Some(run.config.as_ref()?.settings.engine?.to_string())
 }
 
 fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
