@@ -186,15 +186,10 @@ fn refused(kind: &Kind, file: &[u8], classes: &[&str], case: &str) {
 
 /// Whether the reader of one kind of file reads the other too.
 fn reads(reader: &str, file: &str) -> bool {
-    // Each is told by its content; a checkpoint is a safetensors file.
+    // Each is recognized by its content; a checkpoint is a safetensors file.
     let weights = ["state_dict", "TorchScript", "safetensors", "npz", "npy", "legacy"];
-    let (tables, settings) = (["predictions", "confusion matrix"], ["config.json", "recipe"]);
     let both = |kinds: &[&str]| kinds.contains(&reader) && kinds.contains(&file);
-    reader == file
-        || both(&weights)
-        || weights.contains(&reader) && file == "checkpoint"
-        || both(&tables)
-        || both(&settings)
+    reader == file || both(&weights) || weights.contains(&reader) && file == "checkpoint"
 }
 
 /// Lengths to cut a file to, spread over it.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
+use stitch::libtorch;
 use stitch::models::{self, ModelEntry};
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig};
@@ -164,7 +165,7 @@ impl Repeated {
         };
         let libtorch = Some(env!("STITCH_LIBTORCH_VERSION").to_owned());
         compare("libtorch", self.config.libtorch(), libtorch);
-        let capability = run_folder::cpu_capability();
+        let capability = libtorch::cpu_capability();
         compare("CPU capability", self.config.cpu_capability.clone(), capability);
         if !others.is_empty() {
             let others = others.join("; ");

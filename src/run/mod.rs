@@ -24,6 +24,7 @@ use tensor_files::ReadError;
 
 use crate::dataset::{Dataset, HoldOutError};
 use crate::evaluate::Evaluation;
+use crate::libtorch;
 use crate::libtorch::threads::{self, ThreadsError};
 use crate::models::ModelEntry;
 use crate::models::weights::WeightsError;
@@ -31,7 +32,7 @@ use crate::nn::Model;
 use crate::parity::recorder::Recorder;
 use crate::report::Section;
 use crate::report::figures::Normalize;
-use crate::run_folder::{self, FolderError, RunConfig, RunFolder, TrainingMetrics};
+use crate::run_folder::{FolderError, RunConfig, RunFolder, TrainingMetrics};
 use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
@@ -387,7 +388,7 @@ fn run_config(prepared: &Prepared) -> Result<RunConfig, RunError> {
     Ok(RunConfig {
         program: "stitch".into(),
         settings: prepared.config.clone(),
-        cpu_capability: run_folder::cpu_capability(),
+        cpu_capability: libtorch::cpu_capability(),
         kernels_sha256: train::kernels_sha256(&prepared.config)?,
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&prepared.dataset.origin).into(),

@@ -154,8 +154,8 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
     damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "missing field `loss`"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
     damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
-    damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is no class"]);
-    damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["no answer"]);
+    damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is not a class"]);
+    damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["it has no rows"]);
     damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);
     damaged(METRICS, replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."), &["two runs"]);
     damaged(METRICS, |_| "[]".into(), &[]);

@@ -11,7 +11,8 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
     pub loss: f64,
-    /// Wall-clock time of the epoch's steps.
+    /// Wall-clock time of the epoch's steps; NaN in a history that does not record it, as the notebook's MLP.
+    #[serde(default = "not_recorded")]
     pub seconds: f64,
     /// Mean cross-entropy on the images that are held out, without the MLP's L2 term; `None` without validation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -19,6 +20,10 @@ pub struct EpochRecord {
     /// Correct predictions over all predictions on the images that are held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+}
+
+fn not_recorded() -> f64 {
+    f64::NAN
 }
 
 /// Where a run stands; the default is its beginning.
