@@ -129,7 +129,9 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     earlier.as_object_mut().unwrap().remove("not_compared");
     fs::write(&path, earlier.to_string()).unwrap();
     let page_of_earlier = page(folder.path(), &["runs/lenet5"], &written);
-    assert!(page_of_earlier.contains("PARITY: EQUAL") && !page_of_earlier.contains("Not compared:"));
+    assert!(
+        page_of_earlier.contains("PARITY: EQUAL") && !page_of_earlier.contains("Not compared:")
+    );
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
     assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
