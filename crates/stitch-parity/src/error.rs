@@ -46,9 +46,17 @@ pub enum SideError {
         /// The record's key; see [`stitch_trace::Record::key`].
         key: String,
         /// Computed from the elements.
-        found: Bits,
+        found: Box<Bits>,
         /// As recorded.
-        recorded: Bits,
+        recorded: Box<Bits>,
+    },
+    /// A side has two tensors with one key, of which only one would be compared.
+    #[error("{}: {tensor} is there twice", .path.display())]
+    Duplicate {
+        /// Path of the side.
+        path: PathBuf,
+        /// The tensor, in words.
+        tensor: String,
     },
     /// The number of bytes of a tensor from memory does not fit its dtype and shape.
     #[error("{name}: {bytes} bytes do not fit {dtype} {shape:?}")]

@@ -44,8 +44,8 @@ pub fn compare(
     options: &Options,
 ) -> Result<Report, SideError> {
     reference.match_names(port);
-    let places: HashMap<Key, usize> =
-        (0..).zip(&port.items).map(|(i, item)| (item.key.clone(), i)).collect();
+    positions(reference)?;
+    let places = positions(port)?;
     let model = reference.model.clone().or_else(|| port.model.clone());
     let model = model.filter(|_| !options.same_program);
     let mut tensors = Vec::new();
@@ -75,6 +75,18 @@ pub fn compare(
         task: task::differences(reference, port)?,
         tensors,
     })
+}
+
+/// The position of each tensor of a side, whose keys must be unique.
+fn positions(side: &Side) -> Result<HashMap<Key, usize>, SideError> {
+    let mut positions = HashMap::with_capacity(side.items.len());
+    for (i, item) in side.items.iter().enumerate() {
+        if positions.insert(item.key.clone(), i).is_some() {
+            let tensor = result(item, Outcome::Missing).place();
+            return Err(SideError::Duplicate { path: side.path.clone(), tensor });
+        }
+    }
+    Ok(positions)
 }
 
 fn notes(side: &Side) -> impl Iterator<Item = String> {

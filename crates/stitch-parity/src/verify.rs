@@ -51,6 +51,7 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
         let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
         if recorded.sha256 != found.sha256 || !nan_fits {
             let (path, key) = (side.file_of(item).to_owned(), side.key_of(item));
+            let [found, recorded] = [found, recorded].map(Box::new);
             return Err(SideError::Contradiction { path, key, found, recorded });
         }
     }

@@ -130,17 +130,14 @@ pub enum ElementsError {
     #[error("{0} and {1} overlap")]
     Overlap(String, String),
     /// Version 1: a tensor has another dtype or shape than its record.
-    #[error(
-        "{key} is {} {:?} there, but {} {:?} in {RECORDS}",
-        .tensor.0, .tensor.1, .record.0, .record.1
-    )]
+    #[error("{key} is {tensor} there, but {record} in {RECORDS}")]
     Tensor {
         /// Key of the record.
         key: String,
-        /// Dtype and shape of the tensor.
-        tensor: (Dtype, Vec<usize>),
+        /// Dtype and shape of the tensor: `float32 [2, 3]`.
+        tensor: String,
         /// Dtype and shape in the record.
-        record: (String, Vec<usize>),
+        record: String,
     },
     /// Version 1: the tensor of this name has no record.
     #[error("the tensor {0} has no record in {RECORDS}")]

@@ -166,8 +166,8 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
         {
             return Err(contradiction(ElementsError::Tensor {
                 key: record.key(),
-                tensor: (spec.dtype, spec.shape.clone()),
-                record: (record.dtype.clone(), record.shape.clone()),
+                tensor: format!("{} {:?}", spec.dtype, spec.shape),
+                record: format!("{} {:?}", record.dtype, record.shape),
             }));
         }
         of_records.push(place);

@@ -13,32 +13,17 @@ use crate::cli::ParityArgs;
 use crate::commands::Console;
 use crate::suggest::hinted;
 
-/// Opens both sides. The traces of run folders are compared only if both have one. Of a run folder, only what the
-/// other side has is compared if that is a single file or a trace without a run folder.
+/// Opens both sides. The traces of run folders are compared only if both have one. If one side is a single file or a
+/// trace without a run folder, only what it can have is compared of a run folder on the other side.
 pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     let paths = [&args.reference, &args.port].map(|path| run::without_wrapper(path));
     let traced = paths.each_ref().map(|path| run::has_trace(path));
-    let bare = paths.each_ref().map(|path| path.join(trace::RECORDS).exists());
     let folders = paths.iter().all(|path| path.is_dir());
-    let no_such_key = |key: &str| {
-        anyhow!("--key {key}: neither side is a checkpoint with a dict of tensors under this key")
-    };
     if let Some(key) = args.key.as_ref().filter(|_| folders) {
         return Err(no_such_key(key));
     }
-    if bare != [false; 2] && folders {
-        if let Some(i) = traced.iter().position(|traced| !traced) {
-            bail!(
-                "{} has no trace to compare with the other side's: run it with --trace",
-                paths[i].display()
-            );
-        }
-        let inside = |i: usize| match bare[i] {
-            true => paths[i].clone(),
-            false => paths[i].join(trace::FOLDER),
-        };
-        let open = |i: usize| run::open(&inside(i), true, None);
-        return Ok((open(0)?, open(1)?));
+    if folders && paths.iter().any(|path| is_bare_trace(path)) {
+        return Ok((open_trace(&paths[0])?, open_trace(&paths[1])?));
     }
     if traced[0] != traced[1] && folders {
         let only = if traced[0] { "REFERENCE" } else { "PORT" };
@@ -47,31 +32,10 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
              With --trace on both sides the first divergence is found within the run"
         ));
     }
-    let both = traced[0] && traced[1];
-    let mut used = false;
-    let mut side = |path: &Path| {
-        let opened = match run::open(path, both, args.key.as_deref()) {
-            // It has no keys: --key is for the other side.
-            Err(RunError::Side(SideError::Tensors {
-                error: ReadError::NoSuchKey { keys, .. },
-                ..
-            })) if keys.is_empty() => run::open(path, both, None),
-            opened => {
-                // The tables of a run, which have no key.
-                used |=
-                    path.is_file() && path.extension().is_none_or(|extension| extension != "csv");
-                opened
-            }
-        };
-        opened.map_err(|error| match error {
-            RunError::Side(SideError::Tensors { error: ReadError::Ambiguous { .. }, .. }) => {
-                anyhow!("{error}. Choose with --key NAME")
-            }
-            error => hinted(path, error),
-        })
-    };
-    let (mut reference, mut port) = (side(&paths[0])?, side(&paths[1])?);
-    if let Some(key) = args.key.as_ref().filter(|_| !used) {
+    let (with_trace, key) = (traced[0] && traced[1], args.key.as_deref());
+    let (mut reference, one_uses_key) = open_side(&paths[0], with_trace, key)?;
+    let (mut port, other_uses_key) = open_side(&paths[1], with_trace, key)?;
+    if let Some(key) = key.filter(|_| !one_uses_key && !other_uses_key) {
         return Err(no_such_key(key));
     }
     if args.reference.is_file() {
@@ -81,6 +45,50 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
         keep_what_is_in(&port.side, &mut reference.side)?;
     }
     Ok((reference, port))
+}
+
+fn no_such_key(key: &str) -> anyhow::Error {
+    anyhow!("--key {key}: neither side is a checkpoint with a dict of tensors under this key")
+}
+
+/// Whether `path` is the folder of a trace itself, not a run folder with one.
+fn is_bare_trace(path: &Path) -> bool {
+    path.join(trace::RECORDS).exists()
+}
+
+/// Opens the trace alone, of a run folder too.
+fn open_trace(path: &Path) -> Result<Run> {
+    if !run::has_trace(path) {
+        bail!(
+            "{} has no trace to compare with the other side's: run it with --trace",
+            path.display()
+        );
+    }
+    let bare = is_bare_trace(path);
+    let folder = if bare { path.to_owned() } else { path.join(trace::FOLDER) };
+    Ok(run::open(&folder, true, None)?)
+}
+
+/// Opens one side; also returns whether it may use `key`.
+fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, bool)> {
+    let opened = match run::open(path, with_trace, key) {
+        // It has no keys: --key is for the other side.
+        Err(RunError::Side(SideError::Tensors {
+            error: ReadError::NoSuchKey { keys, .. },
+            ..
+        })) if keys.is_empty() => run::open(path, with_trace, None).map(|run| (run, false)),
+        // Tables have no keys either.
+        opened => {
+            let is_table = path.extension().is_some_and(|extension| extension == "csv");
+            opened.map(|run| (run, path.is_file() && !is_table))
+        }
+    };
+    opened.map_err(|error| match error {
+        RunError::Side(SideError::Tensors { error: ReadError::Ambiguous { .. }, .. }) => {
+            anyhow!("{error}. Choose with --key NAME")
+        }
+        error => hinted(path, error),
+    })
 }
 
 /// Removes the tensors of `other` that the single file or trace `file` cannot have.
