@@ -99,7 +99,7 @@ impl Exception {
 
 /// All exceptions to bit equality. [`Overrides`] of the caller replace them, and they do not apply with
 /// [`Options::same_program`](crate::Options::same_program).
-pub const EXCEPTIONS: [Exception; 1] = [Exception {
+pub const EXCEPTIONS: &[Exception] = &[Exception {
     model: "mlp",
     dtype: Dtype::F64,
     stages: [stage::LOGITS, stage::TEST_LOGITS],
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_bound_grows_with_rate_updates_and_magnitude_beyond_the_measured_settings_only() {
-        let [line] = EXCEPTIONS;
+        let line = EXCEPTIONS[0];
         let bound =
             |training: Option<&Training>, largest| line.bound(line.growth(training), largest);
         let with = |lr, epochs, batch_size| Training { lr, epochs, batch_size };

@@ -37,7 +37,7 @@ pub const CONFUSION_MATRIX: &str = "confusion_matrix";
 pub const ACCURACY: &str = "accuracy";
 
 /// All stages of this module in causal order.
-pub const KNOWN: [&str; 17] = [
+pub const KNOWN: &[&str] = &[
     DATA,
     INIT,
     PERMUTATION,
