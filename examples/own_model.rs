@@ -106,7 +106,7 @@ fn train(flags: &Flags) -> Result<(), Box<dyn Error>> {
     }
     // The same loop, to the same bits, with the kernels of the exact engine in place of autograd:
     //
-    //     let config = TrainConfig::new(epochs, batch_size, 1e-3);
+    //     let config = TrainConfig::new("Net", epochs, batch_size, 1e-3);
     //     let mut trainer = Trainer::pytorch(model, &config, &data.train)?;
     //     let on_event: OnEvent = &mut |_event, _progress, _trainer| ControlFlow::Continue(());
     //     fit(&mut trainer, &config, &data.train, None, Progress::default(), on_event, None)?;

@@ -8,7 +8,7 @@ use std::io::{Cursor, Read};
 
 use fashion_mnist::picture;
 use stitch_run::checkpoint::Checkpoint;
-use stitch_run::{Config, DataConfig, EpochRecord, Progress, TrainState, csv, metrics};
+use stitch_run::{DataConfig, Engine, EpochRecord, Progress, RunConfig, TrainConfig, TrainState, csv, metrics};
 use tensor_files::{Dtype, Metadata, NamedTensor, npz, safetensors, state_dict, torchscript};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (state_dict::write(&tensors)?, torchscript::write(&program, &tensors)?);
     let arrays = npz::write(&tensors)?;
     let config = config();
-    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, val_loss: None, val_accuracy: None }];
     let progress = Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
     let state = TrainState { updates: 12, tensors: tensors.to_vec() };
     let checkpoint = Checkpoint { config: config.clone(), progress, state, events: None }.write()?;
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("tensor_file/torchscript.pt", script),
         ("tensor_file/weights.safetensors", safetensors::write(&tensors, &Metadata::new())?),
         ("tensor_file/arrays.npz", arrays),
-        ("csv/history.csv", csv::history([(1, 0.5, 2.0), (2, 0.25, 2.0)].into_iter())),
+        ("csv/history.csv", csv::history(&[EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, val_loss: None, val_accuracy: None }])),
         ("csv/predictions.csv", csv::predictions(&[0, 1, 2], &[0, 2, 2])),
         ("csv/confusion_matrix.csv", csv::confusion_matrix(&matrix, &names)),
         ("csv/classification_report.csv", csv::classification_report(&matrix.report(), &names)),
@@ -90,19 +90,15 @@ fn idx(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
 }
 
-fn config() -> Config {
-    Config {
+fn config() -> RunConfig {
+    let settings = TrainConfig {
+        threads: Some(2),
+        engine: Some(Engine::Exact),
+        ..TrainConfig::new("mlp", 3, 60, 1e-3)
+    };
+    RunConfig {
         program: "stitch".into(),
-        model: "mlp".into(),
-        epochs: 3,
-        batch_size: 60,
-        lr: 1e-3,
-        seed: 0,
-        threads: 2,
-        device: "cpu".into(),
-        engine: Some("exact".into()),
-        val: None,
-        patience: None,
+        settings,
         cpu_capability: Some("AVX2".into()),
         kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),

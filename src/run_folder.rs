@@ -5,7 +5,6 @@
 //! process has the folder, it holds a lock on it that ends with the process.
 
 mod disk;
-mod known;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,13 +13,11 @@ use std::sync::PoisonError;
 
 use disk::{TEMPORARY, WRITING, make_folder, make_folders, parent_of, sync_folder};
 pub use disk::{wait_for_writes, write_whole};
-pub use known::read_recipe;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-pub use stitch_run::recipe::RecipeError;
 pub use stitch_run::{
-    Average, Config, DataConfig, Metrics, ParityVerdict, TrainingMetrics, ValidationMetrics,
-    peak_rss_bytes,
+    Average, DataConfig, Metrics, ParityVerdict, RunConfig, RunConfigError, TrainingMetrics,
+    ValidationMetrics, peak_rss_bytes,
 };
 
 /// Settings, versions and data of the run.
@@ -70,7 +67,7 @@ pub const BEST_SAFETENSORS: &str = "best_weights.safetensors";
 /// The files that a run with held-out images adds, in the order in which they are written.
 pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
 
-/// Folder of TensorBoard's events; see [`crate::events`].
+/// Folder of TensorBoard's events; see [`crate::run`].
 pub const TENSORBOARD: &str = "tensorboard";
 /// The file of a complete run in it. TensorBoard reads files with `tfevents` in their names.
 pub const EVENTS: &str = "events.out.tfevents.stitch";
@@ -79,7 +76,7 @@ pub const EVENTS_PART: &str = "events.out.tfevents.stitch.part";
 /// The file that a run with events adds.
 pub const EVENTS_FILE: &str = "tensorboard/events.out.tfevents.stitch";
 
-/// Folder of the checkpoints of a run that is not complete; see [`crate::checkpoint`].
+/// Folder of the checkpoints of a run that is not complete; see [`crate::run`].
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The files of a run, in the order in which they are written.
@@ -130,13 +127,13 @@ pub fn cpu_capability() -> Option<String> {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It holds a run already, with this file.
-    #[error("--out {}: it holds another run ({}). Give another folder, or --force to replace it", .0.display(), .1)]
+    #[error("{} holds another run ({})", .0.display(), .1)]
     Occupied(PathBuf, &'static str),
     /// It holds an interrupted run.
-    #[error("--out {}: it holds an interrupted run ({CHECKPOINTS}). Give --resume to continue it, --force to start over, or another folder", .0.display())]
+    #[error("{} holds an interrupted run ({CHECKPOINTS})", .0.display())]
     Interrupted(PathBuf),
     /// Another process has it.
-    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .0.display())]
+    #[error("{} is in use: another process is writing a run there", .0.display())]
     Locked(PathBuf),
     /// A JSON file of the run in it is damaged.
     #[error("{} cannot be read: {}", .0.display(), .1)]
@@ -148,10 +145,10 @@ pub enum FolderError {
     #[error("{} cannot be removed: {}", .0.display(), .1)]
     Remove(PathBuf, io::Error),
     /// It holds a training run, and an evaluation would be mixed with it.
-    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .0.display())]
+    #[error("{} holds a training run: an evaluation is never written into one", .0.display())]
     HoldsTraining(PathBuf),
     /// It cannot be made or written.
-    #[error("--out {}: it cannot be written: {}. Give another folder", .0.display(), .1)]
+    #[error("{} cannot be written: {}", .0.display(), .1)]
     NotWritable(PathBuf, io::Error),
     /// A file in it cannot be written.
     #[error("{} cannot be written: {}", .0.display(), .1)]
@@ -236,20 +233,26 @@ impl RunFolder {
     }
 
     /// The configuration of the complete run that it holds.
-    pub fn read_config(&self) -> Result<Option<Config>, FolderError> {
-        self.read_json(CONFIG)
+    pub fn read_config(&self) -> Result<Option<RunConfig>, FolderError> {
+        self.read_with(CONFIG, |bytes| RunConfig::read(bytes).map_err(|error| error.to_string()))
     }
 
     /// A JSON file of the run, if it is there.
     pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
+        self.read_with(file, |bytes| serde_json::from_slice(bytes).map_err(|e| e.to_string()))
+    }
+
+    fn read_with<T>(
+        &self,
+        file: &str,
+        parse: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
         let unreadable = |what: String| FolderError::Config(path.clone(), what);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|e| unreadable(e.to_string()))
-            }
+            Ok(bytes) => parse(&bytes).map(Some).map_err(unreadable),
         }
     }
 

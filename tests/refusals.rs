@@ -9,11 +9,11 @@ use stitch::dataset::idx;
 use stitch::dataset::picture;
 use stitch::formats::csv;
 use stitch::metrics::ConfusionMatrix;
-use stitch::run_folder::{Config, DataConfig, read_recipe};
+use stitch::run_folder::{DataConfig, RunConfig};
 use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
 };
-use stitch::train::{EpochRecord, Progress, TrainState};
+use stitch::train::{Engine, EpochRecord, Progress, TrainConfig, TrainState};
 
 /// Reads to the end; the sentence of a refusal.
 type Reader = fn(&[u8]) -> Result<(), String>;
@@ -44,19 +44,15 @@ fn idx_file(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
 }
 
-fn config() -> Config {
-    Config {
+fn config() -> RunConfig {
+    let settings = TrainConfig {
+        threads: Some(2),
+        engine: Some(Engine::Exact),
+        ..TrainConfig::new("mlp", 3, 60, 1e-3)
+    };
+    RunConfig {
         program: "stitch".into(),
-        model: "mlp".into(),
-        epochs: 3,
-        batch_size: 60,
-        lr: 1e-3,
-        seed: 0,
-        threads: 2,
-        device: "cpu".into(),
-        engine: Some("exact".into()),
-        val: None,
-        patience: None,
+        settings,
         cpu_capability: None,
         kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
@@ -65,7 +61,8 @@ fn config() -> Config {
 }
 
 fn checkpoint() -> Vec<u8> {
-    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let epochs =
+        vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, val_loss: None, val_accuracy: None }];
     let progress =
         Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, best_parameters: Vec::new() };
     let state = TrainState { updates: 12, tensors: tensors() };
@@ -107,16 +104,16 @@ const TENSORS: &[&str] = &[
     "it cannot be read",
     "it ends too early",
 ];
-const JSON: &[&str] = &["EOF while parsing"];
 const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"];
 
 fn kinds() -> Vec<Kind> {
     let matrix = ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let pixels: [u8; 784] = std::array::from_fn(|i| i as u8);
-    let history = [(1, 0.5, 2.0), (2, 0.25, 2.0)];
+    let row =
+        |epoch, loss| EpochRecord { epoch, loss, seconds: 2.0, val_loss: None, val_accuracy: None };
+    let history = [row(1, 0.5), row(2, 0.25)];
     let weights: Reader = |bytes| said(read_weights(bytes));
-    let table: Reader = |bytes| csv::read_table(bytes).map(drop);
     let of = |name, good, read, truncated| Kind { name, good, read, truncated };
     vec![
         of(
@@ -152,23 +149,27 @@ fn kinds() -> Vec<Kind> {
         of(
             "config.json",
             serde_json::to_vec(&config()).unwrap(),
-            |bytes| said(serde_json::from_slice::<Config>(bytes)),
-            JSON,
-        ),
-        of(
-            "recipe",
-            serde_json::to_vec(&config()).unwrap(),
-            |bytes| said(read_recipe(bytes)),
+            |bytes| said(RunConfig::read(bytes)),
             &["it is not the config.json of a run"],
         ),
         of("trace", TRACE.into(), trace, &["line 1 is not the header", "it is not complete"]),
-        of("predictions", csv::predictions(&[0, 1, 2], &[0, 1, 3]), table, &[]),
-        of("confusion matrix", csv::confusion_matrix(&matrix, &names), table, &[]),
-        of("history", csv::history(history.into_iter()), |b| csv::read_history(b).map(drop), &[]),
+        of(
+            "predictions",
+            csv::predictions(&[0, 1, 2], &[0, 1, 3]),
+            |bytes| said(csv::read_predictions(bytes)),
+            &[],
+        ),
+        of(
+            "confusion matrix",
+            csv::confusion_matrix(&matrix, &names),
+            |bytes| said(csv::read_confusion_matrix(bytes)),
+            &[],
+        ),
+        of("history", csv::history(&history), |bytes| said(csv::read_history(bytes)), &[]),
         of(
             "report",
             csv::classification_report(&matrix.report(), &names),
-            |bytes| csv::read_report(bytes).map(drop),
+            |bytes| said(csv::read_report(bytes)),
             &[],
         ),
     ]

@@ -5,12 +5,11 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use stitch_run::{Config, recipe};
+use stitch_run::RunConfig;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = serde_json::from_slice::<Config>(bytes);
-    if let Ok(config) = recipe::parse(bytes) {
-        assert!(config.epochs >= 1 && config.batch_size >= 1 && config.lr > 0.0);
+    if let Ok(RunConfig { settings, .. }) = RunConfig::read(bytes) {
+        assert!(settings.epochs >= 1 && settings.batch_size >= 1 && settings.lr > 0.0);
     }
     if let Ok(trace) = stitch_trace::parse(bytes, Path::new("")) {
         trace.records.iter().for_each(|record| drop(record.key()));

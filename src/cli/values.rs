@@ -6,40 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use stitch::closest::{closest_match, did_you_mean};
-use tch::Device;
+use serde::Serialize;
+use stitch::run::CheckpointEvery;
 
-/// A number of at least 1, or none; zero is refused with the flag's name later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A number, or none where a `config.json` has one; zero is refused with the other settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum NumberOrOff {
-    /// None, where a `config.json` has one.
     Off,
     Number(usize),
-}
-
-/// How often a checkpoint is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckpointEvery {
-    Never,
-    /// After this time, and at the end of each epoch.
-    Time(Duration),
-    /// After so many steps, counted from the beginning of the run, and at the end of each epoch.
-    Steps(NonZeroU64),
-}
-
-pub fn parse_device(text: &str) -> Result<Device, String> {
-    match text.split_once(':') {
-        None if text == "cpu" => Ok(Device::Cpu),
-        None if text == "cuda" => Ok(Device::Cuda(0)),
-        Some(("cuda", number)) => number
-            .parse()
-            .map(Device::Cuda)
-            .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
-        _ => {
-            let meant = did_you_mean(closest_match(text, ["cpu", "cuda", "cuda:0"]));
-            Err(format!("it must be cpu, cuda or cuda:N{meant}"))
-        }
-    }
 }
 
 /// `30s`, `500steps` or `off`.

@@ -1,12 +1,12 @@
 //! One file a command: the only place that wires modules together and prints.
 
-mod checkpoints;
 mod completions;
 mod data;
 mod documents;
 mod dry_run;
 mod evaluate;
 mod export;
+mod flags;
 mod inputs;
 mod man;
 mod models;
@@ -16,17 +16,13 @@ mod predict;
 mod progress;
 mod report;
 mod reproduce;
-mod run_files;
 mod settings;
 mod signals;
 mod study;
 mod tables;
-mod tensorboard;
 mod terminal;
-mod threads;
 mod train;
 mod training;
-mod validation;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -109,7 +105,7 @@ pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
     let code = exit_code_of(error);
     // Behind a part of a result it would be no document.
     if json && !PRINTED.load(Ordering::Relaxed) {
-        print_failure(format!("{error:#}"), code);
+        print_failure(flags::sentence(error), code);
     }
     code.into()
 }
@@ -144,7 +140,7 @@ fn print_failure(error: String, exit_code: u8) {
 
 /// `error:` and the sentence, to stderr.
 fn print_error(error: &anyhow::Error) {
-    say(AnsiColor::Red, "error:", &format!("{error:#}"));
+    say(AnsiColor::Red, "error:", &flags::sentence(error));
 }
 
 /// `text` to stderr behind a coloured word.

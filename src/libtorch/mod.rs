@@ -12,6 +12,7 @@ pub mod cuda;
 pub mod generator;
 mod lanes;
 mod parallel;
+pub mod threads;
 mod values;
 
 use std::ffi::{CStr, c_char};
@@ -21,6 +22,14 @@ pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use values::{filled, values, values_mut};
+
+/// A device, as tch calls it.
+pub fn device(device: stitch_run::Device) -> tch::Device {
+    match device {
+        stitch_run::Device::Cpu => tch::Device::Cpu,
+        stitch_run::Device::Cuda(number) => tch::Device::Cuda(number),
+    }
+}
 
 /// The outcome of a call of libtorch, by its message.
 ///

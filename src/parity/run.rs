@@ -4,13 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use stitch_parity::{Dtype, Place, Side, SideError, Training, stage};
 use stitch_trace as trace;
 
 use crate::formats::csv;
 use crate::models::weights;
-use crate::run_folder::{self, Config, Metrics};
-use crate::train::Engine;
+use crate::run_folder::{self, Metrics, RunConfig};
+use crate::train::{Engine, TrainConfig};
 
 /// One side of a comparison that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Run {
     /// The settings, if the side is a run folder: its `config.json`.
-    pub config: Option<Config>,
+    pub config: Option<RunConfig>,
     /// The tensors.
     pub side: Side,
 }
@@ -83,8 +84,9 @@ pub fn open(path: &Path, with_trace: bool, key: Option<&str>) -> Result<Run, Run
 
 impl Run {
     fn add_folder(&mut self, folder: &Path, with_trace: bool) -> Result<(), RunError> {
-        let config: Config = json(&folder.join(run_folder::CONFIG))?;
-        self.side.model = Some(config.model.clone());
+        let path = folder.join(run_folder::CONFIG);
+        let config = parse(&path, RunConfig::read)?;
+        self.side.model = Some(config.settings.model.clone());
         self.config = Some(config);
         if folder.join(trace::FOLDER).join(trace::RECORDS).exists() {
             match with_trace {
@@ -109,12 +111,13 @@ impl Run {
     fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
         match file {
             run_folder::HISTORY => {
-                for (epoch, loss) in read_csv(path, csv::read_history)? {
-                    self.push_floats(stage::EPOCH_LOSS, Place::epoch(epoch), "loss", &[], &[loss])?;
+                for row in parse(path, csv::read_history)? {
+                    let place = Place::epoch(row.epoch);
+                    self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }
             }
             run_folder::METRICS => {
-                let metrics: Metrics = json(path)?;
+                let metrics: Metrics = parse(path, |bytes| serde_json::from_slice(bytes))?;
                 let averages = [metrics.macro_avg, metrics.weighted_avg];
                 let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
                 let accuracy = [metrics.test_accuracy];
@@ -123,10 +126,14 @@ impl Run {
                 self.push_floats(stage::ACCURACY, Place::RUN, "averages", &[2, 3], averages)?;
             }
             run_folder::CLASSIFICATION_REPORT => {
-                let (names, numbers) = read_csv(path, csv::read_report)?;
-                let shape = [names.len(), numbers.len() / names.len().max(1)];
+                let rows = parse(path, csv::read_report)?;
+                let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+                let scores =
+                    rows.iter().map(|row| [row.precision, row.recall, row.f1, row.support]);
+                let scores: Vec<f64> = scores.flatten().collect();
                 self.push_names(stage::ACCURACY, "lines", &names)?;
-                self.push_floats(stage::ACCURACY, Place::RUN, "scores", &shape, &numbers)?;
+                let shape = [rows.len(), 4];
+                self.push_floats(stage::ACCURACY, Place::RUN, "scores", &shape, &scores)?;
             }
             run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
             run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
@@ -153,17 +160,20 @@ impl Run {
     }
 
     fn add_csv(&mut self, path: &Path) -> Result<(), RunError> {
-        match read_csv(path, csv::read_table)? {
-            csv::Table::Predictions { truth, predicted } => {
-                // By its name in a trace.
-                self.push_integers(stage::DATA, "test.labels", &[truth.len()], &truth)?;
-                self.push_integers(stage::PREDICTIONS, "y_pred", &[predicted.len()], &predicted)
-            }
-            csv::Table::ConfusionMatrix { classes, counts } => {
-                self.push_names(stage::CONFUSION_MATRIX, "classes", &classes)?;
-                let shape = [classes.len(), classes.len()];
-                self.push_integers(stage::CONFUSION_MATRIX, "counts", &shape, &counts)
-            }
+        if csv::is_predictions(&read(path)?) {
+            let rows = parse(path, csv::read_predictions)?;
+            let column = |value: fn(&csv::Prediction) -> i64| -> Vec<i64> {
+                rows.iter().map(value).collect()
+            };
+            let (labels, predicted) = (column(|row| row.y_true), column(|row| row.y_pred));
+            // By its name in a trace.
+            self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
+            self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
+        } else {
+            let csv::ConfusionTable { classes, counts } = parse(path, csv::read_confusion_matrix)?;
+            self.push_names(stage::CONFUSION_MATRIX, "classes", &classes)?;
+            let shape = [classes.len(), classes.len()];
+            self.push_integers(stage::CONFUSION_MATRIX, "counts", &shape, &counts)
         }
     }
 
@@ -206,8 +216,8 @@ pub fn same_program(reference: &Run, port: &Run) -> bool {
 
 /// The settings with which the rounding errors of a run grow; `None` without a `config.json`.
 pub fn training(run: &Run) -> Option<Training> {
-    let config = run.config.as_ref()?;
-    Some(Training { lr: config.lr, epochs: config.epochs, batch_size: config.batch_size.max(1) })
+    let TrainConfig { lr, epochs, batch_size, .. } = run.config.as_ref()?.settings;
+    Some(Training { lr, epochs, batch_size })
 }
 
 /// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
@@ -216,32 +226,23 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
         return Vec::new();
     };
-    let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
-    // A run of another program is the reference for the engines that have the notebook's bits.
-    let engine = |config: &Config, other: &Config| {
-        let same_bits = match other.engine_name() {
-            Some(name) if name == Engine::Eager.name() => Engine::Eager,
-            _ => Engine::Exact,
-        };
-        config.engine_name().unwrap_or(same_bits.name()).to_owned()
+    let row = |name: String| {
+        let expected = setting(&name, &reference.settings, &port.settings);
+        let actual = setting(&name, &port.settings, &reference.settings);
+        (name, Some(expected), Some(actual))
     };
-    let rows = [
-        ("model", Some(reference.model.clone()), Some(port.model.clone())),
-        ("engine", Some(engine(reference, port)), Some(engine(port, reference))),
-        ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
-        ("libtorch", reference.libtorch(), port.libtorch()),
-        ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
-        ("kernels", reference.comparable_kernels(port), port.comparable_kernels(reference)),
-        ("device", Some(reference.device.clone()), Some(port.device.clone())),
-        ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
-        ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),
-        ("batch size", Some(reference.batch_size.to_string()), Some(port.batch_size.to_string())),
-        ("learning rate", Some(reference.lr.to_string()), Some(port.lr.to_string())),
-        ("validation images", or_off(reference.val), or_off(port.val)),
-        ("patience", or_off(reference.patience), or_off(port.patience)),
+    let most_telling = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
+    let (first, others): (Vec<_>, Vec<_>) =
+        TrainConfig::names().into_iter().partition(most_telling);
+    let capability = |config: &RunConfig| config.cpu_capability.clone();
+    let kernels = (reference.comparable_kernels(port), port.comparable_kernels(reference));
+    let platform = [
+        ("libtorch".into(), reference.libtorch(), port.libtorch()),
+        ("CPU capability".into(), capability(reference), capability(port)),
+        ("kernels".into(), kernels.0, kernels.1),
     ];
+    let rows = first.into_iter().map(row).chain(platform).chain(others.into_iter().map(row));
     let mut lines: Vec<String> = rows
-        .into_iter()
         .filter_map(|(what, expected, actual)| match (expected, actual) {
             (Some(expected), Some(actual)) if expected != actual => {
                 Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
@@ -255,15 +256,32 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     lines
 }
 
+/// The value of a setting, for a comparison with `other`.
+fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
+    if name == "engine" {
+        // A run of another program is the reference for the engines that have the notebook's bits.
+        let same_bits = match other.engine {
+            Some(Engine::Eager) => Engine::Eager,
+            _ => Engine::Exact,
+        };
+        return settings.engine.unwrap_or(same_bits).to_string();
+    }
+    match settings.to_map().get(name) {
+        None => "none".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
-    serde_json::from_slice(&read(path)?)
+/// A file of a run, read by `parse`.
+fn parse<T, E: std::fmt::Display>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<T, RunError> {
+    parse(&read(path)?)
         .map_err(|error| RunError::Table { path: path.into(), what: error.to_string() })
-}
-
-fn read_csv<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, RunError> {
-    parse(&read(path)?).map_err(|what| RunError::Table { path: path.into(), what })
 }

@@ -94,7 +94,7 @@ fn fitted(data: &Split, engine: Engine, [seed, batch, threads]: [usize; 3]) -> V
     tch::set_num_threads(threads as i32);
     tch::manual_seed(seed as i64);
     let model = Model::new("Net", &[1, 28, 28], Kind::Float, own_model::Net::new).unwrap();
-    let config = TrainConfig { engine, ..TrainConfig::new(2, batch, 1e-3) };
+    let config = TrainConfig { engine: Some(engine), ..TrainConfig::new("Net", 2, batch, 1e-3) };
     let mut trainer = Trainer::pytorch(model, &config, data).unwrap();
     let progress = Progress::default();
     fit(

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use stitch::run::weights_sha256;
 use stitch::run_folder::{self, ParityVerdict, write_whole};
 use stitch_parity::Report;
 
 use super::flags::{applied, sentence};
 use crate::cli::ParityArgs;
 use crate::commands::Console;
-use crate::commands::run_files::weights_sha256;
 
 /// The whole report as JSON; `engines` are those of the reference and of the port.
 pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
@@ -36,7 +36,7 @@ pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
     let tolerances: BTreeSet<String> =
         report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref().map(applied)).collect();
     let path = args.port.join(run_folder::PARITY);
-    let written = weights_sha256(&args.port).and_then(|weights_sha256| {
+    let written = weights_sha256(&args.port).map_err(Error::from).and_then(|weights_sha256| {
         let verdict = ParityVerdict {
             reference: report.reference.clone(),
             verdict: report.verdict(),

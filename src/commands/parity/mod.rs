@@ -49,5 +49,5 @@ fn check_names(args: &ParityArgs, report: &Report) -> Result<()> {
 
 /// The engine that made a run of stitch; `None` for another program, or without a `config.json` that names it.
 fn engine_of(run: &Run) -> Option<String> {
-    Some(run.config.as_ref()?.engine_name()?.to_owned())
+    Some(run.config.as_ref()?.settings.engine?.to_string())
 }

@@ -19,8 +19,7 @@ const BATCH_SIZES: [usize; 6] = [1, 3, 32, 37, 64, 5000];
 const SEEDS: u64 = 5;
 
 fn config(engine: Engine, batch_size: usize, seed: u64) -> TrainConfig {
-    let (device, val, patience) = (Device::Cpu, None, None);
-    TrainConfig { epochs: 2, batch_size, lr: 2e-3, seed, device, engine, val, patience }
+    TrainConfig { seed, engine: Some(engine), ..TrainConfig::new("", 2, batch_size, 2e-3) }
 }
 
 /// Images of noise, with some that are black or white, of all classes.
