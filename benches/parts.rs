@@ -38,7 +38,7 @@ fn batches(criterion: &mut Criterion) {
             bencher.iter(|| split.gather(black_box(&indices), &mut pixels, &mut labels));
         });
         for entry in MODELS {
-            let (shape, kind) = (entry.input, entry.kind);
+            let (shape, kind) = (entry.input, entry.kind());
             group.bench_function(BenchmarkId::new(format!("input {entry}"), size), |bencher| {
                 let bytes = black_box(&pixels);
                 bencher.iter(|| black_box(normalized(bytes, shape, kind, Device::Cpu)));

@@ -4,12 +4,12 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use stitch::checkpoint::Checkpoint;
 use stitch::dataset::idx;
 use stitch::dataset::picture;
 use stitch::formats::csv;
 use stitch::metrics::ConfusionMatrix;
 use stitch::run_folder::{DataConfig, RunConfig};
+use stitch::stitch_run::Checkpoint;
 use stitch::tensor_files::{
     Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
 };
@@ -302,7 +302,7 @@ fn damaged_settings() -> usize {
             let mut other = good.clone();
             other[key] = value;
             let file = serde_json::to_vec(&other).unwrap();
-            refused(&kind, &file, &["invalid type", "missing field"], key);
+            refused(&kind, &file, &["it must be"], key);
             files += 1;
         }
     }

@@ -26,6 +26,7 @@ pub use study::{
 pub use train::{ReproduceArgs, TrainArgs};
 pub use weights::{EvaluateArgs, ExportArgs, FormatName, ModelsArgs, PredictArgs};
 
+pub use values::number;
 use values::written_path;
 
 /// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.

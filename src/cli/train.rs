@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
 
-use super::values::{NumberOrOff, parse_number_or_off, written_path};
+use super::values::{NumberOrOff, number, parse_number_or_off, written_path};
 use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, models};
 
 /// `stitch reproduce`
@@ -141,6 +141,7 @@ impl SettingArgs {
             // Numbers and names become an object.
             other => unreachable!("{other:?}"),
         };
+        map.extend(self.lr.map(|lr| ("lr".into(), number(lr))));
         map.extend(self.engine.asked().map(|engine| ("engine".into(), engine.name().into())));
         map
     }

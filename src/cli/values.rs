@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde::Serialize;
+use serde_json::Value;
 use stitch::run::CheckpointEvery;
 
 /// A number, or none where a `config.json` has one; zero is refused with the other settings.
@@ -15,6 +16,11 @@ use stitch::run::CheckpointEvery;
 pub enum NumberOrOff {
     Off,
     Number(usize),
+}
+
+/// A number as a setting; one that is not finite as a text, which the settings refuse with its name.
+pub fn number(value: f64) -> Value {
+    if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
 /// `30s`, `500steps` or `off`.

@@ -3,7 +3,7 @@
 use anyhow::{Error, anyhow};
 use stitch::run::{EventsError, ResumeError, RunError};
 use stitch::run_folder::FolderError;
-use stitch::train::SettingError;
+use stitch::train::{SettingError, TrainError};
 
 /// The error of a setting that a flag gave.
 pub fn of_setting(error: &SettingError) -> Error {
@@ -31,11 +31,25 @@ pub fn sentence(error: &Error) -> String {
             "--tensorboard: ",
             ". Leave --tensorboard away to continue without them, or give --force to start over",
         ),
+        _ if diverged(error) => ("", " (--lr)"),
         (_, Some(RunError::HoldOut(_))) => ("--val: ", ""),
         (_, Some(RunError::Threads(_))) => ("--threads: ", ""),
         _ => ("", ""),
     };
     format!("{flag}{error:#}{advice}")
+}
+
+/// Whether the training diverged.
+pub fn diverged(error: &Error) -> bool {
+    let error = error.downcast_ref::<TrainError>();
+    error.is_some_and(|error| {
+        matches!(
+            error,
+            TrainError::Diverged { .. }
+                | TrainError::ValidationDiverged { .. }
+                | TrainError::NotFinite { .. }
+        )
+    })
 }
 
 fn of_folder(error: &FolderError) -> (&'static str, &'static str) {

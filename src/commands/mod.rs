@@ -32,7 +32,6 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use stitch::dataset::source::FetchError;
-use stitch::train::TrainError;
 
 use self::terminal::Screen;
 use crate::cli::{Cli, Command, UNBROKEN};
@@ -78,25 +77,15 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
-/// 1 when the work itself gave the answer no, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
+/// 1 when a check failed, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
 /// unreadable input.
 fn exit_code_of(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
         return interrupted.code;
     }
-    match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
-        (
-            Some(
-                TrainError::Diverged { .. }
-                | TrainError::ValidationDiverged { .. }
-                | TrainError::NotFinite { .. },
-            ),
-            _,
-        ) => 1,
-        (_, Some(FetchError::Corrupt { .. })) => 1,
-        _ if study::is_no(error) => 1,
-        _ => 2,
-    }
+    let is_corrupt = matches!(error.downcast_ref(), Some(FetchError::Corrupt { .. }));
+    let failed = flags::diverged(error) || is_corrupt || study::is_no(error);
+    if failed { 1 } else { 2 }
 }
 
 /// Tells the user what went wrong, and a program too if it asked for `json`.

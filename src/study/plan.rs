@@ -209,6 +209,7 @@ fn combinations(grid: &Grid) -> Result<Vec<TrainConfig>, SettingError> {
         }
         for map in maps {
             let settings = TrainConfig::from_map(map)?;
+            let settings = TrainConfig { engine: Some(settings.engine()), ..settings };
             all.extend(grid.seeds.iter().map(|&seed| TrainConfig { seed, ..settings.clone() }));
         }
     }

@@ -162,7 +162,7 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
         &["unknown model \"resnet\"", &model_names()],
     );
     damaged(HISTORY, |_| String::new(), &["empty"]);
-    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["no column loss"]);
+    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "missing field `loss`"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
     damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
     damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is no class"]);
@@ -208,8 +208,8 @@ fn what_a_run_folder_says_is_text_on_the_page_and_never_markup() {
     let folder = folder_with_runs(&["mlp"]);
     let path = folder.path().join("runs/mlp").join(CONFIG);
     let config = fs::read_to_string(&path).unwrap();
-    let hostile = "\"device\": \"<script>alert(1)</script>\"";
-    fs::write(&path, config.replace("\"device\": \"cpu\"", hostile)).unwrap();
+    let hostile = "\"stitch\": \"<script>alert(1)</script>\"";
+    fs::write(&path, config.replace("\"stitch\": \"0.1.0\"", hostile)).unwrap();
     let page = page(folder.path(), &["runs/mlp"], &format!("runs/mlp/{REPORT}"));
     assert!(!page.contains("<script") && page.contains("alert(1)"));
 }

@@ -82,9 +82,9 @@ fn a_plan_is_a_row_a_run_and_is_not_replaced_unasked() {
     place.six();
     let plan = fs::read_to_string(place.path("study/plan.csv")).unwrap();
     let lines: Vec<&str> = plan.lines().collect();
-    assert_eq!(lines[0], "row,id,model,epochs,batch_size,lr,seed,threads,device");
-    assert_eq!(lines[1], "0,lenet5-b60-lr0.002-e2-s0-t1,lenet5,exact,2,60,0.002,0,1");
-    assert_eq!(lines[6], "5,mlp-b60-lr0.001-e2-s5-t1,mlp,exact,2,60,0.001,5,1");
+    assert_eq!(lines[0], "row,id,model,epochs,batch_size,lr,seed,threads,device,engine");
+    assert_eq!(lines[1], "0,lenet5-b60-lr0.002-e2-s0-t1,lenet5,2,60,0.002,0,1,cpu,exact");
+    assert_eq!(lines[6], "5,mlp-b60-lr0.001-e2-s5-t1,mlp,2,60,0.001,5,1,cpu,exact");
     assert_eq!(lines.len(), 7);
     place.six();
     let other = ["study", "plan", "--model", "mlp", "--seeds", "1", "-o", "study"];
@@ -137,7 +137,7 @@ fn every_row_has_the_bits_of_stitch_train() {
         let threads = settings.threads.unwrap().to_string();
         let mut flags = vec!["train", &settings.model, "--epochs", &epochs, "--batch-size", &batch];
         flags.extend(["--seed", &seed, "--threads", &threads, "--out", &record.id]);
-        flags.extend((settings.engine() == Engine::Fast).then_some("--fast"));
+        flags.extend((settings.engine() == stitch::train::Engine::Fast).then_some("--fast"));
         place.ends(&flags, 0);
         let weights = fs::read(place.path(&record.id).join("weights.safetensors")).unwrap();
         assert_eq!(record.outcome.weights_sha256, Some(sha256::of(weights)), "{}", record.id);

@@ -11,6 +11,7 @@ use crate::rows::{self, TableError, records};
 
 /// A row of `predictions.csv`: a test image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Prediction {
     /// Its place in the test set, from 0.
     pub index: usize,
@@ -22,6 +23,7 @@ pub struct Prediction {
 
 /// A row of `classification_report.csv`: a class, `accuracy` or an average.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReportRow {
     /// The name of the class or average; its column has no name.
     #[serde(rename = "")]
@@ -48,9 +50,6 @@ pub fn history(epochs: &[EpochRecord]) -> Vec<u8> {
 /// [`TableError`].
 pub fn read_history(bytes: &[u8]) -> Result<Vec<EpochRecord>, TableError> {
     let epochs: Vec<EpochRecord> = read(bytes, "a history (epoch,loss,seconds)")?;
-    if epochs.is_empty() {
-        return Err(TableError::of_file("it holds no epoch"));
-    }
     match (1..).zip(&epochs).find(|(i, row)| row.epoch != *i) {
         Some((i, row)) => {
             Err(TableError::new(i + 1, format!("epoch {}, {i} is expected", row.epoch)))
@@ -111,7 +110,11 @@ fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>, TableEr
         T::deserialize(Value::Object(map))
             .map_err(|error| TableError::new(line, format!("not a row of {what}: {error}")))
     };
-    rows::read(bytes)?.into_iter().map(row).collect()
+    let rows = rows::read(bytes)?;
+    if rows.is_empty() {
+        return Err(TableError::of_file(format!("not {what}: it has no rows")));
+    }
+    rows.into_iter().map(row).collect()
 }
 
 /// `confusion_matrix.csv`, of any classes.

@@ -10,7 +10,7 @@ use stitch::study::plan::{self as plans, Grid, PlanError};
 use stitch::train::ConfigError;
 
 use super::{LONGEST_TABLE, counted};
-use crate::cli::StudyPlanArgs;
+use crate::cli::{StudyPlanArgs, number};
 use crate::commands::{Console, Outcome, documents, flags, inputs};
 
 /// Bytes of the longest file of grids.
@@ -61,7 +61,7 @@ fn grid(args: &StudyPlanArgs) -> Result<Grid> {
     let lists = [
         ("epochs", json!(args.epochs)),
         ("batch_size", json!(args.batch_size)),
-        ("lr", json!(args.lr)),
+        ("lr", args.lr.iter().copied().map(number).collect()),
         ("threads", json!([args.threads])),
         ("engine", json!(Vec::from_iter(args.engine.asked()))),
     ];
