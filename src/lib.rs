@@ -68,6 +68,14 @@
 //!
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
+//!
+//! # libtorch at run time
+//!
+//! A program that depends on this crate finds libtorch without `LD_LIBRARY_PATH` if its `build.rs` has this line:
+//!
+//! ```no_run
+//! println!("cargo::rustc-link-arg=-Wl,-rpath,{}", std::env::var("DEP_STITCH_LIBTORCH_LIB").unwrap());
+//! ```
 
 pub use stitch_run::{closest, metrics, sha256};
 pub use {

@@ -5,48 +5,47 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stitch_parity::{ElementSource, Side, SideError, Training};
-use stitch_trace::{self as trace, stage};
-use tensor_files::Dtype;
+use stitch_parity::{Dtype, Place, Side, SideError, Training, stage};
+use stitch_trace as trace;
 
 use crate::formats::csv;
 use crate::models::weights;
 use crate::run_folder::{self, Metrics, RunConfig};
 use crate::train::{Engine, TrainConfig};
 
-/// A run that cannot be read.
+/// One side of a comparison that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A trace or a file of tensors.
+    /// A trace or a file of tensors is invalid or cannot be read.
     #[error(transparent)]
     Side(#[from] SideError),
     /// A file cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A CSV or JSON file.
+    /// A CSV or JSON file of a run folder is invalid.
     #[error("{}: {what}", .path.display())]
     Table {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is invalid.
         what: String,
     },
-    /// A folder of something else.
+    /// The folder is neither a run folder nor a trace.
     #[error("{}: neither a run folder (with config.json), nor a trace (with trace.jsonl), nor a file of tensors, predictions or a confusion matrix", .0.display())]
     Unknown(PathBuf),
 }
 
-/// One side of a comparison and the settings that made it.
+/// One side of a comparison, and the settings of its run.
 #[derive(Debug)]
 pub struct Run {
-    /// `config.json`, where there is one.
+    /// The settings, if the side is a run folder: its `config.json`.
     pub config: Option<RunConfig>,
-    /// Its tensors.
+    /// The tensors.
     pub side: Side,
 }
 
@@ -55,15 +54,15 @@ pub fn has_trace(path: &Path) -> bool {
     path.join(trace::RECORDS).exists() || path.join(trace::FOLDER).join(trace::RECORDS).exists()
 }
 
-/// The folder of the trace in a folder that holds nothing else of a run; any other path as it is.
+/// The path of the trace if `path` is a folder with a trace but without `config.json`; any other path unchanged.
 pub fn without_wrapper(path: &Path) -> PathBuf {
     let trace = path.join(trace::FOLDER);
     let is_run = path.join(run_folder::CONFIG).exists() || path.join(trace::RECORDS).exists();
     if !is_run && trace.join(trace::RECORDS).exists() { trace } else { path.into() }
 }
 
-/// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside; `key` chooses between
-/// several dicts of tensors of a checkpoint.
+/// Opens a run folder, a trace or a file. `with_trace: false` leaves out a run folder's trace; `key` chooses between
+/// several dicts of tensors in a checkpoint.
 ///
 /// # Errors
 /// See [`RunError`].
@@ -103,7 +102,7 @@ impl Run {
                 item.key.file = Some(file.into());
             }
         }
-        // By cause and effect, as in a trace; files of one stage in the order of their writing.
+        // In causal order, as in a trace; files of one stage in the order in which they were written.
         self.side.items[traced..].sort_by_key(|item| stage::causal_order(&item.key.stage));
         Ok(())
     }
@@ -113,8 +112,8 @@ impl Run {
         match file {
             run_folder::HISTORY => {
                 for row in parse(path, csv::read_history)? {
-                    let (epoch, loss) = (Some(row.epoch), [row.loss]);
-                    self.push_floats(stage::EPOCH_LOSS, epoch, "loss", vec![], &loss);
+                    let place = Place::epoch(row.epoch);
+                    self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }
             }
             run_folder::METRICS => {
@@ -122,9 +121,9 @@ impl Run {
                 let averages = [metrics.macro_avg, metrics.weighted_avg];
                 let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
                 let accuracy = [metrics.test_accuracy];
-                self.push_floats(stage::ACCURACY, None, "accuracy", vec![], &accuracy);
+                self.push_floats(stage::ACCURACY, Place::RUN, "accuracy", &[], &accuracy)?;
                 let averages = averages.as_flattened();
-                self.push_floats(stage::ACCURACY, None, "averages", vec![2, 3], averages);
+                self.push_floats(stage::ACCURACY, Place::RUN, "averages", &[2, 3], averages)?;
             }
             run_folder::CLASSIFICATION_REPORT => {
                 let rows = parse(path, csv::read_report)?;
@@ -132,14 +131,15 @@ impl Run {
                 let scores =
                     rows.iter().map(|row| [row.precision, row.recall, row.f1, row.support]);
                 let scores: Vec<f64> = scores.flatten().collect();
-                self.push_names(stage::ACCURACY, "lines", &names);
-                self.push_floats(stage::ACCURACY, None, "scores", vec![rows.len(), 4], &scores);
+                self.push_names(stage::ACCURACY, "lines", &names)?;
+                let shape = [rows.len(), 4];
+                self.push_floats(stage::ACCURACY, Place::RUN, "scores", &shape, &scores)?;
             }
             run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
             run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
                 self.add_weights(path, None)?;
             }
-            // Settings; they are compared by themselves.
+            // The settings: `settings` compares them.
             _ => {}
         }
         Ok(())
@@ -160,64 +160,68 @@ impl Run {
     }
 
     fn add_csv(&mut self, path: &Path) -> Result<(), RunError> {
-        let integers = |values: &[i64]| {
-            ElementSource::Memory(values.iter().flat_map(|n| n.to_le_bytes()).collect())
-        };
         if csv::is_predictions(&read(path)?) {
             let rows = parse(path, csv::read_predictions)?;
-            let of = || (Dtype::I64, vec![rows.len()]);
             let column = |value: fn(&csv::Prediction) -> i64| -> Vec<i64> {
                 rows.iter().map(value).collect()
             };
-            // By the name that a trace has for them.
-            let labels = integers(&column(|row| row.y_true));
-            self.side.push(stage::DATA, None, "test.labels", of(), labels);
-            let predicted = integers(&column(|row| row.y_pred));
-            self.side.push(stage::PREDICTIONS, None, "y_pred", of(), predicted);
+            let (labels, predicted) = (column(|row| row.y_true), column(|row| row.y_pred));
+            // By its name in a trace.
+            self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
+            self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
         } else {
             let csv::ConfusionTable { classes, counts } = parse(path, csv::read_confusion_matrix)?;
-            self.push_names(stage::CONFUSION_MATRIX, "classes", &classes);
-            let of = (Dtype::I64, vec![classes.len(), classes.len()]);
-            self.side.push(stage::CONFUSION_MATRIX, None, "counts", of, integers(&counts));
+            self.push_names(stage::CONFUSION_MATRIX, "classes", &classes)?;
+            let shape = [classes.len(), classes.len()];
+            self.push_integers(stage::CONFUSION_MATRIX, "counts", &shape, &counts)
         }
-        Ok(())
+    }
+
+    fn push_integers(
+        &mut self,
+        stage: &str,
+        name: &str,
+        shape: &[usize],
+        values: &[i64],
+    ) -> Result<(), RunError> {
+        let bytes = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+        Ok(self.side.push(stage, Place::RUN, name, Dtype::I64, shape, bytes)?)
     }
 
     fn push_floats(
         &mut self,
         stage: &str,
-        epoch: Option<usize>,
+        place: Place,
         name: &str,
-        shape: Vec<usize>,
+        shape: &[usize],
         values: &[f64],
-    ) {
-        let source = ElementSource::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
-        self.side.push(stage, epoch, name, (Dtype::F64, shape), source);
+    ) -> Result<(), RunError> {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(self.side.push(stage, place, name, Dtype::F64, shape, bytes)?)
     }
 
-    /// Names as the bytes of their text, a line each.
-    fn push_names(&mut self, stage: &str, name: &str, names: &[String]) {
+    /// Adds names as the bytes of their text, one line per name.
+    fn push_names(&mut self, stage: &str, name: &str, names: &[String]) -> Result<(), RunError> {
         let text = names.join("\n").into_bytes();
-        let of = (Dtype::U8, vec![text.len()]);
-        self.side.push(stage, None, name, of, ElementSource::Memory(text));
+        Ok(self.side.push(stage, Place::RUN, name, Dtype::U8, &[text.len()], text)?)
     }
 }
 
-/// Whether both runs were computed by stitch, so that the exceptions of the port against the original do
-/// not apply.
+/// Whether stitch computed both runs; see [`stitch_parity::Options::same_program`].
 pub fn same_program(reference: &Run, port: &Run) -> bool {
     let is_stitch =
         |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
     is_stitch(reference) && is_stitch(port)
 }
 
-/// The settings by which the rounding errors of a run grow.
+/// The settings with which the rounding errors of a run grow; `None` without a `config.json`.
 pub fn training(run: &Run) -> Option<Training> {
     let TrainConfig { lr, epochs, batch_size, .. } = run.config.as_ref()?.settings;
     Some(Training { lr, epochs, batch_size })
 }
 
-/// What differs between the settings of two runs and makes other bits likely, the most telling first.
+/// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
+/// cause first.
 pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
         return Vec::new();
@@ -255,7 +259,7 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
 /// The value of a setting, for a comparison with `other`.
 fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
     if name == "engine" {
-        // The engines that have the notebook's bits are compared with another program's as equals.
+        // A run of another program is the reference for the engines that have the notebook's bits.
         let same_bits = match other.engine {
             Some(Engine::Eager) => Engine::Eager,
             _ => Engine::Exact,

@@ -207,6 +207,9 @@ pub enum RunError {
     /// The best epoch's weights do not fit the model.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A tensor cannot be recorded in the trace.
+    #[error(transparent)]
+    Trace(#[from] stitch_trace::WriteError),
     /// A thread or a file handle that the system refuses.
     #[error(transparent)]
     System(#[from] io::Error),

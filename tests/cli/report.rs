@@ -116,11 +116,22 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     let mut command = stitch(folder.path());
     command.args(["parity", "runs/reference", "runs/lenet5"]).assert().code(0);
     let written = format!("runs/lenet5/{REPORT}");
-    assert!(
-        page(folder.path(), &["runs/lenet5"], &written).contains("PARITY: EQUAL (bit for bit)")
-    );
+    let checked = page(folder.path(), &["runs/lenet5"], &written);
+    assert!(checked.contains("PARITY: EQUAL (bit for bit)"));
+    // Without traces, the steps of the training are not compared: the page says so.
+    assert!(checked.contains("<li>the steps of the training: no traces are compared</li>"));
     let path = folder.path().join("runs/lenet5").join(PARITY);
     let verdict = fs::read_to_string(&path).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    assert_eq!(saved["not_compared"].as_array().unwrap().len(), 1, "{verdict}");
+    // Verdicts of earlier versions do not have the list.
+    let mut earlier = saved;
+    earlier.as_object_mut().unwrap().remove("not_compared");
+    fs::write(&path, earlier.to_string()).unwrap();
+    let page_of_earlier = page(folder.path(), &["runs/lenet5"], &written);
+    assert!(
+        page_of_earlier.contains("PARITY: EQUAL") && !page_of_earlier.contains("Not compared:")
+    );
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
     assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
