@@ -66,9 +66,9 @@ pub enum RecordError {
     #[error("{id}: {error}")]
     Setting {
         /// The run.
-        id: Value,
+        id: String,
         /// What is wrong.
-        error: ConfigError,
+        error: Box<ConfigError>,
     },
     /// Values that no run gives together.
     #[error("{id}: {what}")]
@@ -163,7 +163,8 @@ impl Record {
         let (settings, outcome): (Map<_, _>, Map<_, _>) =
             map.into_iter().partition(|(name, _)| names.contains(name));
         let settings = plan::settings_from(settings);
-        let settings = settings.map_err(|error| RecordError::Setting { id: id.clone(), error })?;
+        let settings = settings
+            .map_err(|error| RecordError::Setting { id: id.to_string(), error: Box::new(error) })?;
         let outcome = serde_json::from_value(Value::Object(outcome))?;
         let expected = plan::id(&settings);
         let record = Self { id: expected.clone(), settings, outcome };

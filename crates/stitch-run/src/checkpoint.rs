@@ -216,7 +216,7 @@ fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, Check
     for column in take_prefixed(tensors, EPOCHS) {
         let values = numbers(&column)?;
         if rows.is_empty() {
-            rows = (1..=values.len()).map(|epoch| epoch_alone(epoch)).collect();
+            rows = (1..=values.len()).map(epoch_alone).collect();
         }
         if rows.len() != values.len() {
             return Err(foreign("its epochs have columns of different lengths"));

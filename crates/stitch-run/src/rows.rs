@@ -82,12 +82,14 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The rows of a table by the names of its columns, each with the line that it is in. Empty cells are left out; a
-/// cell that is a JSON number is one, any other is a text.
+/// A row of a table: the line that it is in, counted from 1, and its cells by the names of the columns.
+pub type Row = (usize, Map<String, Value>);
+
+/// The rows of a table. Empty cells are left out; a cell that is a JSON number is one, any other is a text.
 ///
 /// # Errors
 /// [`TableError`]: not CSV, a row of another length than the header, a column that occurs twice.
-pub fn read(bytes: &[u8]) -> Result<Vec<(usize, Map<String, Value>)>, TableError> {
+pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
     let mut rows = records(bytes)?.into_iter();
     let header = rows.next().map_or(Vec::new(), |(_, header)| header);
     if let Some(name) = header.iter().enumerate().find_map(|(i, name)| {
