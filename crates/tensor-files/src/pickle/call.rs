@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::globals::{Global, Rebuild, result_of};
-use super::machine::{Machine, Step};
+use super::stack::{Machine, Step};
 use super::{Id, Rebuilt, Stored, Value};
 use crate::{DIMENSIONS, Dtype};
 
@@ -19,8 +19,19 @@ const SETTERS: [&str; 3] = ["data", "real", "imag"];
 type Not = Rc<str>;
 
 impl Machine<'_> {
-    /// Pushes what the call returns.
+    /// Pushes what the call returns. An unknown function may change its arguments.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Step {
+        let name = match &self.arena[callable] {
+            Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
+                Some(Rc::clone(name))
+            }
+            Value::Class(_) | Value::Global(_) => None,
+            _ => return self.damaged("a call of something that is not a function or class"),
+        };
+        if let Some(name) = name {
+            self.pass(callable, &name)?;
+            self.pass(arguments, &name)?;
+        }
         let result = match (&self.arena[callable], &self.arena[arguments]) {
             (Value::Unknown(name), arguments) => {
                 let first = match arguments {
@@ -45,9 +56,10 @@ impl Machine<'_> {
                 Value::Opaque("a TorchScript class".into())
             }
             (Value::Global(global), Value::Opaque(_)) => Value::Opaque(global.describe().into()),
-            _ => return self.damaged("a call of something that is no function and no class"),
+            _ => return self.damaged("a call with arguments that are not a tuple"),
         };
-        self.push(result)
+        self.push(result)?;
+        self.top_holds(&[callable, arguments])
     }
 
     /// Of `count` arguments there are `few`.
@@ -69,11 +81,25 @@ impl Machine<'_> {
                         self.push(Value::Tensor(Box::new(tensor)))
                     }
                     Ok(Made::Same(tensor)) => self.push_id(tensor),
-                    Err(what) => self.unreadable(&what),
+                    Err(what) => {
+                        // Attributes, a class or a function of the file may change what they are given.
+                        if matches!(rebuild, Rebuild::ParameterWithState | Rebuild::FromType) {
+                            let function: Rc<str> = match few.first().map(|&id| &self.arena[id]) {
+                                Some(Value::Unknown(name)) => Rc::clone(name),
+                                _ => global.describe().into(),
+                            };
+                            few.iter().try_for_each(|&argument| self.pass(argument, &function))?;
+                        }
+                        self.unreadable(&what)?;
+                        self.top_holds(few)
+                    }
                 }
             }
             (Global::Rebuild(_), _) => self.unreadable("a tensor with too many arguments"),
-            _ => self.push(Value::Opaque(global.describe().into())),
+            _ => {
+                self.push(Value::Opaque(global.describe().into()))?;
+                self.top_holds(few)
+            }
         }
     }
 
@@ -91,7 +117,8 @@ impl Machine<'_> {
             // Such a class has no arguments.
             (Value::Class(_), _) => self.damaged("a TorchScript object of something"),
             (Value::Global(_), Value::Tuple(items)) if !items.is_empty() => {
-                self.push(Value::Opaque("an object of a subclass".into()))
+                self.push(Value::Opaque("an object of a subclass".into()))?;
+                self.top_holds(&[arguments])
             }
             _ => self.call(class, arguments),
         }

@@ -4,14 +4,16 @@
 //! them, become values; TorchScript archives are written in the same language, and their modules
 //! become objects with attributes. Every other class or function, and what a call of it would have
 //! returned, is [`Value::Opaque`]: a name, and nothing behind it. So a checkpoint may hold anything
-//! beside its weights.
+//! beside its weights. What such a function may change is not read (`changed`).
 //!
 //! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
 //! that contains itself can overflow the stack, and sharing costs nothing.
 
 mod call;
+mod changed;
 mod globals;
 mod machine;
+mod stack;
 mod text;
 mod writer;
 
@@ -188,7 +190,7 @@ pub enum PickleError {
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
-    checked(machine::Machine::new(bytes, memory))
+    checked(stack::Machine::new(bytes, memory))
 }
 
 /// As [`read`], with the values of floats, each of which takes memory then.
@@ -196,10 +198,10 @@ pub(super) fn read(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read_with_floats(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
-    checked(machine::Machine::new(bytes, memory).with_floats())
+    checked(stack::Machine::new(bytes, memory).with_floats())
 }
 
-fn checked(machine: machine::Machine<'_>) -> Result<Pickle, PickleError> {
+fn checked(machine: stack::Machine<'_>) -> Result<Pickle, PickleError> {
     let pickle = machine.run()?;
     unique_keys(&pickle.arena)?;
     Ok(pickle)

@@ -1,7 +1,7 @@
 //! The opcodes of protocol 0, whose arguments are lines of text.
 
 use super::Value;
-use super::machine::{Machine, Step};
+use super::stack::{Machine, Step};
 
 impl<'a> Machine<'a> {
     /// The bytes up to the next line end.
