@@ -24,6 +24,7 @@ use std::io::Cursor;
 
 pub use location::FileKind;
 pub use names::{Renaming, shared_prefixes};
+pub use npy::NpyError;
 pub use pickle::PickleError;
 pub use skipped::Skipped;
 pub use tensor_file::TensorFile;
@@ -278,12 +279,17 @@ pub enum ReadError {
         /// The keys that there are; the last may be an ellipsis.
         keys: Vec<String>,
     },
-    /// An array of an .npz file.
-    #[error("an .npz file that cannot be read: {0}")]
-    Npz(String),
-    /// An .npy file.
+    /// An array of an `.npz` file cannot be read.
+    #[error("an .npz file that cannot be read: {name}: {error}")]
+    Npz {
+        /// Name of the array.
+        name: String,
+        /// Why it cannot be read.
+        error: NpyError,
+    },
+    /// The array of an `.npy` file cannot be read.
     #[error("an .npy file that cannot be read: {0}")]
-    Npy(String),
+    Npy(#[from] NpyError),
     /// Reading failed: a disk error, a file that ends early, a wrong checksum.
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),

@@ -42,7 +42,14 @@ impl Machine<'_> {
                     Some(Value::Unknown(class)) => Some(class),
                     _ => None,
                 };
-                Value::Opaque(result_of(name, class))
+                let attribute = match arguments {
+                    Value::Tuple(items) if items.len() == 2 => match &self.arena[items[1]] {
+                        Value::Str(name) => Some(&**name),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                Value::Opaque(result_of(name, class, attribute))
             }
             // What an unknown function returned is called.
             (Value::Opaque(name), _) => Value::Opaque(Rc::clone(name)),

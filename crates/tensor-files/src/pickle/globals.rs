@@ -107,22 +107,35 @@ fn full_name(module: &[u8], name: &[u8]) -> Rc<str> {
     }
 }
 
-/// What a call of an unknown function or class returns: mostly an instance of the class. `first` is
-/// the class among its arguments, if that is what comes first.
-pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
-    match &**name {
+/// What a call of an unknown function or class returns: mostly an instance of the class. `first` is the first
+/// argument if it is a class, `attribute` the second of two if it is a string.
+pub(super) fn result_of(
+    name: &Rc<str>,
+    first: Option<&Rc<str>>,
+    attribute: Option<&str>,
+) -> Rc<str> {
+    match (&**name, first, attribute) {
+        // Functions of torch and methods.
+        ("getattr", Some(class), Some(attribute)) => {
+            full_name(class.as_bytes(), attribute.as_bytes())
+        }
         // How a protocol below 3 writes bytes.
-        "_codecs.encode" => "bytes".into(),
-        "numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar" => "numpy scalar".into(),
+        ("_codecs.encode", ..) => "bytes".into(),
+        ("numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar", ..) => {
+            "numpy scalar".into()
+        }
         // Protocol 5 writes arrays in this way.
-        "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
+        ("numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer", ..) => {
             "numpy.ndarray".into()
         }
-        "copy_reg._reconstructor"
-        | "copyreg._reconstructor"
-        | "copyreg.__newobj_ex__"
-        | "numpy.core.multiarray._reconstruct"
-        | "numpy._core.multiarray._reconstruct" => Rc::clone(first.unwrap_or(name)),
+        (
+            "copy_reg._reconstructor"
+            | "copyreg._reconstructor"
+            | "copyreg.__newobj_ex__"
+            | "numpy.core.multiarray._reconstruct"
+            | "numpy._core.multiarray._reconstruct",
+            ..,
+        ) => Rc::clone(first.unwrap_or(name)),
         _ => Rc::clone(name),
     }
 }
