@@ -108,7 +108,7 @@ const TENSORS: &[&str] = &[
     "it ends too early",
 ];
 const JSON: &[&str] = &["EOF while parsing"];
-const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"];
+const PICTURE: &[&str] = &["not an image that can be read", "a damaged image"];
 
 fn kinds() -> Vec<Kind> {
     let matrix = ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);

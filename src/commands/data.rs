@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::builder::styling::AnsiColor::{Green, Red, Yellow};
 use serde_json::json;
 use stitch::dataset::source::{
-    self, DEFAULT_DIRECTORY, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
+    self, DEFAULT_DIRECTORY, FetchError, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
 };
 use stitch::dataset::{CLASSES, SIDE, classes};
 
@@ -127,6 +127,14 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
     Ok(if intact { Outcome::Done } else { Outcome::No })
 }
 
+/// A failed download, with the flag that names another server.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}{}", match .0 {
+    FetchError::Write(..) => "",
+    _ => ". Name another server with --mirror",
+})]
+pub struct FetchFailure(pub FetchError);
+
 fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     let into = args.to.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
     let base = args.mirror.as_deref().unwrap_or(PUBLISHER);
@@ -159,7 +167,8 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
         }
     };
     let stalled = Duration::from_secs(args.timeout.into());
-    Fetcher { base, into: Path::new(&into), stalled, report: &mut report }.run()?;
+    let mut fetcher = Fetcher { base, into: Path::new(&into), stalled, report: &mut report };
+    fetcher.run().map_err(FetchFailure)?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

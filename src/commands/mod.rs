@@ -88,7 +88,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
         return interrupted.code;
     }
-    match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
+    match (error.downcast_ref::<TrainError>(), error.downcast_ref::<data::FetchFailure>()) {
         (
             Some(
                 TrainError::Diverged { .. }
@@ -97,7 +97,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
             ),
             _,
         ) => 1,
-        (_, Some(FetchError::Corrupt { .. })) => 1,
+        (_, Some(data::FetchFailure(FetchError::Corrupt { .. }))) => 1,
         _ if study::is_no(error) => 1,
         _ => 2,
     }

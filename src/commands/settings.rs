@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
@@ -114,7 +114,7 @@ impl Settings {
             recipe.check_data(&dataset.origin, args.data.is_some(), console)?;
         }
         if let Some(n) = self.config.val {
-            dataset.hold_out(n)?;
+            dataset.hold_out(n).map_err(|error| anyhow!("--val is {n}: {error}"))?;
         }
         Ok(dataset)
     }
