@@ -1,5 +1,6 @@
 //! Functions on numbers and lists, such as those that compute a size for `view`.
 
+use super::error::{Refusal, refuse};
 use super::values::Value;
 
 /// The result of a function without tensors; `None` where it is not known.
@@ -55,8 +56,8 @@ fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
         }
         ("len", [List(items) | Tuple(items)]) => Int(items.len() as i64),
         ("neg", [Int(value)]) => Int(value.checked_neg()?),
-        ("__contains__", [List(items), wanted]) => {
-            let found = items.iter().map(|item| equal(item, wanted));
+        ("__contains__", [List(items), value]) => {
+            let found = items.iter().map(|item| equal(item, value));
             Bool(found.collect::<Option<Vec<_>>>()?.contains(&true))
         }
         ("__getitem__", [of, index]) => item(of, index).ok()?,
@@ -78,15 +79,15 @@ fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
 }
 
 /// `a is b`, where one of them is None.
-pub(super) fn is(arguments: &[Value]) -> Result<bool, String> {
+pub(super) fn is(arguments: &[Value]) -> Result<bool, Refusal> {
     match arguments {
         [a, b] if a.is_none() || b.is_none() => Ok(a.is_none() && b.is_none()),
-        _ => Err("it compares the identity of objects".into()),
+        _ => refuse("it compares the identity of objects"),
     }
 }
 
 /// `of[index]`.
-pub(super) fn item(of: &Value, index: &Value) -> Result<Value, String> {
+pub(super) fn item(of: &Value, index: &Value) -> Result<Value, Refusal> {
     let found = match (of, index) {
         (Value::List(items) | Value::Tuple(items), &Value::Int(index)) => {
             position(items.len(), index).and_then(|index| items.get(index)).cloned()
@@ -95,7 +96,7 @@ pub(super) fn item(of: &Value, index: &Value) -> Result<Value, String> {
         (Value::Global(name), _) => Some(Value::Global(name.clone())),
         _ => None,
     };
-    found.ok_or_else(|| format!("it takes an item of {}", of.kind()))
+    found.ok_or_else(|| format!("it takes an item of {}", of.kind()).into())
 }
 
 fn position(length: usize, index: i64) -> Option<usize> {

@@ -1,7 +1,8 @@
 //! The one form of layers' operations: `linear`, `conv2d`, poolings, `batch_norm`, `add`.
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::Refusal;
+use super::interpreter::Interpreter;
 use super::operators::Known;
 use super::pooling::PAD;
 use super::shapes::{self, Window};

@@ -2,7 +2,10 @@
 
 mod arguments;
 mod builtins;
+mod calls;
 mod compare;
+mod error;
+mod expressions;
 mod interpreter;
 mod layers;
 mod lexer;

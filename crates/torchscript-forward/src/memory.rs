@@ -1,6 +1,7 @@
 //! The tensors of a forward pass and the memory that they share: operations in place change what views hold.
 
-use super::interpreter::{Interpreter, Refusal};
+use super::error::{Refusal, refuse};
+use super::interpreter::Interpreter;
 
 /// A tensor of the forward pass: operations in place change what it holds.
 pub(super) struct TensorCell {
@@ -41,7 +42,7 @@ impl Interpreter<'_> {
         let TensorCell { value, storage, version } = self.cells[tensor];
         match version == self.storages[storage].version {
             true => Ok(value),
-            false => Err("it reads a view of a tensor that was changed in place".into()),
+            false => refuse("it reads a view of a tensor that was changed in place"),
         }
     }
 
@@ -49,7 +50,7 @@ impl Interpreter<'_> {
     pub fn assign(&mut self, tensor: usize, value: usize) -> Result<(), Refusal> {
         let storage = &mut self.storages[self.cells[tensor].storage];
         if let Some(state) = &storage.state {
-            return Err(format!("it changes its own {state}"));
+            return refuse(format!("it changes its own {state}"));
         }
         storage.version += 1;
         self.cells[tensor].value = value;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use tensor_files::TensorSpec;
 use tensor_files::torchscript::{Id, Value as Item};
 
-use super::interpreter::{Interpreter, LONGEST_LIST, Refusal, Variables};
+use super::error::{Refusal, refuse};
+use super::interpreter::{Interpreter, LONGEST_LIST, Variables};
 use super::values::{Object, Source, Value, What};
 
 /// What torch.compile and DataParallel put before every name.
@@ -67,7 +68,11 @@ impl Interpreter<'_> {
             }
             Item::Object => Value::Object(Rc::new(Object { path, source: Source::File(id) })),
             Item::Tensor => self.state_tensor(path),
-            _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
+            _ => {
+                return refuse(format!(
+                    "it reads the attribute {path}, whose type is not supported"
+                ));
+            }
         })
     }
 
@@ -107,6 +112,6 @@ pub(super) fn joined(object: &str, name: &str) -> Result<String, Refusal> {
     match object.len() + name.len() {
         0..LONGEST_NAME if object.is_empty() => Ok(name.into()),
         0..LONGEST_NAME => Ok(format!("{object}.{name}")),
-        _ => Err("a name of it is too long".into()),
+        _ => refuse("a name of it is too long"),
     }
 }

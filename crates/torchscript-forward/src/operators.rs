@@ -4,7 +4,8 @@
 use tensor_files::Dtype;
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::{Refusal, refuse};
+use super::interpreter::Interpreter;
 use super::pooling;
 use super::values::{Argument, Value, What};
 
@@ -47,7 +48,7 @@ impl Interpreter<'_> {
                 self.assign(target, known.value)?;
                 target
             }
-            (true, _) => return Err(format!("it computes {name}, which is not supported")),
+            (true, _) => return refuse(format!("it computes {name}, which is not supported")),
             (false, _) => match known.memory {
                 Memory::Own => self.new_tensor(known.value),
                 Memory::Of(other) => self.view_of(other, known.value),
@@ -82,7 +83,7 @@ impl Interpreter<'_> {
                     Value::Int(self.dtype_code(value).ok_or("it asks for the dtype of a tensor")?)
                 }
                 "is_contiguous" => Value::Bool(true),
-                _ => return Err("it asks whether gradients are computed".into()),
+                _ => return refuse("it asks whether gradients are computed"),
             })
         });
         Some(value)
@@ -152,7 +153,7 @@ impl Interpreter<'_> {
             }
             &Value::Tensor(tensor) => Argument::Value(self.value_of(tensor)?),
             Value::Global(name) => Argument::Global(name.to_string()),
-            other => return Err(format!("it computes with {}", other.kind())),
+            other => return refuse(format!("it computes with {}", other.kind())),
         })
     }
 

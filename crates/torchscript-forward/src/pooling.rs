@@ -1,7 +1,8 @@
 //! The one form of poolings, and the shapes that `view` and its like make.
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::{Refusal, refuse};
+use super::interpreter::Interpreter;
 use super::operators::Known;
 use super::shapes::Window;
 use super::values::{Argument, Value};
@@ -195,7 +196,7 @@ pub(super) fn reshaped(
             let end = dimension(2, "end_dim", -1, from.len());
             let (Some(start), Some(end)) = (start, end) else { return Ok(None) };
             if start == 0 && end > 0 {
-                return Err("it flattens the images of a batch together".into());
+                return refuse("it flattens the images of a batch together");
             }
             match start <= end {
                 true => {
@@ -267,11 +268,11 @@ fn viewed(from: &[i64], sizes: &[Value]) -> Result<Option<Vec<i64>>, Refusal> {
         (1, 1, Some(None)) if known > 0 && elements % known == 0 => {
             Ok(Some(shape(elements / known)))
         }
-        (0, 0, _) => Err(format!(
+        (0, 0, _) => refuse(format!(
             "it views a batch of images as [{}], which fits one number of images only",
             shown()
         )),
-        _ => Err(format!(
+        _ => refuse(format!(
             "it views images of {elements} elements as [{}], which mixes them",
             shown()
         )),
