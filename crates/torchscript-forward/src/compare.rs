@@ -40,7 +40,7 @@ fn own_value(values: &mut Values, expected: &Expected) -> Result<usize, ForwardE
     run().map_err(|why| ForwardError::NotFollowed(format!("the expected forward pass: {why}")))
 }
 
-/// The first operation of the file that the network does not have.
+/// The first operation of the file that the network does not have, or the other way round.
 fn first_difference(values: &Values, found: usize, expected: usize) -> ForwardError {
     let (ours, theirs) = (values.operations(expected), values.operations(found));
     let [own, other] = [&ours, &theirs].map(|values| values.iter().collect::<HashSet<_>>());
@@ -64,7 +64,7 @@ fn first_difference(values: &Values, found: usize, expected: usize) -> ForwardEr
     }
 }
 
-/// An operation, its parameters, and the arguments that tell it from `other`.
+/// An operation with its parameters and the arguments in which it differs from `other`.
 fn described(values: &Values, value: usize, other: usize) -> String {
     let What::Operation(name, arguments) = values.what(value) else { return "its input".into() };
     let same = match values.what(other) {

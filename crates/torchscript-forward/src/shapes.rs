@@ -182,3 +182,28 @@ pub fn expect_dimensions(input: &[i64], expected: usize) -> Result<(), ShapeErro
         false => Err(ShapeError::Dimensions { input: input.into(), expected }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_do_not_fit_are_typed_errors() {
+        let window = Window::of([5, 5]);
+        let input = vec![-1, 1, 4, 4];
+        for (shape, expected) in [
+            (window.convolved(&input, &[6, 5, 5], 1), "the weight has the shape [6, 5, 5]"),
+            (window.convolved(&input, &[6, 3, 5, 5], 1), "in_channels is 3"),
+            (window.convolved(&input, &[6, 1, 5, 5], 1), "a window of 5 does not fit into 4"),
+            (window.pooled(&[-1, 4, 4]), "4 dimensions are expected"),
+            (Window { padding: [3, 0], ..window }.pooled(&input), "at most half"),
+            (Window { stride: [0, 1], ..window }.pooled(&input), "at least 1"),
+            (Window { stride: [MOST + 1, 1], ..window }.pooled(&input), "at most 1073741824"),
+            (linear(&[-1, 3], &[2, 4]), "in_features is 4"),
+            (linear(&[-1, 3], &[3]), "the weight has the shape [3]"),
+        ] {
+            let error = shape.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
