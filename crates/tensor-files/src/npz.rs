@@ -14,9 +14,10 @@ use super::{NamedTensor, ReadError};
 /// in the order given. The same tensors give the same bytes.
 ///
 /// # Errors
-/// [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which NumPy does not have; [`ReadError::Zip`]
+/// [`ReadError::Length`]; [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which NumPy does not have; [`ReadError::Zip`]
 /// when the archive cannot be built.
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    tensors.iter().try_for_each(NamedTensor::check_length)?;
     let bytes: usize = tensors.iter().map(|t| t.data.len() + 3 * t.name.len() + 512).sum();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes + 1024)));
     let options = SimpleFileOptions::default()
@@ -37,7 +38,7 @@ pub(super) fn is_npz(reader: &mut (impl Read + Seek)) -> Result<bool, ReadError>
         && zip.file_names().all(|name| name.is_ok_and(|name| name.ends_with(".npy"))))
 }
 
-/// The arrays of an archive.
+/// Lists the arrays of an archive.
 pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
     let mut zip = archive::open(reader)?;
     let mut index = Index::new(FileKind::Npz, Vec::new());
