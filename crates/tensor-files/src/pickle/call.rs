@@ -1,4 +1,4 @@
-//! Derives what REDUCE, NEWOBJ and similar opcodes return, without calling anything.
+//! Derives the results of REDUCE, NEWOBJ and similar opcodes without calling anything.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use super::stack::{Machine, Step};
 use super::{Id, Rebuilt, Stored, Value};
 use crate::{DIMENSIONS, Dtype};
 
-/// Most arguments of a function that makes a tensor. A pickle may name one long tuple many times.
+/// Most arguments of a function that makes a tensor. A pickle may use one long tuple many times.
 const ARGUMENTS: usize = 8;
 
 /// Most attributes of a tensor.
@@ -15,11 +15,11 @@ const ATTRIBUTES: usize = 64;
 /// Setters of `torch.Tensor` that change its elements: no harmless attribute has these names.
 const SETTERS: [&str; 3] = ["data", "real", "imag"];
 
-/// Why a tensor cannot be read: what it is, with an article.
+/// Why a tensor cannot be read: its description with an article.
 type Not = Rc<str>;
 
 impl Machine<'_> {
-    /// Pushes what the call returns. An unknown function may change its arguments.
+    /// Pushes the result of a call. An unknown function may change its arguments.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Step {
         let name = match &self.arena[callable] {
             Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
@@ -51,7 +51,7 @@ impl Machine<'_> {
                 };
                 Value::Opaque(result_of(name, class, attribute))
             }
-            // What an unknown function returned is called.
+            // The result of an unknown function is called.
             (Value::Opaque(name), _) => Value::Opaque(Rc::clone(name)),
             (Value::Unreadable(what), _) => Value::Unreadable(Rc::clone(what)),
             (&Value::Global(global), Value::Tuple(arguments)) => {
@@ -69,7 +69,7 @@ impl Machine<'_> {
         self.top_holds(&[callable, arguments])
     }
 
-    /// Of `count` arguments there are `few`.
+    /// Pushes the result of a known function with `count` arguments, the first of which are `few`.
     fn call_known(&mut self, global: Global, few: &[Id], count: usize) -> Step {
         match (global, few) {
             (Global::OrderedDict, []) | (Global::DefaultDict, [] | [_]) => {
@@ -89,7 +89,7 @@ impl Machine<'_> {
                     }
                     Ok(Made::Same(tensor)) => self.push_id(tensor),
                     Err(what) => {
-                        // Attributes, a class or a function of the file may change what they are given.
+                        // Attributes, a class or a function of the file may change the arguments.
                         if matches!(rebuild, Rebuild::ParameterWithState | Rebuild::FromType) {
                             let function: Rc<str> = match few.first().map(|&id| &self.arena[id]) {
                                 Some(Value::Unknown(name)) => Rc::clone(name),
@@ -121,7 +121,7 @@ impl Machine<'_> {
             (Value::Class(_), Value::Tuple(items)) if items.is_empty() => {
                 self.push(Value::Object { class, attributes: None })
             }
-            // Such a class has no arguments.
+            // TorchScript classes have no arguments.
             (Value::Class(_), _) => self.damaged("a TorchScript object of something"),
             (Value::Global(_), Value::Tuple(items)) if !items.is_empty() => {
                 self.push(Value::Opaque("an object of a subclass".into()))?;
@@ -137,7 +137,7 @@ impl Machine<'_> {
             Value::List(items) => items.len(),
             _ => 0,
         };
-        // Also when they are none: one long list may be given many times.
+        // Even if it has no pairs: one long list may be used many times.
         self.account(3 * length * size_of::<(Id, Id)>())?;
         let Value::List(items) = &self.arena[id] else { return Ok(None) };
         let pair = |&item: &Id| match &self.arena[item] {
@@ -234,7 +234,7 @@ impl Machine<'_> {
     fn same(&self, data: Id) -> Result<Made, Not> {
         match &self.arena[data] {
             Value::Tensor(_) | Value::Unreadable(_) => Ok(Made::Same(data)),
-            _ => Err("a parameter of something that is no tensor".into()),
+            _ => Err("a parameter of something that is not a tensor".into()),
         }
     }
 
@@ -247,7 +247,7 @@ impl Machine<'_> {
         dtype.ok_or_else(|| format!("a tensor of the element type {name}").into())
     }
 
-    /// A view into a storage, of the storage's element type unless `dtype` says another.
+    /// A view into a storage, with the storage's element type unless `dtype` is given.
     fn tensor(
         &self,
         [storage, offset, shape, stride]: [Id; 4],
@@ -269,7 +269,7 @@ impl Machine<'_> {
         Ok(Made::New(Rebuilt { storage, dtype, offset, shape, stride, negative, conjugate }))
     }
 
-    /// The bits `neg` and `conj`. PyTorch sets them whatever value they have.
+    /// The bits `neg` and `conj`. PyTorch sets them whatever their values are.
     fn metadata(&self, id: Id) -> Result<(bool, bool), Not> {
         let items = match &self.arena[id] {
             Value::None => return Ok((false, false)),
@@ -342,6 +342,6 @@ impl Machine<'_> {
 /// A tensor that a function makes.
 enum Made {
     New(Rebuilt),
-    /// The value that it was given.
+    /// One of its arguments.
     Same(Id),
 }

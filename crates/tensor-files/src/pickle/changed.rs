@@ -3,8 +3,8 @@
 //! Python would find: such a tensor, and every other view of its storage, becomes [`Value::Unreadable`].
 //!
 //! Setting attributes or items of an unknown object (BUILD, SETITEM, APPEND) is not such a call: a checkpoint may
-//! hold a whole module beside its state_dict. But what the object holds is reached by a later call that has it
-//! among its arguments, or calls it.
+//! hold a whole module beside its state_dict. But a later call of the object, or with it as an argument, reaches the
+//! values that it holds.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(super) struct Calls {
     held: Vec<(Id, Id)>,
 }
 
-/// Most arguments that are looked at one by one. A pickle may name one long tuple many times.
+/// Longest tuple whose items are checked. A pickle may use one long tuple many times.
 const FEW: usize = 8;
 
 impl Machine<'_> {
@@ -67,7 +67,7 @@ fn has_parts(value: &Value) -> bool {
         || matches!(value, Value::Tuple(_) | Value::List(_) | Value::Dict(_) | Value::Object { .. })
 }
 
-/// Makes the tensors unreadable that a call may change. An empty dict or list is no longer known to be empty.
+/// Makes the tensors unreadable that a call may change. Empty dicts and lists become opaque, since a call may fill them.
 pub(super) fn mark(arena: &mut [Value], mut calls: Calls) {
     calls.held.sort_unstable();
     let (storages, empty) = reached(arena, &calls);
@@ -84,7 +84,7 @@ pub(super) fn mark(arena: &mut [Value], mut calls: Calls) {
     }
 }
 
-/// The storages that calls may change, by their keys, and the empty containers, each with what it is then.
+/// The storages that calls may change, by their keys, and the empty dicts and lists; each with its description.
 fn reached<'a>(
     arena: &'a [Value],
     calls: &Calls,

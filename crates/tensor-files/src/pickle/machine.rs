@@ -1,4 +1,4 @@
-//! The stack machine that reads a pickle.
+//! Executes the opcodes of a pickle.
 
 use std::rc::Rc;
 
@@ -51,13 +51,13 @@ impl Machine<'_> {
                 0..=5 => Ok(()),
                 _ => self.damaged("a protocol above 5"),
             }),
-            // FRAME: how much may be read at once.
+            // FRAME: the number of bytes that may be read at once.
             0x95 => self.array::<8>().map(drop),
             _ => self.object(opcode, at),
         }
     }
 
-    /// Numbers and other values without parts.
+    /// Pushes a number, a bool or None.
     fn scalar(&mut self, opcode: u8) -> Step {
         match opcode {
             b'N' => self.constant("None", Value::None),
@@ -76,7 +76,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Texts and bytes.
+    /// Pushes a string or bytes.
     fn text(&mut self, opcode: u8) -> Step {
         match opcode {
             b'S' => return self.quoted_line(),
@@ -102,7 +102,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Makes lists, tuples, dicts and sets, and takes values off the stack.
+    /// Pushes lists, tuples, dicts and sets, and pops values.
     fn collection(&mut self, opcode: u8) -> Step {
         match opcode {
             b'(' => self.mark(),
@@ -148,19 +148,19 @@ impl Machine<'_> {
                 let top = self.top()?;
                 match self.arena[top] {
                     Value::Opaque(_) => self.top_holds(&items),
-                    _ => self.damaged("ADDITEMS to something that is no set"),
+                    _ => self.damaged("ADDITEMS to something that is not a set"),
                 }
             }
         }
     }
 
-    /// Classes, functions, calls and instances.
+    /// Pushes classes and functions, and the results of calls.
     fn object(&mut self, opcode: u8, at: usize) -> Step {
         match opcode {
             b'c' => self.global_from_lines(),
             0x93 => self.global_from_stack(),
             b'Q' => self.pop().and_then(|id| self.persistent_id(id)),
-            // A persistent id of protocol 0 is a text: no storage.
+            // A persistent id of protocol 0 is text, not a storage.
             b'P' => self.line().and_then(|_| self.opaque("a persistent id")),
             b'R' => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
@@ -170,7 +170,7 @@ impl Machine<'_> {
                 let (arguments, class) = (self.pop()?, self.pop()?);
                 self.new_object(class, arguments)
             }
-            // NEWOBJ_EX has keyword arguments: nothing that is known has.
+            // NEWOBJ_EX has keyword arguments, which no known class takes.
             0x92 => {
                 let (named, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
                 match &self.arena[class] {
@@ -248,7 +248,7 @@ impl Machine<'_> {
         match &mut self.arena[top] {
             Value::List(items) => items.extend(new),
             Value::Opaque(_) => self.top_holds(&new)?,
-            _ => return self.damaged("APPEND to something that is no list"),
+            _ => return self.damaged("APPEND to something that is not a list"),
         }
         Ok(())
     }
@@ -262,7 +262,7 @@ impl Machine<'_> {
         match &mut self.arena[top] {
             Value::Dict(items) => items.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
             Value::Opaque(_) => self.top_holds(&new)?,
-            _ => return self.damaged("SETITEM on something that is no dict"),
+            _ => return self.damaged("SETITEM on something that is not a dict"),
         }
         Ok(())
     }
@@ -278,7 +278,7 @@ impl Machine<'_> {
             (Value::Str(module), Value::Str(name)) => {
                 self.push_global(global(module.as_bytes(), name.as_bytes()))
             }
-            _ => self.damaged("a global whose name is no string"),
+            _ => self.damaged("a global whose name is not a string"),
         }
     }
 
@@ -289,8 +289,8 @@ impl Machine<'_> {
         self.push(value)
     }
 
-    /// BUILD: the attributes of an object. Those of a dict (a state_dict's `_metadata`) are not
-    /// needed; those of a tensor may be its elements.
+    /// BUILD: sets the attributes of an object. Those of a dict (the `_metadata` of a state_dict) are ignored; those of a
+    /// tensor may replace its elements.
     fn build(&mut self) -> Step {
         let state = self.pop()?;
         let top = self.top()?;

@@ -11,7 +11,7 @@ pub(super) struct Machine<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
     pub arena: Vec<Value>,
-    /// Whether floats have their values.
+    /// Whether the values of floats are kept.
     keeps_floats: bool,
     stack: Vec<Id>,
     /// Most values that were on the stack at once.
@@ -20,24 +20,24 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u32, Id>,
     /// Values that never change, each in the arena once: a list of a million floats takes little.
     constants: HashMap<&'static str, Id>,
-    /// What unknown functions are called with.
+    /// Calls of unknown functions.
     pub calls: Calls,
-    /// What the values may take.
+    /// Bytes of memory that the values may take.
     pub memory: usize,
-    /// What they take, at most: a vector that grows may be twice as long as what is in it, and is
-    /// there a second time while it is moved.
+    /// Upper bound of the bytes that they take: the capacity of a growing vector may be twice its length, and it exists
+    /// twice while it is reallocated.
     pub taken: usize,
 }
 
 pub(super) type Step<T = ()> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
-    /// Ready to read `bytes`.
+    /// A machine that reads `bytes`, whose values may take `memory` bytes.
     pub fn new(bytes: &'a [u8], memory: usize) -> Self {
         Self { bytes, memory, ..Self::default() }
     }
 
-    /// The same, but keeps the values of floats.
+    /// Keeps the values of floats.
     pub fn with_floats(self) -> Self {
         Self { keeps_floats: true, ..self }
     }
@@ -61,7 +61,7 @@ impl<'a> Machine<'a> {
         Ok(array)
     }
 
-    /// Counts bytes of memory that were taken.
+    /// Counts bytes of memory that are used.
     pub(super) fn account(&mut self, bytes: usize) -> Step {
         self.taken = self.taken.saturating_add(bytes);
         if self.taken > self.memory {
@@ -70,14 +70,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A new value.
+    /// Pushes a new value.
     pub(super) fn push(&mut self, value: Value) -> Step {
         self.account(3 * size_of::<Value>())?;
         self.arena.push(value);
         self.push_id(self.arena.len() - 1)
     }
 
-    /// A value that is there already.
+    /// Pushes an existing value.
     pub(super) fn push_id(&mut self, id: Id) -> Step {
         self.stack.push(id);
         if self.stack.len() > self.deepest {
@@ -87,7 +87,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A value that never changes.
+    /// Pushes a value that never changes.
     pub(super) fn constant(&mut self, name: &'static str, value: Value) -> Step {
         if let Some(&id) = self.constants.get(name) {
             return self.push_id(id);
@@ -108,7 +108,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A value that is not looked into, of a type that Python has built in.
+    /// Pushes a value of a built-in type of Python whose content is not read.
     pub(super) fn opaque(&mut self, what: &'static str) -> Step {
         self.constant(what, Value::Opaque(what.into()))
     }
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// The value on top, which stays there.
+    /// The value on top of the stack.
     pub(super) fn top(&self) -> Step<Id> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.last() {
@@ -128,7 +128,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// POP, which takes a mark where one is on top.
+    /// POP, which removes a mark if one is on top.
     pub(super) fn drop_top(&mut self) -> Step {
         match self.marks.last() == Some(&self.stack.len()) {
             true => self.pop_to_mark().map(drop),

@@ -89,10 +89,10 @@ fn values_that_readers_would_change_are_refused() {
     for (bytes, wanted) in [
         (&b"}X\x01\0\0\0aK\x01sX\x01\0\0\0aK\x02s."[..], "a dict has the key \"a\" twice"),
         (b"}(K\x01NK\x02NK\x01Nu.", "a dict has the key \"1\" twice"),
-        (b"cc\nC\nK\x01a.", "no list"),
+        (b"cc\nC\nK\x01a.", "not a list"),
         (b"cc\nC\n}b.", "no attributes"),
         (b"K\x01)R.", "not a function or class"),
-        (b"]K\x01K\x02s.", "no dict"),
+        (b"]K\x01K\x02s.", "not a dict"),
     ] {
         assert!(shown(bytes).contains(wanted), "{}", shown(bytes));
     }
