@@ -70,7 +70,7 @@ fn has_parts(value: &Value) -> bool {
 /// Makes the tensors unreadable that a call may change. Empty dicts and lists become opaque, since a call may fill them.
 pub(super) fn mark(arena: &mut [Value], mut calls: Calls) {
     calls.held.sort_unstable();
-    let (storages, empty) = reached(arena, &calls);
+    let Reached { storages, empty } = reached(arena, &calls);
     let changed = arena.iter().enumerate().filter_map(|(id, value)| {
         let Value::Tensor(tensor) = value else { return None };
         Some((id, Rc::clone(storages.get(key(arena, tensor.storage.key)?)?)))
@@ -84,46 +84,63 @@ pub(super) fn mark(arena: &mut [Value], mut calls: Calls) {
     }
 }
 
-/// The storages that calls may change, by their keys, and the empty dicts and lists; each with its description.
-fn reached<'a>(
-    arena: &'a [Value],
-    calls: &Calls,
-) -> (HashMap<&'a str, Rc<str>>, Vec<(Id, Rc<str>)>) {
-    let (mut storages, mut empty) = (HashMap::new(), Vec::new());
+/// What calls may change, each with its description.
+#[derive(Default)]
+struct Reached<'a> {
+    /// Storages, by their keys.
+    storages: HashMap<&'a str, Rc<str>>,
+    /// Empty dicts and lists.
+    empty: Vec<(Id, Rc<str>)>,
+}
+
+/// Follows the arguments of calls to the values that they hold. Each value is visited once.
+fn reached<'a>(arena: &'a [Value], calls: &Calls) -> Reached<'a> {
+    let mut reached = Reached::default();
     let mut seen = vec![false; if calls.arguments.is_empty() { 0 } else { arena.len() }];
     let mut open = Vec::new();
     for (argument, function) in &calls.arguments {
+        let changed = |what| format!("{what} that a call of {function} may change").into();
         open.push(*argument);
         while let Some(id) = open.pop() {
             if std::mem::replace(&mut seen[id], true) {
                 continue;
             }
-            let passed = |what| format!("{what} that a call of {function} may change").into();
             let mut storage = |id| {
                 if let Some(key) = key(arena, id) {
-                    storages.entry(key).or_insert_with(|| passed("a tensor"));
+                    reached.storages.entry(key).or_insert_with(|| changed("a tensor"));
                 }
             };
             match &arena[id] {
                 Value::Tensor(tensor) => storage(tensor.storage.key),
                 Value::Storage(stored) => storage(stored.key),
-                Value::Dict(items) if items.is_empty() => empty.push((id, passed("a dict"))),
-                Value::List(items) if items.is_empty() => empty.push((id, passed("a list"))),
+                Value::Dict(items) if items.is_empty() => {
+                    reached.empty.push((id, changed("a dict")))
+                }
+                Value::List(items) if items.is_empty() => {
+                    reached.empty.push((id, changed("a list")))
+                }
                 Value::Tuple(items) | Value::List(items) => open.extend(items),
                 Value::Dict(items) => {
                     open.extend(items.iter().flat_map(|&(key, value)| [key, value]))
                 }
                 Value::Object { attributes, .. } => open.extend(attributes),
-                Value::Opaque(_) | Value::Unreadable(_) => {
-                    let from = calls.held.partition_point(|&(object, _)| object < id);
-                    let held = calls.held[from..].iter().take_while(|&&(object, _)| object == id);
-                    open.extend(held.map(|&(_, value)| value));
-                }
+                Value::Opaque(_) | Value::Unreadable(_) => open.extend(calls.held_by(id)),
                 _ => {}
             }
         }
     }
-    (storages, empty)
+    reached
+}
+
+impl Calls {
+    /// The values that an object holds. `held` must be sorted.
+    fn held_by(&self, id: Id) -> impl Iterator<Item = Id> {
+        let from = self.held.partition_point(|&(object, _)| object < id);
+        self.held[from..]
+            .iter()
+            .take_while(move |&&(object, _)| object == id)
+            .map(|&(_, value)| value)
+    }
 }
 
 /// The text of a storage's key.
