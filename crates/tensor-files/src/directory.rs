@@ -22,7 +22,7 @@ const HEADER: usize = 30;
 /// The value of a 32-bit field whose number does not fit.
 const FULL: u64 = u32::MAX as u64;
 /// A flag of an entry: its sizes and checksum are after its data, not in its header.
-const SIZES_BEHIND: u16 = 1 << 3;
+const SIZES_AFTER_DATA: u16 = 1 << 3;
 /// Flags that say how to read an entry: encrypted, a UTF-8 name.
 const FLAGS: u16 = 1 | 1 << 11;
 const ENCRYPTED: u16 = 1;
@@ -197,9 +197,9 @@ impl<'a> Entry<'a> {
         let crc = u32_at(&header, 14);
         let mut numbers = [u64::from(packed), size.into(), 0];
         let flags = u16_at(&header, 6);
-        let behind = flags & SIZES_BEHIND != 0;
-        let known = extended(fields, &mut numbers, [1, 0, 2]) || behind;
-        let unknown = |number: u64| behind && (number == 0 || number == FULL);
+        let after_data = flags & SIZES_AFTER_DATA != 0;
+        let known = extended(fields, &mut numbers, [1, 0, 2]) || after_data;
+        let unknown = |number: u64| after_data && (number == 0 || number == FULL);
         let sizes = [0, 1].iter().all(|&i| numbers[i] == self.sizes[i] || unknown(numbers[i]));
         let agrees = header.starts_with(b"PK\x03\x04")
             && name == self.name
@@ -207,7 +207,7 @@ impl<'a> Entry<'a> {
             && u16_at(&header, 8) == self.method
             && known
             && sizes
-            && (crc == self.crc || (behind && crc == 0));
+            && (crc == self.crc || (after_data && crc == 0));
         let end = data.checked_add(self.sizes[0]);
         Ok(end.filter(|_| agrees).map(|end| self.at..end))
     }

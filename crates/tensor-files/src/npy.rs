@@ -231,7 +231,7 @@ fn native_byte_order(header: &mut [u8]) {
 fn fortran_view(shape: &[usize]) -> View {
     let mut stride = vec![1usize; shape.len()];
     for i in 1..shape.len() {
-        // With a size of 0 there is no element, and the others may be any number.
+        // Saturates only if a size is 0, when there are no elements.
         stride[i] = stride[i - 1].saturating_mul(shape[i - 1]);
     }
     View { offset: 0, shape: shape.to_vec(), stride }

@@ -161,10 +161,10 @@ impl What {
 /// All values of two forward passes.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// With the shape, where it is known; -1 stands for the batch.
+    /// Each with its shape, if it is known; -1 stands for the batch size.
     entries: Vec<(What, Option<Vec<i64>>)>,
     numbers: HashMap<What, usize>,
-    /// Those that may have another element type than the network.
+    /// Values that may have another element type than the network.
     of_another_type: HashSet<usize>,
 }
 
@@ -181,7 +181,7 @@ impl Values {
         })
     }
 
-    /// Says that a value, and what is computed of it later, may have another element type than the network.
+    /// Marks a value, and those computed from it later, as possibly of another element type than the network.
     pub fn set_another_type(&mut self, number: usize) {
         self.of_another_type.insert(number);
     }
@@ -198,7 +198,7 @@ impl Values {
         self.entries[number].1.as_deref()
     }
 
-    /// The operations that a value is computed by, each behind those that it reads.
+    /// The operations that compute a value, each after its operands.
     pub fn operations(&self, result: usize) -> Vec<usize> {
         let (mut order, mut seen) = (Vec::new(), vec![false; self.entries.len()]);
         let mut open = vec![(result, false)];

@@ -16,17 +16,17 @@ pub(super) fn flatten(image: DynamicImage) -> GrayImage {
         return image.into_luma8();
     }
     let image = image.into_luma_alpha8();
-    let behind = behind(&image);
+    let transparent = transparent(&image);
     GrayImage::from_fn(image.width(), image.height(), |x, y| {
         let LumaA([grey, alpha]) = *image.get_pixel(x, y);
         let alpha = f64::from(alpha) / 255.0;
-        Luma([(f64::from(grey) * alpha + behind * (1.0 - alpha)).round() as u8])
+        Luma([(f64::from(grey) * alpha + transparent * (1.0 - alpha)).round() as u8])
     })
 }
 
 /// The lightness of transparent pixels: that of the background if it is opaque, else black or white, whichever differs
 /// more from the object.
-fn behind(image: &GrayAlphaImage) -> f64 {
+fn transparent(image: &GrayAlphaImage) -> f64 {
     let size = image.dimensions();
     if corners(size, |x, y| image.get_pixel(x, y)[1]) > HALF {
         return corners(size, |x, y| image.get_pixel(x, y)[0]);

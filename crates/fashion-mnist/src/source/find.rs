@@ -52,7 +52,7 @@ pub enum FindError {
     Nowhere(Places),
 }
 
-/// The usual places, each with what is missing there.
+/// The usual places where [`find`] looked, each with the reason why it is not the data set.
 #[derive(Debug)]
 pub struct Places(Vec<(PathBuf, String)>);
 

@@ -31,7 +31,7 @@ fn show(pickle: &Pickle, id: Id) -> String {
 
 #[test]
 fn every_opcode_of_every_protocol_is_data() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         // Protocol 0.
         (&b"(I1\nI01\nI00\nI-5\nL7L\nL99999999999999999999L\nF1.5\nNt."[..],
             "(1, true, false, -5, 7, <int>, <float>, <None>)"),
@@ -67,26 +67,26 @@ fn every_opcode_of_every_protocol_is_data() {
         (b"\x80\x05\x96\x01\0\0\0\0\0\0\0a.", "<bytearray>"),
     ] {
         let found = shown(bytes);
-        assert!(found.contains(wanted), "{:?}: {found}", String::from_utf8_lossy(bytes));
+        assert!(found.contains(expected), "{:?}: {found}", String::from_utf8_lossy(bytes));
     }
 }
 
 #[test]
 fn what_needs_something_besides_the_pickle_is_refused() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         (&b"\x80\x02\x82\x01."[..], "opcode 0x82 at byte 2: its meaning depends on a registry"),
         (b"\x80\x05\x97.", "its data lie outside the file"),
         (b"\x80\x05N\x98.", "its data lie outside the file"),
         (b"\xff.", "no protocol up to 5 has it"),
         (b"\x80\x06N.", "a protocol above 5"),
     ] {
-        assert!(shown(bytes).contains(wanted), "{}", shown(bytes));
+        assert!(shown(bytes).contains(expected), "{}", shown(bytes));
     }
 }
 
 #[test]
 fn values_that_readers_would_change_are_refused() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         (&b"}X\x01\0\0\0aK\x01sX\x01\0\0\0aK\x02s."[..], "a dict has the key \"a\" twice"),
         (b"}(K\x01NK\x02NK\x01Nu.", "a dict has the key \"1\" twice"),
         (b"cc\nC\nK\x01a.", "not a list"),
@@ -94,14 +94,17 @@ fn values_that_readers_would_change_are_refused() {
         (b"K\x01)R.", "not a function or class"),
         (b"]K\x01K\x02s.", "not a dict"),
     ] {
-        assert!(shown(bytes).contains(wanted), "{}", shown(bytes));
+        assert!(shown(bytes).contains(expected), "{}", shown(bytes));
     }
 }
 
-/// A storage of four float32, and `arguments` behind it in a call of `function`.
+/// `torch.FloatStorage` 0 of four elements.
+const STORAGE: &[u8] =
+    b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
+
+/// The tensor that a call of `function` with a storage of four float32 and `arguments` makes.
 fn rebuilt(function: &[u8], arguments: &[u8]) -> String {
-    let storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
-    let call = [b"\x80\x02ctorch._utils\n", function, b"\n", storage, arguments, b"tR."].concat();
+    let call = [b"\x80\x02ctorch._utils\n", function, b"\n(", STORAGE, arguments, b"tR."].concat();
     let pickle = read(&call, 1 << 20).unwrap();
     match &pickle.arena[pickle.top] {
         Value::Tensor(tensor) => {
@@ -116,7 +119,7 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
     let metadata = |items: &[u8]| [b"K\0K\x04\x85K\x01\x85\x89N}(", items, b"u"].concat();
     let neg = b"X\x03\0\0\0neg\x88";
     let conj = b"X\x04\0\0\0conj\x88";
-    for (function, arguments, wanted) in [
+    for (function, arguments, expected) in [
         (&b"_rebuild_tensor"[..], b"K\0K\x04\x85K\x01\x85".to_vec(), "float32 [4] false false"),
         (b"_rebuild_tensor_v2", b"K\0K\x04\x85K\x01\x85\x89N".to_vec(), "float32 [4] false false"),
         (b"_rebuild_tensor_v2", metadata(b""), "float32 [4] false false"),
@@ -149,13 +152,9 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
         (b"_rebuild_other_tensor", b"".to_vec(), "torch._utils._rebuild_other_tensor"),
     ] {
         let found = rebuilt(function, &arguments);
-        assert!(found.contains(wanted), "{}: {found}", String::from_utf8_lossy(function));
+        assert!(found.contains(expected), "{}: {found}", String::from_utf8_lossy(function));
     }
 }
-
-/// `torch.FloatStorage` 0 of four elements.
-const STORAGE: &[u8] =
-    b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
 
 /// The value of a pickle that makes a tensor `w` of four elements, executes `opcodes` (`w` is in slot 0) and
 /// returns another view of its storage.
@@ -226,7 +225,7 @@ fn an_empty_dict_that_an_unknown_function_is_called_with_is_not_known_to_be_empt
 
 #[test]
 fn one_long_argument_of_many_calls_is_not_looked_at_as_often() {
-    // Pairs of which the last is none, and an attributes' dict, for 100,000 calls each.
+    // Pairs of which the last is not one, and a dict of attributes, for 100,000 calls each.
     let calls = |long: &[u8], call: &[u8]| {
         let pickle = [b"\x80\x02", long, &call.repeat(100_000), b"N."].concat();
         read(&pickle, 64 << 20)
