@@ -129,11 +129,17 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
 
 /// A failed download, with the flag that names another server.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}{}", match .0 {
-    FetchError::Write(..) => "",
-    _ => ". Name another server with --mirror",
-})]
-pub struct FetchFailure(pub FetchError);
+#[error("{error}{}", hint(error))]
+pub struct FetchFailure {
+    pub error: FetchError,
+}
+
+fn hint(error: &FetchError) -> &'static str {
+    match error {
+        FetchError::Write(..) => "",
+        _ => ". Name another server with --mirror",
+    }
+}
 
 fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     let into = args.to.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
@@ -168,7 +174,7 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     };
     let stalled = Duration::from_secs(args.timeout.into());
     let mut fetcher = Fetcher { base, into: Path::new(&into), stalled, report: &mut report };
-    fetcher.run().map_err(FetchFailure)?;
+    fetcher.run().map_err(|error| FetchFailure { error })?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

@@ -97,7 +97,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
             ),
             _,
         ) => 1,
-        (_, Some(data::FetchFailure(FetchError::Corrupt { .. }))) => 1,
+        (_, Some(data::FetchFailure { error: FetchError::Corrupt { .. } })) => 1,
         _ if study::is_no(error) => 1,
         _ => 2,
     }
