@@ -130,3 +130,40 @@ fn files_in(directory: &Path) -> Result<[PathBuf; 4], &'static str> {
     }
     Ok(paths)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dataset, Split, source::Origin};
+
+    #[test]
+    fn messages_name_whoever_named_the_folder_and_no_flags_of_a_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("data");
+        let said = find(Some(&missing)).unwrap_err().to_string();
+        assert!(said.starts_with("the caller names ") && said.contains("not there"), "{said}");
+        let said = named(folder.path(), "--data").unwrap_err().to_string();
+        assert!(said.starts_with("--data names ") && said.contains("holds neither"), "{said}");
+        let places = Places(vec![(missing, "not there".into())]);
+        let said = FindError::Nowhere(places).to_string();
+        assert!(
+            said.contains("data: not there\n") && said.contains("$FASHION_MNIST_DIR"),
+            "{said}"
+        );
+        assert!(!said.contains("--"), "{said}");
+    }
+
+    #[test]
+    fn at_least_one_training_image_is_left() {
+        let split = Split { images: vec![0; 2 * crate::PIXELS].into(), labels: vec![1, 2] };
+        let found = Found { directory: PathBuf::new(), rule: "a test", paths: Default::default() };
+        let origin = Origin { found, files: Vec::new() };
+        let mut dataset = Dataset { train: split.clone(), validation: None, test: split, origin };
+        let said = dataset.hold_out(2).unwrap_err().to_string();
+        let expected =
+            "2 of 2 training images cannot be held out: at least one must be left to train on";
+        assert_eq!(said, expected);
+        dataset.hold_out(1).unwrap();
+        assert_eq!((dataset.train.labels, dataset.validation.unwrap().labels), (vec![1], vec![2]));
+    }
+}

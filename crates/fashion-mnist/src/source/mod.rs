@@ -1,4 +1,4 @@
-//! The four files of the data set: [`find`] looks for them, [`load`] reads and checks them, [`Fetcher`] downloads
+//! The four files of the data set: [`find()`] looks for them, [`load`] reads and checks them, [`Fetcher`] downloads
 //! them.
 
 mod fetch;
