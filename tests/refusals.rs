@@ -104,7 +104,7 @@ const TENSORS: &[&str] = &[
     "it cannot be read",
     "it ends too early",
 ];
-const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"];
+const PICTURE: &[&str] = &["not an image that can be read", "a damaged image"];
 
 fn kinds() -> Vec<Kind> {
     let matrix = ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
@@ -264,8 +264,8 @@ fn damaged_tables() -> usize {
         for at in 0..lines.len() {
             let (first, rest) = lines[at].split_once(',').unwrap();
             let classes: &[&str] = match at {
-                0 => &["neither predictions", "not a history", "not a classification", "is wanted"],
-                _ => &["is no number", "is no integer", "is wanted"],
+                0 => &["unknown field", "missing field", "is expected", "not a confusion"],
+                _ => &["invalid type", "is not an integer", "is expected"],
             };
             let cell = format!("{first},no,{}", rest.split_once(',').unwrap().1);
             let more = format!("{},7", lines[at]);

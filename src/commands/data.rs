@@ -159,7 +159,8 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
         }
     };
     let stalled = Duration::from_secs(args.timeout.into());
-    Fetcher { base, into: Path::new(&into), stalled, report: &mut report }.run()?;
+    let mut fetcher = Fetcher { base, into: Path::new(&into), stalled, report: &mut report };
+    fetcher.run()?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

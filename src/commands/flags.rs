@@ -1,6 +1,7 @@
 //! The command line's terms for the library's errors: the flag that an error is about, and what to do.
 
 use anyhow::{Error, anyhow};
+use stitch::dataset::source::FetchError;
 use stitch::run::{EventsError, ResumeError, RunError};
 use stitch::run_folder::FolderError;
 use stitch::train::{SettingError, TrainError};
@@ -32,9 +33,14 @@ pub fn sentence(error: &Error) -> String {
             ". Leave --tensorboard away to continue without them, or give --force to start over",
         ),
         _ if diverged(error) => ("", " (--lr)"),
-        (_, Some(RunError::HoldOut(_))) => ("--val: ", ""),
+        (_, Some(RunError::HoldOut(error))) => {
+            return format!("--val is {}: {error}", error.asked);
+        }
         (_, Some(RunError::Threads(_))) => ("--threads: ", ""),
-        _ => ("", ""),
+        _ => match error.downcast_ref() {
+            None | Some(FetchError::Write(..)) => ("", ""),
+            Some(_) => ("", ". Name another server with --mirror"),
+        },
     };
     format!("{flag}{error:#}{advice}")
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use stitch::dataset::Dataset;
-use stitch::dataset::source::{self, Found, Identity, Origin};
+use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::nn::{ForwardError, ScriptModule};
@@ -69,11 +69,15 @@ pub fn claim(force: bool, resume: bool) -> Claim {
 
 /// Finds the data set's folder.
 pub fn find(args: &DataArgs) -> Result<Found> {
-    let data = args.data.as_deref();
-    source::find(data).map_err(|error| match data {
-        Some(folder) => hinted(folder, error),
-        None => error.into(),
-    })
+    match args.data.as_deref() {
+        Some(folder) => source::named(folder, "--data").map_err(|error| hinted(folder, error)),
+        None => source::find(None).map_err(|error| match error {
+            FindError::Nowhere(_) => {
+                anyhow!("{error}. `stitch data fetch` downloads it; --data names its folder")
+            }
+            error => error.into(),
+        }),
+    }
 }
 
 /// Finds and reads all four files.

@@ -114,7 +114,7 @@ impl Operation for AvgPool2dOp {
         if self.config.divisor_override == Some(0) {
             return Err("divisor_override must not be 0".into());
         }
-        self.window().pooled(inputs[0])
+        self.window().pooled(inputs[0]).map_err(|error| error.to_string())
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

@@ -96,7 +96,7 @@ impl Operation for BatchNorm2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        expect_dimensions(inputs[0], 4)?;
+        expect_dimensions(inputs[0], 4).map_err(|error| error.to_string())?;
         match inputs.get(1) {
             Some(features) if features[0] != inputs[0][1] => Err(format!(
                 "the input has the shape {:?}; num_features is {}",

@@ -101,7 +101,8 @@ impl Operation for Conv2dOp {
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
         let weight = inputs[1];
-        self.window(weight).convolved(inputs[0], weight, self.0.groups)
+        let shape = self.window(weight).convolved(inputs[0], weight, self.0.groups);
+        shape.map_err(|error| error.to_string())
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

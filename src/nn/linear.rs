@@ -76,7 +76,7 @@ impl Operation for LinearOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        shapes::linear(inputs[0], inputs[1])
+        shapes::linear(inputs[0], inputs[1]).map_err(|error| error.to_string())
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

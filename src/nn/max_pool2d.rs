@@ -95,7 +95,7 @@ impl Operation for MaxPool2dOp {
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        self.window().pooled(inputs[0])
+        self.window().pooled(inputs[0]).map_err(|error| error.to_string())
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

@@ -348,7 +348,7 @@ fn images_without_their_labels_are_named_with_both_counts() {
         fs::write(data.join(TEST_LABELS), common::labels_file(&labels)).unwrap();
         data.join(TEST_LABELS)
     };
-    training_is_refused(spoil, &[TEST_IMAGES, "100 images", "99 labels", "one number"]);
+    training_is_refused(spoil, &[TEST_IMAGES, "100 images", "99 labels", "equal"]);
 }
 
 #[test]

@@ -274,9 +274,7 @@ fn a_broken_picture_is_named_and_the_others_are_answered() {
     let names: Vec<_> = stdout_of(&assert).lines().map(|l| l.split(':').next().unwrap()).collect();
     assert_eq!(names, ["pictures/a.png", "pictures/d.png"]);
     let errors: Vec<&str> = stderr_of(&assert).lines().collect();
-    assert!(
-        errors[0].starts_with("error: pictures/b.png: not a picture that can be read here: PNG")
-    );
+    assert!(errors[0].starts_with("error: pictures/b.png: not an image that can be read: PNG"));
     assert_eq!(errors[1], "error: pictures/c.png: it is empty");
     assert!(errors[2].starts_with("error: nowhere.png: "), "{errors:?}");
     assert_eq!(errors.len(), 3);

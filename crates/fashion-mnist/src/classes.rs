@@ -1,8 +1,8 @@
-//! The names of the ten classes, in label order, as the data set's authors list them.
+//! The names of the ten classes.
 
 use super::CLASSES;
 
-/// Class names of Fashion-MNIST; the index is the label.
+/// Class names of Fashion-MNIST as its authors list them; the index is the label.
 pub const NAMES: [&str; CLASSES] = [
     "T-shirt/top",
     "Trouser",

@@ -1,8 +1,7 @@
 //! The IDX format of MNIST: a magic number, big-endian sizes, then raw bytes.
 //!
-//! Ports the reading part of the notebook (`np.frombuffer` behind a 16- or 8-byte header) and,
-//! unlike it, checks everything: a short, long or foreign file is an [`IdxError`], never a guess.
-//! It does not know file names or compression; any [`Read`] will do.
+//! Everything is checked: a file that is too short, too long or of another type is an [`IdxError`]. The readers
+//! take any [`Read`]; opening files and decompression are the caller's ([`crate::source`] does both).
 
 use std::io::{self, Read};
 
@@ -13,76 +12,76 @@ pub const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Magic number of a file of labels: unsigned bytes (08), one dimension (01).
 pub const LABELS_MAGIC: u32 = 0x0000_0801;
 
-/// What is wrong with an IDX file. The caller adds the path.
+/// An IDX file that cannot be used. The caller adds the path.
 #[derive(Debug, thiserror::Error)]
 pub enum IdxError {
     /// Reading failed: a disk error, or a broken gzip stream.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// The file ends inside the header.
+    /// The file ends inside its header, which has so many bytes.
     #[error("truncated: it ends inside the {0}-byte header")]
     Header(usize),
-    /// Another file type.
-    #[error("wrong magic number 0x{found:08x}: an IDX file of {what} starts with 0x{wanted:08x}")]
+    /// The first four bytes are those of another file type.
+    #[error("wrong magic number 0x{found:08x}: an IDX file of {what} starts with 0x{expected:08x}")]
     Magic {
         /// `images` or `labels`.
         what: &'static str,
-        /// The number in the file.
+        /// Magic number of the file.
         found: u32,
-        /// The number such a file starts with.
-        wanted: u32,
+        /// Magic number of such a file.
+        expected: u32,
     },
-    /// Images that are not 28 by 28.
-    #[error("images of {rows}x{columns} pixels: the models take {SIDE}x{SIDE}")]
+    /// The images are not 28 by 28 pixels.
+    #[error("images of {rows}x{columns} pixels, where {SIDE}x{SIDE} are expected")]
     Size {
         /// Rows in the header.
         rows: u32,
         /// Columns in the header.
         columns: u32,
     },
-    /// A header that promises nothing.
+    /// The header says that there are none: `images` or `labels`.
     #[error("it holds no {0}")]
     Empty(&'static str),
-    /// Fewer bytes than promised.
-    #[error("truncated: the header promises {wanted} bytes of {what}, the file holds {found}")]
+    /// Fewer bytes than the header says.
+    #[error("truncated: the header promises {expected} bytes of {what}, the file holds {found}")]
     Truncated {
         /// `images` or `labels`.
         what: &'static str,
-        /// Bytes promised.
-        wanted: u64,
-        /// Bytes there.
+        /// Bytes after the header, according to it.
+        expected: u64,
+        /// Bytes after the header.
         found: u64,
     },
-    /// More bytes than promised.
+    /// More bytes than the header says.
     #[error(
-        "trailing bytes: the file goes on after the {wanted} bytes of {what} that its header promises"
+        "trailing bytes: the file goes on after the {expected} bytes of {what} that its header promises"
     )]
     Trailing {
         /// `images` or `labels`.
         what: &'static str,
-        /// Bytes promised.
-        wanted: u64,
+        /// Bytes after the header, according to it.
+        expected: u64,
     },
-    /// A label that names no class.
+    /// A label above 9.
     #[error("label {label} at index {index}: labels are 0 to {}", CLASSES - 1)]
     Label {
-        /// Position of the label in the file.
+        /// Position of the label, from 0.
         index: usize,
-        /// Its value.
+        /// Value of the label.
         label: u8,
     },
 }
 
-/// Reads a file of 28x28 images; returns `count * PIXELS` bytes, image after image, row-major.
+/// Reads a file of 28x28 images: `count * PIXELS` bytes, image after image, each row-major.
 ///
 /// # Errors
-/// See [`IdxError`]. Memory is bounded by what the file really holds, not by what it claims.
+/// See [`IdxError`]. Memory is bounded by the length of the file, whatever its header says.
 pub fn read_images(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
     let count = images_header(&mut from)?;
     body(from, "images", count as u64 * PIXELS as u64)
 }
 
-/// Reads the header of a file of 28x28 images, and no further: the number of images.
+/// Reads the header of a file of 28x28 images and returns their number.
 fn images_header(from: &mut impl Read) -> Result<usize, IdxError> {
     let [magic, count, rows, columns] = header::<4>(from)?;
     check_magic("images", magic, IMAGES_MAGIC)?;
@@ -92,7 +91,7 @@ fn images_header(from: &mut impl Read) -> Result<usize, IdxError> {
     Ok(count as usize)
 }
 
-/// A file of 28x28 images that is read one image at a time.
+/// Reads a file of 28x28 images one image at a time, in order.
 #[derive(Debug)]
 pub struct ImageReader<R> {
     from: R,
@@ -112,22 +111,23 @@ impl<R: Read> ImageReader<R> {
         }
     }
 
-    /// The number of images that the header promises.
+    /// The number of images in the file, according to its header.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The index of the next image in the file.
+    /// The index of the next image, from 0.
     pub fn position(&self) -> usize {
         self.next
     }
 
-    /// Image `index`, which must not be before [`ImageReader::position`].
+    /// Reads image `index`, row-major; those before it are skipped. `index` must be at least
+    /// [`ImageReader::position`].
     ///
     /// # Errors
     /// [`IdxError::Truncated`] when the file ends before it does, [`IdxError::Io`].
     pub fn image(&mut self, index: usize) -> Result<[u8; PIXELS], IdxError> {
-        let wanted = self.count as u64 * PIXELS as u64;
+        let expected = self.count as u64 * PIXELS as u64;
         let start = (self.next * PIXELS) as u64;
         let skip = (index.saturating_sub(self.next) * PIXELS) as u64;
         let skipped = io::copy(&mut (&mut self.from).take(skip), &mut io::sink())?;
@@ -136,13 +136,13 @@ impl<R: Read> ImageReader<R> {
         self.next = index + 1;
         pixels.try_into().map_err(|short: Vec<u8>| IdxError::Truncated {
             what: "images",
-            wanted,
+            expected,
             found: start + skipped + short.len() as u64,
         })
     }
 }
 
-/// Reads a file of labels; returns one byte, 0 to 9, per label.
+/// Reads a file of labels: one byte, 0 to 9, per label.
 ///
 /// # Errors
 /// See [`IdxError`].
@@ -170,26 +170,26 @@ fn header<const N: usize>(from: &mut impl Read) -> Result<[u32; N], IdxError> {
     Ok(numbers)
 }
 
-fn check_magic(what: &'static str, found: u32, wanted: u32) -> Result<(), IdxError> {
-    if found == wanted { Ok(()) } else { Err(IdxError::Magic { what, found, wanted }) }
+fn check_magic(what: &'static str, found: u32, expected: u32) -> Result<(), IdxError> {
+    if found == expected { Ok(()) } else { Err(IdxError::Magic { what, found, expected }) }
 }
 
-/// Bytes that are set aside on a header's word alone. The training images are below, so they are never
-/// moved to a larger place, which takes both for a moment.
+/// Most bytes that are allocated because the header says so. The training images need less, so their vector is
+/// never reallocated, which would take twice the memory for a moment.
 const RESERVED: u64 = 64 << 20;
 
-/// Reads exactly `wanted` bytes and then the end of the file.
-fn body(from: impl Read, what: &'static str, wanted: u64) -> Result<Vec<u8>, IdxError> {
-    if wanted == 0 {
+/// Reads exactly `expected` bytes and then the end of the file.
+fn body(from: impl Read, what: &'static str, expected: u64) -> Result<Vec<u8>, IdxError> {
+    if expected == 0 {
         return Err(IdxError::Empty(what));
     }
-    // One byte more than promised, so that a file that goes on is noticed without reading it all.
-    let mut bytes = Vec::with_capacity((wanted + 1).min(RESERVED) as usize);
-    from.take(wanted + 1).read_to_end(&mut bytes)?;
+    // One byte more, so that trailing bytes are noticed without reading them all.
+    let mut bytes = Vec::with_capacity((expected + 1).min(RESERVED) as usize);
+    from.take(expected + 1).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
-    match found.cmp(&wanted) {
-        std::cmp::Ordering::Less => Err(IdxError::Truncated { what, wanted, found }),
-        std::cmp::Ordering::Greater => Err(IdxError::Trailing { what, wanted }),
+    match found.cmp(&expected) {
+        std::cmp::Ordering::Less => Err(IdxError::Truncated { what, expected, found }),
+        std::cmp::Ordering::Greater => Err(IdxError::Trailing { what, expected }),
         std::cmp::Ordering::Equal => {
             bytes.shrink_to_fit();
             Ok(bytes)
@@ -255,7 +255,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
-            // Behind a good magic number too, where the sizes are the arbitrary part.
+            // Also after a good magic number, where the sizes are arbitrary.
             let with = |magic: u32| [&magic.to_be_bytes()[..], &bytes].concat();
             let _ = read_images(&bytes[..]);
             let _ = read_labels(&bytes[..]);
@@ -278,7 +278,7 @@ mod tests {
         let mut file = images_file(&[0; PIXELS]);
         file[11] = 32;
         let error = read_images(&file[..]).unwrap_err();
-        assert_eq!(error.to_string(), "images of 32x28 pixels: the models take 28x28");
+        assert_eq!(error.to_string(), "images of 32x28 pixels, where 28x28 are expected");
     }
 
     #[test]

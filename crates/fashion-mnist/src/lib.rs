@@ -10,17 +10,17 @@ pub mod source;
 
 use bytes::Bytes;
 
-/// Rows and columns of every image.
+/// Height and width of every image in pixels.
 pub const SIDE: usize = 28;
-/// Bytes of one image, row by row: 784.
+/// Bytes of one image, one per pixel, row-major: 784.
 pub const PIXELS: usize = SIDE * SIDE;
 /// Number of classes; labels are 0 to 9.
 pub const CLASSES: usize = 10;
 
-/// Images with their labels: the training or the test half of the data set.
+/// Images with their labels, such as the training or the test half of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// `len() * PIXELS` bytes, image after image, row-major; 0 is the black ground, 255 white.
+    /// `len() * PIXELS` bytes, image after image, each row-major; 0 is black (the background), 255 white.
     pub images: Bytes,
     /// One label, 0 to 9, per image.
     pub labels: Vec<u8>,
@@ -32,19 +32,22 @@ impl Split {
         self.labels.len()
     }
 
-    /// Whether there is no image. The readers refuse empty files, so a loaded split is not empty.
+    /// Whether there are no images. A split that was read from files has some: empty files are refused.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Takes off the last `n` images: all, if there are fewer.
-    pub fn split_off_last(&mut self, n: usize) -> Self {
+    /// Removes the last `n` images and returns them: all, if there are fewer.
+    fn split_off_last(&mut self, n: usize) -> Self {
         let left = self.len().saturating_sub(n);
         Self { images: self.images.split_off(left * PIXELS), labels: self.labels.split_off(left) }
     }
 
-    /// The pixels and labels of the images `indices`, in that order, appended to the two buffers
-    /// after clearing them. An index must be below `len()`.
+    /// Copies the pixels and labels of the images `indices`, in that order, into the two buffers, which are
+    /// cleared first.
+    ///
+    /// # Panics
+    /// When an index is not below `len()`.
     pub fn gather(&self, indices: &[u32], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
         pixels.clear();
         labels.clear();
@@ -56,35 +59,36 @@ impl Split {
     }
 }
 
-/// Both halves and where they came from.
+/// The training and the test half, and the files that they were read from.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// What is learned from: 60,000 images in the official files, less those that are held out.
+    /// Training images: 60,000 in the official files, without those that are held out.
     pub train: Split,
-    /// The last of the training images, if some are held out.
+    /// Images held out for validation ([`Dataset::hold_out`]): the last of the training images.
     pub validation: Option<Split>,
-    /// 10,000 images in the official files.
+    /// Test images: 10,000 in the official files.
     pub test: Split,
-    /// The folder, and the SHA-256 of each file.
+    /// The folder and the SHA-256 sum of each file.
     pub origin: source::Origin,
 }
 
-/// More images to hold out than can be.
+/// [`Dataset::hold_out`] would leave no training image.
 #[derive(Debug, thiserror::Error)]
-#[error("--val is {asked}: of {images} training images it must leave at least one to learn from")]
+#[error(
+    "{asked} of {images} training images cannot be held out: at least one must be left to train on"
+)]
 pub struct HoldOutError {
-    /// Images to hold out.
+    /// Number of images to hold out.
     pub asked: usize,
-    /// Training images.
+    /// Number of training images.
     pub images: usize,
 }
 
 impl Dataset {
-    /// Holds out the last `n` training images: `train` is then what it would be if the files ended
-    /// before them.
+    /// Moves the last `n` training images to `validation`.
     ///
     /// # Errors
-    /// When none would be left.
+    /// [`HoldOutError`] when no training image would be left.
     pub fn hold_out(&mut self, n: usize) -> Result<(), HoldOutError> {
         let images = self.train.len();
         if n >= images {

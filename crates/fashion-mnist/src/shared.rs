@@ -1,8 +1,7 @@
-//! A data set in memory that a process has in common with those that it starts: one copy for all of
-//! them, however many there are. Linux alone has such memory.
+//! A data set in memory that a process shares with its child processes: one copy for all of them. Linux only.
 //!
-//! It is a file without a name, sealed: nobody can change or shorten it any more, so that what is
-//! mapped stays what it is.
+//! The memory is an anonymous file (`memfd_create`) that is sealed: no process can change or shorten it, so a mapping
+//! of it stays valid.
 
 #![allow(unsafe_code)]
 
@@ -19,32 +18,33 @@ use serde::{Deserialize, Serialize};
 use super::source::{FileOrigin, Found, OFFICIAL, Origin};
 use super::{Dataset, PIXELS, Split};
 
-/// What the file must be sealed against.
+/// Seals that the file must have.
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW);
-/// The images begin at a page.
+/// Size of a page in bytes; the images start at a multiple of it.
 const PAGE: usize = 4096;
 
-/// A data set that child processes can open.
+/// A data set in shared memory, which child processes can [`open`] as long as this value lives.
 #[derive(Debug)]
 pub struct Shared {
     file: File,
 }
 
-/// Before the bytes: where they are from.
+/// The header before the images and labels: where they were read from.
 #[derive(Serialize, Deserialize)]
 struct Header {
     directory: PathBuf,
-    /// In the order of [`OFFICIAL`], as the next two.
+    /// In the order of [`OFFICIAL`], like the next two.
     paths: [PathBuf; 4],
     sha256: [String; 4],
     counts: [usize; 4],
 }
 
 impl Shared {
-    /// Puts a copy there.
+    /// Copies the training and the test half into shared memory.
     ///
     /// # Errors
-    /// When the system has no such files, or no room.
+    /// [`io::ErrorKind::InvalidInput`] when `dataset` was not read from four files; other errors when the system has no
+    /// anonymous files or not enough memory.
     pub fn new(dataset: &Dataset) -> io::Result<Self> {
         let Origin { found, files } = &dataset.origin;
         let of_files = |file: usize| files.get(file).ok_or(io::ErrorKind::InvalidInput);
@@ -56,7 +56,7 @@ impl Shared {
             counts: [a, b, c, d].map(|file| file.count),
         };
         let header = serde_json::to_vec(&header)?;
-        // Not closed when a process is started: that is how it gets there.
+        // Without close-on-exec: child processes inherit it.
         let file = memfd_create("stitch-data", MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(file);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -71,16 +71,16 @@ impl Shared {
         Ok(Self { file })
     }
 
-    /// Under which a child process finds it.
+    /// The path for [`open`] in a child process.
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }
 }
 
-/// The data set that a parent process has put at `path`.
+/// Opens the data set that a parent process shares at `path` ([`Shared::path`]).
 ///
 /// # Errors
-/// When it is something else.
+/// When the file cannot be opened or mapped, is not sealed, or does not have the format of [`Shared`].
 pub fn open(path: &Path) -> io::Result<Dataset> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut file = File::open(path)?;
@@ -91,10 +91,10 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut length)?;
     let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
-    // SAFETY: the file is sealed: neither this process nor another can write or shorten it.
+    // SAFETY: the file is sealed, so no process can write or shorten it.
     let all = Bytes::from_owner(unsafe { Mmap::map(&file)? });
     let end = length.checked_add(8).filter(|&end| end <= all.len());
-    let end = end.ok_or_else(|| wrong("its header is longer than it is"))?;
+    let end = end.ok_or_else(|| wrong("its header is longer than the file"))?;
     let Header { directory, paths, sha256, counts } = serde_json::from_slice(&all[8..end])?;
     let mut at = end.next_multiple_of(PAGE);
     let mut take = |bytes: Option<usize>| {

@@ -1,5 +1,5 @@
-//! The zip archive of a `.pt` file: one top folder of records, stored not deflated, each aligned
-//! to 64 bytes. Also how any zip archive is opened without trusting what it says of itself.
+//! The zip archive of a `.pt` file: records in one top folder, without compression, each aligned to 64 bytes. Opening an
+//! archive checks its directory first.
 //!
 //! Layout after `torch/serialization.py` and `caffe2/serialize/inline_container.cc` of PyTorch
 //! 2.13.
@@ -17,13 +17,13 @@ use super::{ReadError, directory};
 
 /// `kProducedFileFormatVersion`'s lowest value that every version since 1.6 reads.
 const VERSION: &[u8] = b"3\n";
-/// Bytes that records are aligned to, so that `mmap=True` works.
+/// Alignment of records in bytes, for `mmap=True`.
 const ALIGNMENT: u16 = 64;
 
-/// The archive of `records` (name and bytes) in the folder `root`, with the byte order and version
-/// that every such archive has. The same records give the same bytes.
+/// Builds an archive of `records` (name and bytes) in the folder `root`, with the records `byteorder` and `version`. The
+/// same records give the same bytes.
 pub(super) fn write(root: &str, records: &[(String, &[u8])]) -> Result<Vec<u8>, ReadError> {
-    // With room for names and alignment, so that gigabytes are not moved as it grows.
+    // Large enough for names and alignment, so that gigabytes are not reallocated.
     let bytes: usize = records.iter().map(|(name, bytes)| bytes.len() + 3 * name.len() + 512).sum();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes + 1024)));
     let options = SimpleFileOptions::default()
@@ -42,11 +42,11 @@ pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Zip(error.to_string())
 }
 
-/// Longest pickle of a file that is shorter; the values of one have less room.
+/// Longest pickle that is read, in bytes; the size of the file, if that is more.
 const PICKLE: u64 = 16 << 20;
-/// Opens a zip archive that begins where the file does, and that no two readers can take for different
-/// ones. The zip crate makes room for as many entries as the archive says it has, so what it says is
-/// checked first.
+
+/// Opens a zip archive that starts at the start of the file and is not ambiguous. The zip crate allocates memory for as
+/// many entries as the archive claims, so the directory is checked first.
 pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadError> {
     let entries = directory::check(&mut reader)?;
     reader.rewind()?;
@@ -58,11 +58,11 @@ pub(super) fn open<R: Read + Seek>(mut reader: R) -> Result<ZipArchive<R>, ReadE
     }
 }
 
-/// An open archive, with the name of its one top folder.
+/// An open archive of a `.pt` file.
 pub(super) struct Archive<R> {
     zip: ZipArchive<R>,
     root: String,
-    /// Of the file, in bytes.
+    /// Length of the file in bytes.
     length: u64,
 }
 
@@ -81,13 +81,13 @@ impl<R: Read + Seek> Archive<R> {
         Ok(Self { zip, root, length })
     }
 
-    /// The pickle. Of a deflated one as many bytes are read as the file has, or [`PICKLE`].
+    /// Reads the record `data.pkl`.
     pub fn pickle(&mut self) -> Result<Vec<u8>, ReadError> {
         let bytes = self.read("data.pkl", PICKLE.max(self.length))?;
         bytes.ok_or_else(|| ReadError::NotTensors("the archive holds no data.pkl".into()))
     }
 
-    /// Whether numbers begin with their highest byte. Old archives do not say; their numbers do not.
+    /// Whether numbers are big-endian. Old archives have no record `byteorder` and are little-endian.
     pub fn is_big_endian(&mut self) -> Result<bool, ReadError> {
         match self.read("byteorder", 16)?.as_deref() {
             None | Some(b"little") => Ok(false),
@@ -98,14 +98,14 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// The names of its records, without the folder.
+    /// The names of the records without the folder.
     pub fn names(&self) -> Vec<String> {
         let names = self.zip.file_names().flatten();
         let inside = |name: &str| Some(name.strip_prefix(&self.root)?.strip_prefix('/')?.into());
         names.filter_map(|name| inside(&name)).collect()
     }
 
-    /// The content of a record of up to `longest` bytes, if it is there.
+    /// Reads a record of up to `longest` bytes; `None` if there is none.
     pub fn read(&mut self, name: &str, longest: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let path = format!("{}/{name}", self.root);
         let Some(index) = self.zip.index_for_name(&path) else { return Ok(None) };
@@ -114,7 +114,7 @@ impl<R: Read + Seek> Archive<R> {
             let error = format!("{path} has {} bytes, where {longest} are read", storage.bytes);
             return Err(ReadError::Unsupported(error));
         }
-        // Cannot be more than that: a vector that grows takes up to three times as much.
+        // The exact capacity: a growing vector takes up to three times as much.
         let mut bytes = Vec::with_capacity(usize::try_from(storage.bytes).unwrap_or_default());
         let raw = self.zip.by_index_raw(index).map_err(damaged)?;
         unpacked(&storage, raw)
@@ -123,7 +123,7 @@ impl<R: Read + Seek> Archive<R> {
         Ok(Some(bytes))
     }
 
-    /// Where a record lies.
+    /// Locates a record.
     pub fn record(&mut self, name: &str) -> Result<Storage, ReadError> {
         let path = format!("{}/{name}", self.root);
         let index = self.zip.index_for_name(&path);
@@ -137,15 +137,15 @@ impl<R: Read + Seek> Archive<R> {
                 return Err(ReadError::Unsupported(error));
             }
         };
-        let at = file.data_start().ok_or_else(|| damaged(format!("{path} has no place in it")))?;
-        // torch.save writes 0 where it was told not to compute it.
+        let at = file.data_start().ok_or_else(|| damaged(format!("{path} has no data")))?;
+        // torch.save writes 0 if it does not compute checksums.
         let crc = Some(file.crc32()).filter(|&crc| crc != 0);
         Ok(Storage { packed, crc, ..Storage::plain(at, file.size()) })
     }
 }
 
-/// Refuses an archive with a second top folder: PyTorch takes the folder of the first entry. It also
-/// takes names that differ in their case for the same.
+/// Refuses an archive with a second top folder, since PyTorch uses the folder of the first entry, or with two names that
+/// differ in case only, since PyTorch does not distinguish them.
 fn check_names<R: Read + Seek>(zip: &ZipArchive<R>, root: &str) -> Result<(), ReadError> {
     let mut names = HashSet::new();
     for name in zip.file_names() {

@@ -1,14 +1,14 @@
-//! The dicts and lists of a pickle that may be its weights: those that hold tensors.
+//! Searches a pickle for the dict of its weights among the dicts and lists that hold tensors.
 
 use std::collections::HashSet;
 
 use super::ReadError;
 use super::pickle::{Id, Pickle, Value};
 
-/// Longest name of a tensor, in bytes. A pickle may name one long string many times over.
+/// Longest name of a tensor, in bytes. A pickle may use one long string many times.
 pub(super) const LONGEST_NAME: usize = 1024;
 
-/// The type or class of a value, for a sentence.
+/// The type or class of a value with an article, for a message.
 pub(super) fn described(pickle: &Pickle, id: Id) -> String {
     let what = pickle.describe(id);
     match what.split_once(' ') {
@@ -17,12 +17,12 @@ pub(super) fn described(pickle: &Pickle, id: Id) -> String {
     }
 }
 
-/// What a value stands under.
+/// The key or index of a value in its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// In a dict.
+    /// The key in a dict.
     Value(Id),
-    /// In a list or tuple.
+    /// The index in a list or tuple.
     Index(usize),
 }
 
@@ -41,11 +41,11 @@ pub(super) fn is_tensor(value: &Value) -> bool {
     matches!(value, Value::Tensor(_) | Value::Unreadable(_))
 }
 
-/// Dicts in dicts that are looked into: `checkpoint["model"]["state_dict"]`.
+/// Depth of nested dicts that are searched: `checkpoint["model"]["state_dict"]`.
 const LEVELS: usize = 2;
 /// Keys that an error lists.
 const SHOWN: usize = 20;
-/// What a module's own state is called among its tensors, by `torch.nn.Module.get_extra_state`.
+/// Name of a module's own state in a state_dict (`torch.nn.Module.get_extra_state`).
 const EXTRA_STATE: &str = "_extra_state";
 
 /// A dict or list that holds tensors.
@@ -61,7 +61,7 @@ pub(super) fn joined(pickle: &Pickle, path: &[Key]) -> String {
     let part = |key: &Key| match *key {
         Key::Index(index) => index.to_string(),
         Key::Value(key) => match &pickle.arena[key] {
-            // No more than anybody would read.
+            // Truncated: it is for messages.
             Value::Str(key) => key.chars().take(LONGEST_NAME).collect(),
             Value::Int(key) => key.to_string(),
             _ => pickle.describe(key).to_string(),
@@ -70,7 +70,7 @@ pub(super) fn joined(pickle: &Pickle, path: &[Key]) -> String {
     path.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// What of a dict or list is tensors.
+/// How much of a dict or list is tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     Nothing,
@@ -91,12 +91,12 @@ pub(super) struct Search<'a> {
     mixed: Vec<Candidate>,
     /// Those of them that are mostly tensors.
     rivals: Vec<Candidate>,
-    /// What stands under a second key.
+    /// Second keys of dicts and lists.
     aliases: Vec<Candidate>,
 }
 
 impl<'a> Search<'a> {
-    /// Looks at every dict and list once, those on the surface first.
+    /// Visits every dict and list once, those at the top first.
     pub fn new(pickle: &'a Pickle) -> Self {
         let (whole, mixed, rivals, aliases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut search = Self { pickle, whole, mixed, rivals, aliases };
@@ -127,7 +127,7 @@ impl<'a> Search<'a> {
         search
     }
 
-    /// Adds what stands in `candidate` and may hold tensors.
+    /// Adds the items of `candidate` that may hold tensors.
     fn descend(
         &mut self,
         candidate: &Candidate,
@@ -177,19 +177,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether it is what `torch.optim.Optimizer.state_dict` returns.
+    /// Whether a value is a dict as `torch.optim.Optimizer.state_dict` returns it.
     fn is_optimizer(&self, id: Id) -> bool {
         let arena = &self.pickle.arena;
         let Value::Dict(items) = &arena[id] else { return false };
-        let has = |wanted: &str| {
-            items.iter().any(|&(key, _)| matches!(&arena[key], Value::Str(key) if **key == *wanted))
+        let has = |name: &str| {
+            items.iter().any(|&(key, _)| matches!(&arena[key], Value::Str(key) if **key == *name))
         };
         has("state") && has("param_groups")
     }
 
     /// The dict under `key`, or the only one.
     pub fn choose(self, key: Option<&str>) -> Result<Candidate, ReadError> {
-        // Of dicts that hold other things too, the one on the surface.
+        // Of dicts that hold other values, too, the one closest to the top.
         let surface = self.mixed.first().map_or(0, |candidate| candidate.path.len());
         let chosen: Vec<&Candidate> = match key {
             None if self.whole.is_empty() => {

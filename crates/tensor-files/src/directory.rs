@@ -1,5 +1,5 @@
-//! Checks the central directory of a zip archive. Readers differ in which of its fields they use and where they
-//! look for it: an archive that two readers could read differently is refused before anything of it is read.
+//! Checks the central directory of a zip archive. Readers differ in how they find it and which of its fields they use: an
+//! archive that two readers could read differently is refused before anything of it is read.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,10 +9,9 @@ use super::ReadError;
 
 /// Most entries of an archive; torch.save writes one per storage.
 const ENTRIES: u64 = 1 << 16;
-/// Bytes of the record that an archive ends with, before its comment.
+/// Bytes of the record at the end of an archive, without the comment.
 const END: usize = 22;
-/// A large archive has two records more before that: one of 56 bytes, and one of 20 that tells where
-/// the first lies.
+/// Bytes of the two records that a large archive (zip64) has before that: one of 56 bytes, and a locator of 20.
 const LARGE_END: usize = 56 + 20;
 /// The longest end of an archive, with the longest comment.
 const TAIL: u64 = (END + 65_535 + LARGE_END) as u64;
@@ -20,10 +19,10 @@ const TAIL: u64 = (END + 65_535 + LARGE_END) as u64;
 const ENTRY: usize = 46;
 const HEADER: usize = 30;
 
-/// What stands in 32 bits for a number that does not fit.
+/// The value of a 32-bit field whose number does not fit.
 const FULL: u64 = u32::MAX as u64;
-/// A flag of an entry: its sizes and checksum stand behind its data, not in its header.
-const SIZES_BEHIND: u16 = 1 << 3;
+/// A flag of an entry: its sizes and checksum are after its data, not in its header.
+const SIZES_AFTER_DATA: u16 = 1 << 3;
 /// Flags that say how to read an entry: encrypted, a UTF-8 name.
 const FLAGS: u16 = 1 | 1 << 11;
 const ENCRYPTED: u16 = 1;
@@ -63,7 +62,7 @@ pub(super) fn check(reader: &mut (impl Read + Seek)) -> Result<usize, ReadError>
             return Err(damaged(format!("{shown} is in it twice")));
         }
         if entry.name.contains(&0) || entry.flags & ENCRYPTED != 0 {
-            return Err(damaged(format!("{shown} is encrypted, or its name is none")));
+            return Err(damaged(format!("{shown} is encrypted, or its name is not valid")));
         }
         let what = format!("its directory and the header of {shown} contradict each other");
         places.push(entry.place(reader)?.ok_or_else(|| damaged(what))?);
@@ -75,7 +74,7 @@ pub(super) fn check(reader: &mut (impl Read + Seek)) -> Result<usize, ReadError>
     let mut end = 0;
     for (i, next) in places.iter().enumerate() {
         if next.start < end || (i == 0 && next.start != 0) {
-            return Err(damaged("its entries overlap, or something lies before the first"));
+            return Err(damaged("its entries overlap, or other bytes precede the first"));
         }
         end = next.end;
     }
@@ -85,16 +84,16 @@ pub(super) fn check(reader: &mut (impl Read + Seek)) -> Result<usize, ReadError>
     }
 }
 
-/// The number of entries, and where the directory lies.
+/// The number of entries, and the range of the directory in the file.
 fn place(reader: &mut (impl Read + Seek), length: u64) -> Result<(u64, Range<u64>), ReadError> {
     let start = length.saturating_sub(TAIL);
     let tail = bytes(reader, start..length)?;
     let Some(at) = tail.windows(4).rposition(|window| window == b"PK\x05\x06") else {
-        return Err(damaged("the list of what is in it cannot be read; is it cut short?"));
+        return Err(damaged("its directory was not found; is the file truncated?"));
     };
     let end = &tail[at..];
     if end.len() < END || usize::from(u16_at(end, 20)) != end.len() - END {
-        return Err(damaged("the list of what is in it does not end where the file does"));
+        return Err(damaged("its directory does not end at the end of the file"));
     }
     let mut before = at;
     let mut place = [u64::from(u16_at(end, 10)), u32_at(end, 12).into(), u32_at(end, 16).into()];
@@ -113,7 +112,7 @@ fn place(reader: &mut (impl Read + Seek), length: u64) -> Result<(u64, Range<u64
         // Where a number does not fit, the small record has the largest that does.
         let differ = |i: usize| place[i] != large[i] && place[i] != most[i];
         if u64_at(bytes, 24) != large[0] || (0..3).any(differ) {
-            return Err(damaged("it says in two ways what is in it, and they differ"));
+            return Err(damaged("its two directory records (zip and zip64) differ"));
         }
         (place, before) = (large, record);
     } else if u16_at(end, 8) != u16_at(end, 10) {
@@ -130,7 +129,7 @@ fn place(reader: &mut (impl Read + Seek), length: u64) -> Result<(u64, Range<u64
     }
 }
 
-/// These bytes of the file.
+/// Reads a range of the file.
 fn bytes(reader: &mut (impl Read + Seek), place: Range<u64>) -> Result<Vec<u8>, ReadError> {
     reader.seek(SeekFrom::Start(place.start))?;
     let length = place.end.saturating_sub(place.start);
@@ -147,15 +146,15 @@ struct Entry<'a> {
     flags: u16,
     method: u16,
     crc: u32,
-    /// Bytes in the file, bytes unpacked.
+    /// Compressed and uncompressed size in bytes.
     sizes: [u64; 2],
     name: &'a [u8],
-    /// Where its header begins.
+    /// Offset of its header in the file.
     at: u64,
 }
 
 impl<'a> Entry<'a> {
-    /// The first entry, and what follows it.
+    /// Parses the first entry; returns it and the bytes after it.
     fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ReadError> {
         let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16_at(bytes, at)));
         let length = ENTRY + name + extra + comment;
@@ -165,7 +164,7 @@ impl<'a> Entry<'a> {
         let [packed, size, at] = [20, 24, 42].map(|at| u32_at(bytes, at));
         let mut numbers = [u64::from(packed), size.into(), at.into()];
         let fields = &bytes[ENTRY + name..ENTRY + name + extra];
-        // In this order, and only those that do not fit.
+        // In this order: uncompressed size, compressed size, offset.
         if !extended(fields, &mut numbers, [1, 0, 2]) {
             return Err(damaged("its directory has fields that contradict each other"));
         }
@@ -181,12 +180,12 @@ impl<'a> Entry<'a> {
         Ok((entry, &bytes[length..]))
     }
 
-    /// Its name for an error.
+    /// The name for a message.
     fn shown(&self) -> String {
         String::from_utf8_lossy(&self.name[..self.name.len().min(100)]).into_owned()
     }
 
-    /// Where its header and data lie, if the header says what the directory does.
+    /// The range of header and data in the file; `None` if the header differs from the directory.
     fn place(&self, reader: &mut (impl Read + Seek)) -> Result<Option<Range<u64>>, ReadError> {
         let Some(names) = self.at.checked_add(HEADER as u64) else { return Ok(None) };
         let header = bytes(reader, self.at..names)?;
@@ -198,9 +197,9 @@ impl<'a> Entry<'a> {
         let crc = u32_at(&header, 14);
         let mut numbers = [u64::from(packed), size.into(), 0];
         let flags = u16_at(&header, 6);
-        let behind = flags & SIZES_BEHIND != 0;
-        let known = extended(fields, &mut numbers, [1, 0, 2]) || behind;
-        let unknown = |number: u64| behind && (number == 0 || number == FULL);
+        let after_data = flags & SIZES_AFTER_DATA != 0;
+        let known = extended(fields, &mut numbers, [1, 0, 2]) || after_data;
+        let unknown = |number: u64| after_data && (number == 0 || number == FULL);
         let sizes = [0, 1].iter().all(|&i| numbers[i] == self.sizes[i] || unknown(numbers[i]));
         let agrees = header.starts_with(b"PK\x03\x04")
             && name == self.name
@@ -208,14 +207,14 @@ impl<'a> Entry<'a> {
             && u16_at(&header, 8) == self.method
             && known
             && sizes
-            && (crc == self.crc || (behind && crc == 0));
+            && (crc == self.crc || (after_data && crc == 0));
         let end = data.checked_add(self.sizes[0]);
         Ok(end.filter(|_| agrees).map(|end| self.at..end))
     }
 }
 
 /// Replaces those of `numbers` that are too large for 32 bits, in this order, by those of 64 bits among
-/// the extra `fields`. Whether the fields are as they should be.
+/// the extra `fields`. Returns whether the fields are valid.
 fn extended(mut fields: &[u8], numbers: &mut [u64; 3], order: [usize; 3]) -> bool {
     let mut seen = false;
     while fields.len() >= 4 {

@@ -1,6 +1,6 @@
 //! `torch.save` before PyTorch 1.6, and with `_use_new_zipfile_serialization=False` since: five
 //! pickles (a magic number, a version, the machine, the object, the keys of its storages), then the
-//! storages, each behind its number of elements.
+//! storages, each after its number of elements.
 //!
 //! Layout after `_legacy_save` in `torch/serialization.py` of PyTorch 2.13.
 
@@ -17,9 +17,9 @@ const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// The only version.
 const VERSION: i64 = 1001;
 
-/// Whether a file that begins so is of this format. Protocol 4 and up put a frame before the number.
+/// Whether a file with this start is of this format. From protocol 4 on, a frame precedes the magic number.
 pub(super) fn is_legacy(start: &[u8]) -> bool {
-    // Cut short, it may end in the number.
+    // A truncated file may end in the number.
     let begins = |rest: &[u8]| {
         let length = rest.len().min(MAGIC.len());
         length > 1 && rest[..length] == MAGIC[..length]
@@ -27,7 +27,7 @@ pub(super) fn is_legacy(start: &[u8]) -> bool {
     start.first() == Some(&0x80) && [2, 11].iter().any(|&at| start.get(at..).is_some_and(begins))
 }
 
-/// The tensors of a file of `length` bytes.
+/// Lists the tensors of a file of `length` bytes.
 pub(super) fn index(
     reader: &mut (impl Read + Seek),
     length: u64,
@@ -41,7 +41,7 @@ pub(super) fn index(
         let error = format!("a .pt file of before PyTorch 1.6, but not of version {VERSION}");
         return Err(ReadError::Unsupported(error));
     }
-    // The machine that wrote it: whatever it was, the storages are little-endian.
+    // The machine that wrote the file: storages are little-endian in any case.
     next_pickle(reader, &mut at)?;
     let object = pickle::read(&next_pickle(reader, &mut at)?, memory)?;
     let keys = next_pickle(reader, &mut at)?;
@@ -54,7 +54,7 @@ pub(super) fn index(
     })
 }
 
-/// The storages by their keys, the first of which is at `at`.
+/// Locates the storages by their keys; the first is at `at`.
 fn storages<'a>(
     reader: &mut (impl Read + Seek),
     mut at: u64,
@@ -69,12 +69,12 @@ fn storages<'a>(
     }
     let damaged = |what: String| Err(ReadError::Legacy(what));
     let Value::List(list) = &keys.arena[keys.top] else {
-        return damaged("the list of its storages is no list".into());
+        return damaged("the list of its storages is not a list".into());
     };
     let mut storages = HashMap::new();
     for &key in list {
         let Value::Str(key) = &keys.arena[key] else {
-            return damaged("the key of a storage is no string".into());
+            return damaged("the key of a storage is not a string".into());
         };
         let Some(size) = sizes.get(&**key) else {
             return damaged(format!("nothing says of which type the storage {key} is"));
@@ -98,7 +98,7 @@ fn storages<'a>(
     Ok(storages)
 }
 
-/// The pickle at `at`, which then is where it ends. Only that much is read of what may be gigabytes.
+/// Reads the pickle at `at` and moves `at` to its end. Nothing after the pickle is read.
 fn next_pickle(reader: &mut (impl Read + Seek), at: &mut u64) -> Result<Vec<u8>, ReadError> {
     reader.seek(SeekFrom::Start(*at))?;
     let length = pickle_length(&mut BufReader::new(&mut *reader))?;
@@ -109,15 +109,15 @@ fn next_pickle(reader: &mut (impl Read + Seek), at: &mut u64) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// What follows an opcode.
+/// The argument of an opcode.
 enum Argument {
     Bytes(u64),
-    /// As many bytes as a length of so many bytes says.
+    /// A length of so many bytes, and as many bytes as it says.
     Counted(u64),
     Lines(usize),
 }
 
-/// What follows that opcode, in the protocols 0 to 5.
+/// The argument of an opcode of the protocols 0 to 5.
 fn argument(opcode: u8) -> Option<Argument> {
     Some(match opcode {
         b'(' | b')' | b'.' | b'0' | b'1' | b'2' | b'N' | b']' | b'a' | b'b' | b'd' | b'}'
@@ -136,7 +136,7 @@ fn argument(opcode: u8) -> Option<Argument> {
     })
 }
 
-/// Bytes up to the end of a pickle, STOP included.
+/// The length of a pickle in bytes, including STOP.
 fn pickle_length(from: &mut impl BufRead) -> Result<u64, ReadError> {
     let mut length = 0;
     loop {
@@ -164,7 +164,7 @@ fn ends() -> ReadError {
     ReadError::Legacy("it ends in a pickle".into())
 }
 
-/// A little-endian number of `bytes` bytes.
+/// Reads a little-endian number of `bytes` bytes.
 fn number(from: &mut impl BufRead, bytes: u64, length: &mut u64) -> Result<u64, ReadError> {
     let mut number = Vec::new();
     from.take(bytes).read_to_end(&mut number)?;

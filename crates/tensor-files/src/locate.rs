@@ -1,5 +1,5 @@
-//! Finds the tensors in a pickle: the dict of tensors in a checkpoint, by its content and not by its key; the
-//! parameters and buffers of a TorchScript module.
+//! Finds the tensors in a pickle: the dict of tensors in a checkpoint, whatever its key, or the parameters and buffers of
+//! a TorchScript module.
 
 use std::collections::HashSet;
 
@@ -11,20 +11,19 @@ use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
 /// The tensors found in a pickle.
 pub(super) struct Found {
     pub kind: FileKind,
-    /// The key of the dict that holds them, if it stands in another.
+    /// The key of the dict that holds them, if it is in another dict.
     pub key: Option<String>,
-    /// Their names, in order.
+    /// Names and values, in order.
     pub tensors: Vec<(String, Id)>,
-    /// The values among them, or beside their dict, that are skipped.
+    /// The skipped values in and beside their dict.
     pub skipped: skipped::List,
 }
 
-/// The tensors of a pickle: those under `key`, or the only ones.
+/// Finds the tensors of a pickle: those under `key`, or the only ones.
 ///
-/// A dict of tensors is one whose keys are strings and whose values are tensors. If there is one of
-/// them, it is taken, be it the top value or under a key, or a key in a key; an optimizer's state is
-/// not looked into. If there is none, a dict that holds tensors beside other things is taken, or a list
-/// of tensors.
+/// A dict of tensors has strings as keys and tensors as values. If there is one, at the top or up to two keys deep, it
+/// is used; the state of an optimizer is not searched. If there is none, a dict that holds tensors beside other values
+/// is used, or a list of tensors.
 pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadError> {
     let mut names = Names::new(pickle);
     let (mut kind, mut found_key) = (FileKind::StateDict, None);
@@ -50,7 +49,7 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
         }
         (_, None) => {
             return Err(ReadError::NotTensors(format!(
-                "it holds {}, where a dict of tensors is wanted: save model.state_dict(), not the \
+                "it holds {}, where a dict of tensors is expected: save model.state_dict(), not the \
                  model",
                 described(pickle, pickle.top)
             )));
@@ -70,17 +69,17 @@ fn readable(pickle: &Pickle, name: &str, id: Id) -> Result<Id, ReadError> {
     }
 }
 
-/// What each tensor takes besides its name: where it is in the pickle and in the file, its shape.
+/// Bytes of memory that each tensor takes besides its name: its positions in the pickle and in the file, its shape.
 const EACH: usize = size_of::<(String, Id)>()
     + size_of::<(TensorSpec, super::location::Location)>()
     + 3 * DIMENSIONS * 8;
 /// Deepest nesting of modules in modules that is followed.
 const DEPTH: usize = 64;
 
-/// Names of tensors, as many as there is memory for.
+/// Names of tensors, within a limit of memory.
 struct Names<'a> {
     pickle: &'a Pickle,
-    /// What they may take, in bytes.
+    /// Bytes that may still be used.
     memory: usize,
     tensors: Vec<(String, Id)>,
     skipped: skipped::List,
@@ -92,7 +91,7 @@ impl<'a> Names<'a> {
         Self { pickle, memory: pickle.memory, tensors, skipped }
     }
 
-    /// Lists the values beside the one of that path as skipped.
+    /// Lists the values beside the one with that path as skipped.
     fn pass_over(&mut self, path: &[Key]) {
         let (pickle, mut id) = (self.pickle, self.pickle.top);
         for (depth, &taken) in path.iter().enumerate() {
@@ -118,7 +117,7 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// Collects the tensors of the dict or list of that path, and lists everything else as skipped.
+    /// Collects the tensors of the dict or list with that path, and lists everything else in it as skipped.
     fn collect(&mut self, id: Id, path: &str) -> Result<(), ReadError> {
         let pickle = self.pickle;
         let mut numbers = false;

@@ -1,4 +1,4 @@
-//! Where the tensors of a file lie in it: what a format's reader finds.
+//! Locations of tensors in a file, which the readers of the formats return.
 
 use super::{Metadata, TensorSpec, skipped};
 
@@ -22,31 +22,31 @@ pub enum FileKind {
 pub(super) enum Location {
     /// Row-major, all of a storage.
     Whole(Storage),
-    /// A part of the storage of this number, or all of it in another order.
+    /// A part of the storage with this index, or all of it in another order.
     View { storage: usize, view: View, negative: bool, conjugate: bool },
 }
 
-/// Bytes of a file that are elements of tensors.
+/// A range of bytes of a file that holds elements of tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
-    /// First byte.
+    /// Offset of the first byte in the file.
     pub at: u64,
-    /// Number of bytes, unpacked, with those skipped.
+    /// Number of bytes, decompressed, including those to skip.
     pub bytes: u64,
     /// Bytes before the first element.
     pub skip: u64,
-    /// Number of bytes in the file, where they are deflated.
+    /// Number of bytes in the file, if they are deflated.
     pub packed: Option<u64>,
-    /// CRC-32 of all of them, where the file has one.
+    /// CRC-32 of the decompressed bytes, if the file has one.
     pub crc: Option<u32>,
-    /// Whether they were found to have it.
+    /// Whether length and checksum have been checked.
     pub checked: bool,
-    /// Whether numbers begin with their highest byte.
+    /// Whether numbers are big-endian.
     pub big_endian: bool,
 }
 
 impl Storage {
-    /// Bytes as they are, without a checksum, little-endian.
+    /// Bytes without compression and checksum, little-endian.
     pub fn plain(at: u64, bytes: u64) -> Self {
         Self { at, bytes, skip: 0, packed: None, crc: None, checked: false, big_endian: false }
     }
@@ -60,21 +60,21 @@ pub(super) struct View {
     pub stride: Vec<usize>,
 }
 
-/// What a format's reader finds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct Index {
     pub kind: FileKind,
     pub tensors: Vec<(TensorSpec, Location)>,
     pub storages: Vec<Storage>,
     pub metadata: Metadata,
-    /// The key of a checkpoint that the tensors stand under.
+    /// The key of the tensors in a checkpoint.
     pub key: Option<String>,
-    /// What stands among and beside the tensors, and is not read.
+    /// Values in and beside the dict of tensors that are not read.
     pub skipped: skipped::List,
 }
 
 impl Index {
-    /// Of a file that holds tensors and nothing else.
+    /// The contents of a file that holds nothing but tensors.
     pub fn new(kind: FileKind, tensors: Vec<(TensorSpec, Location)>) -> Self {
         Self {
             kind,
@@ -88,7 +88,7 @@ impl Index {
 }
 
 impl View {
-    /// Elements to step over for each dimension of a row-major tensor.
+    /// The strides of a row-major tensor in elements.
     pub fn contiguous_stride(shape: &[usize]) -> Vec<usize> {
         let mut stride = vec![1usize; shape.len()];
         for i in (1..shape.len()).rev() {
@@ -97,16 +97,15 @@ impl View {
         stride
     }
 
-    /// Whether the elements lie row-major without gaps. The stride of a dimension of size 1 is
-    /// never stepped over, so any will do.
+    /// Whether the elements are row-major without gaps. The stride of a dimension of size 1 has no effect.
     pub fn is_contiguous(&self) -> bool {
-        let wanted = Self::contiguous_stride(&self.shape);
-        let dimensions = self.shape.iter().zip(self.stride.iter().zip(&wanted));
-        dimensions.into_iter().all(|(&size, (stride, wanted))| size <= 1 || stride == wanted)
+        let contiguous = Self::contiguous_stride(&self.shape);
+        let dimensions = self.shape.iter().zip(self.stride.iter().zip(&contiguous));
+        dimensions.into_iter().all(|(&size, (stride, expected))| size <= 1 || stride == expected)
     }
 
-    /// Number of elements, if all of them lie within a storage of `elements`. An expanded view
-    /// (stride 0) may have more elements than its storage.
+    /// Number of elements; `None` if one lies beyond a storage of `elements` elements. An expanded view (stride 0) may
+    /// have more elements than its storage.
     pub fn len_within(&self, elements: usize) -> Option<usize> {
         let count = self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))?;
         if count == 0 {
@@ -119,8 +118,8 @@ impl View {
         (reach < elements).then_some(count)
     }
 
-    /// The elements from the first to behind the last that it reaches. Only of a view that
-    /// [`View::len_within`] has found to lie within its storage.
+    /// The range of elements that the view uses: the first, and one after the last. Only for views that
+    /// [`View::len_within`] has accepted.
     pub fn span(&self) -> (usize, usize) {
         if self.shape.contains(&0) {
             return (0, 0);

@@ -1,5 +1,5 @@
-//! Names of tensors that differ by a prefix that a wrapper adds to all of them: Lightning's `model.`,
-//! `DataParallel`'s `module.`, `torch.compile`'s `_orig_mod.`, or several of them.
+//! Prefixes that wrappers add to the names of all tensors: Lightning's `model.`, `DataParallel`'s `module.`,
+//! `torch.compile`'s `_orig_mod.`, or several of them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::fmt;
 /// Name of the counter of `torch.optim.swa_utils.AveragedModel`, beside the model in its `module.`.
 const COUNT: &str = "n_averaged";
 const AVERAGED: &str = "module.";
-/// What a network is called in Lightning and in other programs, `DataParallel`, `torch.compile`.
+/// Names of the wrapped network in Lightning and other programs, `DataParallel` and `torch.compile`.
 const WRAPPERS: [&str; 4] = ["model", "net", "module", "_orig_mod"];
-/// Most parts of a prefix that are tried: wrappers in wrappers.
+/// Most nested wrappers.
 const PARTS: usize = 8;
 
 /// A change of tensor names that removes a prefix from all of them.
@@ -30,22 +30,22 @@ pub struct Renaming {
 }
 
 impl Renaming {
-    /// Removes the shortest prefix of `names` that makes them those `wanted`, in any order. The counter of an
-    /// `AveragedModel` may be left out. `None` when no prefix makes them equal.
-    pub fn between<S: AsRef<str>, W: AsRef<str>>(names: &[S], wanted: &[W]) -> Option<Self> {
-        if !(wanted.len()..=wanted.len() + 1).contains(&names.len()) {
+    /// Removes the shortest prefix of `names` that makes them equal to `expected`, in any order. The counter of an
+    /// `AveragedModel` may be left out. `None` if no prefix makes them equal.
+    pub fn between<S: AsRef<str>, W: AsRef<str>>(names: &[S], expected: &[W]) -> Option<Self> {
+        if !(expected.len()..=expected.len() + 1).contains(&names.len()) {
             return None;
         }
-        let set: HashSet<&str> = wanted.iter().map(AsRef::as_ref).collect();
+        let set: HashSet<&str> = expected.iter().map(AsRef::as_ref).collect();
         let distinct: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-        if distinct.len() < names.len() || set.len() < wanted.len() {
+        if distinct.len() < names.len() || set.len() < expected.len() {
             return None;
         }
         shared_prefixes(names).take(PARTS + 1).map(Self::losing).find_map(|mut renaming| {
             let rest = |name: &S| renaming.of(name.as_ref()).is_some_and(|name| set.contains(name));
-            let strange: Vec<&S> = names.iter().filter(|name| !rest(name)).collect();
-            match strange[..] {
-                [] if names.len() == wanted.len() => Some(renaming),
+            let others: Vec<&S> = names.iter().filter(|name| !rest(name)).collect();
+            match others[..] {
+                [] if names.len() == expected.len() => Some(renaming),
                 [count] if renaming.counts_in(count.as_ref()) => {
                     renaming.left_out = Some(count.as_ref().into());
                     Some(renaming)
@@ -55,8 +55,8 @@ impl Renaming {
         })
     }
 
-    /// Makes the names of two files equal: keeps those of the first if the second can lose a prefix, or the other
-    /// way round; otherwise both lose prefixes, which must be those of wrappers (`model.`, `net.`, `module.`,
+    /// Makes the names of two files equal: removes a prefix from those of the second file, or else of the first, or else
+    /// of both; the latter must be prefixes of wrappers (`model.`, `net.`, `module.`,
     /// `_orig_mod.`): `fc1.weight` is not `fc2.weight`.
     pub fn both<S: AsRef<str>, W: AsRef<str>>(first: &[S], second: &[W]) -> Option<[Self; 2]> {
         if let Some(second) = Self::between(second, first) {
@@ -105,12 +105,12 @@ impl Renaming {
     }
 }
 
-/// A note: `all names begin with model., which is left out`.
+/// Writes a note: `all names begin with model., which is left out`.
 impl fmt::Display for Renaming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = self.prefix.escape_debug();
         match &self.left_out {
-            _ if self.prefix.is_empty() => f.write_str("the names are taken as they are"),
+            _ if self.prefix.is_empty() => f.write_str("the names are unchanged"),
             None => write!(f, "all names begin with {prefix}, which is left out"),
             Some(count) => {
                 let count = count.escape_debug();
@@ -120,8 +120,8 @@ impl fmt::Display for Renaming {
     }
 }
 
-/// The prefixes that all `names` begin with, from none to the longest: each ends with a dot. A name keeps its
-/// last part; the count of an `AveragedModel` is no name.
+/// The prefixes that all `names` share, from the empty one to the longest; each other one ends with a dot. A name keeps its
+/// last part; the counter of an `AveragedModel` is ignored.
 pub fn shared_prefixes<S: AsRef<str>>(names: &[S]) -> impl Iterator<Item = &str> {
     let shared = shared_prefix(names);
     let ends = shared.match_indices('.').map(|(at, _)| at + 1);

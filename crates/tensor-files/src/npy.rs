@@ -1,66 +1,103 @@
-//! `.npy` of `numpy.save`: one array, behind a header that is a Python dict as text. The arrays of an
-//! `.npz` file are such files.
+//! `.npy` of `numpy.save`: one array after a header, a Python dict as text. An `.npz` file is an archive of such
+//! files.
 
-use std::io::Read;
+use std::cmp::Ordering;
+use std::io::{self, Read};
 
 use npyz::{DType, Endianness, NpyHeader, Order};
 
 use super::location::{FileKind, Index, Location, Storage, View};
 use super::{DIMENSIONS, Dtype, NamedTensor, ReadError, SINGLE, TensorSpec};
 
-/// What a file begins with.
+/// The magic number that a file starts with.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// An array of NumPy that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum NpyError {
+    /// Reading failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The file ends inside its header.
+    #[error("it ends in its header")]
+    HeaderTruncated,
+    /// The header is longer than any that `numpy.save` writes.
+    #[error("a header of {0} bytes, where at most {LONGEST_HEADER} are read")]
+    HeaderTooLong(usize),
+    /// The header has more than eight brackets inside of each other.
+    #[error("its header nests too deeply")]
+    HeaderTooDeep,
+    /// The header is not the dict that it should be: the parser's message.
+    #[error("its header: {0}")]
+    Header(String),
+    /// An element type without a [`Dtype`], such as text, objects or a struct: NumPy's `descr`.
+    #[error("of the type {0}, which is not read")]
+    Dtype(String),
+    /// A shape whose number of bytes does not fit into 64 bits.
+    #[error("its shape is larger than any file")]
+    TooLarge,
+    /// More dimensions than are read.
+    #[error("{0} dimensions, where at most {DIMENSIONS} are read")]
+    Dimensions(usize),
+    /// The file ends so many bytes before the end of its array.
+    #[error("it ends {0} bytes before the end of its array")]
+    Truncated(u64),
+    /// So many bytes follow the array.
+    #[error("{0} bytes follow its array, where the end is expected")]
+    Trailing(u64),
+    /// A record of an archive whose length is not that of its array: its bytes.
+    #[error("{0} bytes, which do not fit its shape and type")]
+    Length(u64),
+    /// A record of an archive that is compressed by another method than Deflate.
+    #[error("compressed by {0}, which is not read")]
+    Compression(String),
+}
 
 /// The array of a file of `length` bytes.
 pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
-    let array = Array::read(reader).map_err(ReadError::Npy)?;
-    let wrong = |what: String| Err(ReadError::Npy(what));
-    let Some(bytes) = array.bytes() else {
-        return wrong("its shape is larger than any file".into());
-    };
-    if bytes > length {
-        return wrong(format!("it ends {} bytes before the end of its array", bytes - length));
-    }
-    if bytes < length {
-        let more = length - bytes;
-        return wrong(format!("{more} bytes follow its array, where one array is wanted"));
+    let array = Array::read(reader)?;
+    let bytes = array.bytes().ok_or(NpyError::TooLarge)?;
+    match bytes.cmp(&length) {
+        Ordering::Greater => return Err(NpyError::Truncated(bytes - length).into()),
+        Ordering::Less => return Err(NpyError::Trailing(length - bytes).into()),
+        Ordering::Equal => {}
     }
     let mut index = Index::new(FileKind::Npy, Vec::new());
     array.add(SINGLE.into(), Storage::plain(0, bytes), &mut index);
     Ok(index)
 }
 
-/// What the header of an array says.
+/// The header of an array.
 pub(super) struct Array {
     dtype: Dtype,
     shape: Vec<usize>,
     fortran: bool,
     big_endian: bool,
-    /// Bytes of the header.
+    /// Length of the header in bytes.
     skip: u64,
 }
 
 impl Array {
     /// Reads the header.
-    pub fn read(from: &mut impl Read) -> Result<Self, String> {
+    pub fn read(from: &mut impl Read) -> Result<Self, NpyError> {
         let (header, skip) = read_header(from)?;
-        let (dtype, big_endian) = element_type(&header.dtype())
-            .ok_or_else(|| format!("of the type {}, which is not read", header.dtype().descr()))?;
+        let (dtype, big_endian) =
+            element_type(&header.dtype()).ok_or_else(|| NpyError::Dtype(header.dtype().descr()))?;
         let shape = header.shape().iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
-        let shape: Vec<usize> = shape.ok_or("it is too large")?;
+        let shape: Vec<usize> = shape.ok_or(NpyError::TooLarge)?;
         if shape.len() > DIMENSIONS {
-            return Err(format!("{} dimensions, where {DIMENSIONS} are read", shape.len()));
+            return Err(NpyError::Dimensions(shape.len()));
         }
         Ok(Self { dtype, shape, fortran: header.order() == Order::Fortran, big_endian, skip })
     }
 
-    /// Bytes of header and elements, if that is a number.
+    /// Bytes of header and elements; `None` if they do not fit into 64 bits.
     pub fn bytes(&self) -> Option<u64> {
         let count = self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))?;
         (count.checked_mul(self.dtype.size())? as u64).checked_add(self.skip)
     }
 
-    /// Adds the array, header and elements of which are the bytes of `storage`.
+    /// Adds the array to `index`; header and elements are the bytes of `storage`.
     pub fn add(self, name: String, storage: Storage, index: &mut Index) {
         let Self { dtype, shape, fortran, big_endian, skip } = self;
         let storage = Storage { skip, big_endian, ..storage };
@@ -80,7 +117,7 @@ impl Array {
 fn element_type(found: &DType) -> Option<(Dtype, bool)> {
     let DType::Plain(plain) = found else { return None };
     let text = plain.to_string();
-    // Behind the character of the byte order.
+    // Without the character of the byte order.
     let known = |&dtype: &Dtype| descr(dtype).is_some_and(|known| known[1..] == text[1..]);
     let dtype = Dtype::ALL.into_iter().find(known)?;
     Some((dtype, plain.endianness() == Endianness::Big && dtype.size() > 1))
@@ -92,7 +129,7 @@ pub(super) fn header(tensor: &NamedTensor) -> Result<Vec<u8>, ReadError> {
         let (name, dtype) = (tensor.name.clone(), tensor.dtype);
         return Err(ReadError::NoType { name, dtype, format: "numpy" });
     };
-    // A tuple of one has a comma behind it.
+    // A tuple of one has a comma after its item.
     let shape: String = tensor.shape.iter().map(|n| format!("{n}, ")).collect();
     let shape =
         if tensor.shape.len() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
@@ -130,55 +167,96 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
 
 /// Longest `.npy` header that is read; numpy's are of 128 bytes.
 const LONGEST_HEADER: usize = 1 << 10;
-/// Brackets in brackets in a header that are followed: a dict with a tuple needs two.
+/// Deepest nesting of brackets in a header: a dict with a tuple needs two.
 const DEPTH: usize = 8;
 
 /// The header of a `.npy` file and its length in bytes.
-fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), String> {
+fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), NpyError> {
     let mut bytes = Vec::new();
-    let mut extend = |count: usize, bytes: &mut Vec<u8>| {
-        let read = from.take(count as u64).read_to_end(bytes);
-        match read {
-            Ok(read) if read == count => Ok(()),
-            Ok(_) => Err("it ends in its header".to_string()),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    // Magic, version, and a length of two bytes in version 1, of four since.
+    let mut extend =
+        |count: usize, bytes: &mut Vec<u8>| match from.take(count as u64).read_to_end(bytes)?
+            == count
+        {
+            true => Ok(()),
+            false => Err(NpyError::HeaderTruncated),
+        };
+    // Magic number, version, and a length of two bytes in version 1, of four since.
     extend(10, &mut bytes)?;
     if bytes[6] > 1 {
         extend(2, &mut bytes)?;
     }
     let length = bytes[8..].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
     if length > LONGEST_HEADER {
-        return Err(format!("a header of {length} bytes, where {LONGEST_HEADER} are read"));
+        return Err(NpyError::HeaderTooLong(length));
     }
+    let start = bytes.len();
     extend(length, &mut bytes)?;
-    // The parser calls itself for each bracket.
-    let mut depth = 0usize;
-    for byte in &bytes[8..] {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH {
-            return Err("its header nests too deeply".into());
-        }
+    // The parser is recursive.
+    if depth(&bytes[start..]) > DEPTH {
+        return Err(NpyError::HeaderTooDeep);
     }
+    native_byte_order(&mut bytes[start..]);
     // The parser's message shows the place over several lines.
     let header = NpyHeader::from_reader(&bytes[..]).map_err(|error| {
-        format!("its header: {}", error.to_string().lines().next().unwrap_or_default())
+        NpyError::Header(error.to_string().lines().next().unwrap_or_default().into())
     })?;
     Ok((header, bytes.len() as u64))
+}
+
+/// Deepest nesting of brackets in a text.
+fn depth(text: &[u8]) -> usize {
+    let depths = text.iter().scan(0usize, |depth, byte| {
+        match byte {
+            b'(' | b'[' | b'{' => *depth += 1,
+            b')' | b']' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().unwrap_or(0)
+}
+
+/// Replaces `=` at the start of a string, the byte order of the machine that reads, which the parser does not
+/// know. Only a `descr` has it there.
+fn native_byte_order(header: &mut [u8]) {
+    let native = if cfg!(target_endian = "big") { b'>' } else { b'<' };
+    for at in 1..header.len() {
+        if header[at] == b'=' && matches!(header[at - 1], b'\'' | b'"') {
+            header[at] = native;
+        }
+    }
 }
 
 /// Column-major elements as a strided view.
 fn fortran_view(shape: &[usize]) -> View {
     let mut stride = vec![1usize; shape.len()];
     for i in 1..shape.len() {
-        // With a size of 0 there is no element, and the others may be any number.
+        // Saturates only if a size is 0, when there are no elements.
         stride[i] = stride[i - 1].saturating_mul(shape[i - 1]);
     }
     View { offset: 0, shape: shape.to_vec(), stride }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read_weights;
+
+    #[test]
+    fn the_native_byte_order_is_that_of_this_machine() {
+        let tensor = NamedTensor {
+            name: SINGLE.into(),
+            dtype: Dtype::F32,
+            shape: vec![2],
+            data: [1f32, -2.0].map(f32::to_le_bytes).concat(),
+        };
+        let mut file = [&header(&tensor).unwrap()[..], &tensor.data].concat();
+        assert_eq!(read_weights(&file).unwrap(), std::slice::from_ref(&tensor));
+        let at = file.windows(4).position(|text| text == b"'<f4").unwrap();
+        file[at + 1] = b'=';
+        let native = [1f32, -2.0].map(f32::to_ne_bytes).concat();
+        let start = file.len() - native.len();
+        file[start..].copy_from_slice(&native);
+        assert_eq!(read_weights(&file).unwrap(), [tensor]);
+    }
 }

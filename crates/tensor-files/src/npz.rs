@@ -1,4 +1,4 @@
-//! `.npz` of `numpy.savez` and `savez_compressed`: a zip archive of `.npy` arrays.
+//! `.npz` of `numpy.savez` and `numpy.savez_compressed`: a zip archive of `.npy` files.
 
 use std::io::{Cursor, Read, Seek, Write};
 
@@ -7,16 +7,17 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::archive::{self, damaged};
 use super::location::{FileKind, Index, Storage};
-use super::npy::{self, Array};
+use super::npy::{self, Array, NpyError};
 use super::{NamedTensor, ReadError};
 
-/// The file for `tensors`: arrays in C order, stored not deflated, in the order given. The same
-/// tensors give the same bytes.
+/// Returns the bytes of an `.npz` file with `tensors`: one array in C order per tensor, stored without compression,
+/// in the order given. The same tensors give the same bytes.
 ///
 /// # Errors
-/// [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which numpy does not have; [`ReadError::Zip`] when the archive
-/// cannot be built.
+/// [`ReadError::Length`]; [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which NumPy does not have; [`ReadError::Zip`]
+/// when the archive cannot be built.
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    tensors.iter().try_for_each(NamedTensor::check_length)?;
     let bytes: usize = tensors.iter().map(|t| t.data.len() + 3 * t.name.len() + 512).sum();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes + 1024)));
     let options = SimpleFileOptions::default()
@@ -30,14 +31,14 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     Ok(zip.finish().map_err(damaged)?.into_inner())
 }
 
-/// Whether an archive holds arrays: every file in it ends in `.npy`.
+/// Whether an archive is an `.npz` file: it has entries, and the names of all end in `.npy`.
 pub(super) fn is_npz(reader: &mut (impl Read + Seek)) -> Result<bool, ReadError> {
     let zip = archive::open(reader)?;
     Ok(!zip.is_empty()
         && zip.file_names().all(|name| name.is_ok_and(|name| name.ends_with(".npy"))))
 }
 
-/// The arrays of an archive.
+/// Lists the arrays of an archive.
 pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError> {
     let mut zip = archive::open(reader)?;
     let mut index = Index::new(FileKind::Npz, Vec::new());
@@ -45,17 +46,17 @@ pub(super) fn index(reader: &mut (impl Read + Seek)) -> Result<Index, ReadError>
         let mut file = zip.by_index(i).map_err(damaged)?;
         let name = file.name().map_err(damaged)?;
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-        let wrong = |what: String| ReadError::Npz(format!("{name}: {what}"));
+        let wrong = |error| ReadError::Npz { name: name.clone(), error };
         let (bytes, packed, crc) = (file.size(), file.compressed_size(), file.crc32());
-        let at = file.data_start().ok_or_else(|| wrong("it has no place in the file".into()))?;
+        let at = file.data_start().ok_or_else(|| damaged(format!("{name} has no data")))?;
         let packed = match file.compression() {
             CompressionMethod::Stored => None,
             CompressionMethod::Deflated => Some(packed),
-            other => return Err(wrong(format!("compressed by {other}, which is not read"))),
+            other => return Err(wrong(NpyError::Compression(other.to_string()))),
         };
         let array = Array::read(&mut file).map_err(wrong)?;
         if array.bytes() != Some(bytes) {
-            return Err(wrong(format!("{bytes} bytes, which do not fit its shape and type")));
+            return Err(wrong(NpyError::Length(bytes)));
         }
         let storage = Storage { packed, crc: Some(crc), ..Storage::plain(at, bytes) };
         array.add(name, storage, &mut index);

@@ -1,4 +1,4 @@
-//! safetensors: the format everyone reads. A thin layer over the crate of its authors.
+//! The safetensors format, on top of its authors' crate.
 
 use std::io::Read;
 
@@ -7,18 +7,19 @@ use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 use super::location::{FileKind, Index, Location, Storage};
 use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
-/// The file for `tensors`, which the format orders itself (by element size, then by name), with
-/// `metadata` beside them. The same input gives the same bytes.
+/// Returns the bytes of a safetensors file with `tensors`, sorted by element size and name as the format requires, and
+/// `metadata`, to which `format: pt` is added. The same input gives the same bytes.
 ///
 /// # Errors
-/// When a tensor's data does not fit its shape and type; [`ReadError::NoType`] for complex32 and
-/// complex128.
+/// [`ReadError::Length`]; [`ReadError::NoType`] for complex32 and complex128; [`ReadError::Safetensors`] when the file
+/// cannot be built.
 pub fn write<'a>(
     tensors: impl IntoIterator<Item = &'a NamedTensor>,
     metadata: &Metadata,
 ) -> Result<Vec<u8>, ReadError> {
     let damaged = |error: safetensors::SafeTensorError| ReadError::Safetensors(error.to_string());
     let views = tensors.into_iter().map(|tensor| {
+        tensor.check_length()?;
         let NamedTensor { name, dtype, shape, data } = tensor;
         let dtype = file_dtype(*dtype).ok_or(ReadError::NoType {
             name: name.clone(),
@@ -32,11 +33,10 @@ pub fn write<'a>(
     with_metadata(serialize(views, None).map_err(damaged)?, metadata)
 }
 
-/// Puts the metadata into the header of a file. The crate would take them as a hash map and write
-/// them in any order.
+/// Inserts the metadata into the header of a file. The crate takes a hash map and writes it in any order.
 fn with_metadata(mut file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, ReadError> {
     let wrong = || ReadError::Safetensors("its header is not where it should be".into());
-    // Hugging Face's loaders ask which framework wrote it; `pt` is the custom for PyTorch names.
+    // Hugging Face's loaders need the framework that wrote the file; `pt` is the convention for PyTorch's names.
     let mut all = metadata.clone();
     all.insert("format".into(), "pt".into());
     let json = serde_json::to_string(&all).map_err(|_| wrong())?;
@@ -56,11 +56,11 @@ fn with_metadata(mut file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, Read
     Ok(file)
 }
 
-/// Longest header that is read, of 10,000 tensors; a sixteenth of the file, if that is more. In
-/// memory it takes several times as much.
+/// Longest header that is read, in bytes (about 10,000 tensors); a sixteenth of the file, if that is more. Parsed, it
+/// takes several times as much memory.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// The tensors of a file of `length` bytes, in the order of their data.
+/// Lists the tensors of a file of `length` bytes, in the order of their data.
 pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
     let damaged = |what: &str| ReadError::Safetensors(what.into());
     let mut size = [0; 8];
@@ -78,7 +78,7 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     let header: tensor::Metadata = serde_json::from_slice(&bytes).map_err(|error| {
         unknown_type(&bytes).unwrap_or_else(|| ReadError::Safetensors(error.to_string()))
     })?;
-    // What was parsed takes its place.
+    // The parsed header takes memory, too.
     drop(bytes);
     let mut tensors: Vec<_> = header.tensors().into_iter().collect();
     tensors.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
@@ -96,22 +96,22 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
         let too_many = info.shape.len() > DIMENSIONS;
         if too_many || from != end || to.checked_sub(from) != bytes || to as u64 > length {
             let name = &spec.name;
-            return Err(damaged(&format!("{name} does not lie where its shape and type want it")));
+            return Err(damaged(&format!("{name} does not lie where its shape and type require")));
         }
         end = to;
         let storage = Storage::plain(8 + size + from as u64, (to - from) as u64);
         index.push((spec, Location::Whole(storage)));
     }
     if (8 + size).checked_add(end as u64) != Some(length) {
-        let wanted = 8 + size + end as u64;
-        return Err(damaged(&format!("{length} bytes where its header wants {wanted}")));
+        let expected = 8 + size + end as u64;
+        return Err(damaged(&format!("{length} bytes, where its header requires {expected}")));
     }
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
     Ok(Index { metadata, ..Index::new(FileKind::Safetensors, index) })
 }
 
-/// Whether a header that cannot be read has a tensor of a type that is younger than this reader.
+/// The error for a header with a tensor of an unknown type, which may be newer than this reader.
 fn unknown_type(header: &[u8]) -> Option<ReadError> {
     let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
     header.into_iter().find_map(|(name, tensor)| {
@@ -122,7 +122,7 @@ fn unknown_type(header: &[u8]) -> Option<ReadError> {
     })
 }
 
-/// The format's name of an element type; `None` where it has none.
+/// The format's element type; `None` if it has no such type.
 fn file_dtype(dtype: Dtype) -> Option<FileDtype> {
     Some(match dtype {
         Dtype::Bool => FileDtype::BOOL,

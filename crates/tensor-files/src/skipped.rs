@@ -1,20 +1,19 @@
-//! The values of a file that are not tensors of the weights and are skipped.
+//! Values of a checkpoint that are skipped.
 
-/// A value in a checkpoint that is not a tensor of the weights. It is skipped unread.
+/// A value in a checkpoint that is not a tensor of the weights, and is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Its key, or keys joined by dots. The text is from the file and may hold any characters.
+    /// The keys that lead to it, joined by dots. The text is from the file and may hold any characters.
     pub path: String,
-    /// Its type or class, such as `int` or `argparse.Namespace`. From the file, too.
+    /// Type or class of the value, such as `int` or `argparse.Namespace`; text from the file, too.
     pub what: String,
 }
 
-/// Things that [`Skipped::summary`] names.
+/// Values that [`Skipped::summary`] names.
 const NAMED: usize = 5;
 
 impl Skipped {
-    /// The first few for a note, such as `args (argparse.Namespace), epoch (int)`; control characters are
-    /// replaced.
+    /// Lists the first five for a note, such as `args (argparse.Namespace), epoch (int)`. Control characters are replaced.
     pub fn summary(all: &[Self]) -> String {
         let printable = |text: &str| -> String {
             text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -28,10 +27,10 @@ impl Skipped {
     }
 }
 
-/// Most things that are listed; a checkpoint has a few.
+/// Most values that are listed, and most characters of their texts.
 const MOST: usize = 100;
 
-/// What was passed over in a file.
+/// The skipped values of a file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct List(Vec<Skipped>);
 

@@ -1,6 +1,5 @@
-//! `torch.save(model.state_dict(), path)` and `torch.load(path)`: a zip archive, stored not
-//! deflated, of a pickle and one record a storage. TorchScript archives are read too: their pickle
-//! holds a module instead of a dict.
+//! `.pt` files of `torch.save(model.state_dict(), path)`: a zip archive without compression, of a pickle and one record
+//! per storage. TorchScript archives are read in the same way: their pickle holds a module instead of a dict.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
@@ -12,15 +11,17 @@ use super::pickle::{self, Pickle, Pickler, Rebuilt, Stored, Value};
 use super::stream::has_sign;
 use super::{Dtype, NamedTensor, ReadError, TensorSpec};
 
-/// Folder inside the archive. `torch.save` takes the file's stem; readers take any.
+/// Folder inside the archive. `torch.save` uses the stem of the file's name; readers accept any.
 const ROOT: &str = "state_dict";
 
-/// The file for `tensors`: an OrderedDict in the order given. The same tensors give the same
-/// bytes.
+/// Returns the bytes of a `.pt` file with an `OrderedDict` of `tensors` in the order given, which
+/// `torch.load(weights_only=True)` reads. The same tensors give the same bytes.
 ///
 /// # Errors
-/// [`ReadError::Zip`] when the archive cannot be built (more than 4 GiB, a name too long).
+/// [`ReadError::Length`]; [`ReadError::Zip`] when the archive cannot be built (a tensor of 4 GiB or more, a name that is
+/// too long).
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    tensors.iter().try_for_each(NamedTensor::check_length)?;
     let mut out = Pickler::new();
     out.ordered_dict();
     out.raw(b"(");
@@ -35,17 +36,17 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     archive::write(ROOT, &records)
 }
 
-/// Memory that the values of a pickle and the names of tensors may take; as much as the file is
-/// long, if that is more. Weights are far longer than what is said of them.
+/// Bytes of memory that the values of a pickle and the names of tensors may take; the size of the file, if that is
+/// more. Weights are far larger than their description.
 const MEMORY: u64 = 32 << 20;
 
-/// Memory for a file of `length` bytes.
+/// Memory for the pickle of a file of `length` bytes.
 pub(super) fn memory_for(length: u64) -> usize {
     usize::try_from(length.max(MEMORY)).unwrap_or(usize::MAX)
 }
 
-/// The tensors of an archive of `length` bytes: those under `key`, the items of its only dict of
-/// tensors, or the parameters and buffers of its module.
+/// Lists the tensors of an archive of `length` bytes: those under `key`, the items of its only dict of tensors, or the
+/// parameters and buffers of its module.
 pub(super) fn index(
     reader: &mut (impl Read + Seek),
     length: u64,
@@ -73,7 +74,7 @@ pub(super) fn whole(pickle: Pickle, bytes: &[u8]) -> Result<Pickle, ReadError> {
     }
 }
 
-/// The tensors that were found, as views of the storages that `storage` tells the place of.
+/// Locates the tensors that were found, as views of their storages. `storage` locates the storage with a key.
 pub(super) fn views(
     pickle: &Pickle,
     found: Found,
@@ -116,8 +117,8 @@ pub(super) fn views(
     Ok(Index { storages, key, skipped, ..Index::new(kind, tensors) })
 }
 
-/// Refuses a storage of another length than the pickle says, or of another type than it said before:
-/// some readers would take what the pickle says, others all of it; some the first type, others each.
+/// Refuses a storage whose length or type is not always the same: readers differ in whether they use the length of the
+/// record or of the pickle, and the first type or each.
 fn check_storage<'a>(
     key: &'a str,
     said: Stored,
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_in_order() {
+    fn written_tensors_are_read_back_in_order() {
         let file = write(&example()).unwrap();
         assert_eq!(read(&file).unwrap(), example());
     }
@@ -195,6 +196,27 @@ mod tests {
         for i in 0..zip.len() {
             let start = zip.by_index(i).unwrap().data_start().unwrap();
             assert!(start.is_multiple_of(64), "record {i} starts at {start}");
+        }
+    }
+
+    #[test]
+    fn data_of_another_length_than_the_shape_are_not_written() {
+        for (shape, expected) in [(vec![2], 8), (vec![usize::MAX, 2], usize::MAX)] {
+            let tensor =
+                NamedTensor { name: "w".into(), dtype: Dtype::F32, shape, data: vec![0; 12] };
+            let tensors = [tensor];
+            let program = crate::torchscript::Program::default();
+            for written in [
+                write(&tensors),
+                crate::npz::write(&tensors),
+                crate::torchscript::write(&program, &tensors),
+                crate::safetensors::write(&tensors, &crate::Metadata::new()),
+            ] {
+                let error = written.unwrap_err().to_string();
+                let said =
+                    format!("w has 12 bytes of data, where its shape and type need {expected}");
+                assert_eq!(error, said);
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! The elements of a tensor as a stream: bytes that are counted and checked, gathered from a view,
-//! put into little-endian order.
+//! Streams of the elements of a tensor: bytes are counted and checked, gathered from a view, and converted to
+//! little-endian order.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -9,8 +9,8 @@ use flate2::read::DeflateDecoder;
 use super::Dtype;
 use super::location::{Storage, View};
 
-/// The bytes of a storage, unpacked, with those before the first element; more, fewer or others than
-/// its checksum wants are an error at the end.
+/// The decompressed bytes of a storage, including those before the first element. A wrong length or checksum is an error
+/// at the end.
 pub(super) fn content<'a>(
     storage: &Storage,
     reader: &'a mut (impl Read + Seek),
@@ -19,11 +19,11 @@ pub(super) fn content<'a>(
     Ok(unpacked(storage, reader))
 }
 
-/// As [`content`], of a reader that stands at the first byte.
+/// Like [`content`], for a reader that is at the first byte.
 pub(super) fn unpacked<'a>(storage: &Storage, raw: impl Read + 'a) -> Exactly<Box<dyn Read + 'a>> {
     let bytes: Box<dyn Read + 'a> = match storage.packed {
         None => Box::new(raw.take(storage.bytes)),
-        // One byte more than there may be, so that a longer one is noticed.
+        // One byte more than expected, so that a longer stream is noticed.
         Some(packed) => {
             let more = storage.bytes.saturating_add(1);
             Box::new(DeflateDecoder::new(raw.take(packed)).take(more))
@@ -32,7 +32,7 @@ pub(super) fn unpacked<'a>(storage: &Storage, raw: impl Read + 'a) -> Exactly<Bo
     Exactly::new(bytes, storage.bytes, storage.crc)
 }
 
-/// Passes on exactly `left` bytes: fewer, or another checksum, are an error.
+/// A reader of exactly `left` bytes: another number, or a wrong checksum, is an error.
 pub(super) struct Exactly<R> {
     left: u64,
     crc: Option<(Crc, u32)>,
@@ -40,12 +40,12 @@ pub(super) struct Exactly<R> {
 }
 
 impl<R: Read> Exactly<R> {
-    /// `length` bytes, which have the checksum `crc` together.
+    /// Expects `length` bytes with the CRC-32 `crc`.
     pub fn new(bytes: R, length: u64, crc: Option<u32>) -> Self {
         Self { left: length, crc: crc.map(|sum| (Crc::new(), sum)), bytes }
     }
 
-    /// The same without the first `count` bytes.
+    /// Reads and drops the first `count` bytes.
     pub fn skip(mut self, count: u64) -> io::Result<Self> {
         io::copy(&mut (&mut self).take(count), &mut io::sink())?;
         Ok(self)
@@ -86,16 +86,16 @@ impl<R: Read> Read for Exactly<R> {
 pub(super) struct Gather {
     storage: Vec<u8>,
     view: View,
-    /// Bytes of an element.
+    /// Size of an element in bytes.
     size: usize,
-    /// The next element, an index a dimension; `None` behind the last.
+    /// Index of the next element, one number per dimension; `None` after the last.
     next: Option<Vec<usize>>,
-    /// Bytes of elements that were begun and did not fit.
+    /// The rest of an element that did not fit into the last read.
     begun: Vec<u8>,
 }
 
 impl Gather {
-    /// Of elements of `size` bytes in `storage`.
+    /// Gathers elements of `size` bytes from `storage`.
     pub fn new(storage: Vec<u8>, view: View, size: usize) -> Self {
         let next = (!view.shape.contains(&0)).then(|| vec![0; view.shape.len()]);
         Self { storage, view, size, next, begun: Vec::new() }
@@ -146,33 +146,33 @@ impl Read for Gather {
     }
 }
 
-/// How stored numbers become elements.
+/// Conversion of stored numbers to elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Reading {
-    /// Numbers begin with their highest byte.
+    /// Stored numbers are big-endian.
     pub big_endian: bool,
-    /// The elements are the negatives of those stored.
+    /// Elements are the negatives of the stored numbers.
     pub negative: bool,
-    /// They are their complex conjugates.
+    /// Elements are the complex conjugates of the stored numbers.
     pub conjugate: bool,
 }
 
 impl Reading {
-    /// Puts an element's bytes right.
+    /// Converts the bytes of an element.
     fn apply(self, dtype: Dtype, element: &mut [u8]) {
         let part = dtype.part().unwrap_or(dtype);
         for (i, number) in element.chunks_exact_mut(part.size()).enumerate() {
             if self.big_endian {
                 number.reverse();
             }
-            // Negated once or twice: of the imaginary part alone, or of it once more.
+            // The conjugate negates the imaginary part only.
             if self.negative != (self.conjugate && i == 1) {
                 negate(part, number);
             }
         }
     }
 
-    /// The elements of `bytes`, put right.
+    /// The elements of `bytes`, converted.
     pub fn of<'a>(self, bytes: impl Read + 'a, dtype: Dtype) -> Box<dyn Read + 'a> {
         match self == Self::default() {
             true => Box::new(bytes),
@@ -195,7 +195,7 @@ fn negate(dtype: Dtype, number: &mut [u8]) {
             (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
         }
     } else if let Some(last) = number.last_mut() {
-        // These types have no -0; its bits are NaN.
+        // The bits of -0, which these types do not have, are NaN.
         let unsigned_zero = matches!(dtype, Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ);
         if !(unsigned_zero && *last & 0x7f == 0) {
             *last ^= 0x80;
@@ -203,17 +203,17 @@ fn negate(dtype: Dtype, number: &mut [u8]) {
     }
 }
 
-/// Stored elements that are put right before they are passed on.
+/// A reader that converts stored elements.
 struct Elements<R> {
     bytes: R,
     dtype: Dtype,
     reading: Reading,
-    /// Bytes that are put right and not yet passed on, from `at` on.
+    /// Converted bytes, of which those from `at` on have not been read.
     ready: Vec<u8>,
     at: usize,
 }
 
-/// Elements that are put right at once.
+/// Elements that are converted at once.
 const AT_ONCE: usize = 1 << 12;
 
 impl<R: Read> Read for Elements<R> {

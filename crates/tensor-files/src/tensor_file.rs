@@ -1,4 +1,4 @@
-//! Opens a file of tensors of any known format, lists its tensors, and reads one at a time.
+//! Opens a file of any known format, lists its tensors, and reads them one at a time.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -7,15 +7,15 @@ use super::stream::{Exactly, Gather, Reading, content};
 use super::{Metadata, NamedTensor, ReadError, Skipped, TensorSpec, skipped};
 use super::{legacy, npy, npz, safetensors, state_dict};
 
-/// Tensors may share their bytes, as tied weights do; but a small file must not take forever.
+/// Most bytes of all tensors, as a multiple of the size of the file. Tensors may share their bytes, as tied weights do,
+/// but a small file must not take forever.
 const SHARED: u64 = 16;
-/// Bytes that the tensors of any file may have, such as expanded ones (stride 0).
+/// Bytes that the tensors of any file may have, such as expanded ones (stride 0), however small it is.
 const EXPANDED: u64 = 64 << 20;
-/// Bytes of a deflated storage that are kept in memory for a view; as many as the file has, if that
-/// is more.
+/// Most bytes of a deflated storage that are kept in memory for a view; the size of the file, if that is more.
 const UNPACKED: u64 = 32 << 20;
 
-/// Refuses a file whose tensors together have far more bytes than it, or would take too long to unpack.
+/// Refuses a file whose tensors together have far more bytes than the file, or would take too long to decompress.
 fn within_reason(index: &Index, length: u64) -> Result<(), ReadError> {
     let (mut plain, mut deflated, mut packed) = (0u64, 0u64, 0u64);
     for (spec, location) in &index.tensors {
@@ -29,7 +29,7 @@ fn within_reason(index: &Index, length: u64) -> Result<(), ReadError> {
                 plain = plain.saturating_add(bytes);
                 let storage = &index.storages[*storage];
                 if storage.packed.is_some() {
-                    // Each view unpacks all of it.
+                    // Each view decompresses all of the storage.
                     plain = plain.saturating_add(storage.bytes);
                     let (from, to) = view.span();
                     check_unpacked(spec, ((to - from) * spec.dtype.size()) as u64, length)?;
@@ -39,7 +39,7 @@ fn within_reason(index: &Index, length: u64) -> Result<(), ReadError> {
         }
     }
     let most = length.saturating_mul(SHARED).max(EXPANDED);
-    // Unpacking each part of the file once takes its time, but an end.
+    // Decompressing each part of the file once takes limited time.
     let unpacks = if packed > length { deflated } else { 0 };
     let bytes = plain.saturating_add(unpacks);
     if bytes > most {
@@ -64,16 +64,17 @@ fn check_unpacked(spec: &TensorSpec, bytes: u64, length: u64) -> Result<(), Read
     )))
 }
 
-/// Of the elements; `open` has checked that it is a number.
+/// Number of bytes of the elements, which fits after the checks of `open`.
 fn bytes_of(spec: &TensorSpec) -> u64 {
     (spec.checked_len().unwrap_or(usize::MAX) as u64).saturating_mul(spec.dtype.size() as u64)
 }
 
-/// An open file of tensors.
+/// An open file of tensors. It is not read into memory: each call of [`TensorFile::stream`] or [`TensorFile::load`] reads
+/// one tensor.
 #[derive(Debug)]
 pub struct TensorFile<R> {
     reader: R,
-    /// Of the file, in bytes.
+    /// Length of the file in bytes.
     length: u64,
     kind: FileKind,
     specs: Vec<TensorSpec>,
@@ -85,8 +86,8 @@ pub struct TensorFile<R> {
 }
 
 impl<R: Read + Seek> TensorFile<R> {
-    /// Reads what the file says is in it, and checks every size against the file's. Of a checkpoint
-    /// that holds more than tensors, the only dict of tensors in it is taken, under whatever key.
+    /// Opens a file of any known format: lists its tensors and checks their sizes against the file's. In a checkpoint that
+    /// holds more than tensors, the only dict of tensors is used, whatever its key.
     ///
     /// # Errors
     /// See [`ReadError`]; [`ReadError::Ambiguous`] when there are several.
@@ -94,8 +95,7 @@ impl<R: Read + Seek> TensorFile<R> {
         Self::open_key(reader, None)
     }
 
-    /// As [`TensorFile::open`], but takes the dict under `key`: `"ema"`, or `"generator.ema"` for one
-    /// in a dict.
+    /// Like [`TensorFile::open`], with the dict of tensors under `key`: `"ema"`, or `"generator.ema"` for a dict in a dict.
     ///
     /// # Errors
     /// See [`ReadError`]; [`ReadError::NoSuchKey`] when there is no such dict.
@@ -112,35 +112,38 @@ impl<R: Read + Seek> TensorFile<R> {
         Ok(Self { length, reader, kind, specs, locations, storages, metadata, key, skipped })
     }
 
-    /// The key of the dict of tensors in a checkpoint; `None` if they are at the top.
+    /// The key of the dict of tensors in a checkpoint; `None` if the tensors are at the top.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// The first hundred values among the tensors or beside their dict that were skipped.
+    /// The skipped values in and beside the dict of tensors; at most the first hundred.
     pub fn skipped(&self) -> &[Skipped] {
         self.skipped.all()
     }
 
-    /// Which format it is.
+    /// The format of the file.
     pub fn kind(&self) -> FileKind {
         self.kind
     }
 
-    /// Its metadata; empty except for safetensors.
+    /// Metadata of a safetensors file; empty for other formats.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The tensors in it, in its order.
+    /// Names, element types and shapes of the tensors, in the file's order.
     pub fn specs(&self) -> &[TensorSpec] {
         &self.specs
     }
 
-    /// The elements of tensor `i`, row-major, as a stream.
+    /// Opens a stream of the elements of tensor `i`: row-major, little-endian, whatever their order in the file.
     ///
     /// # Errors
-    /// [`ReadError::Io`]; a wrong checksum is an error at the end of the stream.
+    /// [`ReadError::Io`]. A wrong checksum is an error at the end of the stream.
+    ///
+    /// # Panics
+    /// When there is no tensor `i`.
     pub fn stream(&mut self, i: usize) -> Result<Box<dyn Read + '_>, ReadError> {
         let dtype = self.specs[i].dtype;
         match &self.locations[i] {
@@ -159,12 +162,15 @@ impl<R: Read + Seek> TensorFile<R> {
         }
     }
 
-    /// Tensor `i` with its elements.
+    /// Reads tensor `i` with its elements.
     ///
     /// # Errors
     /// As [`TensorFile::stream`].
+    ///
+    /// # Panics
+    /// When there is no tensor `i`.
     pub fn load(&mut self, i: usize) -> Result<NamedTensor, ReadError> {
-        // No more than the file has, whatever it says.
+        // At most the size of the file, whatever shape it claims.
         let capacity = bytes_of(&self.specs[i]).min(self.length) as usize;
         let mut data = Vec::with_capacity(capacity);
         self.stream(i)?.read_to_end(&mut data)?;
@@ -172,7 +178,7 @@ impl<R: Read + Seek> TensorFile<R> {
         Ok(NamedTensor { name, dtype, shape, data })
     }
 
-    /// All tensors.
+    /// Reads all tensors with their elements.
     ///
     /// # Errors
     /// As [`TensorFile::stream`].
@@ -181,7 +187,7 @@ impl<R: Read + Seek> TensorFile<R> {
     }
 }
 
-/// Which format a file is of, and what is in it.
+/// Recognizes the format of a file and lists its contents.
 fn index(
     reader: &mut (impl Read + Seek),
     length: u64,
@@ -192,13 +198,13 @@ fn index(
     reader.rewind()?;
     match start[..] {
         [] => Err(ReadError::Empty),
-        // An archive of nothing.
+        // An empty archive.
         [b'P', b'K', 5, 6, ..] => npz::index(reader),
         [b'P', b'K', 3, 4, ..] if npz::is_npz(reader)? => npz::index(reader),
         [b'P', b'K', 3, 4, ..] => state_dict::index(reader, length, key),
         _ if start.starts_with(npy::MAGIC) => npy::index(reader, length),
         _ if legacy::is_legacy(&start) => legacy::index(reader, length, key),
-        // A pickle may look like this too, but not with a length below the file's.
+        // A pickle may start like this, too, but not with a length below the file's.
         [a, b, c, d, e, f, g, h, b'{', ..]
             if u64::from_le_bytes([a, b, c, d, e, f, g, h]) <= length - 8 =>
         {
@@ -214,9 +220,9 @@ fn index(
     }
 }
 
-/// What a tar archive has at [`TAR_AT`].
+/// The magic number of a tar archive, at [`TAR_AT`].
 const TAR: &[u8] = b"ustar";
-/// Behind the name, the mode, the owner, the length and the time of the first file.
+/// Offset of [`TAR`]: after name, mode, owner, length and time of the first file.
 const TAR_AT: u64 = 257;
 
 /// The elements of a view, of `size` bytes each.
@@ -242,14 +248,14 @@ fn part<'a>(
         if view.is_contiguous() {
             return Ok(Box::new(span));
         }
-        // The file has as many.
+        // The file has that many bytes.
         bytes = Vec::with_capacity(count as usize);
         span.read_to_end(&mut bytes)?;
     }
     Ok(Box::new(Gather::new(bytes, View { offset: 0, ..view.clone() }, size)))
 }
 
-/// Makes sure, once, that all of a storage is there and has its checksum.
+/// Checks once that a storage is complete and has its checksum.
 fn check(
     storage: &mut Storage,
     reader: &mut (impl Read + Seek),
@@ -274,7 +280,7 @@ mod tests {
     use crate::Dtype;
 
     #[test]
-    fn a_safetensors_file_of_any_header_length_is_one() {
+    fn a_safetensors_file_of_any_header_length_is_recognized() {
         // Header lengths such as 640 (0x0280) begin like a pickle of protocol 2.
         let mut lengths = std::collections::HashSet::new();
         for name in (1..700).map(|n| "w".repeat(n)) {

@@ -1,7 +1,7 @@
-//! `torch.jit.save`: named parameters, buffers and the source text of `forward` in one archive.
+//! `.pt` files of `torch.jit.save`: parameters, buffers and the source text of `forward` in one archive.
 //!
 //! Layout after `torch/csrc/jit/serialization/export_module.cpp` of PyTorch 2.13: `data.pkl` holds
-//! the module as an object, `code/__torch__.py` its classes, `constants.pkl` nothing.
+//! the module as an object, `code/__torch__.py` its classes, `constants.pkl` an empty tuple.
 
 mod archive;
 
@@ -9,30 +9,30 @@ pub use self::archive::{Archive, Id, Object, Value};
 use super::pickle::Pickler;
 use super::{NamedTensor, ReadError};
 
-/// Folder inside the archive. `torch.jit.save` takes the file's stem; readers take any.
+/// Folder inside the archive. `torch.jit.save` uses the stem of the file's name; readers accept any.
 const ROOT: &str = "torchscript";
 
-/// What a module computes, and what it consists of besides its tensors.
+/// A module without its tensors: its class, its layers, and the code of its forward pass.
 #[derive(Debug, Clone, Default)]
 pub struct Program {
-    /// The module's class.
+    /// Name of the module's class, such as `Net`.
     pub class: String,
-    /// The body of `forward(self, x: Tensor) -> Tensor` in TorchScript's serialized form, each line
-    /// indented by four blanks.
+    /// The body of `forward(self, x: Tensor) -> Tensor` in TorchScript's serialized form, each line indented by four
+    /// spaces.
     pub forward: String,
-    /// Paths of the layers in their order, such as `conv1` or `block.0`; those of tensors need not be
-    /// listed.
+    /// Paths of the submodules in order, such as `conv1` or `block.0`. Those that have tensors need not be listed.
     pub layers: Vec<String>,
-    /// Names of the tensors that are buffers; the others are parameters.
+    /// Names of the tensors that are buffers; all others are parameters.
     pub buffers: Vec<String>,
 }
 
-/// The file for a module. The names of `tensors` are paths, such as `conv1.weight`; each part but the
-/// last becomes a submodule. The same input gives the same bytes.
+/// Returns the bytes of a `.pt` file that `torch.jit.load` reads as a module in evaluation mode. The names of `tensors` are
+/// paths, such as `conv1.weight`; each part but the last becomes a submodule. The same input gives the same bytes.
 ///
 /// # Errors
-/// [`ReadError::Zip`] when the archive cannot be built.
+/// [`ReadError::Length`]; [`ReadError::Zip`] when the archive cannot be built.
 pub fn write(program: &Program, tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
+    tensors.iter().try_for_each(NamedTensor::check_length)?;
     let root = Module::tree(program, tensors);
     let mut code = String::new();
     root.write_classes(program, &mut code);
@@ -44,7 +44,7 @@ pub fn write(program: &Program, tensors: &[NamedTensor]) -> Result<Vec<u8>, Read
         records.push((format!("data/{i}"), &tensor.data));
     }
     records.push(("code/__torch__.py".into(), code.as_bytes()));
-    // PROTO 2, an empty tuple, STOP: there are no constants.
+    // PROTO 2, an empty tuple, STOP.
     records.push(("constants.pkl".into(), b"\x80\x02)."));
     super::archive::write(ROOT, &records)
 }
@@ -117,7 +117,7 @@ impl<'a> Module<'a> {
         }
         *text += "  training : bool\n";
         for Module { name, class, .. } in &self.submodules {
-            // A name such as `0` is no identifier.
+            // A name such as `0` is not an identifier.
             *text += &format!("  __annotations__[\"{name}\"] = __torch__.{class}\n");
         }
         if self.name.is_empty() {
@@ -128,7 +128,7 @@ impl<'a> Module<'a> {
         }
     }
 
-    /// The module as an object: its flag `training`, as after `eval()`, its tensors and submodules.
+    /// Writes the module as an object with the flag `training`, as after `eval()`, its tensors and submodules.
     fn write_object(&self, out: &mut Pickler) {
         out.global("__torch__", &self.class);
         out.raw(b")\x81}(");

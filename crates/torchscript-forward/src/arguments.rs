@@ -2,7 +2,7 @@
 
 use super::values::Value;
 
-/// The arguments of a call.
+/// The arguments of a call. Each getter takes an argument's position and its name.
 pub(super) struct Arguments {
     pub positional: Vec<Value>,
     pub named: Vec<(String, Value)>,
@@ -22,12 +22,13 @@ impl Arguments {
         self.positional.iter().chain(named).find_map(tensor_in)
     }
 
-    /// An argument, by its position or its name; `None` where it is not given.
+    /// An argument; `None` if it is not given.
     pub fn get(&self, position: usize, name: &str) -> Option<&Value> {
         let named = || self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value);
         self.positional.get(position).or_else(named)
     }
 
+    /// The index of a tensor; `None` for anything else.
     pub fn tensor(&self, position: usize, name: &str) -> Option<usize> {
         match self.get(position, name)? {
             Value::Tensor(tensor) => Some(*tensor),
@@ -35,6 +36,7 @@ impl Arguments {
         }
     }
 
+    /// An int, or `default` if it is not given; `None` for anything else. So are the next two.
     pub fn int(&self, position: usize, name: &str, default: i64) -> Option<i64> {
         match self.get(position, name) {
             None => Some(default),
@@ -60,7 +62,7 @@ impl Arguments {
         }
     }
 
-    /// A number for rows and columns, or a list of one or of two; `default` where it is empty.
+    /// A pair (rows, columns): an int for both, or a list of one or two ints; `default` if it is empty or not given.
     pub fn pair(&self, position: usize, name: &str, default: [i64; 2]) -> Option<[i64; 2]> {
         match self.get(position, name) {
             None | Some(Value::None) => Some(default),

@@ -1,8 +1,9 @@
-//! Functions on numbers and lists, such as those that compute a size for `view`.
+//! Functions of numbers and lists, such as those that compute a size for `view`.
 
+use super::error::{Refusal, refuse};
 use super::values::Value;
 
-/// The result of a function without tensors; `None` where it is not known.
+/// The result of a function without tensor arguments; `None` if the function or its result is not known.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Value> {
     match (name, arguments) {
         ("NumToTensor", [Value::Int(value)]) => Some(Value::number(*value)),
@@ -16,7 +17,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Value> {
     }
 }
 
-/// A function of tensors that are numbers; its name ends with `_` if it changes the first one.
+/// A function of tensors that are single integers; if its name ends with `_`, it changes the first one in place.
 fn call_on_numbers(name: &str, arguments: &[Value]) -> Option<Value> {
     let values: Vec<Value> = arguments
         .iter()
@@ -39,7 +40,7 @@ fn call_on_numbers(name: &str, arguments: &[Value]) -> Option<Value> {
 fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
     use Value::{Batch, Batches, Bool, Float, Int, List, Text, Tuple};
     Some(match (name, arguments) {
-        // A traced size is a tensor in between.
+        // A trace converts sizes to tensors and back.
         (
             "int" | "Int" | "NumToTensor" | "ScalarImplicit" | "IntImplicit",
             [value @ (Int(_) | Batch)],
@@ -55,8 +56,8 @@ fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
         }
         ("len", [List(items) | Tuple(items)]) => Int(items.len() as i64),
         ("neg", [Int(value)]) => Int(value.checked_neg()?),
-        ("__contains__", [List(items), wanted]) => {
-            let found = items.iter().map(|item| equal(item, wanted));
+        ("__contains__", [List(items), value]) => {
+            let found = items.iter().map(|item| equal(item, value));
             Bool(found.collect::<Option<Vec<_>>>()?.contains(&true))
         }
         ("__getitem__", [of, index]) => item(of, index).ok()?,
@@ -78,15 +79,15 @@ fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
 }
 
 /// `a is b`, where one of them is None.
-pub(super) fn is(arguments: &[Value]) -> Result<bool, String> {
+pub(super) fn is(arguments: &[Value]) -> Result<bool, Refusal> {
     match arguments {
         [a, b] if a.is_none() || b.is_none() => Ok(a.is_none() && b.is_none()),
-        _ => Err("it compares the identity of objects".into()),
+        _ => refuse("it compares the identity of objects"),
     }
 }
 
 /// `of[index]`.
-pub(super) fn item(of: &Value, index: &Value) -> Result<Value, String> {
+pub(super) fn item(of: &Value, index: &Value) -> Result<Value, Refusal> {
     let found = match (of, index) {
         (Value::List(items) | Value::Tuple(items), &Value::Int(index)) => {
             position(items.len(), index).and_then(|index| items.get(index)).cloned()
@@ -95,7 +96,7 @@ pub(super) fn item(of: &Value, index: &Value) -> Result<Value, String> {
         (Value::Global(name), _) => Some(Value::Global(name.clone())),
         _ => None,
     };
-    found.ok_or_else(|| format!("it takes an item of {}", of.kind()))
+    found.ok_or_else(|| format!("it takes an item of {}", of.kind()).into())
 }
 
 fn position(length: usize, index: i64) -> Option<usize> {
@@ -131,7 +132,7 @@ fn product(items: &[Value]) -> Option<Value> {
     Some(Value::Int(product))
 }
 
-/// So many times the number of images.
+/// A multiple of the batch size.
 fn batches(number: i64, factor: i64) -> Option<Value> {
     match number.checked_mul(factor)? {
         1 => Some(Value::Batch),
@@ -140,12 +141,12 @@ fn batches(number: i64, factor: i64) -> Option<Value> {
     }
 }
 
-/// `a == b`, where it is known for any number of images.
+/// `a == b`, if it is the same for any batch size.
 fn equal(a: &Value, b: &Value) -> Option<bool> {
     Some(match (a, b) {
         (Value::Batch, Value::Batch) => true,
         (Value::Int(a), Value::Int(b)) => a == b,
-        // There is an image at least.
+        // A batch has at least one image.
         (Value::Batches(number), Value::Int(b)) if b < number => false,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Text(a), Value::Text(b)) => a == b,
@@ -168,7 +169,7 @@ fn float(value: &Value) -> Option<f64> {
     }
 }
 
-/// Two numbers.
+/// An arithmetic operation or comparison of two numbers.
 fn arithmetic(name: &str, a: &Value, b: &Value) -> Option<Value> {
     if let (&Value::Int(a), &Value::Int(b)) = (a, b) {
         return Some(match name {

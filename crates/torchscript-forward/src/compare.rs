@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::error::Refusal;
 use super::interpreter::Interpreter;
 use super::values::{Argument, Values, What};
 use super::{Expected, ForwardError, ScriptModule, parser};
@@ -15,7 +16,7 @@ impl ScriptModule {
         let mut values = Values::default();
         let own = own_value(&mut values, expected)?;
         let mut interpreter = Interpreter::new(&mut values, expected, Some(self));
-        let found = interpreter.run_module(self).map_err(ForwardError::NotFollowed)?;
+        let found = interpreter.run_module(self)?;
         let doubt = interpreter.doubt.take();
         match (found == own, doubt) {
             (true, None) => Ok(()),
@@ -29,15 +30,17 @@ impl ScriptModule {
 fn own_value(values: &mut Values, expected: &Expected) -> Result<usize, ForwardError> {
     let code = format!("def forward(self, x):\n{}", expected.forward);
     let mut interpreter = Interpreter::new(values, expected, None);
-    let result = parser::parse(&code).and_then(|unit| {
-        let function = unit.functions.get("forward").ok_or("it is no function")?;
-        let result = interpreter.run_body(function.body.as_ref().map_err(String::clone)?)?;
-        interpreter.doubt.take().map_or(Ok(result), Err)
-    });
-    result.map_err(|what| ForwardError::NotFollowed(format!("the expected forward pass: {what}")))
+    let mut run = || {
+        let unit = parser::parse(&code).map_err(|error| error.to_string())?;
+        let function = unit.functions.get("forward").ok_or("it is not a function")?;
+        let body = function.body.as_ref().map_err(|error| error.to_string())?;
+        let result = interpreter.run_body(body)?;
+        interpreter.doubt.take().map_or(Ok(result), |what| Err(Refusal::from(what)))
+    };
+    run().map_err(|why| ForwardError::NotFollowed(format!("the expected forward pass: {why}")))
 }
 
-/// The first operation of the file that the network does not have.
+/// The first operation of the file that the network does not have, or the other way round.
 fn first_difference(values: &Values, found: usize, expected: usize) -> ForwardError {
     let (ours, theirs) = (values.operations(expected), values.operations(found));
     let [own, other] = [&ours, &theirs].map(|values| values.iter().collect::<HashSet<_>>());
@@ -61,7 +64,7 @@ fn first_difference(values: &Values, found: usize, expected: usize) -> ForwardEr
     }
 }
 
-/// An operation, its parameters, and the arguments that tell it from `other`.
+/// An operation with its parameters and the arguments in which it differs from `other`.
 fn described(values: &Values, value: usize, other: usize) -> String {
     let What::Operation(name, arguments) = values.what(value) else { return "its input".into() };
     let same = match values.what(other) {

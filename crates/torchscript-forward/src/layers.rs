@@ -1,7 +1,8 @@
-//! The one form of layers' operations: `linear`, `conv2d`, poolings, `batch_norm`, `add`.
+//! Canonical forms of layers: `linear`, `conv2d`, `batch_norm`, `add`.
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::Refusal;
+use super::interpreter::Interpreter;
 use super::operators::Known;
 use super::pooling::PAD;
 use super::shapes::{self, Window};
@@ -10,7 +11,7 @@ use super::values::{Argument, Value, What};
 type Form = Result<Option<Known>, Refusal>;
 
 impl Interpreter<'_> {
-    /// `linear(x, w, b)`, which is `addmm(b, x, w.t())` and `matmul(x, w.t()) + b`.
+    /// `linear(x, w, b)`; also `addmm(b, x, w.t())` and `matmul(x, w.t()) + b`.
     pub(super) fn linear(&mut self, name: &str, arguments: &Arguments) -> Form {
         let operand = |position, name| self.operand(arguments, position, name);
         match name {
@@ -63,7 +64,7 @@ impl Interpreter<'_> {
             }
         }
         let shape = self.shape(a).filter(|shape| Some(&shape[..]) == self.values.shape(b));
-        // The order does not matter.
+        // The order of the operands does not matter.
         let operands = [a.min(b), a.max(b)].map(|operand| ("", Some(operand)));
         Ok(Some(self.operation("add", &operands, Vec::new(), shape)))
     }
@@ -77,12 +78,12 @@ impl Interpreter<'_> {
         self.operation("linear", &operands, Vec::new(), shape)
     }
 
-    /// The matrix that a value is the transposed one of.
+    /// The matrix whose transpose a value is.
     fn untransposed(&self, value: usize) -> Option<usize> {
         self.first_operand(value, "transpose")
     }
 
-    /// An input and a padding, with the zeros that were put around the input before.
+    /// The source of a padded input, and the sum of both paddings; otherwise the input and the padding as they are.
     fn with_padding(&self, input: usize, [rows, columns]: [i64; 2]) -> (usize, [i64; 2]) {
         let (Some(source), What::Operation(_, arguments)) =
             (self.first_operand(input, PAD), self.values.what(input))
@@ -164,7 +165,7 @@ impl Interpreter<'_> {
         Ok(Some(self.operation("conv2d", &tensors, others, shape)))
     }
 
-    /// In evaluation mode the momentum does not matter.
+    /// `batch_norm`; its momentum has no effect in evaluation mode.
     pub(super) fn batch_norm(&mut self, arguments: &Arguments) -> Form {
         let names = ["weight", "bias", "running_mean", "running_var"];
         let [weight, bias, mean, variance] =
@@ -191,7 +192,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// The padding that "same" and "valid" stand for, where it is equal on both sides.
+/// The padding that "same" or "valid" stands for, if it is equal on both sides.
 fn named_padding(
     name: &str,
     kernel_size: [i64; 2],

@@ -1,4 +1,6 @@
-//! The tokens of TorchScript's serialized form: Python, with blocks as `Indent` and `Dedent`.
+//! Splits TorchScript's serialized form, a subset of Python, into tokens; blocks are `Indent` and `Dedent`.
+
+use super::error::{SyntaxError, TokenError};
 
 /// A token.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,27 +16,29 @@ pub(super) enum Token {
     Dedent,
 }
 
-/// The tokens of a file; it ends with a `Newline` and the `Dedent`s of its open blocks.
+/// The tokens of a file. The last ones are a `Newline` and the `Dedent`s of its open blocks.
 ///
 /// # Errors
-/// What cannot be read, and on which line.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
+/// [`SyntaxError::Token`].
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut lexer = Lexer { rest: text, line: 1, depth: 0, indents: vec![0], tokens: Vec::new() };
-    lexer.run().map_err(|what| format!("{what} on line {}", lexer.line))?;
-    Ok(lexer.tokens)
+    match lexer.run() {
+        Ok(()) => Ok(lexer.tokens),
+        Err(error) => Err(SyntaxError::Token { error, line: lexer.line }),
+    }
 }
 
 struct Lexer<'a> {
     rest: &'a str,
     line: usize,
-    /// Open brackets: newlines inside of them mean nothing.
+    /// Number of open brackets; newlines inside of them are ignored.
     depth: usize,
     indents: Vec<usize>,
     tokens: Vec<Token>,
 }
 
 impl Lexer<'_> {
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), TokenError> {
         let mut line_starts = true;
         loop {
             if line_starts {
@@ -57,7 +61,7 @@ impl Lexer<'_> {
             }
         }
         if self.depth > 0 {
-            return Err("a bracket is not closed".into());
+            return Err(TokenError::Unclosed);
         }
         self.newline();
         while self.indents.pop().is_some_and(|indent| indent > 0) {
@@ -80,8 +84,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// The blanks before a line's first token, unless it has none.
-    fn indentation(&mut self) -> Result<(), String> {
+    /// The spaces before a line's first token, unless the line has none.
+    fn indentation(&mut self) -> Result<(), TokenError> {
         let trimmed = self.rest.trim_start_matches(' ');
         let indent = self.rest.len() - trimmed.len();
         if trimmed.is_empty() || trimmed.starts_with(['\n', '\r', '#']) {
@@ -97,11 +101,11 @@ impl Lexer<'_> {
         }
         match self.indents.last() {
             Some(&last) if last == indent => Ok(()),
-            _ => Err("the indentation fits no block".into()),
+            _ => Err(TokenError::Indentation),
         }
     }
 
-    fn token(&mut self, first: char) -> Result<(), String> {
+    fn token(&mut self, first: char) -> Result<(), TokenError> {
         match first {
             '0'..='9' => return self.number(),
             '"' | '\'' => return self.text(first),
@@ -120,17 +124,17 @@ impl Lexer<'_> {
             '(' | '[' | '{' => self.depth += 1,
             ')' | ']' | '}' => {
                 let open = self.depth.checked_sub(1);
-                self.depth = open.ok_or("a bracket is closed that is not open")?;
+                self.depth = open.ok_or(TokenError::NotOpen)?;
             }
             '!'..='~' => {}
-            _ => return Err(format!("an unexpected character {first:?}")),
+            _ => return Err(TokenError::Character(first)),
         }
         self.tokens.push(Token::Symbol(first));
         self.skip(1);
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), String> {
+    fn number(&mut self) -> Result<(), TokenError> {
         let bytes = self.rest.as_bytes();
         let digits =
             |from: usize| from + bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -150,13 +154,13 @@ impl Lexer<'_> {
             true => number.parse().ok().map(Token::Float),
             false => number.parse().ok().map(Token::Int),
         };
-        self.tokens.push(token.ok_or_else(|| format!("{number} is not a number"))?);
+        self.tokens.push(token.ok_or_else(|| TokenError::Number(number.into()))?);
         self.skip(end);
         Ok(())
     }
 
-    /// A string; its escapes are kept as they are, as no value depends on them.
-    fn text(&mut self, quote: char) -> Result<(), String> {
+    /// A string; escapes stay as they are, since no value depends on them.
+    fn text(&mut self, quote: char) -> Result<(), TokenError> {
         let mut escaped = false;
         for (at, c) in self.rest.char_indices().skip(1) {
             if c == '\n' {
@@ -169,6 +173,6 @@ impl Lexer<'_> {
             }
             escaped = c == '\\' && !escaped;
         }
-        Err("a string is not closed".into())
+        Err(TokenError::Text)
     }
 }

@@ -2,7 +2,10 @@
 
 mod arguments;
 mod builtins;
+mod calls;
 mod compare;
+mod error;
+mod expressions;
 mod interpreter;
 mod layers;
 mod lexer;
@@ -20,48 +23,48 @@ pub use tensor_files::{Dtype, ReadError, TensorSpec};
 
 pub use self::module::ScriptModule;
 
-/// The forward pass that a file is compared with, and what must be known of its network.
+/// The forward pass that a file is compared with, and the shapes and types of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The body of `forward(self, x)` as TorchScript, each line indented: what
-    /// [`Program::forward`](tensor_files::torchscript::Program::forward) is.
+    /// The body of `forward(self, x)` in TorchScript's serialized form, as in
+    /// [`Program::forward`](tensor_files::torchscript::Program::forward): each line indented by four spaces.
     pub forward: String,
-    /// The shape of the input without the batch.
+    /// Shape of the input without the batch dimension.
     pub input: Vec<usize>,
-    /// The element type of the input, and of what is computed of it.
+    /// Element type of the input and of all activations.
     pub dtype: Dtype,
-    /// Parameters and buffers, by their keys in the state_dict.
+    /// Parameters and buffers, named by their keys in the state_dict.
     pub state: Vec<TensorSpec>,
 }
 
-/// A forward pass that is not the expected one, or not known to be.
+/// A forward pass that differs from the expected one, or cannot be compared with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardError {
-    /// Another operation, or another argument.
+    /// An operation, or an argument of it, differs.
     #[error("its operation {position} is {found}, where {expected} is expected")]
     Operation {
-        /// Its place among the file's operations, from 1.
+        /// Position of the operation in the file, from 1.
         position: usize,
-        /// What the file computes.
+        /// The operation in the file, with the arguments that differ.
         found: String,
-        /// What the network computes.
+        /// The expected operation.
         expected: String,
     },
-    /// An operation behind the network's last one.
+    /// The file has more operations than the network.
     #[error("it goes on with {found}, where {expected} is the last operation")]
     Longer {
-        /// What the file computes.
+        /// The first additional operation.
         found: String,
-        /// The network's last operation.
+        /// The last operation of the network.
         expected: String,
     },
-    /// An operation that is missing at the end.
+    /// The file ends before the network does.
     #[error("it ends before {expected}")]
     Shorter {
-        /// What the network computes then.
+        /// The first missing operation.
         expected: String,
     },
-    /// It cannot be followed.
+    /// The forward pass cannot be followed. The reason is a clause, such as "it changes its own fc.weight".
     #[error("{0}")]
     NotFollowed(String),
 }

@@ -1,20 +1,21 @@
-//! What `self` leads to: submodules, parameters, buffers and other attributes of the file or of the model.
+//! Attributes of `self`: submodules, parameters, buffers and others, of the file or of the model.
 
 use std::rc::Rc;
 
 use tensor_files::TensorSpec;
 use tensor_files::torchscript::{Id, Value as Item};
 
-use super::interpreter::{Interpreter, LONGEST_LIST, Refusal, Variables};
+use super::error::{Refusal, refuse};
+use super::interpreter::{Interpreter, LONGEST_LIST, Variables};
 use super::values::{Object, Source, Value, What};
 
-/// What torch.compile and DataParallel put before every name.
+/// Prefixes that torch.compile and DataParallel add to every name.
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 
 impl Interpreter<'_> {
     /// An attribute of an object.
     pub(super) fn attribute(&mut self, object: &Rc<Object>, name: &str) -> Result<Value, Refusal> {
-        // model.eval()
+        // As after model.eval().
         if name == "training" {
             return Ok(Value::Bool(false));
         }
@@ -40,7 +41,7 @@ impl Interpreter<'_> {
         self.item(id, path, 0)
     }
 
-    /// A tensor of the code, such as `CONSTANTS.c0`.
+    /// A tensor constant of the code, such as `CONSTANTS.c0`.
     pub(super) fn code_constant(&self, name: &str) -> Value {
         let index = name.strip_prefix('c').and_then(|index| index.parse::<usize>().ok());
         match index.and_then(|index| self.constants.get(index)) {
@@ -67,13 +68,17 @@ impl Interpreter<'_> {
             }
             Item::Object => Value::Object(Rc::new(Object { path, source: Source::File(id) })),
             Item::Tensor => self.state_tensor(path),
-            _ => return Err(format!("it reads the attribute {path}, whose type is not supported")),
+            _ => {
+                return refuse(format!(
+                    "it reads the attribute {path}, whose type is not supported"
+                ));
+            }
         })
     }
 
-    /// A parameter or buffer; the same tensor each time.
+    /// The tensor of a parameter or buffer.
     fn state_tensor(&mut self, path: String) -> Value {
-        // As the reader of weights names it: tch's VarStore writes `fc1|weight`.
+        // The name in the state_dict: tch's VarStore writes `fc1|weight`.
         let mut name = path.replace('|', ".");
         while !self.specs.contains_key(&*name)
             && let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper))
@@ -99,14 +104,14 @@ impl Interpreter<'_> {
     }
 }
 
-/// Longest name of an attribute or function, with those that lead to it.
+/// Longest qualified name of an attribute or function.
 const LONGEST_NAME: usize = 1024;
 
-/// The name of an attribute, behind that of its object.
+/// The qualified name of an attribute.
 pub(super) fn joined(object: &str, name: &str) -> Result<String, Refusal> {
     match object.len() + name.len() {
         0..LONGEST_NAME if object.is_empty() => Ok(name.into()),
         0..LONGEST_NAME => Ok(format!("{object}.{name}")),
-        _ => Err("a name of it is too long".into()),
+        _ => refuse("a name of it is too long"),
     }
 }

@@ -1,21 +1,22 @@
-//! Operations on tensors, brought into one form: different ways to write the same computation have the
-//! same operation, arguments and operands. What is not known here keeps its name and its arguments.
+//! Brings operations on tensors into a canonical form: different ways to write the same computation become the same
+//! operation with the same operands and arguments. An unknown operation keeps its name and its arguments.
 
 use tensor_files::Dtype;
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::{Refusal, refuse};
+use super::interpreter::Interpreter;
 use super::pooling;
 use super::values::{Argument, Value, What};
 
-/// Where the result of an operation lies.
+/// Memory of the result of an operation.
 pub(super) enum Memory {
     Own,
-    /// In that of this tensor.
+    /// Shared with this tensor.
     Of(usize),
 }
 
-/// An operation in its one form.
+/// The result of an operation in its canonical form.
 pub(super) struct Known {
     /// The number of its value.
     pub value: usize,
@@ -47,7 +48,7 @@ impl Interpreter<'_> {
                 self.assign(target, known.value)?;
                 target
             }
-            (true, _) => return Err(format!("it computes {name}, which is not supported")),
+            (true, _) => return refuse(format!("it computes {name}, which is not supported")),
             (false, _) => match known.memory {
                 Memory::Own => self.new_tensor(known.value),
                 Memory::Of(other) => self.view_of(other, known.value),
@@ -55,7 +56,7 @@ impl Interpreter<'_> {
         }))
     }
 
-    /// What a forward pass may ask of a tensor without computing.
+    /// A property of a tensor, such as its size; `None` if `name` is not one.
     fn property(
         &mut self,
         name: &str,
@@ -82,21 +83,21 @@ impl Interpreter<'_> {
                     Value::Int(self.dtype_code(value).ok_or("it asks for the dtype of a tensor")?)
                 }
                 "is_contiguous" => Value::Bool(true),
-                _ => return Err("it asks whether gradients are computed".into()),
+                _ => return refuse("it asks whether gradients are computed"),
             })
         });
         Some(value)
     }
 
-    /// PyTorch's number of a value's element type, where it is known.
+    /// PyTorch's number of a value's element type, if it is known.
     fn dtype_code(&self, value: usize) -> Option<i64> {
         let is_known = !self.values.is_of_another_type(value);
         is_known.then(|| dtype_code(self.expected.dtype)).flatten()
     }
 
-    /// An operation that has no other form: its name, and its arguments in their order.
+    /// An operation without a canonical form: its name, and its arguments in order.
     fn unknown(&mut self, name: &str, arguments: &Arguments) -> Result<Known, Refusal> {
-        // Elementwise: a result of the same shape in memory of its own.
+        // Elementwise operations: the result has the same shape and memory of its own.
         let elementwise = matches!(
             name,
             "tanh"
@@ -152,13 +153,13 @@ impl Interpreter<'_> {
             }
             &Value::Tensor(tensor) => Argument::Value(self.value_of(tensor)?),
             Value::Global(name) => Argument::Global(name.to_string()),
-            other => return Err(format!("it computes with {}", other.kind())),
+            other => return refuse(format!("it computes with {}", other.kind())),
         })
     }
 
-    /// The operation in its one form, if there is one for these arguments.
+    /// The operation in its canonical form, if there is one for these arguments.
     fn known(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
-        // Other arguments are given by their position.
+        // Other arguments are given by position.
         let is_known = |(name, _): &(String, Value)| {
             matches!(name.as_str(), "alpha" | "beta" | "memory_format")
         };
@@ -192,7 +193,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// An operation on values, with these other arguments; its result has memory of its own.
+    /// An operation with these operands and other arguments; its result has memory of its own.
     pub(super) fn operation(
         &mut self,
         name: &str,
@@ -231,10 +232,10 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The input of an operation of this name that is in its one form.
-    pub(super) fn first_operand(&self, value: usize, wanted: &str) -> Option<usize> {
+    /// The input of a value that is an operation of this name in its canonical form.
+    pub(super) fn first_operand(&self, value: usize, operation: &str) -> Option<usize> {
         match self.values.what(value) {
-            What::Operation(name, arguments) if name == wanted => match arguments.first()? {
+            What::Operation(name, arguments) if name == operation => match arguments.first()? {
                 (name, Argument::Value(operand)) if name == "input" => Some(*operand),
                 _ => None,
             },
@@ -242,12 +243,12 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The shape of a value, where it is known; -1 stands for the batch.
+    /// The shape of a value, if it is known; -1 stands for the batch size.
     pub(super) fn shape(&self, value: usize) -> Option<Vec<i64>> {
         self.values.shape(value).map(<[i64]>::to_vec)
     }
 
-    /// The rows are images still, and their elements lie in the same order: the shape is what counts.
+    /// Each row is still one image with its elements in the same order, so only the last shape matters.
     fn reshape(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
         let mut source = self.value_of(input)?;
@@ -268,7 +269,7 @@ impl Interpreter<'_> {
         Ok(Some(Known { value, memory }))
     }
 
-    /// What changes no value in evaluation mode.
+    /// Operations that change no value in evaluation mode.
     fn identity(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self").or_else(|| arguments.tensor(0, "input"))
         else {
@@ -288,7 +289,7 @@ impl Interpreter<'_> {
         Ok(is_identity.then_some(Known { value, memory }))
     }
 
-    /// The transposed matrix of a linear layer.
+    /// The transpose of a matrix.
     fn transposed(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = arguments.tensor(0, "self") else { return Ok(None) };
         let dimensions = [1, 2].map(|position| arguments.int(position, "", 0));
@@ -304,6 +305,7 @@ impl Interpreter<'_> {
         Ok(Some(Known { memory: Memory::Of(input), ..known }))
     }
 
+    /// `relu`; also a lower bound of 0.
     fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
         let is_zero = |position, name| arguments.float(position, name, f64::NAN) == Some(0.0);

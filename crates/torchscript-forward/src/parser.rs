@@ -1,19 +1,19 @@
-//! Reads TorchScript's serialized form.
+//! Parses TorchScript's serialized form: classes, functions, statements.
 
 use std::collections::HashMap;
 
+use super::error::SyntaxError;
 use super::lexer::{Token, tokens};
 use super::syntax::{Class, Expr, Function, Statement, Unit};
 
 /// Deepest nesting of expressions and of blocks.
-const DEPTH: usize = 64;
-const NESTED: &str = "code that is nested too deeply";
+pub(super) const DEPTH: usize = 64;
 
-/// Reads a file.
+/// Parses a file. A function whose body is not understood has an error as its body.
 ///
 /// # Errors
-/// What is not understood.
-pub(super) fn parse(text: &str) -> Result<Unit, String> {
+/// [`SyntaxError`] of anything else that is not understood.
+pub(super) fn parse(text: &str) -> Result<Unit, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
     let mut unit = Unit::default();
@@ -36,61 +36,64 @@ pub(super) fn parse(text: &str) -> Result<Unit, String> {
 fn insert<T>(
     map: &mut HashMap<String, T>,
     name: String,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<(), String> {
+    read: impl FnOnce(&str) -> Result<T, SyntaxError>,
+) -> Result<(), SyntaxError> {
     let value = read(&name)?;
     match map.insert(name.clone(), value) {
         None => Ok(()),
-        Some(_) => Err(format!("{name} is defined twice")),
+        Some(_) => Err(SyntaxError::Twice(name)),
     }
 }
 
-struct Parser<'a> {
+/// A position in the tokens of a file.
+pub(super) struct Parser<'a> {
     tokens: &'a [Token],
-    at: usize,
+    /// Index of the next token.
+    pub at: usize,
+    /// Blocks and expressions around it.
     depth: usize,
 }
 
 impl Parser<'_> {
-    fn peek(&self) -> Option<&Token> {
+    /// The next token.
+    pub fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at)
     }
 
+    /// Skips the next token if it is this one; whether it was.
     fn takes(&mut self, token: &Token) -> bool {
         let found = self.peek() == Some(token);
         self.at += usize::from(found);
         found
     }
 
-    fn takes_symbol(&mut self, symbol: char) -> bool {
+    pub fn takes_symbol(&mut self, symbol: char) -> bool {
         self.takes(&Token::Symbol(symbol))
     }
 
-    fn takes_name(&mut self, wanted: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Name(name)) if name == wanted);
+    fn takes_name(&mut self, expected: &str) -> bool {
+        let found = matches!(self.peek(), Some(Token::Name(name)) if name == expected);
         self.at += usize::from(found);
         found
     }
 
-    fn unexpected<T>(&self, wanted: &str) -> Result<T, String> {
-        match self.peek() {
-            Some(found) => Err(format!("{found:?}, where {wanted} is expected")),
-            None => Err(format!("the end, where {wanted} is expected")),
-        }
+    pub fn unexpected<T>(&self, expected: &str) -> Result<T, SyntaxError> {
+        let found = self.peek().map_or("the end".into(), |found| format!("{found:?}"));
+        Err(SyntaxError::Unexpected { found, expected: expected.into() })
     }
 
-    fn expect(&mut self, token: &Token) -> Result<(), String> {
+    fn expect(&mut self, token: &Token) -> Result<(), SyntaxError> {
         match self.takes(token) {
             true => Ok(()),
             false => self.unexpected(&format!("{token:?}")),
         }
     }
 
-    fn symbol(&mut self, symbol: char) -> Result<(), String> {
+    pub fn symbol(&mut self, symbol: char) -> Result<(), SyntaxError> {
         self.expect(&Token::Symbol(symbol))
     }
 
-    fn name(&mut self) -> Result<String, String> {
+    pub fn name(&mut self) -> Result<String, SyntaxError> {
         match self.peek() {
             Some(Token::Name(name)) => {
                 let name = name.clone();
@@ -124,8 +127,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The rest of a class behind its name.
-    fn class(&mut self) -> Result<Class, String> {
+    /// The rest of a class after its name.
+    fn class(&mut self) -> Result<Class, SyntaxError> {
         let mut class = Class::default();
         if self.takes_symbol('(') {
             self.list_until(')')?;
@@ -147,7 +150,7 @@ impl Parser<'_> {
     }
 
     /// `name : Type`, `name : Final[Type] = value`, `name = value`, `__annotations__["name"] = Type`.
-    fn attribute(&mut self, class: &mut Class) -> Result<(), String> {
+    fn attribute(&mut self, class: &mut Class) -> Result<(), SyntaxError> {
         let target = self.expression()?;
         let has_type = self.takes_symbol(':');
         if has_type {
@@ -162,8 +165,8 @@ impl Parser<'_> {
         self.expect(&Token::Newline)
     }
 
-    /// The rest of a function behind its name.
-    fn function(&mut self) -> Result<Function, String> {
+    /// The rest of a function after its name.
+    fn function(&mut self) -> Result<Function, SyntaxError> {
         let mut parameters = Vec::new();
         self.symbol('(')?;
         while !self.takes_symbol(')') {
@@ -195,14 +198,14 @@ impl Parser<'_> {
         Ok(Function { parameters, body })
     }
 
-    fn block(&mut self) -> Result<Vec<Statement>, String> {
+    fn block(&mut self) -> Result<Vec<Statement>, SyntaxError> {
         self.expect(&Token::Indent)?;
         let statements = self.statements()?;
         self.expect(&Token::Dedent)?;
         Ok(statements)
     }
 
-    fn statements(&mut self) -> Result<Vec<Statement>, String> {
+    fn statements(&mut self) -> Result<Vec<Statement>, SyntaxError> {
         self.nested(|parser| {
             let mut statements = Vec::new();
             while !matches!(parser.peek(), None | Some(Token::Dedent)) {
@@ -212,13 +215,14 @@ impl Parser<'_> {
         })
     }
 
-    fn nested<T>(
+    /// Parses something inside of a block or an expression.
+    pub fn nested<T>(
         &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, String>,
-    ) -> Result<T, String> {
+        read: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
         self.depth += 1;
         if self.depth > DEPTH {
-            return Err(NESTED.into());
+            return Err(SyntaxError::TooDeep);
         }
         let result = read(self);
         self.depth -= 1;
@@ -226,13 +230,13 @@ impl Parser<'_> {
     }
 
     /// `: Newline` and a block.
-    fn suite(&mut self) -> Result<Vec<Statement>, String> {
+    fn suite(&mut self) -> Result<Vec<Statement>, SyntaxError> {
         self.symbol(':')?;
         self.expect(&Token::Newline)?;
         self.block()
     }
 
-    fn statement(&mut self) -> Result<Statement, String> {
+    fn statement(&mut self) -> Result<Statement, SyntaxError> {
         let keyword = match self.peek() {
             Some(Token::Name(name)) => name.clone(),
             _ => String::new(),
@@ -261,7 +265,7 @@ impl Parser<'_> {
             }
             "with" | "break" | "continue" | "del" | "assert" | "raise" | "def" | "class"
             | "lambda" => {
-                return Err(format!("`{keyword}`"));
+                return Err(SyntaxError::Statement(keyword));
             }
             _ => {}
         }
@@ -270,7 +274,7 @@ impl Parser<'_> {
         Ok(statement)
     }
 
-    fn simple_statement(&mut self) -> Result<Statement, String> {
+    fn simple_statement(&mut self) -> Result<Statement, SyntaxError> {
         if self.takes_name("pass") {
             return Ok(Statement::Pass);
         }
@@ -283,110 +287,6 @@ impl Parser<'_> {
             return Ok(Statement::Assign(target, self.unbracketed()?));
         }
         Ok(Statement::Expression(target))
-    }
-
-    /// An expression, or a tuple of several without brackets around it.
-    fn unbracketed(&mut self) -> Result<Expr, String> {
-        let first = self.expression()?;
-        if self.peek() != Some(&Token::Symbol(',')) {
-            return Ok(first);
-        }
-        let mut items = vec![first];
-        while self.takes_symbol(',') {
-            if matches!(self.peek(), None | Some(Token::Newline | Token::Symbol('='))) {
-                break;
-            }
-            items.push(self.expression()?);
-        }
-        Ok(Expr::Tuple(items))
-    }
-
-    fn list_until(&mut self, end: char) -> Result<(Vec<Expr>, bool), String> {
-        let (mut items, mut comma) = (Vec::new(), false);
-        while !self.takes_symbol(end) {
-            items.push(self.expression()?);
-            comma = self.takes_symbol(',');
-            if !comma {
-                self.symbol(end)?;
-                break;
-            }
-        }
-        Ok((items, comma))
-    }
-
-    fn expression(&mut self) -> Result<Expr, String> {
-        self.nested(|parser| {
-            if parser.takes_symbol('-') {
-                return Ok(Expr::Negative(Box::new(parser.expression()?)));
-            }
-            let mut expression = parser.primary()?;
-            // Each turn makes the expression deeper.
-            for _ in 0..4 * DEPTH {
-                if parser.takes_symbol('.') {
-                    expression = Expr::Attribute(Box::new(expression), parser.name()?);
-                } else if parser.takes_symbol('[') {
-                    let (mut items, comma) = parser.list_until(']')?;
-                    let index = match items.len() {
-                        1 if !comma => items.remove(0),
-                        _ => Expr::Tuple(items),
-                    };
-                    expression = Expr::Index(Box::new(expression), Box::new(index));
-                } else if parser.takes_symbol('(') {
-                    expression = parser.call(expression)?;
-                } else {
-                    return Ok(expression);
-                }
-            }
-            Err(NESTED.into())
-        })
-    }
-
-    fn call(&mut self, function: Expr) -> Result<Expr, String> {
-        let (mut arguments, mut named) = (Vec::new(), Vec::new());
-        while !self.takes_symbol(')') {
-            let argument = self.expression()?;
-            match argument {
-                Expr::Name(name) if self.takes_symbol('=') => {
-                    named.push((name, self.expression()?))
-                }
-                argument => arguments.push(argument),
-            }
-            if !self.takes_symbol(',') {
-                self.symbol(')')?;
-                break;
-            }
-        }
-        Ok(Expr::Call { function: Box::new(function), arguments, named })
-    }
-
-    fn primary(&mut self) -> Result<Expr, String> {
-        let Some(token) = self.peek().cloned() else { return self.unexpected("an expression") };
-        let expression = match token {
-            Token::Int(value) => Expr::Int(value),
-            Token::Float(value) => Expr::Float(value),
-            Token::Text(value) => Expr::Text(value),
-            Token::Name(name) => match name.as_str() {
-                "None" => Expr::None,
-                "True" => Expr::Bool(true),
-                "False" => Expr::Bool(false),
-                _ => Expr::Name(name),
-            },
-            Token::Symbol('[') => {
-                self.at += 1;
-                return Ok(Expr::List(self.list_until(']')?.0));
-            }
-            Token::Symbol('(') => {
-                self.at += 1;
-                let (mut items, comma) = self.list_until(')')?;
-                return Ok(match items.len() {
-                    1 if !comma => items.remove(0),
-                    _ => Expr::Tuple(items),
-                });
-            }
-            _ => return self.unexpected("an expression"),
-        };
-        self.at += 1;
-        Ok(expression)
     }
 }
 
@@ -414,7 +314,7 @@ mod tests {
     fn a_body_that_is_not_understood_leaves_the_other_functions() {
         let unit =
             parse("def f(x):\n  with x:\n    pass\n  return x\ndef g(x):\n  return x\n").unwrap();
-        assert_eq!(unit.functions["f"].body, Err("`with`".into()));
+        assert_eq!(unit.functions["f"].body, Err(SyntaxError::Statement("with".into())));
         assert!(unit.functions["g"].body.is_ok());
     }
 

@@ -1,18 +1,19 @@
-//! The one form of poolings, and the shapes that `view` and its like make.
+//! Canonical forms of poolings and paddings, and the output shapes of `view`, `flatten` and the like.
 
 use super::arguments::Arguments;
-use super::interpreter::{Interpreter, Refusal};
+use super::error::{Refusal, refuse};
+use super::interpreter::Interpreter;
 use super::operators::Known;
 use super::shapes::Window;
 use super::values::{Argument, Value};
 
-/// Zeros on both sides.
+/// Name of the operation that adds zeros on both sides.
 pub(super) const PAD: &str = "pad";
 
 type Form = Result<Option<Known>, Refusal>;
 
 impl Interpreter<'_> {
-    /// Arguments that have no effect on this shape have their defaults.
+    /// `avg_pool2d` and `adaptive_avg_pool2d`. Arguments without effect on this shape have their defaults.
     pub(super) fn avg_pool2d(&mut self, name: &str, arguments: &Arguments) -> Form {
         let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
         let input_shape = self.shape(input);
@@ -31,7 +32,7 @@ impl Interpreter<'_> {
         if shape.is_some() && shape == output(false) {
             average.ceil_mode = false;
         }
-        // No window reaches beyond the image.
+        // No window extends beyond the image.
         if padding == [0, 0] && !average.ceil_mode {
             let size = kernel_size[0].checked_mul(kernel_size[1]);
             average.count_include_pad = true;
@@ -48,7 +49,7 @@ impl Interpreter<'_> {
         Ok(Some(self.operation("avg_pool2d", &[("input", Some(input))], others, shape)))
     }
 
-    /// Zeros around an image, equally many on both sides, which a convolution adds to its own.
+    /// Zeros around an image, equally many on both sides. A convolution adds them to its own padding.
     pub(super) fn pad(&mut self, name: &str, arguments: &Arguments) -> Form {
         let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
         let Some(Value::List(sizes)) = arguments.get(1, "pad") else { return Ok(None) };
@@ -87,6 +88,7 @@ impl Interpreter<'_> {
         Ok(Some(self.operation(PAD, &[("input", Some(input))], others, Some(shape))))
     }
 
+    /// `max_pool2d`.
     pub(super) fn max_pool2d(&mut self, arguments: &Arguments) -> Form {
         let (Some(input), Some(kernel_size)) =
             (self.operand(arguments, 0, "self")?, arguments.pair(1, "kernel_size", [0, 0]))
@@ -152,7 +154,7 @@ impl Average {
         })
     }
 
-    /// What `adaptive_avg_pool2d` does with an image whose size is a multiple of the output's.
+    /// `adaptive_avg_pool2d` of an image whose size is a multiple of the output size.
     fn adaptive(arguments: &Arguments, shape: &[i64]) -> Option<Self> {
         let (output, &[_, _, rows, columns]) = (arguments.pair(1, "output_size", [0, 0])?, shape)
         else {
@@ -173,8 +175,8 @@ impl Average {
     }
 }
 
-/// The shape that `flatten`, `view`, `unsqueeze` or `squeeze` gives a value of the shape `from`, for any
-/// number of images, which stays the first size; `None` where the arguments are not known.
+/// The output shape of `flatten`, `view`, `unsqueeze` or `squeeze` for an input of the shape `from` and any batch size,
+/// which stays the first size; `None` if the arguments are not known.
 pub(super) fn reshaped(
     name: &str,
     from: &[i64],
@@ -195,7 +197,7 @@ pub(super) fn reshaped(
             let end = dimension(2, "end_dim", -1, from.len());
             let (Some(start), Some(end)) = (start, end) else { return Ok(None) };
             if start == 0 && end > 0 {
-                return Err("it flattens the images of a batch together".into());
+                return refuse("it flattens the images of a batch together");
             }
             match start <= end {
                 true => {
@@ -230,7 +232,7 @@ fn product(sizes: &[i64]) -> Option<i64> {
     sizes.iter().try_fold(1i64, |product, &size| product.checked_mul(size))
 }
 
-/// The shape of `view`: the number of images, or -1 for it, and then sizes of an image's elements.
+/// The output shape of `view`: the batch size, or -1 for it, and then the sizes of one image.
 fn viewed(from: &[i64], sizes: &[Value]) -> Result<Option<Vec<i64>>, Refusal> {
     let Some(elements) = product(&from[1..]) else { return Ok(None) };
     let mut known = 1i64;
@@ -267,11 +269,11 @@ fn viewed(from: &[i64], sizes: &[Value]) -> Result<Option<Vec<i64>>, Refusal> {
         (1, 1, Some(None)) if known > 0 && elements % known == 0 => {
             Ok(Some(shape(elements / known)))
         }
-        (0, 0, _) => Err(format!(
+        (0, 0, _) => refuse(format!(
             "it views a batch of images as [{}], which fits one number of images only",
             shown()
         )),
-        _ => Err(format!(
+        _ => refuse(format!(
             "it views images of {elements} elements as [{}], which mixes them",
             shown()
         )),

@@ -1,4 +1,4 @@
-//! The shapes that layers give their outputs, as PyTorch computes them. In shapes, -1 stands for the batch.
+//! Shapes of the outputs of layers, as PyTorch computes them. -1 stands for the batch size.
 //!
 //! ```
 //! use torchscript_forward::shapes::{self, Window};
@@ -8,81 +8,139 @@
 //! let window = Window { stride: [2, 2], ..Window::of([2, 2]) };
 //! assert_eq!(window.pooled(&[-1, 6, 28, 28])?, [-1, 6, 14, 14]);
 //! assert_eq!(shapes::linear(&[-1, 400], &[120, 400])?, [-1, 120]);
-//! # Ok::<(), String>(())
+//! # Ok::<(), shapes::ShapeError>(())
 //! ```
 
-/// What a convolution or a pooling slides over its input; pairs are rows, columns.
+/// Largest size, kernel size, stride, padding and dilation: more than any image has rows. Sums of such numbers do not
+/// overflow.
+const MOST: i64 = 1 << 30;
+
+/// Arguments of a layer that do not fit its input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// The input has another number of dimensions.
+    #[error("the input has the shape {input:?}; {expected} dimensions are expected")]
+    Dimensions {
+        /// Shape of the input.
+        input: Vec<i64>,
+        /// Number of dimensions that the layer takes.
+        expected: usize,
+    },
+    /// The weight has another number of dimensions.
+    #[error("the weight has the shape {weight:?}; {expected} dimensions are expected")]
+    Weight {
+        /// Shape of the weight.
+        weight: Vec<i64>,
+        /// Number of dimensions that it must have.
+        expected: usize,
+    },
+    /// The input of a convolution has another number of channels than its weight.
+    #[error("the input has the shape {input:?}; in_channels is {in_channels}")]
+    Channels {
+        /// Shape of the input.
+        input: Vec<i64>,
+        /// Channels that the convolution takes.
+        in_channels: i64,
+    },
+    /// The input of a linear layer has another number of features than its weight.
+    #[error("the input has the shape {input:?}; in_features is {in_features}")]
+    Features {
+        /// Shape of the input.
+        input: Vec<i64>,
+        /// Features that the layer takes.
+        in_features: i64,
+    },
+    /// The padding of a pooling is larger than half of its window.
+    #[error("padding must be at most half of kernel_size")]
+    Padding,
+    /// An argument is 0 or negative.
+    #[error("kernel_size, stride and dilation must be at least 1, padding at least 0")]
+    TooSmall,
+    /// An argument or a size is larger than 2^30.
+    #[error("sizes, kernel_size, stride, padding and dilation must be at most {MOST}")]
+    TooLarge,
+    /// The window is larger than the padded input.
+    #[error("a window of {kernel_size} does not fit into {size} with padding {padding}")]
+    Window {
+        /// Size of the window in this dimension.
+        kernel_size: i64,
+        /// Size of the input in this dimension.
+        size: i64,
+        /// Padding on each side.
+        padding: i64,
+    },
+}
+
+/// The sliding window of a convolution or a pooling. Pairs are (rows, columns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Its size.
+    /// Size of the window in elements.
     pub kernel_size: [i64; 2],
-    /// From one window to the next.
+    /// Distance from one window to the next.
     pub stride: [i64; 2],
-    /// What is put around the input, on each side.
+    /// Elements added to the input on each side.
     pub padding: [i64; 2],
-    /// From one element of a window to the next.
+    /// Distance from one element of a window to the next.
     pub dilation: [i64; 2],
-    /// Whether a last window may reach beyond the padding's end; it does not begin there.
+    /// Whether the last window may extend beyond the padding. It never starts in the padding at the end.
     pub ceil_mode: bool,
 }
 
 impl Window {
-    /// A window of this size, one at each place of the input.
+    /// A window of this size with stride 1, no padding and dilation 1.
     pub fn of(kernel_size: [i64; 2]) -> Self {
         let (stride, padding, dilation) = ([1, 1], [0, 0], [1, 1]);
         Self { kernel_size, stride, padding, dilation, ceil_mode: false }
     }
 
-    /// The shape after a convolution (N, C, H, W) with a weight (out, in / groups, rows, columns).
+    /// The output shape of a convolution. `input` is (N, C, H, W), `weight` (out channels, in channels / groups, rows,
+    /// columns).
     ///
     /// # Errors
-    /// What does not fit.
+    /// [`ShapeError`] when the arguments do not fit each other.
     pub fn convolved(
         &self,
         input: &[i64],
         weight: &[i64],
         groups: i64,
-    ) -> Result<Vec<i64>, String> {
+    ) -> Result<Vec<i64>, ShapeError> {
         expect_dimensions(input, 4)?;
-        expect_dimensions(weight, 4)?;
+        if weight.len() != 4 {
+            return Err(ShapeError::Weight { weight: weight.into(), expected: 4 });
+        }
         let channels = weight[1].saturating_mul(groups);
         if input[1] != channels {
-            return Err(format!("the input has the shape {input:?}; in_channels is {channels}"));
+            return Err(ShapeError::Channels { input: input.into(), in_channels: channels });
         }
         Ok([&[input[0], weight[0]], &self.output(&input[2..])?[..]].concat())
     }
 
-    /// The shape after pooling (N, C, H, W), as `pooling_output_shape` of `aten/src/ATen/native/Pool.h` has it.
+    /// The output shape of a pooling of (N, C, H, W), as `pooling_output_shape` in `aten/src/ATen/native/Pool.h` computes
+    /// it.
     ///
     /// # Errors
-    /// What does not fit.
-    pub fn pooled(&self, input: &[i64]) -> Result<Vec<i64>, String> {
+    /// [`ShapeError`] when the arguments do not fit each other.
+    pub fn pooled(&self, input: &[i64]) -> Result<Vec<i64>, ShapeError> {
         expect_dimensions(input, 4)?;
         if (0..2).any(|i| self.padding[i] > self.kernel_size[i] / 2) {
-            return Err("padding must be at most half of kernel_size".into());
+            return Err(ShapeError::Padding);
         }
         Ok([&input[..2], &self.output(&input[2..])?].concat())
     }
 
     /// Rows and columns of the output, given those of the input.
-    fn output(&self, input: &[i64]) -> Result<Vec<i64>, String> {
+    fn output(&self, input: &[i64]) -> Result<Vec<i64>, ShapeError> {
         (0..2).map(|i| self.output_size(i, input[i])).collect()
     }
 
-    fn output_size(&self, i: usize, size: i64) -> Result<i64, String> {
+    fn output_size(&self, i: usize, size: i64) -> Result<i64, ShapeError> {
         let [kernel, stride, padding, dilation] =
             [self.kernel_size, self.stride, self.padding, self.dilation].map(|pair| pair[i]);
         if kernel < 1 || stride < 1 || dilation < 1 || padding < 0 {
-            return Err(
-                "kernel_size, stride and dilation must be at least 1, padding at least 0".into()
-            );
+            return Err(ShapeError::TooSmall);
         }
-        /// More than any image has rows; sums of this size do not overflow.
-        const MOST: i64 = 1 << 30;
         if [kernel, stride, padding, dilation, size].iter().any(|&argument| argument > MOST) {
-            return Err(format!(
-                "sizes, kernel_size, stride, padding and dilation must be at most {MOST}"
-            ));
+            return Err(ShapeError::TooLarge);
         }
         let span = size + 2 * padding - dilation * (kernel - 1) - 1;
         let extra = if self.ceil_mode { stride - 1 } else { 0 };
@@ -92,39 +150,60 @@ impl Window {
         }
         // With `ceil_mode` a single window may be larger than the input.
         if count < 1 {
-            return Err(format!(
-                "a window of {kernel} does not fit into {size} with padding {padding}"
-            ));
+            return Err(ShapeError::Window { kernel_size: kernel, size, padding });
         }
         Ok(count)
     }
 }
 
-/// The shape after `linear` (N, …, in) with a weight (out, in).
+/// The output shape of a linear layer. `input` is (N, …, in features), `weight` (out features, in features).
 ///
 /// # Errors
-/// What does not fit.
-pub fn linear(input: &[i64], weight: &[i64]) -> Result<Vec<i64>, String> {
+/// [`ShapeError`] when the two do not fit each other.
+pub fn linear(input: &[i64], weight: &[i64]) -> Result<Vec<i64>, ShapeError> {
     match (input, weight) {
-        ([batch @ .., features], &[out, wanted]) if !batch.is_empty() && *features == wanted => {
+        ([batch @ .., features], &[out, expected])
+            if !batch.is_empty() && *features == expected =>
+        {
             Ok([batch, &[out]].concat())
         }
-        (_, &[_, wanted]) => {
-            Err(format!("the input has the shape {input:?}; in_features is {wanted}"))
-        }
-        _ => Err(format!("the weight has the shape {weight:?}; 2 dimensions are expected")),
+        (_, &[_, in_features]) => Err(ShapeError::Features { input: input.into(), in_features }),
+        _ => Err(ShapeError::Weight { weight: weight.into(), expected: 2 }),
     }
 }
 
-/// Checks the number of dimensions of an input.
+/// Checks that an input has so many dimensions.
 ///
 /// # Errors
-/// When it is another.
-pub fn expect_dimensions(input: &[i64], wanted: usize) -> Result<(), String> {
-    match input.len() == wanted {
+/// [`ShapeError::Dimensions`] when it has another number.
+pub fn expect_dimensions(input: &[i64], expected: usize) -> Result<(), ShapeError> {
+    match input.len() == expected {
         true => Ok(()),
-        false => {
-            Err(format!("the input has the shape {input:?}; {wanted} dimensions are expected"))
+        false => Err(ShapeError::Dimensions { input: input.into(), expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_do_not_fit_are_typed_errors() {
+        let window = Window::of([5, 5]);
+        let input = vec![-1, 1, 4, 4];
+        for (shape, expected) in [
+            (window.convolved(&input, &[6, 5, 5], 1), "the weight has the shape [6, 5, 5]"),
+            (window.convolved(&input, &[6, 3, 5, 5], 1), "in_channels is 3"),
+            (window.convolved(&input, &[6, 1, 5, 5], 1), "a window of 5 does not fit into 4"),
+            (window.pooled(&[-1, 4, 4]), "4 dimensions are expected"),
+            (Window { padding: [3, 0], ..window }.pooled(&input), "at most half"),
+            (Window { stride: [0, 1], ..window }.pooled(&input), "at least 1"),
+            (Window { stride: [MOST + 1, 1], ..window }.pooled(&input), "at most 1073741824"),
+            (linear(&[-1, 3], &[2, 4]), "in_features is 4"),
+            (linear(&[-1, 3], &[3]), "the weight has the shape [3]"),
+        ] {
+            let error = shape.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::error::SyntaxError;
+
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expr {
@@ -34,20 +36,21 @@ pub(super) enum Statement {
 /// A function or a method.
 #[derive(Debug)]
 pub(super) struct Function {
+    /// Names and defaults.
     pub parameters: Vec<(String, Option<Expr>)>,
-    /// Or why it cannot be read, which matters only where the function is called.
-    pub body: Result<Vec<Statement>, String>,
+    /// Statements, or why they are not understood, which matters only where the function is called.
+    pub body: Result<Vec<Statement>, SyntaxError>,
 }
 
 /// A class.
 #[derive(Debug, Default)]
 pub(super) struct Class {
-    /// Attributes of the type `Final`, and `__forward_hooks__` and its like.
+    /// Attributes of the type `Final`, `__forward_hooks__`, `__parameters__` and the like.
     pub constants: HashMap<String, Expr>,
     pub methods: HashMap<String, Function>,
 }
 
-/// What a file defines.
+/// The definitions of a file.
 #[derive(Debug, Default)]
 pub(super) struct Unit {
     pub classes: HashMap<String, Class>,

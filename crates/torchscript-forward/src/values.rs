@@ -1,5 +1,4 @@
-//! What a forward pass computes, as values that are compared: equal operations on equal values have
-//! the same number.
+//! The values that a forward pass computes. They are numbered: equal operations on equal values have the same number.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -8,44 +7,44 @@ use std::rc::Rc;
 
 use tensor_files::torchscript::Id;
 
-/// A value of a variable while a forward pass is followed.
+/// The value of a variable while a forward pass is followed.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// The number of images, which may be any.
+    /// The batch size, which is not known.
     Batch,
-    /// So many times the number of images; more than one.
+    /// So many times the batch size; more than once.
     Batches(i64),
     Float(f64),
-    /// A tensor of no dimensions that holds an integer, as traces have them of sizes; it can be changed in place.
+    /// A scalar tensor of a known integer, as traces use for sizes; it can be changed in place.
     Number(Rc<Cell<i64>>),
     Text(Rc<str>),
     List(Rc<[Value]>),
     Tuple(Rc<[Value]>),
-    /// The tensor of this index.
+    /// The tensor with this index.
     Tensor(usize),
     /// A module, or another object of the file.
     Object(Rc<Object>),
-    /// A function, or the beginning of its name.
+    /// A function, or a prefix of its qualified name.
     Global(Rc<str>),
 }
 
-/// An object that `self` leads to.
+/// A module, or another object that has attributes.
 #[derive(Debug)]
 pub(super) struct Object {
-    /// Its name in the module, such as `features.0`; empty for the module itself.
+    /// Qualified name in the module, such as `features.0`; empty for the module itself.
     pub path: String,
     pub source: Source,
 }
 
-/// Where the attributes of an object are.
+/// Where the attributes of an object are read from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
-    /// In the file's pickle.
+    /// The file's pickle.
     File(Id),
-    /// In the model's graph.
+    /// The expected network.
     Model,
 }
 
@@ -58,12 +57,12 @@ impl Value {
         Self::Number(Rc::new(Cell::new(value)))
     }
 
-    /// Whether Python's `is None` says so.
+    /// Python's `is None`.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// What it is, in an error.
+    /// The type with an article, for an error.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -85,16 +84,16 @@ impl Value {
 /// An argument of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Argument {
-    /// The value of this number.
+    /// The value with this number.
     Value(usize),
     None,
     Bool(bool),
     Int(i64),
     Batch,
-    /// By its bits.
+    /// The bits of a float, since NaN must be equal to itself.
     Float(u64),
     Text(String),
-    /// Such as `CONSTANTS.c0`, a tensor of the code.
+    /// A tensor of the code, such as `CONSTANTS.c0`.
     Global(String),
     List(Vec<Argument>),
 }
@@ -108,7 +107,7 @@ impl Argument {
         Self::Float(value.to_bits())
     }
 
-    /// The numbers of the values in it.
+    /// The numbers of the values in the argument.
     pub fn values(&self) -> Vec<usize> {
         match self {
             Self::Value(value) => vec![*value],
@@ -138,7 +137,7 @@ impl fmt::Display for Argument {
     }
 }
 
-/// What a value is: an operation on values, the input, or a parameter.
+/// The definition of a value: an operation on values, the input, or a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum What {
     Input,
@@ -148,7 +147,7 @@ pub(super) enum What {
 }
 
 impl What {
-    /// The numbers of the values that it is computed of, in the order of the arguments.
+    /// The numbers of the operands, in the order of the arguments.
     pub fn operands(&self) -> Vec<usize> {
         match self {
             Self::Operation(_, arguments) => {
@@ -162,10 +161,10 @@ impl What {
 /// All values of two forward passes.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// With the shape, where it is known; -1 stands for the batch.
+    /// Each with its shape, if it is known; -1 stands for the batch size.
     entries: Vec<(What, Option<Vec<i64>>)>,
     numbers: HashMap<What, usize>,
-    /// Those that may have another element type than the network.
+    /// Values that may have another element type than the network.
     of_another_type: HashSet<usize>,
 }
 
@@ -182,7 +181,7 @@ impl Values {
         })
     }
 
-    /// Says that a value, and what is computed of it later, may have another element type than the network.
+    /// Marks a value, and those computed from it later, as possibly of another element type than the network.
     pub fn set_another_type(&mut self, number: usize) {
         self.of_another_type.insert(number);
     }
@@ -199,7 +198,7 @@ impl Values {
         self.entries[number].1.as_deref()
     }
 
-    /// The operations that a value is computed by, each behind those that it reads.
+    /// The operations that compute a value, each after its operands.
     pub fn operations(&self, result: usize) -> Vec<usize> {
         let (mut order, mut seen) = (Vec::new(), vec![false; self.entries.len()]);
         let mut open = vec![(result, false)];

@@ -1,36 +1,35 @@
-//! The bytes of a PNG, JPEG, BMP, GIF or WebP file as pixels, the right way up, within a limit of
-//! memory.
+//! Decodes PNG, JPEG, BMP, GIF and WebP files, within a limit of memory, and applies their EXIF orientation.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-/// Longest file that is read.
+/// Size of the largest file that is decoded, in bytes.
 pub const LARGEST_FILE: u64 = 256 << 20;
-/// Most pixels a side.
+/// Largest width and height in pixels.
 const LONGEST_SIDE: u32 = 32_768;
-/// Most memory for the unpacked pixels: 178 million of 8-bit colour.
+/// Most bytes of decoded pixels: 178 million pixels of 8-bit RGB.
 const UNPACKED: u64 = 512 << 20;
 
-/// The formats, told by the first bytes of a file.
+/// The supported formats, recognized by the first bytes of a file.
 const FORMATS: [ImageFormat; 5] =
     [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::WebP];
 
-/// Why a picture cannot be read.
+/// An image that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// Of no known format.
-    #[error("not a picture that can be read here: PNG, JPEG, BMP, GIF or WebP is wanted")]
+    /// The format is not one of the supported ones.
+    #[error("not an image that can be read: PNG, JPEG, BMP, GIF or WebP is expected")]
     Unknown,
-    /// It would take too much memory.
+    /// The file or its pixels would take too much memory.
     #[error(
-        "too large: at most {LONGEST_SIDE} pixels a side, {} MiB in the file and {} MiB unpacked \
+        "too large: at most {LONGEST_SIDE} pixels per side, {} MiB of file and {} MiB of pixels \
          are read; scale it down",
         LARGEST_FILE >> 20, UNPACKED >> 20
     )]
     TooLarge,
-    /// The decoder gave up.
-    #[error("a damaged picture, or of a kind that cannot be read here: {0}")]
+    /// The file is damaged, or its variant of the format is not supported: the decoder's message.
+    #[error("a damaged image, or of a kind that is not supported: {0}")]
     Damaged(String),
 }
 
@@ -43,7 +42,7 @@ impl From<ImageError> for PictureError {
     }
 }
 
-/// Whether a file that begins with `start` is in one of the formats.
+/// Whether a file that starts with the bytes `start` is of a supported format. 12 bytes are enough.
 pub fn is_picture(start: &[u8]) -> bool {
     format_of(start).is_some()
 }
@@ -52,7 +51,7 @@ fn format_of(file: &[u8]) -> Option<ImageFormat> {
     image::guess_format(file).ok().filter(|format| FORMATS.contains(format))
 }
 
-/// The pixels, turned as the camera noted; of an animation, the first frame.
+/// Decodes the pixels and applies the EXIF orientation; of an animation, the first frame.
 pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
     let format = format_of(file).ok_or(PictureError::Unknown)?;
     if file.len() as u64 > LARGEST_FILE {
@@ -71,11 +70,11 @@ pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
     if decoder.total_bytes() > UNPACKED {
         return Err(PictureError::TooLarge);
     }
-    // A GIF may say so of itself.
+    // A GIF may have such a header.
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(PictureError::Damaged("it has no pixels".into()));
     }
-    // A damaged note of the camera is no reason to refuse the picture.
+    // Damaged EXIF data are no reason to refuse the image.
     let orientation = decoder.orientation().ok();
     let mut image = DynamicImage::from_decoder(decoder)?;
     if let Some(orientation) = orientation {
@@ -84,15 +83,14 @@ pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
     Ok(image)
 }
 
-/// Whether the file goes on to its end mark. The JPEG decoder would fill up what is missing with
-/// grey, without a word.
+/// Whether the file has its end marker. The JPEG decoder fills what is missing with grey and reports no error.
 fn is_whole(format: ImageFormat, file: &[u8]) -> bool {
     const START_OF_SCAN: &[u8] = &[0xff, 0xda];
     const END_OF_IMAGE: &[u8] = &[0xff, 0xd9];
     if format != ImageFormat::Jpeg {
         return true;
     }
-    // Behind the last scan: a preview within the file has an end of its own.
+    // After the last scan: an embedded preview has an end marker of its own.
     let scan = file.windows(2).rposition(|pair| pair == START_OF_SCAN).unwrap_or(0);
     file[scan..].windows(2).any(|pair| pair == END_OF_IMAGE)
 }

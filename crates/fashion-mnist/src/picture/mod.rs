@@ -1,12 +1,11 @@
-//! A user's picture as the models know pictures: 28x28 bytes, a light thing on a dark ground.
+//! Images preprocessed like Fashion-MNIST: 28x28 pixels, a light object on a dark background.
 //!
-//! Follows the steps by which the data set was made (Xiao, Rasul, Vollgraf, arXiv:1708.07747,
-//! section 2): cut off the ground, scale the longest side to 28, put it in the centre, negate, make
-//! it grey. Bytes in, bytes out: nothing here opens a file.
+//! Follows section 2 of the data set's paper (Xiao, Rasul, Vollgraf, arXiv:1708.07747): crop the background, scale the
+//! longer side to 28 pixels, centre, invert, convert to greyscale. Takes and returns bytes; opens no files.
 
+mod background;
 mod decode;
 mod fit;
-mod ground;
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
@@ -17,35 +16,35 @@ use crate::{PIXELS, SIDE};
 
 const SIDE_U32: u32 = SIDE as u32;
 
-/// What file names of pictures end in.
+/// File name extensions of the supported formats, in lower case.
 pub const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "gif", "webp"];
 
-/// A picture in the form of the data set.
+/// An image preprocessed like Fashion-MNIST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
-    /// Row by row; 0 is the ground.
+    /// Row-major; 0 is black (the background), 255 white.
     pub pixels: [u8; PIXELS],
-    /// Whether black was exchanged for white.
+    /// Whether the image was inverted.
     pub inverted: bool,
 }
 
-/// Converts the picture that `file` holds. If `invert` says so, a thing that is darker than its ground
-/// is made lighter than it. 28x28 grey pixels on a dark ground come out as they are.
+/// Decodes an image file (PNG, JPEG, BMP, GIF or WebP) and preprocesses it like Fashion-MNIST. With `invert`, an image
+/// whose object is darker than its background is inverted. 28x28 grey pixels on a dark background are unchanged.
 ///
 /// # Errors
 /// See [`PictureError`].
 pub fn convert(file: &[u8], invert: bool) -> Result<Converted, PictureError> {
-    let grey = ground::flatten(decode::decode(file)?);
+    let grey = background::flatten(decode::decode(file)?);
     Ok(match grey.dimensions() {
         (SIDE_U32, SIDE_U32) => fit::keep(&grey, invert),
         _ => fit::fit(grey, invert),
     })
 }
 
-/// The PNG of a converted picture. The same pixels give the same bytes.
+/// Encodes 28x28 grey pixels as a PNG file. The same pixels give the same bytes.
 ///
 /// # Errors
-/// [`PictureError::Damaged`], which does not come up: every byte is a grey.
+/// [`PictureError::Damaged`] if the encoder fails, which no pixels make it do.
 pub fn to_png(pixels: &[u8; PIXELS]) -> Result<Vec<u8>, PictureError> {
     let mut png = Vec::new();
     PngEncoder::new(&mut png).write_image(pixels, SIDE_U32, SIDE_U32, ExtendedColorType::L8)?;
@@ -81,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_bytes_give_a_picture_or_a_sentence_and_never_a_panic(
+        fn damaged_bytes_give_an_image_or_an_error_and_never_a_panic(
             format in prop::sample::select(&FORMATS[..]),
             damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
             cut in prop::option::of(any::<prop::sample::Index>()),
@@ -101,7 +100,7 @@ mod tests {
         }
     }
 
-    /// 28x28 pixels of every grey, on a black ground.
+    /// 28x28 pixels of every grey, on a black background.
     fn greys() -> GrayImage {
         GrayImage::from_fn(28, 28, |x, y| {
             let corner = [0, 27].contains(&x) && [0, 27].contains(&y);
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_of_the_right_size_on_a_dark_ground_are_unchanged_in_every_pixel_type() {
+    fn pixels_of_the_right_size_on_a_dark_background_are_unchanged_in_every_pixel_type() {
         let grey = DynamicImage::from(greys());
         unchanged(greys());
         unchanged(grey.to_luma16());
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_of_the_right_size_on_a_light_ground_are_negated_unless_told_otherwise() {
+    fn pixels_of_the_right_size_on_a_light_background_are_inverted_unless_told_otherwise() {
         let mut negative = greys();
         image::imageops::invert(&mut negative);
         let converted = convert(&png(negative.clone()), true).unwrap();
@@ -151,22 +150,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_transparent_shows_the_ground_that_is_farther_from_the_thing() {
-        for (thing, inverted) in [(0, true), (255, false)] {
+    fn a_transparent_background_is_black_or_white_whichever_differs_more_from_the_object() {
+        for (object, inverted) in [(0, true), (255, false)] {
             let mut image = RgbaImage::from_pixel(280, 280, Rgba([128, 9, 77, 0]));
             for (x, y) in (0..100 * 100).map(|i| (90 + i % 100, 90 + i / 100)) {
-                image.put_pixel(x, y, Rgba([thing, thing, thing, 255]));
+                image.put_pixel(x, y, Rgba([object, object, object, 255]));
             }
-            image.put_pixel(80, 80, Rgba([thing, thing, thing, 255]));
+            image.put_pixel(80, 80, Rgba([object, object, object, 255]));
             let converted = convert(&png(image), true).unwrap();
             assert_eq!(converted.inverted, inverted);
-            // The filter rings a little beside so sharp an edge.
+            // The filter rings a little beside a sharp edge.
             assert!(converted.pixels[27] < 10 && converted.pixels[14 * 28 + 14] == 255);
         }
     }
 
     #[test]
-    fn what_is_transparent_within_an_opaque_picture_shows_its_ground() {
+    fn a_transparent_pixel_within_an_opaque_image_has_the_colour_of_its_background() {
         let mut image = RgbaImage::from_pixel(28, 28, Rgba([10, 10, 10, 255]));
         image.put_pixel(14, 14, Rgba([255, 255, 255, 0]));
         assert_eq!(convert(&png(image), true).unwrap().pixels, [10; PIXELS]);

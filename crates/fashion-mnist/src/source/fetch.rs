@@ -1,4 +1,5 @@
-//! Downloads the official files: resumable, checked by SHA-256, renamed into place when whole.
+//! Downloads the official files. An interrupted download is resumed; a file is checked by its SHA-256 sum before it is
+//! renamed to its final name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,101 +12,109 @@ use ureq::{Agent, Body, http};
 
 use super::{OFFICIAL, OfficialFile, load_file};
 
-/// The site of the data set's authors (plain HTTP is all it speaks; the SHA-256 sums guard it).
+/// The web site of the data set's authors. It supports HTTP only; the SHA-256 sums protect the download.
 pub const PUBLISHER: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/";
 
-/// Further tries after a fault that may pass, and the wait before the first of them (it doubles).
+/// Retries after a temporary fault, and the wait before the first of them (it doubles each time).
 const RETRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// Redirections that are followed.
+/// Most redirections that are followed.
 const REDIRECTS: u32 = 5;
 
-/// Why a file could not be fetched. The first field is its address, or its path.
+/// A file that could not be downloaded. The first field is its address, or its path.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Every attempt failed, since the server could not be reached or closed the connection: the last error.
+    /// Every attempt failed because the server could not be reached, closed the connection or was overloaded: the last
+    /// error.
     #[error(
-        "{0} could not be fetched: {1}. Try again later (what has arrived is kept and continued), or name another server with --mirror"
+        "{0} could not be fetched: {1}. Try again later (the download is resumed), or from another server"
     )]
     Unreachable(String, String),
-    /// No address of a server, and what is wrong with it.
+    /// Not an address of a file on a server: why.
     #[error(
-        "{0} is no address that can be fetched ({1}): give --mirror a whole one, such as http://host/folder"
+        "{0} is not an address that can be fetched ({1}): expected a complete one, such as http://host/folder"
     )]
     Address(String, String),
-    /// The server's answer is final.
-    #[error("{0} could not be fetched: the server answered {1}. Name another server with --mirror")]
+    /// The server refuses the request: its status code.
+    #[error("{0} could not be fetched: the server responded with {1}")]
     Refused(String, StatusCode),
-    /// The server sends from one address to the next, more often than is followed.
-    #[error(
-        "{0} could not be fetched: the server redirected it more than {REDIRECTS} times. Name another server with --mirror"
-    )]
+    /// More redirections than are followed.
+    #[error("{0} could not be fetched: the server redirected it more than {REDIRECTS} times")]
     Redirected(String),
-    /// The server cannot prove that it is who it should be: what is wrong with its certificate.
-    #[error(
-        "{0} could not be fetched: no secure connection could be made ({1}). Name another server with --mirror"
-    )]
+    /// The TLS handshake failed, most often because of the server's certificate: why.
+    #[error("{0} could not be fetched: no secure connection could be made ({1})")]
     Untrusted(String, String),
-    /// What arrived is not the official file, and why.
-    #[error(
-        "{0} is not the official file: {1}. It was not kept; name another server with --mirror"
-    )]
+    /// The download is not the official file: why.
+    #[error("{0} is not the official file: {1}. It was not kept")]
     Corrupt(String, String),
-    /// The disk.
+    /// The file cannot be written.
     #[error("{} cannot be written: {}", .0.display(), .1)]
     Write(PathBuf, io::Error),
 }
 
-/// What a fetch reports while it runs.
+/// An event of a running download.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// The file is there already and is the official one.
+    /// The official file is there already: its name with `.gz`.
     Present(&'a str),
-    /// `done` of `total` bytes of a file have arrived (`total` when the server says it).
+    /// A part of a file has arrived.
     Bytes {
-        /// Name with `.gz`.
+        /// Name of the file with `.gz`.
         name: &'a str,
-        /// Bytes so far, those of an earlier try included.
+        /// Bytes so far, with those of earlier attempts.
         done: u64,
-        /// Bytes in all.
+        /// Size of the file in bytes, if the server states it.
         total: Option<u64>,
     },
-    /// A fault that may pass; the next try follows after `wait`.
+    /// An attempt failed; the next one starts after `wait`.
     Retry {
-        /// The fault.
+        /// Why it failed.
         reason: &'a str,
-        /// Time until the next try.
+        /// Time until the next attempt.
         wait: Duration,
     },
-    /// The file is in place.
+    /// A file has been downloaded and checked: its name with `.gz`.
     Done(&'a str),
 }
 
-/// One fetch of the data set.
+/// Downloads the data set ([`Fetcher::run`]).
+///
+/// ```no_run
+/// use fashion_mnist::source::{DEFAULT_DIRECTORY, Fetcher, PUBLISHER};
+///
+/// let mut fetcher = Fetcher {
+///     base: PUBLISHER,
+///     into: DEFAULT_DIRECTORY.as_ref(),
+///     stalled: std::time::Duration::from_secs(30),
+///     report: &mut |event| eprintln!("{event:?}"),
+/// };
+/// fetcher.run()?;
+/// # Ok::<(), fashion_mnist::source::FetchError>(())
+/// ```
 pub struct Fetcher<'a> {
     /// Address of the folder that holds the four `.gz` files.
     pub base: &'a str,
-    /// Folder to put them in; it is made if need be.
+    /// Folder to write them to; it is created if it does not exist.
     pub into: &'a Path,
-    /// No byte for this long: the connection has stalled.
+    /// Time without a byte after which an attempt has failed.
     pub stalled: Duration,
-    /// Called with what happens.
+    /// Called with each event.
     pub report: &'a mut dyn FnMut(Progress),
 }
 
-/// A fault of one try.
+/// Why one attempt failed.
 enum Fault {
-    /// May pass: worth another try.
-    Passing(String),
+    /// May be temporary: worth a retry.
+    Temporary(String),
     Final(FetchError),
 }
 
 impl Fetcher<'_> {
-    /// Fetches what is not there yet. Files that are there and official are left alone.
+    /// Downloads the files that are missing or not official.
     ///
     /// # Errors
-    /// The first file that could not be had, see [`FetchError`]. A part that has arrived stays as
-    /// `NAME.part.gz` and is continued by the next call; a file under its final name is whole.
+    /// [`FetchError`] of the first file that fails. A partial download stays as `NAME.part.gz` and is resumed by the
+    /// next call; a file under its final name is complete and checked.
     pub fn run(&mut self) -> Result<(), FetchError> {
         fs::create_dir_all(self.into)
             .map_err(|error| FetchError::Write(self.into.into(), error))?;
@@ -122,7 +131,7 @@ impl Fetcher<'_> {
 
     fn fetch(&mut self, agent: &Agent, file: &OfficialFile) -> Result<(), FetchError> {
         let name = format!("{}.gz", file.name);
-        // `find` takes the .gz when both are there, so that is the one that has to be in order.
+        // `find` prefers the .gz, so that is the one that has to be official.
         let there = [self.into.join(&name), self.into.join(file.name)];
         let there = there.into_iter().find(|path| path.exists());
         if there.is_some_and(|path| is_official(file, &path)) {
@@ -130,22 +139,22 @@ impl Fetcher<'_> {
             return Ok(());
         }
         let url = format!("{}/{name}", self.base.trim_end_matches('/'));
-        // load_file tells packed from unpacked by the extension, so it stays the last one.
+        // load_file decompresses by the extension, so `.gz` stays the last one.
         let part = self.into.join(format!("{}.part.gz", file.name));
         let resumed = part.exists();
         self.download_with_retries(agent, file, &url, &part)?;
         let mut checked = check(file, &url, &part);
         if checked.is_err() && resumed {
-            // The earlier part may have been another server's: once more, from the start.
+            // The partial file may have been another server's: start over.
             self.download_with_retries(agent, file, &url, &part)?;
             checked = check(file, &url, &part);
         }
         checked?;
-        let whole = self.into.join(&name);
-        let write = |error| FetchError::Write(whole.clone(), error);
+        let complete = self.into.join(&name);
+        let write = |error| FetchError::Write(complete.clone(), error);
         File::open(&part).and_then(|part| part.sync_all()).map_err(write)?;
-        fs::rename(&part, &whole).map_err(write)?;
-        // After a power cut, too, it is there.
+        fs::rename(&part, &complete).map_err(write)?;
+        // The new name survives a power failure, too.
         #[cfg(unix)]
         File::open(self.into).and_then(|folder| folder.sync_all()).map_err(write)?;
         (self.report)(Progress::Done(&name));
@@ -164,7 +173,7 @@ impl Fetcher<'_> {
             match self.download(agent, file, url, part) {
                 Ok(()) => return Ok(()),
                 Err(Fault::Final(error)) => return Err(error),
-                Err(Fault::Passing(reason)) => {
+                Err(Fault::Temporary(reason)) => {
                     (self.report)(Progress::Retry { reason: &reason, wait });
                     thread::sleep(wait);
                     wait *= 2;
@@ -173,11 +182,11 @@ impl Fetcher<'_> {
         }
         self.download(agent, file, url, part).map_err(|fault| match fault {
             Fault::Final(error) => error,
-            Fault::Passing(reason) => FetchError::Unreachable(url.into(), reason),
+            Fault::Temporary(reason) => FetchError::Unreachable(url.into(), reason),
         })
     }
 
-    /// One try: asks for what `part` lacks and appends it.
+    /// One attempt: requests what `part` lacks and appends it.
     fn download(
         &mut self,
         agent: &Agent,
@@ -194,20 +203,22 @@ impl Fetcher<'_> {
         let done = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(have) => have,
-            // The part is as long as the file already, or longer: the check will tell.
+            // The partial file is as long as the file, or longer: the checksum decides.
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
             StatusCode::PARTIAL_CONTENT => {
-                return Err(Fault::Passing("the server sent another part than asked for".into()));
+                return Err(Fault::Temporary(
+                    "the server sent another range than requested".into(),
+                ));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(Fault::Passing(format!("the server answered {status}")));
+                return Err(Fault::Temporary(format!("the server responded with {status}")));
             }
             status => return Err(Fault::Final(FetchError::Refused(url.into(), status))),
         };
         self.append(file, url, part, done, response.into_body())
     }
 
-    /// Writes `body` behind the first `done` bytes of `part`.
+    /// Writes `body` to `part`, after its first `done` bytes.
     fn append(
         &mut self,
         file: &OfficialFile,
@@ -228,11 +239,11 @@ impl Fetcher<'_> {
             let read = match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => read,
-                Err(error) => return Err(Fault::Passing(error.to_string())),
+                Err(error) => return Err(Fault::Temporary(error.to_string())),
             };
             out.write_all(&buffer[..read]).map_err(write)?;
             done += read as u64;
-            // gzip never makes a file much larger: a body that goes on is not this file.
+            // gzip hardly makes a file larger: a longer body is another file.
             if done > file.bytes + (1 << 16) {
                 let _ = fs::remove_file(part);
                 let reason = format!("it is longer than {} bytes", file.bytes);
@@ -241,14 +252,14 @@ impl Fetcher<'_> {
         }
         match total {
             Some(total) if done < total => {
-                Err(Fault::Passing(format!("the connection ended after {done} of {total} bytes")))
+                Err(Fault::Temporary(format!("the connection ended after {done} of {total} bytes")))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// What kind of fault a request that got no answer is.
+/// The kind of fault of a request without a response.
 fn fault_of(error: ureq::Error, url: &str) -> Fault {
     let (url, reason) = (url.into(), error.to_string());
     match error {
@@ -257,21 +268,21 @@ fn fault_of(error: ureq::Error, url: &str) -> Fault {
         }
         ureq::Error::TooManyRedirects => Fault::Final(FetchError::Redirected(url)),
         error if is_of_tls(&error) => Fault::Final(FetchError::Untrusted(url, reason)),
-        _ => Fault::Passing(reason),
+        _ => Fault::Temporary(reason),
     }
 }
 
-/// Whether the two sides could not agree on TLS: most often a certificate that nobody vouches for.
+/// Whether the TLS handshake failed: most often because of an untrusted certificate.
 fn is_of_tls(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
-        // The handshake gives its error wrapped.
+        // The error of the handshake is wrapped.
         ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
         _ => false,
     }
 }
 
-/// Where a `206 Partial Content` says that it starts: `Content-Range: bytes 100-199/200`.
+/// The first byte of a `206 Partial Content`: 100 of `Content-Range: bytes 100-199/200`.
 fn range_start(response: &http::Response<Body>) -> Option<u64> {
     let range = response.headers().get("Content-Range")?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
@@ -281,7 +292,7 @@ fn is_official(file: &OfficialFile, path: &Path) -> bool {
     load_file(file, path).is_ok_and(|(_, origin)| origin.official)
 }
 
-/// Whether `part` unpacks to the official file; if not, it is removed.
+/// Checks that `part` decompresses to the official file; removes it if not.
 fn check(file: &OfficialFile, url: &str, part: &Path) -> Result<(), FetchError> {
     let reason = match load_file(file, part) {
         Ok((_, origin)) if origin.official => return Ok(()),

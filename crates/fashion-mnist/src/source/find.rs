@@ -1,57 +1,58 @@
-//! Looks for the data set in the documented places, in the documented order.
+//! Finds the folder of the data set in the documented places, in the documented order.
 
 use std::path::{Path, PathBuf};
 use std::{env, fmt};
 
 use super::OFFICIAL;
 
-/// The variable that names the folder when `--data` is not given.
+/// The environment variable that [`find`] reads the folder from.
 pub const ENVIRONMENT_VARIABLE: &str = "FASHION_MNIST_DIR";
-/// Where `stitch data fetch` puts the files.
+/// The first of the usual places, relative to the working directory.
 pub const DEFAULT_DIRECTORY: &str = "data/fashion-mnist";
 
 /// A folder that holds the four files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The folder.
+    /// Path of the folder.
     pub directory: PathBuf,
-    /// Which rule found it, as a user would say it: `--data`, `$FASHION_MNIST_DIR`, …
+    /// Who named the folder, or which of the usual places it is: `$FASHION_MNIST_DIR`, `Keras's cache`.
     pub rule: &'static str,
-    /// The four files in the order of [`OFFICIAL`], each `.gz` or unpacked.
+    /// Paths of the four files in the order of [`OFFICIAL`], each `.gz` or unpacked.
     pub paths: [PathBuf; 4],
 }
 
 /// No folder with the four files.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// The folder that the user named lacks a file.
+    /// The named folder lacks a file.
     #[error("{rule} names {}, which holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST", .directory.display())]
     Incomplete {
-        /// `--data` or `$FASHION_MNIST_DIR`.
+        /// Who named the folder.
         rule: &'static str,
-        /// The folder.
+        /// Path of the folder.
         directory: PathBuf,
-        /// The first file that is not there.
+        /// Name of the first file that is missing, without `.gz`.
         missing: &'static str,
     },
-    /// The folder that the user named is none.
+    /// The named folder does not exist or is not a folder.
     #[error("{rule} names {}, which is {found}: it must be a folder with the four files of Fashion-MNIST", .directory.display())]
     NotADirectory {
-        /// `--data` or `$FASHION_MNIST_DIR`.
+        /// Who named the folder.
         rule: &'static str,
         /// The path.
         directory: PathBuf,
         /// `not there` or `a file`.
         found: &'static str,
     },
-    /// No documented place has them.
+    /// No folder was named, and none of the usual places has the four files.
     #[error(
-        "Fashion-MNIST was not found. Looked in:\n{0}Get it with `stitch data fetch`, or with `apt-get install dataset-fashion-mnist`, or name its folder with --data"
+        "Fashion-MNIST was not found. Looked in:\n{0}Download it, set ${ENVIRONMENT_VARIABLE} to its folder, or \
+         `apt-get install dataset-fashion-mnist`"
     )]
     Nowhere(Places),
 }
 
-/// The places that were looked at, each with what is missing there.
+/// The usual places where [`find`] looked, each with the reason why it is not the data set.
 #[derive(Debug)]
 pub struct Places(Vec<(PathBuf, String)>);
 
@@ -61,15 +62,15 @@ impl fmt::Display for Places {
     }
 }
 
-/// Finds the folder to use: `data` (the flag `--data`), then `$FASHION_MNIST_DIR`, then the usual
-/// places. A folder that the user named must do; a usual place is passed over unless it has all
-/// four files.
+/// Finds the folder of the data set: `directory`, else `$FASHION_MNIST_DIR`, else the first of the usual places
+/// that has all four files: `data/fashion-mnist`, Debian's package `dataset-fashion-mnist`, Keras's cache,
+/// torchvision's `data/FashionMNIST/raw`.
 ///
 /// # Errors
 /// See [`FindError`].
-pub fn find(data: Option<&Path>) -> Result<Found, FindError> {
-    if let Some(directory) = data {
-        return named(directory, "--data");
+pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
+    if let Some(directory) = directory {
+        return named(directory, "the caller");
     }
     if let Some(directory) = env::var_os(ENVIRONMENT_VARIABLE).filter(|value| !value.is_empty()) {
         return named(Path::new(&directory), "$FASHION_MNIST_DIR");
@@ -85,8 +86,12 @@ pub fn find(data: Option<&Path>) -> Result<Found, FindError> {
     Err(FindError::Nowhere(Places(looked)))
 }
 
-/// A folder that the user named by `rule`.
-fn named(directory: &Path, rule: &'static str) -> Result<Found, FindError> {
+/// Checks that `directory` holds the four files. `rule` says in [`Found`] and in messages who named the folder,
+/// such as a flag of the command line.
+///
+/// # Errors
+/// [`FindError::NotADirectory`] or [`FindError::Incomplete`].
+pub fn named(directory: &Path, rule: &'static str) -> Result<Found, FindError> {
     let directory = directory.to_path_buf();
     if !directory.is_dir() {
         let found = if directory.exists() { "a file" } else { "not there" };
@@ -109,13 +114,13 @@ fn usual_places() -> Vec<(PathBuf, &'static str)> {
     if let Some(home) = env::home_dir() {
         places.push((home.join(".keras/datasets/fashion-mnist"), "Keras's cache"));
     }
-    // torchvision has no cache of its own: its root is the caller's, by custom `data`.
+    // torchvision has no cache of its own: the caller names its root, by convention `data`.
     places.push((PathBuf::from("data/FashionMNIST/raw"), "torchvision's folder"));
     places
 }
 
-/// The four files in `directory`, or the name of the first that is missing. Where there is a
-/// choice the `.gz` is taken: it carries a checksum, and it is what a fetch replaces.
+/// The four files in `directory`, or the name of the first that is missing. If a file is there packed and
+/// unpacked, the `.gz` is taken: it has a checksum, and a download replaces it.
 fn files_in(directory: &Path) -> Result<[PathBuf; 4], &'static str> {
     let mut paths: [PathBuf; 4] = Default::default();
     for (path, file) in paths.iter_mut().zip(&OFFICIAL) {
@@ -124,4 +129,41 @@ fn files_in(directory: &Path) -> Result<[PathBuf; 4], &'static str> {
         *path = [packed, unpacked].into_iter().find(|path| path.exists()).ok_or(file.name)?;
     }
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dataset, Split, source::Origin};
+
+    #[test]
+    fn messages_name_whoever_named_the_folder_and_no_flags_of_a_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("data");
+        let said = find(Some(&missing)).unwrap_err().to_string();
+        assert!(said.starts_with("the caller names ") && said.contains("not there"), "{said}");
+        let said = named(folder.path(), "--data").unwrap_err().to_string();
+        assert!(said.starts_with("--data names ") && said.contains("holds neither"), "{said}");
+        let places = Places(vec![(missing, "not there".into())]);
+        let said = FindError::Nowhere(places).to_string();
+        assert!(
+            said.contains("data: not there\n") && said.contains("$FASHION_MNIST_DIR"),
+            "{said}"
+        );
+        assert!(!said.contains("--"), "{said}");
+    }
+
+    #[test]
+    fn at_least_one_training_image_is_left() {
+        let split = Split { images: vec![0; 2 * crate::PIXELS].into(), labels: vec![1, 2] };
+        let found = Found { directory: PathBuf::new(), rule: "a test", paths: Default::default() };
+        let origin = Origin { found, files: Vec::new() };
+        let mut dataset = Dataset { train: split.clone(), validation: None, test: split, origin };
+        let said = dataset.hold_out(2).unwrap_err().to_string();
+        let expected =
+            "2 of 2 training images cannot be held out: at least one must be left to train on";
+        assert_eq!(said, expected);
+        dataset.hold_out(1).unwrap();
+        assert_eq!((dataset.train.labels, dataset.validation.unwrap().labels), (vec![1], vec![2]));
+    }
 }

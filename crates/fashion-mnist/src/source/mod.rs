@@ -1,4 +1,5 @@
-//! Where the four files come from: finding them, reading and checking them, fetching them.
+//! The four files of the data set: [`find()`] looks for them, [`load`] reads and checks them, [`Fetcher`] downloads
+//! them.
 
 mod fetch;
 mod find;
@@ -7,19 +8,19 @@ mod verify;
 use std::path::PathBuf;
 
 pub use fetch::{FetchError, Fetcher, PUBLISHER, Progress};
-pub use find::{DEFAULT_DIRECTORY, ENVIRONMENT_VARIABLE, FindError, Found, find};
+pub use find::{DEFAULT_DIRECTORY, ENVIRONMENT_VARIABLE, FindError, Found, Places, find, named};
 pub use verify::{FileError, load, load_file, load_test};
 
-/// Which half of the data set a file belongs to.
+/// The half of the data set that a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Half {
-    /// The 60,000 images to learn from.
+    /// The training half: 60,000 images in the official files.
     Train,
-    /// The 10,000 images to be judged by.
+    /// The test half: 10,000 images in the official files.
     Test,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// 28x28 images ([`crate::idx::IMAGES_MAGIC`]).
@@ -31,7 +32,7 @@ pub enum Content {
 /// One of the four official files.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OfficialFile {
-    /// Name without `.gz`.
+    /// File name without `.gz`.
     pub name: &'static str,
     /// Training or test half.
     pub half: Half,
@@ -39,13 +40,14 @@ pub struct OfficialFile {
     pub content: Content,
     /// Number of images or labels.
     pub count: usize,
-    /// Bytes when unpacked.
+    /// Size in bytes, unpacked.
     pub bytes: u64,
-    /// SHA-256 of the unpacked file, in hex. (The `.gz` around it differs between distributors.)
+    /// SHA-256 sum of the unpacked file, in lower-case hexadecimal digits. (The `.gz` files of different
+    /// distributors differ.)
     pub sha256: &'static str,
 }
 
-/// The four files as Zalando Research published them in 2017.
+/// The four files as Zalando Research published them in 2017: training images and labels, test images and labels.
 pub const OFFICIAL: [OfficialFile; 4] = [
     OfficialFile {
         name: "train-images-idx3-ubyte",
@@ -81,25 +83,25 @@ pub const OFFICIAL: [OfficialFile; 4] = [
     },
 ];
 
-/// A file that was read and is well-formed.
+/// A well-formed file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOrigin {
-    /// Name without `.gz`.
+    /// File name without `.gz`.
     pub name: &'static str,
-    /// The file that was read.
+    /// Path of the file that was read.
     pub path: PathBuf,
     /// Number of images or labels in it.
     pub count: usize,
-    /// SHA-256 of the unpacked content, in hex.
+    /// SHA-256 sum of the unpacked file, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// Whether that is the official file's.
+    /// Whether that is the sum of the official file.
     pub official: bool,
 }
 
-/// The folder that was used and its files, in the order of [`OFFICIAL`].
+/// The folder and the files that a data set was read from, in the order of [`OFFICIAL`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The folder, and why it was chosen.
+    /// The folder, and who named it.
     pub found: Found,
     /// The files that were read: all four, or the test half.
     pub files: Vec<FileOrigin>,
@@ -110,14 +112,14 @@ pub struct Origin {
 pub enum Identity {
     /// Every file is the official one.
     Official,
-    /// None is: another data set in the same format.
+    /// No file is: another data set in the same format.
     Another,
-    /// Some are and some are not: most likely a damaged file.
+    /// Some files are: most likely, one is damaged.
     Mixed,
 }
 
 impl Origin {
-    /// Compares the SHA-256 sums with the official ones.
+    /// Compares the SHA-256 sums of the files with the official ones.
     pub fn identity(&self) -> Identity {
         match self.files.iter().filter(|file| file.official).count() {
             n if n == self.files.len() => Identity::Official,

@@ -1,4 +1,4 @@
-//! Reads the files, unpacking `.gz`, and takes the SHA-256 of what they hold on the way.
+//! Reads the files, decompressing `.gz`, and computes the SHA-256 sums of their contents on the way.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -13,39 +13,39 @@ use super::{Content, FileOrigin, Found, Half, OFFICIAL, OfficialFile, Origin};
 use crate::idx::{self, IdxError};
 use crate::{Dataset, PIXELS, Split};
 
-/// A file of the data set that cannot be used. Every message starts with its path.
+/// A file of the data set that cannot be used. Each message starts with its path.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// A folder, a pipe, a device.
-    #[error("{} is {}: an IDX file or its .gz is wanted", .0.display(), .1)]
+    /// The path is a folder, a pipe or a device: what it is, with an article.
+    #[error("{} is {}, where an IDX file or its .gz is expected", .0.display(), .1)]
     NotAFile(PathBuf, &'static str),
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("{} cannot be opened: {}", .0.display(), .1)]
     Open(PathBuf, io::Error),
-    /// The gzip layer is damaged.
+    /// The gzip data are damaged.
     #[error("{} is a broken gzip file ({}): fetch it again", .0.display(), .1)]
     Gzip(PathBuf, io::Error),
-    /// The content is not the IDX file it should be.
+    /// The content is not the IDX file that is expected.
     #[error("{}: {}", .0.display(), .1)]
     Idx(PathBuf, IdxError),
-    /// Images and labels do not belong together.
-    #[error("{} holds {images} images but {} holds {labels} labels: the two must be of one number", .images_path.display(), .labels_path.display())]
+    /// The numbers of images and labels differ.
+    #[error("{} holds {images} images but {} holds {labels} labels: their numbers must be equal", .images_path.display(), .labels_path.display())]
     Counts {
-        /// The file of images.
+        /// Path of the file of images.
         images_path: PathBuf,
-        /// Its count.
+        /// Number of images.
         images: usize,
-        /// The file of labels.
+        /// Path of the file of labels.
         labels_path: PathBuf,
-        /// Its count.
+        /// Number of labels.
         labels: usize,
     },
 }
 
-/// Reads all four files.
+/// Reads the four files of a data set.
 ///
 /// # Errors
-/// The first file that is unusable, see [`FileError`].
+/// [`FileError`] of the first file that cannot be used.
 pub fn load(found: Found) -> Result<Dataset, FileError> {
     let (train, mut files) = load_half(&found, Half::Train)?;
     let (test, test_files) = load_half(&found, Half::Test)?;
@@ -53,10 +53,10 @@ pub fn load(found: Found) -> Result<Dataset, FileError> {
     Ok(Dataset { train, validation: None, test, origin: Origin { found, files } })
 }
 
-/// Reads the two test files: all that an evaluation needs.
+/// Reads the two files of the test half.
 ///
 /// # Errors
-/// The first file that is unusable, see [`FileError`].
+/// [`FileError`] of the first file that cannot be used.
 pub fn load_test(found: Found) -> Result<(Split, Origin), FileError> {
     let (test, files) = load_half(&found, Half::Test)?;
     Ok((test, Origin { found, files }))
@@ -81,8 +81,8 @@ fn load_half(found: &Found, half: Half) -> Result<(Split, Vec<FileOrigin>), File
     Ok((split, files))
 }
 
-/// Reads one file and says how it compares with the official one; the bytes are those behind the
-/// header.
+/// Reads one file: the bytes after its header (pixels or labels), and how it compares with the official file. A name
+/// that ends with `.gz` is decompressed.
 ///
 /// # Errors
 /// See [`FileError`].
@@ -107,13 +107,13 @@ pub fn load_file(file: &OfficialFile, path: &Path) -> Result<(Vec<u8>, FileOrigi
     Ok((bytes, FileOrigin { name: file.name, path: path.into(), count, sha256, official }))
 }
 
-/// Opens a plain file. A folder opens on Unix and fails only when read, a pipe blocks until there
-/// is a writer: so the kind is asked first.
+/// Opens a regular file. The type is checked first: on Unix, opening a folder succeeds and reading it fails;
+/// opening a pipe blocks until there is a writer.
 fn open(path: &Path) -> Result<File, FileError> {
     let open = |error| FileError::Open(path.into(), error);
     let kind = fs::metadata(path).map_err(open)?;
     if !kind.is_file() {
-        let found = if kind.is_dir() { "a folder" } else { "not a plain file" };
+        let found = if kind.is_dir() { "a folder" } else { "not a regular file" };
         return Err(FileError::NotAFile(path.into(), found));
     }
     File::open(path).map_err(open)
@@ -123,7 +123,7 @@ fn unpack<'a>(from: impl Read + 'a, packed: bool) -> Box<dyn Read + 'a> {
     if packed { Box::new(MultiGzDecoder::new(from)) } else { Box::new(from) }
 }
 
-/// Feeds all that is read through it to a hash.
+/// Computes the SHA-256 sum of what is read through it.
 struct Hashing<R> {
     hash: Sha256,
     from: R,

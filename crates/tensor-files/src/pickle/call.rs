@@ -1,13 +1,13 @@
-//! Derives what REDUCE, NEWOBJ and similar opcodes return, without calling anything.
+//! Derives the results of REDUCE, NEWOBJ and similar opcodes without calling anything.
 
 use std::rc::Rc;
 
 use super::globals::{Global, Rebuild, result_of};
-use super::machine::{Machine, Step};
+use super::stack::{Machine, Step};
 use super::{Id, Rebuilt, Stored, Value};
 use crate::{DIMENSIONS, Dtype};
 
-/// Most arguments of a function that makes a tensor. A pickle may name one long tuple many times.
+/// Most arguments of a function that makes a tensor. A pickle may use one long tuple many times.
 const ARGUMENTS: usize = 8;
 
 /// Most attributes of a tensor.
@@ -15,12 +15,23 @@ const ATTRIBUTES: usize = 64;
 /// Setters of `torch.Tensor` that change its elements: no harmless attribute has these names.
 const SETTERS: [&str; 3] = ["data", "real", "imag"];
 
-/// Why a tensor cannot be read: what it is, with an article.
+/// Why a tensor cannot be read: its description with an article.
 type Not = Rc<str>;
 
 impl Machine<'_> {
-    /// Pushes what the call returns.
+    /// Pushes the result of a call. An unknown function may change its arguments.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Step {
+        let name = match &self.arena[callable] {
+            Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
+                Some(Rc::clone(name))
+            }
+            Value::Class(_) | Value::Global(_) => None,
+            _ => return self.damaged("a call of something that is not a function or class"),
+        };
+        if let Some(name) = name {
+            self.pass(callable, &name)?;
+            self.pass(arguments, &name)?;
+        }
         let result = match (&self.arena[callable], &self.arena[arguments]) {
             (Value::Unknown(name), arguments) => {
                 let first = match arguments {
@@ -31,9 +42,16 @@ impl Machine<'_> {
                     Some(Value::Unknown(class)) => Some(class),
                     _ => None,
                 };
-                Value::Opaque(result_of(name, class))
+                let attribute = match arguments {
+                    Value::Tuple(items) if items.len() == 2 => match &self.arena[items[1]] {
+                        Value::Str(name) => Some(&**name),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                Value::Opaque(result_of(name, class, attribute))
             }
-            // What an unknown function returned is called.
+            // The result of an unknown function is called.
             (Value::Opaque(name), _) => Value::Opaque(Rc::clone(name)),
             (Value::Unreadable(what), _) => Value::Unreadable(Rc::clone(what)),
             (&Value::Global(global), Value::Tuple(arguments)) => {
@@ -45,12 +63,13 @@ impl Machine<'_> {
                 Value::Opaque("a TorchScript class".into())
             }
             (Value::Global(global), Value::Opaque(_)) => Value::Opaque(global.describe().into()),
-            _ => return self.damaged("a call of something that is no function and no class"),
+            _ => return self.damaged("a call with arguments that are not a tuple"),
         };
-        self.push(result)
+        self.push(result)?;
+        self.top_holds(&[callable, arguments])
     }
 
-    /// Of `count` arguments there are `few`.
+    /// Pushes the result of a known function with `count` arguments, the first of which are `few`.
     fn call_known(&mut self, global: Global, few: &[Id], count: usize) -> Step {
         match (global, few) {
             (Global::OrderedDict, []) | (Global::DefaultDict, [] | [_]) => {
@@ -69,11 +88,25 @@ impl Machine<'_> {
                         self.push(Value::Tensor(Box::new(tensor)))
                     }
                     Ok(Made::Same(tensor)) => self.push_id(tensor),
-                    Err(what) => self.unreadable(&what),
+                    Err(what) => {
+                        // Attributes, a class or a function of the file may change the arguments.
+                        if matches!(rebuild, Rebuild::ParameterWithState | Rebuild::FromType) {
+                            let function: Rc<str> = match few.first().map(|&id| &self.arena[id]) {
+                                Some(Value::Unknown(name)) => Rc::clone(name),
+                                _ => global.describe().into(),
+                            };
+                            few.iter().try_for_each(|&argument| self.pass(argument, &function))?;
+                        }
+                        self.unreadable(&what)?;
+                        self.top_holds(few)
+                    }
                 }
             }
             (Global::Rebuild(_), _) => self.unreadable("a tensor with too many arguments"),
-            _ => self.push(Value::Opaque(global.describe().into())),
+            _ => {
+                self.push(Value::Opaque(global.describe().into()))?;
+                self.top_holds(few)
+            }
         }
     }
 
@@ -88,10 +121,11 @@ impl Machine<'_> {
             (Value::Class(_), Value::Tuple(items)) if items.is_empty() => {
                 self.push(Value::Object { class, attributes: None })
             }
-            // Such a class has no arguments.
+            // TorchScript classes have no arguments.
             (Value::Class(_), _) => self.damaged("a TorchScript object of something"),
             (Value::Global(_), Value::Tuple(items)) if !items.is_empty() => {
-                self.push(Value::Opaque("an object of a subclass".into()))
+                self.push(Value::Opaque("an object of a subclass".into()))?;
+                self.top_holds(&[arguments])
             }
             _ => self.call(class, arguments),
         }
@@ -103,7 +137,7 @@ impl Machine<'_> {
             Value::List(items) => items.len(),
             _ => 0,
         };
-        // Also when they are none: one long list may be given many times.
+        // Even if it has no pairs: one long list may be used many times.
         self.account(3 * length * size_of::<(Id, Id)>())?;
         let Value::List(items) = &self.arena[id] else { return Ok(None) };
         let pair = |&item: &Id| match &self.arena[item] {
@@ -200,7 +234,7 @@ impl Machine<'_> {
     fn same(&self, data: Id) -> Result<Made, Not> {
         match &self.arena[data] {
             Value::Tensor(_) | Value::Unreadable(_) => Ok(Made::Same(data)),
-            _ => Err("a parameter of something that is no tensor".into()),
+            _ => Err("a parameter of something that is not a tensor".into()),
         }
     }
 
@@ -213,7 +247,7 @@ impl Machine<'_> {
         dtype.ok_or_else(|| format!("a tensor of the element type {name}").into())
     }
 
-    /// A view into a storage, of the storage's element type unless `dtype` says another.
+    /// A view into a storage, with the storage's element type unless `dtype` is given.
     fn tensor(
         &self,
         [storage, offset, shape, stride]: [Id; 4],
@@ -235,7 +269,7 @@ impl Machine<'_> {
         Ok(Made::New(Rebuilt { storage, dtype, offset, shape, stride, negative, conjugate }))
     }
 
-    /// The bits `neg` and `conj`. PyTorch sets them whatever value they have.
+    /// The bits `neg` and `conj`. PyTorch sets them whatever their values are.
     fn metadata(&self, id: Id) -> Result<(bool, bool), Not> {
         let items = match &self.arena[id] {
             Value::None => return Ok((false, false)),
@@ -308,6 +342,6 @@ impl Machine<'_> {
 /// A tensor that a function makes.
 enum Made {
     New(Rebuilt),
-    /// The value that it was given.
+    /// One of its arguments.
     Same(Id),
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Value;
 use crate::Dtype;
 
-/// A class or function that is known: what a call of it returns can be told without calling it.
+/// A known class or function: the result of a call is derived without calling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Global {
     OrderedDict,
@@ -13,7 +13,7 @@ pub(crate) enum Global {
     Rebuild(Rebuild),
     /// `torch.FloatStorage` and its like.
     Storage(Dtype),
-    /// `torch.jit._pickle.build_intlist`, `restore_type_tag` and their like: their first argument.
+    /// `torch.jit._pickle.build_intlist`, `restore_type_tag` and the like, which return their first argument.
     First,
 }
 
@@ -32,12 +32,12 @@ pub(crate) enum Rebuild {
     ParameterWithState,
     /// `_rebuild_from_type_v2(function, type, arguments, state)`.
     FromType,
-    /// A kind of tensor whose elements do not lie in one storage as they are.
+    /// A kind of tensor whose elements are not those of one storage: its description.
     Not(&'static str),
 }
 
 impl Global {
-    /// What it is, for a note.
+    /// A description for a message.
     pub fn describe(self) -> &'static str {
         match self {
             Global::OrderedDict => "collections.OrderedDict",
@@ -49,7 +49,7 @@ impl Global {
     }
 }
 
-/// The value that `module.name` stands for.
+/// The value of the global `module.name`.
 pub(super) fn global(module: &[u8], name: &[u8]) -> Value {
     let known = match (module, name) {
         (b"collections", b"OrderedDict") => Some(Global::OrderedDict),
@@ -96,7 +96,7 @@ fn rebuild(name: &[u8]) -> Option<Rebuild> {
     })
 }
 
-/// `module.name`, cut where nobody would read on; `int`, not `builtins.int`.
+/// `module.name`, each truncated to 100 bytes; `int`, not `builtins.int`.
 fn full_name(module: &[u8], name: &[u8]) -> Rc<str> {
     let shown = |name: &[u8]| String::from_utf8_lossy(&name[..name.len().min(100)]).into_owned();
     match module {
@@ -107,22 +107,35 @@ fn full_name(module: &[u8], name: &[u8]) -> Rc<str> {
     }
 }
 
-/// What a call of an unknown function or class returns: mostly an instance of the class. `first` is
-/// the class among its arguments, if that is what comes first.
-pub(super) fn result_of(name: &Rc<str>, first: Option<&Rc<str>>) -> Rc<str> {
-    match &**name {
+/// Describes the result of a call of an unknown function or class: mostly an instance of the class. `first` is the first
+/// argument if it is a class, `attribute` the second of two if it is a string.
+pub(super) fn result_of(
+    name: &Rc<str>,
+    first: Option<&Rc<str>>,
+    attribute: Option<&str>,
+) -> Rc<str> {
+    match (&**name, first, attribute) {
+        // Functions of torch and methods.
+        ("getattr", Some(class), Some(attribute)) => {
+            full_name(class.as_bytes(), attribute.as_bytes())
+        }
         // How a protocol below 3 writes bytes.
-        "_codecs.encode" => "bytes".into(),
-        "numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar" => "numpy scalar".into(),
+        ("_codecs.encode", ..) => "bytes".into(),
+        ("numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar", ..) => {
+            "numpy scalar".into()
+        }
         // Protocol 5 writes arrays in this way.
-        "numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer" => {
+        ("numpy.core.numeric._frombuffer" | "numpy._core.numeric._frombuffer", ..) => {
             "numpy.ndarray".into()
         }
-        "copy_reg._reconstructor"
-        | "copyreg._reconstructor"
-        | "copyreg.__newobj_ex__"
-        | "numpy.core.multiarray._reconstruct"
-        | "numpy._core.multiarray._reconstruct" => Rc::clone(first.unwrap_or(name)),
+        (
+            "copy_reg._reconstructor"
+            | "copyreg._reconstructor"
+            | "copyreg.__newobj_ex__"
+            | "numpy.core.multiarray._reconstruct"
+            | "numpy._core.multiarray._reconstruct",
+            ..,
+        ) => Rc::clone(first.unwrap_or(name)),
         _ => Rc::clone(name),
     }
 }

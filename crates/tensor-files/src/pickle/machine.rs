@@ -1,45 +1,12 @@
-//! The stack machine that reads a pickle.
+//! Executes the opcodes of a pickle.
 
-use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::globals::global;
-use super::{Id, Pickle, PickleError, Value};
+use super::stack::{Machine, Step};
+use super::{Id, Pickle, PickleError, Value, changed};
 
-/// The stack machine of pickle.
-#[derive(Default)]
-pub(super) struct Machine<'a> {
-    pub bytes: &'a [u8],
-    pub at: usize,
-    pub arena: Vec<Value>,
-    /// Whether floats have their values.
-    keeps_floats: bool,
-    stack: Vec<Id>,
-    /// Most values that were on the stack at once.
-    deepest: usize,
-    marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
-    /// Values that never change, each in the arena once: a list of a million floats takes little.
-    constants: HashMap<&'static str, Id>,
-    /// What the values may take.
-    memory: usize,
-    /// What they take, at most: a vector that grows may be twice as long as what is in it, and is
-    /// there a second time while it is moved.
-    taken: usize,
-}
-
-pub(super) type Step<T = ()> = Result<T, PickleError>;
-
-impl<'a> Machine<'a> {
-    /// Ready to read `bytes`.
-    pub fn new(bytes: &'a [u8], memory: usize) -> Self {
-        Self { bytes, memory, ..Self::default() }
-    }
-
-    /// The same, but keeps the values of floats.
-    pub fn with_floats(self) -> Self {
-        Self { keeps_floats: true, ..self }
-    }
-
+impl Machine<'_> {
     /// Reads up to STOP.
     pub fn run(mut self) -> Step<Pickle> {
         loop {
@@ -48,6 +15,7 @@ impl<'a> Machine<'a> {
             if opcode == b'.' {
                 let top = self.pop()?;
                 let memory = self.memory - self.taken;
+                changed::mark(&mut self.arena, self.calls);
                 return Ok(Pickle { arena: self.arena, top, memory, length: self.at });
             }
             self.execute(opcode, at)?;
@@ -75,7 +43,7 @@ impl<'a> Machine<'a> {
             b'q' => self.array().and_then(|[slot]| self.memoize(slot.into())),
             b'r' => self.array().and_then(|slot| self.memoize(u32::from_le_bytes(slot))),
             b'p' => self.slot().and_then(|slot| self.memoize(slot)),
-            0x94 => self.memoize(self.memo.len() as u32),
+            0x94 => self.memoize_next(),
             b'h' => self.array().and_then(|[slot]| self.recall(slot.into())),
             b'j' => self.array().and_then(|slot| self.recall(u32::from_le_bytes(slot))),
             b'g' => self.slot().and_then(|slot| self.recall(slot)),
@@ -83,13 +51,13 @@ impl<'a> Machine<'a> {
                 0..=5 => Ok(()),
                 _ => self.damaged("a protocol above 5"),
             }),
-            // FRAME: how much may be read at once.
+            // FRAME: the number of bytes that may be read at once.
             0x95 => self.array::<8>().map(drop),
             _ => self.object(opcode, at),
         }
     }
 
-    /// Numbers and other values without parts.
+    /// Pushes a number, a bool or None.
     fn scalar(&mut self, opcode: u8) -> Step {
         match opcode {
             b'N' => self.constant("None", Value::None),
@@ -108,7 +76,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Texts and bytes.
+    /// Pushes a string or bytes.
     fn text(&mut self, opcode: u8) -> Step {
         match opcode {
             b'S' => return self.quoted_line(),
@@ -134,16 +102,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Makes lists, tuples, dicts and sets, and takes values off the stack.
+    /// Pushes lists, tuples, dicts and sets, and pops values.
     fn collection(&mut self, opcode: u8) -> Step {
         match opcode {
-            b'(' => {
-                self.marks.push(self.stack.len());
-                self.account(3 * size_of::<usize>())
-            }
-            // POP takes a mark where one is on top.
-            b'0' if self.marks.last() == Some(&self.stack.len()) => self.pop_to_mark().map(drop),
-            b'0' => self.pop().map(drop),
+            b'(' => self.mark(),
+            b'0' => self.drop_top(),
             b'1' => self.pop_to_mark().map(drop),
             b'2' => self.top().and_then(|top| self.push_id(top)),
             b')' => self.push(Value::Tuple(vec![])),
@@ -159,8 +122,9 @@ impl<'a> Machine<'a> {
             }
             0x8f => self.opaque("set"),
             _ => {
-                self.pop_to_mark()?;
-                self.opaque("frozenset")
+                let items = self.pop_to_mark()?;
+                self.opaque("frozenset")?;
+                self.top_holds(&items)
             }
         }
     }
@@ -180,23 +144,23 @@ impl<'a> Machine<'a> {
             }
             b'u' => self.pop_to_mark().and_then(|items| self.set_items(items)),
             _ => {
-                self.pop_to_mark()?;
+                let items = self.pop_to_mark()?;
                 let top = self.top()?;
                 match self.arena[top] {
-                    Value::Opaque(_) => Ok(()),
-                    _ => self.damaged("ADDITEMS to something that is no set"),
+                    Value::Opaque(_) => self.top_holds(&items),
+                    _ => self.damaged("ADDITEMS to something that is not a set"),
                 }
             }
         }
     }
 
-    /// Classes, functions, calls and instances.
+    /// Pushes classes and functions, and the results of calls.
     fn object(&mut self, opcode: u8, at: usize) -> Step {
         match opcode {
             b'c' => self.global_from_lines(),
             0x93 => self.global_from_stack(),
             b'Q' => self.pop().and_then(|id| self.persistent_id(id)),
-            // A persistent id of protocol 0 is a text: no storage.
+            // A persistent id of protocol 0 is text, not a storage.
             b'P' => self.line().and_then(|_| self.opaque("a persistent id")),
             b'R' => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
@@ -206,13 +170,19 @@ impl<'a> Machine<'a> {
                 let (arguments, class) = (self.pop()?, self.pop()?);
                 self.new_object(class, arguments)
             }
-            // NEWOBJ_EX has keyword arguments: nothing that is known has.
+            // NEWOBJ_EX has keyword arguments, which no known class takes.
             0x92 => {
-                let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
-                match self.arena[class] {
-                    Value::Global(_) | Value::Class(_) => self.opaque("an object of a subclass"),
-                    _ => self.call(class, arguments),
+                let (named, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                match &self.arena[class] {
+                    Value::Global(_) | Value::Class(_) => self.opaque("an object of a subclass")?,
+                    Value::Unknown(name) | Value::Opaque(name) => {
+                        let name = Rc::clone(name);
+                        self.pass(named, &name)?;
+                        self.call(class, arguments)?;
+                    }
+                    _ => self.call(class, arguments)?,
                 }
+                self.top_holds(&[arguments, named])
             }
             b'i' => {
                 let items = self.pop_to_mark()?;
@@ -234,103 +204,6 @@ impl<'a> Machine<'a> {
             }
             b'b' => self.build(),
             _ => Err(PickleError::Opcode { opcode, at }),
-        }
-    }
-
-    pub(super) fn damaged<T>(&self, what: &'static str) -> Step<T> {
-        Err(PickleError::Damaged { what, at: self.at })
-    }
-
-    fn take(&mut self, n: usize) -> Step<&'a [u8]> {
-        let Some(end) = self.at.checked_add(n).filter(|&end| end <= self.bytes.len()) else {
-            return self.damaged("it ends too early");
-        };
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    /// Counts bytes of memory that were taken.
-    pub(super) fn account(&mut self, bytes: usize) -> Step {
-        self.taken = self.taken.saturating_add(bytes);
-        if self.taken > self.memory {
-            return Err(PickleError::Memory { memory: self.memory });
-        }
-        Ok(())
-    }
-
-    /// A new value.
-    pub(super) fn push(&mut self, value: Value) -> Step {
-        self.account(3 * size_of::<Value>())?;
-        self.arena.push(value);
-        self.push_id(self.arena.len() - 1)
-    }
-
-    /// A value that is there already.
-    pub(super) fn push_id(&mut self, id: Id) -> Step {
-        self.stack.push(id);
-        if self.stack.len() > self.deepest {
-            self.deepest = self.stack.len();
-            self.account(3 * size_of::<Id>())?;
-        }
-        Ok(())
-    }
-
-    /// A value that never changes.
-    fn constant(&mut self, name: &'static str, value: Value) -> Step {
-        if let Some(&id) = self.constants.get(name) {
-            return self.push_id(id);
-        }
-        self.push(value)?;
-        self.constants.insert(name, self.arena.len() - 1);
-        Ok(())
-    }
-
-    pub(super) fn bool(&mut self, value: bool) -> Step {
-        self.constant(if value { "True" } else { "False" }, Value::Bool(value))
-    }
-
-    pub(super) fn float(&mut self, value: f64) -> Step {
-        match self.keeps_floats {
-            true => self.push(Value::Float(Some(value))),
-            false => self.constant("float", Value::Float(None)),
-        }
-    }
-
-    /// A value that is not looked into, of a type that Python has built in.
-    pub(super) fn opaque(&mut self, what: &'static str) -> Step {
-        self.constant(what, Value::Opaque(what.into()))
-    }
-
-    fn pop(&mut self) -> Step<Id> {
-        let top = self.top()?;
-        self.stack.pop();
-        Ok(top)
-    }
-
-    /// The value on top, which stays there.
-    fn top(&self) -> Step<Id> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.last() {
-            Some(&top) if self.stack.len() > floor => Ok(top),
-            _ => self.damaged("an operation lacks its operand"),
-        }
-    }
-
-    fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
-        match self.marks.pop() {
-            Some(mark) => {
-                let items = self.stack.split_off(mark);
-                self.account(3 * size_of_val(&items[..]))?;
-                Ok(items)
-            }
-            None => self.damaged("a mark is missing"),
         }
     }
 
@@ -374,8 +247,8 @@ impl<'a> Machine<'a> {
         self.account(3 * size_of_val(&new[..]))?;
         match &mut self.arena[top] {
             Value::List(items) => items.extend(new),
-            Value::Opaque(_) => {}
-            _ => return self.damaged("APPEND to something that is no list"),
+            Value::Opaque(_) => self.top_holds(&new)?,
+            _ => return self.damaged("APPEND to something that is not a list"),
         }
         Ok(())
     }
@@ -388,23 +261,10 @@ impl<'a> Machine<'a> {
         self.account(3 * size_of_val(&new[..]))?;
         match &mut self.arena[top] {
             Value::Dict(items) => items.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            Value::Opaque(_) => {}
-            _ => return self.damaged("SETITEM on something that is no dict"),
+            Value::Opaque(_) => self.top_holds(&new)?,
+            _ => return self.damaged("SETITEM on something that is not a dict"),
         }
         Ok(())
-    }
-
-    fn memoize(&mut self, slot: u32) -> Step {
-        let top = self.top()?;
-        self.memo.insert(slot, top);
-        self.account(4 * size_of::<(u32, Id)>())
-    }
-
-    fn recall(&mut self, slot: u32) -> Step {
-        match self.memo.get(&slot) {
-            Some(&id) => self.push_id(id),
-            None => self.damaged("it refers to a value that it has not made"),
-        }
     }
 
     fn global_from_lines(&mut self) -> Step {
@@ -418,7 +278,7 @@ impl<'a> Machine<'a> {
             (Value::Str(module), Value::Str(name)) => {
                 self.push_global(global(module.as_bytes(), name.as_bytes()))
             }
-            _ => self.damaged("a global whose name is no string"),
+            _ => self.damaged("a global whose name is not a string"),
         }
     }
 
@@ -429,16 +289,22 @@ impl<'a> Machine<'a> {
         self.push(value)
     }
 
-    /// BUILD: the attributes of an object. Those of a dict (a state_dict's `_metadata`) are not
-    /// needed; those of a tensor may be its elements.
+    /// BUILD: sets the attributes of an object. Those of a dict (the `_metadata` of a state_dict) are ignored; those of a
+    /// tensor may replace its elements.
     fn build(&mut self) -> Step {
         let state = self.pop()?;
         let top = self.top()?;
         match &mut self.arena[top] {
             Value::Object { attributes, .. } => *attributes = Some(state),
-            Value::Dict(_) | Value::Opaque(_) | Value::Unreadable(_) => {}
+            Value::Dict(_) => {}
+            Value::Opaque(_) | Value::Unreadable(_) => self.hold(top, state)?,
             value @ (Value::Tensor(_) | Value::Storage(_)) => {
-                *value = Value::Unreadable("a tensor with a state of its own".into());
+                let unreadable = Value::Unreadable("a tensor with a state of its own".into());
+                let before = std::mem::replace(value, unreadable);
+                self.push(before)?;
+                let before = self.pop()?;
+                self.hold(top, before)?;
+                self.hold(top, state)?;
             }
             _ => return self.damaged("BUILD on something that has no attributes"),
         }

@@ -2,16 +2,18 @@
 //!
 //! All opcodes of the protocols 0 to 5 are known. Tensors, and the dicts, lists and texts around
 //! them, become values; TorchScript archives are written in the same language, and their modules
-//! become objects with attributes. Every other class or function, and what a call of it would have
-//! returned, is [`Value::Opaque`]: a name, and nothing behind it. So a checkpoint may hold anything
-//! beside its weights.
+//! become objects with attributes. Every other class or function, and the result of a call of it, is only a name
+//! ([`Value::Unknown`], [`Value::Opaque`]). So a checkpoint may hold anything beside its weights. Tensors that such a function may change are not
+//! read (`changed`).
 //!
 //! Values live in an arena and refer to each other by index, so neither deep nesting nor a value
 //! that contains itself can overflow the stack, and sharing costs nothing.
 
 mod call;
+mod changed;
 mod globals;
 mod machine;
+mod stack;
 mod text;
 mod writer;
 
@@ -26,26 +28,26 @@ use globals::Global;
 /// Position of a value in the arena.
 pub(crate) type Id = usize;
 
-/// A value that a pickle made.
+/// A value of a pickle.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// Its value is kept where [`read_with_floats`] has read it.
+    /// The value is kept by [`read_with_floats`] only.
     Float(Option<f64>),
     Str(Box<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
-    /// A dict, OrderedDict or defaultdict, in insertion order. No key is there twice.
+    /// A dict, OrderedDict or defaultdict, in insertion order. Keys are unique.
     Dict(Vec<(Id, Id)>),
-    /// A class or function that makes tensors or what is around them.
+    /// A known class or function: of tensors, storages and containers.
     Global(Global),
-    /// A class of a TorchScript archive, by its whole name: `__torch__.…`.
+    /// A class of a TorchScript archive, by its qualified name: `__torch__.…`.
     Class(Rc<str>),
-    /// Any other class or function, by its name. Nothing is known of it, and it is never called.
+    /// Any other class or function, by its qualified name. It is never called.
     Unknown(Rc<str>),
-    /// What is no tensor and not looked into: its class, or the function that would have made it.
+    /// A value that is not a tensor and whose content is not read: its class, or the function that returns it.
     Opaque(Rc<str>),
     /// An instance of a TorchScript class ([`Value::Class`]), with its attributes' dict once BUILD has set it.
     Object {
@@ -55,7 +57,7 @@ pub(crate) enum Value {
     /// A record of the archive that holds elements.
     Storage(Stored),
     Tensor(Box<Rebuilt>),
-    /// A tensor, or a part of one, that cannot be read: what it is, with an article.
+    /// A tensor, or a part of one, that cannot be read: its description with an article.
     Unreadable(Rc<str>),
 }
 
@@ -72,8 +74,7 @@ pub(crate) struct Stored {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rebuilt {
     pub storage: Stored,
-    /// Of the elements; the storage's, but for the types that came with PyTorch 2.3, which are
-    /// stored as bytes.
+    /// The element type: that of the storage, except for types since PyTorch 2.3, which are stored as bytes.
     pub dtype: Dtype,
     pub offset: i64,
     pub shape: Vec<i64>,
@@ -89,11 +90,11 @@ pub(crate) struct Rebuilt {
 pub(crate) struct Pickle {
     /// All values.
     pub arena: Vec<Value>,
-    /// The value that it is of.
+    /// The pickled value.
     pub top: Id,
-    /// What is left of the memory that values may take, in bytes.
+    /// Bytes of memory that values may still take.
     pub memory: usize,
-    /// Its bytes; more may follow them.
+    /// Length of the pickle in bytes; other bytes may follow.
     pub length: usize,
 }
 
@@ -121,8 +122,8 @@ impl Pickle {
         name.into()
     }
 
-    /// Whether a value is, or holds, anything but numbers, texts and None. Values in `looked_at` do
-    /// not count, and what is looked at is added to it: so each is looked at once.
+    /// Whether a value is, or holds, anything but numbers, strings and None. Containers in `looked_at` are skipped, and
+    /// those that are visited are added to it, so that each is visited once.
     pub fn holds_more_than_numbers(&self, id: Id, looked_at: &mut HashSet<Id>) -> bool {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
@@ -146,7 +147,7 @@ impl Pickle {
 /// A pickle that is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
-    /// An opcode that needs something besides the pickle, or none at all.
+    /// A byte that is not an opcode, or an opcode that needs data outside of the pickle.
     #[error(
         "refused: pickle opcode 0x{opcode:02x} at byte {at}: {}",
         match opcode {
@@ -156,50 +157,50 @@ pub enum PickleError {
         }
     )]
     Opcode {
-        /// The opcode.
+        /// The opcode byte.
         opcode: u8,
-        /// Its offset in the pickle.
+        /// Offset of the opcode in the pickle, in bytes.
         at: usize,
     },
     /// The pickle contradicts itself or ends early.
     #[error("damaged pickle at byte {at}: {what}")]
     Damaged {
-        /// What is wrong.
+        /// Description of the damage.
         what: &'static str,
-        /// Offset in the pickle.
+        /// Offset in the pickle, in bytes.
         at: usize,
     },
-    /// A dict has a key twice: some readers would take the first value, others the last.
+    /// A dict has a key twice, and readers differ in which value they use.
     #[error("refused: a dict has the key {key:?} twice")]
     Twice {
-        /// The key.
+        /// The duplicate key.
         key: String,
     },
     /// Its values would take far more memory than the file.
     #[error("refused: its values take more than {memory} bytes of memory")]
     Memory {
-        /// What they may take.
+        /// Most bytes that they may take.
         memory: usize,
     },
 }
 
-/// Reads the pickle that `bytes` begin with. Its values may take `memory` bytes.
+/// Reads the pickle at the start of `bytes`. Its values may take `memory` bytes of memory.
 ///
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
-    checked(machine::Machine::new(bytes, memory))
+    checked(stack::Machine::new(bytes, memory))
 }
 
-/// As [`read`], with the values of floats, each of which takes memory then.
+/// Like [`read`], and keeps the values of floats, each of which takes memory then.
 ///
 /// # Errors
 /// See [`PickleError`].
 pub(super) fn read_with_floats(bytes: &[u8], memory: usize) -> Result<Pickle, PickleError> {
-    checked(machine::Machine::new(bytes, memory).with_floats())
+    checked(stack::Machine::new(bytes, memory).with_floats())
 }
 
-fn checked(machine: machine::Machine<'_>) -> Result<Pickle, PickleError> {
+fn checked(machine: stack::Machine<'_>) -> Result<Pickle, PickleError> {
     let pickle = machine.run()?;
     unique_keys(&pickle.arena)?;
     Ok(pickle)
@@ -232,8 +233,8 @@ fn unique_keys(arena: &[Value]) -> Result<(), PickleError> {
     Ok(())
 }
 
-/// One that is there more than once. Not by a hash set: emptying one takes as long as the largest
-/// dict was.
+/// A duplicate. Sorting instead of a hash set: clearing a hash set takes as long as its capacity, that of the largest
+/// dict.
 fn twice<T: Ord + Copy>(keys: &mut [T]) -> Option<T> {
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])

@@ -31,7 +31,7 @@ fn show(pickle: &Pickle, id: Id) -> String {
 
 #[test]
 fn every_opcode_of_every_protocol_is_data() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         // Protocol 0.
         (&b"(I1\nI01\nI00\nI-5\nL7L\nL99999999999999999999L\nF1.5\nNt."[..],
             "(1, true, false, -5, 7, <int>, <float>, <None>)"),
@@ -67,41 +67,44 @@ fn every_opcode_of_every_protocol_is_data() {
         (b"\x80\x05\x96\x01\0\0\0\0\0\0\0a.", "<bytearray>"),
     ] {
         let found = shown(bytes);
-        assert!(found.contains(wanted), "{:?}: {found}", String::from_utf8_lossy(bytes));
+        assert!(found.contains(expected), "{:?}: {found}", String::from_utf8_lossy(bytes));
     }
 }
 
 #[test]
 fn what_needs_something_besides_the_pickle_is_refused() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         (&b"\x80\x02\x82\x01."[..], "opcode 0x82 at byte 2: its meaning depends on a registry"),
         (b"\x80\x05\x97.", "its data lie outside the file"),
         (b"\x80\x05N\x98.", "its data lie outside the file"),
         (b"\xff.", "no protocol up to 5 has it"),
         (b"\x80\x06N.", "a protocol above 5"),
     ] {
-        assert!(shown(bytes).contains(wanted), "{}", shown(bytes));
+        assert!(shown(bytes).contains(expected), "{}", shown(bytes));
     }
 }
 
 #[test]
 fn values_that_readers_would_change_are_refused() {
-    for (bytes, wanted) in [
+    for (bytes, expected) in [
         (&b"}X\x01\0\0\0aK\x01sX\x01\0\0\0aK\x02s."[..], "a dict has the key \"a\" twice"),
         (b"}(K\x01NK\x02NK\x01Nu.", "a dict has the key \"1\" twice"),
-        (b"cc\nC\nK\x01a.", "no list"),
+        (b"cc\nC\nK\x01a.", "not a list"),
         (b"cc\nC\n}b.", "no attributes"),
-        (b"K\x01)R.", "no function and no class"),
-        (b"]K\x01K\x02s.", "no dict"),
+        (b"K\x01)R.", "not a function or class"),
+        (b"]K\x01K\x02s.", "not a dict"),
     ] {
-        assert!(shown(bytes).contains(wanted), "{}", shown(bytes));
+        assert!(shown(bytes).contains(expected), "{}", shown(bytes));
     }
 }
 
-/// A storage of four float32, and `arguments` behind it in a call of `function`.
+/// `torch.FloatStorage` 0 of four elements.
+const STORAGE: &[u8] =
+    b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
+
+/// The tensor that a call of `function` with a storage of four float32 and `arguments` makes.
 fn rebuilt(function: &[u8], arguments: &[u8]) -> String {
-    let storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
-    let call = [b"\x80\x02ctorch._utils\n", function, b"\n", storage, arguments, b"tR."].concat();
+    let call = [b"\x80\x02ctorch._utils\n", function, b"\n(", STORAGE, arguments, b"tR."].concat();
     let pickle = read(&call, 1 << 20).unwrap();
     match &pickle.arena[pickle.top] {
         Value::Tensor(tensor) => {
@@ -116,7 +119,7 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
     let metadata = |items: &[u8]| [b"K\0K\x04\x85K\x01\x85\x89N}(", items, b"u"].concat();
     let neg = b"X\x03\0\0\0neg\x88";
     let conj = b"X\x04\0\0\0conj\x88";
-    for (function, arguments, wanted) in [
+    for (function, arguments, expected) in [
         (&b"_rebuild_tensor"[..], b"K\0K\x04\x85K\x01\x85".to_vec(), "float32 [4] false false"),
         (b"_rebuild_tensor_v2", b"K\0K\x04\x85K\x01\x85\x89N".to_vec(), "float32 [4] false false"),
         (b"_rebuild_tensor_v2", metadata(b""), "float32 [4] false false"),
@@ -149,13 +152,80 @@ fn every_argument_of_a_tensor_is_applied_or_makes_it_unreadable() {
         (b"_rebuild_other_tensor", b"".to_vec(), "torch._utils._rebuild_other_tensor"),
     ] {
         let found = rebuilt(function, &arguments);
-        assert!(found.contains(wanted), "{}: {found}", String::from_utf8_lossy(function));
+        assert!(found.contains(expected), "{}: {found}", String::from_utf8_lossy(function));
+    }
+}
+
+/// The value of a pickle that makes a tensor `w` of four elements, executes `opcodes` (`w` is in slot 0) and
+/// returns another view of its storage.
+fn after(opcodes: &[u8]) -> String {
+    let start = b"ctorch._utils\n_rebuild_tensor_v2\n(";
+    let view = [&start[..], STORAGE, b"K\0K\x04\x85K\x01\x85\x89NtR"].concat();
+    let pickle = [b"\x80\x02", &view[..], b"q\0", opcodes, &view, b"."].concat();
+    let pickle = read(&pickle, 1 << 20).unwrap();
+    pickle.describe(pickle.top).to_string()
+}
+
+#[test]
+fn a_tensor_that_an_unknown_function_is_called_with_is_unreadable() {
+    let zero = b"ctorch\nzero_\n";
+    let storage = [STORAGE, b"\x85"].concat();
+    let from_type =
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nzero_\nctorch\nTensor\nh\0\x85NtR";
+    for opcodes in [
+        [zero, &b"h\0\x85R"[..]].concat(),
+        // Dropped, as an item of a list in a dict, by NEWOBJ, by keyword, by the opcodes of protocol 0.
+        [zero, &b"h\0\x85R0"[..]].concat(),
+        [zero, &b"}X\x01\0\0\0a]h\0as\x85R"[..]].concat(),
+        [zero, &b"h\0\x85\x81"[..]].concat(),
+        [zero, &b")}X\x01\0\0\0ah\0s\x92"[..]].concat(),
+        b"(h\0itorch\nzero_\n".to_vec(),
+        b"(ctorch\nzero_\nh\0o".to_vec(),
+        // Its storage; a tensor of the same storage that is unreadable itself.
+        [zero, &storage[..], b"R"].concat(),
+        [&b"h\0Nb"[..], zero, b"h\0\x85R"].concat(),
+        // Held by an object that is called, or that a function is called with.
+        [&b"cfunctools\npartial\n"[..], zero, b"h\0\x86R)R"].concat(),
+        b"cfunctools\npartial\n)\x81h\0b)R".to_vec(),
+        [zero, &b"ca\nB\n)\x81h\0a\x85R"[..]].concat(),
+        [zero, &b"ca\nB\n)\x81K\x01h\0s\x85R"[..]].concat(),
+        // Called by a known function.
+        from_type.to_vec(),
+    ] {
+        let opcodes = [&opcodes[..], b"0"].concat();
+        let found = after(&opcodes);
+        assert!(found.contains("that a call of"), "{}: {found}", String::from_utf8_lossy(&opcodes));
+    }
+    assert_eq!(
+        after(&[zero, &b"h\0\x85R0"[..]].concat()),
+        "a tensor that a call of torch.zero_ may change"
+    );
+}
+
+#[test]
+fn a_tensor_stays_readable_beside_calls_that_do_not_reach_it() {
+    for opcodes in [
+        &b""[..],
+        b"ctorch\nzero_\nK\x01\x85R0",
+        // Attributes and items of an object.
+        b"ca\nB\n)\x81}X\x01\0\0\0wh\0sb0",
+        b"ca\nB\n)R(K\x01h\0u0",
+        b"ca\nB\n)Rh\0a0",
+        b"ctorch._utils\n_rebuild_parameter\nh\0\x88N\x87R0",
+    ] {
+        assert_eq!(after(opcodes), "a tensor", "{}", String::from_utf8_lossy(opcodes));
     }
 }
 
 #[test]
+fn an_empty_dict_that_an_unknown_function_is_called_with_is_not_known_to_be_empty() {
+    let filled = b"\x80\x02coperator\nsetitem\n}q\0X\x01\0\0\0aN\x87R0h\0.";
+    assert_eq!(shown(filled), "<a dict that a call of operator.setitem may change>");
+}
+
+#[test]
 fn one_long_argument_of_many_calls_is_not_looked_at_as_often() {
-    // Pairs of which the last is none, and an attributes' dict, for 100,000 calls each.
+    // Pairs of which the last is not one, and a dict of attributes, for 100,000 calls each.
     let calls = |long: &[u8], call: &[u8]| {
         let pickle = [b"\x80\x02", long, &call.repeat(100_000), b"N."].concat();
         read(&pickle, 64 << 20)

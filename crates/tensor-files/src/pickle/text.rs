@@ -1,7 +1,7 @@
 //! The opcodes of protocol 0, whose arguments are lines of text.
 
 use super::Value;
-use super::machine::{Machine, Step};
+use super::stack::{Machine, Step};
 
 impl<'a> Machine<'a> {
     /// The bytes up to the next line end.
@@ -14,14 +14,14 @@ impl<'a> Machine<'a> {
         Ok(&rest[..length])
     }
 
-    /// PUT and GET: a number in the memo.
+    /// The argument of PUT and GET: an index of the memo.
     pub(super) fn slot(&mut self) -> Step<u32> {
         let line = self.line()?;
         let slot = str::from_utf8(line).ok().and_then(|text| text.parse().ok());
-        slot.map_or_else(|| self.damaged("a place in the memo that is no number"), Ok)
+        slot.map_or_else(|| self.damaged("an index of the memo that is not a number"), Ok)
     }
 
-    /// INT: also how True and False were written.
+    /// INT, which also writes True and False.
     pub(super) fn int_line(&mut self) -> Step {
         match self.line()? {
             b"00" => self.bool(false),
@@ -44,7 +44,7 @@ impl<'a> Machine<'a> {
         let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
         match !unsigned.is_empty() && unsigned.iter().all(u8::is_ascii_digit) {
             true => self.opaque("int"),
-            false => self.damaged("an integer that is none"),
+            false => self.damaged("an integer that is not a number"),
         }
     }
 
@@ -54,11 +54,11 @@ impl<'a> Machine<'a> {
         let value = str::from_utf8(line).ok().and_then(|text| text.parse::<f64>().ok());
         match value {
             Some(value) => self.float(value),
-            None => self.damaged("a float that is none"),
+            None => self.damaged("a float that is not a number"),
         }
     }
 
-    /// STRING: a string of Python 2 in quotes. One with escapes names no tensor.
+    /// STRING: a string of Python 2 in quotes. One with escapes is not the name of a tensor.
     pub(super) fn quoted_line(&mut self) -> Step {
         let line = self.line()?;
         let quoted = |quote: u8| line.strip_prefix(&[quote])?.strip_suffix(&[quote]);
@@ -88,7 +88,7 @@ impl<'a> Machine<'a> {
             let code = code.and_then(|code| u32::from_str_radix(code, 16).ok());
             match code.and_then(char::from_u32) {
                 Some(letter) => text.push(letter),
-                None => return self.damaged("a string with a letter that is none"),
+                None => return self.damaged("a string with an invalid escape"),
             }
             rest = &after[1 + digits..];
         }

@@ -13,13 +13,13 @@ impl Pickler {
         Self(vec![0x80, 2])
     }
 
-    /// The whole pickle.
+    /// Appends STOP and returns the pickle.
     pub fn finish(mut self) -> Vec<u8> {
         self.0.push(b'.');
         self.0
     }
 
-    /// Opcodes as they are.
+    /// Appends opcodes.
     pub fn raw(&mut self, opcodes: &[u8]) {
         self.0.extend(opcodes);
     }
@@ -78,8 +78,7 @@ impl Pickler {
         self.raw(b"tR");
     }
 
-    /// As [`Pickler::tensor`]; a type that `torch.save` has no storage class for by
-    /// `_rebuild_tensor_v3`, over bytes.
+    /// Like [`Pickler::tensor`]; an element type without a storage class is written as bytes, by `_rebuild_tensor_v3`.
     pub fn tensor_of_any_type(&mut self, key: usize, tensor: &NamedTensor) {
         if has_storage_class(tensor.dtype) {
             return self.tensor(key, tensor, false);
@@ -103,7 +102,7 @@ impl Pickler {
         self.raw(b"tQ");
     }
 
-    /// Offset, sizes, strides, whether a gradient is wanted, and no backward hooks.
+    /// Offset, sizes, strides, `requires_grad`, and no backward hooks.
     fn view(&mut self, tensor: &NamedTensor, requires_grad: bool) {
         self.int(0);
         self.ints(&tensor.shape);

@@ -1,4 +1,4 @@
-//! What a TorchScript archive says its module is: attributes and code, as data.
+//! The module of a TorchScript archive, read as data: attributes and code.
 
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,9 +14,8 @@ const LONGEST: u64 = 16 << 20;
 /// Position of a value among the attributes of an [`Archive`].
 pub type Id = usize;
 
-/// A TorchScript archive without its tensors' elements: the objects of its module, and its code as text.
-/// Reading one runs nothing; what is ambiguous, such as two records of one name or two attributes, is
-/// refused.
+/// A TorchScript archive without the elements of its tensors: the objects of its module, and its code as text. Reading
+/// one executes nothing. An ambiguous archive, such as one with two records or attributes of one name, is refused.
 ///
 /// ```
 /// use std::io::Cursor;
@@ -41,7 +40,7 @@ pub struct Archive {
     constants: Vec<Option<i64>>,
 }
 
-/// An attribute's value.
+/// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// `None`.
@@ -67,14 +66,14 @@ pub enum Value<'a> {
 /// An instance of one of the archive's classes.
 #[derive(Debug, Clone, Copy)]
 pub struct Object<'a> {
-    /// Its class, such as `__torch__.torch.nn.modules.linear.Linear`.
+    /// Qualified name of the class, such as `__torch__.torch.nn.modules.linear.Linear`.
     pub class: &'a str,
     archive: &'a Archive,
     attributes: &'a [(Id, Id)],
 }
 
 impl<'a> Object<'a> {
-    /// The attribute of this name.
+    /// The attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Id> {
         let is =
             |id: Id| matches!(&self.archive.pickle.arena[id], Inner::Str(key) if **key == *name);
@@ -83,7 +82,7 @@ impl<'a> Object<'a> {
 }
 
 impl Archive {
-    /// Reads the archive.
+    /// Reads an archive that `torch.jit.save` has written.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -97,12 +96,15 @@ impl Archive {
         Ok(Self { pickle, code, constants })
     }
 
-    /// The module itself.
+    /// The module that was saved.
     pub fn root(&self) -> Id {
         self.pickle.top
     }
 
-    /// A value.
+    /// The value at a position.
+    ///
+    /// # Panics
+    /// When `id` is from another archive and too large.
     pub fn value(&self, id: Id) -> Value<'_> {
         match &self.pickle.arena[id] {
             Inner::None => Value::None,
@@ -117,7 +119,7 @@ impl Archive {
         }
     }
 
-    /// A value that is an object; `None` for others.
+    /// The object at a position; `None` if the value there is not an object.
     pub fn object(&self, id: Id) -> Option<Object<'_>> {
         let arena = &self.pickle.arena;
         let Inner::Object { class, attributes } = &arena[id] else { return None };
@@ -129,13 +131,12 @@ impl Archive {
         Some(Object { class, archive: self, attributes })
     }
 
-    /// The text of each file of code, with the Python module that it is: `__torch__` of
-    /// `code/__torch__.py`.
+    /// Name and source text of each Python module: `__torch__` for `code/__torch__.py`.
     pub fn code(&self) -> &[(String, String)] {
         &self.code
     }
 
-    /// The tensors `CONSTANTS.c0` and so on of the code that are single integers, as traces have them of
+    /// The constants `CONSTANTS.c0` and so on of the code: those that are scalar tensors of int64, which traces have for
     /// sizes; `None` for other tensors.
     pub fn constants(&self) -> &[Option<i64>] {
         &self.constants
@@ -152,7 +153,7 @@ fn code(records: &mut Records<impl Read + Seek>) -> Result<Vec<(String, String)>
     let (mut code, mut left) = (Vec::new(), LONGEST);
     for name in records.names() {
         let path = name.strip_prefix("code/").and_then(|path| path.strip_suffix(".py"));
-        // A name with a dot would stand for the same module as one with a folder; PyTorch looks for the latter.
+        // A name with a dot would be the same module as one with a folder; PyTorch reads the latter.
         let Some(path) = path.filter(|path| !path.contains('.')) else { continue };
         let bytes = records.read(&name, left)?.unwrap_or_default();
         left -= bytes.len() as u64;
@@ -181,7 +182,7 @@ fn constants(
     items.iter().map(&mut number).collect()
 }
 
-/// The key of the record that holds nothing but this tensor, if the tensor is one integer of 64 bits.
+/// The key of a tensor's record, if the tensor is a scalar of int64 and all of the record.
 fn single_integer(pickle: &Pickle, id: usize) -> Option<&str> {
     let Inner::Tensor(tensor) = &pickle.arena[id] else { return None };
     let Rebuilt { storage, dtype, offset, shape, negative, conjugate, .. } = &**tensor;
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ambiguous_or_no_text_is_refused() {
+    fn ambiguous_archives_and_code_that_is_not_utf_8_are_refused() {
         let said = |attributes: &[u8], others: &[(&str, &[u8])]| {
             read(attributes, others).unwrap_err().to_string()
         };

@@ -6,7 +6,7 @@ use tensor_files::NamedTensor;
 use tensor_files::torchscript::{self, Program};
 use torchscript_forward::{Dtype, Expected, ForwardError, ScriptModule, TensorSpec};
 
-/// Linear layers of these names, one behind the other, of four elements each.
+/// Linear layers with these names, one after the other, of four elements each.
 pub fn linear(layers: &[&str]) -> Expected {
     let mut forward = String::new();
     let mut state = Vec::new();

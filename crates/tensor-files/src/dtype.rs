@@ -1,0 +1,190 @@
+//! Element types.
+
+use std::fmt;
+
+/// The element type of a tensor: PyTorch's types without the quantized and sub-byte ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(non_camel_case_types)]
+pub enum Dtype {
+    /// `torch.bool`: one byte, 0 or 1.
+    Bool,
+    /// `torch.uint8`.
+    U8,
+    /// `torch.int8`.
+    I8,
+    /// `torch.uint16`.
+    U16,
+    /// `torch.int16`.
+    I16,
+    /// `torch.uint32`.
+    U32,
+    /// `torch.int32`.
+    I32,
+    /// `torch.uint64`.
+    U64,
+    /// `torch.int64`.
+    I64,
+    /// `torch.float8_e4m3fn`.
+    F8_E4M3FN,
+    /// `torch.float8_e4m3fnuz`.
+    F8_E4M3FNUZ,
+    /// `torch.float8_e5m2`.
+    F8_E5M2,
+    /// `torch.float8_e5m2fnuz`.
+    F8_E5M2FNUZ,
+    /// `torch.float8_e8m0fnu`: a power of two.
+    F8_E8M0FNU,
+    /// `torch.float16`.
+    F16,
+    /// `torch.bfloat16`.
+    BF16,
+    /// `torch.float32`.
+    F32,
+    /// `torch.float64`.
+    F64,
+    /// `torch.complex32`: real and imaginary part, both float16.
+    C32,
+    /// `torch.complex64`: real and imaginary part, both float32.
+    C64,
+    /// `torch.complex128`: real and imaginary part, both float64.
+    C128,
+}
+
+impl Dtype {
+    /// All element types.
+    pub const ALL: [Dtype; 21] = [
+        Dtype::Bool,
+        Dtype::U8,
+        Dtype::I8,
+        Dtype::U16,
+        Dtype::I16,
+        Dtype::U32,
+        Dtype::I32,
+        Dtype::U64,
+        Dtype::I64,
+        Dtype::F8_E4M3FN,
+        Dtype::F8_E4M3FNUZ,
+        Dtype::F8_E5M2,
+        Dtype::F8_E5M2FNUZ,
+        Dtype::F8_E8M0FNU,
+        Dtype::F16,
+        Dtype::BF16,
+        Dtype::F32,
+        Dtype::F64,
+        Dtype::C32,
+        Dtype::C64,
+        Dtype::C128,
+    ];
+
+    /// Size of an element in bytes.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
+            Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => 1,
+            Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ | Dtype::F8_E8M0FNU => 1,
+            Dtype::U16 | Dtype::I16 | Dtype::F16 | Dtype::BF16 => 2,
+            Dtype::U32 | Dtype::I32 | Dtype::F32 | Dtype::C32 => 4,
+            Dtype::U64 | Dtype::I64 | Dtype::F64 | Dtype::C64 => 8,
+            Dtype::C128 => 16,
+        }
+    }
+
+    /// Whether elements are real floating-point numbers of 16 bits or more: the types that PyTorch computes with.
+    pub fn is_float(self) -> bool {
+        matches!(self, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
+    }
+
+    /// The type of the real and the imaginary part, which are stored one after the other; `None` if elements are real.
+    pub(crate) fn part(self) -> Option<Self> {
+        match self {
+            Dtype::C32 => Some(Dtype::F16),
+            Dtype::C64 => Some(Dtype::F32),
+            Dtype::C128 => Some(Dtype::F64),
+            _ => None,
+        }
+    }
+
+    /// PyTorch's name of the type without `torch.`, such as `float32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::Bool => "bool",
+            Dtype::U8 => "uint8",
+            Dtype::I8 => "int8",
+            Dtype::U16 => "uint16",
+            Dtype::I16 => "int16",
+            Dtype::U32 => "uint32",
+            Dtype::I32 => "int32",
+            Dtype::U64 => "uint64",
+            Dtype::I64 => "int64",
+            Dtype::F8_E4M3FN => "float8_e4m3fn",
+            Dtype::F8_E4M3FNUZ => "float8_e4m3fnuz",
+            Dtype::F8_E5M2 => "float8_e5m2",
+            Dtype::F8_E5M2FNUZ => "float8_e5m2fnuz",
+            Dtype::F8_E8M0FNU => "float8_e8m0fnu",
+            Dtype::F16 => "float16",
+            Dtype::BF16 => "bfloat16",
+            Dtype::F32 => "float32",
+            Dtype::F64 => "float64",
+            Dtype::C32 => "complex32",
+            Dtype::C64 => "complex64",
+            Dtype::C128 => "complex128",
+        }
+    }
+
+    /// The type with this [`Dtype::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// Whether elements are integers or bool, which are never NaN.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Dtype::Bool | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64)
+            || matches!(self, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64)
+    }
+
+    /// Counts the elements of little-endian `bytes` that are NaN. A complex element is NaN if one of its parts is.
+    ///
+    /// ```
+    /// use tensor_files::Dtype;
+    ///
+    /// let bytes = [1.0, f32::NAN].map(f32::to_le_bytes).concat();
+    /// assert_eq!(Dtype::F32.count_nan(&bytes), 1);
+    /// assert_eq!(Dtype::C64.count_nan(&bytes), 1);
+    /// assert_eq!(Dtype::I32.count_nan(&bytes), 0);
+    /// ```
+    pub fn count_nan(self, bytes: &[u8]) -> usize {
+        // A NaN has a larger magnitude than infinity.
+        let halves = |infinity: u16| {
+            let halves = bytes.as_chunks().0.iter().map(|&x| u16::from_le_bytes(x));
+            halves.filter(|bits| bits & 0x7fff > infinity).count()
+        };
+        let count = |is_nan: fn(u8) -> bool| bytes.iter().filter(|&&x| is_nan(x)).count();
+        match self {
+            Dtype::F16 => halves(0x7c00),
+            Dtype::BF16 => halves(0x7f80),
+            Dtype::F32 => {
+                bytes.as_chunks().0.iter().filter(|&&x| f32::from_le_bytes(x).is_nan()).count()
+            }
+            Dtype::F64 => {
+                bytes.as_chunks().0.iter().filter(|&&x| f64::from_le_bytes(x).is_nan()).count()
+            }
+            Dtype::F8_E4M3FN => count(|x| x & 0x7f == 0x7f),
+            Dtype::F8_E5M2 => count(|x| x & 0x7f > 0x7c),
+            // The bits of -0, which these types do not have, are NaN.
+            Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ => count(|x| x == 0x80),
+            Dtype::F8_E8M0FNU => count(|x| x == 0xff),
+            Dtype::C32 | Dtype::C64 | Dtype::C128 => {
+                let part = self.part().unwrap_or(self);
+                bytes.chunks_exact(self.size()).filter(|x| part.count_nan(x) > 0).count()
+            }
+            Dtype::Bool | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => 0,
+            Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => 0,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

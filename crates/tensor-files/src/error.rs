@@ -1,0 +1,108 @@
+//! The error of readers and writers.
+
+use super::{Dtype, NpyError, PickleError};
+
+/// A file of tensors that cannot be read or written. The caller adds the path.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The format is not known.
+    #[error(
+        "not a file of tensors that can be read: a state_dict or TorchScript archive (.pt), a .safetensors, \
+         .npz or .npy file is expected"
+    )]
+    Unknown,
+    /// The file has no bytes.
+    #[error("it is empty: a file of tensors is expected")]
+    Empty,
+    /// The file is a pickle that `torch.save` did not write.
+    #[error(
+        "a bare pickle, which torch.save did not write: load it in Python and save its tensors with \
+         torch.save, its arrays with numpy.savez"
+    )]
+    BarePickle,
+    /// The file is a tar archive, the format of `torch.save` before PyTorch 0.1.10.
+    #[error(
+        "a tar archive, such as torch.save wrote before PyTorch 0.1.10: load it with \
+         torch.load(…, weights_only=False) and save it again with torch.save"
+    )]
+    Tar,
+    /// A `.pt` file of the format before PyTorch 1.6 is damaged: how.
+    #[error("a damaged .pt file of the format before PyTorch 1.6: {0}")]
+    Legacy(String),
+    /// The zip archive is damaged, ambiguous or cannot be built: how.
+    #[error("a damaged archive: {0}")]
+    Zip(String),
+    /// The pickle of a `.pt` file is damaged or refused.
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    /// The file is of a known format, but holds no tensors: what it holds.
+    #[error("not a file of tensors: {0}")]
+    NotTensors(String),
+    /// The file or a tensor in it has a property that is not supported.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A safetensors file is damaged or cannot be built: how.
+    #[error("a damaged .safetensors file: {0}")]
+    Safetensors(String),
+    /// When writing: the format has no such element type.
+    #[error("{name} is of the type {dtype}, which {format} does not have")]
+    NoType {
+        /// Name of the tensor.
+        name: String,
+        /// Element type of the tensor.
+        dtype: Dtype,
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// When writing: the number of bytes of a tensor is not that of its shape and type.
+    #[error("{name} has {found} bytes of data, where its shape and type need {expected}")]
+    Length {
+        /// Name of the tensor.
+        name: String,
+        /// Number of bytes of its data.
+        found: usize,
+        /// Number of bytes of its shape and type; `usize::MAX` if that is larger.
+        expected: usize,
+    },
+    /// A checkpoint holds several dicts of tensors: [`TensorFile::open_key`](crate::TensorFile::open_key) chooses one.
+    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", shown(.keys))]
+    Ambiguous {
+        /// Keys of the dicts; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
+    /// A checkpoint holds no dict of tensors under the requested key.
+    #[error("it holds no dict of tensors under the key {}{}", .key.escape_debug(), those(.keys))]
+    NoSuchKey {
+        /// The requested key.
+        key: String,
+        /// Keys of dicts of tensors; the last may be an ellipsis.
+        keys: Vec<String>,
+    },
+    /// An array of an `.npz` file cannot be read.
+    #[error("an .npz file that cannot be read: {name}: {error}")]
+    Npz {
+        /// Name of the array.
+        name: String,
+        /// Why it cannot be read.
+        error: NpyError,
+    },
+    /// The array of an `.npy` file cannot be read.
+    #[error("an .npy file that cannot be read: {0}")]
+    Npy(#[from] NpyError),
+    /// Reading failed: an I/O error, a file that ends too early, a wrong checksum.
+    #[error("it cannot be read")]
+    Io(#[from] std::io::Error),
+}
+
+/// The keys that there are instead of a missing one, for a message.
+fn those(keys: &[String]) -> String {
+    match keys {
+        [] => "; its tensors are under no key".into(),
+        keys => format!("; there are some under {}", shown(keys)),
+    }
+}
+
+/// Keys for a message; they are from the file and may hold any characters.
+fn shown(keys: &[String]) -> String {
+    keys.iter().map(|key| key.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+}
