@@ -297,7 +297,7 @@ fn every_kind_of_weights_file_is_compared_with_every_other() {
     let run = LENET5.notebook();
     let folder = tempfile::tempdir().unwrap();
     let made = common::run_python(
-        "divergence/formats.py",
+        "cli/divergence/formats.py",
         &[run.to_str().unwrap(), folder.path().to_str().unwrap()],
     );
     let files: Vec<&Path> = made.lines().map(Path::new).collect();

@@ -9,7 +9,7 @@ use super::*;
 /// The files that `weights.py` writes.
 static FILES: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    common::run_python("divergence/weights.py", &[folder.path().to_str().unwrap()]);
+    common::run_python("cli/divergence/weights.py", &[folder.path().to_str().unwrap()]);
     folder
 });
 
@@ -153,7 +153,7 @@ fn the_recorder_takes_every_type_and_leaves_what_it_has_recorded_when_a_run_fail
     let run = |name: &str, more: &[&str]| {
         let path = folder.path().join(name);
         let mut command = std::process::Command::new(common::python());
-        command.arg(common::root().join("tests/divergence/tracer.py")).arg(&path).args(more);
+        command.arg(common::root().join("tests/cli/divergence/tracer.py")).arg(&path).args(more);
         (path, command.output().unwrap())
     };
     let (reference, output) = run("reference", &["0.5"]);

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{LEARNERS, Place, common, hang, said};
+use super::{LEARNERS, Place, common, hang, said};
 
 /// A run whose first step hangs, and which hears signals.
 fn hanging(place: &Place) -> Child {

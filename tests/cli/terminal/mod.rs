@@ -1,8 +1,6 @@
 //! What a user sees: the binary in a pseudo terminal, and the screen that its output makes.
 #![cfg(unix)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod progress;
 mod results;
 
@@ -13,6 +11,8 @@ use std::path::Path;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tempfile::TempDir;
 use vt100::Parser;
+
+use crate::common;
 
 /// Images in the cut data set.
 const TRAIN: usize = 300;

@@ -1,9 +1,6 @@
 //! `stitch parity` proved on divergences made on purpose: an equal pair, one thing changed, and the
 //! verdict must name the right first stage, with the right exit code.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod files;
 mod messages;
 mod naive;
@@ -17,6 +14,8 @@ use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use stitch::tensor_files::{Dtype, Metadata, NamedTensor, read_weights, safetensors};
 use tempfile::TempDir;
+
+use crate::common;
 
 /// Training images of the runs that are compared: 17 batches of 64, the last one short.
 pub const IMAGES: usize = 1050;

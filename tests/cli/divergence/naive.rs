@@ -34,8 +34,8 @@ enum Fault {
 
 /// One epoch of LeNet-5 with `fault`, traced as the port traces itself.
 fn trace_naive(fault: Fault, folder: &Path) {
-    tch::set_num_threads(1);
     let origin = stitch::dataset::source::find(Some(&LENET5.data())).unwrap();
+    let _libtorch = common::libtorch(1);
     let data = stitch::dataset::source::load(origin).unwrap();
     let vs = nn::VarStore::new(Device::Cpu);
     let naive = Naive::new(&vs.root());

@@ -1,8 +1,5 @@
 //! `stitch study`: the plan, its runs, killed and gone on with, and their results as one table.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,6 +11,8 @@ use std::time::Duration;
 use stitch::sha256;
 use stitch::study::results::{self, Record};
 use tempfile::TempDir;
+
+use crate::common;
 
 /// A folder with the real data set, cut to 300 and 50 images.
 struct Place(TempDir);
@@ -343,7 +342,7 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
 fn a_dask_cluster_does_every_row_once_though_a_worker_is_killed() {
     let place = Place::new();
     let folder = place.0.path().to_str().unwrap();
-    let said = common::run_python("study/dask.py", &[env!("CARGO_BIN_EXE_stitch"), folder]);
+    let said = common::run_python("cli/study/dask.py", &[env!("CARGO_BIN_EXE_stitch"), folder]);
     assert!(said.contains("9 rows, each done once"), "{said}");
 }
 

@@ -1,14 +1,13 @@
 //! The set-up scripts: a missing prerequisite gives one sentence that says what to install.
 
-#[path = "common/mod.rs"]
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+
+use crate::common;
 
 /// A PATH that holds the shell's own tools and the given fakes, and nothing else.
 fn path_with(fakes: &[(&str, &str)]) -> TempDir {

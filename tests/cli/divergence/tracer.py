@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "reference"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "reference"))
 from tracing import Trace  # noqa: E402
 
 folder, target = Path(sys.argv[1]), float(sys.argv[2])

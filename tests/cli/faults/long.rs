@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand_mt::Mt;
 
-use crate::{LEARNERS, Place, calls, ends_the_same, left_alone, said};
+use super::{LEARNERS, Place, calls, ends_the_same, left_alone, said};
 
 #[test]
 #[ignore = "minutes: make faults"]
@@ -58,7 +58,7 @@ fn killed_at_50_random_moments_the_run_has_the_same_bits() {
                     break;
                 }
             }
-            let [alone, resumed] = ["alone", &out].map(|run| crate::files(&place.path(run)));
+            let [alone, resumed] = ["alone", &out].map(|run| super::files(&place.path(run)));
             assert!(alone == resumed, "{model} {out}: other bits, or other files");
             runs += 1;
         }
@@ -121,7 +121,7 @@ fn a_limit_on_the_size_of_files_is_a_sentence_and_the_run_goes_on_without_it() {
 }
 
 /// `Place::train` into `run`, of so many epochs instead of 3.
-fn many_epochs(place: &Place, learner: crate::Learner, epochs: &str) -> Command {
+fn many_epochs(place: &Place, learner: super::Learner, epochs: &str) -> Command {
     let stitch = place.train(learner, "run", &[]);
     let flags = stitch.get_args().map(|flag| if flag == "3" { epochs.as_ref() } else { flag });
     let mut command = Command::new(stitch.get_program());

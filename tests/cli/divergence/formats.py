@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
 from lenet5 import LeNet5  # noqa: E402
 
 run, out = map(Path, sys.argv[1:])

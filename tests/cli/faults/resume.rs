@@ -5,9 +5,9 @@ use std::process::Command;
 
 use stitch::checkpoint::Checkpoint;
 
-use crate::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
+use super::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
 
-const LENET5: crate::Learner = LEARNERS[0];
+const LENET5: super::Learner = LEARNERS[0];
 
 /// Exit code 2, and each of `parts` on stderr.
 #[track_caller]

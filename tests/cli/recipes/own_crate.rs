@@ -12,7 +12,7 @@ use stitch::train::{Engine, Progress, TrainConfig, Trainer, fit};
 use tch::Kind;
 use tempfile::TempDir;
 
-use crate::{common, libtorch, own_model};
+use super::{common, libtorch, own_model};
 
 /// Training images: neither batch size divides them.
 const TRAIN: usize = 150;
@@ -91,7 +91,7 @@ fn weights(file: &Path) -> Vec<NamedTensor> {
 
 /// The network of the example, trained by [`fit`].
 fn fitted(data: &Split, engine: Engine, [seed, batch, threads]: [usize; 3]) -> Vec<NamedTensor> {
-    tch::set_num_threads(threads as i32);
+    let _libtorch = common::libtorch(threads as i32);
     tch::manual_seed(seed as i64);
     let model = Model::new("Net", &[1, 28, 28], Kind::Float, own_model::Net::new).unwrap();
     let config = TrainConfig { engine, ..TrainConfig::new(2, batch, 1e-3) };

@@ -1,16 +1,14 @@
 //! The README's recipes for using the weights elsewhere, run as they stand there; and the example of a network
 //! of one's own.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod own_crate;
 // Its network and its flags; its `main` is for people.
 #[allow(dead_code)]
-#[path = "../../examples/own_model.rs"]
+#[path = "../../../examples/own_model.rs"]
 mod own_model;
 // README shows a part of it. Its `main` is for people.
 #[allow(dead_code)]
-#[path = "../../examples/predict.rs"]
+#[path = "../../../examples/predict.rs"]
 mod predict;
 
 use std::fs;
@@ -23,6 +21,8 @@ use stitch::models::weights;
 use stitch::tensor_files::read_weights;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
+
+use crate::common;
 
 /// The recipes, by the beginning of the paragraph above each.
 const EXPORT: &str = "Every run leaves its weights";
@@ -111,13 +111,12 @@ fn python_recipes_give_the_numbers_of_the_run() {
     for (file, name) in recipes {
         fs::write(path.join(file), recipe(name)).unwrap();
     }
-    let said = common::run_python("recipes/run.py", &[path.to_str().unwrap()]);
+    let said = common::run_python("cli/recipes/run.py", &[path.to_str().unwrap()]);
     assert_eq!(said.trim(), "every recipe works");
 }
 
 #[test]
 fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
-    tch::set_num_threads(1);
     let shown = |name: &str, file: &str| {
         let source = fs::read_to_string(common::root().join("examples").join(file)).unwrap();
         let same = source.replace("\n    ", "\n").contains(&recipe(name));
@@ -127,6 +126,7 @@ fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
     shown(RUST, "predict.rs");
     let folder = readers_folder();
     let path = folder.path();
+    let _libtorch = common::libtorch(1);
     let pixels = common::dataset().test.images[..784].to_vec();
     fs::write(path.join("picture.pgm"), [b"P5\n28 28\n255\n", &pixels[..]].concat()).unwrap();
     let said = shell(path, &recipe(CPP_BUILD));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{LEARNERS, Learner, Place, calls, ends_the_same, files, left_alone, said};
+use super::{LEARNERS, Learner, Place, calls, ends_the_same, files, left_alone, said};
 
 /// Learning rates so large that the validation loss rises: LeNet-5's in the second epoch, the MLP's in
 /// the third.
@@ -65,8 +65,8 @@ fn the_patience_ends_these_runs_and_their_best_weights_are_not_their_last() {
 
 /// A run that was killed after a checkpoint.
 fn killed(place: &Place, learner: Learner) {
-    let calls = crate::calls_of(place, learner);
-    let named = |call: &&crate::Call| call.name == "rename" && call.path.contains("checkpoints");
+    let calls = super::calls_of(place, learner);
+    let named = |call: &&super::Call| call.name == "rename" && call.path.contains("checkpoints");
     let at = calls.iter().filter(named).nth(1).unwrap().number + 1;
     let killed = place.faulty(learner, "run", at, "kill").output().unwrap();
     assert_eq!(killed.status.code(), None, "{}", said(&killed));

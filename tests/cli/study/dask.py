@@ -11,7 +11,7 @@ import psutil
 
 STITCH, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
 os.environ["FASHION_MNIST_DIR"] = str(FOLDER / "data")
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 BIN = pathlib.Path(sys.executable).parent
 ROWS = 9
 PATIENCE = 120

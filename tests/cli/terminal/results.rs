@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stitch::dataset::classes;
 
-use crate::{Terminal, common, folder_with_data};
+use super::{Terminal, common, folder_with_data};
 
 const LENET5: &str = "models/lenet5/state_dict.pt";
 

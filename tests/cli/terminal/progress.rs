@@ -1,6 +1,6 @@
 //! `stitch train` while it goes on.
 
-use crate::{Terminal, folder_with_data, has_bar};
+use super::{Terminal, folder_with_data, has_bar};
 
 const TRAIN: [&str; 6] = ["train", "lenet5", "--data", "data", "--threads", "1"];
 
@@ -131,7 +131,7 @@ fn a_study_shows_the_rows_that_run_and_a_bar_over_all() {
     let folder = folder_with_data();
     let plan =
         ["study", "plan", "--model", "mlp", "--seeds", "0..2", "--epochs", "2", "-o", "study"];
-    crate::common::stitch(folder.path()).args(plan).assert().success();
+    super::common::stitch(folder.path()).args(plan).assert().success();
     for (columns, running) in [(80, "row 1, mlp-b200-lr0.001-e2-s1-t1"), (40, "row 1")] {
         let run = ["study", "run", "study", "--data", "data", "--jobs", "1"];
         let mut terminal = Terminal::start(folder.path(), (columns, 24), &run, &[]);

@@ -1,6 +1,6 @@
 //! A fault at every call that changes the run folder.
 
-use crate::{LEARNERS, Learner, Place, calls_of, ends_the_same, left_alone, said};
+use super::{LEARNERS, Learner, Place, calls_of, ends_the_same, left_alone, said};
 
 /// Input/output error, no space, read-only file system: what disks say.
 const ERRORS: [i32; 3] = [libc::EIO, libc::ENOSPC, libc::EROFS];

@@ -7,8 +7,6 @@
 #![cfg(target_os = "linux")]
 
 mod calls;
-#[path = "../common/mod.rs"]
-mod common;
 mod exhausted;
 mod long;
 mod resume;
@@ -21,6 +19,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
+
+use crate::common;
 
 /// A model and the flags of its engine.
 type Learner = &'static [&'static str];
@@ -113,7 +113,7 @@ fn compiled(source: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source).with_extension("so");
     // Another process may be using it.
     let new = path.with_extension(std::process::id().to_string());
-    let source = common::root().join("tests/faults").join(source);
+    let source = common::root().join("tests/cli/faults").join(source);
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&new).arg(&source).arg("-ldl");
     assert!(compiler.status().unwrap().success(), "{} does not compile", source.display());

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.neural_network import MLPClassifier
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
 from lenet5 import LeNet5  # noqa: E402
 
 warnings.filterwarnings("ignore")  # torch.jit is deprecated in 2.13, and says so at each load.
