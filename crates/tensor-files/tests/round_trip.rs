@@ -1,6 +1,7 @@
 //! Any tensors, written in any format, come back as they were, and twice as the same bytes.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use tensor_files::{
     Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
 };
@@ -28,6 +29,9 @@ fn sorted(mut tensors: Vec<NamedTensor>) -> Vec<NamedTensor> {
 }
 
 proptest! {
+    // The default looks for a lib.rs or main.rs above this file.
+    #![proptest_config(ProptestConfig::with_failure_persistence(FileFailurePersistence::WithSource("regressions")))]
+
     #[test]
     fn a_state_dict_comes_back(tensors in tensors()) {
         let file = state_dict::write(&tensors).unwrap();

@@ -4,16 +4,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use stitch::checkpoint::Checkpoint;
-use stitch::dataset::idx;
-use stitch::dataset::picture;
-use stitch::formats::csv;
-use stitch::metrics::ConfusionMatrix;
-use stitch::run_folder::{Config, DataConfig, read_recipe};
-use stitch::tensor_files::{
-    Dtype, Metadata, NamedTensor, npz, read_weights, safetensors, state_dict, torchscript,
-};
-use stitch::train::{EpochRecord, Progress, TrainState};
+use fashion_mnist::{idx, picture};
+use stitch_run::{Checkpoint, Config, Metrics, csv, recipe};
+use tensor_files::read_weights;
+use test_corpus::message;
 
 /// Reads to the end; the sentence of a refusal.
 type Reader = fn(&[u8]) -> Result<(), String>;
@@ -27,70 +21,9 @@ struct Kind {
     truncated: &'static [&'static str],
 }
 
-fn said<T>(read: Result<T, impl std::error::Error + Send + Sync + 'static>) -> Result<(), String> {
-    read.map(drop).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+fn said<T>(read: Result<T, impl std::error::Error>) -> Result<(), String> {
+    read.map(drop).map_err(|error| message(&error))
 }
-
-fn tensors() -> Vec<NamedTensor> {
-    let tensor = |name: &str, dtype: Dtype, shape: &[usize]| {
-        let bytes = shape.iter().product::<usize>() * dtype.size();
-        let data = (0..bytes).map(|byte| byte as u8).collect();
-        NamedTensor { name: name.into(), dtype, shape: shape.to_vec(), data }
-    };
-    vec![tensor("fc.weight", Dtype::F32, &[10, 7]), tensor("fc.bias", Dtype::F64, &[10])]
-}
-
-fn idx_file(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_be_bytes()).chain(bytes.iter().copied()).collect()
-}
-
-fn config() -> Config {
-    Config {
-        program: "stitch".into(),
-        model: "mlp".into(),
-        epochs: 3,
-        batch_size: 60,
-        lr: 1e-3,
-        seed: 0,
-        threads: 2,
-        device: "cpu".into(),
-        engine: Some("exact".into()),
-        val: None,
-        patience: None,
-        cpu_capability: None,
-        kernels_sha256: None,
-        versions: [("stitch".into(), "0.1.0".into())].into(),
-        data: DataConfig { official: false, sha256: [("a".into(), "00".into())].into() },
-    }
-}
-
-fn checkpoint() -> Vec<u8> {
-    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
-    let progress =
-        Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, best_parameters: Vec::new() };
-    let state = TrainState { updates: 12, tensors: tensors() };
-    Checkpoint { config: config(), progress, state, events: None }.write().unwrap()
-}
-
-fn program() -> torchscript::Program {
-    let (class, forward) = ("M".into(), "    return x\n".into());
-    torchscript::Program { class, forward, ..Default::default() }
-}
-
-fn npy() -> Vec<u8> {
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n";
-    let length = (header.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &[1; 24]].concat()
-}
-
-/// A file of the format before PyTorch 1.6, as fuzzing has it.
-const LEGACY: &[u8] = include_bytes!("../fuzz/seeds/tensor_file/legacy.pt");
-
-const TRACE: &str = "{\"format\": \"stitch-trace\", \"version\": 2, \"model\": \"mlp\"}\n\
-    {\"stage\": \"init\", \"name\": \"0.bias\", \"epoch\": null, \"step\": 1, \"dtype\": \
-    \"float64\", \"shape\": [0], \"sha256\": \
-    \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}\n\
-    {\"end\": \"stitch-trace\", \"records\": 1}";
 
 /// A trace that was cut is read up to there, and says that it is not complete.
 fn trace(bytes: &[u8]) -> Result<(), String> {
@@ -111,63 +44,60 @@ const JSON: &[&str] = &["EOF while parsing"];
 const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"];
 
 fn kinds() -> Vec<Kind> {
-    let matrix = ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3]);
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    let pixels: [u8; 784] = std::array::from_fn(|i| i as u8);
-    let history = [(1, 0.5, 2.0), (2, 0.25, 2.0)];
     let weights: Reader = |bytes| said(read_weights(bytes));
     let table: Reader = |bytes| csv::read_table(bytes).map(drop);
     let of = |name, good, read, truncated| Kind { name, good, read, truncated };
     vec![
         of(
             "IDX images",
-            idx_file(&[0x803, 2, 28, 28], &[7; 2 * 784]),
+            test_corpus::idx_images(),
             |bytes| said(idx::read_images(Cursor::new(bytes))),
             &["truncated: "],
         ),
         of(
             "IDX labels",
-            idx_file(&[0x801, 50], &[7; 50]),
+            test_corpus::idx_labels(),
             |bytes| said(idx::read_labels(Cursor::new(bytes))),
             &["truncated: "],
         ),
-        of("state_dict", state_dict::write(&tensors()).unwrap(), weights, TENSORS),
-        of("TorchScript", torchscript::write(&program(), &tensors()).unwrap(), weights, TENSORS),
-        of(
-            "safetensors",
-            safetensors::write(&tensors(), &Metadata::new()).unwrap(),
-            weights,
-            TENSORS,
-        ),
-        of("npz", npz::write(&tensors()).unwrap(), weights, TENSORS),
-        of("npy", npy(), weights, TENSORS),
-        of("legacy", LEGACY.into(), weights, TENSORS),
-        of("checkpoint", checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
-        of(
-            "picture",
-            picture::to_png(&pixels).unwrap(),
-            |bytes| said(picture::convert(bytes, true)),
-            PICTURE,
-        ),
+        of("state_dict", test_corpus::state_dict(), weights, TENSORS),
+        of("TorchScript", test_corpus::torchscript(), weights, TENSORS),
+        of("safetensors", test_corpus::safetensors(), weights, TENSORS),
+        of("npz", test_corpus::npz(), weights, TENSORS),
+        of("npy", test_corpus::npy(), weights, TENSORS),
+        of("legacy", test_corpus::legacy(), weights, TENSORS),
+        of("checkpoint", test_corpus::checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
+        of("picture", test_corpus::png(), |bytes| said(picture::convert(bytes, true)), PICTURE),
         of(
             "config.json",
-            serde_json::to_vec(&config()).unwrap(),
+            test_corpus::config_json(),
             |bytes| said(serde_json::from_slice::<Config>(bytes)),
             JSON,
         ),
         of(
             "recipe",
-            serde_json::to_vec(&config()).unwrap(),
-            |bytes| said(read_recipe(bytes)),
+            test_corpus::config_json(),
+            |bytes| said(recipe::parse(bytes)),
             &["it is not the config.json of a run"],
         ),
-        of("trace", TRACE.into(), trace, &["line 1 is not the header", "it is not complete"]),
-        of("predictions", csv::predictions(&[0, 1, 2], &[0, 1, 3]), table, &[]),
-        of("confusion matrix", csv::confusion_matrix(&matrix, &names), table, &[]),
-        of("history", csv::history(history.into_iter()), |b| csv::read_history(b).map(drop), &[]),
+        of(
+            "metrics.json",
+            test_corpus::metrics_json(),
+            |bytes| said(serde_json::from_slice::<Metrics>(bytes)),
+            JSON,
+        ),
+        of(
+            "trace",
+            test_corpus::trace(),
+            trace,
+            &["line 1 is not the header", "it is not complete"],
+        ),
+        of("predictions", test_corpus::predictions(), table, &[]),
+        of("confusion matrix", test_corpus::confusion_matrix(), table, &[]),
+        of("history", test_corpus::history(), |bytes| csv::read_history(bytes).map(drop), &[]),
         of(
             "report",
-            csv::classification_report(&matrix.report(), &names),
+            test_corpus::classification_report(),
             |bytes| csv::read_report(bytes).map(drop),
             &[],
         ),
@@ -218,7 +148,7 @@ fn at_least_500_files_are_refused_with_the_sentence_of_their_damage() {
             others += usize::from(!read);
         }
     }
-    files += damaged_checkpoints() + damaged_idx_files() + damaged_settings() + damaged_tables();
+    files += damaged_checkpoints() + damaged_idx_files() + damaged_json() + damaged_tables();
     println!("{} files, {files} with the sentence of their damage", files + others);
     assert!(files >= 500, "{files}");
 }
@@ -243,11 +173,11 @@ fn damaged_idx_files() -> usize {
     let (images, labels) = (kind("IDX images"), kind("IDX labels"));
     for i in 0..20u32 {
         let case = format!("case {i}");
-        let magic = idx_file(&[0x803 ^ (1 << i), 2, 28, 28], &[0; 2 * 784]);
+        let magic = test_corpus::idx(&[0x803 ^ (1 << i), 2, 28, 28], &[0; 2 * 784]);
         refused(&images, &magic, &["wrong magic number"], &case);
-        let size = idx_file(&[0x803, 2, 28 + i + 1, 28], &[0; 2 * 784]);
+        let size = test_corpus::idx(&[0x803, 2, 28 + i + 1, 28], &[0; 2 * 784]);
         refused(&images, &size, &["images of "], &case);
-        let promised = idx_file(&[0x803, u32::MAX >> i, 28, 28], &[0; 2 * 784]);
+        let promised = test_corpus::idx(&[0x803, u32::MAX >> i, 28, 28], &[0; 2 * 784]);
         refused(&images, &promised, &["truncated: the header promises"], &case);
         let longer = [&labels.good[..], &vec![0; i as usize + 1]].concat();
         refused(&labels, &longer, &["trailing bytes"], &case);
@@ -291,9 +221,12 @@ fn damaged_tables() -> usize {
     files
 }
 
-/// A value of another type under each key of `config.json`.
-fn damaged_settings() -> usize {
-    let kind = kind("config.json");
+/// A value of another type under each key of `config.json` and `metrics.json`.
+fn damaged_json() -> usize {
+    ["config.json", "metrics.json"].into_iter().map(|name| damaged_values(&kind(name))).sum()
+}
+
+fn damaged_values(kind: &Kind) -> usize {
     let good: serde_json::Value = serde_json::from_slice(&kind.good).unwrap();
     let mut files = 0;
     for key in good.as_object().unwrap().keys() {
@@ -301,7 +234,7 @@ fn damaged_settings() -> usize {
             let mut other = good.clone();
             other[key] = value;
             let file = serde_json::to_vec(&other).unwrap();
-            refused(&kind, &file, &["invalid type", "missing field"], key);
+            refused(kind, &file, &["invalid type", "missing field"], key);
             files += 1;
         }
     }

@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
-use stitch::tensor_files::{
+use tensor_files::{
     Dtype, Metadata, NamedTensor, ReadError, TensorFile, npz, safetensors, state_dict, torchscript,
 };
+use test_corpus::{message, program, record, tensor};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -48,23 +49,14 @@ fn all_tensors(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
 #[track_caller]
 fn refused(bytes: &[u8], wanted: &str) {
     let error = read(bytes).expect_err("it is refused");
-    let said = format!("{:#}", anyhow::Error::from(error));
+    let said = message(&error);
     assert!(said.contains(wanted), "{said:?} does not say {wanted:?}");
 }
 
 /// Small tensors of every type.
 fn tensors() -> Vec<NamedTensor> {
-    let tensor = |(i, dtype): (usize, Dtype)| {
-        let shape = vec![i, 3];
-        let data = (0..i * 3 * dtype.size()).map(|byte| byte as u8).collect();
-        NamedTensor { name: format!("layer.{dtype}"), dtype, shape, data }
-    };
-    Dtype::ALL.into_iter().enumerate().map(tensor).collect()
-}
-
-fn program() -> torchscript::Program {
-    let (class, forward) = ("M".into(), "    return x\n".into());
-    torchscript::Program { class, forward, ..Default::default() }
+    let all = Dtype::ALL.into_iter().enumerate();
+    all.map(|(i, dtype)| tensor(&format!("layer.{dtype}"), dtype, &[i, 3])).collect()
 }
 
 /// A file of each format.
@@ -79,26 +71,20 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("torchscript", torchscript::write(&program(), &tensors).unwrap()),
         ("safetensors", safetensors::write(&safe, &Metadata::new()).unwrap()),
         ("npz", npz::write(&of_numpy).unwrap()),
-        ("npy", last_array(&of_numpy)),
+        (
+            "npy",
+            record(
+                &npz::write(&of_numpy).unwrap(),
+                &format!("{}.npy", of_numpy[of_numpy.len() - 1].name),
+            ),
+        ),
         ("legacy", legacy(&view(b"K\x02", b"K\x03K\x02", b"K\x01K\x04"))),
     ]
 }
 
-/// The last array by itself.
-fn last_array(arrays: &[NamedTensor]) -> Vec<u8> {
-    let archive = npz::write(&arrays[arrays.len() - 1..]).unwrap();
-    let mut bytes = Vec::new();
-    let mut zip = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
-    zip.by_index(0).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
 /// A file of the format before PyTorch 1.6 of this pickle, with a storage of 64 bytes.
 fn legacy(pickle: &[u8]) -> Vec<u8> {
-    let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
-    let (version, machine) = (b"\x80\x02M\xe9\x03.", b"\x80\x02}.");
-    let (keys, count) = (b"\x80\x02](X\x01\0\0\x000e.", 16u64.to_le_bytes());
-    [magic, &version[..], machine, pickle, keys, &count, &[7; 64]].concat()
+    test_corpus::legacy_of(pickle, &[7; 64])
 }
 
 /// An archive of records, as they are or deflated.
