@@ -1,5 +1,6 @@
 //! Compiles the calls into libtorch that tch does not bind, lets the binary find libtorch at run
-//! time without LD_LIBRARY_PATH, and records the version of libtorch that the crate is built against.
+//! time without LD_LIBRARY_PATH, passes libtorch's location to dependents, and records the version of
+//! libtorch that the crate is built against.
 
 use std::path::Path;
 use std::{env, fs};
@@ -12,6 +13,8 @@ fn main() {
         println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION=unknown");
         return;
     };
+    // Their build.rs reads it as DEP_STITCH_LIBTORCH_LIB: link arguments do not reach dependents.
+    println!("cargo::metadata=libtorch_lib={lib}");
     let lib = Path::new(&lib);
     compile_bindings(&lib.join("../include"));
     if env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("unix") {

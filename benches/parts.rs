@@ -12,7 +12,7 @@ use stitch::dataset::loader::{Batch, images as normalized};
 use stitch::dataset::{CLASSES, PIXELS, SIDE, Split, idx};
 use stitch::models::{MODELS, named};
 use stitch::tensor_files::{read_weights, state_dict};
-use stitch::train::{TrainConfig, Trainer};
+use stitch::train::Trainer;
 use tch::Device;
 
 /// Images of the training half.
@@ -38,7 +38,7 @@ fn batches(criterion: &mut Criterion) {
             bencher.iter(|| split.gather(black_box(&indices), &mut pixels, &mut labels));
         });
         for entry in MODELS {
-            let (shape, kind) = (entry.input, entry.kind);
+            let (shape, kind) = (entry.input, entry.kind());
             group.bench_function(BenchmarkId::new(format!("input {entry}"), size), |bencher| {
                 let bytes = black_box(&pixels);
                 bencher.iter(|| black_box(normalized(bytes, shape, kind, Device::Cpu)));
@@ -54,8 +54,7 @@ fn optimizer(criterion: &mut Criterion) {
     for &entry in MODELS {
         let labels: Vec<u8> = (0..CLASSES as u8).collect();
         let data = Split { images: pixels(CLASSES).into(), labels: labels.clone() };
-        let config = TrainConfig::notebook(entry);
-        let mut trainer = Trainer::new(entry, &config, &data).expect("all classes are there");
+        let mut trainer = Trainer::new(&entry.config(), &data).expect("all classes are there");
         let batch = Batch { pixels: pixels(CLASSES), labels };
         let engine = trainer.engine_mut();
         engine.forward(&batch);

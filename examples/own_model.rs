@@ -18,14 +18,11 @@
 //! [dependencies]
 //! stitch = { path = "../stitch" }
 //! tch = "0.26"
-//! # Only a direct dependency tells build.rs where libtorch is.
-//! torch-sys = "0.26"
 //! ```
-//! build.rs, so that the program finds libtorch when it runs
+//! build.rs, so that the program finds libtorch without `LD_LIBRARY_PATH`
 //! ```ignore
 //! fn main() {
-//!     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys gives libtorch's folder");
-//!     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+//!     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", std::env::var("DEP_STITCH_LIBTORCH_LIB").unwrap());
 //! }
 //! ```
 //! .cargo/config.toml
@@ -109,7 +106,7 @@ fn train(flags: &Flags) -> Result<(), Box<dyn Error>> {
     }
     // The same loop, to the same bits, with the kernels of the exact engine in place of autograd:
     //
-    //     let config = TrainConfig::new(epochs, batch_size, 1e-3);
+    //     let config = TrainConfig::new("Net", epochs, batch_size, 1e-3);
     //     let mut trainer = Trainer::pytorch(model, &config, &data.train)?;
     //     let on_event: OnEvent = &mut |_event, _progress, _trainer| ControlFlow::Continue(());
     //     fit(&mut trainer, &config, &data.train, None, Progress::default(), on_event, None)?;

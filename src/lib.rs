@@ -68,18 +68,23 @@
 //!
 //! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
 //! same bits.
+//!
+//! # libtorch at run time
+//!
+//! A program that depends on this crate finds libtorch without `LD_LIBRARY_PATH` if its `build.rs` has this line:
+//!
+//! ```no_run
+//! println!("cargo::rustc-link-arg=-Wl,-rpath,{}", std::env::var("DEP_STITCH_LIBTORCH_LIB").unwrap());
+//! ```
 
-pub use stitch_run::{metrics, sha256};
+pub use stitch_run::{closest, metrics, sha256};
 pub use {
     fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files, torchscript_forward,
 };
 
-pub mod checkpoint;
-pub mod closest;
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
-pub mod events;
 pub mod formats;
 pub mod libtorch;
 pub mod memory;
@@ -89,6 +94,7 @@ pub mod optim;
 pub mod parity;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod run_folder;
 pub mod study;
 pub mod train;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stitch::train::Engine;
-use tch::Device;
+use serde::Serialize;
+use stitch::run::CheckpointEvery;
+use stitch::train::{Device, Engine};
 
 use super::engines;
-use super::values::{CheckpointEvery, parse_checkpoint_every, parse_device};
+use super::values::parse_checkpoint_every;
 
 /// Where the data set is.
 #[derive(Debug, Args)]
@@ -21,16 +22,25 @@ pub struct DataArgs {
 }
 
 /// How to compute.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 pub struct ComputeArgs {
     /// Threads within an operation, at least 1 [default: libtorch's choice, one a core]
     ///
     /// 1 and 2 threads give different bits; compare runs of the same number.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
     /// Where to compute: cpu, cuda or cuda:N [default: cpu]
-    #[arg(long, value_parser = parse_device)]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+}
+
+impl ComputeArgs {
+    /// The number of threads, if it is given.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(|threads| threads as usize)
+    }
 }
 
 /// Which engine computes.
@@ -53,7 +63,7 @@ impl EngineArgs {
     }
 }
 
-/// How a run survives.
+/// How a run resumes.
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
     /// Resume an interrupted run; the result is bit-identical to an uninterrupted one

@@ -5,45 +5,27 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use stitch::closest::{closest_match, did_you_mean};
-use tch::Device;
+use serde::Serialize;
+use serde_json::Value;
+use stitch::run::CheckpointEvery;
 
-/// A number of at least 1, or none; zero is refused with the flag's name later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A number, or none where a `config.json` has one; zero is refused with the other settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum NumberOrOff {
-    /// None, where a `config.json` has one.
     Off,
     Number(usize),
 }
 
-/// How often a checkpoint is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckpointEvery {
-    Never,
-    /// After this time, and at the end of each epoch.
-    Time(Duration),
-    /// After so many steps, counted from the beginning of the run, and at the end of each epoch.
-    Steps(NonZeroU64),
-}
-
-pub fn parse_device(text: &str) -> Result<Device, String> {
-    match text.split_once(':') {
-        None if text == "cpu" => Ok(Device::Cpu),
-        None if text == "cuda" => Ok(Device::Cuda(0)),
-        Some(("cuda", number)) => number
-            .parse()
-            .map(Device::Cuda)
-            .map_err(|_| format!("'{number}' is no number of a GPU: cuda:0 is the first")),
-        _ => {
-            let meant = did_you_mean(closest_match(text, ["cpu", "cuda", "cuda:0"]));
-            Err(format!("it must be cpu, cuda or cuda:N{meant}"))
-        }
-    }
+/// A number as a setting; one that is not finite as a text, which the settings refuse with its name.
+pub fn number(value: f64) -> Value {
+    if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
 /// `30s`, `500steps` or `off`.
-pub fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
+pub fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery> {
     if text == "off" {
         return Ok(CheckpointEvery::Never);
     }
@@ -53,40 +35,40 @@ pub fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery, String> {
     match (steps, seconds) {
         (Some(steps), _) => Ok(CheckpointEvery::Steps(steps)),
         (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),
-        _ => Err("it must be a number of seconds (30s), of steps (500steps), or off".into()),
+        _ => bail!("it must be a number of seconds (30s), of steps (500steps), or off"),
     }
 }
 
 /// `5000` or `off`.
-pub fn parse_number_or_off(text: &str) -> Result<NumberOrOff, String> {
+pub fn parse_number_or_off(text: &str) -> Result<NumberOrOff> {
     if text == "off" {
         return Ok(NumberOrOff::Off);
     }
     let number = text.parse().map(NumberOrOff::Number);
-    number.map_err(|_| "it must be a whole number, or off".into())
+    number.context("it must be a whole number, or off")
 }
 
 /// `7` or `0..5`.
-pub fn parse_indices(text: &str) -> Result<Range<usize>, String> {
+pub fn parse_indices(text: &str) -> Result<Range<usize>> {
     let parsed = match text.split_once("..") {
         None => text.parse().ok().map(|index: usize| index..index.saturating_add(1)),
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
     };
-    let wanted = "it must be N or N..M with M above N, such as 7 or 0..5 for the first five";
-    parsed.filter(|range| !range.is_empty()).ok_or_else(|| wanted.into())
+    let expected = "it must be N or N..M with M above N, such as 7 or 0..5 for the first five";
+    parsed.filter(|range| !range.is_empty()).context(expected)
 }
 
-pub fn parse_tolerance(text: &str) -> Result<f64, String> {
+pub fn parse_tolerance(text: &str) -> Result<f64> {
     match text.parse() {
         Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
-        _ => Err("it must be a number of at least 0, such as 1e-6".into()),
+        _ => bail!("it must be a number of at least 0, such as 1e-6"),
     }
 }
 
 /// A tensor with its absolute and relative tolerance.
-pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64), String> {
+pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64)> {
     let (name, numbers) =
-        text.rsplit_once('=').ok_or("it must be NAME=ATOL or NAME=ATOL,RTOL".to_string())?;
+        text.rsplit_once('=').context("it must be NAME=ATOL or NAME=ATOL,RTOL")?;
     let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
     Ok((name.into(), parse_tolerance(atol)?, parse_tolerance(rtol)?))
 }

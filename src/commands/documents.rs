@@ -5,15 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stitch::dataset::classes;
 use stitch::dataset::source::{Identity, Origin};
 use stitch::evaluate::Evaluation;
+use stitch::formats::csv;
 use stitch::metrics::Scores;
 use stitch::models::{Defaults, ModelEntry};
 use stitch::nn::{Graph, LayerSummary};
 use stitch::run_folder::{self, Metrics, RunFolder};
 use stitch::sha256;
+use stitch::train::EpochRecord;
 
 /// A command that failed.
 #[derive(Serialize)]
@@ -28,8 +30,8 @@ pub struct Training {
     model: String,
     out: String,
     config: Value,
-    /// `history.csv`: a row an epoch.
-    history: Vec<Map<String, Value>>,
+    /// `history.csv`: a row per epoch.
+    history: Vec<EpochRecord>,
     metrics: Value,
     #[serde(flatten)]
     answers: Answers,
@@ -162,7 +164,7 @@ impl Training {
             model: config["model"].as_str().unwrap_or_default().into(),
             out: folder.path().display().to_string(),
             config,
-            history: rows(&read(run_folder::HISTORY)?)?,
+            history: csv::read_history(&read(run_folder::HISTORY)?)?,
             metrics: {
                 // Checked, and then shown with all that is in it.
                 let metrics = run_folder::METRICS;
@@ -187,7 +189,7 @@ impl Model {
             description: entry.description,
             library: entry.library.to_string(),
             input: entry.input,
-            dtype: entry.dtype().name(),
+            dtype: entry.dtype.name(),
             parameters: entry.parameter_count(),
             defaults: entry.defaults,
             paper_accuracy: entry.paper_accuracy(),
@@ -249,20 +251,4 @@ pub fn files_of(folder: &Path) -> Vec<String> {
     let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
     let there = names.map(|name| folder.join(name)).filter(|path| path.exists());
     there.map(|path| path.display().to_string()).collect()
-}
-
-/// The rows of a CSV file of numbers, by column; an empty cell is null.
-fn rows(csv: &[u8]) -> Result<Vec<Map<String, Value>>> {
-    let mut reader = csv::Reader::from_reader(csv);
-    let header = reader.headers()?.clone();
-    let number = |cell: &str| match (cell.parse::<u64>(), cell.parse::<f64>()) {
-        (Ok(whole), _) => whole.into(),
-        (_, Ok(number)) => number.into(),
-        _ => Value::Null,
-    };
-    let row = |row: csv::Result<csv::StringRecord>| -> Result<Map<String, Value>> {
-        let row = row?;
-        Ok(header.iter().zip(&row).map(|(name, cell)| (name.into(), number(cell))).collect())
-    };
-    reader.records().map(row).collect()
 }

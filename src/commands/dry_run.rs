@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
+use stitch::run::{FirstStep, Prepared};
 use stitch::run_folder::{self, RunFolder};
-use stitch::train::{self, Trainer};
 
 use super::settings::{Setting, SettingOrigin, Settings};
 use super::terminal::{Screen, table};
@@ -72,17 +72,15 @@ pub struct Step {
 pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) -> Result<Outcome> {
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
     let dataset = settings.dataset(&args.data, console)?;
-    let config = &settings.config;
-    let mut trainer = Trainer::new(settings.model, config, &dataset.train)?;
+    let prepared = Prepared::new(&settings.config, &dataset)?;
+    let data = data(&prepared.dataset);
     let start = Instant::now();
-    let loss = train::first_step(&mut trainer, config, &dataset.train)?;
+    let FirstStep { images, loss, steps_per_epoch } = prepared.first_step()?;
     let seconds = start.elapsed().as_secs_f64();
-    let images = config.batch_size.min(dataset.train.len());
-    let steps_per_epoch = train::steps(config, &dataset.train);
-    let steps = steps_per_epoch.saturating_mul(config.epochs);
+    let steps = steps_per_epoch.saturating_mul(settings.config.epochs);
     let dry_run = DryRun {
         settings: settings.sources.clone(),
-        data: data(&dataset),
+        data,
         out: Folder {
             path: out.display().to_string(),
             replaces_a_run: RunFolder::check_claim(out, inputs::claim(false, false)).is_err(),
@@ -139,7 +137,7 @@ fn text(dry_run: &DryRun, screen: Screen) -> String {
             SettingOrigin::Config => "--config",
             SettingOrigin::Default => "default",
         };
-        vec![setting.name.into(), value, source.into()]
+        vec![setting.name.clone(), value, source.into()]
     };
     let settings = table(screen, &["setting", "value", "from"], settings.iter().map(row));
     let files = data.files.iter().map(|file| {

@@ -6,11 +6,11 @@ use anyhow::Result;
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
 use stitch::models::Classifier;
+use stitch::run::write_evaluation;
 use stitch::run_folder::{Metrics, RunFolder};
 
 use super::documents::Evaluated;
 use super::terminal::heat;
-use super::training::write_evaluation;
 use super::{Console, Outcome, documents, inputs, tables};
 use crate::cli::EvaluateArgs;
 

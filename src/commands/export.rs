@@ -8,11 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::formats::onnx;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
-use stitch::nn::Model;
 use stitch::run_folder::{self, write_whole};
 use stitch::sha256;
 use stitch::tensor_files::{
-    Metadata, NamedTensor, Renaming, TensorFile, npz, safetensors, state_dict, torchscript,
+    Metadata, NamedTensor, Renaming, TensorFile, npz, safetensors, state_dict,
 };
 use tch::Device;
 
@@ -114,7 +113,7 @@ fn encode(classifier: &Classifier, args: &ExportArgs) -> Result<Vec<u8>> {
     let tensors = model.state_dict();
     let bytes = match args.format {
         FormatName::StateDict => state_dict::write(&tensors)?,
-        FormatName::Torchscript => script(model)?,
+        FormatName::Torchscript => model.torchscript()?,
         FormatName::Safetensors => {
             safetensors::write(&tensors, &metadata(&args.file, &tensors, entry))?
         }
@@ -145,10 +144,4 @@ fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
         None => true,
     });
     same.then_some(metadata)
-}
-
-/// The TorchScript archive of a model.
-pub fn script(model: &Model) -> Result<Vec<u8>> {
-    let program = model.graph().torchscript(model.class());
-    Ok(torchscript::write(&program, &model.state_dict())?)
 }

@@ -7,22 +7,35 @@ use std::path::Path;
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use stitch::dataset::Dataset;
 use stitch::dataset::source::{self, Found, Identity, Origin};
-use stitch::libtorch::cuda;
+use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::nn::{ForwardError, ScriptModule};
 use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
 use stitch::tensor_files::{FileKind, ReadError, Skipped, TensorFile, read_weights};
-use tch::{Cuda, Device};
+use stitch::train::Device;
+use tch::Cuda;
 
-use super::{Console, threads};
+use super::Console;
 use crate::cli::{ComputeArgs, DataArgs, FigureArgs};
 use crate::suggest::hinted;
 
 /// Sets the threads and finds the device.
-pub fn compute(args: &ComputeArgs) -> Result<Device> {
-    threads::set(args.threads)?;
-    let Some(Device::Cuda(number)) = args.device else { return Ok(Device::Cpu) };
+pub fn compute(args: &ComputeArgs) -> Result<tch::Device> {
+    set_threads(args.threads())?;
+    let device = args.device.unwrap_or(Device::Cpu);
+    check_device(device)?;
+    Ok(libtorch::device(device))
+}
+
+/// Sets the number of threads within what OpenMP allows, and returns it; `None` is libtorch's own choice.
+pub fn set_threads(asked: Option<usize>) -> Result<usize> {
+    threads::set(asked).context("--threads")
+}
+
+/// Refuses a GPU that is not there.
+pub fn check_device(device: Device) -> Result<()> {
+    let Device::Cuda(number) = device else { return Ok(()) };
     if let Err(error) = cuda::load() {
         bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");
     }
@@ -35,7 +48,7 @@ pub fn compute(args: &ComputeArgs) -> Result<Device> {
         };
         bail!("--device cuda:{number}: {found}; use --device cpu or a GPU that is there");
     }
-    Ok(Device::Cuda(number))
+    Ok(())
 }
 
 impl FigureArgs {
@@ -99,7 +112,7 @@ pub fn model(
     file: &Path,
     asked: Option<&'static ModelEntry>,
     key: Option<&str>,
-    device: Device,
+    device: tch::Device,
     console: Console,
 ) -> Result<Classifier> {
     let (classifier, kind) = read(file, asked, key, device, console)?;
@@ -114,7 +127,7 @@ pub fn weights_of(
     file: &Path,
     asked: Option<&'static ModelEntry>,
     key: Option<&str>,
-    device: Device,
+    device: tch::Device,
     console: Console,
 ) -> Result<Classifier> {
     read(file, asked, key, device, console).map(|(classifier, _)| classifier)
@@ -125,7 +138,7 @@ fn read(
     file: &Path,
     asked: Option<&'static ModelEntry>,
     key: Option<&str>,
-    device: Device,
+    device: tch::Device,
     console: Console,
 ) -> Result<(Classifier, FileKind)> {
     let path = || file.display().to_string();
@@ -222,7 +235,7 @@ pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
 }
 
 /// The trained model that is built into the binary: the one asked for, or the default.
-pub fn shipped(asked: Option<&'static ModelEntry>, device: Device) -> Result<Classifier> {
+pub fn shipped(asked: Option<&'static ModelEntry>, device: tch::Device) -> Result<Classifier> {
     let entry = asked.or_else(models::default_for_predict);
     let entry = entry.context("no trained weights are built in: give a weights file first")?;
     let Some(bytes) = entry.shipped else {

@@ -1,12 +1,12 @@
 //! One file a command: the only place that wires modules together and prints.
 
-mod checkpoints;
 mod completions;
 mod data;
 mod documents;
 mod dry_run;
 mod evaluate;
 mod export;
+mod flags;
 mod inputs;
 mod man;
 mod models;
@@ -16,17 +16,13 @@ mod predict;
 mod progress;
 mod report;
 mod reproduce;
-mod run_files;
 mod settings;
 mod signals;
 mod study;
 mod tables;
-mod tensorboard;
 mod terminal;
-mod threads;
 mod train;
 mod training;
-mod validation;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,7 +32,6 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use stitch::dataset::source::FetchError;
-use stitch::train::TrainError;
 
 use self::terminal::Screen;
 use crate::cli::{Cli, Command, UNBROKEN};
@@ -82,25 +77,15 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
-/// 1 when the work itself gave the answer no, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
+/// 1 when a check failed, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
 /// unreadable input.
 fn exit_code_of(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
         return interrupted.code;
     }
-    match (error.downcast_ref::<TrainError>(), error.downcast_ref::<FetchError>()) {
-        (
-            Some(
-                TrainError::Diverged { .. }
-                | TrainError::ValidationDiverged { .. }
-                | TrainError::NotFinite { .. },
-            ),
-            _,
-        ) => 1,
-        (_, Some(FetchError::Corrupt { .. })) => 1,
-        _ if study::is_no(error) => 1,
-        _ => 2,
-    }
+    let is_corrupt = matches!(error.downcast_ref(), Some(FetchError::Corrupt { .. }));
+    let failed = flags::diverged(error) || is_corrupt || study::is_no(error);
+    if failed { 1 } else { 2 }
 }
 
 /// Tells the user what went wrong, and a program too if it asked for `json`.
@@ -109,7 +94,7 @@ pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
     let code = exit_code_of(error);
     // Behind a part of a result it would be no document.
     if json && !PRINTED.load(Ordering::Relaxed) {
-        print_failure(format!("{error:#}"), code);
+        print_failure(flags::sentence(error), code);
     }
     code.into()
 }
@@ -144,7 +129,7 @@ fn print_failure(error: String, exit_code: u8) {
 
 /// `error:` and the sentence, to stderr.
 fn print_error(error: &anyhow::Error) {
-    say(AnsiColor::Red, "error:", &format!("{error:#}"));
+    say(AnsiColor::Red, "error:", &flags::sentence(error));
 }
 
 /// `text` to stderr behind a coloured word.

@@ -43,7 +43,7 @@ fn list(console: Console) -> Result<()> {
             entry.class.into(),
             entry.library.to_string(),
             shape(entry.input),
-            entry.dtype().name().into(),
+            entry.dtype.name().into(),
             thousands(entry.parameter_count()),
             epochs.to_string(),
             batch_size.to_string(),
@@ -68,7 +68,7 @@ fn show(entry: &ModelEntry, console: Console) -> Result<()> {
     console.show(&format!(
         "class {}, {}, input {}",
         entry.class,
-        entry.dtype(),
+        entry.dtype,
         shape(entry.input)
     ))?;
     let row = |layer: &LayerSummary| {

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use stitch::models::ModelEntry;
-use stitch::train::{EpochRecord, Event, Progress, TrainConfig, Validation};
+use stitch::train::{EpochRecord, Event, Progress, TrainConfig};
 
 use super::Console;
 use super::terminal::{bar, bar_target, progress_columns};
@@ -33,13 +32,10 @@ struct Column {
 const COLUMNS: [Column; 6] = [
     Column { header: "epoch", cell: |row| Some(row.epoch()) },
     Column { header: "loss", cell: |row| Some(format!("{:.6}", row.record.loss)) },
-    Column {
-        header: "val loss",
-        cell: |row| row.record.validation.map(|it| format!("{:.6}", it.loss)),
-    },
+    Column { header: "val loss", cell: |row| row.record.val_loss.map(|loss| format!("{loss:.6}")) },
     Column {
         header: "val accuracy",
-        cell: |row| row.record.validation.map(|it| format!("{:.4}", it.accuracy)),
+        cell: |row| row.record.val_accuracy.map(|accuracy| format!("{accuracy:.4}")),
     },
     Column { header: "seconds", cell: |row| Some(format!("{:.2}", row.record.seconds)) },
     Column { header: "images/s", cell: |row| Some(format!("{:.0}", row.rate())) },
@@ -58,8 +54,9 @@ impl Row<'_> {
 
     /// The epoch without a table.
     fn sentence(&self) -> String {
-        let EpochRecord { epoch, loss, seconds, validation } = self.record;
-        let validation = validation.map_or(String::new(), |Validation { loss, accuracy }| {
+        let EpochRecord { epoch, loss, seconds, val_loss, val_accuracy } = self.record;
+        let validation = val_loss.zip(*val_accuracy);
+        let validation = validation.map_or(String::new(), |(loss, accuracy)| {
             format!(", validation loss {loss:.6}, accuracy {accuracy:.4}")
         });
         format!(
@@ -108,7 +105,7 @@ impl EpochTable {
 /// Shows the events of one training.
 pub struct TrainingProgress {
     console: Console,
-    model: &'static ModelEntry,
+    model: String,
     epochs: usize,
     samples: usize,
     bar: Option<Bar>,
@@ -125,20 +122,14 @@ struct Bar {
 
 impl TrainingProgress {
     /// For `config.epochs` passes over `samples` images, from where a run stands.
-    pub fn new(
-        console: Console,
-        model: &'static ModelEntry,
-        config: &TrainConfig,
-        samples: usize,
-        start: &Progress,
-    ) -> Self {
+    pub fn new(console: Console, config: &TrainConfig, samples: usize, start: &Progress) -> Self {
         let bar = (!console.quiet && stderr().is_terminal()).then(|| Bar {
             bar: ProgressBar::with_draw_target(Some(samples as u64), bar_target()),
             table: EpochTable::default(),
             shown: None,
             from: (Instant::now(), start.steps.saturating_mul(config.batch_size)),
         });
-        Self { console, model, epochs: config.epochs, samples, bar }
+        Self { console, model: config.model.clone(), epochs: config.epochs, samples, bar }
     }
 
     /// Shows an event.
@@ -152,7 +143,7 @@ impl TrainingProgress {
     fn epoch(&mut self, record: &EpochRecord) {
         let row = Row { record, epochs: self.epochs, samples: self.samples };
         match &mut self.bar {
-            Some(bar) => bar.end_epoch(self.model, &row),
+            Some(bar) => bar.end_epoch(&self.model, &row),
             None => self.console.note(&format!("{} {}", self.model, row.sentence())),
         }
     }
@@ -166,7 +157,7 @@ impl TrainingProgress {
         let rate = samples.saturating_sub(bar.from.1) as f64 / seconds;
         let (left, later) = (self.samples - samples, self.samples * (self.epochs - epoch));
         let [of_epoch, of_run] = [left, left + later].map(|samples| time(samples as f64 / rate));
-        let (name, epochs) = (self.model, self.epochs);
+        let (name, epochs) = (&self.model, self.epochs);
         // The fullest line that leaves room for a bar.
         bar.show(
             samples,
@@ -187,7 +178,7 @@ impl TrainingProgress {
 
 impl Bar {
     /// A row of the table, and a new bar.
-    fn end_epoch(&mut self, model: &ModelEntry, row: &Row) {
+    fn end_epoch(&mut self, model: &str, row: &Row) {
         // Where the size is unknown, what every terminal has.
         let columns = progress_columns().unwrap_or(80);
         let title = format!("{model}, {} images an epoch", row.samples);

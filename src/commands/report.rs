@@ -9,14 +9,15 @@ use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
 use stitch::models::Classifier;
-use stitch::report::{self, Pictures, Run, Section, Study, configurations};
+use stitch::report::{self, Pictures, PicturesError, Run, Section, Study, configurations};
+use stitch::run;
 use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, write_whole};
 use stitch::study::results::Record;
 use tch::Device;
 
 use super::export::check_output;
 use super::study::merged;
-use super::{Console, Outcome, inputs, run_files};
+use super::{Console, Outcome, inputs};
 use crate::cli::{DataArgs, ReportArgs};
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
@@ -26,7 +27,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     for folder in
         args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat()
     {
-        runs.push((run_files::read(&folder)?, folder));
+        runs.push((run::read(&folder)?, folder));
     }
     // As `stitch reproduce` tells of its two.
     if let [_] = args.runs[..] {
@@ -45,9 +46,14 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     for (run, folder) in runs {
         let pictures = pictures(&run, &folder, images.as_ref(), device, console)?;
         if let Err(why) = &pictures {
-            console.note(&format!("note: {}: a report without pictures: {why}", folder.display()));
+            let flag = match why {
+                PicturesError::NoData => " (give its folder with --data)",
+                _ => "",
+            };
+            let folder = folder.display();
+            console.note(&format!("note: {folder}: a report without pictures: {why}{flag}"));
         }
-        let (parity, folder) = (run_files::parity(&folder)?, folder.display().to_string());
+        let (parity, folder) = (run::parity(&folder)?, folder.display().to_string());
         sections.push(Section { run, pictures, parity, folder });
     }
     let sections: Vec<&Section> = sections.iter().collect();
@@ -61,7 +67,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
 
 /// Refuses a study of other data than the runs', of which its accuracies say nothing.
 fn check_data(records: &[Record], runs: &[(Run, PathBuf)]) -> Result<()> {
-    let Some(of_study) = records.iter().find_map(|it| it.data_sha256.as_ref()) else {
+    let Some(of_study) = records.iter().find_map(|it| it.outcome.data_sha256.as_ref()) else {
         return Ok(());
     };
     match runs.iter().find(|(run, _)| run.config.data.digest() != *of_study) {
@@ -112,23 +118,23 @@ fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The test images, or why there are none. Where the user named them, they must be there.
-fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), String>> {
+fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), PicturesError>> {
     let found = match inputs::find(args) {
         Ok(found) => found,
         Err(error) if args.data.is_some() => return Err(error),
-        Err(_) => return Ok(Err("the data set was not found (--data names its folder).".into())),
+        Err(_) => return Ok(Err(PicturesError::NoData)),
     };
     Ok(Ok(source::load_test(found)?))
 }
 
-/// The images of a run, by its weights; or why there are none, as a sentence.
+/// The images of a run, by its weights; or why there are none.
 fn pictures(
     run: &Run,
     folder: &Path,
-    images: Result<&(Split, Origin), &String>,
+    images: Result<&(Split, Origin), &PicturesError>,
     device: Device,
     console: Console,
-) -> Result<Result<Pictures, String>> {
+) -> Result<Result<Pictures, PicturesError>> {
     let (test, origin) = match images {
         Ok(images) => images,
         Err(why) => return Ok(Err(why.clone())),
@@ -138,16 +144,13 @@ fn pictures(
     let tested = origin.files.iter().filter(|file| is_test(file.name));
     let others = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
     if others > 0 {
-        let why =
-            "the data set that was found is another one than the run's (its SHA-256 differs).";
-        return Ok(Err(why.into()));
+        return Ok(Err(PicturesError::OtherData));
     }
     let weights = folder.join(SAFETENSORS);
     if !weights.exists() {
-        return Ok(Err(format!("the run folder holds no {SAFETENSORS}.")));
+        return Ok(Err(PicturesError::NoWeights));
     }
     let Classifier { model, .. } = inputs::model(&weights, Some(run.model), None, device, console)?;
     let logits = evaluate::logits(&model, &test.images);
-    let pictures = Pictures::new(run, &model, test, &logits);
-    Ok(pictures.map_err(|error| format!("{error}.")))
+    Ok(Pictures::new(run, &model, test, &logits))
 }

@@ -4,21 +4,20 @@ use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use serde_json::json;
-use stitch::checkpoint;
 use stitch::models::{self, ModelEntry, Paper};
 use stitch::report::figures::{Accuracy, Drawn, accuracies};
 use stitch::report::{self, Section};
+use stitch::run::{Options, Trained, clear_checkpoints};
 use stitch::run_folder::{self, COMPARISON_FILES, Claim, RunFolder};
-use stitch::train::{Engine, TrainConfig};
+use stitch::train::{Device, TrainConfig};
 
 use super::documents::Training;
 use super::terminal::{Screen, heat, table};
-use super::training::{Job, Trained, train_into};
-use super::{Console, Outcome, inputs, tables};
+use super::{Console, Outcome, inputs, tables, training};
 use crate::cli::ReproduceArgs;
 
 pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
-    let device = inputs::compute(&args.compute)?;
+    inputs::compute(&args.compute)?;
     let claim = |model: &'static ModelEntry| -> Option<Result<_>> {
         let paper = model.paper?;
         let claim = inputs::claim(args.force, args.checkpoints.resume);
@@ -32,26 +31,23 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         for file in COMPARISON_FILES {
             above.remove(&above.path().join(file))?;
         }
-        // All at once: broken off, neither is then a finished one that --resume would leave as it is.
+        // All at once: if this is interrupted, neither is a finished run that --resume would leave as it is.
         for (_, _, folder) in &folders {
             folder.clear()?;
-            checkpoint::clear(folder)?;
+            clear_checkpoints(folder)?;
         }
     }
     let mut runs = Vec::new();
     for &(model, paper, ref folder) in &folders {
-        let engine = Engine::default_on(device);
-        let config = TrainConfig { device, engine, ..TrainConfig::notebook(model) };
-        let job = Job {
-            model,
-            config,
-            every: args.checkpoints.checkpoint_every,
+        let device = args.compute.device.unwrap_or(Device::Cpu);
+        let config = TrainConfig { device, threads: args.compute.threads(), ..model.config() };
+        let options = Options {
+            checkpoint_every: args.checkpoints.checkpoint_every,
             resume: args.checkpoints.resume,
-            trace: false,
-            tensorboard: false,
             figures: Some(args.figures.normalize()),
+            ..Options::default()
         };
-        let trained = train_into(folder, &job, &dataset, console)?;
+        let trained = training::run(folder, &config, &options, &dataset, console)?;
         runs.push(Reproduced { model, paper, trained });
     }
     write_comparison(&above, args, &runs)?;
@@ -185,7 +181,7 @@ fn meaning(runs: &[Reproduced], screen: Screen) -> String {
                 ),
             ),
             (false, _) => {
-                let TrainConfig { batch_size, lr, seed, .. } = TrainConfig::notebook(model);
+                let TrainConfig { batch_size, lr, seed, .. } = model.config();
                 let text = format!(
                     "{model}: the paper leaves batch size, learning rate and seed open. They are \
                      {batch_size}, {lr:e} and {seed} here, and the accuracy depends on them."

@@ -3,41 +3,38 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use stitch::run_folder::RunFolder;
+use stitch::run::Options;
+use stitch::run_folder::{BEST_SAFETENSORS, RunFolder, ValidationMetrics};
 
 use super::documents::Training;
 use super::settings::Settings;
 use super::terminal::heat;
-use super::training::{Job, train_into};
-use super::{Console, Outcome, dry_run, inputs, tables, validation};
-use crate::cli::{CheckpointEvery, TrainArgs};
+use super::{Console, Outcome, dry_run, inputs, tables, training};
+use crate::cli::TrainArgs;
 
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let settings = Settings::of(args, console)?;
-    let Settings { model, config, .. } = settings;
+    let (model, config) = (settings.model, &settings.config);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(model.name));
     if args.dry_run {
         return dry_run::run(args, &settings, &out, console);
     }
     let folder = RunFolder::claim(&out, inputs::claim(args.force, args.checkpoints.resume))?;
     let dataset = settings.dataset(&args.data, console)?;
-    let every = match args.trace {
-        false => args.checkpoints.checkpoint_every,
-        true => {
-            console.note("note: a traced run writes no checkpoints, and cannot be resumed");
-            CheckpointEvery::Never
-        }
+    let options = Options {
+        checkpoint_every: args.checkpoints.checkpoint_every,
+        resume: args.checkpoints.resume,
+        trace: args.trace,
+        tensorboard: args.tensorboard,
+        figures: Some(args.figures.normalize()),
     };
-    let (resume, trace, tensorboard) = (args.checkpoints.resume, args.trace, args.tensorboard);
-    let figures = Some(args.figures.normalize());
-    let job = Job { model, config, every, resume, trace, tensorboard, figures };
-    let trained = train_into(&folder, &job, &dataset, console)?;
+    let trained = training::run(&folder, config, &options, &dataset, console)?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
     let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);
     console.show(&format!("{matrix}\n"))?;
     if let Some(metrics) = &trained.metrics.validation {
-        console.show(&console.screen.paragraph(&validation::sentence(metrics)))?;
+        console.show(&console.screen.paragraph(&validation(metrics)))?;
     }
     console.show(&console.screen.paragraph(&format!(
         "test accuracy {:.4}, trained in {:.1} s, written to {}",
@@ -46,4 +43,17 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         folder.path().display()
     )))?;
     Ok(Outcome::Done)
+}
+
+/// A sentence about the best epoch.
+fn validation(metrics: &ValidationMetrics) -> String {
+    format!(
+        "best epoch {} by validation loss: loss {:.4}, accuracy {:.4} on {} images; its weights, with \
+         test accuracy {:.4}, are in {BEST_SAFETENSORS}",
+        metrics.best_epoch,
+        metrics.best_loss,
+        metrics.best_accuracy,
+        metrics.images,
+        metrics.best_test_accuracy,
+    )
 }

@@ -1,12 +1,14 @@
 //! Loads libtorch's CUDA library on demand: it takes half a second and 300 MB, which a run on the CPU
 //! does not need.
 
+use super::LibtorchError;
+
 /// Loads `libtorch_cuda.so`; afterwards `tch::Cuda` finds the GPUs. Must be called before the first use
 /// of CUDA through libtorch in this process. On other systems than Linux it does nothing.
 ///
 /// # Errors
 /// The dynamic loader's message, when the library or one of its dependencies is missing.
-pub fn load() -> Result<(), String> {
+pub fn load() -> Result<(), LibtorchError> {
     #[cfg(target_os = "linux")]
     {
         use std::ffi::CStr;
@@ -19,7 +21,7 @@ pub fn load() -> Result<(), String> {
         if handle.is_null() {
             // SAFETY: after a failure dlerror returns a string that is valid until its next call.
             let text = unsafe { CStr::from_ptr(libc::dlerror()) };
-            return Err(text.to_string_lossy().into_owned());
+            return Err(LibtorchError(text.to_string_lossy().into_owned()));
         }
     }
     Ok(())

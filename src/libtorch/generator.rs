@@ -6,7 +6,7 @@ use std::ptr;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use super::result;
+use super::{LibtorchError, result};
 
 unsafe extern "C" {
     /// In `generator.cpp`.
@@ -20,7 +20,7 @@ unsafe extern "C" {
 ///
 /// # Errors
 /// libtorch's message.
-pub fn state(device: Device) -> Result<Tensor, String> {
+pub fn state(device: Device) -> Result<Tensor, LibtorchError> {
     let mut state = ptr::null_mut();
     // SAFETY: the new tensor belongs to us, and is there when there is no message.
     unsafe {
@@ -33,7 +33,7 @@ pub fn state(device: Device) -> Result<Tensor, String> {
 ///
 /// # Errors
 /// libtorch's message, for a tensor that is no state; then nothing is changed.
-pub fn set_state(device: Device, state: &Tensor) -> Result<(), String> {
+pub fn set_state(device: Device, state: &Tensor) -> Result<(), LibtorchError> {
     // SAFETY: the tensor lives through the call.
     unsafe { result(stitch_set_generator_state(gpu(device), state.as_ptr())) }
 }

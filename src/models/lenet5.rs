@@ -1,6 +1,6 @@
 //! LeNet-5: the notebook's class `LeNet5`, in PyTorch.
 
-use tch::Kind;
+use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, Paper};
 use crate::nn::{Conv2d, Conv2dConfig, Linear, Module, Scope, Value, avg_pool2d, relu};
@@ -49,7 +49,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
                 three linear layers of 120, 84 and 10",
     build: |vs| Box::new(LeNet5::new(vs)),
     input: &[1, 28, 28],
-    kind: Kind::Float,
+    dtype: Dtype::F32,
     library: Library::PyTorch,
     defaults: Defaults { epochs: 5, batch_size: 32, lr: 2e-3 },
     paper: Some(Paper { accuracy: 0.8953, settings_given: false }),

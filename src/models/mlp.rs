@@ -1,7 +1,7 @@
 //! The MLP: scikit-learn's `MLPClassifier(hidden_layer_sizes=(64,), activation="relu")` as the module that it
 //! would be in PyTorch, `nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double()`.
 
-use tch::Kind;
+use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, Paper};
 use crate::nn::{Linear, Module, ReLU, Scope, Sequential, Value, flatten};
@@ -38,7 +38,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
     structure: "scikit-learn's MLPClassifier: 784 pixels, one hidden layer of 64 with ReLU, ten outputs",
     build: |vs| Box::new(Mlp::new(vs)),
     input: &[784],
-    kind: Kind::Double,
+    dtype: Dtype::F64,
     library: Library::ScikitLearn,
     defaults: Defaults { epochs: 20, batch_size: 200, lr: 1e-3 },
     paper: Some(Paper { accuracy: 0.8709, settings_given: true }),

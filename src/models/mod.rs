@@ -13,8 +13,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Kind};
 
-use crate::closest::UnknownName;
-use crate::nn::{Graph, Model, Module, Scope, dtype_of};
+use crate::nn::{Graph, Model, Module, Scope};
+use stitch_run::TrainConfig;
+use stitch_run::closest::UnknownName;
 use tensor_files::Dtype;
 
 /// Declares the module of each model, and lists their entries.
@@ -53,7 +54,7 @@ pub struct ModelEntry {
     /// The shape of an image that it takes, without the batch.
     pub input: &'static [i64],
     /// Element type of the parameters, the input and the logits: float32 or float64.
-    pub kind: Kind,
+    pub dtype: Dtype,
     /// Whose training loop, initial values and loss it has.
     pub library: Library,
     /// The settings that a run has where nothing else is given.
@@ -147,12 +148,19 @@ impl ModelEntry {
 
     /// The model with all parameters zero.
     pub fn zeros(&self, device: Device) -> Model {
-        Model::zeros(self.class, Arc::new(self.graph()), self.kind, device)
+        Model::zeros(self.class, Arc::new(self.graph()), self.kind(), device)
     }
 
-    /// [`ModelEntry::kind`], as weights files call it.
-    pub fn dtype(&self) -> Dtype {
-        dtype_of(self.kind)
+    /// [`ModelEntry::dtype`], as tch calls it.
+    pub fn kind(&self) -> Kind {
+        if self.dtype == Dtype::F64 { Kind::Double } else { Kind::Float }
+    }
+
+    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
+    /// chosen by its result.
+    pub fn config(&self) -> TrainConfig {
+        let Defaults { epochs, batch_size, lr } = self.defaults;
+        TrainConfig::new(self.name, epochs, batch_size, lr)
     }
 
     /// The number of parameters' elements.

@@ -1,7 +1,19 @@
 //! A network's forward pass as TorchScript, in the form that `torch.jit.save` writes.
 
+use super::Model;
 use super::graph::{Graph, Operand};
-use tensor_files::torchscript::Program;
+use tensor_files::ReadError;
+use tensor_files::torchscript::{self, Program};
+
+impl Model {
+    /// The bytes of a TorchScript archive with the model's weights and forward pass, for `torch.jit.load`.
+    ///
+    /// # Errors
+    /// When a tensor does not fit its shape; the model's own do.
+    pub fn torchscript(&self) -> Result<Vec<u8>, ReadError> {
+        torchscript::write(&self.graph().torchscript(self.class()), &self.state_dict())
+    }
+}
 
 impl Graph {
     /// The module as TorchScript: class, `forward`, layers and buffers.

@@ -1,5 +1,5 @@
-//! Comparing runs of stitch and of `notebook.py`: [`run`] reads what there is of a run for
-//! [`stitch_parity`], which compares, and [`recorder`] writes the trace of a run.
+//! The trace of a run, and a run as one side of a comparison: [`recorder`] writes the trace while the run trains,
+//! [`run`] reads run folders, traces and files for [`stitch_parity`].
 
 pub mod recorder;
 pub mod run;

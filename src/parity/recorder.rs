@@ -1,10 +1,8 @@
 //! Records the trace of a run while the port trains.
 //!
-//! The trace stays in memory until the end of the run: one or two megabytes an epoch.
+//! The trace stays in memory until the end of the run: one or two megabytes per epoch.
 
-use std::io;
-
-use stitch_trace::{Place, Writer, stage};
+use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
 use crate::dataset::loader::images;
@@ -15,23 +13,23 @@ use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
 use crate::train::{StepTensors, Tracer};
 
-/// Steps whose tensors are recorded, besides the last of each epoch.
+/// Steps that are recorded, besides the last of each epoch.
 const STEPS: [usize; 5] = [1, 2, 3, 10, 100];
-/// Images that are normalised and hashed at a time.
+/// Number of images that are normalized and hashed at a time.
 const IMAGES: usize = 1000;
 
-/// Records a run as it goes on, in memory.
+/// Records a run while it trains, in memory.
 #[derive(Debug)]
 pub struct Recorder {
     trace: Writer<Vec<u8>, Vec<u8>>,
     parameters: Vec<String>,
     buffers: Vec<String>,
-    /// The first failure to record, which [`Recorder::into_files`] returns.
-    result: io::Result<()>,
+    /// The first error, which [`Recorder::into_files`] returns.
+    result: Result<(), WriteError>,
 }
 
 impl Recorder {
-    /// Starts with the data and the initial parameters of `model`.
+    /// Starts a trace and records the data sets and the initial parameters of `model`.
     pub fn new(entry: &ModelEntry, model: &Model, train: &Split, test: &Split) -> Self {
         let graph = model.graph();
         let parameters = graph.parameters().iter().map(|spec| spec.name.clone()).collect();
@@ -48,7 +46,7 @@ impl Recorder {
         recorder
     }
 
-    /// Ends with the final parameters and buffers, and the answers on the test images.
+    /// Records the final parameters and buffers, and logits, predictions and scores of the test images.
     pub fn finish(&mut self, model: &Model, evaluation: &Evaluation) {
         for (name, tensor) in model.state() {
             self.record(stage::FINAL, name, Place::RUN, &tensor);
@@ -64,11 +62,11 @@ impl Recorder {
         self.record(stage::ACCURACY, "accuracy", Place::RUN, &accuracy);
     }
 
-    /// The bytes of `trace.jsonl` and of `trace.bin`.
+    /// The contents of `trace.jsonl` and of `trace.bin`.
     ///
     /// # Errors
     /// When a tensor could not be recorded.
-    pub fn into_files(self) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    pub fn into_files(self) -> Result<(Vec<u8>, Vec<u8>), WriteError> {
         self.result?;
         self.trace.finish()
     }
@@ -104,7 +102,7 @@ impl Recorder {
         }
     }
 
-    /// Records all images as one tensor, a part of them at a time.
+    /// Records all images as one tensor, [`IMAGES`] at a time.
     fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
         let (kind, input) = (model.kind(), model.graph().input());
         let normalized = |part| bytes_of(&images(part, input, kind, model.device()));

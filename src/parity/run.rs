@@ -4,48 +4,48 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stitch_parity::{ElementSource, Side, SideError, Training};
-use stitch_trace::{self as trace, stage};
-use tensor_files::Dtype;
+use serde_json::Value;
+use stitch_parity::{Dtype, Place, Side, SideError, Training, stage};
+use stitch_trace as trace;
 
 use crate::formats::csv;
 use crate::models::weights;
-use crate::run_folder::{self, Config, Metrics};
-use crate::train::Engine;
+use crate::run_folder::{self, Metrics, RunConfig};
+use crate::train::{Engine, TrainConfig};
 
-/// A run that cannot be read.
+/// One side of a comparison that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A trace or a file of tensors.
+    /// A trace or a file of tensors is invalid or cannot be read.
     #[error(transparent)]
     Side(#[from] SideError),
     /// A file cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A CSV or JSON file.
+    /// A CSV or JSON file of a run folder is invalid.
     #[error("{}: {what}", .path.display())]
     Table {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is invalid.
         what: String,
     },
-    /// A folder of something else.
+    /// The folder is neither a run folder nor a trace.
     #[error("{}: neither a run folder (with config.json), nor a trace (with trace.jsonl), nor a file of tensors, predictions or a confusion matrix", .0.display())]
     Unknown(PathBuf),
 }
 
-/// One side of a comparison and the settings that made it.
+/// One side of a comparison, and the settings of its run.
 #[derive(Debug)]
 pub struct Run {
-    /// `config.json`, where there is one.
-    pub config: Option<Config>,
-    /// Its tensors.
+    /// The settings, if the side is a run folder: its `config.json`.
+    pub config: Option<RunConfig>,
+    /// The tensors.
     pub side: Side,
 }
 
@@ -54,15 +54,15 @@ pub fn has_trace(path: &Path) -> bool {
     path.join(trace::RECORDS).exists() || path.join(trace::FOLDER).join(trace::RECORDS).exists()
 }
 
-/// The folder of the trace in a folder that holds nothing else of a run; any other path as it is.
+/// The path of the trace if `path` is a folder with a trace but without `config.json`; any other path unchanged.
 pub fn without_wrapper(path: &Path) -> PathBuf {
     let trace = path.join(trace::FOLDER);
     let is_run = path.join(run_folder::CONFIG).exists() || path.join(trace::RECORDS).exists();
     if !is_run && trace.join(trace::RECORDS).exists() { trace } else { path.into() }
 }
 
-/// Opens whatever `path` is. `with_trace: false` leaves a run folder's trace aside; `key` chooses between
-/// several dicts of tensors of a checkpoint.
+/// Opens a run folder, a trace or a file. `with_trace: false` leaves out a run folder's trace; `key` chooses between
+/// several dicts of tensors in a checkpoint.
 ///
 /// # Errors
 /// See [`RunError`].
@@ -84,8 +84,9 @@ pub fn open(path: &Path, with_trace: bool, key: Option<&str>) -> Result<Run, Run
 
 impl Run {
     fn add_folder(&mut self, folder: &Path, with_trace: bool) -> Result<(), RunError> {
-        let config: Config = json(&folder.join(run_folder::CONFIG))?;
-        self.side.model = Some(config.model.clone());
+        let path = folder.join(run_folder::CONFIG);
+        let config = parse(&path, RunConfig::read)?;
+        self.side.model = Some(config.settings.model.clone());
         self.config = Some(config);
         if folder.join(trace::FOLDER).join(trace::RECORDS).exists() {
             match with_trace {
@@ -101,7 +102,7 @@ impl Run {
                 item.key.file = Some(file.into());
             }
         }
-        // By cause and effect, as in a trace; files of one stage in the order of their writing.
+        // In causal order, as in a trace; files of one stage in the order in which they were written.
         self.side.items[traced..].sort_by_key(|item| stage::causal_order(&item.key.stage));
         Ok(())
     }
@@ -110,30 +111,35 @@ impl Run {
     fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
         match file {
             run_folder::HISTORY => {
-                for (epoch, loss) in read_csv(path, csv::read_history)? {
-                    self.push_floats(stage::EPOCH_LOSS, Some(epoch), "loss", vec![], &[loss]);
+                for row in parse(path, csv::read_history)? {
+                    let place = Place::epoch(row.epoch);
+                    self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }
             }
             run_folder::METRICS => {
-                let metrics: Metrics = json(path)?;
+                let metrics: Metrics = parse(path, |bytes| serde_json::from_slice(bytes))?;
                 let averages = [metrics.macro_avg, metrics.weighted_avg];
                 let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
                 let accuracy = [metrics.test_accuracy];
-                self.push_floats(stage::ACCURACY, None, "accuracy", vec![], &accuracy);
+                self.push_floats(stage::ACCURACY, Place::RUN, "accuracy", &[], &accuracy)?;
                 let averages = averages.as_flattened();
-                self.push_floats(stage::ACCURACY, None, "averages", vec![2, 3], averages);
+                self.push_floats(stage::ACCURACY, Place::RUN, "averages", &[2, 3], averages)?;
             }
             run_folder::CLASSIFICATION_REPORT => {
-                let (names, numbers) = read_csv(path, csv::read_report)?;
-                let shape = vec![names.len(), numbers.len() / names.len().max(1)];
-                self.push_names(stage::ACCURACY, "lines", &names);
-                self.push_floats(stage::ACCURACY, None, "scores", shape, &numbers);
+                let rows = parse(path, csv::read_report)?;
+                let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+                let scores =
+                    rows.iter().map(|row| [row.precision, row.recall, row.f1, row.support]);
+                let scores: Vec<f64> = scores.flatten().collect();
+                self.push_names(stage::ACCURACY, "lines", &names)?;
+                let shape = [rows.len(), 4];
+                self.push_floats(stage::ACCURACY, Place::RUN, "scores", &shape, &scores)?;
             }
             run_folder::PREDICTIONS | run_folder::CONFUSION_MATRIX => self.add_csv(path)?,
             run_folder::STATE_DICT | run_folder::TORCHSCRIPT | run_folder::SAFETENSORS => {
                 self.add_weights(path, None)?;
             }
-            // Settings; they are compared by themselves.
+            // The settings: `settings` compares them.
             _ => {}
         }
         Ok(())
@@ -154,94 +160,89 @@ impl Run {
     }
 
     fn add_csv(&mut self, path: &Path) -> Result<(), RunError> {
-        let integers = |values: &[i64]| {
-            ElementSource::Memory(values.iter().flat_map(|n| n.to_le_bytes()).collect())
-        };
-        let side = &mut self.side;
-        match read_csv(path, csv::read_table)? {
-            csv::Table::Predictions { truth, predicted } => {
-                let of = |n: usize| (Dtype::I64, vec![n]);
-                // By the name that a trace has for them.
-                let (count, labels) = (truth.len(), integers(&truth));
-                side.push(stage::DATA, None, "test.labels", of(count), labels);
-                let (count, answers) = (predicted.len(), integers(&predicted));
-                side.push(stage::PREDICTIONS, None, "y_pred", of(count), answers);
-            }
-            csv::Table::ConfusionMatrix { classes, counts } => {
-                self.push_names(stage::CONFUSION_MATRIX, "classes", &classes);
-                let of = (Dtype::I64, vec![classes.len(), classes.len()]);
-                let counts = integers(&counts);
-                self.side.push(stage::CONFUSION_MATRIX, None, "counts", of, counts);
-            }
+        if csv::is_predictions(&read(path)?) {
+            let rows = parse(path, csv::read_predictions)?;
+            let column = |value: fn(&csv::Prediction) -> i64| -> Vec<i64> {
+                rows.iter().map(value).collect()
+            };
+            let (labels, predicted) = (column(|row| row.y_true), column(|row| row.y_pred));
+            // By its name in a trace.
+            self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
+            self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
+        } else {
+            let csv::ConfusionTable { classes, counts } = parse(path, csv::read_confusion_matrix)?;
+            self.push_names(stage::CONFUSION_MATRIX, "classes", &classes)?;
+            let shape = [classes.len(), classes.len()];
+            self.push_integers(stage::CONFUSION_MATRIX, "counts", &shape, &counts)
         }
-        Ok(())
+    }
+
+    fn push_integers(
+        &mut self,
+        stage: &str,
+        name: &str,
+        shape: &[usize],
+        values: &[i64],
+    ) -> Result<(), RunError> {
+        let bytes = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+        Ok(self.side.push(stage, Place::RUN, name, Dtype::I64, shape, bytes)?)
     }
 
     fn push_floats(
         &mut self,
         stage: &str,
-        epoch: Option<usize>,
+        place: Place,
         name: &str,
-        shape: Vec<usize>,
+        shape: &[usize],
         values: &[f64],
-    ) {
-        let source = ElementSource::Memory(values.iter().flat_map(|x| x.to_le_bytes()).collect());
-        self.side.push(stage, epoch, name, (Dtype::F64, shape), source);
+    ) -> Result<(), RunError> {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(self.side.push(stage, place, name, Dtype::F64, shape, bytes)?)
     }
 
-    /// Names as the bytes of their text, a line each.
-    fn push_names(&mut self, stage: &str, name: &str, names: &[String]) {
+    /// Adds names as the bytes of their text, one line per name.
+    fn push_names(&mut self, stage: &str, name: &str, names: &[String]) -> Result<(), RunError> {
         let text = names.join("\n").into_bytes();
-        let of = (Dtype::U8, vec![text.len()]);
-        self.side.push(stage, None, name, of, ElementSource::Memory(text));
+        Ok(self.side.push(stage, Place::RUN, name, Dtype::U8, &[text.len()], text)?)
     }
 }
 
-/// Whether both runs were computed by stitch, so that the exceptions of the port against the original do
-/// not apply.
+/// Whether stitch computed both runs; see [`stitch_parity::Options::same_program`].
 pub fn same_program(reference: &Run, port: &Run) -> bool {
     let is_stitch =
         |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
     is_stitch(reference) && is_stitch(port)
 }
 
-/// The settings by which the rounding errors of a run grow.
+/// The settings with which the rounding errors of a run grow; `None` without a `config.json`.
 pub fn training(run: &Run) -> Option<Training> {
-    let config = run.config.as_ref()?;
-    Some(Training { lr: config.lr, epochs: config.epochs, batch_size: config.batch_size.max(1) })
+    let TrainConfig { lr, epochs, batch_size, .. } = run.config.as_ref()?.settings;
+    Some(Training { lr, epochs, batch_size })
 }
 
-/// What differs between the settings of two runs and makes other bits likely, the most telling first.
+/// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
+/// cause first.
 pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
         return Vec::new();
     };
-    let or_off = |value: Option<usize>| Some(value.map_or("off".into(), |n| n.to_string()));
-    // What another program made is to be equalled by the engines that have the notebook's bits.
-    let engine = |config: &Config, other: &Config| {
-        let same_bits = match other.engine_name() {
-            Some(name) if name == Engine::Eager.name() => Engine::Eager,
-            _ => Engine::Exact,
-        };
-        config.engine_name().unwrap_or(same_bits.name()).to_owned()
+    let row = |name: String| {
+        let expected = setting(&name, &reference.settings, &port.settings);
+        let actual = setting(&name, &port.settings, &reference.settings);
+        (name, Some(expected), Some(actual))
     };
-    let rows = [
-        ("model", Some(reference.model.clone()), Some(port.model.clone())),
-        ("engine", Some(engine(reference, port)), Some(engine(port, reference))),
-        ("threads", Some(reference.threads.to_string()), Some(port.threads.to_string())),
-        ("libtorch", reference.libtorch(), port.libtorch()),
-        ("CPU capability", reference.cpu_capability.clone(), port.cpu_capability.clone()),
-        ("kernels", reference.comparable_kernels(port), port.comparable_kernels(reference)),
-        ("device", Some(reference.device.clone()), Some(port.device.clone())),
-        ("seed", Some(reference.seed.to_string()), Some(port.seed.to_string())),
-        ("epochs", Some(reference.epochs.to_string()), Some(port.epochs.to_string())),
-        ("batch size", Some(reference.batch_size.to_string()), Some(port.batch_size.to_string())),
-        ("learning rate", Some(reference.lr.to_string()), Some(port.lr.to_string())),
-        ("validation images", or_off(reference.val), or_off(port.val)),
-        ("patience", or_off(reference.patience), or_off(port.patience)),
+    let most_telling = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
+    let (first, others): (Vec<_>, Vec<_>) =
+        TrainConfig::names().into_iter().partition(most_telling);
+    let capability = |config: &RunConfig| config.cpu_capability.clone();
+    let kernels = (reference.comparable_kernels(port), port.comparable_kernels(reference));
+    let platform = [
+        ("libtorch".into(), reference.libtorch(), port.libtorch()),
+        ("CPU capability".into(), capability(reference), capability(port)),
+        ("kernels".into(), kernels.0, kernels.1),
     ];
+    let rows = first.into_iter().map(row).chain(platform).chain(others.into_iter().map(row));
     let mut lines: Vec<String> = rows
-        .into_iter()
         .filter_map(|(what, expected, actual)| match (expected, actual) {
             (Some(expected), Some(actual)) if expected != actual => {
                 Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
@@ -255,15 +256,32 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     lines
 }
 
+/// The value of a setting, for a comparison with `other`.
+fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
+    if name == "engine" {
+        // A run of another program is the reference for the engines that have the notebook's bits.
+        let same_bits = match other.engine {
+            Some(Engine::Eager) => Engine::Eager,
+            _ => Engine::Exact,
+        };
+        return settings.engine.unwrap_or(same_bits).to_string();
+    }
+    match settings.to_map().get(name) {
+        None => "none".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
-    serde_json::from_slice(&read(path)?)
+/// A file of a run, read by `parse`.
+fn parse<T, E: std::fmt::Display>(
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<T, RunError> {
+    parse(&read(path)?)
         .map_err(|error| RunError::Table { path: path.into(), what: error.to_string() })
-}
-
-fn read_csv<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, RunError> {
-    parse(&read(path)?).map_err(|what| RunError::Table { path: path.into(), what })
 }

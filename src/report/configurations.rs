@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::formats::csv::{float, table_writer};
-use crate::models::{self, Defaults, ModelEntry, UnknownModel};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use stitch_run::rows;
+
+use crate::models::{self, ModelEntry, UnknownModel};
+use crate::study::plan;
 use crate::study::results::Record;
 use crate::study::statistics::{self, Interval, Share, Summary};
 use crate::train::{Engine, TrainConfig};
@@ -13,19 +17,11 @@ use crate::train::{Engine, TrainConfig};
 pub struct Configuration {
     /// The model.
     pub model: &'static ModelEntry,
-    /// The engine's name.
-    pub engine: String,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch_size: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// Threads.
-    pub threads: u32,
+    /// The settings, with the seed of the first run.
+    pub settings: TrainConfig,
     /// Seed and test accuracy of each run, in the order of the seeds.
     pub accuracies: Vec<(u64, f64)>,
-    /// Runs that failed.
+    /// Number of runs that failed.
     pub failed: usize,
 }
 
@@ -37,23 +33,13 @@ pub struct Configuration {
 pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
     let mut groups: BTreeMap<_, Configuration> = BTreeMap::new();
     for record in records {
-        let model = models::named(&record.model)?;
-        // Learning rates are above 0: their bits are ordered as they are.
-        let engine = record.engine.clone();
-        let settings = (record.epochs, record.batch_size, record.lr.to_bits(), record.threads);
+        let model = models::named(&record.settings.model)?;
+        let settings = record.settings.clone();
+        let group = groups.entry((model.position(), plan::order(&settings)));
         let configuration =
-            groups.entry((model.position(), engine, settings)).or_insert(Configuration {
-                model,
-                engine: record.engine.clone(),
-                epochs: record.epochs,
-                batch_size: record.batch_size,
-                lr: record.lr,
-                threads: record.threads,
-                accuracies: Vec::new(),
-                failed: 0,
-            });
-        match record.test_accuracy {
-            Some(accuracy) => configuration.accuracies.push((record.seed, accuracy)),
+            group.or_insert(Configuration { model, settings, accuracies: Vec::new(), failed: 0 });
+        match record.outcome.test_accuracy {
+            Some(accuracy) => configuration.accuracies.push((record.settings.seed, accuracy)),
             None => configuration.failed += 1,
         }
     }
@@ -66,18 +52,19 @@ impl Configuration {
         format!("{}, {}", self.model.title, self.settings())
     }
 
-    /// Batch size and learning rate, and of the other settings what is not the notebook's.
+    /// Batch size and learning rate, and of the other settings those that are not the notebook's.
     pub fn settings(&self) -> String {
-        let notebook = TrainConfig::notebook(self.model);
-        let mut name = format!("batch {}, lr {:?}", self.batch_size, self.lr);
-        if self.epochs != notebook.epochs {
-            let plural = if self.epochs == 1 { "" } else { "s" };
-            name += &format!(", {} epoch{plural}", self.epochs);
+        let notebook = self.model.config();
+        let TrainConfig { epochs, batch_size, lr, .. } = self.settings;
+        let mut name = format!("batch {batch_size}, lr {lr:?}");
+        if epochs != notebook.epochs {
+            let plural = if epochs == 1 { "" } else { "s" };
+            name += &format!(", {epochs} epoch{plural}");
         }
-        if self.engine != Engine::Exact.name() {
-            name += &format!(", {} engine", self.engine);
+        if self.settings.engine() != Engine::Exact {
+            name += &format!(", {} engine", self.settings.engine());
         }
-        name
+        name + &plan::others(&self.settings).replace('-', ", ")
     }
 
     /// The test accuracies.
@@ -100,9 +87,10 @@ impl Configuration {
 /// notebook's settings, or else its first configuration.
 pub fn baseline(all: &[Configuration]) -> Option<&Configuration> {
     let [model, _] = models::paper_pair()?;
+    let notebook = model.config();
     let is_notebook = |it: &&Configuration| {
-        let Defaults { epochs, batch_size, lr } = model.defaults;
-        (it.epochs, it.batch_size, it.lr) == (epochs, batch_size, lr)
+        let what = |it: &TrainConfig| (it.epochs, it.batch_size, it.lr);
+        what(&it.settings) == what(&notebook)
     };
     let of_model = || all.iter().filter(|it| it.model == model);
     of_model().find(is_notebook).or_else(|| of_model().next())
@@ -116,66 +104,59 @@ pub fn ahead(of: &Configuration, baseline: Option<&Configuration>) -> Option<(f6
     statistics::difference(&of.values(), &baseline.values())
 }
 
-/// `summary.csv`: a line a configuration; what a sample is too small for is left empty.
+/// `summary.csv`: a row per configuration; what a sample is too small for is left empty.
 pub fn summary_csv(all: &[Configuration]) -> Vec<u8> {
-    let mut writer = table_writer();
-    // Into memory, and every line has the header's length.
-    writer.write_record(COLUMNS.map(|(name, _)| name)).expect("a header is a record");
-    for it in all {
-        let ahead = ahead(it, baseline(all));
-        let line = Line { it, summary: it.summary(), share: it.at_least_paper(), ahead };
-        writer.write_record(COLUMNS.map(|(_, cell)| cell(&line))).expect("a line is a record");
-    }
-    writer.into_inner().expect("a Vec takes every byte")
+    rows::write(all.iter().map(|it| SummaryRow::new(it, ahead(it, baseline(all)))))
 }
 
-/// A line of `summary.csv`.
-struct Line<'a> {
-    it: &'a Configuration,
-    summary: Option<Summary>,
-    share: Option<Share>,
-    ahead: Option<(f64, Interval)>,
+/// A row of `summary.csv`.
+#[derive(Serialize)]
+struct SummaryRow {
+    /// All but the seed.
+    #[serde(flatten)]
+    settings: Map<String, Value>,
+    n: usize,
+    failed: usize,
+    mean: Option<f64>,
+    sd: Option<f64>,
+    median: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    mean_low: Option<f64>,
+    mean_high: Option<f64>,
+    paper: Option<f64>,
+    at_least_paper: Option<usize>,
+    at_least_paper_low: Option<f64>,
+    at_least_paper_high: Option<f64>,
+    ahead_of_mlp: Option<f64>,
+    ahead_of_mlp_low: Option<f64>,
+    ahead_of_mlp_high: Option<f64>,
 }
 
-impl Line<'_> {
-    fn summary(&self, number: fn(Summary) -> Option<f64>) -> String {
-        self.summary.and_then(number).map(float).unwrap_or_default()
-    }
-
-    fn share(&self, cell: fn(Share) -> String) -> String {
-        self.share.map(cell).unwrap_or_default()
-    }
-
-    fn ahead(&self, number: fn((f64, Interval)) -> f64) -> String {
-        self.ahead.map(number).map(float).unwrap_or_default()
+impl SummaryRow {
+    fn new(it: &Configuration, ahead: Option<(f64, Interval)>) -> Self {
+        let (summary, share) = (it.summary(), it.at_least_paper());
+        let mean = summary.and_then(|it| it.mean_interval);
+        let mut settings = it.settings.to_map();
+        settings.shift_remove("seed");
+        Self {
+            settings,
+            n: it.accuracies.len(),
+            failed: it.failed,
+            mean: summary.map(|it| it.mean),
+            sd: summary.and_then(|it| it.sd),
+            median: summary.map(|it| it.median),
+            min: summary.map(|it| it.min),
+            max: summary.map(|it| it.max),
+            mean_low: mean.map(|it| it.low),
+            mean_high: mean.map(|it| it.high),
+            paper: it.model.paper_accuracy(),
+            at_least_paper: share.map(|it| it.count),
+            at_least_paper_low: share.map(|it| it.interval.low),
+            at_least_paper_high: share.map(|it| it.interval.high),
+            ahead_of_mlp: ahead.map(|(by, _)| by),
+            ahead_of_mlp_low: ahead.map(|(_, interval)| interval.low),
+            ahead_of_mlp_high: ahead.map(|(_, interval)| interval.high),
+        }
     }
 }
-
-/// The name of a column, and its cell in a line.
-type Column = (&'static str, fn(&Line) -> String);
-
-/// The columns of `summary.csv`: a header and the cell of a line.
-const COLUMNS: [Column; 22] = [
-    ("model", |line| line.it.model.name.into()),
-    ("engine", |line| line.it.engine.clone()),
-    ("epochs", |line| line.it.epochs.to_string()),
-    ("batch_size", |line| line.it.batch_size.to_string()),
-    ("lr", |line| float(line.it.lr)),
-    ("threads", |line| line.it.threads.to_string()),
-    ("n", |line| line.it.accuracies.len().to_string()),
-    ("failed", |line| line.it.failed.to_string()),
-    ("mean", |line| line.summary(|it| Some(it.mean))),
-    ("sd", |line| line.summary(|it| it.sd)),
-    ("median", |line| line.summary(|it| Some(it.median))),
-    ("min", |line| line.summary(|it| Some(it.min))),
-    ("max", |line| line.summary(|it| Some(it.max))),
-    ("mean_low", |line| line.summary(|it| it.mean_interval.map(|it| it.low))),
-    ("mean_high", |line| line.summary(|it| it.mean_interval.map(|it| it.high))),
-    ("paper", |line| line.it.model.paper_accuracy().map(float).unwrap_or_default()),
-    ("at_least_paper", |line| line.share(|it| it.count.to_string())),
-    ("at_least_paper_low", |line| line.share(|it| float(it.interval.low))),
-    ("at_least_paper_high", |line| line.share(|it| float(it.interval.high))),
-    ("ahead_of_mlp", |line| line.ahead(|(by, _)| by)),
-    ("ahead_of_mlp_low", |line| line.ahead(|(_, interval)| interval.low)),
-    ("ahead_of_mlp_high", |line| line.ahead(|(_, interval)| interval.high)),
-];

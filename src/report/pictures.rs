@@ -88,15 +88,24 @@ pub struct Filter {
     pub least: (usize, f64),
 }
 
-/// Why there are no pictures.
-#[derive(Debug, thiserror::Error)]
+/// Why a report has no images of a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PicturesError {
     /// The images are not those of the run.
     #[error("the test labels are not those of predictions.csv")]
     OtherImages,
     /// The weights give no probabilities.
-    #[error("the weights give answers that are no numbers")]
+    #[error("the logits of the weights are not finite")]
     NotFinite,
+    /// There are no images.
+    #[error("the data set was not found")]
+    NoData,
+    /// The data set is not the run's.
+    #[error("the data set that was found is not the run's (its SHA-256 differs)")]
+    OtherData,
+    /// There are no weights.
+    #[error("the run folder holds no weights.safetensors")]
+    NoWeights,
 }
 
 impl Pictures {

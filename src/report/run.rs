@@ -4,10 +4,12 @@ use serde::Deserialize;
 
 use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
-use crate::formats::csv::{self, Table};
+use crate::formats::csv;
 use crate::metrics::ConfusionMatrix;
 use crate::models::{self, ModelEntry};
-use crate::run_folder::{CONFIG, CONFUSION_MATRIX, Config, HISTORY, METRICS, Metrics, PREDICTIONS};
+use crate::run_folder::{
+    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PREDICTIONS, RunConfig,
+};
 
 /// What a run was, and what it answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +17,7 @@ pub struct Run {
     /// The model.
     pub model: &'static ModelEntry,
     /// Settings, versions, data.
-    pub config: Config,
+    pub config: RunConfig,
     /// Losses, one an epoch that was run.
     pub curves: Curves,
     /// The class of each test image, 0 to 9.
@@ -55,7 +57,7 @@ impl Run {
     /// `truth` and `predicted` have one length and hold 0 to 9.
     pub fn new(
         model: &'static ModelEntry,
-        config: Config,
+        config: RunConfig,
         curves: Curves,
         (truth, predicted): (Vec<u8>, Vec<u8>),
     ) -> Self {
@@ -68,16 +70,16 @@ impl Run {
     /// # Errors
     /// [`RunError`] for the first file that cannot be of a run, or not of this one.
     pub fn read(files: &RunFiles) -> Result<Self, RunError> {
-        let config: Config = json(CONFIG, &files.config)?;
-        let model =
-            models::named(&config.model).map_err(|unknown| wrong(CONFIG, unknown.to_string()))?;
-        let curves = curves(&files.history).map_err(|what| wrong(HISTORY, what))?;
-        let answers = answers(&files.predictions).map_err(|what| wrong(PREDICTIONS, what))?;
-        let run = Self::new(model, config, curves, answers);
-        let matrix = matrix(&files.confusion_matrix).map_err(|e| wrong(CONFUSION_MATRIX, e))?;
+        let config = RunConfig::read(&files.config).map_err(|error| wrong(CONFIG, error))?;
+        let model = models::named(&config.settings.model);
+        let model = model.map_err(|unknown| wrong(CONFIG, unknown))?;
+        let epochs = csv::read_history(&files.history).map_err(|error| wrong(HISTORY, error))?;
+        let answers = answers(&files.predictions)?;
+        let run = Self::new(model, config, Curves::of(&epochs), answers);
+        let matrix = matrix(&files.confusion_matrix)?;
         if matrix != run.matrix {
             let what = "its counts are not those of predictions.csv: the files are of two runs";
-            return Err(wrong(CONFUSION_MATRIX, what.into()));
+            return Err(wrong(CONFUSION_MATRIX, what));
         }
         let metrics: Metrics = json(METRICS, &files.metrics)?;
         let accuracy = run.matrix.report().accuracy;
@@ -92,68 +94,41 @@ impl Run {
     }
 }
 
-fn wrong(file: &'static str, what: String) -> RunError {
-    RunError { file, what }
+fn wrong(file: &'static str, what: impl ToString) -> RunError {
+    RunError { file, what: what.to_string() }
 }
 
 fn json<'a, T: Deserialize<'a>>(file: &'static str, bytes: &'a [u8]) -> Result<T, RunError> {
-    serde_json::from_slice(bytes).map_err(|error| wrong(file, error.to_string()))
-}
-
-/// The columns of `history.csv`, found by their names.
-fn curves(bytes: &[u8]) -> Result<Curves, String> {
-    let mut columns = csv::read_columns(bytes)?;
-    let mut take = |name: &str| {
-        let at = columns.iter().position(|(column, _)| column == name)?;
-        Some(columns.swap_remove(at).1)
-    };
-    let epochs = take("epoch").ok_or("there is no column epoch")?;
-    if let Some((i, epoch)) = (1..).zip(&epochs).find(|&(i, &epoch)| epoch != f64::from(i)) {
-        return Err(format!("line {}: epoch {epoch} where {i} is wanted", i + 1));
-    }
-    let curves = Curves {
-        loss: take("loss").ok_or("there is no column loss")?,
-        val_loss: take("val_loss"),
-        val_accuracy: take("val_accuracy"),
-    };
-    if curves.loss.is_empty() {
-        return Err("it holds no epoch".into());
-    }
-    let columns = [Some(&curves.loss), curves.val_loss.as_ref(), curves.val_accuracy.as_ref()];
-    if let Some(value) = columns.into_iter().flatten().flatten().find(|value| !value.is_finite()) {
-        return Err(format!("{value} is no loss: a complete run has finite ones"));
-    }
-    Ok(curves)
+    serde_json::from_slice(bytes).map_err(|error| wrong(file, error))
 }
 
 /// True and predicted labels.
-fn answers(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
-    let Table::Predictions { truth, predicted } = csv::read_table(bytes)? else {
-        return Err("it is a confusion matrix, not predictions (index,y_true,y_pred)".into());
+fn answers(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
+    let rows = csv::read_predictions(bytes).map_err(|error| wrong(PREDICTIONS, error))?;
+    let label = |line: usize, label: i64| match u8::try_from(label) {
+        Ok(class) if usize::from(class) < CLASSES => Ok(class),
+        _ => {
+            let what =
+                format!("line {line}: {label} is not a class: they are 0 to {}", CLASSES - 1);
+            Err(wrong(PREDICTIONS, what))
+        }
     };
-    if truth.is_empty() {
-        return Err("it holds no answer".into());
-    }
-    let labels = |labels: Vec<i64>| -> Result<Vec<u8>, String> {
-        let label = |(line, label): (usize, i64)| match u8::try_from(label) {
-            Ok(class) if usize::from(class) < CLASSES => Ok(class),
-            _ => Err(format!("line {line}: {label} is no class: they are 0 to {}", CLASSES - 1)),
-        };
-        (2..).zip(labels).map(label).collect()
-    };
-    Ok((labels(truth)?, labels(predicted)?))
+    let labels = (2..)
+        .zip(&rows)
+        .map(|(line, row)| Ok((label(line, row.y_true)?, label(line, row.y_pred)?)));
+    labels.collect()
 }
 
-fn matrix(bytes: &[u8]) -> Result<ConfusionMatrix, String> {
-    let Table::ConfusionMatrix { classes: names, counts } = csv::read_table(bytes)? else {
-        return Err("it is a table of predictions, not a confusion matrix".into());
-    };
-    if names != classes::NAMES {
-        return Err(format!("its classes are {}, not Fashion-MNIST's", names.join(", ")));
+fn matrix(bytes: &[u8]) -> Result<ConfusionMatrix, RunError> {
+    let table = csv::read_confusion_matrix(bytes).map_err(|it| wrong(CONFUSION_MATRIX, it))?;
+    if table.classes != classes::NAMES {
+        let what = format!("its classes are {}, not Fashion-MNIST's", table.classes.join(", "));
+        return Err(wrong(CONFUSION_MATRIX, what));
     }
     let mut matrix = ConfusionMatrix { counts: [[0; CLASSES]; CLASSES] };
-    for (cell, count) in matrix.counts.as_flattened_mut().iter_mut().zip(counts) {
-        *cell = u64::try_from(count).map_err(|_| format!("{count} is no number of images"))?;
+    for (cell, count) in matrix.counts.as_flattened_mut().iter_mut().zip(table.counts) {
+        let wrong = |_| wrong(CONFUSION_MATRIX, format!("{count} is not a number of images"));
+        *cell = u64::try_from(count).map_err(wrong)?;
     }
     Ok(matrix)
 }

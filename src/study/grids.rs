@@ -1,9 +1,9 @@
 //! Grids as a TOML file: the same that the flags of `stitch study plan` say.
 
 use serde::Deserialize;
-use tch::Device;
+use serde_json::{Map, Value};
 
-use super::plan::{Grid, PlanError, check_threads, seeds};
+use super::plan::{Grid, PlanError};
 use crate::models;
 use crate::train::Engine;
 
@@ -14,62 +14,29 @@ struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Table {
     model: Names,
     seeds: Seeds,
     #[serde(default)]
-    batch_size: Numbers<usize>,
-    #[serde(default)]
-    lr: Numbers<f64>,
-    #[serde(default)]
-    epochs: Numbers<usize>,
-    engine: Option<String>,
-    #[serde(default)]
     fast: bool,
-    #[serde(default = "one")]
-    threads: u32,
-}
-
-fn one() -> u32 {
-    1
+    /// The other settings: a value, or a list of values.
+    #[serde(flatten)]
+    values: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a model's name is wanted, or a list of them")]
+#[serde(untagged, expecting = "the name of a model, or a list of names, is expected")]
 enum Names {
     One(String),
     Several(Vec<String>),
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "seeds are wanted: a number, a list of numbers, or \"0..50\"")]
+#[serde(untagged, expecting = "seeds are a number, a list of numbers, or \"0..50\"")]
 enum Seeds {
     One(u64),
     Several(Vec<u64>),
     Range(String),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a number is wanted, or a list of numbers")]
-enum Numbers<T> {
-    One(T),
-    Several(Vec<T>),
-}
-
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Self::Several(Vec::new())
-    }
-}
-
-impl<T> Numbers<T> {
-    fn into_list(self) -> Vec<T> {
-        match self {
-            Self::One(number) => vec![number],
-            Self::Several(numbers) => numbers,
-        }
-    }
 }
 
 /// The grids of a file.
@@ -87,32 +54,25 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
         Names::Several(names) => names,
     };
     let models = names.iter().map(|name| models::named(name)).collect::<Result<_, _>>()?;
-    check_threads(table.threads)?;
-    let engine = match (&table.engine, table.fast) {
+    let mut values = table.values;
+    match (values.get("engine"), table.fast) {
         (Some(_), true) => return Err(PlanError::TwoEngines),
-        (Some(name), false) => Engine::named(name)?,
-        (None, true) => Engine::Fast,
-        (None, false) => Engine::default_on(Device::Cpu),
+        (Some(Value::String(name)), false) => drop(Engine::named(name)?),
+        (_, false) => {}
+        (None, true) => drop(values.insert("engine".into(), Engine::Fast.name().into())),
+    }
+    let seeds = match table.seeds {
+        Seeds::One(seed) => vec![seed],
+        Seeds::Several(seeds) => seeds,
+        Seeds::Range(text) => super::plan::seeds(&text)?,
     };
-    Ok(Grid {
-        models,
-        seeds: match table.seeds {
-            Seeds::One(seed) => vec![seed],
-            Seeds::Several(seeds) => seeds,
-            Seeds::Range(text) => seeds(&text)?,
-        },
-        batch_sizes: table.batch_size.into_list(),
-        lrs: table.lr.into_list(),
-        epochs: table.epochs.into_list(),
-        engine,
-        threads: table.threads,
-    })
+    Ok(Grid { models, seeds, values })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::plan::rows;
+    use crate::study::plan::{id, rows};
 
     #[test]
     fn numbers_lists_and_ranges_are_read() {
@@ -120,22 +80,23 @@ mod tests {
                     lr = 1e-3\nfast = true\n[[grid]]\nmodel = [\"mlp\"]\nseeds = [4, 5]\n\
                     threads = 2\nengine = \"eager\"\n";
         let rows = rows(&read(text).unwrap()).unwrap();
-        let ids: Vec<String> = rows.iter().map(|row| row.id()).collect();
+        let ids: Vec<String> = rows.iter().map(id).collect();
         assert_eq!(ids.len(), 8);
         assert_eq!(ids[5], "lenet5-fast-b32-lr0.001-e5-s2-t1");
         assert_eq!(ids[7], "mlp-eager-b200-lr0.001-e20-s5-t2");
     }
 
     #[test]
-    fn what_is_no_grid_is_refused_with_what_is_wanted() {
+    fn what_is_no_grid_is_refused_with_what_is_expected() {
+        let read = |text: &str| rows(&read(text)?);
         let grid = |rest: &str| read(&format!("[[grid]]\nmodel = \"mlp\"\n{rest}"));
         for (file, part) in [
             (grid("seeds = \"5..5\""), "with M above N"),
             (grid("seeds = \"0..99999999999\""), "more than 1000000 rows"),
-            (grid("seeds = -1"), "seeds are wanted"),
-            (grid("seeds = 1\nlr = \"small\""), "a number is wanted"),
-            (grid("seeds = 1\nlearning_rate = 1"), "unknown field"),
-            (grid("seeds = 1\nthreads = 0"), "0 threads"),
+            (grid("seeds = -1"), "seeds are a number"),
+            (grid("seeds = 1\nlr = \"small\""), "lr is \"small\": it must be a number above 0"),
+            (grid("seeds = 1\nlearning_rate = 1"), "\"learning_rate\" is not known"),
+            (grid("seeds = 1\nthreads = 0"), "threads is 0: it must be"),
             (grid("seeds = 1\nengine = \"quick\""), "the engines are eager, exact, fast"),
             (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),
             (

@@ -2,50 +2,52 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-use tch::Device;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::formats::csv::table_writer;
-use crate::models::{self, ModelEntry, UnknownModel};
-use crate::train::{ConfigError, Engine, TrainConfig, UnknownEngine};
+use crate::models::{ModelEntry, UnknownModel};
+use crate::train::{self, ConfigError, Device, Engine, SettingError, TrainConfig};
+use stitch_run::closest::UnknownName;
+use stitch_run::rows::{self, TableError};
 
 /// The file's name in the folder of a study.
 pub const FILE: &str = "plan.csv";
 /// More rows than this are a mistake.
 const MOST_ROWS: usize = 1_000_000;
 
-/// The settings of one run: all that its bits depend on, besides the machine.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// The model.
-    pub model: &'static ModelEntry,
-    /// Epochs, batch size, learning rate, seed and engine; on the CPU.
-    pub config: TrainConfig,
-    /// Threads of libtorch within an operation.
-    pub threads: u32,
-}
-
-impl Settings {
-    /// The row's name in every study that has these settings: `lenet5-b64-lr0.001-e5-s0-t1`.
-    pub fn id(&self) -> String {
-        let TrainConfig { epochs, batch_size, lr, seed, engine, .. } = self.config;
-        id(self.model.name, engine.name(), (epochs, batch_size, lr), seed, self.threads)
-    }
-}
-
-/// See [`Settings::id`].
-pub(super) fn id(
-    model: &str,
-    engine: &str,
-    (epochs, batch_size, lr): (usize, usize, f64),
-    seed: u64,
-    threads: u32,
-) -> String {
-    let engine = match engine {
-        exact if exact == Engine::Exact.name() => String::new(),
+/// The row's name in every study that has these settings: `lenet5-b64-lr0.001-e5-s0-t1`. The engine is named if
+/// it is not `exact`; other settings follow if they have a value.
+pub fn id(settings: &TrainConfig) -> String {
+    let TrainConfig { model, epochs, batch_size, lr, seed, threads, .. } = settings;
+    let engine = match settings.engine() {
+        Engine::Exact => String::new(),
         other => format!("-{other}"),
     };
-    format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}-t{threads}")
+    let threads = threads.map_or(String::new(), |threads| format!("-t{threads}"));
+    let others = others(settings);
+    format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{others}")
+}
+
+/// The end of an id: the settings that most runs do not have.
+pub(crate) fn others(settings: &TrainConfig) -> String {
+    let named = ["model", "epochs", "batch_size", "lr", "seed", "threads", "device", "engine"];
+    let mut text = match settings.device {
+        Device::Cpu => String::new(),
+        Device::Cuda(number) => format!("-cuda{number}"),
+    };
+    for (name, value) in settings.to_map() {
+        if !named.contains(&name.as_str()) {
+            text += &format!("-{name}{}", value.to_string().replace('"', ""));
+        }
+    }
+    text
+}
+
+/// What configurations of one model are ordered by: all settings besides the seed.
+pub fn order(settings: &TrainConfig) -> impl Ord + use<> {
+    let TrainConfig { epochs, batch_size, lr, threads, .. } = *settings;
+    // Learning rates are above 0: their bits are ordered as they are.
+    (settings.engine(), epochs, batch_size, lr.to_bits(), threads, others(settings))
 }
 
 /// The lists whose every combination is a run.
@@ -55,16 +57,9 @@ pub struct Grid {
     pub models: Vec<&'static ModelEntry>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Batch sizes; none: the model's own.
-    pub batch_sizes: Vec<usize>,
-    /// Learning rates; none: the model's own.
-    pub lrs: Vec<f64>,
-    /// Numbers of epochs; none: the model's own.
-    pub epochs: Vec<usize>,
-    /// The engine.
-    pub engine: Engine,
-    /// Threads of each run.
-    pub threads: u32,
+    /// Values of the other settings, by their names in [`TrainConfig`]; a setting that is not here has the model's
+    /// default, and `threads` is 1.
+    pub values: Map<String, Value>,
 }
 
 /// The seeds that `text` stands for: `7`, or `0..50` (50 not included).
@@ -98,13 +93,10 @@ pub enum PlanError {
     Model(#[from] UnknownModel),
     /// An engine that there is not.
     #[error(transparent)]
-    Engine(#[from] UnknownEngine),
+    Engine(#[from] UnknownName),
     /// Two engines at once.
     #[error("engine and fast are both given: fast = true is short for engine = \"fast\"")]
     TwoEngines,
-    /// A number of threads out of its range.
-    #[error("{0} threads: 1 to 4096 are wanted")]
-    Threads(u32),
     /// A file that is no grid.
     #[error("{0}")]
     Toml(String),
@@ -114,38 +106,66 @@ pub enum PlanError {
     /// Too much to run.
     #[error("it has more than {MOST_ROWS} rows: give fewer values")]
     TooMany,
-    /// A setting out of its range.
-    #[error("{id}: {error}")]
-    Setting {
-        /// The run.
-        id: String,
-        /// What is wrong.
-        error: ConfigError,
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
+    /// A file that is not a plan.
+    #[error(transparent)]
+    Csv(#[from] TableError),
+    /// A row that is not one of a plan.
+    #[error("row {row}: {error}")]
+    Row {
+        /// The row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        error: RowError,
     },
-    /// A file that is no plan.
-    #[error("{0}")]
-    Csv(String),
+}
+
+/// A row that is not one of a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
+    /// Another number than its place.
+    #[error("its number is {0}; rows are numbered from 0")]
+    Number(Value),
+    /// Another id than that of its settings.
+    #[error("its id is {found}, but its settings are those of {expected}")]
+    Id {
+        /// In the file.
+        found: Value,
+        /// Of the settings.
+        expected: String,
+    },
+    /// A run that an earlier row has.
+    #[error("{0} occurs twice")]
+    Twice(String),
+}
+
+impl From<SettingError> for PlanError {
+    fn from(error: SettingError) -> Self {
+        Self::Setting(error.into())
+    }
 }
 
 /// The runs of all grids, a run that several of them have only once.
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn rows(grids: &[Grid]) -> Result<Vec<Settings>, PlanError> {
+pub fn rows(grids: &[Grid]) -> Result<Vec<TrainConfig>, PlanError> {
     let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
     for grid in grids {
-        let lists = [grid.models.len(), grid.seeds.len()];
-        let optional = [grid.batch_sizes.len(), grid.lrs.len(), grid.epochs.len()];
-        let lengths = lists.into_iter().chain(optional.map(|length| length.max(1)));
+        let lists = grid.values.values().map(|values| list(values).len());
+        let lengths = lists.chain([grid.models.len(), grid.seeds.len()]);
         let count = lengths.into_iter().try_fold(1usize, usize::checked_mul);
         if count.is_none_or(|count| count > MOST_ROWS) {
             return Err(PlanError::TooMany);
         }
-        for settings in combinations(grid) {
-            let id = settings.id();
-            let checked = settings.config.check(settings.model);
-            checked.map_err(|error| PlanError::Setting { id: id.clone(), error })?;
-            if seen.insert(id) {
+        for settings in combinations(grid)? {
+            train::check(&settings)?;
+            if seen.insert(id(&settings)) {
                 rows.push(settings);
             }
         }
@@ -157,128 +177,121 @@ pub fn rows(grids: &[Grid]) -> Result<Vec<Settings>, PlanError> {
     }
 }
 
-/// The seeds of a configuration side by side.
-fn combinations(grid: &Grid) -> Vec<Settings> {
-    /// The values, or the model's own.
-    fn or<T: Copy>(values: &[T], own: T) -> Vec<T> {
-        if values.is_empty() { vec![own] } else { values.to_vec() }
+/// The values of a setting in a grid: one, or a list.
+fn list(values: &Value) -> &[Value] {
+    match values {
+        Value::Array(values) => values,
+        one => std::slice::from_ref(one),
     }
+}
+
+/// All combinations of a grid; the seeds of one configuration are side by side.
+fn combinations(grid: &Grid) -> Result<Vec<TrainConfig>, SettingError> {
     let mut all = Vec::new();
-    for &model in &grid.models {
-        let own = TrainConfig::notebook(model);
-        for epochs in or(&grid.epochs, own.epochs) {
-            for batch_size in or(&grid.batch_sizes, own.batch_size) {
-                for lr in or(&grid.lrs, own.lr) {
-                    for &seed in &grid.seeds {
-                        let engine = grid.engine;
-                        let device = Device::Cpu;
-                        let config =
-                            TrainConfig { epochs, batch_size, lr, seed, device, engine, ..own };
-                        all.push(Settings { model, config, threads: grid.threads });
-                    }
-                }
-            }
+    for model in &grid.models {
+        let defaults = TrainConfig { threads: Some(1), ..model.config() };
+        let mut maps = vec![defaults.to_map()];
+        let names = TrainConfig::names();
+        let unknown = grid.values.keys().filter(|name| !names.contains(*name));
+        // The last of the names: from_map says that it is unknown.
+        for name in names.iter().chain(unknown).filter(|name| grid.values.contains_key(*name)) {
+            let with = |(map, value): (&Map<_, _>, &Value)| {
+                let mut map = map.clone();
+                map.insert(name.clone(), value.clone());
+                map
+            };
+            let values = list(&grid.values[name]);
+            maps = maps
+                .iter()
+                .flat_map(|map| values.iter().map(move |it| (map, it)))
+                .map(with)
+                .collect();
+        }
+        for map in maps {
+            let settings = TrainConfig::from_map(map)?;
+            let settings = TrainConfig { engine: Some(settings.engine()), ..settings };
+            all.extend(grid.seeds.iter().map(|&seed| TrainConfig { seed, ..settings.clone() }));
         }
     }
-    all
+    Ok(all)
 }
 
 /// A line of `plan.csv`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
+#[derive(Serialize)]
+struct Line<'a> {
     row: usize,
     id: String,
-    model: String,
-    engine: String,
-    epochs: usize,
-    batch_size: usize,
-    lr: f64,
-    seed: u64,
-    threads: u32,
+    #[serde(flatten)]
+    settings: &'a TrainConfig,
 }
 
-/// `plan.csv`: `row,id,model,engine,epochs,batch_size,lr,seed,threads`, rows counted from 0.
-pub fn write(rows: &[Settings]) -> Vec<u8> {
-    let mut writer = table_writer();
-    for (row, settings) in rows.iter().enumerate() {
-        let TrainConfig { epochs, batch_size, lr, seed, engine, .. } = settings.config;
-        let line = Line {
-            row,
-            id: settings.id(),
-            model: settings.model.name.into(),
-            engine: engine.name().into(),
-            epochs,
-            batch_size,
-            lr,
-            seed,
-            threads: settings.threads,
-        };
-        // Into memory, and every line has the same fields.
-        writer.serialize(line).expect("a line is a record");
-    }
-    writer.into_inner().expect("a Vec takes every byte")
+/// `plan.csv`: `row`, counted from 0, `id`, and the settings.
+pub fn write(plan: &[TrainConfig]) -> Vec<u8> {
+    let line = |(row, settings)| Line { row, id: id(settings), settings };
+    rows::write(plan.iter().enumerate().map(line))
 }
 
 /// Reads what [`write()`] gave, or somebody edited.
 ///
 /// # Errors
-/// [`PlanError`]; the sentence names the line.
-pub fn read(bytes: &[u8]) -> Result<Vec<Settings>, PlanError> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
-    for line in reader.deserialize() {
-        let line: Line = line.map_err(|error| PlanError::Csv(error.to_string()))?;
-        let row = rows.len();
-        let wrong = |what: String| PlanError::Csv(format!("row {row}: {what}"));
-        let settings = settings_of(&line).map_err(wrong)?;
-        if line.row != row {
-            return Err(wrong(format!("it is numbered {}, where rows count from 0", line.row)));
-        }
-        let id = settings.id();
-        if line.id != id {
-            return Err(wrong(format!("its id is {:?}, and its settings are {id}", line.id)));
-        }
-        if !seen.insert(id) {
-            return Err(wrong(format!("{} is there twice", line.id)));
-        }
+/// [`PlanError`]; the sentence names the row.
+pub fn read(bytes: &[u8]) -> Result<Vec<TrainConfig>, PlanError> {
+    let (mut plan, mut seen) = (Vec::new(), BTreeSet::new());
+    for (row, (_, map)) in rows::read(bytes)?.into_iter().enumerate() {
         if row >= MOST_ROWS {
             return Err(PlanError::TooMany);
         }
-        rows.push(settings);
+        let settings = settings_of(row, map, &mut seen);
+        plan.push(settings.map_err(|error| PlanError::Row { row, error })?);
     }
-    if rows.is_empty() { Err(PlanError::Empty) } else { Ok(rows) }
+    if plan.is_empty() { Err(PlanError::Empty) } else { Ok(plan) }
 }
 
-pub(super) fn check_threads(threads: u32) -> Result<(), PlanError> {
-    if (1..=4096).contains(&threads) { Ok(()) } else { Err(PlanError::Threads(threads)) }
+fn settings_of(
+    row: usize,
+    mut map: Map<String, Value>,
+    seen: &mut BTreeSet<String>,
+) -> Result<TrainConfig, RowError> {
+    let number = map.shift_remove("row").unwrap_or_default();
+    let found = map.shift_remove("id").unwrap_or_default();
+    let settings = settings_from(map)?;
+    if number != row {
+        return Err(RowError::Number(number));
+    }
+    let expected = id(&settings);
+    if found != expected.as_str() {
+        return Err(RowError::Id { found, expected });
+    }
+    if !seen.insert(expected.clone()) {
+        return Err(RowError::Twice(expected));
+    }
+    Ok(settings)
 }
 
-fn settings_of(line: &Line) -> Result<Settings, String> {
-    let model = models::named(&line.model).map_err(|error| error.to_string())?;
-    let engine = Engine::named(&line.engine).map_err(|error| error.to_string())?;
-    let Line { epochs, batch_size, lr, seed, threads, .. } = *line;
-    check_threads(threads).map_err(|error| error.to_string())?;
-    let own = TrainConfig::notebook(model);
-    let config = TrainConfig { epochs, batch_size, lr, seed, device: Device::Cpu, engine, ..own };
-    config.check(model).map_err(|error| error.to_string())?;
-    Ok(Settings { model, config, threads })
+/// The settings in the cells of a plan or a table of results, checked. Older versions wrote no device: the CPU.
+pub(super) fn settings_from(mut map: Map<String, Value>) -> Result<TrainConfig, ConfigError> {
+    map.entry("device").or_insert_with(|| Device::Cpu.to_string().into());
+    let settings = TrainConfig::from_map(map)?;
+    train::check(&settings)?;
+    Ok(settings)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::models::named;
+
+    fn values(values: Value) -> Map<String, Value> {
+        values.as_object().unwrap().clone()
+    }
 
     fn grid() -> Grid {
         Grid {
             models: vec![named("lenet5").unwrap(), named("mlp").unwrap()],
             seeds: vec![0, 1, 7],
-            batch_sizes: vec![16, 64],
-            lrs: vec![1e-3, 5e-4],
-            epochs: vec![],
-            engine: Engine::Exact,
-            threads: 1,
+            values: values(json!({ "batch_size": [16, 64], "lr": [1e-3, 5e-4] })),
         }
     }
 
@@ -287,37 +300,48 @@ mod tests {
         let more = Grid { seeds: vec![7, 8], ..grid() };
         let rows = rows(&[grid(), more]).unwrap();
         assert_eq!(rows.len(), 2 * 2 * 2 * 3 + 2 * 2 * 2);
-        assert_eq!(rows[0].id(), "lenet5-b16-lr0.001-e5-s0-t1");
-        assert_eq!(rows[12].id(), "mlp-b16-lr0.001-e20-s0-t1");
+        assert_eq!(id(&rows[0]), "lenet5-b16-lr0.001-e5-s0-t1");
+        assert_eq!(id(&rows[12]), "mlp-b16-lr0.001-e20-s0-t1");
         assert_eq!(read(&write(&rows)).unwrap(), rows);
     }
 
     #[test]
     fn settings_out_of_range_and_grids_without_end_are_refused() {
         let refused = |grid: Grid| rows(&[grid]).unwrap_err().to_string();
-        assert!(refused(Grid { lrs: vec![-1.0], ..grid() }).contains("--lr is -1"));
-        assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("--seed"));
+        let with = |wrong| Grid { values: values(wrong), ..grid() };
+        assert!(refused(with(json!({ "lr": -1.0 }))).contains("lr is -1"));
+        assert!(refused(with(json!({ "lr": "small" }))).contains("lr is \"small\""));
+        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("\"dropout\" is not known"));
+        assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
         assert!(refused(Grid { seeds: vec![], ..grid() }).contains("no row"));
-        let seeds = (0..1001).collect();
-        let batch_sizes = (1..1001).collect();
-        assert!(refused(Grid { seeds, batch_sizes, ..grid() }).contains("more than 1000000 rows"));
+        let batch_sizes: Vec<_> = (1..1001).collect();
+        let many = with(json!({ "batch_size": batch_sizes }));
+        let many = Grid { seeds: (0..1001).collect(), ..many };
+        assert!(refused(many).contains("more than 1000000 rows"));
+    }
+
+    #[test]
+    fn settings_without_a_default_are_in_the_id() {
+        let more = values(json!({ "val": 60, "patience": [2, 3], "engine": "fast", "threads": 2 }));
+        let models = vec![named("lenet5").unwrap()];
+        let rows = rows(&[Grid { models, seeds: vec![0], values: more }]).unwrap();
+        let ids: Vec<String> = rows.iter().map(id).collect();
+        assert_eq!(ids[1], "lenet5-fast-b32-lr0.002-e5-s0-t2-val60-patience3");
+        assert_eq!(read(&write(&rows)).unwrap(), rows);
     }
 
     #[test]
     fn a_plan_that_is_none_is_refused_with_its_line() {
         let good = String::from_utf8(write(&rows(&[grid()]).unwrap())).unwrap();
         for (from, to, part) in [
-            ("\n1,lenet5", "\n2,lenet5", "row 1: it is numbered 2"),
+            ("\n1,lenet5", "\n2,lenet5", "row 1: its number is 2"),
             ("-s7-t1", "-s8-t1", "row 2: its id is"),
-            (
-                ",exact,",
-                ",exactly,",
-                "row 0: unknown engine \"exactly\": the engines are eager, exact, fast",
-            ),
-            (",16,", ",0,", "row 0: --batch-size is 0"),
-            (",16,", ",-1,", "line: 2"),
-            ("row,", "rows,", "unknown field `rows`"),
-            ("lenet5,exact", "lenet,exact", "row 0: unknown model \"lenet\": the models are"),
+            (",cpu", ",tpu", "row 0: device is \"tpu\": it must be \"cpu\" or \"cuda:N\""),
+            (",16,", ",0,", "row 0: batch_size is 0"),
+            (",16,", ",-1,", "row 0: batch_size is -1"),
+            ("lenet5,5,", "lenet,5,", "row 0: unknown model \"lenet\": the models are"),
+            (",lr,", ",rate,", "row 0: the field \"rate\" is not known"),
+            (",threads,", ",lr,", "the column \"lr\" occurs twice"),
         ] {
             let sentence = read(good.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");

@@ -3,41 +3,39 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use stitch_run::rows::{self, TableError};
+use stitch_run::sha256;
 
-use super::plan::{self, Settings};
-use crate::formats::csv::table_writer;
-use crate::models;
-use crate::run_folder::Config;
-use crate::train::Engine;
+use super::plan;
+use crate::run_folder::RunConfig;
+use crate::train::{ConfigError, TrainConfig};
 
 /// Folder of the results in the folder of a study.
 pub const FOLDER: &str = "results";
 
 /// The result of one run. Its fields are the columns of `results.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
-    /// See [`Settings::id`].
+    /// See [`plan::id`].
     pub id: String,
-    /// The model's name.
-    pub model: String,
-    /// The engine's name.
-    pub engine: String,
-    /// Passes over the training images that were asked for.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch_size: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// Seed.
-    pub seed: u64,
-    /// Threads.
-    pub threads: u32,
-    /// Correct answers over all answers on the test images; none when the run failed.
+    /// The settings; `threads` and `engine` have a value.
+    #[serde(flatten)]
+    pub settings: TrainConfig,
+    /// What the run gave.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What a run gave, and where.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// Correct predictions over all predictions on the test images; none when the run failed.
     pub test_accuracy: Option<f64>,
     /// Mean loss of the last epoch.
     pub train_loss: Option<f64>,
-    /// Epochs that were run: fewer than asked for when scikit-learn's stopping rule ended it.
+    /// Epochs that were run: fewer than asked for when a stopping rule ended it.
     pub epochs_run: Option<usize>,
     /// SHA-256 of the `weights.safetensors` that `stitch train` writes with these settings.
     pub weights_sha256: Option<String>,
@@ -53,6 +51,54 @@ pub struct Record {
     pub libtorch: String,
     /// SHA-256 of the lines `SHA-256  NAME` of the four data files, in the order of their names.
     pub data_sha256: Option<String>,
+}
+
+/// A file or a row that is not the result of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Not a table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A setting that cannot be.
+    #[error("{id}: {error}")]
+    Setting {
+        /// The run.
+        id: String,
+        /// What is wrong.
+        error: Box<ConfigError>,
+    },
+    /// Values that no run gives together.
+    #[error("{id}: {what}")]
+    Contradictory {
+        /// The run.
+        id: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A row of a table.
+    #[error("line {line}: {error}")]
+    Line {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: Box<RecordError>,
+    },
+}
+
+/// Results of runs on two data sets, whose accuracies are not comparable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{second} is of another data set (SHA-256 {second_sha256}) than {first} ({first_sha256}): accuracies on \
+     different test images are not comparable. Collect them separately"
+)]
+pub struct OtherData {
+    first: String,
+    first_sha256: String,
+    second: String,
+    second_sha256: String,
 }
 
 /// Results that contradict each other.
@@ -74,108 +120,105 @@ pub struct Contradiction {
 
 /// Why one run has two kinds of bits.
 const OTHER_BITS: &str =
-    "bits are equal only with the same libtorch, CPU kernels and data. Collect them apart";
+    "bits are equal only with the same libtorch, CPU kernels and data. Collect them separately";
 /// Why equal bits have two results.
 const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
 impl Record {
     /// A run with these settings that has no result yet.
-    pub fn new(settings: &Settings) -> Self {
-        let config = settings.config;
-        Self {
-            id: settings.id(),
-            model: settings.model.name.into(),
-            engine: config.engine.name().into(),
-            epochs: config.epochs,
-            batch_size: config.batch_size,
-            lr: config.lr,
-            seed: config.seed,
-            threads: settings.threads,
-            test_accuracy: None,
-            train_loss: None,
-            epochs_run: None,
-            weights_sha256: None,
-            error: None,
-            train_seconds: None,
-            cpu_capability: None,
+    pub fn new(settings: &TrainConfig) -> Self {
+        let settings = TrainConfig { engine: Some(settings.engine()), ..settings.clone() };
+        let outcome = Outcome {
             stitch: env!("CARGO_PKG_VERSION").into(),
             // Set by build.rs from libtorch's own header.
             libtorch: env!("STITCH_LIBTORCH_VERSION").into(),
-            data_sha256: None,
-        }
+            ..Default::default()
+        };
+        Self { id: plan::id(&settings), settings, outcome }
     }
 
     /// With where it ran and on which data.
-    pub fn of_run(mut self, config: &Config) -> Self {
-        self.cpu_capability = config.cpu_capability.clone();
-        self.data_sha256 = Some(config.data.digest());
+    pub fn of_run(mut self, config: &RunConfig) -> Self {
+        self.outcome.cpu_capability = config.cpu_capability.clone();
+        self.outcome.data_sha256 = Some(config.data.digest());
         self
     }
 
     /// Whether the run was done, and did not fail.
     pub fn is_done(&self) -> bool {
-        self.test_accuracy.is_some()
+        self.outcome.test_accuracy.is_some()
     }
 
     /// Reads a file of [`FOLDER`].
     ///
     /// # Errors
-    /// A sentence without the file's name.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    /// [`RecordError`], without the file's name.
+    pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::from_map(serde_json::from_slice(bytes)?)
+    }
+
+    fn from_map(mut map: Map<String, Value>) -> Result<Self, RecordError> {
+        let id = map.shift_remove("id").unwrap_or_default();
+        let names = TrainConfig::names();
+        let (settings, outcome): (Map<_, _>, Map<_, _>) =
+            map.into_iter().partition(|(name, _)| names.contains(name));
+        let settings = plan::settings_from(settings);
+        let settings = settings
+            .map_err(|error| RecordError::Setting { id: id.to_string(), error: Box::new(error) })?;
+        let outcome = serde_json::from_value(Value::Object(outcome))?;
+        let expected = plan::id(&settings);
+        let record = Self { id: expected.clone(), settings, outcome };
+        if id != expected.as_str() {
+            return Err(record.contradictory(&format!("its id is {id}")));
+        }
         record.check()?;
         Ok(record)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("{}: {what}", self.id));
-        if self.test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
+    fn contradictory(&self, what: &str) -> RecordError {
+        RecordError::Contradictory { id: self.id.clone(), what: what.into() }
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let wrong = |what: &str| Err(self.contradictory(what));
+        let Outcome { test_accuracy, epochs_run, weights_sha256, data_sha256, error, .. } =
+            &self.outcome;
+        if test_accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
             return wrong("its test accuracy is not between 0 and 1");
         }
-        if let Err(unknown) = models::named(&self.model) {
-            return wrong(&unknown.to_string());
+        if epochs_run.is_some_and(|epochs| !(1..=self.settings.epochs).contains(&epochs)) {
+            return wrong("it has run no epoch, or more epochs than its settings say");
         }
-        if let Err(unknown) = Engine::named(&self.engine) {
-            return wrong(&unknown.to_string());
-        }
-        let Self { model, engine, seed, threads, .. } = self;
-        let settings = (self.epochs, self.batch_size, self.lr);
-        if plan::id(model, engine, settings, *seed, *threads) != self.id {
-            return wrong("its settings are others than its id says");
-        }
-        let is_sum = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
-        if ![&self.weights_sha256, &self.data_sha256].into_iter().flatten().all(is_sum) {
+        if ![weights_sha256, data_sha256].into_iter().flatten().all(|sum| sha256::is_hex(sum)) {
             return wrong("a SHA-256 is not 64 hexadecimal digits");
         }
-        if self.is_done() != self.weights_sha256.is_some() || self.is_done() == self.error.is_some()
-        {
-            return wrong("it wants an accuracy and the weights' SHA-256, or an error");
+        if self.is_done() != weights_sha256.is_some() || self.is_done() == error.is_some() {
+            return wrong("an accuracy and the weights' SHA-256, or an error, are expected");
         }
         Ok(())
     }
 
     /// What the rows of a table are ordered by: seeds of one configuration side by side.
     fn order(&self) -> impl Ord + use<> {
-        // Positive floats are ordered as their bits are.
-        let lr = self.lr.to_bits();
-        let names = (self.model.clone(), self.engine.clone());
-        (names, self.epochs, self.batch_size, lr, self.threads, self.seed)
+        let TrainConfig { model, seed, .. } = &self.settings;
+        (model.clone(), plan::order(&self.settings), *seed)
     }
 }
 
-/// Checks that runs that were done had one data set: accuracies on others are not to be compared.
+/// Checks that runs that were done had one data set: accuracies on others are not comparable.
 ///
 /// # Errors
-/// A sentence that names a place of each of two.
-pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), String> {
-    let mut done = all.iter().filter_map(|(place, it)| Some((place, it.data_sha256.as_ref()?)));
-    let Some((first, sha256)) = done.next() else { return Ok(()) };
-    match done.find(|(_, other)| *other != sha256) {
+/// [`OtherData`] names a place of each of two.
+pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), OtherData> {
+    let sum = |record: &Record| record.outcome.data_sha256.clone();
+    let mut done = all.iter().filter_map(|(place, record)| Some((place, sum(record)?)));
+    let Some((first, first_sha256)) = done.next() else { return Ok(()) };
+    match done.find(|(_, other)| *other != first_sha256) {
         None => Ok(()),
-        Some((second, other)) => Err(format!(
-            "{second} is of another data set (SHA-256 {other}) than {first} ({sha256}): accuracies \
-             on different test images are not to be compared. Collect them apart"
-        )),
+        Some((second, second_sha256)) => {
+            let (first, second) = (first.clone(), second.clone());
+            Err(OtherData { first, first_sha256, second, second_sha256 })
+        }
     }
 }
 
@@ -212,17 +255,17 @@ type Difference = (&'static str, &'static str, [String; 2]);
 /// The first value that two results of one run must have in common, and do not.
 fn difference(a: &Record, b: &Record) -> Option<Difference> {
     let number = |value: Option<f64>| value.map(|value| value.to_string());
-    let row = |record: &Record| {
+    let row = |Record { outcome: it, .. }: &Record| {
         [
-            ("weights", OTHER_BITS, record.weights_sha256.clone()),
-            ("data set", OTHER_BITS, record.data_sha256.clone()),
-            ("test accuracy", EDITED, number(record.test_accuracy)),
-            ("training loss", EDITED, number(record.train_loss)),
-            ("number of epochs", EDITED, record.epochs_run.map(|epochs| epochs.to_string())),
+            ("weights", OTHER_BITS, it.weights_sha256.clone()),
+            ("data set", OTHER_BITS, it.data_sha256.clone()),
+            ("test accuracy", EDITED, number(it.test_accuracy)),
+            ("training loss", EDITED, number(it.train_loss)),
+            ("number of epochs", EDITED, it.epochs_run.map(|epochs| epochs.to_string())),
         ]
     };
     // The beginning of a sum is enough to show that two differ.
-    let is_sum = |value: &String| value.len() == 64;
+    let is_sum = |value: &String| sha256::is_hex(value);
     let shown = |value: Option<String>| match value {
         Some(sum) if is_sum(&sum) => sum.chars().take(12).collect(),
         Some(number) => number,
@@ -238,7 +281,7 @@ fn contradiction(
     second: (&str, &Record),
     (what, why, [first_value, second_value]): Difference,
 ) -> Box<Contradiction> {
-    let cpu = |record: &Record| record.cpu_capability.clone().unwrap_or("unknown".into());
+    let cpu = |record: &Record| record.outcome.cpu_capability.clone().unwrap_or("unknown".into());
     Box::new(Contradiction {
         id: first.1.id.clone(),
         what,
@@ -252,47 +295,46 @@ fn contradiction(
     })
 }
 
-/// `results.csv`: a line a run, under the names of [`Record`]'s fields.
+/// `results.csv`: a row per run.
 pub fn write(records: &[Record]) -> Vec<u8> {
-    let mut writer = table_writer();
-    // Into memory, and every line has the same fields.
-    records.iter().for_each(|record| writer.serialize(record).expect("a line is a record"));
-    writer.into_inner().expect("a Vec takes every byte")
+    rows::write(records)
 }
 
 /// Reads what [`write()`] gave.
 ///
 /// # Errors
-/// A sentence that names the line.
-pub fn read(bytes: &[u8]) -> Result<Vec<Record>, String> {
-    let mut records = Vec::new();
-    for (line, record) in (2..).zip(csv::Reader::from_reader(bytes).deserialize()) {
-        let record: Record = record.map_err(|error: csv::Error| error.to_string())?;
-        record.check().map_err(|what| format!("line {line}: {what}"))?;
-        records.push(record);
-    }
-    Ok(records)
+/// [`RecordError`] names the line.
+pub fn read(bytes: &[u8]) -> Result<Vec<Record>, RecordError> {
+    let record = |(line, map)| {
+        Record::from_map(map).map_err(|error| RecordError::Line { line, error: Box::new(error) })
+    };
+    rows::read(bytes)?.into_iter().map(record).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
     use crate::models::named;
-    use crate::train::TrainConfig;
 
     fn record(seed: u64, weights: &str) -> Record {
-        let model = named("mlp").unwrap();
-        let config = TrainConfig { seed, device: Device::Cpu, ..TrainConfig::notebook(model) };
-        let record = Record::new(&Settings { model, config, threads: 1 });
-        let weights_sha256 = Some(weights.repeat(64));
-        Record { test_accuracy: Some(0.25), weights_sha256, ..record }
+        let defaults = named("mlp").unwrap().config();
+        let record = Record::new(&TrainConfig { seed, threads: Some(1), ..defaults });
+        with(record, |it| {
+            it.test_accuracy = Some(0.25);
+            it.weights_sha256 = Some(weights.repeat(64));
+        })
+    }
+
+    fn with(mut record: Record, change: impl Fn(&mut Outcome)) -> Record {
+        change(&mut record.outcome);
+        record
     }
 
     fn failed(seed: u64) -> Record {
-        let error = Some("the loss became NaN".into());
-        Record { test_accuracy: None, weights_sha256: None, error, ..record(seed, "a") }
+        with(record(seed, "a"), |it| {
+            (it.test_accuracy, it.weights_sha256) = (None, None);
+            it.error = Some("the loss became NaN".into());
+        })
     }
 
     fn merged(records: &[(&str, Record)]) -> Result<Vec<Record>, Box<Contradiction>> {
@@ -323,26 +365,26 @@ mod tests {
     fn equal_weights_with_another_result_are_an_error_in_either_order() {
         let good = record(1, "a");
         for (bad, part) in [
-            (Record { test_accuracy: Some(0.5), ..good.clone() }, "test accuracy 0.5 in there"),
-            (Record { train_loss: Some(0.75), ..good.clone() }, "training loss 0.75 in there"),
-            (Record { epochs_run: Some(3), ..good.clone() }, "number of epochs 3 in there"),
+            (with(good.clone(), |it| it.test_accuracy = Some(0.5)), "test accuracy 0.5 in there"),
+            (with(good.clone(), |it| it.train_loss = Some(0.75)), "training loss 0.75 in there"),
+            (with(good.clone(), |it| it.epochs_run = Some(3)), "number of epochs 3 in there"),
         ] {
             let error = merged(&[("here", good.clone()), ("there", bad.clone())]).unwrap_err();
             assert!(error.to_string().contains(part), "no {part} in {error}");
             assert!(merged(&[("there", bad), ("here", good.clone())]).is_err());
         }
         // What depends on the machine may differ.
-        let slower = Record { train_seconds: Some(9.0), ..good.clone() };
+        let slower = with(good.clone(), |it| it.train_seconds = Some(9.0));
         assert_eq!(merged(&[("here", good), ("there", slower)]).unwrap().len(), 1);
     }
 
     #[test]
     fn runs_on_another_data_set_are_an_error_that_names_both_places() {
-        let of = |data: &str| Record { data_sha256: Some(data.repeat(64)), ..record(1, "a") };
+        let of = |data: &str| with(record(1, "a"), |it| it.data_sha256 = Some(data.repeat(64)));
         let all = |second| [("here".into(), of("a")), ("there".into(), second)];
         assert_eq!(of_one_data_set(&all(of("a"))), Ok(()));
         assert_eq!(of_one_data_set(&all(failed(2))), Ok(()));
-        let sentence = of_one_data_set(&all(of("b"))).unwrap_err();
+        let sentence = of_one_data_set(&all(of("b"))).unwrap_err().to_string();
         for part in ["there is of another data set (SHA-256 bbb", "than here (aaa"] {
             assert!(sentence.contains(part), "no {part} in {sentence}");
         }
@@ -357,17 +399,19 @@ mod tests {
         for (from, to, part) in [
             (",0.25,", ",1.25,", "line 2: mlp-b200-lr0.001-e20-s1-t1: its test accuracy"),
             (
-                ",1,1,0.25",
-                ",2,1,0.25",
-                "line 2: mlp-b200-lr0.001-e20-s1-t1: its settings are others",
+                ",0.25,,,",
+                ",0.25,,21,",
+                "line 2: mlp-b200-lr0.001-e20-s1-t1: it has run no epoch, or more",
             ),
-            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: it wants an accuracy"),
+            (",1,1,cpu", ",2,1,cpu", "line 2: mlp-b200-lr0.001-e20-s2-t1: its id is"),
+            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: an accuracy and the weights'"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
-            (",200,", ",two,", "line: 2"),
-            (",exact,", ",exakt,", "unknown engine \"exakt\": the engines are eager, exact, fast"),
-            ("t1,mlp,", "t1,mpl,", "s1-t1: unknown model \"mpl\": the models are"),
+            (",200,", ",two,", "line 2: \"mlp-b200-lr0.001-e20-s1-t1\": batch_size is \"two\""),
+            (",exact,", ",exakt,", "engine is \"exakt\": it must be eager, exact or fast"),
+            ("t1,mlp,", "t1,mpl,", "s1-t1\": unknown model \"mpl\": the models are"),
+            (",stitch,", ",stich,", "line 2: unknown field `stich`"),
         ] {
-            let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+            let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");
         }
     }

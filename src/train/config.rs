@@ -1,138 +1,94 @@
-//! The settings of a run.
+//! The settings of a run against what there is: the model, its library's seeds, the engines that train it.
 
-use tch::Device;
+use stitch_run::{Device, Engine, SettingError, TrainConfig};
 
-use super::Engine;
-use crate::models::{Defaults, ModelEntry, names_of};
+use crate::engine::Fast;
+use crate::models::{self, ModelEntry, UnknownModel};
 
-/// The settings of a run that change its numbers, except the number of threads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrainConfig {
-    /// Passes over the training images; `max_iter` in scikit-learn.
-    pub epochs: usize,
-    /// Images per step, at least 1; the last batch of an epoch may be shorter.
-    pub batch_size: usize,
-    /// Learning rate of Adam; finite and above 0.
-    pub lr: f64,
-    /// Seed of the initial parameters and of every shuffle.
-    pub seed: u64,
-    /// Where the model computes.
-    pub device: Device,
-    /// Which code computes its steps.
-    pub engine: Engine,
-    /// Training images that are held out, the last ones; at least 1.
-    pub val: Option<usize>,
-    /// Epochs in a row without a lower validation loss that end the run; at least 1, and only where
-    /// images are held out.
-    pub patience: Option<usize>,
-}
-
-impl TrainConfig {
-    /// These settings on the CPU with the exact engine and the seed 0; no images are held out.
-    ///
-    /// ```
-    /// use stitch::train::{Engine, TrainConfig};
-    ///
-    /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
-    /// assert_eq!((config.epochs, config.batch_size, config.seed), (5, 64, 0));
-    /// ```
-    pub fn new(epochs: usize, batch_size: usize, lr: f64) -> Self {
-        Self {
-            epochs,
-            batch_size,
-            lr,
-            seed: 0,
-            device: Device::Cpu,
-            engine: Engine::Exact,
-            val: None,
-            patience: None,
-        }
-    }
-
-    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
-    /// chosen by its result.
-    pub fn notebook(model: &ModelEntry) -> Self {
-        let Defaults { epochs, batch_size, lr } = model.defaults;
-        Self::new(epochs, batch_size, lr)
-    }
-
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    /// The first setting out of its range.
-    pub fn check(&self, model: &'static ModelEntry) -> Result<(), ConfigError> {
-        if self.seed > model.library.largest_seed() {
-            return Err(ConfigError::Seed(self.seed, model));
-        }
-        self.engine.check(model, self.device)?;
-        self.check_ranges()
-    }
-
-    /// Checks what does not depend on the model.
-    pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
-        if self.epochs == 0 {
-            return Err(ConfigError::Epochs);
-        }
-        if self.batch_size == 0 {
-            return Err(ConfigError::BatchSize);
-        }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            return Err(ConfigError::LearningRate(self.lr));
-        }
-        if self.val == Some(0) {
-            return Err(ConfigError::Val);
-        }
-        match self.patience {
-            Some(0) => Err(ConfigError::Patience),
-            Some(patience) if self.val.is_none() => Err(ConfigError::PatienceWithoutVal(patience)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A setting out of its range.
-#[derive(Debug, thiserror::Error)]
+/// Settings that no run can have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// No epoch.
-    #[error("--epochs is 0: it must be at least 1")]
-    Epochs,
-    /// Empty batches.
-    #[error("--batch-size is 0: it must be at least 1")]
-    BatchSize,
-    /// A learning rate that is not a positive number.
-    #[error("--lr is {0}: it must be finite and above 0")]
-    LearningRate(f64),
-    /// A seed that the model's library refuses.
-    #[error("--seed is {}: {} takes 0 to {}, as {} does", .0, .1, .1.library.largest_seed(), .1.library)]
-    Seed(u64, &'static ModelEntry),
-    /// A model that the engine does not train.
-    #[error(
-        "--engine {} does not support {}: it supports {}. Give another --engine",
-        .0, .1, names_of(.0.models())
-    )]
-    EngineModel(Engine, &'static ModelEntry),
-    /// An engine for the CPU on another device.
-    #[error(
-        "--engine {} computes on the CPU only, not on --device {}. Give --engine eager, or \
-         --device cpu",
-        .0, device_name(*.1)
-    )]
-    EngineDevice(Engine, Device),
-    /// No image held out.
-    #[error("--val is 0: it must be at least 1, or off")]
-    Val,
-    /// No epoch to wait.
-    #[error("--patience is 0: it must be at least 1, or off")]
-    Patience,
-    /// Nothing to be patient with.
-    #[error("--patience is {0}, and no images are held out: give --val N too, or --patience off")]
-    PatienceWithoutVal(usize),
+    /// A setting that is not what it must be, for any model or for this one.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A model that the registry does not have.
+    #[error(transparent)]
+    Model(#[from] UnknownModel),
 }
 
-/// A device as the command line and `config.json` name it: `cpu` or `cuda:N`.
-pub fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(number) => format!("cuda:{number}"),
-        _ => "cpu".into(),
+/// Checks settings, and finds their model.
+///
+/// ```
+/// use stitch::models;
+/// use stitch::train::{TrainConfig, check};
+///
+/// let lenet5 = models::named("lenet5")?;
+/// assert_eq!(check(&lenet5.config())?, lenet5);
+/// let wrong = TrainConfig { batch_size: 0, ..lenet5.config() };
+/// let sentence = check(&wrong).unwrap_err().to_string();
+/// assert_eq!(sentence, "batch_size is 0: it must be an integer of at least 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The first setting that cannot be.
+pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
+    config.check()?;
+    let model = models::named(&config.model)?;
+    let largest = model.library.largest_seed();
+    if config.seed > largest {
+        let expected = format!("an integer from 0 to {largest} for {model}");
+        return Err(SettingError::wrong("seed", &config.seed.to_string(), &expected).into());
+    }
+    let engine = config.engine();
+    if !(supports(engine, model) && engine.runs_on(config.device)) {
+        let fitting = |it: &Engine| supports(*it, model) && it.runs_on(config.device);
+        let names = Engine::ALL.into_iter().filter(fitting).map(Engine::name);
+        let place = if config.device == Device::Cpu { "the CPU" } else { "a GPU" };
+        let names = names.collect::<Vec<_>>().join(" or ");
+        let expected = format!("{names} for {model} on {place}");
+        return Err(SettingError::wrong("engine", engine.name(), &expected).into());
+    }
+    Ok(model)
+}
+
+/// Whether the engine trains the model.
+pub fn supports(engine: Engine, model: &ModelEntry) -> bool {
+    engine != Engine::Fast || Fast::supports(&model.graph(), model.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::MODELS;
+
+    #[test]
+    fn the_defaults_of_every_model_are_settings_that_can_be() {
+        for model in MODELS {
+            assert_eq!(check(&model.config()), Ok(*model));
+            let on_gpu = TrainConfig { device: Device::Cuda(1), ..model.config() };
+            assert_eq!(check(&on_gpu), Ok(*model));
+        }
+    }
+
+    #[test]
+    fn what_a_model_or_a_device_does_not_have_is_an_error_that_says_what_it_has() {
+        let sentence = |model: &str, change: fn(&mut TrainConfig)| {
+            let mut config = models::named(model).unwrap().config();
+            change(&mut config);
+            check(&config).map_err(|error| error.to_string())
+        };
+        assert!(sentence("lenet5", |it| it.engine = Some(Engine::Fast)).is_ok());
+        let fast = "engine is fast: it must be eager or exact for mlp on the CPU";
+        assert_eq!(sentence("mlp", |it| it.engine = Some(Engine::Fast)), Err(fast.into()));
+        let exact = "engine is exact: it must be eager for lenet5 on a GPU";
+        let on_gpu = |it: &mut TrainConfig| {
+            (it.device, it.engine) = (Device::Cuda(0), Some(Engine::Exact));
+        };
+        assert_eq!(sentence("lenet5", on_gpu), Err(exact.into()));
+        let seed = "seed is 4294967296: it must be an integer from 0 to 4294967295 for mlp";
+        assert_eq!(sentence("mlp", |it| it.seed = 1 << 32), Err(seed.into()));
+        let unknown = sentence("mlp", |it| it.model = "resnet".into()).unwrap_err();
+        assert!(unknown.starts_with("unknown model \"resnet\": the models are"), "{unknown}");
     }
 }

@@ -2,12 +2,12 @@
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-use super::{TrainConfig, TrainError, TrainState, Trainer, take_step};
+use super::{Device, TrainConfig, TrainError, TrainState, Trainer, check, take_step};
 use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
-use crate::models::{Library, ModelEntry};
+use crate::models::Library;
 
 /// Most images of the step: with more, it would take too long.
 const MOST_IMAGES: usize = 512;
@@ -22,25 +22,23 @@ const MOST_IMAGES: usize = 512;
 ///
 /// # Errors
 /// Those of [`Trainer::new`].
-pub fn kernels_sha256(
-    model: &'static ModelEntry,
-    config: &TrainConfig,
-) -> Result<Option<String>, TrainError> {
+pub fn kernels_sha256(config: &TrainConfig) -> Result<Option<String>, TrainError> {
+    let model = check(config)?;
     if config.device != Device::Cpu {
         return Ok(None);
     }
     // scikit-learn requires every class.
     let images = config.batch_size.clamp(CLASSES, MOST_IMAGES);
     let batch_size = config.batch_size.min(images);
-    let config = TrainConfig { batch_size, engine: config.engine, ..TrainConfig::notebook(model) };
+    let config = TrainConfig { batch_size, engine: config.engine, ..model.config() };
     let mut noise = Noise(1);
     let pixels: Vec<u8> = (0..images * PIXELS).map(|_| (noise.next() >> 24) as u8).collect();
     let labels = (0..images).map(|image| (image % CLASSES) as u8).collect();
     let data = Split { images: pixels.into(), labels };
     let mut trainer = match model.library {
         // Without the initial values, which are drawn from the global generator.
-        Library::PyTorch => Trainer::pytorch(model.zeros(config.device), &config, &data)?,
-        Library::ScikitLearn => Trainer::new(model, &config, &data)?,
+        Library::PyTorch => Trainer::pytorch(model.zeros(tch::Device::Cpu), &config, &data)?,
+        Library::ScikitLearn => Trainer::new(&config, &data)?,
     };
     tch::no_grad(|| {
         for parameter in trainer.model().parameters() {
@@ -92,10 +90,10 @@ mod tests {
     #[test]
     fn it_is_the_same_each_time_whatever_the_seed_and_the_learning_rate() {
         for &model in MODELS {
-            let config = TrainConfig::notebook(model);
-            let first = kernels_sha256(model, &config).unwrap().unwrap();
+            let config = model.config();
+            let first = kernels_sha256(&config).unwrap().unwrap();
             let other = TrainConfig { seed: 7, lr: 0.5, epochs: 1, ..config };
-            assert_eq!(kernels_sha256(model, &other).unwrap().unwrap(), first, "{model}");
+            assert_eq!(kernels_sha256(&other).unwrap().unwrap(), first, "{model}");
         }
     }
 
@@ -103,8 +101,8 @@ mod tests {
     fn another_order_of_summation_has_another_one() {
         let lenet5 = named("lenet5").unwrap();
         let of = |engine, batch_size| {
-            let config = TrainConfig { engine, batch_size, ..TrainConfig::notebook(lenet5) };
-            kernels_sha256(lenet5, &config).unwrap().unwrap()
+            let config = TrainConfig { engine: Some(engine), batch_size, ..lenet5.config() };
+            kernels_sha256(&config).unwrap().unwrap()
         };
         assert_eq!(of(Engine::Exact, 64), of(Engine::Eager, 64));
         assert_ne!(of(Engine::Exact, 64), of(Engine::Fast, 64));

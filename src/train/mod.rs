@@ -5,7 +5,6 @@
 //! what happens is told to a callback, which may also end the run.
 
 mod config;
-mod engine;
 mod fingerprint;
 mod state;
 mod trainer;
@@ -22,11 +21,12 @@ use crate::evaluate::{cross_entropy, evaluate};
 use crate::nn::Model;
 use tensor_files::NamedTensor;
 
-pub use config::{ConfigError, TrainConfig, device_name};
-pub use engine::{Engine, UnknownEngine};
+pub use config::{ConfigError, check, supports};
 pub use fingerprint::kernels_sha256;
 pub use state::RestoreError;
-pub use stitch_run::{EpochRecord, Progress, TrainState, Validation};
+pub use stitch_run::{
+    Device, Engine, EpochRecord, Progress, SettingError, TrainConfig, TrainState,
+};
 pub use trainer::Trainer;
 
 /// What a run reports while it goes on.
@@ -63,10 +63,8 @@ pub struct History {
 /// The epoch with the lowest validation loss, the first of equals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
-    /// The epoch, counted from 1.
-    pub epoch: usize,
-    /// Its validation.
-    pub validation: Validation,
+    /// The epoch; `val_loss` and `val_accuracy` have a value.
+    pub epoch: EpochRecord,
     /// The parameters after it, under the model's names.
     pub parameters: Vec<NamedTensor>,
 }
@@ -76,7 +74,7 @@ pub struct Best {
 pub enum TrainError {
     /// The loss, or a weight, is NaN or infinite.
     #[error(
-        "training diverged: the loss became {loss} in epoch {epoch}, step {step}. Try a smaller --lr"
+        "training diverged: the loss became {loss} in epoch {epoch}, step {step}. Try a smaller learning rate"
     )]
     Diverged {
         /// Counted from 1.
@@ -88,7 +86,7 @@ pub enum TrainError {
     },
     /// Parameters that are not finite although every loss was.
     #[error(
-        "training diverged: {parameter} holds values that are not finite after epoch {epoch}, step {step}. Try a smaller --lr"
+        "training diverged: {parameter} holds values that are not finite after epoch {epoch}, step {step}. Try a smaller learning rate"
     )]
     NotFinite {
         /// The first such parameter.
@@ -100,7 +98,7 @@ pub enum TrainError {
     },
     /// The validation loss is NaN or infinite although every training loss was finite.
     #[error(
-        "training diverged: the validation loss became {loss} after epoch {epoch}. Try a smaller --lr"
+        "training diverged: the validation loss became {loss} after epoch {epoch}. Try a smaller learning rate"
     )]
     ValidationDiverged {
         /// Counted from 1.
@@ -116,7 +114,7 @@ pub enum TrainError {
         /// Counted from 1 within the epoch.
         step: usize,
     },
-    /// A setting out of its range.
+    /// A setting that cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A network of this class that is not for this data set, and what does not fit.
@@ -182,13 +180,12 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 /// ```
 /// use std::ops::ControlFlow;
 ///
-/// use stitch::models;
 /// use stitch::train::{Event, Progress, TrainConfig, Trainer, fit};
 /// # let images = (0..40 * 784).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
 /// # let data = stitch::dataset::Split { images, labels: (0..40).map(|i| i % 10).collect() };
 ///
-/// let config = TrainConfig::new(2, 16, 1e-3);
-/// let mut trainer = Trainer::new(models::named("lenet5")?, &config, &data)?;
+/// let config = TrainConfig::new("lenet5", 2, 16, 1e-3);
+/// let mut trainer = Trainer::new(&config, &data)?;
 /// let mut steps = 0;
 /// let mut on_event = |event, _: &Progress, _: &Trainer| {
 ///     steps += usize::from(matches!(event, Event::Step { .. }));
@@ -238,21 +235,19 @@ pub fn fit(
     }
 }
 
-/// What `model` is worth on images that are held out.
-fn validate(model: &Model, data: &Split) -> Validation {
+/// Mean cross-entropy and accuracy of `model` on images that are held out.
+fn validate(model: &Model, data: &Split) -> (f64, f64) {
     let evaluation = evaluate(model, data);
-    let loss = cross_entropy(&evaluation.logits, &data.labels);
-    Validation { loss, accuracy: evaluation.report.accuracy }
+    (cross_entropy(&evaluation.logits, &data.labels), evaluation.report.accuracy)
 }
 
 /// Keeps the parameters when the epoch that has just ended is the best one.
 fn keep_best(progress: &mut Progress, model: &Model) -> Result<(), TrainError> {
-    let Some(&EpochRecord { epoch, validation: Some(validation), .. }) = progress.epochs.last()
-    else {
+    let Some(&EpochRecord { epoch, val_loss: Some(loss), .. }) = progress.epochs.last() else {
         return Ok(());
     };
-    if !validation.loss.is_finite() {
-        return Err(TrainError::ValidationDiverged { epoch, loss: validation.loss });
+    if !loss.is_finite() {
+        return Err(TrainError::ValidationDiverged { epoch, loss });
     }
     if progress.best().is_some_and(|best| best.epoch == epoch) {
         progress.best_parameters = model.state_dict();
@@ -265,9 +260,9 @@ fn history(progress: Progress, config: &TrainConfig, converged: bool) -> History
     let ended_early = progress.epochs.len() < config.epochs;
     let out_of_patience =
         ended_early && config.patience.is_some_and(|patience| progress.waited() >= patience);
-    let best = progress.best().and_then(|best| Some((best.epoch, best.validation?)));
+    let best = progress.best().copied();
     let Progress { epochs, best_parameters: parameters, .. } = progress;
-    let best = best.map(|(epoch, validation)| Best { epoch, validation, parameters });
+    let best = best.map(|epoch| Best { epoch, parameters });
     History { epochs, converged, out_of_patience, best }
 }
 

@@ -1,14 +1,13 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the rule that
 //! ends it.
 
-use tch::Device;
-
 use super::state::{self, RestoreError};
-use super::{Engine, TrainConfig, TrainError, TrainState};
+use super::{ConfigError, Device, Engine, TrainConfig, TrainError, TrainState, check};
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
-use crate::models::{Library, ModelEntry, init};
+use crate::libtorch;
+use crate::models::{Library, init};
 use crate::nn::Model;
 use crate::optim::{Adam, Optimizer, SklearnAdam};
 use crate::rng::numpy::RandomState;
@@ -28,28 +27,24 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// The network of the registry's entry with its initial values, as its library makes it: after
-    /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`.
+    /// The registry's model of that name with its initial values, as its library makes it: after
+    /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`. `config.threads` is not applied.
     ///
     /// ```
-    /// use stitch::models;
     /// use stitch::train::{TrainConfig, Trainer};
     /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
     ///
-    /// let entry = models::named("mlp")?;
-    /// let trainer = Trainer::new(entry, &TrainConfig::notebook(entry), &data)?;
+    /// let trainer = Trainer::new(&TrainConfig::new("mlp", 20, 200, 1e-3), &data)?;
     /// assert_eq!(trainer.model().state_dict()[0].name, "0.weight");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer by the labels.
-    pub fn new(
-        entry: &'static ModelEntry,
-        config: &TrainConfig,
-        data: &Split,
-    ) -> Result<Self, TrainError> {
-        let model = entry.zeros(config.device);
+    /// [`TrainError::Config`], and [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer
+    /// by the labels.
+    pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
+        let entry = check(config)?;
+        let model = entry.zeros(libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
                 // libtorch takes the seed's bits; the sign is the binding's.
@@ -59,7 +54,7 @@ impl Trainer {
             }
             Library::ScikitLearn => {
                 check_classes(data)?;
-                // TrainConfig::check has refused larger seeds.
+                // `check` has refused larger seeds.
                 let mut rng = RandomState::new(config.seed as u32);
                 init::sklearn(&model, &mut rng);
                 Ok(Self::sklearn(model, config, rng, data.len()))
@@ -70,7 +65,7 @@ impl Trainer {
     /// The notebook's PyTorch training of a network of your own: `DataLoader(shuffle=True)`,
     /// cross-entropy, Adam. The network has its initial values, takes images of 28x28 pixels and returns the
     /// logits of ten classes. Further draws come from libtorch's global generator, in Python's order;
-    /// `config.seed` is not used.
+    /// `config.model`, `config.seed` and `config.threads` are not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
@@ -79,7 +74,8 @@ impl Trainer {
     ///
     /// tch::manual_seed(0);
     /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
-    /// let config = TrainConfig { engine: Engine::Eager, ..TrainConfig::new(5, 64, 1e-3) };
+    /// let engine = Some(Engine::Eager);
+    /// let config = TrainConfig { engine, ..TrainConfig::new("Net", 5, 64, 1e-3) };
     /// let trainer = Trainer::pytorch(model, &config, &data)?;
     /// assert_eq!(trainer.model().class(), "Net");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -90,7 +86,7 @@ impl Trainer {
     /// of other images or classes, or on another device than the settings', and
     /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes on the CPU alone.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
-        config.check_ranges()?;
+        config.check().map_err(ConfigError::from)?;
         check_network(&model, config)?;
         let n = data.len();
         let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
@@ -202,7 +198,7 @@ fn engine(
     criterion: Criterion,
     optimizer: impl Fn(&[tch::Tensor]) -> Box<dyn Optimizer>,
 ) -> Box<dyn TrainStep> {
-    match config.engine {
+    match config.engine() {
         Engine::Eager => {
             let optimizer = optimizer(model.parameters());
             Box::new(Eager::new(model, criterion, optimizer))
@@ -256,16 +252,13 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
     if graph.output() != [CLASSES as i64] {
         return unsupported(format!("its output has the shape {:?}", graph.output()));
     }
-    if model.device() != config.device {
-        return unsupported(format!(
-            "it is on {:?}, the settings say {:?}",
-            model.device(),
-            config.device
-        ));
+    if model.device() != libtorch::device(config.device) {
+        let (found, expected) = (model.device(), config.device);
+        return unsupported(format!("it is on {found:?}, the settings say {expected}"));
     }
-    let fast = config.engine == Engine::Fast;
-    if fast && !(model.device() == Device::Cpu && Fast::supports(graph, model.kind())) {
-        return Err(TrainError::UnsupportedEngine(config.engine, class()));
+    let fast = config.engine() == Engine::Fast;
+    if fast && !(config.device == Device::Cpu && Fast::supports(graph, model.kind())) {
+        return Err(TrainError::UnsupportedEngine(config.engine(), class()));
     }
     Ok(())
 }

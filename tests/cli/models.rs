@@ -43,7 +43,7 @@ fn the_list_has_a_row_per_model_of_the_registry() {
             entry.class.into(),
             entry.library.to_string(),
             with_batch(entry.input),
-            entry.dtype().to_string(),
+            entry.dtype.to_string(),
             thousands(entry.parameter_count()),
             entry.defaults.epochs.to_string(),
             entry.defaults.batch_size.to_string(),
@@ -90,7 +90,7 @@ fn the_documents_are_the_registry_and_its_graphs() {
         let mut expected = json!({
             "name": entry.name, "class": entry.class, "title": entry.title,
             "description": entry.description, "library": entry.library.to_string(),
-            "input": entry.input, "dtype": entry.dtype().name(),
+            "input": entry.input, "dtype": entry.dtype.name(),
             "parameters": summary.parameters,
             "defaults": {
                 "epochs": defaults.epochs, "batch_size": defaults.batch_size, "lr": defaults.lr,

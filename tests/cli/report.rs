@@ -116,11 +116,22 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     let mut command = stitch(folder.path());
     command.args(["parity", "runs/reference", "runs/lenet5"]).assert().code(0);
     let written = format!("runs/lenet5/{REPORT}");
-    assert!(
-        page(folder.path(), &["runs/lenet5"], &written).contains("PARITY: EQUAL (bit for bit)")
-    );
+    let checked = page(folder.path(), &["runs/lenet5"], &written);
+    assert!(checked.contains("PARITY: EQUAL (bit for bit)"));
+    // Without traces, the steps of the training are not compared: the page says so.
+    assert!(checked.contains("<li>the steps of the training: no traces are compared</li>"));
     let path = folder.path().join("runs/lenet5").join(PARITY);
     let verdict = fs::read_to_string(&path).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    assert_eq!(saved["not_compared"].as_array().unwrap().len(), 1, "{verdict}");
+    // Verdicts of earlier versions do not have the list.
+    let mut earlier = saved;
+    earlier.as_object_mut().unwrap().remove("not_compared");
+    fs::write(&path, earlier.to_string()).unwrap();
+    let page_of_earlier = page(folder.path(), &["runs/lenet5"], &written);
+    assert!(
+        page_of_earlier.contains("PARITY: EQUAL") && !page_of_earlier.contains("Not compared:")
+    );
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
     assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
@@ -151,11 +162,11 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
         &["unknown model \"resnet\"", &model_names()],
     );
     damaged(HISTORY, |_| String::new(), &["empty"]);
-    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["no column loss"]);
+    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "missing field `loss`"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
     damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
-    damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is no class"]);
-    damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["no answer"]);
+    damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is not a class"]);
+    damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["it has no rows"]);
     damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);
     damaged(METRICS, replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."), &["two runs"]);
     damaged(METRICS, |_| "[]".into(), &[]);
@@ -197,8 +208,8 @@ fn what_a_run_folder_says_is_text_on_the_page_and_never_markup() {
     let folder = folder_with_runs(&["mlp"]);
     let path = folder.path().join("runs/mlp").join(CONFIG);
     let config = fs::read_to_string(&path).unwrap();
-    let hostile = "\"device\": \"<script>alert(1)</script>\"";
-    fs::write(&path, config.replace("\"device\": \"cpu\"", hostile)).unwrap();
+    let hostile = "\"stitch\": \"<script>alert(1)</script>\"";
+    fs::write(&path, config.replace("\"stitch\": \"0.1.0\"", hostile)).unwrap();
     let page = page(folder.path(), &["runs/mlp"], &format!("runs/mlp/{REPORT}"));
     assert!(!page.contains("<script") && page.contains("alert(1)"));
 }

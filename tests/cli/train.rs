@@ -57,8 +57,8 @@ fn learning_rates_that_are_not_above_zero_are_refused() {
 
 #[test]
 fn learning_rates_that_are_not_finite_are_refused() {
-    flags_are_refused("lenet5", &["--lr", "nan"], &["--lr", "is NaN", "finite"]);
-    flags_are_refused("mlp", &["--lr", "inf"], &["--lr", "is inf", "finite"]);
+    flags_are_refused("lenet5", &["--lr", "nan"], &["--lr", "is \"NaN\"", "number above 0"]);
+    flags_are_refused("mlp", &["--lr", "inf"], &["--lr", "is \"inf\"", "number above 0"]);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsew
 
 #[test]
 fn the_fast_engine_is_refused_where_there_is_none() {
-    let parts = ["--engine fast", "mlp", "supports lenet5"];
+    let parts = ["--engine is fast", "eager or exact for mlp on the CPU"];
     flags_are_refused("mlp", &["--fast"], &parts);
     flags_are_refused("mlp", &["--engine", "fast"], &parts);
     flags_are_refused("lenet5", &["--fast", "--trace"], &["--trace", "--engine eager or exact"]);

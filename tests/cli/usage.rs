@@ -289,7 +289,7 @@ fn fewer_threads_than_asked_for_by_openmps_variables_are_no_hang() {
     for (name, value) in
         [("OMP_THREAD_LIMIT", "1"), ("OMP_MAX_ACTIVE_LEVELS", "0"), ("OMP_DYNAMIC", "true")]
     {
-        refused(&mut train(name, value, Some("2")), 2, &[name, "2 threads", "--threads 1"]);
+        refused(&mut train(name, value, Some("2")), 2, &[name, "2 threads", "--threads", "use 1"]);
         train(name, value, Some("1")).assert().code(0);
     }
     train("OMP_THREAD_LIMIT", "1", None).assert().code(0);

@@ -149,8 +149,8 @@ fn impossible_numbers_are_refused_by_their_flags_names() {
         (&["--val", "300"], &["--val is 300", "300 training images"]),
         (&["--val", "99999999999999999999"], &["--val"]),
         (&["--val", "10", "--patience", "0"], &["--patience", "at least 1"]),
-        (&["--patience", "3"], &["--patience is 3", "--val"]),
-        (&["--val", "off", "--patience", "3"], &["--patience is 3", "--val"]),
+        (&["--patience", "3"], &["--patience is 3", "set val too"]),
+        (&["--val", "off", "--patience", "3"], &["--patience is 3", "set val too"]),
         (&["--val", "some"], &["--val", "'some'", "off"]),
     ] {
         refused(train(folder.path(), "lenet5").args(flags).args(["--out", "run"]), 2, parts);
@@ -169,6 +169,6 @@ fn a_traced_run_traces_what_it_learns_from() {
     let mut parity = stitch(folder.path());
     parity.args(["parity", "one/trace", "two/trace"]).assert().code(0);
     let settings = stitch(folder.path()).args(["parity", "one", "two"]).assert();
-    let said = "validation images differs: off in the reference, 60 in the port";
+    let said = "val differs: none in the reference, 60 in the port";
     assert!(stdout_of(&settings).contains(said), "{}", stdout_of(&settings));
 }

@@ -1,20 +1,21 @@
-//! The likely cause of a first divergence.
+//! The likely cause of the first difference.
 
 use std::collections::BTreeSet;
 
 use stitch_trace::stage;
 
-use crate::verdict::{Outcome, Report, TensorResult};
+use crate::report::Report;
+use crate::result::{Outcome, TensorResult};
 
-/// What usually causes this first divergence, everything before it being equal.
-pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
+/// What usually causes this first difference, everything before it being equal.
+pub(crate) fn likely(report: &Report, first: &TensorResult) -> String {
     let compared = |stage: &str| report.tensors.iter().any(|tensor| tensor.stage == stage);
     if !report.settings.is_empty() {
-        return "the settings that differ, see above".into();
+        return "the settings of the two runs differ".into();
     }
     match &first.outcome {
         Outcome::Missing | Outcome::Unexpected if ends_early(report) => {
-            return "a truncated trace, see below: everything before its end is equal".into();
+            return "a truncated trace: everything before its end is equal".into();
         }
         Outcome::Missing | Outcome::Unexpected => return cause_of_absence(first).into(),
         Outcome::Nan { .. } => return NAN.into(),
@@ -27,12 +28,13 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
             return cause_in(stage::BATCH).into();
         }
         Outcome::Shape { .. } => {
-            return "another size of a layer, or another layout of the same elements (transposed, \
+            return "a layer of a different size, or a different layout of the same elements (transposed, \
                     flattened)"
                 .into();
         }
         Outcome::Dtype { .. } => {
-            return "another element type in the program, or a conversion when it was saved".into();
+            return "a different dtype in the program, or a conversion when the file was saved"
+                .into();
         }
         _ => {}
     }
@@ -43,36 +45,37 @@ pub fn likely_cause(report: &Report, first: &TensorResult) -> String {
         stage::PREDICTIONS | stage::CONFUSION_MATRIX | stage::ACCURACY
             if !compared(stage::TEST_LOGITS) && !compared(stage::FINAL) =>
         {
-            "other weights: compare those, or traces of both runs".into()
+            "different weights: compare those, or traces of both runs".into()
         }
         stage::FINAL if report.traced => {
-            "an update after the last recorded step, or a buffer that is recorded only here".into()
+            "an update after the last recorded step, or a buffer that is recorded only after it"
+                .into()
         }
         stage => cause_in(stage).into(),
     }
 }
 
-const NAN: &str = "a NaN, which equals nothing, not even another NaN, unless that is asked for";
+const NAN: &str =
+    "a NaN, which equals no value, not even another NaN, unless NaN are compared as equal";
 
 /// What usually causes a tensor to be on one side only.
 fn cause_of_absence(first: &TensorResult) -> &'static str {
     let is_known = stage::KNOWN.contains(&first.stage.as_str());
     match (first.step, first.stage.as_str()) {
         (Some(_), stage) if !is_known || stage.starts_with("exp_avg") => {
-            "another optimizer, or another setting of it: without momentum SGD keeps no state"
+            "a different optimizer, or different settings of it: SGD without momentum keeps no state"
         }
         (Some(_), _) => {
-            "other steps were recorded, or the run took others: another batch size, or a last batch that \
-             is dropped or kept"
+            "different steps were recorded, or the runs have different steps: check batch size and drop_last"
         }
         (None, stage::INIT | stage::FINAL) => {
-            "another network, other names of its layers, or entries that only one program saves"
+            "a different network, different names of its layers, or entries that only one program saves"
         }
-        _ => "another program recorded it",
+        _ => "the two programs recorded different tensors",
     }
 }
 
-/// Whether nothing but the end of a truncated trace is missing.
+/// Whether only tensors after the end of a truncated trace are missing.
 fn ends_early(report: &Report) -> bool {
     let mut different = report.tensors.iter().filter(|tensor| !tensor.passes());
     let is_missing =
@@ -80,8 +83,8 @@ fn ends_early(report: &Report) -> bool {
     !report.truncated.is_empty() && different.all(is_missing)
 }
 
-/// Where the cause must lie if the steps before the first divergence were not recorded: what a step
-/// computes follows from the parameters and the optimizer's state that the step before has left.
+/// The steps in which the cause must lie if those before the first difference were not recorded: what a step
+/// computes follows from the parameters and the optimizer's state after the step before.
 fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
     let step = first.step?;
     // These follow from the data, and from records of the same step.
@@ -106,47 +109,54 @@ fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
     }
 }
 
-/// What usually causes a first divergence in a stage.
+/// What usually causes a first difference in a stage.
 fn cause_in(stage: &str) -> &'static str {
     match stage {
         stage::DATA => {
-            "another data set, or another normalization (divide by 255 in float64, then cast)"
+            "a different data set or normalization (divide by 255 in float64, then cast)"
         }
         stage::INIT => {
-            "another draw order (weight before bias, layers in definition order), another bound, or \
-             another seed"
+            "a different order of random draws (weight before bias, layers in definition order), bound or \
+             seed"
         }
         stage::PERMUTATION => {
-            "another seed for the sampler (DataLoader draws two numbers per epoch, the second is \
-             it), or another shuffle"
+            "a different seed of the sampler (DataLoader draws two numbers per epoch, the second is it) or \
+             shuffle"
         }
-        stage::BATCH => "another batch size, or a last batch that is dropped or kept",
+        stage::BATCH => {
+            "a different batch size, or the last, incomplete batch is dropped on one side"
+        }
         stage::LOGITS => {
-            "another forward pass: a layer or a setting of it (epsilon, padding, activation), kernels, memory \
-             layout, threads or libtorch build"
+            "a different forward pass: check layers and their settings (epsilon, padding, activation), \
+             kernels, memory layout, threads and libtorch build"
         }
-        stage::LOSS => "another loss or reduction: the logits are equal",
+        stage::LOSS => "the logits match but the loss differs: check loss function and reduction",
         stage::GRADIENT => {
-            "gradients that are clipped or scaled, another kernel in the backward pass, or other threads: the \
-             logits are equal"
+            "the logits match but the gradients differ: check clipping and scaling of gradients, kernels of \
+             the backward pass, and threads"
         }
         stage::EXP_AVG | stage::EXP_AVG_SQ | stage::PARAMETER => {
-            "another form of the optimizer (libtorch's C++ Adam rounds differently from PyTorch's \
-             Python one; scikit-learn's puts epsilon elsewhere), or another setting of it (learning rate, \
-             betas, momentum, weight decay): the gradients are equal"
+            "the gradients match but the update differs: check optimizer type (libtorch's C++ Adam rounds \
+             differently from PyTorch's Python Adam; scikit-learn's adds epsilon elsewhere), learning rate or \
+             schedule, betas, momentum, weight decay and epsilon"
         }
-        stage::BUFFER => "another update of the running statistics (momentum, biased variance)",
-        stage::EPOCH_LOSS => "another way of averaging: mean of batches instead of mean of samples",
+        stage::BUFFER => {
+            "a different update of the running statistics: check momentum and biased or unbiased variance"
+        }
+        stage::EPOCH_LOSS => "a different average: mean of batches instead of mean of samples",
         stage::FINAL => {
-            "training differed somewhere before: run both sides with --trace to see where"
+            "training differed somewhere before: compare traces of both runs to see where"
         }
-        stage::TEST_LOGITS => "another forward pass in evaluation: the parameters are equal",
-        stage::PREDICTIONS => "another way of choosing the class, or near ties",
-        stage::CONFUSION_MATRIX => "rows and columns swapped, or other predictions",
-        stage::ACCURACY => "another rounding, or other predictions",
+        stage::TEST_LOGITS => {
+            "the parameters match but eval outputs differ: check eval() mode, BatchNorm running statistics and \
+             dropout"
+        }
+        stage::PREDICTIONS => "a different choice of the class, or near ties",
+        stage::CONFUSION_MATRIX => "rows and columns are swapped, or predictions differ",
+        stage::ACCURACY => "different rounding, or different predictions",
         _ => {
-            "what computes this stage, such as a setting of the optimizer (momentum, dampening) if it is its \
-             state: everything recorded before it is equal"
+            "everything recorded before it matches: check what computes this stage; if it is state of the \
+             optimizer, its settings (momentum, dampening)"
         }
     }
 }

@@ -1,39 +1,40 @@
-//! The result of comparing two tensors.
+//! The result of comparing two tensors element by element.
 
 use serde::Serialize;
 
 use tensor_files::Dtype;
 
 use crate::element::{Element, is_number};
-use crate::number;
+use crate::json;
 use crate::tolerance::Tolerance;
 
-/// An element where something is greatest, and how great.
+/// The element where a difference is greatest, and that difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Greatest<T> {
-    /// Where.
+    /// The first such element.
     pub at: Element,
-    /// How much.
+    /// The difference.
     pub value: T,
 }
 
-/// How two tensors compare.
+/// The differences of two tensors of one dtype and shape.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Element type of both.
+    /// Dtype of both.
     #[serde(serialize_with = "dtype_name")]
     pub dtype: Dtype,
     /// Number of elements.
     pub elements: usize,
-    /// Elements whose bits differ.
+    /// Number of elements whose bits differ.
     pub unequal: usize,
-    /// Elements that the tolerance does not excuse.
+    /// Number of elements that differ beyond the tolerance.
     pub failing: usize,
-    /// Elements that are NaN on one side or on both.
+    /// Number of elements that are NaN on one side or on both.
     pub nan: usize,
-    /// The first element that the tolerance does not excuse.
+    /// The first element that differs beyond the tolerance.
     pub first: Option<Element>,
-    /// Greatest absolute difference; like the numbers below, only of types that are compared as numbers.
+    /// Greatest absolute difference. This and the fields below are only computed for dtypes that are compared as
+    /// numbers: not for complex numbers and 8-bit floats.
     #[serde(serialize_with = "greatest")]
     pub abs: Option<Greatest<f64>>,
     /// Greatest difference relative to the expected value.
@@ -41,13 +42,14 @@ pub struct Comparison {
     pub rel: Option<Greatest<f64>>,
     /// Greatest distance in units in the last place; floating-point types only.
     pub ulp: Option<Greatest<u64>>,
-    /// Mean absolute difference over all elements that are numbers; NaN if none is compared as a number.
-    #[serde(serialize_with = "number::one")]
+    /// Mean absolute difference over all elements that are not NaN; NaN for dtypes that are not compared as numbers.
+    #[serde(serialize_with = "json::number")]
     pub mean: f64,
-    /// Median absolute difference over all elements that are numbers.
-    #[serde(serialize_with = "number::one")]
+    /// Median absolute difference over all elements that are not NaN (of an even number the lower of the two in
+    /// the middle); NaN for dtypes that are not compared as numbers.
+    #[serde(serialize_with = "json::number")]
     pub median: f64,
-    /// Number of differences by size: 0, then one entry per decade of [`DECADES`](crate::DECADES).
+    /// Number of absolute differences by size: of 0, then one entry per decade of [`DECADES`](crate::DECADES).
     pub histogram: Vec<u64>,
 }
 
@@ -59,16 +61,16 @@ fn greatest<S: serde::Serializer>(of: &Option<Greatest<f64>>, to: S) -> Result<S
     #[derive(Serialize)]
     struct Shown {
         at: Element,
-        #[serde(serialize_with = "number::one")]
+        #[serde(serialize_with = "json::number")]
         value: f64,
     }
     of.map(|Greatest { at, value }| Shown { at, value }).serialize(to)
 }
 
 impl Comparison {
-    /// The smallest tolerances of each kind that excuse all that differs: absolute, relative, and units in
-    /// the last place. None where a NaN, an infinity or an 8-bit float or complex number differs, which no
-    /// tolerance excuses.
+    /// The smallest tolerances of each kind with which the tensor passes: absolute, relative, and in units in
+    /// the last place. Empty where a NaN, an infinity, an 8-bit float or a complex number differs, which no
+    /// tolerance allows.
     pub fn sufficient(&self) -> Vec<Tolerance> {
         let Some(abs) = self.abs.filter(|abs| self.nan == 0 && abs.value.is_finite()) else {
             return Vec::new();
@@ -82,7 +84,7 @@ impl Comparison {
         [absolute, relative, in_ulp].into_iter().flatten().collect()
     }
 
-    /// Removes the differences as numbers where the elements are only compared as bits.
+    /// Removes the numeric differences if the dtype is not compared as numbers.
     pub(crate) fn of_bits(self) -> Self {
         match is_number(self.dtype) {
             true => self,
@@ -102,7 +104,7 @@ impl Comparison {
         self.unequal == 0 && self.failing == 0
     }
 
-    /// Whether the tolerance excuses all that differs.
+    /// Whether no element differs beyond the tolerance.
     pub fn passes(&self) -> bool {
         self.failing == 0
     }

@@ -1,13 +1,14 @@
-//! One element of two tensors: its bits, its value, and how far apart two values are.
+//! One element of two tensors: bits, values, and the difference of the values.
 
 use serde::Serialize;
 
 use tensor_files::Dtype;
 
-/// One element of both tensors, as bits.
+/// One element of both tensors, as bits: little-endian, zero-extended. Of a 16-byte element these are the first 8
+/// bytes, or the last 8 if only those differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Element {
-    /// Position in row-major order.
+    /// Row-major position in the tensor, from 0.
     pub index: usize,
     /// Bits of the expected value.
     pub expected: u64,
@@ -24,7 +25,7 @@ fn bits(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(all)
 }
 
-/// Whether elements are compared as numbers; of 8-bit floats and complex numbers only the bits are.
+/// Whether elements are compared as numbers. 8-bit floats and complex numbers are compared as bits.
 pub(super) fn is_number(dtype: Dtype) -> bool {
     dtype.is_float() || dtype.is_integer()
 }
@@ -32,7 +33,7 @@ pub(super) fn is_number(dtype: Dtype) -> bool {
 /// The value of an element as float64: exact but for integers of 64 bits beyond 2^53. Of a type that is not
 /// compared as numbers, its bits as an integer.
 #[inline]
-pub fn number(dtype: Dtype, bits: u64) -> f64 {
+pub(super) fn number(dtype: Dtype, bits: u64) -> f64 {
     match dtype {
         Dtype::I8 => f64::from(bits as u8 as i8),
         Dtype::I16 => f64::from(bits as u16 as i16),

@@ -1,26 +1,34 @@
 #![doc = include_str!("../README.md")]
 
 mod cause;
-mod compare;
 mod comparison;
 mod element;
+mod elements;
+mod error;
+mod json;
 mod not_compared;
-mod number;
 mod rank;
+mod report;
+mod result;
 mod side;
+mod sides;
 mod spread;
 mod stream;
 mod tally;
 mod task;
 mod tolerance;
-mod verdict;
 mod verify;
 
-pub use cause::likely_cause;
 pub use comparison::{Comparison, Greatest};
 pub use element::Element;
-pub use side::{ElementSource, Item, Key, Side, SideError};
+pub use error::SideError;
+pub use report::Report;
+pub use result::{Outcome, TensorResult};
+pub use side::{Item, Key, Side};
+pub use sides::{Options, compare};
 pub use spread::DECADES;
-pub use task::{OtherAnswer, OtherCell, TaskView};
-pub use tolerance::{Exception, Overrides, TABLE, Tolerance, Training};
-pub use verdict::{Options, Outcome, Report, TensorResult, judge, position, values};
+pub use stitch_trace::{Place, stage};
+pub use task::{CellDifference, PredictionDifference, TaskView};
+pub use tensor_files::Dtype;
+pub use tolerance::{AppliedTolerance, EXCEPTIONS, Exception, Overrides, Tolerance, Training};
+pub use verify::Bits;

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use stitch_trace::stage;
 
+use crate::result::TensorResult;
 use crate::side::{Item, Side};
-use crate::verdict::TensorResult;
 
-/// Names or ranges that a sentence lists before it counts the rest.
+/// Number of names or ranges that a phrase lists before it counts the rest.
 const SHOWN: usize = 5;
 
-/// What of the two runs was not compared, a sentence each; `by_hash` are the tensors of which only the
-/// SHA-256 was compared.
-pub(crate) fn sentences(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<String> {
+/// What of the two sides was not compared, a phrase each.
+pub(crate) fn phrases(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<String> {
     let mut all = Vec::new();
     for side in sides {
         all.extend(side.left_out.iter().map(|what| format!("{}: {what}", side.path.display())));
@@ -86,7 +85,7 @@ fn listed(all: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Outcome;
+    use crate::result::Outcome;
 
     fn at(step: usize) -> TensorResult {
         TensorResult {

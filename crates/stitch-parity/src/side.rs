@@ -1,91 +1,51 @@
-//! One side of a comparison, as a list of tensors: a trace, files of tensors, tables.
+//! One side of a comparison: a list of tensors from traces, files or memory.
 //!
-//! Elements of traces and files stay there until they are compared.
+//! The elements stay in their files until they are compared.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use stitch_trace::{Trace, TraceError, stage};
-use tensor_files::{Dtype, ReadError, Renaming, Skipped, TensorFile, TensorSpec};
+use stitch_trace::{Place, Trace, stage};
+use tensor_files::{Dtype, Renaming, Skipped, TensorFile, TensorSpec};
 
-/// A side that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SideError {
-    /// A file cannot be opened or read.
-    #[error("{} cannot be read: {error}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// A file of tensors.
-    #[error("{}: {}", .path.display(), chain(.error))]
-    Tensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: ReadError,
-    },
-    /// A trace.
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-    /// A stream of elements; the message names file and tensor.
-    #[error("{0}")]
-    Stream(#[from] io::Error),
-    /// Elements that contradict their record.
-    #[error("{}: {what}", .path.display())]
-    Contradiction {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-}
+use crate::error::SideError;
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// What a tensor is called: stage, place in the run, name.
+/// The identity of a tensor: tensors of two sides with equal keys are compared with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The stage of the run; see [`stitch_trace::stage`].
+    /// Stage of the run; see [`stage`].
     pub stage: String,
-    /// Counted from 1.
+    /// Epoch, counted from 1, if the tensor belongs to one.
     pub epoch: Option<usize>,
-    /// Counted from 1 over the run.
+    /// Step, counted from 1 over the whole run, if the tensor belongs to one.
     pub step: Option<usize>,
-    /// Which tensor of the stage.
+    /// Name of the tensor.
     pub name: String,
-    /// The file of a run folder that it is from; `None` in a trace, and of a single file.
+    /// Name of its file, if it is from one of several files of a run folder.
     pub file: Option<String>,
 }
 
-/// A tensor of one side.
+/// A tensor of one side, without its elements. [`Side`]'s methods create it.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// What it is called.
+    /// Identity of the tensor.
     pub key: Key,
-    /// PyTorch's name of the element type.
+    /// PyTorch's name of the dtype, such as `float32`.
     pub dtype: String,
-    /// Sizes of the dimensions.
+    /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// SHA-256 of the elements as a trace records it.
-    pub sha256: Option<String>,
-    /// Number of NaN as a trace records it.
-    pub nan: Option<usize>,
+    /// SHA-256 of the elements in lower-case hex, if the tensor is from a trace.
+    pub(crate) sha256: Option<String>,
+    /// Number of NaN, if a trace records it.
+    pub(crate) nan: Option<usize>,
     /// Where the elements are.
-    pub source: ElementSource,
+    pub(crate) source: ElementSource,
 }
 
 impl Item {
-    /// Its name, type and shape, if the type is known.
+    /// Name, dtype and shape; `None` if the dtype is not one of [`Dtype`].
     pub fn spec(&self) -> Option<TensorSpec> {
         let dtype = Dtype::from_name(&self.dtype)?;
         Some(TensorSpec { name: self.key.name.clone(), dtype, shape: self.shape.clone() })
@@ -94,7 +54,7 @@ impl Item {
 
 /// Where the elements of an item are.
 #[derive(Debug, Clone)]
-pub enum ElementSource {
+pub(crate) enum ElementSource {
     /// In one of the side's open files.
     File {
         /// Which file.
@@ -102,31 +62,31 @@ pub enum ElementSource {
         /// Which tensor or record of it.
         tensor: usize,
     },
-    /// Here, row-major, little-endian.
+    /// In memory, row-major, little-endian.
     Memory(Vec<u8>),
-    /// Only their SHA-256 was kept.
+    /// Not kept: only their SHA-256 was.
     Nowhere,
 }
 
-/// An open file that elements lie in.
+/// An open file of elements.
 #[derive(Debug)]
 enum Source {
     Tensors(PathBuf, TensorFile<BufReader<File>>),
     Trace(Trace),
 }
 
-/// One side of a comparison.
+/// One side of a comparison: a list of tensors, and the open files of their elements.
 #[derive(Debug)]
 pub struct Side {
-    /// As the user named it.
+    /// What reports and errors call this side, usually the path that the user gave.
     pub path: PathBuf,
-    /// The model, as far as it is known.
+    /// Name of the model, if it is known; it selects the [`EXCEPTIONS`](crate::EXCEPTIONS).
     pub model: Option<String>,
     /// The tensors, in causal order.
     pub items: Vec<Item>,
-    /// What is not among the items, in words.
+    /// What was left out of `items`, a phrase each: [`Report::not_compared`](crate::Report::not_compared) lists it.
     pub left_out: Vec<String>,
-    /// How its tensors were found and named, in words.
+    /// How the tensors were found and named, a sentence each, for [`Report::notes`](crate::Report::notes).
     pub notes: Vec<String>,
     traced: bool,
     truncated: bool,
@@ -134,7 +94,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// A side without a tensor; `path` is what verdicts call it.
+    /// Creates a side without tensors; `path` is what reports and errors call it.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.into(),
@@ -149,19 +109,19 @@ impl Side {
     }
 
     /// Whether it has a trace.
-    pub fn is_traced(&self) -> bool {
+    pub(crate) fn is_traced(&self) -> bool {
         self.traced
     }
 
-    /// Whether it has a trace that ends without its end marker.
-    pub fn is_truncated(&self) -> bool {
+    /// Whether it has a trace without an end marker.
+    pub(crate) fn is_truncated(&self) -> bool {
         self.truncated
     }
 
     /// Adds the tensors of the trace in `folder`.
     ///
     /// # Errors
-    /// See [`TraceError`].
+    /// [`SideError::Trace`].
     pub fn add_trace(&mut self, folder: &Path) -> Result<(), SideError> {
         let trace = Trace::open(folder)?;
         self.traced = true;
@@ -183,11 +143,12 @@ impl Side {
         Ok(())
     }
 
-    /// Adds the tensors of a file of tensors as final values, in the file's order; returns which items
-    /// they are. `key` chooses between several dicts of tensors of a checkpoint.
+    /// Adds the tensors of a file (state_dict, TorchScript, safetensors, npz, npy) as those of the stage
+    /// [`FINAL`](stage::FINAL), in the file's order; returns their positions in `items`. `key` chooses between
+    /// several dicts of tensors in a checkpoint.
     ///
     /// # Errors
-    /// When it cannot be read; see [`ReadError`].
+    /// [`SideError::Io`] or [`SideError::Tensors`].
     pub fn add_tensors(
         &mut self,
         path: &Path,
@@ -196,7 +157,7 @@ impl Side {
         let tensors = open(path, key)?;
         if !tensors.skipped().is_empty() {
             let skipped = Skipped::summary(tensors.skipped());
-            self.left_out.push(format!("what stands beside its weights: {skipped}"));
+            self.left_out.push(format!("entries of the file that are not tensors: {skipped}"));
         }
         if let Some(key) = tensors.key() {
             self.notes.push(format!("the weights are those under {key}"));
@@ -204,23 +165,44 @@ impl Side {
         let (file, first) = (self.sources.len(), self.items.len());
         for (tensor, spec) in tensors.specs().iter().enumerate() {
             let source = ElementSource::File { file, tensor };
-            self.push(stage::FINAL, None, &spec.name, (spec.dtype, spec.shape.clone()), source);
+            self.add(stage::FINAL, Place::RUN, &spec.name, spec.dtype, spec.shape.clone(), source);
         }
         self.sources.push(Source::Tensors(path.into(), tensors));
         Ok(first..self.items.len())
     }
 
-    /// Adds a tensor that is not in a trace.
+    /// Adds a tensor from memory; `bytes` are its elements, row-major, little-endian.
+    ///
+    /// # Errors
+    /// [`SideError::Size`] if the number of bytes does not fit dtype and shape.
     pub fn push(
         &mut self,
         stage: &str,
-        epoch: Option<usize>,
+        place: Place,
         name: &str,
-        (dtype, shape): (Dtype, Vec<usize>),
+        dtype: Dtype,
+        shape: &[usize],
+        bytes: Vec<u8>,
+    ) -> Result<(), SideError> {
+        let expected = shape.iter().try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n));
+        if expected != Some(bytes.len()) {
+            let (name, shape, bytes) = (name.to_owned(), shape.to_vec(), bytes.len());
+            return Err(SideError::Size { name, bytes, dtype, shape });
+        }
+        self.add(stage, place, name, dtype, shape.to_vec(), ElementSource::Memory(bytes));
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        stage: &str,
+        Place { epoch, step }: Place,
+        name: &str,
+        dtype: Dtype,
+        shape: Vec<usize>,
         source: ElementSource,
     ) {
-        let (stage, name) = (stage.into(), name.into());
-        let key = Key { stage, epoch, step: None, name, file: None };
+        let key = Key { stage: stage.into(), epoch, step, name: name.into(), file: None };
         let dtype = dtype.name().into();
         self.items.push(Item { key, dtype, shape, sha256: None, nan: None, source });
     }
@@ -263,10 +245,7 @@ impl Side {
     }
 
     /// The elements of an item as a stream; `None` when only their SHA-256 was kept.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn stream<'a>(
+    pub(crate) fn stream<'a>(
         &'a mut self,
         source: &'a ElementSource,
     ) -> Result<Option<Box<dyn Read + 'a>>, SideError> {
@@ -290,10 +269,7 @@ impl Side {
         }
     }
 
-    /// All elements of an item.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
+    /// All elements of an item; `None` when only their SHA-256 was kept.
     pub(crate) fn load(&mut self, source: &ElementSource) -> Result<Option<Vec<u8>>, SideError> {
         let Some(mut stream) = self.stream(source)? else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -301,7 +277,7 @@ impl Side {
         Ok(Some(bytes))
     }
 
-    /// The file that an item's elements lie in, for errors.
+    /// The file of an item's elements, for errors.
     pub(crate) fn file_of(&self, item: &Item) -> &Path {
         match item.source {
             ElementSource::File { file, .. } => match &self.sources[file] {
@@ -324,7 +300,7 @@ impl Side {
     }
 }
 
-/// Adds to an error which tensor of which file was being read.
+/// Adds to an error which tensor of which file was being read: `place`.
 struct Placed<R> {
     place: String,
     from: R,

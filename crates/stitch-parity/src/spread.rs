@@ -6,7 +6,8 @@
 
 use std::sync::LazyLock;
 
-/// Powers of ten that the histogram tells apart: below 1e-19, from 1e-19 on, …, from 1e9 on.
+/// Exponents of the decades of [`Comparison::histogram`](crate::Comparison::histogram): differences below 1e-19,
+/// from 1e-19 on, …, from 1e9 on.
 pub const DECADES: std::ops::Range<i32> = -20..10;
 
 /// Bins: the upper 16 bits of a pattern, of which the sign is 0.

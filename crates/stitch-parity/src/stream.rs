@@ -9,7 +9,7 @@ use tensor_files::Dtype;
 const CHUNK: u64 = 1 << 20;
 
 /// Two streams of equal length that can be read from the start as often as needed.
-pub trait Pair {
+pub(crate) trait Pair {
     /// Why a stream could not be opened or read.
     type Error: From<io::Error>;
 

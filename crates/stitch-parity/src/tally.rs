@@ -125,22 +125,22 @@ impl<'a> Tally<'a> {
         let unequal = block.unequal().count();
         if unequal > 0 {
             self.comparison.unequal += unequal;
-            self.excuse(block, unequal);
+            self.count_failing(block, unequal);
             self.raise(block);
         }
     }
 
-    /// Counts the elements that the tolerance does not excuse.
-    fn excuse(&mut self, block: &Block, unequal: usize) {
+    /// Counts the elements that differ beyond the tolerance.
+    fn count_failing(&mut self, block: &Block, unequal: usize) {
         let is_float = self.comparison.dtype.is_float();
-        let excused = |&i: &usize| {
+        let allowed = |&i: &usize| {
             let ulp = is_float.then_some(block.ulps[i]);
-            self.tolerance.excuses(block.differences[i], block.expected[i], ulp)
+            self.tolerance.allows(block.differences[i], block.expected[i], ulp)
         };
         let (failing, first) = match self.tolerance {
             Tolerance::Bits => (unequal, block.unequal().next()),
             Tolerance::Within { .. } => {
-                let mut failing = block.unequal().filter(|i| !excused(i));
+                let mut failing = block.unequal().filter(|i| !allowed(i));
                 let first = failing.next();
                 (usize::from(first.is_some()) + failing.count(), first)
             }
@@ -291,7 +291,7 @@ mod tests {
             let difference = f64::from(i) * 1e-9;
             let within =
                 Tolerance::Within { atol: 0.0, rtol: relative(difference, expected.abs()), ulp: 0 };
-            assert!(within.excuses(difference, expected, None), "{difference:e} of {expected:e}");
+            assert!(within.allows(difference, expected, None), "{difference:e} of {expected:e}");
         }
     }
 }

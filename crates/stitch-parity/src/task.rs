@@ -1,63 +1,66 @@
-//! The differences in terms of the task: predictions, confusion matrix, accuracy, losses.
+//! Differences of predictions, confusion matrix, accuracy and losses.
 
 use serde::Serialize;
 
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
-use crate::number;
-use crate::side::{Item, Side, SideError};
+use crate::error::SideError;
+use crate::json;
+use crate::side::{Item, Side};
 
-/// A test image that the two sides answer differently.
+/// A test image whose prediction differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OtherAnswer {
+pub struct PredictionDifference {
     /// Position among the test images.
     pub index: usize,
-    /// The true class, where it is known.
+    /// The true class, if it is known.
     pub truth: Option<i64>,
-    /// The reference's answer.
+    /// Class predicted by the reference.
     pub expected: i64,
-    /// The port's answer.
+    /// Class predicted by the port.
     pub actual: i64,
-    /// How far the best logit is ahead of the second, in the reference and in the port, where
-    /// logits were traced. A small one is a near tie.
-    #[serde(serialize_with = "number::pair")]
+    /// Largest logit minus second largest, in the reference and in the port, if both recorded logits. A small
+    /// margin is a near tie.
+    #[serde(serialize_with = "json::pair")]
     pub margins: Option<[f64; 2]>,
 }
 
 /// A cell of the confusion matrix that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct OtherCell {
-    /// Row.
+pub struct CellDifference {
+    /// Row: the true class.
     pub truth: usize,
-    /// Column.
+    /// Column: the predicted class.
     pub predicted: usize,
-    /// The reference's count.
+    /// Count of the reference.
     pub expected: i64,
-    /// The port's count.
+    /// Count of the port.
     pub actual: i64,
 }
 
-/// What differs as far as the task is concerned; empty where nothing does or nothing is known.
+/// Differences of predictions, confusion matrix, accuracy and losses; empty where they are equal, or where one side
+/// does not have them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TaskView {
-    /// Answers that differ.
-    pub answers: Vec<OtherAnswer>,
-    /// Cells that differ.
-    pub cells: Vec<OtherCell>,
-    /// Both accuracies.
-    #[serde(serialize_with = "number::pair")]
+    /// Predictions that differ.
+    #[serde(rename = "answers")]
+    pub predictions: Vec<PredictionDifference>,
+    /// Cells of the confusion matrix that differ.
+    pub cells: Vec<CellDifference>,
+    /// Accuracy of the reference and of the port, from 0 to 1, whether or not they differ.
+    #[serde(serialize_with = "json::pair")]
     pub accuracy: Option<[f64; 2]>,
-    /// Epoch and both mean losses, where they differ.
-    #[serde(serialize_with = "number::losses")]
+    /// Epoch, and its mean loss in the reference and in the port, where these differ.
+    #[serde(serialize_with = "json::losses")]
     pub losses: Vec<(usize, f64, f64)>,
 }
 
-/// Looks at both sides' answers, matrices, accuracies and losses.
+/// Compares the predictions, confusion matrices, accuracies and losses of both sides.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError> {
+pub(crate) fn differences(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError> {
     let mut view = TaskView::default();
     let sides = &mut [reference, port];
     if let Some([expected, actual]) = integers(sides, stage::PREDICTIONS)? {
@@ -69,7 +72,13 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
                 let margins = logits.as_ref().and_then(|[expected, actual]| {
                     Some([margin(expected, index)?, margin(actual, index)?])
                 });
-                view.answers.push(OtherAnswer { index, truth, expected, actual, margins });
+                view.predictions.push(PredictionDifference {
+                    index,
+                    truth,
+                    expected,
+                    actual,
+                    margins,
+                });
             }
         }
     }
@@ -78,7 +87,7 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
         for (i, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
             if expected != actual {
                 let (truth, predicted) = (i / classes, i % classes);
-                view.cells.push(OtherCell { truth, predicted, expected, actual });
+                view.cells.push(CellDifference { truth, predicted, expected, actual });
             }
         }
     }
@@ -91,7 +100,7 @@ pub fn look(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError
     Ok(view)
 }
 
-/// Distance of the greatest logit of an image from the second; `None` when a trace holds too few.
+/// Largest logit of an image minus the second largest; `None` when a trace holds too few.
 fn margin(logits: &Logits, image: usize) -> Option<f64> {
     let mut sorted = logits.values.chunks_exact(logits.classes).nth(image)?.to_vec();
     sorted.sort_by(|one, other| other.total_cmp(one));
@@ -101,7 +110,7 @@ fn margin(logits: &Logits, image: usize) -> Option<f64> {
 /// The logits of all images, row by row.
 struct Logits {
     values: Vec<f64>,
-    /// More than none.
+    /// At least 1.
     classes: usize,
 }
 

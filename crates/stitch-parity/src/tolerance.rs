@@ -1,31 +1,33 @@
-//! The one home of every tolerance. Bit equality is the rule; each exception is a line of
-//! [`TABLE`], with its measured cause.
+//! Tolerances. Every bit must be equal unless the caller or a line of [`EXCEPTIONS`] allows a difference.
 
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
 use crate::element::is_number;
 
-/// What is excused.
+/// The differences that are allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
-    /// Nothing: every bit must be equal, so -0.0 differs from 0.0.
+    /// None: every bit must be equal, so -0.0 differs from 0.0.
     Bits,
-    /// A difference of at most `atol + rtol * |expected|`, or of at most `ulp` units in the last
+    /// Differences of at most `atol + rtol * |expected|`, or of at most `ulp` units in the last
     /// place.
     Within {
-        /// Absolute.
+        /// Absolute tolerance.
         atol: f64,
-        /// Relative to the expected value.
+        /// Tolerance relative to the expected value.
         rtol: f64,
-        /// Units in the last place.
+        /// Tolerance in units in the last place; floating-point types only.
         ulp: u64,
     },
 }
 
 impl Tolerance {
-    /// Whether a difference of two numbers is excused; `ulp` is `None` for integers.
-    pub fn excuses(&self, difference: f64, expected: f64, ulp: Option<u64>) -> bool {
+    /// Whether an absolute difference of two numbers is allowed; `ulp` is `None` for integers.
+    pub(crate) fn allows(&self, difference: f64, expected: f64, ulp: Option<u64>) -> bool {
         match *self {
             Tolerance::Bits => false,
             Tolerance::Within { .. } if !difference.is_finite() => false,
@@ -36,7 +38,7 @@ impl Tolerance {
     }
 }
 
-/// The settings of a training by which its rounding errors grow.
+/// The settings of a training with which its rounding errors grow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Training {
     /// Learning rate.
@@ -54,29 +56,31 @@ impl Training {
     }
 }
 
-/// Most that a tolerance grows by, the magnitude apart: one of 1e-12 to a relative 1e-6. A tolerance as large as
-/// the values would excuse everything.
+/// Largest factor that a tolerance grows by, apart from the magnitude: from 1e-12 to a relative 1e-6. A tolerance
+/// as large as the values would allow everything.
 const MOST_GROWTH: f64 = 1e6;
 
-/// An exception to bit equality.
+/// An exception to bit equality: differences that are allowed without the caller asking for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Exception {
-    /// The model's name, as in `config.json` and in a trace, which know no more of it.
+    /// Name of the model in its trace or `config.json`.
     pub model: &'static str,
-    /// The element type.
+    /// Dtype of the tensors.
     pub dtype: Dtype,
-    /// The stages from this one to the other, in causal order.
+    /// First and last stage, in causal order.
     pub stages: [&'static str; 2],
-    /// Absolute tolerance at the settings of `measured`, and at those with fewer or smaller updates.
+    /// Absolute tolerance at the settings `measured`, and at those with fewer or smaller updates. With more or
+    /// larger updates it grows in proportion to the number of updates, the learning rate, and the largest
+    /// magnitude of the tensor.
     pub atol: f64,
-    /// The settings that it was measured at.
+    /// The settings of the measurement.
     pub measured: Training,
-    /// Why, and what was measured.
+    /// Cause of the differences, and the differences that were measured.
     pub cause: &'static str,
 }
 
 impl Exception {
-    /// How much more than at the settings of `measured` rounding errors grow: an update that is off by a
+    /// Factor by which rounding errors are larger than at the settings `measured`: an update that is off by a
     /// rounding error moves a parameter by that error times the learning rate, once for each update.
     fn growth(&self, training: Option<&Training>) -> f64 {
         let Some(training) = training else { return 1.0 };
@@ -85,16 +89,17 @@ impl Exception {
         (rate * updates).min(MOST_GROWTH)
     }
 
-    /// The absolute tolerance for a tensor whose greatest magnitude is `largest`. Beyond the settings of
-    /// `measured`, what is computed from parameters is off in proportion to its magnitude.
+    /// The absolute tolerance for a tensor whose largest magnitude is `largest`. Beyond the settings
+    /// `measured`, errors of what is computed from parameters are in proportion to its magnitude.
     fn bound(&self, growth: f64, largest: f64) -> f64 {
         let grown = self.atol * growth * largest.max(1.0);
         if growth > 1.0 && grown.is_finite() { grown } else { self.atol }
     }
 }
 
-/// Every exception.
-pub const TABLE: [Exception; 1] = [Exception {
+/// All exceptions to bit equality. [`Overrides`] of the caller replace them, and they do not apply with
+/// [`Options::same_program`](crate::Options::same_program).
+pub const EXCEPTIONS: &[Exception] = &[Exception {
     model: "mlp",
     dtype: Dtype::F64,
     stages: [stage::LOGITS, stage::TEST_LOGITS],
@@ -105,29 +110,110 @@ pub const TABLE: [Exception; 1] = [Exception {
             in weights of up to 2.3",
 }];
 
-/// What the user asked for instead.
+/// Tolerances of the caller. If `atol`, `rtol` or `ulp` is given, it applies to all floating-point tensors, the
+/// others being 0: a difference of at most `atol + rtol * |expected|` or at most `ulp` is allowed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// `--atol`
+    /// Absolute tolerance.
     pub atol: Option<f64>,
-    /// `--rtol`
+    /// Tolerance relative to the expected value.
     pub rtol: Option<f64>,
-    /// `--ulp`
+    /// Tolerance in units in the last place.
     pub ulp: Option<u64>,
-    /// `--tol NAME=ATOL[,RTOL]`, by tensor name.
+    /// Tolerances for the tensors of one name, integers included: name, `atol` and `rtol`. They replace those
+    /// above; of several for one name the first applies.
     pub by_name: Vec<(String, f64, f64)>,
+}
+
+/// The tolerance that was applied to a tensor, and where it comes from. `Display` writes it in words; serialized,
+/// it is that text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AppliedTolerance {
+    /// One of [`Overrides::by_name`].
+    Named {
+        /// Name of the tensor.
+        name: String,
+        /// Absolute tolerance.
+        atol: f64,
+        /// Tolerance relative to the expected value.
+        rtol: f64,
+    },
+    /// None, although [`Overrides::by_name`] has one: tensors of this dtype are compared bit for bit.
+    NotApplied {
+        /// Name of the tensor.
+        name: String,
+        /// Absolute tolerance that was given.
+        atol: f64,
+        /// Relative tolerance that was given.
+        rtol: f64,
+        /// Dtype of the tensor: complex or an 8-bit float.
+        dtype: Dtype,
+    },
+    /// That of [`Overrides`] for all floating-point tensors.
+    All {
+        /// Absolute tolerance.
+        atol: f64,
+        /// Tolerance relative to the expected value.
+        rtol: f64,
+        /// Tolerance in units in the last place.
+        ulp: u64,
+    },
+    /// One of [`EXCEPTIONS`].
+    Exception {
+        /// [`Exception::model`].
+        model: &'static str,
+        /// [`Exception::atol`].
+        atol: f64,
+        /// Factor by which it has grown with the settings of the training, apart from the largest magnitude of
+        /// each tensor; 1 if it has not.
+        growth: f64,
+        /// [`Exception::cause`].
+        cause: &'static str,
+    },
+}
+
+impl fmt::Display for AppliedTolerance {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Named { name, atol, rtol } => {
+                write!(to, "atol {atol:e}, rtol {rtol:e} for {name}")
+            }
+            Self::NotApplied { name, atol, rtol, dtype } => write!(
+                to,
+                "atol {atol:e}, rtol {rtol:e} for {name} is not applied to {dtype}: every bit must be equal"
+            ),
+            Self::All { atol, rtol, ulp } => write!(to, "atol {atol:e}, rtol {rtol:e}, ulp {ulp}"),
+            Self::Exception { model, atol, growth, cause } => {
+                write!(to, "{model} within {atol:e}")?;
+                if *growth > 1.0 {
+                    write!(
+                        to,
+                        " times {growth:.1e} for learning rate and updates, times the largest magnitude of \
+                         each tensor"
+                    )?;
+                }
+                write!(to, ": {cause}")
+            }
+        }
+    }
+}
+
+impl Serialize for AppliedTolerance {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
 }
 
 /// A tolerance and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Used {
-    /// What is excused.
+pub(crate) struct Resolved {
+    /// The differences that are allowed.
     pub tolerance: Tolerance,
-    /// Why, for the report; `None` for bit equality.
-    pub reason: Option<String>,
+    /// Where it comes from; `None` if every bit must be equal.
+    pub applied: Option<AppliedTolerance>,
 }
 
-/// The tensor that a tolerance is wanted for.
+/// The tensor that a tolerance is resolved for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub model: Option<&'a str>,
@@ -136,55 +222,55 @@ pub(crate) struct Of<'a> {
     pub dtype: Dtype,
 }
 
-/// The tolerance for a tensor: the user's for this name, the user's for all, the table's, or bits.
-/// Integers are compared bit for bit unless they are named, 8-bit floats and complex numbers always. `largest` finds the greatest magnitude of the
-/// expected values, where it is needed.
+/// The tolerance for a tensor: the caller's for this name, the caller's for all, that of an exception, or bit
+/// equality. Integers are compared bit for bit unless they are named, 8-bit floats and complex numbers always.
+/// `largest` finds the largest magnitude of the expected values, where it is needed.
 pub(crate) fn resolve<E>(
     of: Of,
     overrides: &Overrides,
     training: Option<&Training>,
     largest: impl FnOnce() -> Result<f64, E>,
-) -> Result<Used, E> {
-    let Of { model, stage, name, dtype } = of;
+) -> Result<Resolved, E> {
+    let Of { dtype, name, .. } = of;
     if let Some((_, atol, rtol)) = overrides.by_name.iter().find(|(named, ..)| named == name) {
-        let given = format!("--tol {name}={atol:e},{rtol:e}");
+        let (name, atol, rtol) = (name.to_owned(), *atol, *rtol);
         return Ok(match is_number(dtype) {
-            true => {
-                let tolerance = Tolerance::Within { atol: *atol, rtol: *rtol, ulp: 0 };
-                Used { tolerance, reason: Some(given) }
-            }
-            false => {
-                let reason = format!("{given} is not applied to {dtype}: every bit must be equal");
-                Used { tolerance: Tolerance::Bits, reason: Some(reason) }
-            }
+            true => Resolved {
+                tolerance: Tolerance::Within { atol, rtol, ulp: 0 },
+                applied: Some(AppliedTolerance::Named { name, atol, rtol }),
+            },
+            false => Resolved {
+                tolerance: Tolerance::Bits,
+                applied: Some(AppliedTolerance::NotApplied { name, atol, rtol, dtype }),
+            },
         });
     }
-    let Overrides { atol, rtol, ulp, .. } = overrides;
+    let &Overrides { atol, rtol, ulp, .. } = overrides;
     if dtype.is_float() && (atol.is_some() || rtol.is_some() || ulp.is_some()) {
         let [atol, rtol] = [atol, rtol].map(|given| given.unwrap_or(0.0));
         let ulp = ulp.unwrap_or(0);
-        let reason = Some(format!("--atol {atol:e} --rtol {rtol:e} --ulp {ulp}"));
-        return Ok(Used { tolerance: Tolerance::Within { atol, rtol, ulp }, reason });
+        let applied = Some(AppliedTolerance::All { atol, rtol, ulp });
+        return Ok(Resolved { tolerance: Tolerance::Within { atol, rtol, ulp }, applied });
     }
-    let exception = TABLE.iter().find(|line| {
-        let [first, last] = line.stages.map(stage::causal_order);
-        let is_in = (first..=last).contains(&stage::causal_order(stage));
-        Some(line.model) == model && line.dtype == dtype && is_in
-    });
-    let Some(line) = exception else {
-        return Ok(Used { tolerance: Tolerance::Bits, reason: None });
+    let Some(exception) = exception(of) else {
+        return Ok(Resolved { tolerance: Tolerance::Bits, applied: None });
     };
-    let growth = line.growth(training);
-    let atol = if growth > 1.0 { line.bound(growth, largest()?) } else { line.atol };
-    let scaled = match growth > 1.0 {
-        true => format!(
-            " times {growth:.1e} for learning rate and updates, times the largest magnitude of each tensor"
-        ),
-        false => String::new(),
+    let &Exception { model, atol, cause, .. } = exception;
+    let growth = exception.growth(training);
+    let applied = Some(AppliedTolerance::Exception { model, atol, growth, cause });
+    let atol = if growth > 1.0 { exception.bound(growth, largest()?) } else { atol };
+    Ok(Resolved { tolerance: Tolerance::Within { atol, rtol: 0.0, ulp: 0 }, applied })
+}
+
+/// The exception for a tensor, if there is one.
+fn exception(of: Of) -> Option<&'static Exception> {
+    let is_in = |[first, last]: [&str; 2]| {
+        let [first, last] = [first, last].map(stage::causal_order);
+        (first..=last).contains(&stage::causal_order(of.stage))
     };
-    let tolerance = Tolerance::Within { atol, rtol: 0.0, ulp: 0 };
-    let reason = Some(format!("{} within {:e}{scaled}: {}", line.model, line.atol, line.cause));
-    Ok(Used { tolerance, reason })
+    EXCEPTIONS
+        .iter()
+        .find(|line| Some(line.model) == of.model && line.dtype == of.dtype && is_in(line.stages))
 }
 
 #[cfg(test)]
@@ -193,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_bound_grows_with_rate_updates_and_magnitude_beyond_the_measured_settings_only() {
-        let [line] = TABLE;
+        let line = EXCEPTIONS[0];
         let bound =
             |training: Option<&Training>, largest| line.bound(line.growth(training), largest);
         let with = |lr, epochs, batch_size| Training { lr, epochs, batch_size };
@@ -218,6 +304,6 @@ mod tests {
         assert_eq!(of(Dtype::I64).tolerance, Tolerance::Within { atol: 1.0, rtol: 0.5, ulp: 0 });
         let complex = of(Dtype::C64);
         assert_eq!(complex.tolerance, Tolerance::Bits);
-        assert!(complex.reason.unwrap().contains("is not applied to complex64"));
+        assert!(complex.applied.unwrap().to_string().contains("is not applied to complex64"));
     }
 }

@@ -1,5 +1,6 @@
-//! The SHA-256 and the number of NaN of an item, checked against its elements.
+//! The SHA-256 and the number of NaN of an item, verified against its elements.
 
+use std::fmt;
 use std::io::Read;
 
 use data_encoding::HEXLOWER;
@@ -7,27 +8,35 @@ use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
 use crate::element::for_each_element;
-use crate::side::{ElementSource, Item, Side, SideError};
+use crate::error::SideError;
+use crate::side::{ElementSource, Item, Side};
 
 /// Bytes that are read at a time.
 const PART: u64 = 1 << 18;
 
-/// What is known of an item's bits.
+/// SHA-256 and number of NaN of the elements of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bits {
-    /// SHA-256 of the elements, in hex.
+pub struct Bits {
+    /// SHA-256 of the elements, row-major, little-endian, in lower-case hex.
     pub sha256: String,
-    /// Number of NaN, where it is known.
+    /// Number of NaN, if it is known.
     pub nan: Option<usize>,
 }
 
-/// Whether the elements of an item are there, with a type that is known.
+impl fmt::Display for Bits {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        write!(to, "the SHA-256 {}", self.sha256)?;
+        self.nan.map_or(Ok(()), |nan| write!(to, " and {nan} NaN"))
+    }
+}
+
+/// Whether the elements of an item are kept and its dtype is known.
 pub(crate) fn is_kept(item: &Item) -> bool {
     !matches!(item.source, ElementSource::Nowhere) && Dtype::from_name(&item.dtype).is_some()
 }
 
-/// Reads the elements of an item and checks what a trace says of them; without elements, what the trace
-/// says. `None` where there is neither.
+/// Reads the elements of an item and verifies what its trace records of them; without elements, returns what
+/// the trace records. `None` where there is neither.
 ///
 /// # Errors
 /// [`SideError::Contradiction`] when the elements do not have the recorded SHA-256; otherwise when they
@@ -41,19 +50,9 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
     if let Some(recorded) = recorded {
         let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
         if recorded.sha256 != found.sha256 || !nan_fits {
-            let said = |Bits { sha256, nan }: &Bits| match nan {
-                Some(nan) => format!("the SHA-256 {sha256} and {nan} NaN"),
-                None => format!("the SHA-256 {sha256}"),
-            };
-            let what = format!(
-                "the elements of {} contradict their record: they have {}, the record says {}; the trace was \
-                 changed or damaged after the run, or its recorder is wrong",
-                side.key_of(item),
-                said(&found),
-                said(&recorded),
-            );
-            let path = side.file_of(item).to_owned();
-            return Err(SideError::Contradiction { path, what });
+            let (path, key) = (side.file_of(item).to_owned(), side.key_of(item));
+            let [found, recorded] = [found, recorded].map(Box::new);
+            return Err(SideError::Contradiction { path, key, found, recorded });
         }
     }
     Ok(Some(found))
@@ -68,7 +67,7 @@ fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
     Ok(read.then(|| Bits { sha256: HEXLOWER.encode(&hash.finalize()), nan: Some(nan) }))
 }
 
-/// The greatest magnitude of the elements that are numbers; 0 without any.
+/// The largest magnitude of the elements that are not NaN; 0 without any.
 pub(crate) fn largest(side: &mut Side, item: &Item) -> Result<f64, SideError> {
     let mut largest = 0.0f64;
     for_each_part(side, item, |dtype, part| {

@@ -2,11 +2,14 @@
 //! in its metadata and the SHA-256 of the whole file, so that any damage is seen.
 
 use data_encoding::HEXLOWER;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::sha256;
-use crate::{Config, EpochRecord, Progress, TrainState, Validation};
+use crate::{EpochRecord, Progress, RunConfig, TrainState};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format that is written, and the only one that is read.
@@ -20,7 +23,7 @@ const NO_SUM: [u8; 64] = [b'0'; 64];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Settings, versions and data.
-    pub config: Config,
+    pub config: RunConfig,
     /// Where it stands.
     pub progress: Progress,
     /// What training has changed.
@@ -76,13 +79,15 @@ struct Header {
     steps: usize,
     /// Updates of the optimizer.
     updates: u64,
-    config: Config,
+    config: RunConfig,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events: Option<Events>,
 }
 
 /// Before the names of the best epoch's parameters.
 const BEST: &str = "best/";
+/// Before the columns of `history.csv`.
+const EPOCHS: &str = "epochs/";
 
 impl Checkpoint {
     /// The file. The same checkpoint gives the same bytes.
@@ -96,25 +101,14 @@ impl Checkpoint {
         let header = Header { version: VERSION, steps: *steps, updates: *updates, config, events };
         let header = serde_json::to_string(&header)
             .map_err(|error| ReadError::Safetensors(error.to_string()))?;
-        let of = |value: fn(&EpochRecord) -> f64| epochs.iter().map(value).collect::<Vec<_>>();
-        let mut others = vec![
-            floats("epochs/loss", &of(|epoch| epoch.loss)),
-            floats("epochs/seconds", &of(|epoch| epoch.seconds)),
-            floats("epoch/loss_sum", &[*loss_sum]),
-            floats("epoch/seconds", &[*seconds]),
-        ];
-        if self.config.val.is_some() {
-            let of = |value: fn(Validation) -> f64| {
-                epochs.iter().filter_map(|epoch| epoch.validation.map(value)).collect::<Vec<_>>()
-            };
-            others.push(floats("epochs/val_loss", &of(|validation| validation.loss)));
-            others.push(floats("epochs/val_accuracy", &of(|validation| validation.accuracy)));
-            let named = |tensor: &NamedTensor| NamedTensor {
-                name: format!("{BEST}{}", tensor.name),
-                ..tensor.clone()
-            };
-            others.extend(best_parameters.iter().map(named));
-        }
+        let mut others: Vec<NamedTensor> = columns(epochs);
+        others.push(floats("epoch/loss_sum", &[*loss_sum]));
+        others.push(floats("epoch/seconds", &[*seconds]));
+        let named = |tensor: &NamedTensor| NamedTensor {
+            name: format!("{BEST}{}", tensor.name),
+            ..tensor.clone()
+        };
+        others.extend(best_parameters.iter().map(named));
         let no_sum = String::from_utf8_lossy(&NO_SUM).into_owned();
         let metadata = Metadata::from([("checkpoint".into(), header), ("sha256".into(), no_sum)]);
         let mut file = safetensors::write(tensors.iter().chain(&others), &metadata)?;
@@ -138,12 +132,12 @@ impl Checkpoint {
             return Err(CheckpointError::Version { found: version });
         }
         let mut tensors = file.load_all()?;
-        let mut epochs = take_epochs(&mut tensors)?;
-        let mut best_parameters = Vec::new();
-        if config.val.is_some() {
-            take_validations(&mut tensors, &mut epochs)?;
-            best_parameters = take_best(&mut tensors);
+        let epochs = take_epochs(&mut tensors)?;
+        let is_validated = |epoch: &EpochRecord| epoch.val_loss.is_some();
+        if epochs.iter().any(|epoch| is_validated(epoch) != config.settings.val.is_some()) {
+            return Err(foreign("it does not have one validation per epoch"));
         }
+        let best_parameters = take_prefixed(&mut tensors, BEST);
         let progress = Progress {
             epochs,
             steps,
@@ -161,17 +155,17 @@ impl Checkpoint {
 /// # Errors
 /// [`CheckpointError::Contradictory`].
 pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), CheckpointError> {
-    let Checkpoint { config, progress, state, .. } = checkpoint;
+    let Checkpoint { config: RunConfig { settings, .. }, progress, state, .. } = checkpoint;
     let contradictory = |what: String| Err(CheckpointError::Contradictory(what));
     let (epochs, steps) = (progress.epochs.len(), progress.steps);
-    if epochs > config.epochs {
-        return contradictory(format!("{epochs} epochs are done, of {}", config.epochs));
+    if epochs > settings.epochs {
+        return contradictory(format!("{epochs} epochs are done, of {}", settings.epochs));
     }
-    let per_epoch = images.div_ceil(config.batch_size.max(1));
-    if steps > per_epoch || (steps > 0 && epochs == config.epochs) {
+    let per_epoch = images.div_ceil(settings.batch_size.max(1));
+    if steps > per_epoch || (steps > 0 && epochs == settings.epochs) {
         return contradictory(format!(
             "{steps} steps are done after {epochs} epochs, of {} epochs of {per_epoch} steps",
-            config.epochs
+            settings.epochs
         ));
     }
     let updates = progress.count(per_epoch) as u64;
@@ -181,11 +175,11 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
             state.updates
         ));
     }
-    let numbers = progress.epochs.iter().flat_map(|record| {
-        let validation = record.validation.map(|it| [it.loss, it.accuracy]);
-        [record.loss, record.seconds].into_iter().chain(validation.into_iter().flatten())
-    });
-    let mut numbers = numbers.chain([progress.loss_sum, progress.seconds]);
+    let epochs = progress.epochs.iter();
+    let mut numbers = epochs
+        .flat_map(|it| [Some(it.loss), Some(it.seconds), it.val_loss, it.val_accuracy])
+        .flatten()
+        .chain([progress.loss_sum, progress.seconds]);
     if let Some(number) = numbers.find(|number| !number.is_finite()) {
         return contradictory(format!(
             "{number} is no loss, accuracy or time of a run that goes on"
@@ -198,43 +192,56 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
     Ok(())
 }
 
-/// Takes the epochs that are done out of the tensors, without their validations.
+/// The numbers of the epochs that are done: a tensor per column of `history.csv`.
+fn columns(epochs: &[EpochRecord]) -> Vec<NamedTensor> {
+    let mut columns = BTreeMap::<String, Vec<f64>>::new();
+    for epoch in epochs {
+        for (name, value) in object(epoch).into_iter().filter(|(name, _)| name != "epoch") {
+            columns.entry(name).or_default().push(value.as_f64().unwrap_or(f64::NAN));
+        }
+    }
+    columns.iter().map(|(name, values)| floats(&format!("{EPOCHS}{name}"), values)).collect()
+}
+
+fn object(epoch: &EpochRecord) -> Map<String, Value> {
+    match serde_json::to_value(epoch) {
+        Ok(Value::Object(map)) => map,
+        other => unreachable!("a row is a struct of numbers: {other:?}"),
+    }
+}
+
+/// Takes the epochs that are done out of the tensors.
 fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, CheckpointError> {
-    let losses = take(tensors, "epochs/loss")?;
-    let seconds = take(tensors, "epochs/seconds")?;
-    if losses.len() != seconds.len() {
-        return Err(foreign("epochs/loss and epochs/seconds are of different lengths"));
+    let mut rows = Vec::<Map<String, Value>>::new();
+    for column in take_prefixed(tensors, EPOCHS) {
+        let values = numbers(&column)?;
+        if rows.is_empty() {
+            rows = (1..=values.len()).map(epoch_alone).collect();
+        }
+        if rows.len() != values.len() {
+            return Err(foreign("its epochs have columns of different lengths"));
+        }
+        for (row, value) in rows.iter_mut().zip(values) {
+            row.insert(column.name.clone(), value.into());
+        }
     }
-    let record = |(epoch, (loss, seconds))| EpochRecord { epoch, loss, seconds, validation: None };
-    Ok((1..).zip(losses.into_iter().zip(seconds)).map(record).collect())
+    let read = |row| serde_json::from_value(Value::Object(row));
+    rows.into_iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(|error| foreign(&error.to_string()))
 }
 
-/// Takes the epochs' validations out of the tensors.
-fn take_validations(
-    tensors: &mut Vec<NamedTensor>,
-    epochs: &mut [EpochRecord],
-) -> Result<(), CheckpointError> {
-    let losses = take(tensors, "epochs/val_loss")?;
-    let accuracies = take(tensors, "epochs/val_accuracy")?;
-    if [losses.len(), accuracies.len()] != [epochs.len(); 2] {
-        return Err(foreign("it has not one validation an epoch"));
-    }
-    for (epoch, (loss, accuracy)) in epochs.iter_mut().zip(losses.into_iter().zip(accuracies)) {
-        epoch.validation = Some(Validation { loss, accuracy });
-    }
-    Ok(())
+fn epoch_alone(epoch: usize) -> Map<String, Value> {
+    Map::from_iter([("epoch".into(), epoch.into())])
 }
 
-/// Takes the best epoch's parameters out of the tensors.
-fn take_best(tensors: &mut Vec<NamedTensor>) -> Vec<NamedTensor> {
-    let (best, others) =
-        tensors.drain(..).partition::<Vec<_>, _>(|tensor| tensor.name.starts_with(BEST));
-    *tensors = others;
-    let named = |mut tensor: NamedTensor| {
-        tensor.name.drain(..BEST.len());
-        tensor
-    };
-    best.into_iter().map(named).collect()
+/// Takes the tensors whose names begin with `prefix` out of the others, and removes it from the names.
+fn take_prefixed(tensors: &mut Vec<NamedTensor>, prefix: &str) -> Vec<NamedTensor> {
+    let mut taken: Vec<_> =
+        tensors.extract_if(.., |tensor| tensor.name.starts_with(prefix)).collect();
+    taken.iter_mut().for_each(|tensor| drop(tensor.name.drain(..prefix.len())));
+    taken
 }
 
 fn foreign(what: &str) -> CheckpointError {
@@ -246,17 +253,18 @@ fn floats(name: &str, values: &[f64]) -> NamedTensor {
     NamedTensor { name: name.into(), dtype: Dtype::F64, shape: vec![values.len()], data }
 }
 
-/// Takes the numbers of that name out of the tensors.
-fn take(tensors: &mut Vec<NamedTensor>, name: &str) -> Result<Vec<f64>, CheckpointError> {
-    let is_it = |tensor: &NamedTensor| tensor.name == name && tensor.dtype == Dtype::F64;
-    let at = tensors.iter().position(is_it);
-    let at = at.ok_or_else(|| foreign(&format!("it has no {name} in float64")))?;
-    let data = tensors.remove(at).data;
-    Ok(data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
+/// The elements of a tensor that holds float64.
+fn numbers(tensor: &NamedTensor) -> Result<Vec<f64>, CheckpointError> {
+    if tensor.dtype != Dtype::F64 {
+        return Err(foreign(&format!("{} is {}, float64 is expected", tensor.name, tensor.dtype)));
+    }
+    Ok(tensor.data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
 }
 
 fn take_one(tensors: &mut Vec<NamedTensor>, name: &str) -> Result<f64, CheckpointError> {
-    match take(tensors, name)?[..] {
+    let at = tensors.iter().position(|tensor| tensor.name == name);
+    let at = at.ok_or_else(|| foreign(&format!("it has no {name}")))?;
+    match numbers(&tensors.remove(at))?[..] {
         [value] => Ok(value),
         _ => Err(foreign(&format!("{name} is not one number"))),
     }

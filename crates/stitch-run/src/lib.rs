@@ -1,17 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
-mod config;
+pub mod closest;
 pub mod csv;
+mod device;
+mod engine;
 pub mod metrics;
 mod metrics_file;
 mod parity;
 mod progress;
-pub mod recipe;
+pub mod rows;
+mod run_config;
 pub mod sha256;
+mod train_config;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Events};
-pub use config::{Config, DataConfig};
+pub use device::{Device, UnknownDevice};
+pub use engine::Engine;
 pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use parity::ParityVerdict;
-pub use progress::{EpochRecord, Progress, TrainState, Validation};
+pub use progress::{EpochRecord, Progress, TrainState};
+pub use run_config::{DataConfig, RunConfig, RunConfigError, difference};
+pub use train_config::{SettingError, TrainConfig};

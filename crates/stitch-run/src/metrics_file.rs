@@ -108,20 +108,22 @@ struct Fields {
     peak_rss_bytes: Option<u64>,
 }
 
-impl TryFrom<Fields> for Metrics {
-    type Error = String;
+/// Training metrics of which some are missing.
+#[derive(Debug, thiserror::Error)]
+#[error("it has some of train_loss, epochs_run and train_seconds, and not all of them")]
+struct IncompleteMetrics;
 
-    fn try_from(fields: Fields) -> Result<Self, String> {
+impl TryFrom<Fields> for Metrics {
+    type Error = IncompleteMetrics;
+
+    fn try_from(fields: Fields) -> Result<Self, IncompleteMetrics> {
         let Fields { test_accuracy, macro_avg, weighted_avg, validation, .. } = fields;
         let training = match (fields.train_loss, fields.epochs_run, fields.train_seconds) {
             (Some(train_loss), Some(epochs_run), Some(train_seconds)) => {
                 Some(TrainingMetrics { train_loss, epochs_run, train_seconds, validation })
             }
             (None, None, None) if validation.is_none() => None,
-            _ => {
-                let all = "train_loss, epochs_run and train_seconds";
-                return Err(format!("it has some of {all}, and not all of them"));
-            }
+            _ => return Err(IncompleteMetrics),
         };
         let peak_rss_bytes = fields.peak_rss_bytes;
         Ok(Self { test_accuracy, macro_avg, weighted_avg, training, peak_rss_bytes })

@@ -1,20 +1,23 @@
-//! `parity.json`: what `stitch parity` found of a run, beside the run.
+//! `parity.json`: the verdict of `stitch parity` on a run, in its run folder.
 
 use serde::{Deserialize, Serialize};
 
-/// The verdict on a run's weights; on others it says nothing.
+/// The verdict of `stitch parity` on a run. It is about the weights with `weights_sha256` only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParityVerdict {
-    /// The other side, as the user named it.
+    /// Path of the reference, as the user gave it.
     pub reference: String,
-    /// The last line of the verdict.
+    /// The verdict in one line.
     pub verdict: String,
-    /// Whether the run equals the reference.
+    /// Whether the run equals the reference in all that was compared.
     pub equal: bool,
-    /// Tensors that were compared.
+    /// Number of tensors that were compared.
     pub tensors: usize,
-    /// What was excused, and why; none where every bit had to be equal.
+    /// The tolerances that were applied, with their causes; empty if every bit had to be equal.
     pub tolerances: Vec<String>,
-    /// SHA-256 of the run's `weights.safetensors` then, in hex.
+    /// What was not compared, a phrase each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
+    /// SHA-256 of the run's `weights.safetensors` at the time of the comparison, in hex.
     pub weights_sha256: String,
 }

@@ -1,28 +1,29 @@
 //! Where a run stands between two steps, and what it has learned so far: all that a checkpoint needs
 //! besides the settings. Orders of samples follow from the seed, the stopping rule from the losses.
 
+use serde::{Deserialize, Serialize};
 use tensor_files::NamedTensor;
 
-/// One line of `history.csv`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A row of `history.csv`: an epoch that is done. To add a column, add a field.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: usize,
     /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
     pub loss: f64,
-    /// Wall-clock time of the epoch's steps.
+    /// Wall-clock time of the epoch's steps; NaN in a history that does not record it, as the notebook's MLP.
+    #[serde(default = "not_recorded")]
     pub seconds: f64,
-    /// What it came to on the images that are held out, if some are.
-    pub validation: Option<Validation>,
+    /// Mean cross-entropy on the images that are held out, without the MLP's L2 term; `None` without validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_loss: Option<f64>,
+    /// Correct predictions over all predictions on the images that are held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_accuracy: Option<f64>,
 }
 
-/// What a model is worth on the images that are held out.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Validation {
-    /// Mean cross-entropy, without the MLP's L2 term.
-    pub loss: f64,
-    /// Correct answers over all answers.
-    pub accuracy: f64,
+fn not_recorded() -> f64 {
+    f64::NAN
 }
 
 /// Where a run stands; the default is its beginning.
@@ -53,8 +54,7 @@ impl Progress {
 
     /// The epoch with the lowest validation loss, the first of equals.
     pub fn best(&self) -> Option<&EpochRecord> {
-        let validated =
-            self.epochs.iter().filter_map(|epoch| Some((epoch.validation?.loss, epoch)));
+        let validated = self.epochs.iter().filter_map(|epoch| Some((epoch.val_loss?, epoch)));
         validated.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, epoch)| epoch)
     }
 
@@ -63,8 +63,8 @@ impl Progress {
         self.best().map_or(0, |best| self.epochs.len() - best.epoch)
     }
 
-    /// Copies it to another, into the room that this has: of a long run's checkpoints, ever new copies
-    /// would scatter over the heap.
+    /// Copies it to `other` and reuses the memory there: new copies for each checkpoint of a long run would
+    /// fragment the heap.
     pub fn copy_to(&self, other: &mut Self) {
         let Self { epochs, steps, loss_sum, seconds, best_parameters } = self;
         other.epochs.clone_from(epochs);
@@ -72,9 +72,11 @@ impl Progress {
         other.best_parameters.clone_from(best_parameters);
     }
 
-    /// Ends the epoch in progress with this mean loss and this validation.
-    pub fn end_epoch(&mut self, loss: f64, validation: Option<Validation>) -> EpochRecord {
-        let record = EpochRecord { epoch: self.epoch(), loss, seconds: self.seconds, validation };
+    /// Ends the epoch in progress with this mean loss, and the loss and accuracy on the images that are held out.
+    pub fn end_epoch(&mut self, loss: f64, validation: Option<(f64, f64)>) -> EpochRecord {
+        let (val_loss, val_accuracy) = validation.unzip();
+        let (epoch, seconds) = (self.epoch(), self.seconds);
+        let record = EpochRecord { epoch, loss, seconds, val_loss, val_accuracy };
         self.epochs.push(record);
         (self.steps, self.loss_sum, self.seconds) = (0, 0.0, 0.0);
         record

@@ -7,3 +7,8 @@ use sha2::{Digest, Sha256};
 pub fn of(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes.as_ref()))
 }
+
+/// Whether a text is a SHA-256 in hex.
+pub fn is_hex(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,25 +1,27 @@
 #![doc = include_str!("../README.md")]
 
+mod error;
 mod record;
 pub mod stage;
 mod trace;
 mod writer;
 
+pub use error::{ElementsError, LineError, TraceError, WriteError};
 pub use record::{Header, Place, Record};
 pub use tensor_files::Dtype;
-pub use trace::{Elements, Records, Trace, TraceError, parse};
+pub use trace::{Records, Trace, parse};
 pub use writer::Writer;
 
-/// Name of the folder of a run's trace in its run folder.
+/// Name of the trace's folder in a run folder.
 pub const FOLDER: &str = "trace";
-/// Name of the file of records in a trace's folder.
+/// Name of the file of records in a trace's folder: JSON lines.
 pub const RECORDS: &str = "trace.jsonl";
-/// Name of the file of elements in a trace's folder.
+/// Name of the file of elements in a trace's folder: raw bytes, at the offsets in the records.
 pub const ELEMENTS: &str = "trace.bin";
 /// Name of the file of elements of a trace of version 1.
-pub const ELEMENTS_V1: &str = "trace.safetensors";
+const ELEMENTS_V1: &str = "trace.safetensors";
 /// The version of the format that is written, and the newest that is read.
-pub const VERSION: u32 = 2;
+const VERSION: u32 = 2;
 
 /// The header's `format`, and the end marker's `end`.
 const FORMAT: &str = "stitch-trace";

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The first line.
+/// The first line of `trace.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Always `stitch-trace`.
     pub format: String,
-    /// Version of the format.
+    /// Version of the format: 1 or 2.
     pub version: u32,
-    /// The model, as in a run's `config.json`; `stitch parity` finds its tolerances by it.
+    /// Name of the model, free text; empty if the header has none. `stitch parity` chooses its tolerances by it.
     #[serde(default)]
     pub model: String,
 }
@@ -24,12 +24,12 @@ pub(crate) struct End {
     pub records: usize,
 }
 
-/// When in the run a tensor was computed.
+/// The epoch or step of a run in which a tensor was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Place {
-    /// Counted from 1.
+    /// Epoch, counted from 1; `None` for tensors of a step or of the whole run.
     pub epoch: Option<usize>,
-    /// Counted from 1 over the whole run.
+    /// Step, counted from 1 over the whole run; `None` for tensors of an epoch or of the whole run.
     pub step: Option<usize>,
 }
 
@@ -48,20 +48,21 @@ impl Place {
     }
 }
 
-/// Every other line: one tensor.
+/// One tensor of a trace: every line of `trace.jsonl` between the header and the end marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The stage of the run: one of [`stage`](crate::stage), or any other.
+    /// Stage of the run: one of [`stage`](crate::stage), or any other text.
     pub stage: String,
-    /// Which tensor of the stage.
+    /// Name of the tensor, unique within stage, epoch and step.
     pub name: String,
-    /// Counted from 1.
+    /// Epoch, counted from 1, if the tensor belongs to one.
     pub epoch: Option<usize>,
-    /// Counted from 1 over the whole run.
+    /// Step, counted from 1 over the whole run, if the tensor belongs to one.
     pub step: Option<usize>,
-    /// PyTorch's name of the element type.
+    /// PyTorch's name of the dtype, such as `float32`. Types unknown to [`Dtype`](crate::Dtype) are allowed where
+    /// the elements are not kept.
     pub dtype: String,
-    /// Sizes of the dimensions.
+    /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
     /// SHA-256 of the elements, row-major, little-endian, in lower-case hex.
     pub sha256: String,
@@ -69,18 +70,18 @@ pub struct Record {
     /// bfloat16, float32 and float64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nan: Option<usize>,
-    /// Where the elements begin in `trace.bin`; absent where only the SHA-256 was kept.
+    /// Position in `trace.bin` in bytes where the elements begin; absent where only the SHA-256 was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
 }
 
 impl Record {
-    /// When in the run the tensor was computed.
+    /// The epoch or step in which the tensor was computed.
     pub fn place(&self) -> Place {
         Place { epoch: self.epoch, step: self.step }
     }
 
-    /// `stage/epoch=1/step=2/name`: unique in a trace, and the key of the tensor in the
+    /// `stage/epoch=1/step=2/name`: unique in a trace, and the name of the tensor in the
     /// `trace.safetensors` of version 1.
     pub fn key(&self) -> String {
         let mut key = self.stage.clone();
@@ -93,8 +94,8 @@ impl Record {
         key + "/" + &self.name
     }
 
-    /// Number of elements, if it fits a `usize`.
-    pub fn checked_len(&self) -> Option<usize> {
+    /// Number of elements; `None` if it does not fit a `usize`.
+    pub(crate) fn elements(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))
     }
 }

@@ -1,7 +1,7 @@
-//! The stages that stitch records. The set is open: a trace may have any others, such as the state of
-//! another optimizer under its own name.
+//! Names of the stages that stitch records. A trace may have any others, such as the state of another
+//! optimizer under its own name.
 
-/// Normalized images and labels.
+/// Normalized images and labels of the data set.
 pub const DATA: &str = "data";
 /// Parameters before the first step.
 pub const INIT: &str = "init";
@@ -36,8 +36,8 @@ pub const CONFUSION_MATRIX: &str = "confusion_matrix";
 /// Fraction of correct predictions.
 pub const ACCURACY: &str = "accuracy";
 
-/// All of them in causal order.
-pub const KNOWN: [&str; 17] = [
+/// All stages of this module in causal order.
+pub const KNOWN: &[&str] = &[
     DATA,
     INIT,
     PERMUTATION,
@@ -57,7 +57,7 @@ pub const KNOWN: [&str; 17] = [
     ACCURACY,
 ];
 
-/// Place of a stage in [`KNOWN`]; stages that are not known come last.
+/// Position of a stage in [`KNOWN`]; `KNOWN.len()` for any other stage.
 pub fn causal_order(stage: &str) -> usize {
     KNOWN.iter().position(|&known| known == stage).unwrap_or(KNOWN.len())
 }

@@ -2,81 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use tensor_files::{Dtype, ReadError, TensorFile};
+use tensor_files::{Dtype, TensorFile};
 
 use crate::record::End;
-use crate::{ELEMENTS, ELEMENTS_V1, FORMAT, Header, RECORDS, Record, VERSION};
+use crate::{
+    ELEMENTS, ELEMENTS_V1, ElementsError, FORMAT, Header, LineError, RECORDS, Record, TraceError,
+    VERSION,
+};
 
-/// A trace that cannot be read, or that contradicts itself.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TraceError {
-    /// A file cannot be opened or read.
-    #[error("{} cannot be read: {error}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// Not the header of a trace.
-    #[error(
-        "{}: line 1 is not the header of a trace ({{\"format\": \"{FORMAT}\", \"version\": …}})",
-        .0.display()
-    )]
-    Header(PathBuf),
-    /// A version that is not read.
-    #[error(
-        "{}: it is a trace of version {version}, where versions 1 to {VERSION} are read{}",
-        .path.display(),
-        if *version > VERSION { ": use a newer stitch" } else { "" }
-    )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u32,
-    },
-    /// A line that is not what it should be.
-    #[error("{}: line {line} {what}", .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// The file of elements contradicts the records.
-    #[error("{}: {what}", .path.display())]
-    Elements {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// The `trace.safetensors` of version 1 is not a file of tensors.
-    #[error("{}: {error}", .path.display())]
-    Tensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: ReadError,
-    },
-}
-
-/// The elements of one record, as a stream.
-pub type Elements<'a> = Box<dyn Read + 'a>;
-
-/// Where the elements of all records lie.
+/// The open file of elements.
 #[derive(Debug)]
 enum Store {
-    /// `trace.bin`: raw, at the records' offsets.
+    /// `trace.bin`: raw bytes, at the records' offsets.
     Raw(File),
-    /// `trace.safetensors`: the tensor of each record, where there is one.
+    /// `trace.safetensors`, and for each record the position of its tensor, if it has one.
     Safetensors(Box<TensorFile<BufReader<File>>>, Vec<Option<usize>>),
 }
 
@@ -90,11 +32,11 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Opens the trace in `folder` and checks that its records and its elements fit each other; the
-    /// elements themselves are not read, so the SHA-256 sums are not checked.
+    /// Opens the trace in `folder` and checks that the records fit the file of elements. The elements are not
+    /// read, so the SHA-256 sums are not checked; `stitch_parity` does.
     ///
     /// # Errors
-    /// See [`TraceError`]. A trace that ends early is no error: see [`Trace::is_complete`].
+    /// See [`TraceError`]. A truncated trace is not an error: see [`Trace::is_complete`].
     pub fn open(folder: &Path) -> Result<Self, TraceError> {
         let path = folder.join(RECORDS);
         let text = open(&path)?;
@@ -107,28 +49,31 @@ impl Trace {
         Ok(Self { header, records, complete, elements: (path, store) })
     }
 
-    /// The first line.
+    /// The first line of `trace.jsonl`: format, version and model.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// All records, in causal order.
+    /// All records in the order in which they were recorded.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// Whether the end marker is there: without it the run did not end, or the file was cut. Version 1
-    /// has none, and counts as complete.
+    /// Whether the trace has its end marker. Without it, the run did not end or the file was truncated.
+    /// Version 1 has no end marker and counts as complete.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The file that the elements lie in.
+    /// Path of the file of elements: `trace.bin`, or `trace.safetensors` in version 1.
     pub fn elements_path(&self) -> &Path {
         &self.elements.0
     }
 
-    /// Whether the elements of record `i` were kept.
+    /// Whether the elements of record `i` were kept, not only their SHA-256.
+    ///
+    /// # Panics
+    /// If there is no record `i`.
     pub fn has_elements(&self, i: usize) -> bool {
         match &self.elements.1 {
             Store::Raw(_) => self.records[i].offset.is_some(),
@@ -136,11 +81,15 @@ impl Trace {
         }
     }
 
-    /// The elements of record `i`, row-major, little-endian; `None` where only the SHA-256 was kept.
+    /// The elements of record `i` as a stream of bytes, row-major, little-endian; `None` where only the SHA-256
+    /// was kept.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn elements(&mut self, i: usize) -> Result<Option<Elements<'_>>, TraceError> {
+    /// [`TraceError::Io`] or [`TraceError::Tensors`] when the file cannot be read.
+    ///
+    /// # Panics
+    /// If there is no record `i`.
+    pub fn elements(&mut self, i: usize) -> Result<Option<Box<dyn Read + '_>>, TraceError> {
         let Self { records, elements: (path, store), .. } = self;
         let read = match store {
             Store::Safetensors(file, places) => match places[i] {
@@ -165,10 +114,10 @@ impl Trace {
     }
 }
 
-/// Bytes of the elements of a record, if its type is known.
+/// Length of the elements of a record in bytes; `None` if its dtype is unknown.
 fn length_of(record: &Record) -> Option<u64> {
     let size = Dtype::from_name(&record.dtype)?.size();
-    u64::try_from(record.checked_len()?.checked_mul(size)?).ok()
+    u64::try_from(record.elements()?.checked_mul(size)?).ok()
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, TraceError> {
@@ -177,39 +126,36 @@ fn open(path: &Path) -> Result<BufReader<File>, TraceError> {
         .map_err(|error| TraceError::Io { path: path.into(), error })
 }
 
-/// The file of elements of version 2, whose size the records' offsets fit.
+/// Opens the file of elements of version 2; the records' offsets must lie in it and not overlap.
 fn raw(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     let file = open(path)?.into_inner();
     let length =
         file.metadata().map_err(|error| TraceError::Io { path: path.into(), error })?.len();
+    let contradiction = |error| TraceError::Elements { path: path.into(), error };
     let mut kept: Vec<(u64, u64, &Record)> = Vec::new();
     for record in records {
         let Some(offset) = record.offset else { continue };
-        let wrong = |what: String| {
-            let what = format!("{} {what}", record.key());
-            TraceError::Elements { path: path.into(), what }
-        };
+        let key = record.key();
         let Some(bytes) = length_of(record) else {
-            let (dtype, shape) = (&record.dtype, &record.shape);
-            return Err(wrong(format!("has an unknown size: its type is {dtype:?} {shape:?}")));
+            let (dtype, shape) = (record.dtype.clone(), record.shape.clone());
+            return Err(contradiction(ElementsError::Dtype { key, dtype, shape }));
         };
         let end = offset.checked_add(bytes).filter(|&end| end <= length);
-        let beyond = || wrong(format!("lies beyond the end of the file ({length} bytes)"));
-        kept.push((offset, end.ok_or_else(beyond)?, record));
+        let end = end.ok_or_else(|| contradiction(ElementsError::BeyondEnd { key, length }))?;
+        kept.push((offset, end, record));
     }
     kept.sort_by_key(|&(offset, end, _)| (offset, end));
     if let Some(pair) = kept.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-        let what = format!("{} and {} overlap", pair[0].2.key(), pair[1].2.key());
-        return Err(TraceError::Elements { path: path.into(), what });
+        return Err(contradiction(ElementsError::Overlap(pair[0].2.key(), pair[1].2.key())));
     }
     Ok(Store::Raw(file))
 }
 
-/// The file of elements of version 1, in which every tensor must have a record.
+/// Opens the file of elements of version 1; every tensor in it must have a record.
 fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
     let file = TensorFile::open(open(path)?)
         .map_err(|error| TraceError::Tensors { path: path.into(), error })?;
-    let wrong = |what| TraceError::Elements { path: path.into(), what };
+    let contradiction = |error| TraceError::Elements { path: path.into(), error };
     let mut places: HashMap<&str, usize> =
         (0..).zip(file.specs()).map(|(i, spec)| (spec.name.as_str(), i)).collect();
     let mut of_records = Vec::with_capacity(records.len());
@@ -218,35 +164,32 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
         if let Some(spec) = place.map(|place| &file.specs()[place])
             && (spec.dtype.name() != record.dtype || spec.shape != record.shape)
         {
-            return Err(wrong(format!(
-                "{} is {} {:?} there, but {} {:?} in {RECORDS}",
-                record.key(),
-                spec.dtype,
-                spec.shape,
-                record.dtype,
-                record.shape,
-            )));
+            return Err(contradiction(ElementsError::Tensor {
+                key: record.key(),
+                tensor: format!("{} {:?}", spec.dtype, spec.shape),
+                record: format!("{} {:?}", record.dtype, record.shape),
+            }));
         }
         of_records.push(place);
     }
-    if let Some(name) = places.keys().min() {
-        return Err(wrong(format!("the tensor {name} has no record in {RECORDS}")));
+    if let Some(&name) = places.keys().min() {
+        return Err(contradiction(ElementsError::NoRecord(name.into())));
     }
     Ok(Store::Safetensors(Box::new(file), of_records))
 }
 
-/// What `trace.jsonl` says.
+/// The contents of `trace.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Records {
     /// The first line.
     pub header: Header,
-    /// The lines of tensors.
+    /// One record per tensor, in the order in which they were recorded.
     pub records: Vec<Record>,
-    /// See [`Trace::is_complete`].
+    /// Whether the end marker is there; see [`Trace::is_complete`].
     pub complete: bool,
 }
 
-/// Parses `trace.jsonl`; `path` is for errors.
+/// Parses the text of a `trace.jsonl`; `path` is for error messages. A last line that was cut is left out.
 ///
 /// # Errors
 /// See [`TraceError`].
@@ -264,80 +207,53 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
     let mut keys = HashSet::new();
     let mut lines = (2..).zip(lines).peekable();
     while let Some((line, bytes)) = lines.next() {
-        let wrong = |what: String| TraceError::Line { path: path.into(), line, what };
+        let invalid = |line, error| TraceError::Line { path: path.into(), line, error };
         match line_of(&bytes.map_err(io)?, parsed.header.version) {
             Ok(Line::Record(record)) => {
-                if !keys.insert(record.key()) {
-                    return Err(wrong(format!("records {} twice", record.key())));
+                let key = record.key();
+                if keys.contains(&key) {
+                    return Err(invalid(line, LineError::Duplicate(key)));
                 }
+                keys.insert(key);
                 parsed.records.push(record);
             }
-            Ok(Line::End(end)) => {
-                if end.records != parsed.records.len() {
-                    let found = parsed.records.len();
-                    let what = format!("counts {} records, but {found} are there", end.records);
-                    return Err(wrong(what));
+            Ok(Line::End(End { records: expected, .. })) => {
+                let found = parsed.records.len();
+                if expected != found {
+                    return Err(invalid(line, LineError::Count { expected, found }));
                 }
                 if let Some((line, _)) = lines.next() {
-                    let what = "is behind the end marker".into();
-                    return Err(TraceError::Line { path: path.into(), line, what });
+                    return Err(invalid(line, LineError::AfterEnd));
                 }
                 parsed.complete = true;
             }
             // The line that was being written when the run ended.
-            Err(Wrong { cut: true, .. }) if lines.peek().is_none() && parsed.header.version > 1 => {
+            Err(error) if error.is_cut() && lines.peek().is_none() && parsed.header.version > 1 => {
             }
-            Err(Wrong { what, .. }) => return Err(wrong(what)),
+            Err(error) => return Err(invalid(line, error)),
         }
     }
     Ok(parsed)
 }
 
-/// A line but the first.
+/// Any line except the first.
 enum Line {
     Record(Record),
     End(End),
 }
 
-/// A line that cannot be read.
-struct Wrong {
-    what: String,
-    /// Whether it ends before its JSON does.
-    cut: bool,
-}
-
-impl From<String> for Wrong {
-    fn from(what: String) -> Self {
-        Self { what, cut: false }
-    }
-}
-
-fn line_of(bytes: &[u8], version: u32) -> Result<Line, Wrong> {
-    let not = |error: serde_json::Error| Wrong {
-        what: format!("is not a record of a trace: {error}"),
-        cut: error.is_eof(),
-    };
-    // Not by way of a `Value`, which takes the last of two equal fields.
+fn line_of(bytes: &[u8], version: u32) -> Result<Line, LineError> {
+    // Not through a `Value`, which keeps the last of two fields of one name.
     if version > 1
         && let Ok(end) = serde_json::from_slice::<End>(bytes)
     {
-        return match end.end == FORMAT {
-            true => Ok(Line::End(end)),
-            false => Err(format!("is not an end marker ({{\"end\": \"{FORMAT}\", …}})").into()),
-        };
+        return if end.end == FORMAT { Ok(Line::End(end)) } else { Err(LineError::End) };
     }
-    let record: Record = serde_json::from_slice(bytes).map_err(not)?;
-    if record.checked_len().is_none() {
-        return Err(format!("has the shape {:?}, which no tensor has", record.shape).into());
+    let record: Record = serde_json::from_slice(bytes).map_err(LineError::Json)?;
+    if record.elements().is_none() {
+        return Err(LineError::Shape(record.shape));
     }
     let is_hash = record.sha256.len() == 64
         && record.sha256.bytes().all(|x| x.is_ascii_digit() || (b'a'..=b'f').contains(&x));
-    match is_hash {
-        true => Ok(Line::Record(record)),
-        false => Err(format!(
-            "has the sha256 {:?}, where 64 lower-case hexadecimal digits are expected",
-            record.sha256
-        )
-        .into()),
-    }
+    if is_hash { Ok(Line::Record(record)) } else { Err(LineError::Sha256(record.sha256)) }
 }

@@ -1,4 +1,4 @@
-//! Writes a trace during a run.
+//! Writing a trace during a run.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
 use crate::record::End;
-use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION};
+use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, WriteError};
 
-/// Elements of larger tensors are not kept unless [`Writer::keep_up_to`] says so.
+/// Length in bytes up to which elements are kept unless [`Writer::keep_up_to`] is called.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Writes a trace. Each record reaches the writers as it is made; [`Writer::finish`] adds the end marker,
+/// Writes a trace. Each record is written and flushed when it is made; [`Writer::finish`] adds the end marker,
 /// without which a trace counts as truncated.
 #[derive(Debug)]
 pub struct Writer<R: Write, E: Write> {
@@ -25,7 +25,7 @@ pub struct Writer<R: Write, E: Write> {
     keys: HashSet<String>,
     offset: u64,
     keep: usize,
-    /// A write has failed: what was written since is unknown, so nothing more is.
+    /// Whether a write has failed: what was written by it is unknown, so nothing can be added.
     broken: bool,
 }
 
@@ -34,19 +34,26 @@ impl Writer<File, File> {
     /// is free text.
     ///
     /// # Errors
-    /// When the folder or a file cannot be created or written.
-    pub fn create(folder: &Path, model: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        // First, so that no reader takes old records with new elements.
-        let records = File::create(folder.join(RECORDS))?;
-        Self::new(records, File::create(folder.join(ELEMENTS))?, model)
+    /// [`WriteError::Io`] when the folder or a file cannot be created or written.
+    pub fn create(folder: &Path, model: &str) -> Result<Self, WriteError> {
+        let named = |path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
+        fs::create_dir_all(folder).map_err(|error| named(folder, error))?;
+        let create = |name| {
+            let path = folder.join(name);
+            File::create(&path).map_err(|error| named(&path, error))
+        };
+        // In this order, so that no reader takes old records with new elements.
+        let records = create(RECORDS)?;
+        Self::new(records, create(ELEMENTS)?, model)
     }
 }
 
 impl Writer<Vec<u8>, Vec<u8>> {
     /// Starts a trace in memory.
     pub fn in_memory(model: &str) -> Self {
-        Self::behind_header(header(model).into_bytes(), Vec::new())
+        Self::after_header(header(model).into_bytes(), Vec::new())
     }
 }
 
@@ -54,28 +61,28 @@ impl<R: Write, E: Write> Writer<R, E> {
     /// Starts a trace that is written to `records` (`trace.jsonl`) and `elements` (`trace.bin`).
     ///
     /// # Errors
-    /// When the header cannot be written.
-    pub fn new(mut records: R, elements: E, model: &str) -> io::Result<Self> {
+    /// [`WriteError::Io`] when the header cannot be written.
+    pub fn new(mut records: R, elements: E, model: &str) -> Result<Self, WriteError> {
         records.write_all(header(model).as_bytes())?;
         records.flush()?;
-        Ok(Self::behind_header(records, elements))
+        Ok(Self::after_header(records, elements))
     }
 
-    fn behind_header(records: R, elements: E) -> Self {
+    fn after_header(records: R, elements: E) -> Self {
         Self { records, elements, keys: HashSet::new(), offset: 0, keep: KEPT_BYTES, broken: false }
     }
 
-    /// From now on keeps the elements of tensors of at most `bytes` bytes (1 MiB unless set), and only the
-    /// SHA-256 of larger ones.
+    /// Sets the length in bytes up to which the elements of a tensor are kept (default: 1 MiB). Of larger
+    /// tensors only the SHA-256 is. Applies to the tensors that are recorded afterwards.
     pub fn keep_up_to(&mut self, bytes: usize) {
         self.keep = bytes;
     }
 
-    /// Records a tensor: `bytes` are its elements, row-major, little-endian.
+    /// Records a tensor. `bytes` are its elements, row-major, little-endian; `stage` is one of
+    /// [`stage`](crate::stage) or any other text.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] when the number of bytes does not fit dtype and shape, or when a
-    /// tensor of this stage, place and name was recorded before; otherwise when it cannot be written.
+    /// See [`WriteError`].
     pub fn record(
         &mut self,
         stage: &str,
@@ -84,15 +91,15 @@ impl<R: Write, E: Write> Writer<R, E> {
         dtype: Dtype,
         shape: &[usize],
         bytes: &[u8],
-    ) -> io::Result<()> {
+    ) -> Result<(), WriteError> {
         self.record_parts(stage, name, place, dtype, shape, [bytes])
     }
 
-    /// As [`Writer::record`], with the elements in parts of whole elements, so that a large tensor need
-    /// not be in memory at once. It is kept as a whole or not at all, as its size in bytes says.
+    /// Records a tensor whose elements come in parts, each of whole elements, so that a large tensor need
+    /// not be in memory at once. Its elements are kept if all parts together are short enough.
     ///
     /// # Errors
-    /// As [`Writer::record`].
+    /// See [`WriteError`].
     pub fn record_parts<B: AsRef<[u8]>>(
         &mut self,
         stage: &str,
@@ -101,69 +108,78 @@ impl<R: Write, E: Write> Writer<R, E> {
         dtype: Dtype,
         shape: &[usize],
         parts: impl IntoIterator<Item = B>,
-    ) -> io::Result<()> {
-        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
-        let (stage, name, shape) = (stage.to_owned(), name.to_owned(), shape.to_vec());
-        let (dtype_name, sha256) = (dtype.name().to_owned(), String::new());
+    ) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed").into());
+        }
         let mut record = Record {
-            stage,
-            name,
+            stage: stage.to_owned(),
+            name: name.to_owned(),
             epoch,
             step,
-            dtype: dtype_name,
-            shape,
-            sha256,
+            dtype: dtype.name().to_owned(),
+            shape: shape.to_vec(),
+            sha256: String::new(),
             nan: None,
             offset: None,
         };
-        if self.broken {
-            return Err(io::Error::other("the trace could not be written before"));
-        }
         let key = record.key();
-        let expected = record.checked_len().and_then(|count| count.checked_mul(dtype.size()));
         if self.keys.contains(&key) {
-            return Err(invalid(format!("{key} was recorded before")));
+            return Err(WriteError::Duplicate(key));
         }
-        let kept = expected.is_some_and(|bytes| bytes <= self.keep);
-        let start = self.offset;
-        let (mut hash, mut nan, mut found) = (Sha256::new(), 0, 0usize);
+        let expected = record.elements().and_then(|count| count.checked_mul(dtype.size()));
+        let kept = expected.filter(|&bytes| bytes <= self.keep);
+        record.offset = kept.map(|_| self.offset);
+        let written = self.elements(&key, dtype, parts, kept)?;
+        if Some(written.bytes) != expected {
+            let (bytes, shape) = (written.bytes, shape.to_vec());
+            return Err(WriteError::Size { key, bytes, dtype, shape });
+        }
+        record.sha256 = HEXLOWER.encode(&written.hash.finalize());
+        record.nan = dtype.is_float().then_some(written.nan);
+        self.keys.insert(key);
+        let line = self.line(&record);
+        self.checked(line)
+    }
+
+    /// Hashes and counts the elements of a tensor, and writes up to `kept` bytes of them, if they are to be kept.
+    fn elements<B: AsRef<[u8]>>(
+        &mut self,
+        key: &str,
+        dtype: Dtype,
+        parts: impl IntoIterator<Item = B>,
+        kept: Option<usize>,
+    ) -> Result<Written, WriteError> {
+        let mut written = Written { hash: Sha256::new(), nan: 0, bytes: 0 };
         for part in parts {
             let part = part.as_ref();
             if !part.len().is_multiple_of(dtype.size()) {
-                let what = format!("{key}: a part of {} bytes ends within an element", part.len());
-                return Err(invalid(what));
+                return Err(WriteError::Part { key: key.to_owned(), bytes: part.len() });
             }
-            hash.update(part);
-            nan += dtype.count_nan(part);
-            found += part.len();
-            if kept && Some(found) <= expected {
-                let written = self.elements.write_all(part);
-                self.broken = written.is_err();
-                written?;
+            written.hash.update(part);
+            written.nan += dtype.count_nan(part);
+            written.bytes += part.len();
+            if kept.is_some_and(|kept| written.bytes <= kept) {
+                let part_written = self.elements.write_all(part);
+                self.checked(part_written)?;
                 self.offset += part.len() as u64;
             }
         }
-        if Some(found) != expected {
-            let (dtype, shape) = (&record.dtype, &record.shape);
-            return Err(invalid(format!("{key}: {found} bytes do not fit {dtype} {shape:?}")));
+        if kept.is_some() {
+            let flushed = self.elements.flush();
+            self.checked(flushed)?;
         }
-        record.sha256 = HEXLOWER.encode(&hash.finalize());
-        record.nan = dtype.is_float().then_some(nan);
-        if kept {
-            self.elements.flush()?;
-            record.offset = Some(start);
-        }
-        self.keys.insert(key);
-        let written = self.line(&record);
-        self.broken = written.is_err();
-        written
+        Ok(written)
     }
 
     /// Adds the end marker and returns both writers.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn finish(mut self) -> io::Result<(R, E)> {
+    /// [`WriteError::Io`] when the end marker cannot be written, or an earlier write failed.
+    pub fn finish(mut self) -> Result<(R, E), WriteError> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed").into());
+        }
         self.line(&End { end: FORMAT.into(), records: self.keys.len() })?;
         Ok((self.records, self.elements))
     }
@@ -172,9 +188,24 @@ impl<R: Write, E: Write> Writer<R, E> {
         self.records.write_all(text(line).as_bytes())?;
         self.records.flush()
     }
+
+    /// Notes whether a write has failed.
+    fn checked(&mut self, written: io::Result<()>) -> Result<(), WriteError> {
+        self.broken |= written.is_err();
+        Ok(written?)
+    }
 }
 
-/// The first line.
+/// What was computed of the elements of a tensor while they were written.
+struct Written {
+    hash: Sha256,
+    /// Number of NaN.
+    nan: usize,
+    /// Number of bytes, kept or not.
+    bytes: usize,
+}
+
+/// The first line of `trace.jsonl`.
 fn header(model: &str) -> String {
     text(&Header { format: FORMAT.into(), version: VERSION, model: model.into() })
 }

@@ -1,10 +1,10 @@
-//! What is written is read back; what is cut, changed or contradictory is noticed.
+//! Traces are read back as written; truncated, changed and contradictory traces are detected.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use stitch_trace::{Dtype, ELEMENTS, Place, RECORDS, Trace, TraceError, Writer, stage};
+use stitch_trace::{Dtype, ELEMENTS, Place, RECORDS, Trace, TraceError, WriteError, Writer, stage};
 
 fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
@@ -58,12 +58,13 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn a_tensor_that_does_not_fit_is_refused_and_the_trace_goes_on() {
+fn a_tensor_that_does_not_fit_is_an_error_and_the_trace_can_be_continued() {
     let (mut records, mut bytes) = (Vec::new(), Vec::new());
     let mut trace = Writer::new(&mut records, &mut bytes, "").unwrap();
     for (shape, length) in [(vec![2], 4), (vec![usize::MAX, 2], 8), (vec![], 8)] {
         let refused =
             trace.record("a", "x", Place::RUN, Dtype::F32, &shape, &vec![0; length]).unwrap_err();
+        assert!(matches!(refused, WriteError::Size { .. }), "{refused}");
         assert!(refused.to_string().contains("bytes do not fit"), "{refused}");
     }
     let parts = [[0; 2], [0; 2]];
@@ -130,6 +131,35 @@ fn a_trace_that_contradicts_itself_is_refused() {
         let error = Trace::open(folder.path()).map(|_| said).unwrap_err().to_string();
         assert!(error.contains(said), "{error}\n{changed}");
     }
+}
+
+#[test]
+fn nothing_is_recorded_after_a_write_has_failed() {
+    /// Has room for the header and one record.
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut trace = Writer::new(Full(300), Vec::new(), "").unwrap();
+    let mut record = |name| trace.record("a", name, Place::RUN, Dtype::F32, &[1], &[0; 4]);
+    record("x").unwrap();
+    for name in ["y", "z"] {
+        assert!(matches!(record(name), Err(WriteError::Io(_))), "{name}");
+    }
+    assert!(matches!(trace.finish(), Err(WriteError::Io(_))));
+}
+
+#[test]
+fn a_folder_that_cannot_be_created_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Writer::create(file.path(), "").unwrap_err().to_string();
+    assert!(error.contains(file.path().to_str().unwrap()), "{error}");
 }
 
 #[test]

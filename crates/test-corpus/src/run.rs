@@ -2,8 +2,8 @@
 
 use stitch_run::metrics::ConfusionMatrix;
 use stitch_run::{
-    Checkpoint, Config, DataConfig, EpochRecord, Metrics, Progress, TrainState, TrainingMetrics,
-    csv,
+    Checkpoint, DataConfig, Engine, EpochRecord, Metrics, Progress, RunConfig, TrainConfig,
+    TrainState, TrainingMetrics, csv,
 };
 
 /// Names of ten classes.
@@ -36,19 +36,15 @@ pub fn png() -> Vec<u8> {
 }
 
 /// Settings of a run.
-pub fn config() -> Config {
-    Config {
+pub fn config() -> RunConfig {
+    let settings = TrainConfig {
+        threads: Some(2),
+        engine: Some(Engine::Exact),
+        ..TrainConfig::new("mlp", 3, 60, 1e-3)
+    };
+    RunConfig {
         program: "stitch".into(),
-        model: "mlp".into(),
-        epochs: 3,
-        batch_size: 60,
-        lr: 1e-3,
-        seed: 0,
-        threads: 2,
-        device: "cpu".into(),
-        engine: Some("exact".into()),
-        val: None,
-        patience: None,
+        settings,
         cpu_capability: Some("AVX2".into()),
         kernels_sha256: None,
         versions: [("stitch".into(), "0.1.0".into())].into(),
@@ -79,9 +75,13 @@ pub fn metrics_json() -> Vec<u8> {
     serde_json::to_vec_pretty(&metrics).unwrap()
 }
 
+fn epoch(epoch: usize, loss: f64) -> EpochRecord {
+    EpochRecord { epoch, loss, seconds: 2.0, val_loss: None, val_accuracy: None }
+}
+
 /// A checkpoint within the second epoch.
 pub fn checkpoint() -> Vec<u8> {
-    let epochs = vec![EpochRecord { epoch: 1, loss: 0.5, seconds: 2.0, validation: None }];
+    let epochs = vec![epoch(1, 0.5)];
     let progress =
         Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
     let state = TrainState { updates: 12, tensors: crate::tensors() };
@@ -102,7 +102,7 @@ pub fn trace() -> Vec<u8> {
 
 /// `history.csv` of two epochs.
 pub fn history() -> Vec<u8> {
-    csv::history([(1, 0.5, 2.0), (2, 0.25, 2.0)].into_iter())
+    csv::history(&[epoch(1, 0.5), epoch(2, 0.25)])
 }
 
 /// `predictions.csv` of three images.

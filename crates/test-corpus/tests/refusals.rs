@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use fashion_mnist::{idx, picture};
-use stitch_run::{Checkpoint, Config, Metrics, csv, recipe};
+use stitch_run::{Checkpoint, Metrics, RunConfig, csv};
 use tensor_files::read_weights;
 use test_corpus::message;
 
@@ -45,7 +45,6 @@ const PICTURE: &[&str] = &["not a picture that can be read", "a damaged picture"
 
 fn kinds() -> Vec<Kind> {
     let weights: Reader = |bytes| said(read_weights(bytes));
-    let table: Reader = |bytes| csv::read_table(bytes).map(drop);
     let of = |name, good, read, truncated| Kind { name, good, read, truncated };
     vec![
         of(
@@ -71,13 +70,7 @@ fn kinds() -> Vec<Kind> {
         of(
             "config.json",
             test_corpus::config_json(),
-            |bytes| said(serde_json::from_slice::<Config>(bytes)),
-            JSON,
-        ),
-        of(
-            "recipe",
-            test_corpus::config_json(),
-            |bytes| said(recipe::parse(bytes)),
+            |bytes| said(RunConfig::read(bytes)),
             &["it is not the config.json of a run"],
         ),
         of(
@@ -92,13 +85,23 @@ fn kinds() -> Vec<Kind> {
             trace,
             &["line 1 is not the header", "it is not complete"],
         ),
-        of("predictions", test_corpus::predictions(), table, &[]),
-        of("confusion matrix", test_corpus::confusion_matrix(), table, &[]),
-        of("history", test_corpus::history(), |bytes| csv::read_history(bytes).map(drop), &[]),
+        of(
+            "predictions",
+            test_corpus::predictions(),
+            |bytes| said(csv::read_predictions(bytes)),
+            &[],
+        ),
+        of(
+            "confusion matrix",
+            test_corpus::confusion_matrix(),
+            |bytes| said(csv::read_confusion_matrix(bytes)),
+            &[],
+        ),
+        of("history", test_corpus::history(), |bytes| said(csv::read_history(bytes)), &[]),
         of(
             "report",
             test_corpus::classification_report(),
-            |bytes| csv::read_report(bytes).map(drop),
+            |bytes| said(csv::read_report(bytes)),
             &[],
         ),
     ]
@@ -115,15 +118,10 @@ fn refused(kind: &Kind, file: &[u8], classes: &[&str], case: &str) {
 
 /// Whether the reader of one kind of file reads the other too.
 fn reads(reader: &str, file: &str) -> bool {
-    // Each is told by its content; a checkpoint is a safetensors file.
+    // Each is recognized by its content; a checkpoint is a safetensors file.
     let weights = ["state_dict", "TorchScript", "safetensors", "npz", "npy", "legacy"];
-    let (tables, settings) = (["predictions", "confusion matrix"], ["config.json", "recipe"]);
     let both = |kinds: &[&str]| kinds.contains(&reader) && kinds.contains(&file);
-    reader == file
-        || both(&weights)
-        || weights.contains(&reader) && file == "checkpoint"
-        || both(&tables)
-        || both(&settings)
+    reader == file || both(&weights) || weights.contains(&reader) && file == "checkpoint"
 }
 
 /// Lengths to cut a file to, spread over it.
@@ -198,8 +196,8 @@ fn damaged_tables() -> usize {
         for at in 0..lines.len() {
             let (first, rest) = lines[at].split_once(',').unwrap();
             let classes: &[&str] = match at {
-                0 => &["neither predictions", "not a history", "not a classification", "is wanted"],
-                _ => &["is no number", "is no integer", "is wanted"],
+                0 => &["not a row of", "is expected"],
+                _ => &["not a row of", "is not an integer"],
             };
             let cell = format!("{first},no,{}", rest.split_once(',').unwrap().1);
             let more = format!("{},7", lines[at]);
@@ -223,10 +221,11 @@ fn damaged_tables() -> usize {
 
 /// A value of another type under each key of `config.json` and `metrics.json`.
 fn damaged_json() -> usize {
-    ["config.json", "metrics.json"].into_iter().map(|name| damaged_values(&kind(name))).sum()
+    damaged_values(&kind("config.json"), &["it must be"])
+        + damaged_values(&kind("metrics.json"), &["invalid type", "missing field"])
 }
 
-fn damaged_values(kind: &Kind) -> usize {
+fn damaged_values(kind: &Kind, classes: &[&str]) -> usize {
     let good: serde_json::Value = serde_json::from_slice(&kind.good).unwrap();
     let mut files = 0;
     for key in good.as_object().unwrap().keys() {
@@ -234,7 +233,7 @@ fn damaged_values(kind: &Kind) -> usize {
             let mut other = good.clone();
             other[key] = value;
             let file = serde_json::to_vec(&other).unwrap();
-            refused(kind, &file, &["invalid type", "missing field"], key);
+            refused(kind, &file, classes, key);
             files += 1;
         }
     }

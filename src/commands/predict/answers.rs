@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use stitch::dataset::{CLASSES, classes};
-use stitch::formats::csv::{float, table_writer};
+use stitch::stitch_run::rows::{float, table_writer};
 
 use super::super::documents::Failure;
 use super::super::terminal::visible_line;

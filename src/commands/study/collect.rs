@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use stitch::run_folder::write_whole;
 use stitch::study::plan;
 use stitch::study::results::{self, Contradiction, Record};
@@ -56,7 +56,7 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
         }
         all.extend(read(study)?);
     }
-    results::of_one_data_set(&all).map_err(anyhow::Error::msg)?;
+    results::of_one_data_set(&all)?;
     let records = results::merge(all)?;
     if records.is_empty() {
         bail!("there is no result yet; `stitch study run` makes them");
@@ -68,8 +68,7 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
 fn read(study: &Path) -> Result<Vec<(String, Record)>> {
     if !study.is_dir() {
         let bytes = inputs::read_short(study, LONGEST_TABLE)?;
-        let records =
-            results::read(&bytes).map_err(|what| anyhow!("{}: {what}", study.display()))?;
+        let records = results::read(&bytes).with_context(|| study.display().to_string())?;
         let place = |record| (study.display().to_string(), record);
         return Ok(records.into_iter().map(place).collect());
     }

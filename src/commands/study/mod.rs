@@ -10,9 +10,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
-use stitch::study::plan::{self as plans, Settings};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use stitch::study::plan as plans;
 use stitch::study::results::{self, Record};
+use stitch::train::TrainConfig;
 
 pub use collect::{is_no, merged};
 
@@ -37,7 +38,7 @@ pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
 }
 
 /// The plan of the study in a folder.
-fn read_plan(study: &Path) -> Result<Vec<Settings>> {
+fn read_plan(study: &Path) -> Result<Vec<TrainConfig>> {
     let path = study.join(plans::FILE);
     if let Ok(false) = path.try_exists() {
         bail!("{} is missing; `stitch study plan` makes it", path.display());
@@ -63,12 +64,14 @@ fn read_result(study: &Path, id: &str) -> Result<Option<Record>> {
 /// Reads a file of results.
 fn read_record(path: &Path) -> Result<Record> {
     let bytes = inputs::read_short(path, LONGEST_RESULT)?;
-    let of_file = |what| anyhow!("{}: {what}. Remove it to have the row run again", path.display());
-    let record = Record::read(&bytes).map_err(of_file)?;
+    let of_file =
+        |what: Error| anyhow!("{}: {what}. Remove it to have the row run again", path.display());
+    let record = Record::read(&bytes).map_err(|error| of_file(error.into()))?;
     if path.file_stem() != Some(OsStr::new(&record.id)) {
-        let what =
-            format!("it holds the result of {}, not of the run that its name says", record.id);
-        return Err(of_file(what));
+        let id = &record.id;
+        return Err(of_file(anyhow!(
+            "it holds the result of {id}, not of the run that its name says"
+        )));
     }
     Ok(record)
 }

@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+use serde_json::{Map, json};
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
-use stitch::train::Engine;
-use tch::Device;
+use stitch::train::ConfigError;
 
 use super::{LONGEST_TABLE, counted};
-use crate::cli::StudyPlanArgs;
-use crate::commands::{Console, Outcome, documents, inputs};
+use crate::cli::{StudyPlanArgs, number};
+use crate::commands::{Console, Outcome, documents, flags, inputs};
 
 /// Bytes of the longest file of grids.
 const LONGEST_GRID: u64 = 1 << 20;
@@ -26,7 +26,11 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
             grids::read(&text).with_context(of_file)?
         }
     };
-    let rows = plans::rows(&grids).context("the plan")?;
+    let rows = plans::rows(&grids).map_err(|error| match (&args.file, error) {
+        (None, PlanError::Setting(ConfigError::Setting(setting))) => flags::of_setting(&setting),
+        (None, error) => Error::from(error).context("the plan"),
+        (Some(file), error) => Error::from(error).context(format!("--file {}", file.display())),
+    })?;
     let output = args.output.display();
     ensure!(!args.output.is_file(), "--output {output}: it is a file; a folder is wanted");
     let path = args.output.join(plans::FILE);
@@ -53,13 +57,18 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
 fn grid(args: &StudyPlanArgs) -> Result<Grid> {
     let seeds = args.seeds.iter().map(|text| plans::seeds(text));
     let seeds = seeds.collect::<Result<Vec<_>, PlanError>>().context("--seeds")?;
-    Ok(Grid {
-        models: args.model.clone(),
-        seeds: seeds.concat(),
-        batch_sizes: args.batch_size.clone(),
-        lrs: args.lr.clone(),
-        epochs: args.epochs.clone(),
-        engine: args.engine.asked().unwrap_or(Engine::default_on(Device::Cpu)),
-        threads: args.threads,
-    })
+    let mut values = Map::new();
+    let lists = [
+        ("epochs", json!(args.epochs)),
+        ("batch_size", json!(args.batch_size)),
+        ("lr", args.lr.iter().copied().map(number).collect()),
+        ("threads", json!([args.threads])),
+        ("engine", json!(Vec::from_iter(args.engine.asked()))),
+    ];
+    for (name, list) in lists {
+        if list != json!([]) {
+            values.insert(name.into(), list);
+        }
+    }
+    Ok(Grid { models: args.model.clone(), seeds: seeds.concat(), values })
 }

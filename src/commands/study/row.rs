@@ -6,31 +6,28 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stitch::run_folder::{self, Config, FolderError, RunFolder};
-use stitch::study::plan::Settings;
-use stitch::study::results::Record;
-use stitch::train::TrainError;
+use stitch::run::{Options, Trained, weights_sha256};
+use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
+use stitch::study::plan as plans;
+use stitch::study::results::{Outcome as RunOutcome, Record};
+use stitch::train::{TrainConfig, TrainError};
 
 use super::{read_plan, read_result, write_result};
-use crate::cli::{CheckpointEvery, StudyRunArgs};
-use crate::commands::run_files::weights_sha256;
+use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::training::{Job, Trained, train_into};
-use crate::commands::{Console, Outcome, inputs, threads};
+use crate::commands::{Console, Outcome, inputs, training};
 
 /// Folder of the run folders in the folder of a study.
 const RUNS: &str = "runs";
 /// Between two looks at a row that another process runs.
 const WAIT: Duration = Duration::from_millis(200);
-/// Rows last from seconds to minutes.
-const EVERY: CheckpointEvery = CheckpointEvery::Time(Duration::from_secs(30));
 
 pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome> {
     let plan = read_plan(&args.study)?;
     let Some(settings) = plan.get(row) else {
         bail!("--row {row}: the plan has the rows 0 to {}", plan.len() - 1);
     };
-    let id = settings.id();
+    let id = plans::id(settings);
     signals::listen()?;
     if args.worker {
         end_with_stdin()?;
@@ -53,11 +50,11 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
             record
         }
     };
-    let came_to = match (record.test_accuracy, &record.error) {
+    let result = match (record.outcome.test_accuracy, &record.outcome.error) {
         (Some(accuracy), _) => format!("test accuracy {accuracy:.4}"),
         (None, error) => error.clone().unwrap_or_default(),
     };
-    console.show(&format!("row {row}, {id}: {came_to}"))?;
+    console.show(&format!("row {row}, {id}: {result}"))?;
     console.document(|| Ok(&record))?;
     Ok(outcome(&record))
 }
@@ -111,38 +108,32 @@ fn outcome(record: &Record) -> Outcome {
     if record.is_done() { Outcome::Done } else { Outcome::No }
 }
 
-/// A run with these settings, going on with what there is of it.
+/// A run with these settings; resumes what there is of it.
 fn train(
     args: &StudyRunArgs,
-    settings: &Settings,
+    settings: &TrainConfig,
     folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
-    threads::set(Some(settings.threads))?;
+    inputs::check_device(settings.device)?;
     let dataset = match &args.shared_data {
         #[cfg(target_os = "linux")]
         Some(path) => stitch::dataset::shared::open(path)
             .with_context(|| format!("--shared-data {}", path.display()))?,
         _ => inputs::dataset(&args.data, console)?,
     };
-    // Of a row that nobody has begun there is no need to say that nothing is resumed.
-    let is_begun = folder.path().join(run_folder::CHECKPOINTS).exists();
-    let job = Job {
-        model: settings.model,
-        config: settings.config,
-        every: EVERY,
-        resume: is_begun || folder.existing_file().is_some(),
-        trace: false,
-        tensorboard: false,
-        figures: None,
-    };
-    let trained = train_into(folder, &job, &dataset, console);
+    // For a new row the note that there is nothing to resume is left out.
+    let is_started = folder.path().join(run_folder::CHECKPOINTS).exists();
+    let resume = is_started || folder.existing_file().is_some();
+    let options = Options { resume, ..Options::default() };
+    let trained = training::run(folder, settings, &options, &dataset, console);
     let record = Record::new(settings);
     match trained {
         Ok(trained) => done(record, folder, &trained),
         // It would end so every time.
         Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
-            Ok(Record { error: Some(format!("{error:#}")), ..record })
+            let outcome = RunOutcome { error: Some(format!("{error:#}")), ..record.outcome };
+            Ok(Record { outcome, ..record })
         }
         Err(error) if error.is::<Interrupted>() => {
             let id = &record.id;
@@ -154,15 +145,17 @@ fn train(
 }
 
 fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record> {
-    let config: Config = folder.read_config()?.context("the run has left no config.json")?;
-    Ok(Record {
+    let config: RunConfig = folder.read_config()?.context("the run has left no config.json")?;
+    let record = record.of_run(&config);
+    let outcome = RunOutcome {
         test_accuracy: Some(trained.evaluation.report.accuracy),
         train_loss: Some(trained.metrics.train_loss),
         epochs_run: Some(trained.metrics.epochs_run),
         train_seconds: Some(trained.metrics.train_seconds),
         weights_sha256: Some(weights_sha256(folder.path())?),
-        ..record.of_run(&config)
-    })
+        ..record.outcome
+    };
+    Ok(Record { outcome, ..record })
 }
 
 /// Ends the training, as SIGTERM would, when who started this process ends: then stdin does.

@@ -13,8 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stitch::study::plan::Settings;
+use stitch::study::plan as plans;
 use stitch::study::results::Record;
+use stitch::train::TrainConfig;
 
 use table::Table;
 
@@ -40,10 +41,10 @@ struct Rows<'a> {
 }
 
 /// A row that is to be run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Waiting {
     row: usize,
-    settings: Settings,
+    settings: TrainConfig,
     /// How often its process was killed.
     killed: usize,
 }
@@ -83,10 +84,10 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
     }
     let (mut missing, mut done, mut failed) = (Vec::new(), 0, 0);
     for row in rows.rev() {
-        match read_result(&args.study, &plan[row].id())? {
+        match read_result(&args.study, &plans::id(&plan[row]))? {
             Some(record) if record.is_done() => done += 1,
             Some(_) if !args.retry_failed => failed += 1,
-            _ => missing.push(Waiting { row, settings: plan[row], killed: 0 }),
+            _ => missing.push(Waiting { row, settings: plan[row].clone(), killed: 0 }),
         }
     }
     let jobs = jobs(args, &missing)?;
@@ -109,7 +110,7 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
 /// How many rows are run at the same time.
 fn jobs(args: &StudyRunArgs, missing: &[Waiting]) -> Result<usize> {
     let cores = thread::available_parallelism().context("the number of cores is not known")?.get();
-    let threads = missing.iter().map(|waiting| waiting.settings.threads as usize);
+    let threads = missing.iter().map(|waiting| waiting.settings.threads.unwrap_or(1));
     let threads = threads.max().unwrap_or(1);
     let fitting = (cores / threads).max(1);
     let asked = args.jobs.map_or(fitting, |jobs| jobs as usize);
@@ -132,7 +133,7 @@ fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
 }
 
 /// Works on the queue until it is empty, a signal comes, or a row can have no result.
-fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Result<()> {
+fn work(rows: &Rows, jobs: usize, plan: &[TrainConfig], table: &mut Table) -> Result<()> {
     let mut broken = None;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -145,10 +146,10 @@ fn work(rows: &Rows, jobs: usize, plan: &[Settings], table: &mut Table) -> Resul
         drop(events);
         for event in heard {
             match event {
-                Event::Begun(row) => table.begun(row, &plan[row].id()),
+                Event::Begun(row) => table.begun(row, &plans::id(&plan[row])),
                 Event::Ended(row, record) => table.ended(row, &record),
-                Event::Killed(row, status) => table.killed(row, &plan[row].id(), status),
-                Event::GivenUp(row, status) => table.give_up(row, &plan[row].id(), status),
+                Event::Killed(row, status) => table.killed(row, &plans::id(&plan[row]), status),
+                Event::GivenUp(row, status) => table.give_up(row, &plans::id(&plan[row]), status),
                 Event::Broken(error) => {
                     // The others end their rows, and begin none.
                     rows.queue.lock().expect("no thread panics with the queue").clear();
@@ -187,10 +188,10 @@ fn worker(rows: &Rows, events: &Sender<Event>) {
     loop {
         let next = rows.queue.lock().expect("no thread panics with the queue").pop();
         let Some(waiting) = next else { return };
-        let Waiting { row, settings, killed } = waiting;
+        let Waiting { row, ref settings, killed } = waiting;
         // The other side hears until every worker has ended.
         let _ = events.send(Event::Begun(row));
-        let ended = match run_row(rows, row, &settings) {
+        let ended = match run_row(rows, row, settings) {
             Ok(Ended::Record(record)) => Event::Ended(row, record),
             Ok(Ended::Killed(status)) if killed + 1 < ATTEMPTS => {
                 let again = Waiting { killed: killed + 1, ..waiting };
@@ -205,8 +206,8 @@ fn worker(rows: &Rows, events: &Sender<Event>) {
 }
 
 /// Runs a row in a process of its own.
-fn run_row(rows: &Rows, row: usize, settings: &Settings) -> Result<Ended> {
-    let (args, id) = (rows.args, settings.id());
+fn run_row(rows: &Rows, row: usize, settings: &TrainConfig) -> Result<Ended> {
+    let (args, id) = (rows.args, plans::id(settings));
     let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
     // Its stdin is closed when it has ended, when a signal comes, or when this process ends.
     let alive = || rows.alive.lock().expect("no thread panics with the rows");

@@ -85,7 +85,7 @@ mod tests {
     use crate::libtorch::values;
     use crate::models::named;
     use crate::optim::Optimizer;
-    use crate::train::{TrainConfig, Trainer};
+    use crate::train::Trainer;
 
     /// Relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another
     /// order; the largest difference observed is 8.4e-06.
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn loss_and_gradients_equal_the_exact_engines_up_to_rounding() {
         let entry = named("lenet5").unwrap();
-        let config = TrainConfig::notebook(entry);
+        let config = entry.config();
         let model = entry.zeros(Device::Cpu);
         model.reset_parameters();
         let flat = model.flat();

@@ -1,5 +1,7 @@
 //! Losses by epoch, and what was measured on held-out images if anything was.
 
+use stitch_run::EpochRecord;
+
 use plotters::style::RGBColor;
 
 use super::axis::Axis;
@@ -15,6 +17,18 @@ pub struct Curves {
     pub val_loss: Option<Vec<f64>>,
     /// Accuracy on them, 0 to 1.
     pub val_accuracy: Option<Vec<f64>>,
+}
+
+impl Curves {
+    /// The columns of `history.csv`; a column that an epoch lacks is left out.
+    pub fn of(epochs: &[EpochRecord]) -> Self {
+        let column = |value: fn(&EpochRecord) -> Option<f64>| epochs.iter().map(value).collect();
+        Self {
+            loss: epochs.iter().map(|epoch| epoch.loss).collect(),
+            val_loss: column(|epoch| epoch.val_loss),
+            val_accuracy: column(|epoch| epoch.val_accuracy),
+        }
+    }
 }
 
 const LEFT: i32 = 52;

@@ -10,7 +10,7 @@ use askama::Template;
 pub use study::{Study, sample as study_sample};
 
 use super::figures::Normalize;
-use super::{Pictures, Run};
+use super::{Pictures, PicturesError, Run};
 use crate::run_folder::ParityVerdict;
 
 /// A run on the page.
@@ -18,8 +18,8 @@ use crate::run_folder::ParityVerdict;
 pub struct Section {
     /// The run.
     pub run: Run,
-    /// Its test images, or why there are none: a sentence.
-    pub pictures: Result<Pictures, String>,
+    /// Its test images, or why there are none.
+    pub pictures: Result<Pictures, PicturesError>,
     /// What `stitch parity` said of it.
     pub parity: Parity,
     /// What it is called where another run on the page is of the same model.

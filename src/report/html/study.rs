@@ -194,6 +194,6 @@ fn ahead_rows(all: &[Configuration]) -> Vec<Row> {
 }
 
 fn failure(record: &Record) -> Option<String> {
-    let error = record.error.as_ref()?;
+    let error = record.outcome.error.as_ref()?;
     Some(format!("{}: {error}", record.id))
 }

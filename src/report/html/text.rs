@@ -5,7 +5,6 @@ use crate::models::{self, Library, ModelEntry};
 use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
-use crate::train::TrainConfig;
 
 /// A difference, with its sign; `digits` behind the point.
 pub fn signed(value: f64, digits: usize) -> String {
@@ -168,8 +167,8 @@ fn paired([first, second]: [&str; 2], counts: Disagreement) -> String {
 
 /// How a run's settings and accuracy compare with the paper's, of a model that is in the paper.
 fn against_the_paper(run: &Run, name: &str) -> Option<String> {
-    let (config, paper) = (&run.config, run.model.paper?);
-    let notebook = TrainConfig::notebook(run.model);
+    let (config, paper) = (&run.config.settings, run.model.paper?);
+    let notebook = run.model.config();
     let mut others = Vec::new();
     let mut differs = |what: &str, here: String, there: String| {
         if here != there {
@@ -256,7 +255,7 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
 /// What the model is.
 pub fn description(model: &ModelEntry) -> String {
     let parameters = thousands(model.parameter_count());
-    format!("{}; {parameters} parameters in {}.", model.structure, model.dtype())
+    format!("{}; {parameters} parameters in {}.", model.structure, model.dtype)
 }
 
 /// How the losses went.

@@ -1,6 +1,7 @@
 //! What `page.html` is filled with: strings, ready to be read.
 
 use askama::Template;
+use serde_json::Value;
 
 use super::text::{self, probability, signed};
 use super::{Parity, Section, Study};
@@ -10,7 +11,8 @@ use crate::metrics::Scores;
 use crate::report::Run;
 use crate::report::compare::recall_gains;
 use crate::report::figures::{self, Accuracy, Drawn, Figure, Normalize, thousands};
-use crate::report::pictures::{self, Example, Filters};
+use crate::report::pictures::{self, Example, Filters, PicturesError};
+use crate::train::TrainConfig;
 
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -27,7 +29,7 @@ pub struct Page<'a> {
     accuracy: Widths,
     recalls: Option<Recalls<'a>>,
     /// A name, and the value of each run.
-    settings: Vec<(&'static str, Vec<String>)>,
+    settings: Vec<(String, Vec<String>)>,
     data: Vec<Data<'a>>,
     classes: &'static [&'static str; CLASSES],
     runs: Vec<RunView<'a>>,
@@ -74,7 +76,7 @@ struct RunView<'a> {
     scores: Vec<Score>,
     averages: Vec<Score>,
     pairs: Vec<Pair>,
-    pictures: Result<PicturesView<'a>, &'a String>,
+    pictures: Result<PicturesView<'a>, &'a PicturesError>,
 }
 
 struct Score {
@@ -203,29 +205,40 @@ fn recalls<'a>(runs: &[&Run], names: &'a [String]) -> Option<Recalls<'a>> {
     Some(Recalls { first: &names[first], second: &names[second], rows })
 }
 
-fn settings(runs: &[&Run]) -> Vec<(&'static str, Vec<String>)> {
+fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".into());
-    let row =
-        |name, value: &dyn Fn(&Run) -> String| (name, runs.iter().map(|run| value(run)).collect());
-    vec![
-        row("program", &|run| run.config.program.clone()),
-        row("optimiser", &|_| "Adam".into()),
-        row("epochs", &|run| match (run.curves.loss.len(), run.config.epochs) {
-            (done, asked) if done == asked => done.to_string(),
-            (done, asked) => format!("{done} of at most {asked}"),
-        }),
-        row("batch size", &|run| run.config.batch_size.to_string()),
-        row("learning rate", &|run| run.config.lr.to_string()),
-        row("seed", &|run| run.config.seed.to_string()),
-        row("engine", &|run| or_none(&run.config.engine_name().map(str::to_owned))),
-        row("device", &|run| run.config.device.clone()),
-        row("threads", &|run| run.config.threads.to_string()),
-        row("CPU kernels", &|run| or_none(&run.config.cpu_capability)),
-        row("versions", &|run| {
+    let row = |name: String, value: &dyn Fn(&Run) -> String| -> (String, Vec<String>) {
+        (name, runs.iter().map(|run| value(run)).collect())
+    };
+    let mut rows = vec![
+        row("program".into(), &|run| run.config.program.clone()),
+        row("optimizer".into(), &|_| "Adam".into()),
+    ];
+    let names = TrainConfig::names().into_iter().filter(|name| name != "model");
+    for name in names {
+        let value = |run: &Run| match (name.as_str(), run.config.settings.to_map().get(&name)) {
+            ("epochs", _) => match (run.curves.loss.len(), run.config.settings.epochs) {
+                (done, asked) if done == asked => done.to_string(),
+                (done, asked) => format!("{done} of at most {asked}"),
+            },
+            (_, Some(Value::String(text))) => text.clone(),
+            (_, Some(value)) => value.to_string(),
+            ("engine", None) => or_none(&None),
+            (_, None) => "none".into(),
+        };
+        let value = row(name.replace('_', " "), &value);
+        if value.1.iter().any(|value| value != "none") {
+            rows.push(value);
+        }
+    }
+    rows.extend([
+        row("CPU kernels".into(), &|run| or_none(&run.config.cpu_capability)),
+        row("versions".into(), &|run| {
             let versions = run.config.versions.iter();
             versions.map(|(name, of)| format!("{name} {of}")).collect::<Vec<_>>().join(", ")
         }),
-    ]
+    ]);
+    rows
 }
 
 /// The data sets of the runs: once, where they are the same.

@@ -71,8 +71,12 @@ fn no_advice_is_given_where_none_passes() {
 
 #[test]
 fn a_shape_and_a_type_have_causes_of_their_own() {
-    assert!(said("shape").contains("likely cause: another size of a layer"), "{}", said("shape"));
-    assert!(said("type").contains("likely cause: another element type"), "{}", said("type"));
+    assert!(
+        said("shape").contains("likely cause: a layer of a different size"),
+        "{}",
+        said("shape")
+    );
+    assert!(said("type").contains("likely cause: a different dtype"), "{}", said("type"));
 }
 
 #[test]
@@ -124,7 +128,7 @@ fn one_of_several_dicts_is_chosen_by_its_key() {
     with_key("model")
         .code(0)
         .stdout(predicate::str::contains("two.pt: the weights are those under model"))
-        .stdout(predicate::str::contains("what stands beside its weights: "));
+        .stdout(predicate::str::contains("entries of the file that are not tensors: "));
     with_key("ema").code(1);
     with_key("nets").code(2).stderr(predicate::str::contains("nets"));
     // One dict under two keys is one.

@@ -217,7 +217,7 @@ fn tchs_own_layer_defaults_are_found_at_the_initial_values() {
     assert_found(
         Fault::TchDefaults,
         "initial value of conv1.weight[0, 0, 0, 0]: ",
-        "another draw order",
+        "a different order of random draws",
     );
 }
 
@@ -226,13 +226,13 @@ fn bias_drawn_before_weight_is_found_at_the_initial_values() {
     assert_found(
         Fault::BiasFirst,
         "initial value of conv1.weight[0, 0, 0, 0]: ",
-        "another draw order",
+        "a different order of random draws",
     );
 }
 
 #[test]
 fn another_shuffle_is_found_at_the_permutation() {
-    assert_found(Fault::OwnShuffle, "epoch 1, permutation[0]: ", "another seed for the sampler");
+    assert_found(Fault::OwnShuffle, "epoch 1, permutation[0]: ", "a different seed of the sampler");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_dropped_last_batch_is_found_where_the_epoch_ends_too_early() {
     assert_found(
         Fault::DroppedBatch,
         "step 16, batch of images: unexpected",
-        "other steps were recorded, or the run took others: another batch size",
+        "different steps were recorded, or the runs have different steps: check batch size",
     );
 }
 
@@ -249,7 +249,7 @@ fn a_dropped_last_batch_is_found_where_the_epoch_ends_too_early() {
 fn libtorchs_cpp_adam_is_found_at_the_second_update_where_it_first_rounds_otherwise() {
     assert_found(
         Fault::CppAdam,
-        "step 2, value after the update of conv1.weight",
-        "another form of the optimizer",
+        "step 2, conv1.weight[0, 0, 0, 0] after the optimizer step",
+        "the gradients match but the update differs: check optimizer type",
     );
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use stitch::checkpoint::Checkpoint;
+use stitch::stitch_run::Checkpoint;
 
 use super::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
 

@@ -70,7 +70,7 @@ fn built(folder: &Path) -> PathBuf {
     target.join("release/own_model")
 }
 
-/// Runs the program or its twin: what it prints.
+/// Runs the program or its twin: what it prints. The program finds libtorch by its build.rs alone.
 fn train(
     mut command: Command,
     data: &Path,
@@ -80,7 +80,7 @@ fn train(
     let numbers = [("--seed", seed), ("--batch-size", batch), ("--threads", threads)];
     command.args(numbers.iter().flat_map(|(flag, n)| [flag.to_string(), n.to_string()]));
     command.args(["--epochs", "2", "--data"]).arg(data).arg("--out").arg(out);
-    let output = command.output().unwrap();
+    let output = command.env_remove("LD_LIBRARY_PATH").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -94,7 +94,7 @@ fn fitted(data: &Split, engine: Engine, [seed, batch, threads]: [usize; 3]) -> V
     let _libtorch = common::libtorch(threads as i32);
     tch::manual_seed(seed as i64);
     let model = Model::new("Net", &[1, 28, 28], Kind::Float, own_model::Net::new).unwrap();
-    let config = TrainConfig { engine, ..TrainConfig::new(2, batch, 1e-3) };
+    let config = TrainConfig { engine: Some(engine), ..TrainConfig::new("Net", 2, batch, 1e-3) };
     let mut trainer = Trainer::pytorch(model, &config, data).unwrap();
     let progress = Progress::default();
     fit(

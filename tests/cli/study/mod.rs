@@ -53,9 +53,10 @@ impl Place {
         let folder = self.path(study).join("results");
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let record = |path: PathBuf| {
-            let record = Record::read(&fs::read(&path).unwrap()).unwrap();
+            let mut record = Record::read(&fs::read(&path).unwrap()).unwrap();
+            record.outcome.train_seconds = None;
             assert_eq!(path.file_stem().unwrap().to_str().unwrap(), record.id);
-            (record.id.clone(), Record { train_seconds: None, ..record })
+            (record.id.clone(), record)
         };
         entries.map(record).collect()
     }
@@ -80,9 +81,9 @@ fn a_plan_is_a_row_a_run_and_is_not_replaced_unasked() {
     place.six();
     let plan = fs::read_to_string(place.path("study/plan.csv")).unwrap();
     let lines: Vec<&str> = plan.lines().collect();
-    assert_eq!(lines[0], "row,id,model,engine,epochs,batch_size,lr,seed,threads");
-    assert_eq!(lines[1], "0,lenet5-b60-lr0.002-e2-s0-t1,lenet5,exact,2,60,0.002,0,1");
-    assert_eq!(lines[6], "5,mlp-b60-lr0.001-e2-s5-t1,mlp,exact,2,60,0.001,5,1");
+    assert_eq!(lines[0], "row,id,model,epochs,batch_size,lr,seed,threads,device,engine");
+    assert_eq!(lines[1], "0,lenet5-b60-lr0.002-e2-s0-t1,lenet5,2,60,0.002,0,1,cpu,exact");
+    assert_eq!(lines[6], "5,mlp-b60-lr0.001-e2-s5-t1,mlp,2,60,0.001,5,1,cpu,exact");
     assert_eq!(lines.len(), 7);
     place.six();
     let other = ["study", "plan", "--model", "mlp", "--seeds", "1", "-o", "study"];
@@ -129,15 +130,16 @@ fn every_row_has_the_bits_of_stitch_train() {
     let all: Vec<Record> = all.collect();
     assert_eq!(all.len(), 7);
     for record in all {
-        let [epochs, batch, seed, threads] =
-            [record.epochs, record.batch_size, record.seed as usize, record.threads as usize]
-                .map(|number| number.to_string());
-        let mut flags = vec!["train", &record.model, "--epochs", &epochs, "--batch-size", &batch];
+        let settings = &record.settings;
+        let numbers = [settings.epochs, settings.batch_size, settings.seed as usize];
+        let [epochs, batch, seed] = numbers.map(|number| number.to_string());
+        let threads = settings.threads.unwrap().to_string();
+        let mut flags = vec!["train", &settings.model, "--epochs", &epochs, "--batch-size", &batch];
         flags.extend(["--seed", &seed, "--threads", &threads, "--out", &record.id]);
-        flags.extend((record.engine == "fast").then_some("--fast"));
+        flags.extend((settings.engine() == stitch::train::Engine::Fast).then_some("--fast"));
         place.ends(&flags, 0);
         let weights = fs::read(place.path(&record.id).join("weights.safetensors")).unwrap();
-        assert_eq!(record.weights_sha256, Some(sha256::of(weights)), "{}", record.id);
+        assert_eq!(record.outcome.weights_sha256, Some(sha256::of(weights)), "{}", record.id);
     }
     let run = "mlp-b60-lr0.001-e2-s0-t1";
     let page = || fs::read_to_string(place.path(run).join("report.html")).unwrap();
@@ -148,7 +150,7 @@ fn every_row_has_the_bits_of_stitch_train() {
     place.ends(&["report", run], 0);
     assert!(page() == alone, "another page");
     let mut other = place.results("fast").into_values().next().unwrap();
-    other.data_sha256 = Some("b".repeat(64));
+    other.outcome.data_sha256 = Some("b".repeat(64));
     fs::write(place.path("other.csv"), results::write(&[other])).unwrap();
     let refused = place.ends(&["report", run, "--study", "other.csv"], 2);
     assert!(said(&refused).contains("had another data set (SHA-256 bbb"), "{}", said(&refused));
@@ -189,7 +191,7 @@ fn a_row_that_fails_is_recorded_and_the_others_run() {
     assert!(printed(&run).contains("2 runs: 1 done, 1 failed"), "{}", printed(&run));
     assert!(said(&run).contains("FAILED: training diverged"), "{}", said(&run));
     let results = place.results("study");
-    let error = results["lenet5-b32-lr1e30-e1-s0-t1"].error.clone().unwrap();
+    let error = results["lenet5-b32-lr1e30-e1-s0-t1"].outcome.error.clone().unwrap();
     assert!(error.contains("training diverged"), "{error}");
     assert!(results["lenet5-b32-lr0.001-e1-s0-t1"].is_done());
     let again = place.ends(&["study", "run", "study"], 1);
@@ -302,15 +304,16 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
 
     let path = place.path("first/results/lenet5-b60-lr0.002-e2-s1-t1.json");
     let mut record = Record::read(&fs::read(&path).unwrap()).unwrap();
-    record.weights_sha256 = Some("a".repeat(64));
+    record.outcome.weights_sha256 = Some("a".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "study", "first", "-o", "no.csv"], 1);
     for part in ["lenet5-b60-lr0.002-e2-s1-t1: weights aaaa", "first/results"] {
         assert!(said(&refused).contains(part), "no {part} in {}", said(&refused));
     }
     assert!(!place.path("no.csv").exists());
-    record.weights_sha256 = place.results("study")[&record.id].weights_sha256.clone();
-    record.test_accuracy = record.test_accuracy.map(|accuracy| accuracy / 2.0);
+    record.outcome.weights_sha256 =
+        place.results("study")[&record.id].outcome.weights_sha256.clone();
+    record.outcome.test_accuracy = record.outcome.test_accuracy.map(|accuracy| accuracy / 2.0);
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     for both in [["study", "first"], ["first", "study"]] {
         let flags = [&["study", "collect"][..], &both, &["-o", "no.csv"]].concat();
@@ -320,7 +323,7 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
             "{refused}"
         );
     }
-    record.data_sha256 = Some("b".repeat(64));
+    record.outcome.data_sha256 = Some("b".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "first", "-o", "no.csv"], 2);
     assert!(said(&refused).contains("is of another data set (SHA-256 "), "{}", said(&refused));

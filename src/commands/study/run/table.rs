@@ -85,10 +85,10 @@ impl Table {
 
     /// It has a result.
     pub fn ended(&mut self, row: usize, record: &Record) {
-        let came_to = match (record.test_accuracy, &record.error) {
+        let result = match (record.outcome.test_accuracy, &record.outcome.error) {
             (Some(accuracy), _) => {
                 self.done += 1;
-                let seconds = record.train_seconds.unwrap_or_default();
+                let seconds = record.outcome.train_seconds.unwrap_or_default();
                 format!("test accuracy {accuracy:.4}, {seconds:.1} s")
             }
             (None, error) => {
@@ -97,7 +97,7 @@ impl Table {
             }
         };
         let count = self.done + self.failed;
-        let line = format!("{count}/{}: row {row}, {}: {came_to}", self.total, record.id);
+        let line = format!("{count}/{}: row {row}, {}: {result}", self.total, record.id);
         self.say_of(row, &line);
         if let Some(bars) = &mut self.bars {
             bars.total.set_position((count - self.before) as u64);

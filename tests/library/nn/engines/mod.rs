@@ -9,7 +9,6 @@ use stitch::dataset::{PIXELS, Split};
 use stitch::models;
 use stitch::nn::Model;
 use stitch::train::{Engine, Progress, TrainConfig, TrainState, Trainer, fit};
-use tch::Device;
 
 use self::networks::NETWORKS;
 use super::compare::{first_difference, greatest_difference, named};
@@ -19,8 +18,7 @@ const BATCH_SIZES: [usize; 6] = [1, 3, 32, 37, 64, 5000];
 const SEEDS: u64 = 5;
 
 fn config(engine: Engine, batch_size: usize, seed: u64) -> TrainConfig {
-    let (device, val, patience) = (Device::Cpu, None, None);
-    TrainConfig { epochs: 2, batch_size, lr: 2e-3, seed, device, engine, val, patience }
+    TrainConfig { seed, engine: Some(engine), ..TrainConfig::new("", 2, batch_size, 2e-3) }
 }
 
 /// Images of noise, with some that are black or white, of all classes.
@@ -76,7 +74,7 @@ fn compare(model: impl Fn(u64) -> Model, run: (usize, u64, i32), images: usize) 
 fn lenet5(seed: u64) -> Model {
     let entry = models::named("lenet5").unwrap();
     tch::manual_seed(seed as i64);
-    Model::new(entry.class, entry.input, entry.kind, entry.build).unwrap()
+    Model::new(entry.class, entry.input, entry.kind(), entry.build).unwrap()
 }
 
 /// Batch sizes with every seed; threads so that each batch size has all of 1 to 3.
@@ -125,8 +123,9 @@ fn the_mlp_differs_by_less_than_its_tolerance() {
     for (batch_size, seed, threads) in runs() {
         tch::set_num_threads(threads);
         let [eager, exact] = [Engine::Eager, Engine::Exact].map(|engine| {
-            let config = config(engine, batch_size, seed);
-            train(Trainer::new(entry, &config, &data).unwrap(), &config, &data)
+            let config =
+                TrainConfig { model: entry.name.into(), ..config(engine, batch_size, seed) };
+            train(Trainer::new(&config, &data).unwrap(), &config, &data)
         });
         let difference = greatest_difference(&eager.tensors, &exact.tensors);
         assert!(difference <= 1e-12, "batches of {batch_size}, seed {seed}: {difference:e}");

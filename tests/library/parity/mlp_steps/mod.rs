@@ -26,8 +26,8 @@ fn loss_gradients_and_adam_steps_are_scikit_learns() {
             let images = (0..n * PIXELS).map(|i| (i * factor % 256) as u8).collect();
             let labels = (0..n).map(|i| (i * 7 % 10) as u8).collect();
             let data = Split { images, labels };
-            let config = TrainConfig { seed, ..TrainConfig::notebook(entry) };
-            let mut trainer = Trainer::new(entry, &config, &data).unwrap();
+            let config = TrainConfig { seed, ..entry.config() };
+            let mut trainer = Trainer::new(&config, &data).unwrap();
             for step in 1..=3 {
                 let at = |what: &str| format!("seed={seed} batch={batch} step={step} {what}");
                 let rows = (step - 1) * batch..step * batch;

@@ -1,4 +1,4 @@
-//! Checkpoints: an interrupted run resumes from one, bit-identical to an uninterrupted run.
+//! The files of checkpoints, from which an interrupted run resumes bit-identical to an uninterrupted one.
 //!
 //! A run folder has them in `checkpoints/NNNNNNNN.safetensors`, named by the steps done, the last two
 //! of them, until the run is complete.
@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use stitch_run::{Checkpoint, CheckpointError, Events};
+use stitch_run::{Checkpoint, CheckpointError};
 
 use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
 
@@ -17,7 +17,7 @@ const KEPT: usize = 2;
 const LARGEST: u64 = 1 << 28;
 
 /// Writes the checkpoint at this many steps, and removes all but the last two. One of more steps is
-/// damaged, or the run would have gone on from it.
+/// damaged, or the run would have resumed from it.
 ///
 /// # Errors
 /// See [`FolderError`].
@@ -64,7 +64,7 @@ pub fn check(path: &Path, checkpoint: &Checkpoint, images: usize) -> Result<(), 
     stitch_run::checkpoint::check_progress(checkpoint, images)?;
     let (named, updates) = (step(path), checkpoint.state.updates);
     if named.is_none_or(|named| named as u64 != updates) {
-        let what = format!("it is of {updates} steps, and its name says others");
+        let what = format!("it is of {updates} steps, and its file name gives another number");
         return Err(CheckpointError::Contradictory(what));
     }
     Ok(())

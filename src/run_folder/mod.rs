@@ -4,139 +4,40 @@
 //! cut too. `config.json` is written last: a folder that has it holds a complete run. As long as a
 //! process has the folder, it holds a lock on it that ends with the process.
 
+mod claim;
 mod disk;
-mod known;
+mod names;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use disk::{TEMPORARY, WRITING, make_folder, make_folders, parent_of, sync_folder};
+use claim::{
+    existing_file, holds_checkpoints, lock, refuse_others, remove, remove_temporary_files,
+};
+use disk::{WRITING, make_folder, make_folders, parent_of, sync_folder};
 pub use disk::{wait_for_writes, write_whole};
-pub use known::read_recipe;
+use names::all_files;
+pub use names::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-pub use stitch_run::recipe::RecipeError;
 pub use stitch_run::{
-    Average, Config, DataConfig, Metrics, ParityVerdict, TrainingMetrics, ValidationMetrics,
-    peak_rss_bytes,
+    Average, DataConfig, Metrics, ParityVerdict, RunConfig, RunConfigError, TrainingMetrics,
+    ValidationMetrics, peak_rss_bytes,
 };
-
-/// Settings, versions and data of the run.
-pub const CONFIG: &str = "config.json";
-/// Loss by epoch.
-pub const HISTORY: &str = "history.csv";
-/// Scores on the test images, time and memory.
-pub const METRICS: &str = "metrics.json";
-/// The answer for each test image.
-pub const PREDICTIONS: &str = "predictions.csv";
-/// True against predicted classes.
-pub const CONFUSION_MATRIX: &str = "confusion_matrix.csv";
-/// Scores by class.
-pub const CLASSIFICATION_REPORT: &str = "classification_report.csv";
-/// Weights for `torch.load`.
-pub const STATE_DICT: &str = "state_dict.pt";
-/// Weights and forward pass for `torch.jit.load`.
-pub const TORCHSCRIPT: &str = "torchscript.pt";
-/// Weights for everything else.
-pub const SAFETENSORS: &str = "weights.safetensors";
-
-/// Loss by epoch, drawn.
-pub const HISTORY_SVG: &str = "history.svg";
-/// The confusion matrix, drawn.
-pub const CONFUSION_MATRIX_SVG: &str = "confusion_matrix.svg";
-/// The same as pixels.
-pub const CONFUSION_MATRIX_PNG: &str = "confusion_matrix.png";
-/// Everything about the run on a page.
-pub const REPORT: &str = "report.html";
-
-/// What `stitch parity` found of the run; see [`ParityVerdict`].
-pub const PARITY: &str = "parity.json";
-
-/// What lies above the run folders of `stitch reproduce`: the accuracies beside the paper's, and a
-/// page about both runs.
-pub const COMPARISON_FILES: [&str; 3] = [ACCURACY_SVG, ACCURACY_PNG, REPORT];
-/// The accuracies beside the paper's, drawn.
-pub const ACCURACY_SVG: &str = "accuracy_comparison.svg";
-/// The same as pixels.
-pub const ACCURACY_PNG: &str = "accuracy_comparison.png";
-
-/// Weights of the best epoch for `torch.load`, where images are held out.
-pub const BEST_STATE_DICT: &str = "best_state_dict.pt";
-/// Weights of the best epoch for everything else, where images are held out.
-pub const BEST_SAFETENSORS: &str = "best_weights.safetensors";
-
-/// The files that a run with held-out images adds, in the order in which they are written.
-pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
-
-/// Folder of TensorBoard's events; see [`crate::events`].
-pub const TENSORBOARD: &str = "tensorboard";
-/// The file of a complete run in it. TensorBoard reads files with `tfevents` in their names.
-pub const EVENTS: &str = "events.out.tfevents.stitch";
-/// The same of a run in progress.
-pub const EVENTS_PART: &str = "events.out.tfevents.stitch.part";
-/// The file that a run with events adds.
-pub const EVENTS_FILE: &str = "tensorboard/events.out.tfevents.stitch";
-
-/// Folder of the checkpoints of a run that is not complete; see [`crate::checkpoint`].
-pub const CHECKPOINTS: &str = "checkpoints";
-
-/// The files of a run, in the order in which they are written.
-pub const FILES: [&str; 13] = [
-    HISTORY,
-    METRICS,
-    PREDICTIONS,
-    CONFUSION_MATRIX,
-    CLASSIFICATION_REPORT,
-    STATE_DICT,
-    TORCHSCRIPT,
-    SAFETENSORS,
-    HISTORY_SVG,
-    CONFUSION_MATRIX_SVG,
-    CONFUSION_MATRIX_PNG,
-    REPORT,
-    CONFIG,
-];
-
-/// The files that a traced run adds; see [`stitch_trace`].
-pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
-
-/// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
-/// `ATEN_CPU_CAPABILITY` lowers. `None` where it is not known how it picks.
-pub fn cpu_capability() -> Option<String> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let avx512 = avx2
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq");
-        let lowered = std::env::var("ATEN_CPU_CAPABILITY").unwrap_or_default();
-        Some(match lowered.as_str() {
-            "default" => "DEFAULT".into(),
-            "avx2" if avx2 => "AVX2".into(),
-            _ if avx512 => "AVX512".into(),
-            _ if avx2 => "AVX2".into(),
-            _ => "DEFAULT".into(),
-        })
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    None
-}
 
 /// Why a run folder cannot be used; each names the folder, or the file in it.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It holds a run already, with this file.
-    #[error("--out {}: it holds another run ({}). Give another folder, or --force to replace it", .0.display(), .1)]
+    #[error("{} holds another run ({})", .0.display(), .1)]
     Occupied(PathBuf, &'static str),
     /// It holds an interrupted run.
-    #[error("--out {}: it holds an interrupted run ({CHECKPOINTS}). Give --resume to continue it, --force to start over, or another folder", .0.display())]
+    #[error("{} holds an interrupted run ({CHECKPOINTS})", .0.display())]
     Interrupted(PathBuf),
     /// Another process has it.
-    #[error("--out {}: another process is writing a run there. Wait for it, or give another folder", .0.display())]
+    #[error("{} is in use: another process is writing a run there", .0.display())]
     Locked(PathBuf),
     /// A JSON file of the run in it is damaged.
     #[error("{} cannot be read: {}", .0.display(), .1)]
@@ -148,10 +49,10 @@ pub enum FolderError {
     #[error("{} cannot be removed: {}", .0.display(), .1)]
     Remove(PathBuf, io::Error),
     /// It holds a training run, and an evaluation would be mixed with it.
-    #[error("--out {}: it holds another run, a training, and an evaluation is not written into one, --force or not. Give another folder", .0.display())]
+    #[error("{} holds a training run: an evaluation is never written into one", .0.display())]
     HoldsTraining(PathBuf),
     /// It cannot be made or written.
-    #[error("--out {}: it cannot be written: {}. Give another folder", .0.display(), .1)]
+    #[error("{} cannot be written: {}", .0.display(), .1)]
     NotWritable(PathBuf, io::Error),
     /// A file in it cannot be written.
     #[error("{} cannot be written: {}", .0.display(), .1)]
@@ -236,20 +137,26 @@ impl RunFolder {
     }
 
     /// The configuration of the complete run that it holds.
-    pub fn read_config(&self) -> Result<Option<Config>, FolderError> {
-        self.read_json(CONFIG)
+    pub fn read_config(&self) -> Result<Option<RunConfig>, FolderError> {
+        self.read_with(CONFIG, RunConfig::read)
     }
 
     /// A JSON file of the run, if it is there.
     pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
+        self.read_with(file, |bytes| serde_json::from_slice(bytes))
+    }
+
+    fn read_with<T, E: std::fmt::Display>(
+        &self,
+        file: &str,
+        parse: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
         let unreadable = |what: String| FolderError::Config(path.clone(), what);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|e| unreadable(e.to_string()))
-            }
+            Ok(bytes) => parse(&bytes).map(Some).map_err(|error| unreadable(error.to_string())),
         }
     }
 
@@ -364,73 +271,4 @@ impl RunFolder {
             .map_err(|error| FolderError::Write(self.path.join(file), error.into()))?;
         self.write(file, format!("{json}\n").as_bytes())
     }
-}
-
-/// Whether the folder holds an interrupted run.
-fn holds_checkpoints(folder: &Path) -> bool {
-    fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
-}
-
-/// Takes the lock on a folder; `None` where folders cannot be locked (some network file systems,
-/// systems other than Unix).
-fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
-    if cfg!(not(unix)) {
-        return Ok(None);
-    }
-    let path = folder.to_path_buf();
-    let file = match File::open(folder) {
-        Ok(file) => file,
-        Err(error) => return Err(FolderError::NotWritable(path, error)),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked(path)),
-        Err(fs::TryLockError::Error(_)) => Ok(None),
-    }
-}
-
-fn existing_file(folder: &Path) -> Option<&'static str> {
-    FILES.into_iter().chain(all_files()).find(|file| folder.join(file).exists())
-}
-
-/// Every file that a run may have; `config.json` is the last.
-fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
-    // The last one belonged to version 1 of the trace format.
-    let others = [EVENTS_FILE, PARITY, "trace/trace.safetensors"];
-    TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain(others).chain(FILES)
-}
-
-/// Refuses a folder with a run, unless `claim` allows one.
-fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
-    let path = || folder.to_path_buf();
-    match claim {
-        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted(path())),
-        Claim::New => {
-            existing_file(folder).map_or(Ok(()), |file| Err(FolderError::Occupied(path(), file)))
-        }
-        Claim::Replace | Claim::Resume => Ok(()),
-    }
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> Result<(), FolderError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FolderError::Remove(path.into(), error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes what a process left that was killed while it wrote. The folder is locked: no other
-/// process is writing.
-fn remove_temporary_files(folder: &Path) -> Result<(), FolderError> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries.flatten() {
-        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
-        if temporary && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
 }

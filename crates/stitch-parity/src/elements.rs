@@ -1,7 +1,6 @@
-//! Two tensors of one type and shape, element by element, as streams.
+//! Compares two tensors of one dtype and shape element by element, as streams.
 //!
-//! Bit equality is the question; everything else describes how it fails. Memory does not grow with
-//! the tensors: also the median is exact without a list of all differences.
+//! Memory does not grow with the tensors: the median, too, is exact without a list of all differences.
 
 use super::comparison::Comparison;
 use super::element::is_number;
@@ -11,11 +10,11 @@ use super::tally::Tally;
 use super::tolerance::Tolerance;
 use tensor_files::Dtype;
 
-/// Compares two tensors.
+/// Compares the elements of two tensors.
 ///
 /// # Errors
 /// When a stream cannot be read or ends early.
-pub fn compare<P: Pair>(
+pub(crate) fn compare<P: Pair>(
     pair: &mut P,
     dtype: Dtype,
     tolerance: &Tolerance,
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_fails_on_one_side_always_and_on_both_unless_it_is_asked_for() {
+    fn nan_fails_on_one_side_always_and_on_both_unless_equal_nan_is_set() {
         let nan = f32::NAN;
         let within = Tolerance::Within { atol: 1e9, rtol: 1e9, ulp: u64::MAX };
         for equal_nan in [false, true] {
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn large_integers_that_differ_are_not_excused_by_float64() {
+    fn large_integers_that_differ_beyond_float64_are_not_equal() {
         let bytes = |x: i64| x.to_le_bytes().to_vec();
         let mut pair = Slices(bytes(i64::MAX), bytes(i64::MAX - 1));
         let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
@@ -230,7 +229,7 @@ mod tests {
                         abs = f64::max(abs, difference);
                         let place = |x: f32| if x < 0.0 { -i64::from((-x).to_bits()) } else { i64::from(x.abs().to_bits()) };
                         let ulp = place(e).abs_diff(place(a));
-                        !equal && !tolerance.excuses(difference, e.into(), Some(ulp))
+                        !equal && !tolerance.allows(difference, e.into(), Some(ulp))
                     };
                     failing.extend(fails.then_some(i));
                 }

@@ -1,8 +1,8 @@
 //! The TensorBoard events of a run: a file in its folder that grows while the run goes on.
 //!
-//! Whole records are added to a file that is named as one of a run in progress; it gets its own name when
-//! the run is complete. A checkpoint records the length of the file, and a resumed run continues there:
-//! the file is then that of an uninterrupted run, apart from times.
+//! Whole records are appended to a file with the name of a run in progress; it is renamed when the run is
+//! complete. A checkpoint records the length of the file, and a resumed run continues there: the file is then
+//! that of an uninterrupted run, apart from times.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,24 +10,26 @@ use std::time::{Duration, Instant, SystemTime};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+use stitch_run::Events;
 
-use crate::checkpoint::Events;
 use crate::formats::tensorboard::{self, Moment, Picture};
 use crate::run_folder::{EVENTS, EVENTS_PART, FolderError, RunFolder, TENSORBOARD};
 use crate::sha256;
 
-/// Records come to the file this often, so that a run can be watched.
+/// Records are written to the file this often, so that a run can be watched.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why events cannot be gone on with.
+/// Why the events of an interrupted run cannot be continued.
 #[derive(Debug, thiserror::Error)]
-pub enum ResumeError {
-    /// They are not those that the checkpoint tells of.
-    #[error(
-        "--tensorboard: the events in {0} are not those of the run until its checkpoint. Leave \
-         --tensorboard away to continue without them, or give --force to begin anew"
-    )]
+pub enum EventsError {
+    /// They are not those that the checkpoint describes.
+    #[error("the TensorBoard events in {0} are not those of the run up to its checkpoint")]
     Others(String),
+    /// The run was started without events.
+    #[error(
+        "the run in {0} was started without TensorBoard events: those of its first steps are missing"
+    )]
+    None(String),
     /// They cannot be written.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -53,20 +55,20 @@ impl<'a> EventLog<'a> {
         Self::on_top_of(folder, &tensorboard::file_version(now()))
     }
 
-    /// Goes on with the file as it was at a checkpoint.
-    pub fn resume(folder: &'a RunFolder, then: &Events) -> Result<Self, ResumeError> {
+    /// Continues the file as it was at a checkpoint.
+    pub fn resume(folder: &'a RunFolder, then: &Events) -> Result<Self, EventsError> {
         let path = folder.path().join(TENSORBOARD);
-        // It has its own name already when the run was killed while the last files were written.
+        // It already has the name of a complete run's if the run was killed while the last files were written.
         let beginning = [EVENTS_PART, EVENTS].iter().find_map(|name| {
             let path = path.join(name);
-            // A pipe would keep whoever opens it waiting.
+            // Opening a pipe would wait.
             let plain = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
             let mut bytes = Vec::new();
             let file = plain.then(|| File::open(path).ok()).flatten()?;
             file.take(then.length).read_to_end(&mut bytes).ok()?;
             (sha256::of(&bytes) == then.sha256).then_some(bytes)
         });
-        let others = || ResumeError::Others(folder.path().display().to_string());
+        let others = || EventsError::Others(folder.path().display().to_string());
         Ok(Self::on_top_of(folder, &beginning.ok_or_else(others)?)?)
     }
 
@@ -107,12 +109,12 @@ impl<'a> EventLog<'a> {
         Ok(())
     }
 
-    /// How far the file is; for a checkpoint, which must come to the disk after it.
-    pub fn stands(&self) -> Events {
+    /// How far the file is; for a checkpoint, which must be flushed to disk after it.
+    pub fn position(&self) -> Events {
         Events { length: self.length, sha256: HEXLOWER.encode(&self.hash.clone().finalize()) }
     }
 
-    /// The file, for who brings it to the disk.
+    /// The file, to flush it to disk.
     ///
     /// # Errors
     /// The system's.
@@ -120,13 +122,13 @@ impl<'a> EventLog<'a> {
         self.file.try_clone()
     }
 
-    /// Brings everything to the disk.
+    /// Flushes everything to disk.
     pub fn sync(&mut self) -> Result<(), FolderError> {
         self.flush()?;
         self.folder.sync(&self.file, TENSORBOARD, EVENTS_PART)
     }
 
-    /// Gives the file, which was brought to the disk, its own name.
+    /// Gives the file, which is flushed to disk, the name of a complete run's.
     pub fn finish(self) -> Result<(), FolderError> {
         self.folder.rename_below(TENSORBOARD, EVENTS_PART, EVENTS)
     }

@@ -16,7 +16,7 @@ impl Serialize for Number {
     }
 }
 
-pub(crate) fn one<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
     Number(*number).serialize(to)
 }
 

@@ -1,0 +1,76 @@
+//! The result of comparing two sides.
+
+use serde::Serialize;
+
+use crate::cause;
+use crate::result::{Outcome, TensorResult};
+use crate::task::TaskView;
+
+/// The result of [`compare`](crate::compare): every tensor, the first difference, and what was not compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Path of the reference, as the caller gave it.
+    pub reference: String,
+    /// Path of the port, as the caller gave it.
+    pub port: String,
+    /// Differences between the settings of both runs, a sentence each; from
+    /// [`Options::settings`](crate::Options::settings).
+    pub settings: Vec<String>,
+    /// Every tensor of either side, in causal order.
+    pub tensors: Vec<TensorResult>,
+    /// Position in `tensors` of the first that does not pass.
+    pub first: Option<usize>,
+    /// Differences of predictions, confusion matrix, accuracy and losses.
+    pub task: TaskView,
+    /// Whether both sides have a trace.
+    pub traced: bool,
+    /// Paths of the sides whose trace has no end marker: the run did not end, or the file was truncated.
+    pub truncated: Vec<String>,
+    /// How the tensors of each side were found and named, a sentence each.
+    pub notes: Vec<String>,
+    /// What was not compared, a phrase each; not everything was if it is not empty.
+    pub not_compared: Vec<String>,
+}
+
+impl Report {
+    /// The first tensor, in causal order, that does not pass.
+    pub fn first_difference(&self) -> Option<&TensorResult> {
+        self.tensors.get(self.first?)
+    }
+
+    /// What usually causes the first difference, everything before it being equal.
+    pub fn likely_cause(&self) -> Option<String> {
+        self.first_difference().map(|first| cause::likely(self, first))
+    }
+
+    /// Number of tensors that do not pass.
+    pub fn different(&self) -> usize {
+        self.tensors.iter().filter(|tensor| !tensor.passes()).count()
+    }
+
+    /// Whether the port equals the reference in all that was compared: every tensor passes, there is at least
+    /// one, and no trace is truncated.
+    pub fn is_equal(&self) -> bool {
+        !self.tensors.is_empty() && self.different() == 0 && self.truncated.is_empty()
+    }
+
+    /// The verdict in one line: `PARITY: EQUAL (bit for bit)`, `PARITY: EQUAL within tolerance`,
+    /// `PARITY: DIFFERENT (2 of 10)`, or `PARITY: INCOMPLETE (…)` if all is equal up to the end of a truncated
+    /// trace.
+    pub fn verdict(&self) -> String {
+        let (n, m) = (self.different(), self.tensors.len());
+        if n == 0 && !self.truncated.is_empty() {
+            return format!(
+                "PARITY: INCOMPLETE (a trace is truncated; {m} of {m} up to there are equal)"
+            );
+        }
+        if !self.is_equal() {
+            return format!("PARITY: DIFFERENT ({n} of {m})");
+        }
+        if self.tensors.iter().all(|tensor| tensor.outcome == Outcome::Equal) {
+            "PARITY: EQUAL (bit for bit)".into()
+        } else {
+            "PARITY: EQUAL within tolerance".into()
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Compares two sides, tensor by tensor in causal order.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+
+use tensor_files::Dtype;
+
+use crate::element::is_number;
+use crate::error::SideError;
+use crate::report::Report;
+use crate::result::{Outcome, TensorResult};
+use crate::side::{Item, Key, Side};
+use crate::stream::Pair;
+use crate::tolerance::{self, Of, Overrides, Training};
+use crate::verify::{self, Bits, is_kept};
+use crate::{elements, not_compared, task};
+
+/// Options of [`compare`]. By default every bit must be equal, up to the [`EXCEPTIONS`](crate::EXCEPTIONS).
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Tolerances of the caller; they replace those of [`EXCEPTIONS`](crate::EXCEPTIONS).
+    pub overrides: Overrides,
+    /// Whether NaN equals NaN.
+    pub equal_nan: bool,
+    /// Whether the same program computed both sides: [`EXCEPTIONS`](crate::EXCEPTIONS), which are about a port
+    /// against its original, do not apply.
+    pub same_program: bool,
+    /// The settings of the training, if they are known: the tolerances of [`EXCEPTIONS`](crate::EXCEPTIONS) grow
+    /// with them.
+    pub training: Option<Training>,
+    /// Differences between the settings of both runs that make different bits likely, a sentence each. They are
+    /// reported as the likely cause of a difference.
+    pub settings: Vec<String>,
+}
+
+/// Compares the port with the reference, tensor by tensor in causal order. Elements are read as streams, so
+/// memory does not grow with the tensors.
+///
+/// # Errors
+/// When a file cannot be read or a trace contradicts itself; see [`SideError`]. A difference is not an error.
+pub fn compare(
+    reference: &mut Side,
+    port: &mut Side,
+    options: &Options,
+) -> Result<Report, SideError> {
+    reference.match_names(port);
+    positions(reference)?;
+    let places = positions(port)?;
+    let model = reference.model.clone().or_else(|| port.model.clone());
+    let model = model.filter(|_| !options.same_program);
+    let mut tensors = Vec::new();
+    for expected in reference.items.clone() {
+        let actual = places.get(&expected.key).map(|&i| port.items[i].clone());
+        tensors.push(match actual {
+            Some(actual) => {
+                let mut pair = ItemPair { reference, port, expected: &expected, actual: &actual };
+                pair.compare(model.as_deref(), options)?
+            }
+            None => result(&expected, Outcome::Missing),
+        });
+    }
+    let tensors = with_unexpected(tensors, &reference.items, &port.items);
+    let path = |side: &Side| side.path.display().to_string();
+    let sides = [&*reference, &*port];
+    let truncated = sides.iter().filter(|side| side.is_truncated());
+    Ok(Report {
+        reference: path(reference),
+        port: path(port),
+        settings: options.settings.clone(),
+        first: tensors.iter().position(|tensor| !tensor.passes()),
+        traced: sides.iter().all(|side| side.is_traced()),
+        truncated: truncated.map(|side| path(side)).collect(),
+        notes: sides.iter().flat_map(|side| notes(side)).collect(),
+        not_compared: not_compared::phrases(sides, &tensors),
+        task: task::differences(reference, port)?,
+        tensors,
+    })
+}
+
+/// The position of each tensor of a side, whose keys must be unique.
+fn positions(side: &Side) -> Result<HashMap<Key, usize>, SideError> {
+    let mut positions = HashMap::with_capacity(side.items.len());
+    for (i, item) in side.items.iter().enumerate() {
+        if positions.insert(item.key.clone(), i).is_some() {
+            let tensor = result(item, Outcome::Missing).place();
+            return Err(SideError::Duplicate { path: side.path.clone(), tensor });
+        }
+    }
+    Ok(positions)
+}
+
+fn notes(side: &Side) -> impl Iterator<Item = String> {
+    side.notes.iter().map(|note| format!("{}: {note}", side.path.display()))
+}
+
+/// The results for the reference's items, and each item that only the port has after the one that
+/// it follows there.
+fn with_unexpected(
+    results: Vec<TensorResult>,
+    reference: &[Item],
+    port: &[Item],
+) -> Vec<TensorResult> {
+    let known: HashSet<&Key> = reference.iter().map(|item| &item.key).collect();
+    let mut behind: HashMap<Option<&Key>, Vec<TensorResult>> = HashMap::new();
+    let mut last = None;
+    for item in port {
+        if known.contains(&item.key) {
+            last = Some(&item.key);
+        } else {
+            behind.entry(last).or_default().push(result(item, Outcome::Unexpected));
+        }
+    }
+    let mut all = behind.remove(&None).unwrap_or_default();
+    for (item, result) in reference.iter().zip(results) {
+        all.push(result);
+        all.extend(behind.remove(&Some(&item.key)).unwrap_or_default());
+    }
+    all
+}
+
+fn result(item: &Item, outcome: Outcome) -> TensorResult {
+    let Key { stage, epoch, step, name, file } = item.key.clone();
+    let shape = item.shape.clone();
+    let (tolerance, by_hash, nan_unknown) = (None, false, false);
+    TensorResult { stage, name, epoch, step, file, shape, outcome, tolerance, by_hash, nan_unknown }
+}
+
+/// The same tensor of both sides.
+struct ItemPair<'a> {
+    reference: &'a mut Side,
+    port: &'a mut Side,
+    expected: &'a Item,
+    actual: &'a Item,
+}
+
+impl ItemPair<'_> {
+    fn compare(
+        &mut self,
+        model: Option<&str>,
+        options: &Options,
+    ) -> Result<TensorResult, SideError> {
+        let (expected, actual) = (self.expected, self.actual);
+        if expected.shape != actual.shape {
+            let [expected_shape, actual_shape] = [expected, actual].map(|item| item.shape.clone());
+            let outcome = Outcome::Shape { expected: expected_shape, actual: actual_shape };
+            return Ok(result(expected, outcome));
+        }
+        if expected.dtype != actual.dtype {
+            let [expected_type, actual_type] = [expected, actual].map(|item| item.dtype.clone());
+            let outcome = Outcome::Dtype { expected: expected_type, actual: actual_type };
+            return Ok(result(expected, outcome));
+        }
+        let dtype = Dtype::from_name(&expected.dtype);
+        let Some(dtype) = dtype.filter(|_| is_kept(expected) && is_kept(actual)) else {
+            return self.compare_hashes(options);
+        };
+        // The SHA-256 in a trace is verified, whatever the elements are compared with.
+        if expected.sha256.is_some() || actual.sha256.is_some() || !is_number(dtype) {
+            let [one, other] = self.bits()?;
+            let known = one.zip(other).filter(|(one, other)| one.sha256 == other.sha256);
+            match known.map(|(one, _)| one.nan.unwrap_or(0)) {
+                Some(nan) if nan == 0 || options.equal_nan => {
+                    return Ok(result(expected, Outcome::Equal));
+                }
+                Some(elements) if !is_number(dtype) => {
+                    return Ok(result(expected, Outcome::Nan { elements }));
+                }
+                _ => {}
+            }
+        }
+        let Key { stage, name, .. } = &expected.key;
+        let of = Of { model, stage, name, dtype };
+        let largest = || verify::largest(self.reference, expected);
+        let resolved =
+            tolerance::resolve(of, &options.overrides, options.training.as_ref(), largest)?;
+        let comparison = elements::compare(self, dtype, &resolved.tolerance, options.equal_nan)?;
+        let outcome = if comparison.is_bit_equal() {
+            Outcome::Equal
+        } else if comparison.passes() {
+            Outcome::Within(comparison)
+        } else {
+            Outcome::Different(comparison)
+        };
+        Ok(TensorResult { tolerance: resolved.applied, ..result(expected, outcome) })
+    }
+
+    /// Compares the SHA-256 sums, where not both sides have the elements.
+    fn compare_hashes(&mut self, options: &Options) -> Result<TensorResult, SideError> {
+        let [one, other] = self.bits()?;
+        let Some((one, other)) = one.zip(other) else {
+            return Ok(result(self.expected, Outcome::Unknown));
+        };
+        // Two records of the same bits that disagree: at least one of them counted a NaN.
+        let nan = one.nan.max(other.nan);
+        let may_be_nan =
+            Dtype::from_name(&self.expected.dtype).is_none_or(|dtype| !dtype.is_integer());
+        let outcome = match nan {
+            _ if one.sha256 != other.sha256 => Outcome::HashDiffers,
+            Some(elements) if elements > 0 && !options.equal_nan => Outcome::Nan { elements },
+            _ => Outcome::Equal,
+        };
+        let nan_unknown = outcome == Outcome::Equal && nan.is_none() && may_be_nan;
+        Ok(TensorResult { by_hash: true, nan_unknown, ..result(self.expected, outcome) })
+    }
+
+    /// SHA-256 and number of NaN of both, verified where the elements are kept.
+    fn bits(&mut self) -> Result<[Option<Bits>; 2], SideError> {
+        let one = verify::bits(self.reference, self.expected)?;
+        Ok([one, verify::bits(self.port, self.actual)?])
+    }
+}
+
+impl Pair for ItemPair<'_> {
+    type Error = SideError;
+
+    fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), SideError> {
+        // `compare` has made sure that both are kept.
+        let nothing = || Box::new(io::empty()) as Box<dyn Read>;
+        let expected = self.reference.stream(&self.expected.source)?.unwrap_or_else(nothing);
+        let actual = self.port.stream(&self.actual.source)?.unwrap_or_else(nothing);
+        Ok((expected, actual))
+    }
+}

@@ -1,0 +1,86 @@
+//! Sides from memory: what is compared, and what is an error.
+
+use std::path::Path;
+
+use stitch_parity::{
+    AppliedTolerance, Dtype, Options, Outcome, Overrides, Place, Side, SideError, compare, stage,
+};
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+/// A side with one tensor per step: `w` after the update.
+fn side(steps: &[[f32; 2]]) -> Side {
+    let mut side = Side::new(Path::new("side"));
+    for (step, values) in (1..).zip(steps) {
+        let place = Place::step(step);
+        side.push(stage::PARAMETER, place, "w", Dtype::F32, &[2], bytes(values)).unwrap();
+    }
+    side
+}
+
+#[test]
+fn the_first_difference_is_a_sentence_with_step_index_and_values() {
+    let (mut reference, mut port) =
+        (side(&[[1.0, 2.0], [1.0, 2.0]]), side(&[[1.0, 2.0], [1.0, 2.5]]));
+    let report = compare(&mut reference, &mut port, &Options::default()).unwrap();
+    assert_eq!(report.verdict(), "PARITY: DIFFERENT (1 of 2)");
+    assert_eq!(
+        report.first_difference().unwrap().to_string(),
+        "step 2, w[1] after the optimizer step: expected 2.0 (0x40000000), got 2.5 (0x40200000); 1 of 2 \
+         elements differ"
+    );
+    let cause = report.likely_cause().unwrap();
+    assert!(cause.starts_with("the gradients match but the update differs"), "{cause}");
+}
+
+#[test]
+fn a_tolerance_of_the_caller_is_reported_without_the_names_of_flags() {
+    let (mut reference, mut port) = (side(&[[1.0, 2.0]]), side(&[[1.0, 2.5]]));
+    let overrides = Overrides { by_name: vec![("w".into(), 0.5, 0.0)], ..Overrides::default() };
+    let options = Options { overrides, ..Options::default() };
+    let report = compare(&mut reference, &mut port, &options).unwrap();
+    assert!(report.is_equal() && report.first_difference().is_none());
+    assert_eq!(report.likely_cause(), None);
+    let tensor = &report.tensors[0];
+    assert!(matches!(tensor.outcome, Outcome::Within(_)));
+    let applied = tensor.tolerance.clone().unwrap();
+    assert_eq!(applied, AppliedTolerance::Named { name: "w".into(), atol: 0.5, rtol: 0.0 });
+    assert_eq!(serde_json::to_value(&applied).unwrap(), "atol 5e-1, rtol 0e0 for w");
+}
+
+#[test]
+fn two_tensors_with_one_key_are_an_error_on_either_side() {
+    let twice = || {
+        let mut side = side(&[[1.0, 2.0]]);
+        let place = Place::step(1);
+        side.push(stage::PARAMETER, place, "w", Dtype::F32, &[2], bytes(&[3.0, 4.0])).unwrap();
+        side
+    };
+    let once = || side(&[[1.0, 2.0]]);
+    for (mut reference, mut port) in [(twice(), once()), (once(), twice())] {
+        let error = compare(&mut reference, &mut port, &Options::default()).unwrap_err();
+        assert!(matches!(error, SideError::Duplicate { .. }));
+        assert_eq!(error.to_string(), "side: step 1, w after the optimizer step is there twice");
+    }
+}
+
+#[test]
+fn bytes_that_do_not_fit_the_shape_are_an_error() {
+    let mut side = side(&[]);
+    for shape in [vec![3], vec![], vec![usize::MAX, 2]] {
+        let error =
+            side.push(stage::FINAL, Place::RUN, "w", Dtype::F32, &shape, bytes(&[1.0, 2.0]));
+        let error = error.unwrap_err();
+        assert!(matches!(error, SideError::Size { bytes: 8, .. }), "{error}");
+    }
+    assert!(side.items.is_empty());
+}
+
+#[test]
+fn nothing_to_compare_is_not_equal() {
+    let report = compare(&mut side(&[]), &mut side(&[]), &Options::default()).unwrap();
+    assert!(!report.is_equal());
+    assert_eq!(report.verdict(), "PARITY: DIFFERENT (0 of 0)");
+}

@@ -1,0 +1,220 @@
+//! CSV tables whose rows are serde structs: the fields are the columns, so a column is declared once.
+//!
+//! Cells are written as pandas 3 writes them with `to_csv`: floats as Python's `repr`, nothing for `None`.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A CSV file that is not the table that was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{what}", .line.map_or(String::new(), |line| format!("line {line}: ")))]
+pub struct TableError {
+    /// The line, counted from 1; `None`: the whole file.
+    pub line: Option<usize>,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl TableError {
+    pub(crate) fn new(line: usize, what: impl Into<String>) -> Self {
+        Self { line: Some(line), what: what.into() }
+    }
+
+    pub(crate) fn of_file(what: impl Into<String>) -> Self {
+        Self { line: None, what: what.into() }
+    }
+}
+
+/// A writer of lines as pandas ends them, into memory.
+pub fn table_writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new())
+}
+
+/// The table of these rows, structs of numbers, texts and options. A field that some rows leave out is a column
+/// too; without rows the file is empty.
+pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
+    // A struct of numbers and texts becomes an object, and nothing fails into memory.
+    let object = |row| match serde_json::to_value(row) {
+        Ok(Value::Object(map)) => map,
+        other => unreachable!("a row is a struct: {other:?}"),
+    };
+    let rows: Vec<Map<String, Value>> = rows.into_iter().map(object).collect();
+    let columns = columns(&rows);
+    let mut writer = table_writer();
+    if !columns.is_empty() {
+        writer.write_record(&columns).expect("a header is a record");
+    }
+    for row in &rows {
+        let cells = columns.iter().map(|&name| row.get(name).map_or(String::new(), text));
+        writer.write_record(cells).expect("every row has the header's length");
+    }
+    writer.into_inner().expect("a Vec takes every byte")
+}
+
+/// The names in all rows, each after the one before it in its row.
+fn columns(rows: &[Map<String, Value>]) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    for row in rows {
+        let mut next = 0;
+        for name in row.keys() {
+            match columns.iter().position(|column| column == name) {
+                Some(at) => next = at + 1,
+                None => {
+                    columns.insert(next, name);
+                    next += 1;
+                }
+            }
+        }
+    }
+    columns
+}
+
+/// A cell.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(value) if number.is_f64() => float(value),
+            _ => number.to_string(),
+        },
+        value => value.to_string(),
+    }
+}
+
+/// A row of a table: the line that it is in, counted from 1, and its cells by the names of the columns.
+pub type Row = (usize, Map<String, Value>);
+
+/// The rows of a table. Empty cells are left out; a cell that is a JSON number is one, any other is a text.
+///
+/// # Errors
+/// [`TableError`]: not CSV, a row of another length than the header, a column that occurs twice.
+pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
+    let mut rows = records(bytes)?.into_iter();
+    let header = rows.next().map_or(Vec::new(), |(_, header)| header);
+    if let Some(name) = header.iter().enumerate().find_map(|(i, name)| {
+        let is_twice = header[..i].contains(name);
+        is_twice.then_some(name)
+    }) {
+        return Err(TableError::new(1, format!("the column {name:?} occurs twice")));
+    }
+    let row = |(line, cells): (usize, Vec<String>)| {
+        let cells = header.iter().cloned().zip(cells).filter(|(_, cell)| !cell.is_empty());
+        (line, cells.map(|(name, cell)| (name, value(cell))).collect())
+    };
+    Ok(rows.map(row).collect())
+}
+
+/// A cell as a number, if it is one. No number is as long as a SHA-256, which may consist of digits.
+fn value(cell: String) -> Value {
+    /// Characters of the longest: `-1.7976931348623157e+308`.
+    const LONGEST: usize = 32;
+    let number = (cell.len() <= LONGEST).then(|| serde_json::from_str(&cell).ok()).flatten();
+    number.map_or(Value::String(cell), Value::Number)
+}
+
+/// Each line's number and its cells; all have the length of the first. The file is not empty.
+pub(crate) fn records(bytes: &[u8]) -> Result<Vec<(usize, Vec<String>)>, TableError> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| TableError::of_file(error.to_string()))?;
+        let line = record.position().map_or(0, |position| position.line() as usize);
+        rows.push((line, record.iter().map(str::to_owned).collect()));
+    }
+    if rows.is_empty() { Err(TableError::of_file("it is empty")) } else { Ok(rows) }
+}
+
+/// Python's `repr(float)`: the shortest digits that read back to the same float64, with an
+/// exponent below 1e-4 and from 1e16 on.
+pub fn float(value: f64) -> String {
+    if !value.is_finite() {
+        let name = if value.is_nan() { "nan" } else { "inf" };
+        return if value == f64::NEG_INFINITY { "-inf".into() } else { name.into() };
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse::<i32>().unwrap_or(0) {
+        -4..16 => {
+            let plain = value.to_string();
+            if plain.contains('.') { plain } else { plain + ".0" }
+        }
+        exponent => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1000.0, "1000.0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e-4, "0.0001"),
+            (9.9e-5, "9.9e-05"),
+            (1e16, "1e+16"),
+            (9007199254740993.0, "9007199254740992.0"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, python) in cases {
+            assert_eq!(float(value), python);
+        }
+    }
+
+    #[test]
+    fn optional_columns_are_where_the_struct_has_them_and_rows_read_back() {
+        #[derive(Serialize)]
+        struct Row {
+            id: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            val: Option<u64>,
+            lr: f64,
+            error: Option<&'static str>,
+        }
+        let rows = [
+            Row { id: "a", val: None, lr: 1e-5, error: None },
+            Row { id: "b,c", val: Some(u64::MAX), lr: 2.0, error: Some("no \"room\"") },
+        ];
+        let table = write(&rows);
+        let text =
+            "id,val,lr,error\na,,1e-05,\n\"b,c\",18446744073709551615,2.0,\"no \"\"room\"\"\"\n";
+        assert_eq!(String::from_utf8_lossy(&table), text);
+        let json = |row: &Row| {
+            let mut map = serde_json::to_value(row).unwrap().as_object().unwrap().clone();
+            map.retain(|_, value| !value.is_null());
+            map
+        };
+        let expected: Vec<_> = (2..).zip(rows.iter().map(json)).collect();
+        assert_eq!(read(&table), Ok(expected));
+    }
+
+    #[test]
+    fn cells_that_only_look_like_numbers_stay_texts() {
+        let sum = "1".repeat(64);
+        let table = format!("a,b,c,d\n{sum},007,+1,nan\n");
+        let rows = read(table.as_bytes()).unwrap();
+        assert!(rows[0].1.values().all(Value::is_string), "{rows:?}");
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused() {
+        for (text, part) in [
+            ("", "it is empty"),
+            ("a,a\n1,2\n", "line 1: the column \"a\""),
+            ("a,b\n1\n", "line: 2"),
+        ] {
+            let sentence = read(text.as_bytes()).unwrap_err().to_string();
+            assert!(sentence.contains(part), "{sentence}");
+        }
+    }
+}

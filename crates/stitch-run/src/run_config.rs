@@ -1,0 +1,325 @@
+//! `config.json`: what made the numbers of a run, and in what two of them differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fashion_mnist::source::{FileOrigin, Identity, Origin};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tensor_files::Metadata;
+
+use crate::train_config::{expected, find_wrong, shortened};
+use crate::{Device, Engine, SettingError, TrainConfig, sha256};
+
+/// `config.json`: the settings of a run, and the program, libraries, kernels and data that it ran with.
+// serde ignores `deny_unknown_fields` of a flattened struct; that of this one holds for all fields (tested below).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// `stitch` or `notebook.py`.
+    pub program: String,
+    /// The settings; `threads` has a value.
+    #[serde(flatten)]
+    pub settings: TrainConfig,
+    /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
+    #[serde(default)]
+    pub cpu_capability: Option<String>,
+    /// What the kernels compute, see `stitch::train::kernels_sha256`; absent on a GPU, in runs of other programs
+    /// and of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels_sha256: Option<String>,
+    /// Versions of the program and its libraries, by name.
+    pub versions: BTreeMap<String, String>,
+    /// The files that the run was trained and tested on.
+    pub data: DataConfig,
+}
+
+/// The data set of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Whether all four files are the official ones.
+    pub official: bool,
+    /// SHA-256 of each file's unpacked content in hex, by the file's name.
+    pub sha256: BTreeMap<String, String>,
+}
+
+/// Bytes that are not the `config.json` of a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunConfigError {
+    /// Not JSON, not an object, or a field occurs twice.
+    #[error("it is not the config.json of a run: {0}")]
+    Json(String),
+    /// A field is unknown, missing, or not what it must be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+}
+
+impl RunConfig {
+    /// Reads `config.json`, of stitch or of `notebook.py`. What older versions of stitch called `exact` on a GPU,
+    /// or did not name, is read as `eager`. Whether there is such a model is not checked.
+    ///
+    /// # Errors
+    /// [`RunConfigError`] names the first field that is unknown, missing, or not what it must be.
+    pub fn read(bytes: &[u8]) -> Result<Self, RunConfigError> {
+        let json = |error: &serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
+        let mut config: Self = serde_json::from_slice(bytes).map_err(|error| {
+            match serde_json::from_slice::<Map<String, Value>>(bytes) {
+                // As an object without repeated names it would be readable.
+                Ok(map) if Self::deserialize(&Value::Object(map.clone())).is_ok() => json(&error),
+                Ok(map) => find_wrong::<Self>(&map, Self::example(), &error).into(),
+                Err(error) => json(&error),
+            }
+        })?;
+        config.check()?;
+        let settings = &mut config.settings;
+        if settings.device != Device::Cpu && settings.engine.is_none_or(|it| it == Engine::Exact) {
+            settings.engine = Some(Engine::Eager);
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        let wrong = |name, found: &String| {
+            let found = Value::from(found.as_str()).to_string();
+            Err(SettingError::wrong(name, &found, expected(name)))
+        };
+        if !["stitch", "notebook.py"].contains(&self.program.as_str()) {
+            return wrong("program", &self.program);
+        }
+        if self.settings.threads.is_none() {
+            return Err(SettingError::Missing("threads".into()));
+        }
+        if let Some(sum) = self.kernels_sha256.as_ref().filter(|sum| !sha256::is_hex(sum)) {
+            return wrong("kernels_sha256", sum);
+        }
+        self.settings.check()
+    }
+
+    /// A readable object in which every field has a value.
+    fn example() -> Map<String, Value> {
+        let mut map = Map::from_iter([("program".into(), "stitch".into())]);
+        map.extend(TrainConfig::names().into_iter().map(|name| (name, Value::Null)));
+        map.extend(TrainConfig::example().to_map());
+        map.extend([
+            ("cpu_capability".into(), Value::Null),
+            ("kernels_sha256".into(), Value::Null),
+            ("versions".into(), Map::new().into()),
+            ("data".into(), serde_json::json!({ "official": false, "sha256": {} })),
+        ]);
+        map
+    }
+
+    /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
+    /// files, and the accuracy on the test images.
+    pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
+        let settings = &self.settings;
+        let mut metadata = Metadata::from([
+            ("model".into(), settings.model.clone()),
+            ("seed".into(), settings.seed.to_string()),
+            ("epochs".into(), settings.epochs.to_string()),
+            ("test_accuracy".into(), test_accuracy.to_string()),
+        ]);
+        metadata.extend(settings.engine.map(|engine| ("engine".into(), engine.to_string())));
+        let files = self.data.sha256.iter();
+        metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
+        metadata
+    }
+
+    /// The version of libtorch, in PyTorch too; `None` of a run without it.
+    pub fn libtorch(&self) -> Option<String> {
+        let version = self.versions.get("libtorch").or(self.versions.get("torch"))?;
+        // PyTorch names its build too: 2.13.0+cu130.
+        Some(version.split('+').next().unwrap_or_default().to_owned())
+    }
+
+    /// The fingerprint of the kernels, where that of a run with the settings of `other` says whether both computed
+    /// with the same kernels: another model, engine, batch size or number of threads has another one on the
+    /// same machine.
+    pub fn comparable_kernels(&self, other: &Self) -> Option<String> {
+        let what = |TrainConfig { model, engine, batch_size, threads, .. }: &TrainConfig| {
+            (model.clone(), *engine, *batch_size, *threads)
+        };
+        self.kernels_sha256.clone().filter(|_| what(&self.settings) == what(&other.settings))
+    }
+
+    /// In what a run of these settings differs from one that is to resume it as `now`: one phrase per field. More
+    /// epochs are no difference: they come after.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let (then, mut settings) = (self.settings.to_map(), now.settings.to_map());
+        if now.settings.epochs > self.settings.epochs {
+            settings.insert("epochs".into(), self.settings.epochs.into());
+        }
+        let mut lines: Vec<String> = TrainConfig::names()
+            .iter()
+            .filter_map(|name| difference(name, then.get(name), settings.get(name)))
+            .collect();
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        let (before, after) = (text(&self.cpu_capability), text(&now.cpu_capability));
+        lines.extend(difference("cpu_capability", before.as_ref(), after.as_ref()));
+        for name in keys(&self.versions, &now.versions) {
+            let version = |of: &BTreeMap<String, String>| of.get(name).cloned().map(Value::from);
+            let (before, after) = (version(&self.versions), version(&now.versions));
+            lines.extend(difference(name, before.as_ref(), after.as_ref()));
+        }
+        for name in keys(&self.data.sha256, &now.data.sha256) {
+            if self.data.sha256.get(name) != now.data.sha256.get(name) {
+                lines.push(format!("the content of the data file {name}"));
+            }
+        }
+        // With other settings it differs too, and they say more.
+        if lines.is_empty() && self.kernels_sha256 != now.kernels_sha256 {
+            lines.push(kernels_differ(&self.kernels_sha256, &now.kernels_sha256));
+        }
+        lines
+    }
+}
+
+/// `NAME NOW, there THEN`, if the two differ; a setting without a value is `none`.
+pub fn difference(name: &str, then: Option<&Value>, now: Option<&Value>) -> Option<String> {
+    let shown = |value: Option<&Value>| match value {
+        None => "none".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    (then != now).then(|| format!("{name} {}, there {}", shown(now), shown(then)))
+}
+
+/// The phrase about two fingerprints that differ.
+fn kernels_differ(then: &Option<String>, now: &Option<String>) -> String {
+    let short = |sum: &Option<String>| match sum {
+        Some(sum) => sum.chars().take(12).collect(),
+        None => "unknown".to_owned(),
+    };
+    format!(
+        "the bits that the kernels of libtorch, MKL and oneDNN compute (fingerprint {}, there {}): set MKL_CBWR, \
+         ONEDNN_MAX_CPU_ISA and similar variables as the run had them, on the same kind of CPU",
+        short(now),
+        short(then)
+    )
+}
+
+/// The keys of either, sorted.
+fn keys<'a>(
+    a: &'a BTreeMap<String, String>,
+    b: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a String> {
+    a.keys().chain(b.keys()).collect::<BTreeSet<_>>().into_iter()
+}
+
+impl DataConfig {
+    /// One SHA-256 for all files: that of the lines `SHA-256  NAME`, in the order of the names, as
+    /// `sha256sum` prints them.
+    pub fn digest(&self) -> String {
+        let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
+        sha256::of(self.sha256.iter().map(line).collect::<String>())
+    }
+}
+
+impl From<&Origin> for DataConfig {
+    fn from(origin: &Origin) -> Self {
+        let sum = |file: &FileOrigin| (file.name.into(), file.sha256.clone());
+        Self {
+            official: origin.identity() == Identity::Official,
+            sha256: origin.files.iter().map(sum).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(engine: Option<Engine>, device: Device) -> RunConfig {
+        let settings = TrainConfig {
+            engine,
+            device,
+            threads: Some(1),
+            ..TrainConfig::new("lenet5", 5, 32, 2e-3)
+        };
+        RunConfig {
+            program: "stitch".into(),
+            settings,
+            cpu_capability: None,
+            kernels_sha256: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        }
+    }
+
+    fn bytes(config: &RunConfig) -> Vec<u8> {
+        serde_json::to_vec(config).unwrap()
+    }
+
+    #[test]
+    fn a_run_on_a_gpu_of_older_versions_is_one_of_the_eager_engine() {
+        let gpu = Device::Cuda(1);
+        for (engine, device, today) in [
+            (None, Device::Cpu, None),
+            (Some(Engine::Exact), Device::Cpu, Some(Engine::Exact)),
+            (Some(Engine::Fast), Device::Cpu, Some(Engine::Fast)),
+            (None, gpu, Some(Engine::Eager)),
+            (Some(Engine::Exact), gpu, Some(Engine::Eager)),
+            (Some(Engine::Eager), gpu, Some(Engine::Eager)),
+        ] {
+            let read = RunConfig::read(&bytes(&config(engine, device))).unwrap();
+            assert_eq!(read.settings.engine, today, "{engine:?} on {device}");
+        }
+        let then = config(None, Device::Cpu);
+        let differences = then.differences(&config(Some(Engine::Exact), Device::Cpu));
+        assert_eq!(differences, ["engine exact, there none"]);
+    }
+
+    #[test]
+    fn other_kernels_are_a_difference_and_are_compared_between_equal_settings_alone() {
+        let of = |sum: &str, threads| {
+            let mut config = config(Some(Engine::Exact), Device::Cpu);
+            config.kernels_sha256 = Some(sum.repeat(64));
+            config.settings.threads = Some(threads);
+            config
+        };
+        assert_eq!(of("a", 1).differences(&of("a", 1)), Vec::<String>::new());
+        let lines = of("a", 1).differences(&of("b", 1));
+        assert!(lines.len() == 1 && lines[0].contains("bbbb, there aaaa"), "{lines:?}");
+        let unknown = config(Some(Engine::Exact), Device::Cpu).differences(&of("a", 1));
+        assert!(unknown.len() == 1 && unknown[0].contains("there unknown"), "{unknown:?}");
+        assert_eq!(of("a", 1).differences(&of("b", 2)), ["threads 2, there 1"]);
+        assert_eq!(of("a", 1).comparable_kernels(&of("b", 1)), Some("a".repeat(64)));
+        assert_eq!(of("a", 1).comparable_kernels(&of("b", 2)), None);
+    }
+
+    #[test]
+    fn more_epochs_are_no_difference_and_fewer_are_one() {
+        let of = |epochs| {
+            let mut config = config(Some(Engine::Exact), Device::Cpu);
+            config.settings.epochs = epochs;
+            config
+        };
+        assert_eq!(of(5).differences(&of(6)), Vec::<String>::new());
+        assert_eq!(of(5).differences(&of(4)), ["epochs 4, there 5"]);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_although_serde_ignores_the_attribute_of_a_flattened_struct() {
+        let with = |name: &str, value: Value| {
+            let mut json = serde_json::to_value(config(None, Device::Cpu)).unwrap();
+            json[name] = value;
+            RunConfig::read(json.to_string().as_bytes())
+        };
+        assert!(with("val", 3.into()).is_ok());
+        let unknown = SettingError::Unknown("dropout".into()).into();
+        assert_eq!(with("dropout", 0.5.into()), Err(unknown));
+        let data = serde_json::json!({ "official": true, "sha256": {}, "path": "x" });
+        let sentence = with("data", data).unwrap_err().to_string();
+        assert!(sentence.starts_with("data is {"), "{sentence}");
+    }
+
+    #[test]
+    fn a_field_that_occurs_twice_is_refused() {
+        let good = String::from_utf8(bytes(&config(None, Device::Cpu))).unwrap();
+        for field in ["\"epochs\":5,", "\"program\":\"stitch\","] {
+            let twice = good.replacen(field, &field.repeat(2), 1);
+            let error = RunConfig::read(twice.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("duplicate field"), "{error}");
+        }
+    }
+}

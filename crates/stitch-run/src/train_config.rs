@@ -1,0 +1,279 @@
+//! The settings of a run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Device, Engine};
+
+/// Threads that a run may have.
+const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
+
+/// The settings of a run: all that its numbers depend on besides the data, the machine and the libraries.
+///
+/// The fields are the settings in `config.json`, checkpoints, plans and results of studies, under the same names;
+/// the flags of `stitch train` are these names with hyphens. To add a setting, add a field (and its line in
+/// [`TrainConfig::example`] and [`expected`]): the files, comparisons and reports have it then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The model's name, as in the registry.
+    pub model: String,
+    /// Passes over the training images, at least 1; `max_iter` in scikit-learn.
+    pub epochs: usize,
+    /// Images per step, at least 1; the last batch of an epoch may be shorter.
+    pub batch_size: usize,
+    /// Learning rate of Adam; finite and above 0.
+    pub lr: f64,
+    /// Seed of the initial parameters and of every shuffle.
+    pub seed: u64,
+    /// Threads of libtorch within an operation, 1 to 4096; `None`: libtorch's own choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Where the model computes.
+    pub device: Device,
+    /// Which code computes its steps; `None`: the default of the device, or, in the `config.json` of another
+    /// program, that program's own code. See [`TrainConfig::engine`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// Training images that are held out, the last ones; at least 1. `None`: no validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<usize>,
+    /// Epochs in a row without a lower validation loss that end the run, at least 1; only with `val`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+}
+
+impl TrainConfig {
+    /// These settings on the CPU, with the exact engine and seed 0; no images are held out.
+    ///
+    /// ```
+    /// use stitch_run::{Engine, TrainConfig};
+    ///
+    /// let config = TrainConfig { seed: 7, ..TrainConfig::new("lenet5", 5, 64, 1e-3) };
+    /// assert_eq!((config.epochs, config.batch_size, config.engine()), (5, 64, Engine::Exact));
+    /// assert_eq!(config.check(), Ok(()));
+    /// ```
+    pub fn new(model: &str, epochs: usize, batch_size: usize, lr: f64) -> Self {
+        Self {
+            model: model.into(),
+            epochs,
+            batch_size,
+            lr,
+            seed: 0,
+            threads: None,
+            device: Device::Cpu,
+            engine: None,
+            val: None,
+            patience: None,
+        }
+    }
+
+    /// Settings in which every setting has a value.
+    pub(crate) fn example() -> Self {
+        Self {
+            threads: Some(1),
+            engine: Some(Engine::Eager),
+            val: Some(1),
+            patience: Some(1),
+            ..Self::new("lenet5", 5, 64, 1e-3)
+        }
+    }
+
+    /// The names of all settings, in the order of the fields.
+    pub fn names() -> Vec<String> {
+        Self::example().to_map().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The engine that computes: the one named, or the device's default.
+    pub fn engine(&self) -> Engine {
+        self.engine.unwrap_or(Engine::default_on(self.device))
+    }
+
+    /// The settings that have a value, by name, in the order of the fields.
+    pub fn to_map(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            // A struct of numbers and texts is an object.
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// Reads settings by name; `null` is the same as leaving an optional one out. The values are checked.
+    ///
+    /// # Errors
+    /// [`SettingError`] names the first setting that is unknown, missing, or not what it must be.
+    pub fn from_map(map: Map<String, Value>) -> Result<Self, SettingError> {
+        let read = serde_json::from_value::<Self>(Value::Object(map.clone()));
+        let config =
+            read.map_err(|error| find_wrong::<Self>(&map, Self::example().to_map(), &error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks the ranges of all settings. Whether there is such a model, and what its library and the engine
+    /// support, is checked by `stitch::train::check`.
+    ///
+    /// # Errors
+    /// The first setting out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let wrong = |name: &str| {
+            let found = self.to_map().get(name).map_or("null".into(), Value::to_string);
+            Err(SettingError::wrong(name, &found, expected(name)))
+        };
+        let numbers = [
+            ("epochs", Some(self.epochs)),
+            ("batch_size", Some(self.batch_size)),
+            ("val", self.val),
+            ("patience", self.patience),
+        ];
+        if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == Some(0)) {
+            return wrong(name);
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return Err(SettingError::wrong("lr", &self.lr.to_string(), expected("lr")));
+        }
+        if self.threads.is_some_and(|threads| !THREADS.contains(&threads)) {
+            return wrong("threads");
+        }
+        if let (Some(patience), None) = (self.patience, self.val) {
+            let expected = "left out where no images are held out: set val too";
+            return Err(SettingError::wrong("patience", &patience.to_string(), expected));
+        }
+        Ok(())
+    }
+}
+
+/// What a setting, or another field of `config.json`, must be.
+pub(crate) fn expected(name: &str) -> &'static str {
+    match name {
+        "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
+        "lr" => "a number above 0",
+        "seed" => "an integer from 0 to 18446744073709551615",
+        "threads" => "an integer from 1 to 4096",
+        "device" => "\"cpu\" or \"cuda:N\"",
+        "engine" => "eager, exact or fast",
+        "program" => "\"stitch\" or \"notebook.py\"",
+        "kernels_sha256" => "a SHA-256 of 64 hexadecimal digits",
+        "versions" => "an object of texts",
+        "data" => "an object with official and sha256",
+        _ => "a text",
+    }
+}
+
+/// A setting that is unknown, missing, or not what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// A name that no setting has.
+    #[error(
+        "the field {0:?} is not known: it may change the numbers. Remove it, or use the stitch that wrote it"
+    )]
+    Unknown(String),
+    /// A setting that every run has.
+    #[error("the field {0:?} is missing")]
+    Missing(String),
+    /// A value of another type, or out of its range.
+    #[error("{name} is {found}: it must be {expected}")]
+    Wrong {
+        /// The setting.
+        name: String,
+        /// The value, shortened if it is long.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
+}
+
+impl SettingError {
+    /// The setting `name` is `found`, and must be `expected`.
+    pub fn wrong(name: &str, found: &str, expected: &str) -> Self {
+        Self::Wrong { name: name.into(), found: shortened(found), expected: expected.into() }
+    }
+
+    /// The setting that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown(name) | Self::Missing(name) | Self::Wrong { name, .. } => name,
+        }
+    }
+}
+
+/// Which field made an object unreadable: serde's errors do not name it. `example` is readable and has all
+/// fields; the field that makes it unreadable too is the one.
+pub(crate) fn find_wrong<T: serde::de::DeserializeOwned>(
+    map: &Map<String, Value>,
+    mut example: Map<String, Value>,
+    error: &serde_json::Error,
+) -> SettingError {
+    if let Some(unknown) = map.keys().find(|name| !example.contains_key(*name)) {
+        return SettingError::Unknown(shortened(unknown));
+    }
+    let is_readable =
+        |map: &Map<String, Value>| T::deserialize(&Value::Object(map.clone())).is_ok();
+    for name in example.keys().cloned().collect::<Vec<_>>() {
+        let removed = example.shift_remove(&name);
+        if !map.contains_key(&name) && !is_readable(&example) {
+            return SettingError::Missing(name);
+        }
+        if let Some(value) = map.get(&name) {
+            example.insert(name.clone(), value.clone());
+            if !is_readable(&example) {
+                return SettingError::wrong(&name, &value.to_string(), expected(&name));
+            }
+        } else if let Some(value) = removed {
+            example.insert(name, value);
+        }
+    }
+    // Every field fits by itself.
+    SettingError::wrong("the object", &error.to_string(), "the settings of a run")
+}
+
+/// The beginning of a text that may be long, or hold anything.
+pub(crate) fn shortened(text: &str) -> String {
+    /// Characters that an error shows.
+    const SHOWN: usize = 120;
+    let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let start: String = printable.clone().take(SHOWN).collect();
+    if printable.count() > SHOWN { start + "…" } else { start }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_read_back_and_every_setting_is_in_the_example() {
+        let config = TrainConfig::example();
+        assert_eq!(TrainConfig::from_map(config.to_map()), Ok(config));
+        let fewest = TrainConfig::new("mlp", 20, 200, 1e-3);
+        assert_eq!(TrainConfig::from_map(fewest.to_map()), Ok(fewest));
+        // Debug shows all fields: the example leaves none out.
+        assert!(!format!("{:?}", TrainConfig::example()).contains("None"));
+    }
+
+    #[test]
+    fn each_setting_that_cannot_be_is_named() {
+        for (name, value, part) in [
+            ("epochs", Value::from(0), "epochs is 0: it must be an integer of at least 1"),
+            ("batch_size", "64".into(), "batch_size is \"64\": it must be an integer"),
+            ("lr", (-1.0).into(), "lr is -1: it must be a number above 0"),
+            ("lr", Value::Null, "lr is null"),
+            ("seed", (-1).into(), "seed is -1"),
+            ("threads", 4097.into(), "threads is 4097: it must be an integer from 1 to 4096"),
+            ("device", "tpu".into(), "device is \"tpu\": it must be \"cpu\" or \"cuda:N\""),
+            ("engine", "quick".into(), "engine is \"quick\": it must be eager, exact or fast"),
+            ("val", Value::Null, "patience is 1: it must be left out where no images are held out"),
+            ("dropout", 0.5.into(), "the field \"dropout\" is not known"),
+        ] {
+            let mut map = TrainConfig::example().to_map();
+            map.insert(name.into(), value);
+            let sentence = TrainConfig::from_map(map).unwrap_err().to_string();
+            assert!(sentence.starts_with(part), "{sentence}");
+        }
+        for name in ["model", "epochs", "batch_size", "lr", "seed", "device"] {
+            let mut map = TrainConfig::example().to_map();
+            map.shift_remove(name);
+            let missing = SettingError::Missing(name.into());
+            assert_eq!(TrainConfig::from_map(map), Err(missing));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Errors of reading and of writing a trace.
+
+use std::io;
+use std::path::PathBuf;
+
+use tensor_files::{Dtype, ReadError};
+
+use crate::{FORMAT, RECORDS, VERSION};
+
+/// A trace that cannot be read, or whose files contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// A file cannot be opened or read.
+    #[error("{} cannot be read: {error}", .path.display())]
+    Io {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the operating system.
+        error: io::Error,
+    },
+    /// The first line of this `trace.jsonl` is not a header.
+    #[error(
+        "{}: line 1 is not the header of a trace ({{\"format\": \"{FORMAT}\", \"version\": …}})",
+        .0.display()
+    )]
+    Header(PathBuf),
+    /// The version of the format is not supported.
+    #[error(
+        "{}: it is a trace of version {version}, where versions 1 to {VERSION} are read{}",
+        .path.display(),
+        if *version > VERSION { ": use a newer stitch" } else { "" }
+    )]
+    Version {
+        /// Path of `trace.jsonl`.
+        path: PathBuf,
+        /// Version in its header.
+        version: u32,
+    },
+    /// A line of `trace.jsonl` is invalid.
+    #[error("{}: line {line} {error}", .path.display())]
+    Line {
+        /// Path of `trace.jsonl`.
+        path: PathBuf,
+        /// Line number, counted from 1.
+        line: usize,
+        /// Why the line is invalid.
+        error: LineError,
+    },
+    /// The file of elements contradicts `trace.jsonl`.
+    #[error("{}: {error}", .path.display())]
+    Elements {
+        /// Path of the file of elements.
+        path: PathBuf,
+        /// The contradiction.
+        error: ElementsError,
+    },
+    /// The `trace.safetensors` of version 1 cannot be read as safetensors.
+    #[error("{}: {error}", .path.display())]
+    Tensors {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the reader.
+        error: ReadError,
+    },
+}
+
+/// Why a line of `trace.jsonl` is invalid. The message continues "line N …".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It is not a JSON object with the fields of a [`Record`](crate::Record).
+    #[error("is not a record of a trace: {0}")]
+    Json(serde_json::Error),
+    /// It has the fields of an end marker, but not its value of `end`.
+    #[error("is not an end marker ({{\"end\": \"{FORMAT}\", …}})")]
+    End,
+    /// The number of elements of this shape does not fit a `usize`.
+    #[error("has the shape {0:?}, which no tensor has")]
+    Shape(Vec<usize>),
+    /// `sha256` is not 64 lower-case hexadecimal digits.
+    #[error("has the sha256 {0:?}, where 64 lower-case hexadecimal digits are expected")]
+    Sha256(String),
+    /// An earlier record has this [`key`](crate::Record::key).
+    #[error("records {0} twice")]
+    Duplicate(String),
+    /// The end marker counts another number of records than there are.
+    #[error("counts {expected} records, but {found} are there")]
+    Count {
+        /// Number in the end marker.
+        expected: usize,
+        /// Number of records before it.
+        found: usize,
+    },
+    /// It follows the end marker.
+    #[error("is behind the end marker")]
+    AfterEnd,
+}
+
+impl LineError {
+    /// Whether the line ends before its JSON does.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self, Self::Json(error) if error.is_eof())
+    }
+}
+
+/// How the file of elements contradicts `trace.jsonl`. `key` is that of [`Record::key`](crate::Record::key).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElementsError {
+    /// The length of the elements of a record is unknown, as its dtype is.
+    #[error("{key} has an unknown size: its type is {dtype:?} {shape:?}")]
+    Dtype {
+        /// Key of the record.
+        key: String,
+        /// Dtype of the record.
+        dtype: String,
+        /// Shape of the record.
+        shape: Vec<usize>,
+    },
+    /// The elements of a record lie beyond the end of the file.
+    #[error("{key} lies beyond the end of the file ({length} bytes)")]
+    BeyondEnd {
+        /// Key of the record.
+        key: String,
+        /// Length of the file in bytes.
+        length: u64,
+    },
+    /// The elements of two records, by their keys, overlap.
+    #[error("{0} and {1} overlap")]
+    Overlap(String, String),
+    /// Version 1: a tensor has another dtype or shape than its record.
+    #[error("{key} is {tensor} there, but {record} in {RECORDS}")]
+    Tensor {
+        /// Key of the record.
+        key: String,
+        /// Dtype and shape of the tensor: `float32 [2, 3]`.
+        tensor: String,
+        /// Dtype and shape in the record.
+        record: String,
+    },
+    /// Version 1: the tensor of this name has no record.
+    #[error("the tensor {0} has no record in {RECORDS}")]
+    NoRecord(String),
+}
+
+/// A tensor that cannot be recorded. `key` is that of [`Record::key`](crate::Record::key).
+///
+/// After [`Io`](Self::Io) the trace cannot be continued; after any other, the next tensor can be recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A tensor with this key was recorded before.
+    #[error("{0} was recorded before")]
+    Duplicate(String),
+    /// The number of bytes does not fit dtype and shape.
+    #[error("{key}: {bytes} bytes do not fit {dtype} {shape:?}")]
+    Size {
+        /// Key of the tensor.
+        key: String,
+        /// Number of bytes found.
+        bytes: usize,
+        /// Dtype of the tensor.
+        dtype: Dtype,
+        /// Shape of the tensor.
+        shape: Vec<usize>,
+    },
+    /// A part of the elements does not end between two elements.
+    #[error("{key}: a part of {bytes} bytes ends within an element")]
+    Part {
+        /// Key of the tensor.
+        key: String,
+        /// Length of the part in bytes.
+        bytes: usize,
+    },
+    /// A folder or file cannot be created or written, now or when an earlier tensor was recorded.
+    #[error("the trace cannot be written: {0}")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,58 @@
+//! The JSON document of `stitch parity`, and the verdict that it saves in the port's run folder.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Error, Result};
+use stitch::run::weights_sha256;
+use stitch::run_folder::{self, ParityVerdict, write_whole};
+use stitch_parity::Report;
+
+use super::flags::{applied, sentence};
+use crate::cli::ParityArgs;
+use crate::commands::Console;
+
+/// The whole report as JSON; `engines` are those of the reference and of the port.
+pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
+    let mut value = serde_json::to_value(report)?;
+    for (i, tensor) in report.tensors.iter().enumerate() {
+        value["tensors"][i]["tolerance"] = tensor.tolerance.as_ref().map(applied).into();
+    }
+    value["engines"] = serde_json::to_value(engines)?;
+    value["equal"] = report.is_equal().into();
+    value["different"] = report.different().into();
+    value["verdict"] = report.verdict().into();
+    value["first_divergence"] = report.first_difference().map(sentence).into();
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+/// Saves the verdict on two runs as `parity.json` in the port's run folder, for its report. If it cannot be written,
+/// prints a note: the exit code is that of the comparison.
+pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
+    let is_run = |path: &Path| path.join(run_folder::CONFIG).is_file();
+    if !is_run(&args.reference) || !is_run(&args.port) {
+        return;
+    }
+    let tolerances: BTreeSet<String> =
+        report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref().map(applied)).collect();
+    let path = args.port.join(run_folder::PARITY);
+    let written = weights_sha256(&args.port).map_err(Error::from).and_then(|weights_sha256| {
+        let verdict = ParityVerdict {
+            reference: report.reference.clone(),
+            verdict: report.verdict(),
+            equal: report.is_equal(),
+            tensors: report.tensors.len(),
+            tolerances: tolerances.into_iter().collect(),
+            not_compared: report.not_compared.clone(),
+            weights_sha256,
+        };
+        let json = serde_json::to_string_pretty(&verdict)?;
+        Ok(write_whole(&path, format!("{json}\n").as_bytes())?)
+    });
+    if let Err(error) = written {
+        console.note(&format!(
+            "note: the verdict could not be saved in {}, so a report will not show it: {error:#}",
+            path.display()
+        ));
+    }
+}

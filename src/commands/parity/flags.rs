@@ -1,0 +1,41 @@
+//! Adds the names of flags to what [`stitch_parity`] reports.
+
+use stitch_parity::{AppliedTolerance, Comparison, Outcome, TensorResult, Tolerance};
+
+/// Where and how a tensor differs, in one sentence.
+pub fn sentence(tensor: &TensorResult) -> String {
+    match tensor.outcome {
+        Outcome::Nan { .. } => format!("{tensor} (see --equal-nan)"),
+        _ => tensor.to_string(),
+    }
+}
+
+/// The tolerance that was applied, as the flags that set it.
+pub fn applied(tolerance: &AppliedTolerance) -> String {
+    match tolerance {
+        AppliedTolerance::Named { name, atol, rtol } => format!("--tol {name}={atol:e},{rtol:e}"),
+        AppliedTolerance::NotApplied { name, atol, rtol, dtype } => {
+            format!(
+                "--tol {name}={atol:e},{rtol:e} is not applied to {dtype}: every bit must be equal"
+            )
+        }
+        AppliedTolerance::All { atol, rtol, ulp } => {
+            format!("--atol {atol:e} --rtol {rtol:e} --ulp {ulp}")
+        }
+        AppliedTolerance::Exception { .. } => tolerance.to_string(),
+    }
+}
+
+/// The flag that sets a tolerance for this tensor. Those for all tensors do not apply to integers.
+pub fn flag(tolerance: &Tolerance, tensor: &TensorResult, c: &Comparison) -> String {
+    match *tolerance {
+        Tolerance::Bits => String::new(),
+        Tolerance::Within { atol, rtol, .. } if !c.dtype.is_float() => match rtol > 0.0 {
+            true => format!("--tol {}=0,{rtol:e}", tensor.name),
+            false => format!("--tol {}={atol:e}", tensor.name),
+        },
+        Tolerance::Within { rtol, .. } if rtol > 0.0 => format!("--rtol {rtol:e}"),
+        Tolerance::Within { ulp, .. } if ulp > 0 => format!("--ulp {ulp}"),
+        Tolerance::Within { atol, .. } => format!("--atol {atol:e}"),
+    }
+}

@@ -1,0 +1,53 @@
+//! `stitch parity`: compares two runs, traces or files, and reports the first difference.
+
+mod document;
+mod flags;
+mod sides;
+mod text;
+
+use anyhow::{Result, bail};
+use stitch::closest::{closest_match, did_you_mean};
+use stitch::parity::run::{self, Run};
+use stitch_parity::{Options, Overrides, Report, compare};
+
+use super::{Console, Outcome as Ending};
+use crate::cli::ParityArgs;
+
+pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
+    let (mut reference, mut port) = sides::open(args, console)?;
+    let overrides =
+        Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
+    let options = Options {
+        overrides,
+        equal_nan: args.equal_nan,
+        same_program: run::same_program(&reference, &port),
+        training: run::training(&reference).or_else(|| run::training(&port)),
+        settings: run::settings(&reference, &port),
+    };
+    let report = compare(&mut reference.side, &mut port.side, &options)?;
+    check_names(args, &report)?;
+    let engines = [&reference, &port].map(engine_of);
+    let text = match console.json {
+        true => document::json(&report, &engines)?,
+        false => text::of(&report, &engines, args.histogram, console.screen),
+    };
+    console.print(text.trim_end())?;
+    document::save_verdict(args, &report, console);
+    Ok(if report.is_equal() { Ending::Done } else { Ending::No })
+}
+
+/// Fails if `--tol` names a tensor that neither side has.
+fn check_names(args: &ParityArgs, report: &Report) -> Result<()> {
+    let names = || report.tensors.iter().map(|tensor| tensor.name.as_str());
+    let unused = args.tol.iter().find(|(name, ..)| !names().any(|other| other == name));
+    if let Some((name, ..)) = unused {
+        let hint = did_you_mean(closest_match(name, names()));
+        bail!("--tol {name}: neither side has a tensor of that name{hint}");
+    }
+    Ok(())
+}
+
+/// The engine that made a run of stitch; `None` for another program, or without a `config.json` that names it.
+fn engine_of(run: &Run) -> Option<String> {
+    Some(run.config.as_ref()?.settings.engine?.to_string())
+}

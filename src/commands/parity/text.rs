@@ -1,0 +1,236 @@
+//! The report of `stitch parity` as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use clap::builder::styling::AnsiColor;
+use stitch_parity::{Comparison, DECADES, Element, Outcome, Report, TaskView, TensorResult, stage};
+
+use super::flags::{applied, flag, sentence};
+use crate::commands::terminal::{Screen, table, visible_line};
+
+/// Number of lines of one kind that are shown before the rest is counted.
+const SHOWN: usize = 10;
+
+/// The report as text; `engines` are those of the reference and of the port.
+pub fn of(
+    report: &Report,
+    engines: &[Option<String>; 2],
+    histogram: bool,
+    screen: Screen,
+) -> String {
+    Printer { out: String::new(), screen, histogram }.report(report, engines)
+}
+
+/// The text written so far.
+struct Printer {
+    out: String,
+    screen: Screen,
+    histogram: bool,
+}
+
+impl Printer {
+    /// Writes a line of text; control characters in names from files are escaped.
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{}", visible_line(text));
+    }
+
+    fn coloured(&mut self, colour: AnsiColor, text: &str) {
+        let _ = writeln!(self.out, "{}", self.screen.coloured(colour, &visible_line(text)));
+    }
+
+    fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
+        let sides = [("reference", &report.reference), ("port     ", &report.port)];
+        for ((side, path), engine) in sides.into_iter().zip(engines) {
+            let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
+            self.line(&format!("{side} {path}{engine}"));
+        }
+        for setting in &report.settings {
+            self.coloured(AnsiColor::Yellow, setting);
+        }
+        self.stages(report);
+        self.tolerances(report);
+        self.differences(report);
+        if !report.is_equal() {
+            self.task(&report.task);
+        }
+        if let Some((first, cause)) = report.first_difference().zip(report.likely_cause()) {
+            self.coloured(AnsiColor::Red, &format!("first divergence: {}", sentence(first)));
+            self.line(&format!("likely cause: {cause}"));
+            let differs = matches!(first.outcome, Outcome::Different(_));
+            if differs && first.stage == stage::FINAL && !report.traced {
+                self.line(
+                    "note: with --trace on both sides the first divergence is found within the run",
+                );
+            }
+        } else if report.tensors.is_empty() {
+            self.line("there is nothing to compare: neither side holds a tensor");
+        }
+        for side in &report.truncated {
+            self.coloured(
+                AnsiColor::Red,
+                &format!("the trace of {side} ends without its end marker: the run did not end, or the file was cut"),
+            );
+        }
+        for note in &report.notes {
+            self.line(&format!("note: {note}"));
+        }
+        for what in &report.not_compared {
+            self.line(&format!("not compared: {what}"));
+        }
+        let colour = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
+        self.coloured(colour, &report.verdict());
+        self.out
+    }
+
+    /// One row per stage: the number of tensors that are equal, within tolerance, and different.
+    fn stages(&mut self, report: &Report) {
+        let mut stages: Vec<(&str, [usize; 3])> = Vec::new();
+        for tensor in &report.tensors {
+            let known = stages.iter().position(|(stage, _)| *stage == tensor.stage);
+            let place = known.unwrap_or_else(|| {
+                stages.push((&tensor.stage, [0; 3]));
+                stages.len() - 1
+            });
+            stages[place].1[match tensor.outcome {
+                Outcome::Equal => 0,
+                Outcome::Within(_) => 1,
+                _ => 2,
+            }] += 1;
+        }
+        let rows = stages.into_iter().map(|(stage, counts)| {
+            [vec![stage.to_owned()], counts.map(|n| n.to_string()).to_vec()].concat()
+        });
+        let header = ["stage", "equal bits", "within tolerance", "different"];
+        let _ = writeln!(self.out, "{}", table(self.screen, &header, rows));
+    }
+
+    /// The tolerances that were applied, and the greatest difference within them.
+    fn tolerances(&mut self, report: &Report) {
+        let mut used: BTreeMap<String, usize> = BTreeMap::new();
+        for tolerance in report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()) {
+            *used.entry(applied(tolerance)).or_default() += 1;
+        }
+        if used.is_empty() {
+            self.line("tolerance: none, every bit must be equal");
+        }
+        for (tolerance, count) in used {
+            self.line(&format!("tolerance for {count} tensors: {tolerance}"));
+        }
+        let greatest = report.tensors.iter().filter_map(|tensor| match &tensor.outcome {
+            Outcome::Within(c) => c.abs.map(|abs| (abs.value, tensor)),
+            _ => None,
+        });
+        if let Some((value, tensor)) = greatest.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            let place = tensor.place();
+            self.line(&format!("greatest difference within tolerance: {value:e}, {place}"));
+        }
+    }
+
+    /// Tensors that could not be compared element by element first, then those whose elements differ.
+    fn differences(&mut self, report: &Report) {
+        let (numbers, names): (Vec<_>, Vec<_>) = (report.tensors.iter())
+            .filter(|tensor| !tensor.passes())
+            .partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
+        self.some(&names, |printer, tensor| printer.line(&sentence(tensor)));
+        self.some(&numbers, |printer, tensor| {
+            if let Outcome::Different(comparison) = &tensor.outcome {
+                let shape = &tensor.shape;
+                let shape = if shape.is_empty() { "".into() } else { format!(" {shape:?}") };
+                printer.line(&format!("{}{shape}", tensor.place()));
+                printer.numbers(tensor, comparison);
+            }
+        });
+    }
+
+    /// The first [`SHOWN`], and how many more there are.
+    fn some<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
+        all.iter().take(SHOWN).for_each(|one| each(self, one));
+        if all.len() > SHOWN {
+            self.line(&format!("… and {} more (--json lists all)", all.len() - SHOWN));
+        }
+    }
+
+    fn numbers(&mut self, tensor: &TensorResult, c: &Comparison) {
+        let percent = 100.0 * c.failing as f64 / c.elements as f64;
+        self.line(&format!("  {} of {} elements differ ({percent:.3} %)", c.failing, c.elements));
+        let at = |element: Element| {
+            let index = tensor.index(element.index);
+            let at = if index.is_empty() { String::new() } else { format!(" at {index}") };
+            format!("{at}: {}", c.values(element))
+        };
+        if c.nan > 0 {
+            self.line(&format!("  {} elements are NaN on one side or both", c.nan));
+        }
+        if let Some(abs) = c.abs {
+            self.line(&format!("  greatest absolute difference {:e}{}", abs.value, at(abs.at)));
+        }
+        if let Some(rel) = c.rel {
+            self.line(&format!("  greatest relative difference {:e}{}", rel.value, at(rel.at)));
+        }
+        if let Some(ulp) = c.ulp {
+            self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
+        }
+        if !c.mean.is_nan() {
+            self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
+        }
+        let flags: Vec<String> =
+            c.sufficient().iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
+        if !flags.is_empty() {
+            self.line(&format!("  it would pass with {}", flags.join(", or ")));
+        }
+        if self.histogram {
+            self.decades(c);
+        }
+    }
+
+    fn decades(&mut self, c: &Comparison) {
+        let most = c.histogram.iter().copied().max().unwrap_or(1).max(1);
+        let labels = std::iter::once("0".to_string())
+            .chain(DECADES.map(|decade| match decade {
+                // Down to the smallest number.
+                _ if decade == DECADES.start => format!("<1e{}", decade + 1),
+                _ => format!("1e{decade}"),
+            }))
+            .zip(&c.histogram);
+        for (label, &count) in labels.filter(|(_, count)| **count > 0) {
+            // 40 marks for the largest count, at least one for any other.
+            let marks = "#".repeat((count * 40).div_ceil(most) as usize);
+            self.line(&format!("  {label:>6} {count:>12} {marks}"));
+        }
+    }
+
+    fn task(&mut self, task: &TaskView) {
+        if !task.predictions.is_empty() {
+            self.line(&format!("{} predictions differ:", task.predictions.len()));
+        }
+        self.some(&task.predictions, |printer, prediction| {
+            let truth = prediction.truth.map_or("unknown".into(), |truth| truth.to_string());
+            let margins = prediction.margins.map_or(String::new(), |[expected, actual]| {
+                format!(", best logit ahead by {expected:e} and {actual:e}")
+            });
+            let (index, expected, actual) =
+                (prediction.index, prediction.expected, prediction.actual);
+            printer.line(&format!(
+                "  image {index} (true class {truth}): expected {expected}, got {actual}{margins}"
+            ));
+        });
+        if !task.cells.is_empty() {
+            self.line(&format!("{} cells of the confusion matrix differ:", task.cells.len()));
+        }
+        self.some(&task.cells, |printer, cell| {
+            let (truth, predicted) = (cell.truth, cell.predicted);
+            printer.line(&format!(
+                "  true {truth}, predicted {predicted}: expected {}, got {}",
+                cell.expected, cell.actual
+            ));
+        });
+        if let Some([expected, actual]) = task.accuracy.filter(|[a, b]| a != b) {
+            let difference = actual - expected;
+            self.line(&format!("accuracy: expected {expected}, got {actual} ({difference:+e})"));
+        }
+        self.some(&task.losses, |printer, (epoch, expected, actual)| {
+            printer.line(&format!("loss of epoch {epoch}: expected {expected}, got {actual}"));
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Reads a finished run from its folder.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use tensor_files::read_weights;
+
+use super::files::pictures;
+use super::{Options, Prepared, RunError, Trained};
+use crate::evaluate::evaluate;
+use crate::libtorch;
+use crate::models::{Classifier, weights};
+use crate::report::{Parity, Run, RunFiles, Section};
+use crate::run_folder::{
+    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PARITY, PREDICTIONS, ParityVerdict,
+    RunFolder, SAFETENSORS,
+};
+use crate::sha256;
+
+/// Bytes of the longest file of a run folder that is read whole.
+const LONGEST: u64 = 64 << 20;
+
+/// The run in a folder.
+///
+/// # Errors
+/// [`RunError::Read`] and [`RunError::Damaged`].
+pub fn read(folder: &Path) -> Result<Run, RunError> {
+    let file = |name: &str| read_file(&folder.join(name));
+    let files = RunFiles {
+        config: file(CONFIG)?,
+        history: file(HISTORY)?,
+        metrics: file(METRICS)?,
+        predictions: file(PREDICTIONS)?,
+        confusion_matrix: file(CONFUSION_MATRIX)?,
+    };
+    Run::read(&files).map_err(|error| damaged(folder, error))
+}
+
+/// What `stitch parity` has left there, if it is about the weights that are there.
+///
+/// # Errors
+/// [`RunError::Read`] and [`RunError::Damaged`].
+pub fn parity(folder: &Path) -> Result<Parity, RunError> {
+    let path = folder.join(PARITY);
+    if !path.exists() {
+        return Ok(Parity::Unchecked);
+    }
+    let verdict: ParityVerdict = serde_json::from_slice(&read_file(&path)?)
+        .map_err(|error| damaged(&path, format!("not a verdict of stitch parity: {error}")))?;
+    match weights_sha256(folder) {
+        Ok(sha256) if sha256 == verdict.weights_sha256 => Ok(Parity::Checked(verdict)),
+        _ => Ok(Parity::Stale),
+    }
+}
+
+/// SHA-256 of a run's weights, in hex.
+///
+/// # Errors
+/// [`RunError::Read`].
+pub fn weights_sha256(folder: &Path) -> Result<String, RunError> {
+    Ok(sha256::of(read_file(&folder.join(SAFETENSORS))?))
+}
+
+/// The result of a run that is complete already; changes nothing.
+pub fn result(
+    folder: &RunFolder,
+    prepared: &Prepared,
+    options: &Options,
+) -> Result<Trained, RunError> {
+    let path = folder.path().join(SAFETENSORS);
+    let tensors = read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;
+    let device = libtorch::device(prepared.config.device);
+    let classifier = weights::from_named(&tensors, Some(prepared.model), device);
+    let Classifier { model, .. } = classifier.map_err(|error| damaged(&path, error))?;
+    let metrics: Option<Metrics> = folder.read_json(METRICS)?;
+    let metrics = metrics.and_then(|metrics| metrics.training);
+    let metrics = metrics
+        .ok_or_else(|| damaged(&folder.path().join(METRICS), "it has no training metrics"))?;
+    let evaluation = evaluate(&model, &prepared.dataset.test);
+    let mut section = None;
+    if options.figures.is_some() {
+        let run = read(folder.path())?;
+        section = Some(Section {
+            pictures: pictures(&run, &model, &prepared.dataset, &evaluation),
+            run,
+            parity: parity(folder.path())?,
+            folder: folder.path().display().to_string(),
+        });
+    }
+    Ok(Trained { evaluation, metrics, section })
+}
+
+fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
+    RunError::Damaged { path: path.into(), error: error.into() }
+}
+
+/// The content of a plain file of a run.
+fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
+    let read = || {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a plain file"));
+        }
+        let mut bytes = Vec::new();
+        // One byte more shows that it is too long.
+        file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > LONGEST {
+            true => Err(io::Error::other(format!("it is larger than {LONGEST} bytes"))),
+            false => Ok(bytes),
+        }
+    };
+    read().map_err(|error| RunError::Read { path: path.into(), error })
+}

@@ -1,0 +1,399 @@
+//! A complete run: from settings, data and a run folder to trained weights, scores and all files.
+//!
+//! [`run`] resumes an interrupted run, trains with checkpoints and TensorBoard events, evaluates, and writes the
+//! files of the run folder. It knows no command line and prints nothing: what happens is reported to a callback,
+//! which may also stop the run.
+
+mod checkpoint_files;
+mod checkpoints;
+mod events;
+mod files;
+mod finished;
+mod tensorboard;
+mod training;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stitch_run::{Checkpoint, CheckpointError};
+use tensor_files::ReadError;
+
+use crate::dataset::{Dataset, HoldOutError};
+use crate::evaluate::Evaluation;
+use crate::libtorch;
+use crate::libtorch::threads::{self, ThreadsError};
+use crate::models::ModelEntry;
+use crate::models::weights::WeightsError;
+use crate::nn::Model;
+use crate::parity::recorder::Recorder;
+use crate::report::Section;
+use crate::report::figures::Normalize;
+use crate::run_folder::{FolderError, RunConfig, RunFolder, TrainingMetrics};
+use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
+
+pub use checkpoint_files::clear as clear_checkpoints;
+pub use checkpoints::{CheckpointEvery, ResumeError};
+pub use events::EventsError;
+pub use files::write_evaluation;
+pub use finished::{parity, read, weights_sha256};
+
+/// What a run does besides training and writing its files.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// When checkpoints are written.
+    pub checkpoint_every: CheckpointEvery,
+    /// Whether to resume what the folder holds.
+    pub resume: bool,
+    /// Whether to record a trace. A traced run writes no checkpoints and cannot be resumed.
+    pub trace: bool,
+    /// Whether to write events for TensorBoard.
+    pub tensorboard: bool,
+    /// What the cells of the confusion matrix show; `None`: no figures and no report.
+    pub figures: Option<Normalize>,
+}
+
+impl Default for Options {
+    /// Checkpoints every 30 seconds, nothing else.
+    fn default() -> Self {
+        Self {
+            checkpoint_every: CheckpointEvery::default(),
+            resume: false,
+            trace: false,
+            tensorboard: false,
+            figures: None,
+        }
+    }
+}
+
+/// What is reported of a run in progress.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Training begins or resumes.
+    Begins {
+        /// Where it stands.
+        progress: &'a Progress,
+        /// Training images of an epoch.
+        images: usize,
+    },
+    /// A step or an epoch is done.
+    Train(train::Event),
+    /// Something that the user should know.
+    Note(&'a Note),
+}
+
+/// What the user of a run should know; [`fmt::Display`] gives the sentence.
+#[derive(Debug)]
+pub enum Note {
+    /// A checkpoint is not intact; an older one is tried.
+    DamagedCheckpoint(PathBuf, CheckpointError),
+    /// The run resumes from a checkpoint.
+    Resumed {
+        /// The checkpoint's file.
+        path: PathBuf,
+        /// Epochs that are done.
+        epochs: usize,
+        /// Steps of the next epoch that are done.
+        steps: usize,
+    },
+    /// There is nothing to resume in the folder: the run starts from the beginning.
+    NothingToResume(PathBuf),
+    /// The run in the folder is complete: nothing is changed.
+    Finished(PathBuf),
+    /// The stopping rule of the model's library ended the training.
+    Converged(&'static ModelEntry),
+    /// The validation loss has not fallen for so many epochs after the best one.
+    OutOfPatience {
+        /// Epochs without a lower validation loss.
+        patience: usize,
+        /// The best epoch.
+        best: usize,
+    },
+    /// A traced run writes no checkpoints.
+    TracedWithoutCheckpoints,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DamagedCheckpoint(path, error) => {
+                write!(f, "warning: {}: {error}", path.display())
+            }
+            Self::Resumed { path, epochs, steps } => {
+                let path = path.display();
+                write!(f, "resumed after {epochs} epochs and {steps} steps, from {path}")
+            }
+            Self::NothingToResume(folder) => {
+                write!(f, "nothing to resume in {}; starting from the beginning", folder.display())
+            }
+            Self::Finished(folder) => {
+                write!(f, "already finished, nothing to resume in {}", folder.display())
+            }
+            Self::Converged(model) => write!(
+                f,
+                "stopped: the training loss has not improved by 1e-4 for more than 10 epochs, where {} stops",
+                model.library
+            ),
+            Self::OutOfPatience { patience, best } => write!(
+                f,
+                "stopped: the validation loss has not been lower than in epoch {best} for {patience} epochs"
+            ),
+            Self::TracedWithoutCheckpoints => {
+                write!(f, "note: a traced run writes no checkpoints, and cannot be resumed")
+            }
+        }
+    }
+}
+
+/// Hears of what happens; breaking stops the run after the step in progress and a checkpoint.
+pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
+
+/// Why a run did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The callback stopped it.
+    #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; nothing was written" })]
+    Stopped {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1 within the epoch.
+        step: usize,
+        /// Whether a checkpoint was written.
+        resumable: bool,
+    },
+    /// The training.
+    #[error(transparent)]
+    Train(TrainError),
+    /// It cannot be resumed.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// Its TensorBoard events cannot be continued.
+    #[error(transparent)]
+    Events(#[from] EventsError),
+    /// The run folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A file could not be written while the training went on.
+    #[error("the training was stopped: {0}")]
+    Unwritten(FolderError),
+    /// Threads that OpenMP does not allow.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+    /// More validation images than there are.
+    #[error(transparent)]
+    HoldOut(#[from] HoldOutError),
+    /// A file of a finished run cannot be read.
+    #[error("{} cannot be read: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file of a finished run is not what a run writes.
+    #[error("{}: {error}", .path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Tensors that do not fit their types and shapes.
+    #[error(transparent)]
+    Tensors(#[from] ReadError),
+    /// The best epoch's weights do not fit the model.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A tensor cannot be recorded in the trace.
+    #[error(transparent)]
+    Trace(#[from] stitch_trace::WriteError),
+    /// A thread or a file handle that the system refuses.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+impl From<TrainError> for RunError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped { epoch, step } => Self::Stopped { epoch, step, resumable: false },
+            other => Self::Train(other),
+        }
+    }
+}
+
+/// The result of a run.
+pub struct Trained {
+    /// Predictions and scores on the test images.
+    pub evaluation: Evaluation,
+    /// Losses, times, and the validation.
+    pub metrics: TrainingMetrics,
+    /// The run's section of a report, where figures are drawn.
+    pub section: Option<Section>,
+}
+
+/// What every run begins with: checked settings, the data with images held out, the model with initial values.
+pub struct Prepared {
+    /// The settings, with the threads that compute.
+    pub config: TrainConfig,
+    /// The model's entry in the registry.
+    pub model: &'static ModelEntry,
+    /// The data; `validation` has a value if the settings hold images out.
+    pub dataset: Dataset,
+    trainer: Trainer,
+}
+
+/// The first step of a run, which writes nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstStep {
+    /// Images of the step.
+    pub images: usize,
+    /// Mean loss of the batch before the update.
+    pub loss: f64,
+    /// Steps per epoch.
+    pub steps_per_epoch: usize,
+}
+
+impl Prepared {
+    /// Checks the settings, sets the threads, holds the validation images out, and draws the initial values.
+    ///
+    /// # Errors
+    /// [`RunError::Train`], [`RunError::Threads`], [`RunError::HoldOut`].
+    pub fn new(config: &TrainConfig, dataset: &Dataset) -> Result<Self, RunError> {
+        let model = train::check(config).map_err(TrainError::from)?;
+        let threads = Some(threads::set(config.threads)?);
+        let config = TrainConfig { threads, engine: Some(config.engine()), ..config.clone() };
+        let mut dataset = dataset.clone();
+        if let Some(n) = config.val {
+            dataset.hold_out(n)?;
+        }
+        let trainer = Trainer::new(&config, &dataset.train)?;
+        Ok(Self { config, model, dataset, trainer })
+    }
+
+    /// Takes the first step alone.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`].
+    pub fn first_step(mut self) -> Result<FirstStep, RunError> {
+        let (config, train) = (&self.config, &self.dataset.train);
+        let loss = train::first_step(&mut self.trainer, config, train)?;
+        let images = config.batch_size.min(train.len());
+        Ok(FirstStep { images, loss, steps_per_epoch: train::steps(config, train) })
+    }
+}
+
+/// Trains with these settings, evaluates, and writes the run folder, `config.json` last: a folder without it does
+/// not hold a complete run. The same settings, data, threads, machine and libraries give the same bytes, apart
+/// from times.
+///
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// use std::path::Path;
+///
+/// use stitch::dataset::source;
+/// use stitch::models;
+/// use stitch::run::{Options, run};
+/// use stitch::run_folder::{Claim, RunFolder};
+///
+/// let dataset = source::load(source::find(None)?)?;
+/// let folder = RunFolder::claim(Path::new("runs/lenet5"), Claim::New)?;
+/// let config = models::named("lenet5")?.config();
+/// let mut on_event = |_: stitch::run::Event| ControlFlow::Continue(());
+/// let trained = run(&folder, &config, &Options::default(), &dataset, &mut on_event)?;
+/// println!("{:.4}", trained.evaluation.report.accuracy);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// See [`RunError`]. The folder then holds what it held before, or checkpoints to resume from.
+pub fn run(
+    folder: &RunFolder,
+    config: &TrainConfig,
+    options: &Options,
+    dataset: &Dataset,
+    on_event: OnEvent,
+) -> Result<Trained, RunError> {
+    let mut prepared = Prepared::new(config, dataset)?;
+    let config = run_config(&prepared)?;
+    let start = match options.resume {
+        true => checkpoints::start(folder, &config, prepared.dataset.train.len(), on_event)?,
+        false => {
+            clear_checkpoints(folder)?;
+            checkpoints::Start::FromBeginning
+        }
+    };
+    let (progress, checkpoint) = match &start {
+        checkpoints::Start::FromBeginning => (Progress::default(), None),
+        checkpoints::Start::From(path, checkpoint) => {
+            let progress = restore(&mut prepared.trainer, checkpoint);
+            let progress = progress.map_err(|error| ResumeError::Restore(path.clone(), error))?;
+            (progress, Some(&**checkpoint))
+        }
+        checkpoints::Start::Finished => {
+            let done = Note::Finished(folder.path().into());
+            let _ = on_event(Event::Note(&done));
+            return finished::result(folder, &prepared, options);
+        }
+    };
+    let log = options.tensorboard.then(|| tensorboard::open(folder, checkpoint));
+    let mut log = log.transpose()?;
+    let Prepared { model: entry, dataset, trainer, .. } = &mut prepared;
+    let recorder = options.trace.then(|| {
+        let _ = on_event(Event::Note(&Note::TracedWithoutCheckpoints));
+        Recorder::new(entry, trainer.model(), &dataset.train, &dataset.test)
+    });
+    let mut recorder = recorder;
+    let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
+    let every = if options.trace { CheckpointEvery::Never } else { options.checkpoint_every };
+    let job = training::Job { folder, config: &config, every, dataset };
+    let history = training::fit(&job, trainer, progress, tracer, log.as_mut(), on_event)?;
+    training::note_early_end(entry, &history, config.settings.patience, on_event);
+    let trained = files::Trained {
+        config,
+        history,
+        entry,
+        model: prepared.trainer.into_model(),
+        log,
+        recorder,
+    };
+    trained.write(folder, &prepared.dataset, options.figures)
+}
+
+/// Makes a trainer continue from a checkpoint, and returns where the run then stands.
+fn restore(
+    trainer: &mut Trainer,
+    checkpoint: &Checkpoint,
+) -> Result<Progress, Box<dyn std::error::Error + Send + Sync>> {
+    let mut progress = checkpoint.progress.clone();
+    if checkpoint.config.settings.val.is_some() && !progress.epochs.is_empty() {
+        let (class, graph, kind) =
+            (trainer.model().class(), trainer.model().graph(), trainer.model().kind());
+        let best = Model::zeros(class, Arc::clone(graph), kind, tch::Device::Cpu);
+        let loaded = best.load_state_dict(&progress.best_parameters);
+        loaded.map_err(|error| format!("the best epoch's weights: {error}"))?;
+        // In the order of the model: a checkpoint's is that of its format.
+        progress.best_parameters = best.state_dict();
+    }
+    trainer.restore(&checkpoint.state)?;
+    Ok(progress)
+}
+
+/// `config.json` of a run.
+fn run_config(prepared: &Prepared) -> Result<RunConfig, RunError> {
+    let versions = [
+        ("stitch", env!("CARGO_PKG_VERSION")),
+        // Set by build.rs from libtorch's own header.
+        ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
+    ];
+    Ok(RunConfig {
+        program: "stitch".into(),
+        settings: prepared.config.clone(),
+        cpu_capability: libtorch::cpu_capability(),
+        kernels_sha256: train::kernels_sha256(&prepared.config)?,
+        versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
+        data: (&prepared.dataset.origin).into(),
+    })
+}

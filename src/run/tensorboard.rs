@@ -1,0 +1,52 @@
+//! What a training writes for TensorBoard, and under which names.
+
+use stitch_run::Checkpoint;
+
+use super::events::{EventLog, EventsError};
+use crate::dataset::classes;
+use crate::evaluate::Evaluation;
+use crate::formats::tensorboard::Picture;
+use crate::report::figures::{Normalize, confusion_matrix};
+use crate::run_folder::{FolderError, RunFolder};
+use crate::train::{EpochRecord, Event};
+
+/// The events of a run that writes some, from its beginning or from a checkpoint on.
+pub fn open<'a>(
+    folder: &'a RunFolder,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<EventLog<'a>, EventsError> {
+    match checkpoint.map(|checkpoint| &checkpoint.events) {
+        None => Ok(EventLog::begin(folder)?),
+        Some(Some(events)) => EventLog::resume(folder, events),
+        Some(None) => Err(EventsError::None(folder.path().display().to_string())),
+    }
+}
+
+/// Adds what happened: the loss of step `count` of the run, or of an epoch.
+pub fn add(log: &mut EventLog, event: Event, count: usize) -> Result<(), FolderError> {
+    match event {
+        Event::Step { batch_loss, .. } => log.scalar("loss/step", count, batch_loss),
+        Event::Epoch(EpochRecord { epoch, loss, val_loss, val_accuracy, .. }) => {
+            log.scalar("loss/train", epoch, loss)?;
+            for (tag, value) in [("loss/val", val_loss), ("accuracy/val", val_accuracy)] {
+                value.map_or(Ok(()), |value| log.scalar(tag, epoch, value))?;
+            }
+            log.flush()
+        }
+    }
+}
+
+/// Adds the result of the run after its last epoch, and flushes everything to disk.
+pub fn add_result(
+    log: &mut EventLog,
+    evaluation: &Evaluation,
+    epoch: usize,
+) -> Result<(), FolderError> {
+    log.scalar("accuracy/test", epoch, evaluation.report.accuracy)?;
+    let figure = confusion_matrix(&evaluation.matrix, &classes::NAMES, Normalize::Counts);
+    let png = figure.png();
+    if let Some(picture) = Picture::of_png(&png) {
+        log.image("confusion_matrix", epoch, picture);
+    }
+    log.sync()
+}
