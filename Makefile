@@ -40,7 +40,7 @@ parity: venv data
 
 # Some minutes; as root, a small file system is mounted too. A short part is in `make test`.
 faults: data
-	cargo test --release --locked --test faults -- --include-ignored --nocapture --test-threads 1
+	cargo test --release --locked --test cli faults:: -- --include-ignored --nocapture --test-threads 1
 
 # Needs a nightly compiler.
 fuzz:
