@@ -85,6 +85,7 @@ pub use {
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
+pub mod export;
 pub mod formats;
 pub mod libtorch;
 pub mod memory;

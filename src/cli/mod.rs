@@ -24,7 +24,7 @@ pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
 pub use train::{ReproduceArgs, TrainArgs};
-pub use weights::{EvaluateArgs, ExportArgs, FormatName, ModelsArgs, PredictArgs};
+pub use weights::{EvaluateArgs, ExportArgs, ModelsArgs, PredictArgs};
 
 pub use values::number;
 use values::written_path;

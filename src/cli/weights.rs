@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use stitch::export::{FORMATS, Format};
 use stitch::models::ModelEntry;
 
 use super::values::{parse_indices, written_path};
@@ -105,28 +107,6 @@ pub struct PredictArgs {
     pub compute: ComputeArgs,
 }
 
-/// The formats that are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// torch.load(path) in Python
-    StateDict,
-    /// torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward
-    Torchscript,
-    /// safetensors.torch.load_file(path), and readers in most languages
-    Safetensors,
-    /// numpy.load(path)
-    Npz,
-    /// onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward
-    Onnx,
-}
-
-impl FormatName {
-    /// As it is written on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -138,8 +118,8 @@ pub struct ExportArgs {
     /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
     /// The format to write
-    #[arg(long, short)]
-    pub format: FormatName,
+    #[arg(long, short, value_parser = format())]
+    pub format: &'static Format,
     /// The file to write; - for standard output
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
@@ -154,4 +134,10 @@ pub struct ExportArgs {
     /// Replace the file if it is there
     #[arg(long)]
     pub force: bool,
+}
+
+/// Takes the name of a format, from [`FORMATS`].
+fn format() -> impl TypedValueParser<Value = &'static Format> {
+    let value = |format: &Format| PossibleValue::new(format.name).help(format.description);
+    PossibleValuesParser::new(FORMATS.each_ref().map(value)).try_map(|name| Format::named(&name))
 }

@@ -6,17 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use stitch::formats::onnx;
+use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::run_folder::{self, write_whole};
 use stitch::sha256;
-use stitch::tensor_files::{
-    Metadata, NamedTensor, Renaming, TensorFile, npz, safetensors, state_dict,
-};
+use stitch::tensor_files::{Metadata, NamedTensor, Renaming, TensorFile, npz};
 use tch::Device;
 
 use super::{Console, Outcome, inputs, print_bytes};
-use crate::cli::{ExportArgs, FormatName};
+use crate::cli::ExportArgs;
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let to_stdout = args.output == Path::new("-");
@@ -31,19 +29,16 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
-    let read = match args.format {
-        // These have a forward pass, which must be that of the file.
-        FormatName::Torchscript | FormatName::Onnx => inputs::model,
-        FormatName::StateDict | FormatName::Safetensors | FormatName::Npz => inputs::weights_of,
-    };
+    // A forward pass must be that of the file.
+    let read = if args.format.has_forward { inputs::model } else { inputs::weights_of };
     let model = read(&args.file, args.model, args.key.of(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
-    if args.sklearn && (args.format != FormatName::Npz || !of_sklearn(entry)) {
+    if args.sklearn && (args.format.name != "npz" || !of_sklearn(entry)) {
         bail!(
             "--sklearn: it is for --format npz of a scikit-learn model ({}), and this is {} of {entry}",
             names_of(MODELS.iter().copied().filter(|entry| of_sklearn(entry))),
-            args.format.name()
+            args.format
         );
     }
     let bytes = encode(&model, args)?;
@@ -57,7 +52,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         Ok(json!({
             "file": args.file.display().to_string(),
             "model": entry.name,
-            "format": args.format.name(),
+            "format": args.format.name,
             "output": output.to_string(),
             "bytes": bytes.len(),
             "sha256": sha256::of(&bytes),
@@ -88,40 +83,26 @@ pub fn check_output(path: &Path, force: bool) -> Result<()> {
 
 /// Refuses a format that the extension of the path says to be another.
 fn check_extension(args: &ExportArgs) -> Result<()> {
-    use FormatName::{Npz, Onnx, Safetensors, StateDict, Torchscript};
     let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let formats: &[FormatName] = match extension.as_str() {
-        "pt" | "pth" => &[StateDict, Torchscript],
-        "safetensors" => &[Safetensors],
-        "npz" => &[Npz],
-        "onnx" => &[Onnx],
-        _ => return Ok(()),
-    };
-    let names = formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(" or ");
+    let formats = Format::of_extension(&extension);
+    let names = formats.iter().map(|format| format.name).collect::<Vec<_>>().join(" or ");
     ensure!(
-        formats.contains(&args.format),
+        formats.is_empty() || formats.contains(&args.format),
         "--output {}: .{extension} is the extension of {names}, and --format is {}. Give another extension, or \
          another format",
         args.output.display(),
-        args.format.name()
+        args.format
     );
     Ok(())
 }
 
 fn encode(classifier: &Classifier, args: &ExportArgs) -> Result<Vec<u8>> {
     let Classifier { entry, model } = classifier;
-    let tensors = model.state_dict();
-    let bytes = match args.format {
-        FormatName::StateDict => state_dict::write(&tensors)?,
-        FormatName::Torchscript => model.torchscript()?,
-        FormatName::Safetensors => {
-            safetensors::write(&tensors, &metadata(&args.file, &tensors, entry))?
-        }
-        FormatName::Npz if args.sklearn => npz::write(&weights::to_sklearn(&tensors))?,
-        FormatName::Npz => npz::write(&tensors)?,
-        FormatName::Onnx => onnx::write(model.class(), &model.onnx()?, &tensors),
-    };
-    Ok(bytes)
+    if args.sklearn {
+        return Ok(npz::write(&weights::to_sklearn(&model.state_dict()))?);
+    }
+    let metadata = metadata(&args.file, &model.state_dict(), entry);
+    Ok(args.format.write(model, &metadata)?)
 }
 
 /// What is known of how the weights of `file` were trained: what it says itself, or the

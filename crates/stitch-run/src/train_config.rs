@@ -12,7 +12,7 @@ const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
 ///
 /// The fields are the settings in `config.json`, checkpoints, plans and results of studies, under the same names;
 /// the flags of `stitch train` are these names with hyphens. To add a setting, add a field (and its line in
-/// [`TrainConfig::example`] and [`expected`]): the files, comparisons and reports have it then.
+/// `TrainConfig::example` and `expected`): the files, comparisons and reports have it then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
