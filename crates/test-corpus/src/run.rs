@@ -75,13 +75,19 @@ pub fn metrics_json() -> Vec<u8> {
     serde_json::to_vec_pretty(&metrics).unwrap()
 }
 
-fn epoch(epoch: usize, loss: f64) -> EpochRecord {
-    EpochRecord { epoch, loss, seconds: 2.0, val_loss: None, val_accuracy: None }
+/// Epochs of these losses.
+fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
+    let mut progress = Progress::default();
+    for &loss in losses {
+        progress.seconds = 2.0;
+        progress.end_epoch(loss, None);
+    }
+    progress.epochs
 }
 
 /// A checkpoint within the second epoch.
 pub fn checkpoint() -> Vec<u8> {
-    let epochs = vec![epoch(1, 0.5)];
+    let epochs = epochs(&[0.5]);
     let progress =
         Progress { epochs, steps: 2, loss_sum: 60.0, seconds: 0.5, ..Default::default() };
     let state = TrainState { updates: 12, tensors: crate::tensors() };
@@ -102,7 +108,7 @@ pub fn trace() -> Vec<u8> {
 
 /// `history.csv` of two epochs.
 pub fn history() -> Vec<u8> {
-    csv::history(&[epoch(1, 0.5), epoch(2, 0.25)])
+    csv::history(&epochs(&[0.5, 0.25]))
 }
 
 /// `predictions.csv` of three images.
