@@ -181,15 +181,17 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
         .flatten()
         .chain([progress.loss_sum, progress.seconds]);
     if let Some(number) = numbers.find(|number| !number.is_finite()) {
-        return contradictory(format!(
-            "{number} is no loss, accuracy or time of a run that goes on"
-        ));
+        return contradictory(not_finite(number));
     }
     if steps == 0 && progress.loss_sum != 0.0 {
         let sum = progress.loss_sum;
         return contradictory(format!("the losses of no step sum up to {sum}"));
     }
     Ok(())
+}
+
+fn not_finite(number: f64) -> String {
+    format!("{number} is not a loss, accuracy or time of a run in progress")
 }
 
 /// The numbers of the epochs that are done: a tensor per column of `history.csv`.
@@ -220,6 +222,9 @@ fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, Check
         }
         if rows.len() != values.len() {
             return Err(foreign("its epochs have columns of different lengths"));
+        }
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(CheckpointError::Contradictory(not_finite(*value)));
         }
         for (row, value) in rows.iter_mut().zip(values) {
             row.insert(column.name.clone(), value.into());

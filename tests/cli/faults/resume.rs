@@ -44,7 +44,7 @@ fn other_settings_data_or_threads_are_refused_by_name_and_more_epochs_are_not() 
         (flags("mlp", "3", "2", "60", "0", "data"), "model mlp, there lenet5"),
         (flags("lenet5", "2", "2", "60", "0", "data"), "epochs 2, there 3"),
         (flags("lenet5", "3", "1", "60", "0", "data"), "threads 1, there 2"),
-        (flags("lenet5", "3", "2", "61", "0", "data"), "batch size 61, there 60"),
+        (flags("lenet5", "3", "2", "61", "0", "data"), "batch_size 61, there 60"),
         (flags("lenet5", "3", "2", "60", "7", "data"), "seed 7, there 0"),
         (flags("lenet5", "3", "2", "60", "0", "other"), "the data file train-images-idx3-ubyte"),
     ] {
@@ -95,7 +95,7 @@ fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
         (|it| it.progress.steps = 8, "8 steps are done after 1 epochs"),
         (|it| it.progress.epochs.clear(), "8 updates were made, and 0 epochs"),
         (|it| it.progress.epochs = vec![it.progress.epochs[0]; 4], "4 epochs are done, of 3"),
-        (|it| it.progress.epochs[0].loss = f64::NAN, "NaN is no loss"),
+        (|it| it.progress.epochs[0].loss = f64::NAN, "NaN is not a loss"),
     ];
     for (change, part) in changes {
         let mut checkpoint = Checkpoint::read(&bytes).unwrap();
@@ -107,7 +107,7 @@ fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
     fs::remove_file(&path).unwrap();
     fs::write(path.with_file_name("00000009.safetensors"), &bytes).unwrap();
     let mut resumed = place.train(LENET5, "run", &["--resume"]);
-    refused(&mut resumed, &["it is of 8 steps, and its name says others"]);
+    refused(&mut resumed, &["it is of 8 steps, and its file name gives another number"]);
     fs::remove_file(path.with_file_name("00000009.safetensors")).unwrap();
     ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "from the one before");
 }
@@ -174,7 +174,7 @@ fn with_nothing_to_resume_it_begins_and_a_finished_run_is_left_as_it_is() {
     let before = fs::read(place.path("run/history.csv")).unwrap();
     let again = place.train(LENET5, "run", &["--resume"]).output().unwrap();
     assert!(
-        again.status.success() && said(&again).contains("finished already"),
+        again.status.success() && said(&again).contains("already finished"),
         "{}",
         said(&again)
     );
@@ -202,8 +202,8 @@ fn both_models_runs_are_continued_wherever_they_were_killed() {
         let resumed = place.reproduce(out, &["--resume"]).output().unwrap();
         let told = said(&resumed);
         assert!(resumed.status.success(), "{told}");
-        assert!(told.contains("continued after") && told.contains(part), "{told}");
-        assert_eq!(told.contains("mlp: finished already"), out == "second", "{told}");
+        assert!(told.contains("resumed after") && told.contains(part), "{told}");
+        assert_eq!(told.contains("mlp: already finished"), out == "second", "{told}");
         assert!(both(out) == wanted, "{out}: other bits, or other files");
     }
 }
