@@ -288,7 +288,7 @@ fn a_part_from_elsewhere_than_asked_for_is_not_appended() {
         _ => official(request),
     });
     let again = fetch(folder.path(), &server.url()).assert().code(0);
-    again.stderr(contains("another part than asked for").count(1));
+    again.stderr(contains("another range than requested").count(1));
     assert_eq!(ranges(&server), [from(1000), from(1000)]);
     labels_are_in_place(folder.path());
 }

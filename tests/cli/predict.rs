@@ -555,7 +555,7 @@ fn huge_pictures_are_refused_by_their_size() {
     ];
     are_no_pictures(files);
     let folder = folder_with(&[("b.png", png_that_claims(32_768, 32_768))]);
-    let parts = ["pictures/b.png", "too large", "32768 pixels a side", "512 MiB"];
+    let parts = ["pictures/b.png", "too large", "32768 pixels per side", "512 MiB"];
     refused(&mut predict(folder.path(), &["pictures/b.png"]), 2, &parts);
 }
 
