@@ -6,7 +6,7 @@ use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
-use crate::nn::{StateDictError, copy_bytes, named, to_tensor};
+use crate::nn::{StateDictError, copy_bytes, to_named, to_tensor};
 use tensor_files::TensorSpec;
 
 /// The state of libtorch's global CPU generator, uint8.
@@ -68,7 +68,7 @@ pub(super) fn copy(engine: &dyn TrainStep, random: Option<(Device, i64)>, state:
     state.updates = engine.optimizer().steps();
     let tensors = tensors(engine, random);
     if state.tensors.is_empty() {
-        let owned = |(name, tensor): (String, Tensor)| named(name, &tensor);
+        let owned = |(name, tensor): (String, Tensor)| to_named(name, &tensor);
         state.tensors = tensors.into_iter().map(owned).collect();
     } else {
         let places = state.tensors.iter_mut().zip(&tensors);
@@ -90,7 +90,7 @@ pub(super) fn restore(
     }
     let mut values = Vec::new();
     for (name, place) in &places {
-        let wanted = named(name.clone(), place).spec();
+        let wanted = to_named(name.clone(), place).spec();
         let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
         values.push(to_tensor(found.ok_or(RestoreError::Missing(wanted))?)?);
     }

@@ -68,7 +68,7 @@ impl Fast {
     /// For a network that is not supported.
     pub fn new(model: Model, lr: f64, batch_size: usize) -> Self {
         let order = parameters(model.graph(), model.kind()).expect("a supported network");
-        let places: Vec<_> = model.flat().places().collect();
+        let places: Vec<_> = model.flat().ranges().collect();
         let ranges: ParameterRanges = order.map(|i| places[i].clone());
         // More replicas than blocks of images would have nothing to do.
         let blocks = batch_size.div_ceil(lanes()).max(1);

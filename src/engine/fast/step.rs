@@ -106,7 +106,7 @@ mod tests {
         let model = entry.zeros(Device::Cpu);
         model.reset_parameters();
         let flat = model.flat();
-        let ranges: ParameterRanges = flat.places().collect::<Vec<_>>().try_into().unwrap();
+        let ranges: ParameterRanges = flat.ranges().collect::<Vec<_>>().try_into().unwrap();
         let parameters = values::<f32>(flat.all()).to_vec();
         for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
             let case = format!("{n} images, {threads} threads");
