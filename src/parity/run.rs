@@ -151,7 +151,8 @@ impl Run {
         let range = self.side.add_tensors(path, key)?;
         let items = &mut self.side.items[range];
         let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
-        if let Ok(model) = weights::recognise(&specs, None) {
+        if let Ok(identified) = weights::identify(&specs, None) {
+            let model = identified.entry;
             let graph = model.graph();
             items.sort_by_key(|item| graph.state().position(|spec| item.key.name == spec.name));
             self.side.model.get_or_insert(model.name.into());
