@@ -97,7 +97,7 @@ impl AvgPool2dOp {
     }
 
     /// Whether this is pooling with windows of `size` x `size`, stride `size` and defaults otherwise.
-    pub(crate) fn is_plain(&self, size: i64) -> bool {
+    pub(crate) fn is_default(&self, size: i64) -> bool {
         let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
         [kernel_size, stride] == [[size; 2]; 2]
             && (padding, ceil_mode, self.config.divisor_override) == ([0, 0], false, None)
