@@ -174,12 +174,12 @@ impl RandomSampler {
     }
 
     /// The seed of the current epoch.
-    pub fn seed(&self) -> i64 {
+    pub(crate) fn seed(&self) -> i64 {
         self.seed
     }
 
     /// Sets the seed of the current epoch, to resume it.
-    pub fn set_seed(&mut self, seed: i64) {
+    pub(crate) fn set_seed(&mut self, seed: i64) {
         self.seed = seed;
     }
 }

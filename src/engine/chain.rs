@@ -31,7 +31,7 @@ impl<'a> Chain<'a> {
         self.kind
     }
 
-    /// The shape of the input of operation `number`; -1 stands for the batch.
+    /// The shape of the input of operation `number`; -1 is the batch size.
     pub fn input_shape(&self, number: usize) -> &[i64] {
         match self.start + number {
             0 => self.graph.shape_of(Operand::Input),

@@ -37,7 +37,7 @@ pub fn state(device: Device) -> Result<Tensor, LibtorchError> {
 ///
 /// # Errors
 /// libtorch's message if the tensor is not a valid state; the generator is then unchanged.
-pub fn set_state(device: Device, state: &Tensor) -> Result<(), LibtorchError> {
+pub(crate) fn set_state(device: Device, state: &Tensor) -> Result<(), LibtorchError> {
     // SAFETY: the tensor is valid throughout the call.
     unsafe { result(stitch_set_generator_state(gpu(device), state.as_ptr())) }
 }

@@ -263,16 +263,16 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_models() {
-        let sentence = |name: &str| named(name).unwrap_err().to_string();
+        let message = |name: &str| named(name).unwrap_err().to_string();
         let names = names_of(MODELS.iter().copied());
         assert_eq!(
-            sentence("lenet"),
+            message("lenet"),
             format!("unknown model \"lenet\": the models are {names}; did you mean lenet5?")
         );
         assert_eq!(
-            sentence("\u{1b}[2J"),
+            message("\u{1b}[2J"),
             format!("unknown model \"\\u{{1b}}[2J\": the models are {names}")
         );
-        assert!(sentence(&"x".repeat(1 << 20)).len() < 200 + names.len());
+        assert!(message(&"x".repeat(1 << 20)).len() < 200 + names.len());
     }
 }

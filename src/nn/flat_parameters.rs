@@ -31,7 +31,7 @@ pub struct FlatParameters {
 
 impl FlatParameters {
     /// Zeros in the shapes of `specs`, each a leaf of autograd.
-    pub fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
+    pub(crate) fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
         let aligned = |count: usize| count.next_multiple_of(ALIGNMENT / kind.elt_size_in_bytes());
         let total: usize = specs.iter().map(|spec| aligned(spec.numel())).sum();
         let all = Tensor::zeros([total as i64], (kind, device));
@@ -56,7 +56,7 @@ impl FlatParameters {
     }
 
     /// The range of each tensor's elements in the flat tensor.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.views.iter().map(|view| {
             let start = (view.data_ptr() as usize - self.all.data_ptr() as usize)
                 / view.kind().elt_size_in_bytes();
@@ -65,7 +65,7 @@ impl FlatParameters {
     }
 
     /// Views of another flat tensor with the same layout.
-    pub fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
+    pub(crate) fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
         let part = |(range, view): (Range<usize>, &Tensor)| {
             other.narrow(0, range.start as i64, range.len() as i64).view(&view.size()[..])
         };

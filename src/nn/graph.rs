@@ -29,7 +29,7 @@ pub struct Node {
     pub inputs: Vec<Operand>,
     /// Index of the layer that applies it; `None` for a function that `forward` calls directly.
     pub layer: Option<usize>,
-    /// The shape of its output; -1 stands for the batch.
+    /// The shape of its output; -1 is the batch size.
     pub shape: Vec<i64>,
 }
 
@@ -238,7 +238,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// The shape of a value; -1 stands for the batch.
+    /// The shape of a value; -1 is the batch size.
     pub fn shape_of(&self, operand: Operand) -> &[i64] {
         match operand {
             Operand::Input => &self.input,
@@ -256,7 +256,7 @@ impl Graph {
 
     /// The layers that the forward pass applies, each with the index of the node that computes its output: the
     /// last node of the layer.
-    pub fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
+    pub(super) fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
         self.layers.iter().enumerate().filter_map(|(index, layer)| {
             let last = self.nodes.iter().rposition(|node| node.layer == Some(index))?;
             Some((layer, last))

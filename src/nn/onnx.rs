@@ -92,12 +92,12 @@ impl OnnxNodes<'_> {
         inputs.iter().map(|&input| self.name(input)).collect()
     }
 
-    /// The shape of an input of the operation; -1 stands for the batch.
+    /// The shape of an input of the operation; -1 is the batch size.
     pub fn shape(&self, input: usize) -> &[i64] {
         self.graph.shape_of(self.graph.nodes()[self.index].inputs[input])
     }
 
-    /// The shape of the operation's output; -1 stands for the batch.
+    /// The shape of the operation's output; -1 is the batch size.
     pub fn output_shape(&self) -> &[i64] {
         &self.graph.nodes()[self.index].shape
     }

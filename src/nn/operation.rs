@@ -10,7 +10,7 @@ use super::{OnnxNodes, ScriptLines, ShapeError};
 /// A function of `torch.nn.functional`, with its arguments other than tensors.
 ///
 /// An implementation defines everything about an operation: its computation, the shape of its output, and its
-/// form in TorchScript and ONNX. In shapes, -1 stands for the batch.
+/// form in TorchScript and ONNX. In shapes, -1 is the batch size.
 ///
 /// A custom operation, and a layer without parameters that applies it:
 ///

@@ -28,7 +28,7 @@ pub enum ShapeError {
     /// The operation does not support the shape of its first input.
     #[error("the input has the shape {input:?}; {problem}")]
     Input {
-        /// Shape of the input; -1 stands for the batch.
+        /// Shape of the input; -1 is the batch size.
         input: Vec<i64>,
         /// The reason, such as the shape that is expected.
         problem: String,

@@ -305,7 +305,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// The sizes of the dimensions; -1 stands for the batch.
+    /// The sizes of the dimensions; -1 is the batch size.
     ///
     /// ```
     /// # use stitch::nn::{Graph, flatten};

@@ -221,8 +221,8 @@ pub fn training(run: &Run) -> Option<Training> {
     Some(Training { lr, epochs, batch_size })
 }
 
-/// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
-/// cause first.
+/// Differences between the settings of two runs that are likely to cause different results, one sentence per setting,
+/// the most likely cause first.
 pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
         return Vec::new();
