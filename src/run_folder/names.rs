@@ -28,7 +28,7 @@ pub const CONFUSION_MATRIX_PNG: &str = "confusion_matrix.png";
 /// Everything about the run on a page.
 pub const REPORT: &str = "report.html";
 
-/// What `stitch parity` found of the run; see [`ParityVerdict`].
+/// What `stitch parity` found of the run; see [`ParityVerdict`](stitch_run::ParityVerdict).
 pub const PARITY: &str = "parity.json";
 
 /// What lies above the run folders of `stitch reproduce`: the accuracies beside the paper's, and a
