@@ -13,10 +13,10 @@ static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
 
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
-    stitch::memory::end_well_when_exhausted();
-    stitch::memory::watch_exits();
+    stitch::memory::handle_aborts();
+    stitch::memory::handle_library_exits();
     let code = run();
-    stitch::memory::end();
+    stitch::memory::expect_exit();
     code
 }
 

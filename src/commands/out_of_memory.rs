@@ -18,9 +18,9 @@ pub fn listen(json: bool) {
         let payload = info.payload();
         let message = payload.downcast_ref::<String>().map(String::as_str);
         let message = message.or(payload.downcast_ref().copied()).unwrap_or_default();
-        let Some(sentence) = memory::exhaustion(message) else {
+        let Some(sentence) = memory::out_of_memory_message(message) else {
             // Of the main thread, it ends the process.
-            memory::end();
+            memory::expect_exit();
             return before(info);
         };
         print_error(&anyhow::anyhow!("{sentence}"));

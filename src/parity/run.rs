@@ -43,7 +43,7 @@ pub enum RunError {
 /// One side of a comparison, and the settings of its run.
 #[derive(Debug)]
 pub struct Run {
-    /// The settings, if the side is a run folder: its `config.json`.
+    /// The settings in `config.json`; `None` if the side is not a run folder.
     pub config: Option<RunConfig>,
     /// The tensors.
     pub side: Side,
@@ -107,7 +107,7 @@ impl Run {
         Ok(())
     }
 
-    /// One file of a run folder.
+    /// Adds the contents of one file of a run folder.
     fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
         match file {
             run_folder::HISTORY => {
@@ -145,13 +145,14 @@ impl Run {
         Ok(())
     }
 
-    /// A file of tensors. Those of a known model are put into definition order: safetensors orders them by
-    /// size and name.
+    /// Adds the tensors of a file. The tensors of a known model are sorted in definition order, because safetensors
+    /// orders them by size and name.
     fn add_weights(&mut self, path: &Path, key: Option<&str>) -> Result<(), RunError> {
         let range = self.side.add_tensors(path, key)?;
         let items = &mut self.side.items[range];
         let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
-        if let Ok(model) = weights::recognise(&specs, None) {
+        if let Ok(identified) = weights::identify(&specs, None) {
+            let model = identified.entry;
             let graph = model.graph();
             items.sort_by_key(|item| graph.state().position(|spec| item.key.name == spec.name));
             self.side.model.get_or_insert(model.name.into());
@@ -166,7 +167,7 @@ impl Run {
                 rows.iter().map(value).collect()
             };
             let (labels, predicted) = (column(|row| row.y_true), column(|row| row.y_pred));
-            // By its name in a trace.
+            // Named as in a trace.
             self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
             self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
         } else {
@@ -214,14 +215,14 @@ pub fn same_program(reference: &Run, port: &Run) -> bool {
     is_stitch(reference) && is_stitch(port)
 }
 
-/// The settings with which the rounding errors of a run grow; `None` without a `config.json`.
+/// The settings on which the growth of rounding errors depends; `None` without a `config.json`.
 pub fn training(run: &Run) -> Option<Training> {
     let TrainConfig { lr, epochs, batch_size, .. } = run.config.as_ref()?.settings;
     Some(Training { lr, epochs, batch_size })
 }
 
-/// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
-/// cause first.
+/// Differences between the settings of two runs that are likely to cause different results, one sentence per setting,
+/// the most likely cause first.
 pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
         return Vec::new();
@@ -231,9 +232,9 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
         let actual = setting(&name, &port.settings, &reference.settings);
         (name, Some(expected), Some(actual))
     };
-    let most_telling = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
+    let is_likely_cause = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
     let (first, others): (Vec<_>, Vec<_>) =
-        TrainConfig::names().into_iter().partition(most_telling);
+        TrainConfig::names().into_iter().partition(is_likely_cause);
     let capability = |config: &RunConfig| config.cpu_capability.clone();
     let kernels = (reference.comparable_kernels(port), port.comparable_kernels(reference));
     let platform = [
@@ -256,10 +257,11 @@ pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
     lines
 }
 
-/// The value of a setting, for a comparison with `other`.
+/// The value of a setting as text, for a comparison with the settings `other`.
 fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
     if name == "engine" {
-        // A run of another program is the reference for the engines that have the notebook's bits.
+        // A run of another program has no engine. It is comparable with the engines that are bit-identical to the
+        // notebook.
         let same_bits = match other.engine {
             Some(Engine::Eager) => Engine::Eager,
             _ => Engine::Exact,
@@ -277,7 +279,7 @@ fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
 }
 
-/// A file of a run, read by `parse`.
+/// Reads a file of a run and parses it with `parse`.
 fn parse<T, E: std::fmt::Display>(
     path: &Path,
     parse: impl Fn(&[u8]) -> Result<T, E>,

@@ -45,7 +45,7 @@ pub fn add_result(
     log.scalar("accuracy/test", epoch, evaluation.report.accuracy)?;
     let figure = confusion_matrix(&evaluation.matrix, &classes::NAMES, Normalize::Counts);
     let png = figure.png();
-    if let Some(picture) = Picture::of_png(&png) {
+    if let Some(picture) = Picture::from_png(&png) {
         log.image("confusion_matrix", epoch, picture);
     }
     log.sync()

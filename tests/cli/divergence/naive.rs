@@ -125,7 +125,7 @@ fn train(
             cpp.step();
         }
         right.update(&gradients);
-        if recorder.wants(i + 1, i + 1 == batches.len()) {
+        if recorder.traces(i + 1, i + 1 == batches.len()) {
             let parameters = model.parameters();
             let output =
                 StepOutput { images, labels: targets, logits, loss: loss.copy(), gradients };

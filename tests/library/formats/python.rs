@@ -27,7 +27,10 @@ fn half_bfloat16_and_double_weights_are_read_and_what_is_no_state_dict_is_refuse
             "wrong.pt",
             "missing key fc3.bias; unexpected key head.weight; fc1.bias has the shape [7], where [120]",
         ),
-        ("wrong-wrapped.pt", "(with model. left out of all names): missing key fc3.bias"),
+        (
+            "wrong-wrapped.pt",
+            "(after removing the prefix model. from all names): missing key fc3.bias",
+        ),
         ("several.pt", "its key: model, ema. Choose with --key, such as --key model"),
         ("single.pt", "the file holds tensor [2, 3], none of which is a tensor of mlp"),
     ] {

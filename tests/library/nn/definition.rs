@@ -74,13 +74,13 @@ static SHAPES: &[Fault] = faults! {
     IMAGE, vs => Flatten::with(vs / "flat", 3, 2), "flat (flatten)": "end_dim 2";
     IMAGE, vs => Flatten::with(vs / "flat", 1, 4), "flat (flatten)": "end_dim 4";
     IMAGE, vs => Flatten::with(vs / "flat", 1, -9), "flat (flatten)": "end_dim -9";
-    IMAGE, _vs => function(|x| x.view(&[-1, 100])), "view": "192 elements";
+    IMAGE, _vs => function(|x| x.view(&[-1, 100])), "view": "a product of 192";
     IMAGE, _vs => function(|x| x.view(&[2, 96])), "view": "-1 and then";
     IMAGE, _vs => function(|x| x.view(&[-1, -1, 192])), "view": "-1 and then";
     IMAGE, _vs => function(|x| x.view(&[])), "view": "-1 and then";
     IMAGE, _vs => function(|x| flatten(x, 4)), "flatten": "start_dim 4";
     IMAGE, _vs => function(|x| max_pool2d(x, 9)), "max_pool2d": "a window of 9";
-    IMAGE, _vs => function(|x| avg_pool2d(x.clone(), 2) + x), "add": "[-1, 3, 4, 4] and [-1, 3, 8, 8]";
+    IMAGE, _vs => function(|x| avg_pool2d(x.clone(), 2) + x), "add": "the input has the shape [-1, 3, 4, 4]; the other addend has [-1, 3, 8, 8]";
     IMAGE, vs => Sequential::new(vs).add(|vs| Flatten::new(vs)).add(|vs| Linear::new(vs, 100, 10)),
         "1 (linear)": "[-1, 192]";
 };
@@ -130,25 +130,25 @@ static NAMES: &[Fault] = faults! {
     [5], vs => {
         let fc = Linear::new(vs / "fc", 5, 5);
         Sequential::new(vs).add(|_| fc).add(|_| Linear::new(vs / "fc", 5, 5))
-    }, "fc (Linear)": "two layers of this name";
+    }, "fc (Linear)": "two layers with this name";
     [5], vs => {
         let act = ReLU::new(vs / "block" / "act");
         Sequential::new(vs).add(|_| act).add(|_| Dropout::new(vs / "block" / "act", 0.5))
-    }, "block.act (Dropout)": "two layers of this name";
+    }, "block.act (Dropout)": "two layers with this name";
     [5], vs => {
         vs.parameter("scale", &[1], Init::Constant(1.0));
         vs.buffer("scale", &[1], BufferKind::Float, 0.0);
         function(relu)
-    }, "scale": "two parameters or buffers of this name";
+    }, "scale": "two parameters or buffers with this name";
     [5], vs => {
         vs.parameter("fc", &[1], Init::Constant(1.0));
         Linear::new(vs / "fc", 5, 5)
-    }, "fc (Linear)": "of this name";
+    }, "fc (Linear)": "has this name, too";
     [5], vs => {
         let fc = Linear::new(vs / "fc", 5, 5);
         vs.buffer("fc", &[1], BufferKind::Float, 1.0);
         fc
-    }, "fc": "of this name";
+    }, "fc": "has this name, too";
 };
 
 #[test]
@@ -157,7 +157,9 @@ fn a_fault_of_the_definition_is_an_error_that_names_the_layer() {
         let found = std::panic::catch_unwind(|| fault.error());
         let expected = format!("{}: … {} …", fault.place, fault.what);
         match found {
-            Ok(Err(error)) if error.place == fault.place && error.what.contains(fault.what) => None,
+            Ok(Err(error)) if error.place == fault.place && error.reason.contains(fault.what) => {
+                None
+            }
             Ok(Err(error)) => Some(format!("expected {expected:?}, got {:?}", error.to_string())),
             Ok(Ok(())) => Some(format!("expected {expected:?}, got a network")),
             Err(_) => Some(format!("expected {expected:?}, got a panic")),
@@ -208,7 +210,7 @@ fn a_network_returns_a_value_that_it_computes() {
             function(move |_| of_own(own.clone()))
         });
         let error = error.unwrap_err().to_string();
-        assert!(error.starts_with("output: it does not depend on the batch"), "{error}");
+        assert!(error.starts_with("output: it does not depend on the input"), "{error}");
     }
 }
 

@@ -2,8 +2,8 @@
 //! their twins.
 
 use stitch::nn::{
-    BufferKind, Dropout, Init, Linear, Module, OnnxNodes, Operation, Scope, ScriptLines, Value,
-    relu,
+    BufferKind, Dropout, Init, Linear, Module, OnnxNodes, Operation, Scope, ScriptLines,
+    ShapeError, Value, relu,
 };
 use tch::Tensor;
 
@@ -57,7 +57,7 @@ impl Module for OwnParametersWithin {
     }
 }
 
-/// `input * scale + offset`, an operation that stitch has not.
+/// `input * scale + offset`, an operation that stitch does not have.
 #[derive(Debug)]
 struct ScaleOp;
 
@@ -66,7 +66,7 @@ impl Operation for ScaleOp {
         "scale"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         Ok(inputs[0].to_vec())
     }
 
@@ -81,7 +81,7 @@ impl Operation for ScaleOp {
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
         let inputs = nodes.inputs();
-        let product = nodes.emit_inner("Mul", &inputs[..2], &[]);
+        let product = nodes.emit_intermediate("Mul", &inputs[..2], &[]);
         nodes.emit("Add", &[product, inputs[2].clone()], &[]);
     }
 }
