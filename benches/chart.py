@@ -2,7 +2,7 @@
 
     .venv/bin/python benches/chart.py
 
-The same CSV gives the same bytes. Colours are after Okabe and Ito's, of a brightness that is seen on light and
+The same CSV gives the same bytes. Colors are after Okabe and Ito's, of a brightness that is seen on light and
 on dark grounds; the ground is transparent.
 """
 
@@ -16,11 +16,11 @@ matplotlib.rcParams.update({"svg.hashsalt": "stitch", "svg.fonttype": "path", "f
 import matplotlib.pyplot as plt  # noqa: E402
 from results import read, root  # noqa: E402
 
-GREY = "#6e7781"
-# Name, label, colour, marker.
+GRAY = "#6e7781"
+# Name, label, color, marker.
 LINES = [
     ("candle", "candle", "#8c6d1f", "v"),
-    ("notebook", "notebook.py", GREY, "o"),
+    ("notebook", "notebook.py", GRAY, "o"),
     ("PyTorch channels-last", "PyTorch, channels last", "#009e73", "s"),
     ("stitch", "stitch", "#1f82c8", "o"),
     ("stitch --fast", "stitch --fast", "#d55e00", "o"),
@@ -57,10 +57,10 @@ def style(axes, sizes, threads):
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
-    axes.set_xlabel("batch size", color=GREY)
-    axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=GREY, fontsize=11)
-    axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
-    axes.tick_params(colors=GREY, length=0)
+    axes.set_xlabel("batch size", color=GRAY)
+    axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=GRAY, fontsize=11)
+    axes.grid(color=GRAY, alpha=0.25, linewidth=0.6)
+    axes.tick_params(colors=GRAY, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -74,20 +74,20 @@ def ticks(values):
 
 def panel(axes, costs, threads, sizes):
     style(axes, sizes, threads)
-    for name, label, colour, marker in LINES:
+    for name, label, color, marker in LINES:
         points = [(size, costs[threads, name, size]) for size in sizes if (threads, name, size) in costs]
         width = 2.4 if name.startswith("stitch") else 1.5
-        axes.plot(*zip(*points), color=colour, marker=marker, markersize=4.5, linewidth=width)
+        axes.plot(*zip(*points), color=color, marker=marker, markersize=4.5, linewidth=width)
 
 
 def label(axes, costs, threads, sizes, gap):
     """Names at the right end of each line."""
     measured = [line for line in LINES if (threads, line[0], sizes[-1]) in costs]
-    ends = [(log10(costs[threads, name, sizes[-1]]), text, colour) for name, text, colour, _ in measured]
-    for height, text, colour in apart(ends, gap):
+    ends = [(log10(costs[threads, name, sizes[-1]]), text, color) for name, text, color, _ in measured]
+    for height, text, color in apart(ends, gap):
         weight = "bold" if text.startswith("stitch") else "normal"
         at = (sizes[-1] * 1.25, 10**height)
-        axes.text(*at, text, color=colour, va="center", fontsize=9.5, fontweight=weight, clip_on=False)
+        axes.text(*at, text, color=color, va="center", fontsize=9.5, fontweight=weight, clip_on=False)
 
 
 def main():
@@ -98,7 +98,7 @@ def main():
     for axes, threads in zip(panels[0], every):
         panel(axes, costs, threads, sizes)
     panels[0][0].set_yticks(*ticks(costs.values()))
-    panels[0][0].set_ylabel("training, µs an image", color=GREY)
+    panels[0][0].set_ylabel("training, µs an image", color=GRAY)
     low, high = panels[0][0].get_ylim()
     for axes, threads in zip(panels[0], every):
         label(axes, costs, threads, sizes, 0.055 * log10(high / low))

@@ -35,7 +35,7 @@ pub struct Pictures {
     pub pairs: Vec<(Confusion, Vec<Example>)>,
     /// The images of the greatest loss, the greatest first.
     pub hardest: Vec<Example>,
-    /// The first layer, if it is a convolution of the grey image.
+    /// The first layer, if it is a convolution of the gray image.
     pub filters: Option<Filters>,
     /// Images that the weights classify otherwise than the run's files say.
     pub differing: usize,
@@ -65,7 +65,7 @@ pub struct Example {
 pub struct Filters {
     /// Rows and columns of a filter.
     pub side: usize,
-    /// The greatest absolute weight: where the colours end.
+    /// The greatest absolute weight: where the colors end.
     pub greatest: f64,
     /// The sample images, one a class that occurs.
     pub samples: Vec<(usize, Uri)>,
@@ -176,7 +176,7 @@ fn example(run: &Run, test: &Split, answer: &[f64; CLASSES], index: usize) -> Ex
         of_truth: answer[truth].exp(),
         // Of a certain answer it is 0, not -0.
         loss: -answer[truth] + 0.0,
-        image: uri(pixels(test, index), SIDE, GREY),
+        image: uri(pixels(test, index), SIDE, GRAY),
     }
 }
 
@@ -184,7 +184,7 @@ fn pixels(test: &Split, index: usize) -> &[u8] {
     &test.images[index * PIXELS..(index + 1) * PIXELS]
 }
 
-/// A model's first operation, if it is a convolution of the grey image.
+/// A model's first operation, if it is a convolution of the gray image.
 struct Convolution<'a> {
     model: &'a Model,
     /// (C, 1, K, K)
@@ -246,14 +246,14 @@ fn filters(first: &Convolution, test: &Split) -> Filters {
         side: first.side,
         greatest,
         samples: (samples.iter())
-            .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GREY)))
+            .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GRAY)))
             .collect(),
         averaged: test.len().min(AVERAGED),
         filters: (0..first.filters).map(filter).collect(),
     }
 }
 
-const GREY: ExtendedColorType = ExtendedColorType::L8;
+const GRAY: ExtendedColorType = ExtendedColorType::L8;
 
 /// The mean response of each filter to each class that occurs in the first images.
 fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
@@ -274,21 +274,21 @@ fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
 
 /// Orange above zero, purple below, white at it.
 fn weights_picture(weights: &[f64], side: usize, greatest: f64) -> Uri {
-    let colour = |&weight: &f64| {
+    let color = |&weight: &f64| {
         let place = if greatest > 0.0 { 0.5 + weight / greatest / 2.0 } else { 0.5 };
         PURPLE_ORANGE.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
-    let pixels: Vec<u8> = weights.iter().flat_map(colour).collect();
+    let pixels: Vec<u8> = weights.iter().flat_map(color).collect();
     uri(&pixels, side, ExtendedColorType::Rgb8)
 }
 
 /// Viridis, from nothing to the strongest response.
 fn response_picture(responses: &[f64], strongest: f64) -> Uri {
-    let colour = |&response: &f64| {
+    let color = |&response: &f64| {
         let place = if strongest > 0.0 { response / strongest } else { 0.0 };
         VIRIDIS.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
-    let pixels: Vec<u8> = responses.iter().flat_map(colour).collect();
+    let pixels: Vec<u8> = responses.iter().flat_map(color).collect();
     uri(&pixels, SIDE, ExtendedColorType::Rgb8)
 }
 

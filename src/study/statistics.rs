@@ -51,7 +51,7 @@ pub struct Share {
     pub interval: Interval,
 }
 
-/// Summarises a sample; `None` if it is empty.
+/// Summarizes a sample; `None` if it is empty.
 pub fn summary(values: &[f64]) -> Option<Summary> {
     if values.is_empty() {
         return None;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_is_summarised() {
+    fn a_sample_is_summarized() {
         let summary = summary(&[0.875, 0.890625, 0.8828125, 0.8984375]).unwrap();
         assert_eq!((summary.n, summary.mean), (4, 0.88671875));
         assert_eq!((summary.min, summary.median, summary.max), (0.875, 0.88671875, 0.8984375));

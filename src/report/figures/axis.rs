@@ -52,7 +52,7 @@ impl Axis {
     /// Draws it as one of test accuracies: a line down from `top` to `bottom` for each mark, its text
     /// and, about the column `middle`, what is measured below.
     pub fn draw_accuracies(&self, canvas: &Canvas, (top, bottom): (i32, i32), middle: i32) {
-        let muted = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        let muted = Style { color: MUTED, anchor: Anchor::Middle, ..TEXT };
         for (value, text) in self.marks() {
             let x = self.pixel(value);
             canvas.line(vec![(x, top), (x, bottom)], GRID, 1);

@@ -15,7 +15,7 @@ pub const INK: RGBColor = RGBColor(31, 35, 40);
 pub const MUTED: RGBColor = RGBColor(89, 99, 110);
 /// Lines behind the data.
 pub const GRID: RGBColor = RGBColor(209, 217, 224);
-/// Of Okabe and Ito's colours, which colour-blind people tell apart, the blue.
+/// Of Okabe and Ito's colors, which color-blind people tell apart, the blue.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// And the vermilion.
 pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
@@ -62,7 +62,7 @@ pub enum Anchor {
 pub struct Style {
     pub size: Size,
     pub bold: bool,
-    pub colour: RGBColor,
+    pub color: RGBColor,
     /// Alignment; vertically, its middle lies on its point.
     pub anchor: Anchor,
     /// Read from bottom to top.
@@ -71,7 +71,7 @@ pub struct Style {
 
 /// Numbers and names.
 pub const TEXT: Style =
-    Style { size: Size::Text, bold: false, colour: INK, anchor: Anchor::Start, upward: false };
+    Style { size: Size::Text, bold: false, color: INK, anchor: Anchor::Start, upward: false };
 /// The heading of a figure.
 pub const TITLE: Style = Style { size: Size::Title, bold: true, ..TEXT };
 
@@ -103,24 +103,24 @@ impl Canvas<'_> {
     }
 
     /// A filled rectangle; `(x, y)` of two corners.
-    pub fn rectangle(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor) {
-        self.put(&Rectangle::new([from, to], colour.filled()));
+    pub fn rectangle(&self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        self.put(&Rectangle::new([from, to], color.filled()));
     }
 
     /// A line through the points.
-    pub fn line(&self, points: Vec<(i32, i32)>, colour: RGBColor, width: u32) {
-        self.put(&PathElement::new(points, colour.stroke_width(width)));
+    pub fn line(&self, points: Vec<(i32, i32)>, color: RGBColor, width: u32) {
+        self.put(&PathElement::new(points, color.stroke_width(width)));
     }
 
     /// A filled dot.
-    pub fn dot(&self, at: (i32, i32), radius: i32, colour: RGBColor) {
-        self.put(&Circle::new(at, radius, colour.filled()));
+    pub fn dot(&self, at: (i32, i32), radius: i32, color: RGBColor) {
+        self.put(&Circle::new(at, radius, color.filled()));
     }
 
     /// A filled square, standing on a corner.
-    pub fn diamond(&self, (x, y): (i32, i32), radius: i32, colour: RGBColor) {
+    pub fn diamond(&self, (x, y): (i32, i32), radius: i32, color: RGBColor) {
         let corners = vec![(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)];
-        self.put(&Polygon::new(corners, colour));
+        self.put(&Polygon::new(corners, color));
     }
 
     /// A line of text.
@@ -133,7 +133,7 @@ impl Canvas<'_> {
         let weight = if style.bold { FontStyle::Bold } else { FontStyle::Normal };
         let font = FontDesc::new(FontFamily::SansSerif, style.size.points(), weight);
         let font = if style.upward { font.transform(FontTransform::Rotate270) } else { font };
-        let font = TextStyle::from(font).color(&style.colour);
+        let font = TextStyle::from(font).color(&style.color);
         self.put(&Text::new(text.into(), at, font.pos(Pos::new(position, VPos::Center))));
     }
 }

@@ -21,7 +21,7 @@ const ROW: i32 = 44;
 /// Above the cells: title, the words for the columns, their names.
 const TOP: i32 = 104;
 const GAP: i32 = 12;
-/// Of the legend of colours.
+/// Of the legend of colors.
 const LEGEND: i32 = 14;
 
 /// Draws the matrix with all its numbers, in viridis, which gets lighter evenly; the square root of a
@@ -87,7 +87,7 @@ impl Layout {
         let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
         let title = format!("Confusion matrix, {what}: {correct} of {total} right");
         canvas.text(title, (self.left, 22), TITLE);
-        let axis = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        let axis = Style { color: MUTED, anchor: Anchor::Middle, ..TEXT };
         canvas.text("predicted class", ((self.left + self.right()) / 2, 58), axis);
         let middle = TOP + ROW * CLASSES as i32 / 2;
         canvas.text("true class", (24, middle), Style { upward: true, ..axis });
@@ -109,7 +109,7 @@ impl Layout {
         normalize: Normalize,
     ) {
         let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
-        let ground = colour(share);
+        let ground = color(share);
         let corner = (self.left + self.column * column as i32, TOP + ROW * row as i32);
         // A pixel between cells.
         let opposite = (corner.0 + self.column - 1, corner.1 + ROW - 1);
@@ -119,20 +119,20 @@ impl Layout {
             Normalize::Rows => format!("{:.1}", 100.0 * share),
         };
         let style =
-            Style { colour: ink_on(ground), anchor: Anchor::Middle, bold: row == column, ..TEXT };
+            Style { color: ink_on(ground), anchor: Anchor::Middle, bold: row == column, ..TEXT };
         canvas.text(text, (corner.0 + self.column / 2, corner.1 + ROW / 2), style);
     }
 
-    /// The colours from none to all images of a class.
+    /// The colors from none to all images of a class.
     fn legend(&self, canvas: &Canvas) {
         let (left, height) = (self.right() + 18, ROW * CLASSES as i32 - 1);
         for step in 0..height / 2 {
             // A pixel over the one below, so that no seam shows at any scale.
             let [bottom, top] = [step * 2 - 1, step * 2 + 2].map(|y| TOP + height - y.max(0));
             let place = f64::from(step * 2) / f64::from(height);
-            canvas.rectangle((left, top), (left + LEGEND, bottom), colour(place * place));
+            canvas.rectangle((left, top), (left + LEGEND, bottom), color(place * place));
         }
-        let text = Style { colour: MUTED, ..TEXT };
+        let text = Style { color: MUTED, ..TEXT };
         canvas.text("share of", (left, 58), text);
         canvas.text("true class", (left, 75), text);
         for percent in [0, 1, 5, 10, 25, 50, 75, 100] {
@@ -144,8 +144,8 @@ impl Layout {
 }
 
 /// The ground of a share.
-fn colour(share: f64) -> RGBColor {
-    let [r, g, b] = heat::colour(share);
+fn color(share: f64) -> RGBColor {
+    let [r, g, b] = heat::color(share);
     RGBColor(r, g, b)
 }
 

@@ -52,9 +52,9 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
     };
     draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
         canvas.text("Loss by epoch", (LEFT, 22), TITLE);
-        let mut losses = vec![Series { name: "training", values: &curves.loss, colour: BLUE }];
+        let mut losses = vec![Series { name: "training", values: &curves.loss, color: BLUE }];
         if let Some(values) = &curves.val_loss {
-            losses.push(Series { name: "validation", values, colour: VERMILION });
+            losses.push(Series { name: "validation", values, color: VERMILION });
         }
         panel(canvas, (top, drawn), Some(0.0), &losses);
         if let Some(values) = &curves.val_accuracy {
@@ -63,7 +63,7 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
                 (LEFT, second - 34 - (top - TOP)),
                 TITLE,
             );
-            let series = [Series { name: "validation", values, colour: VERMILION }];
+            let series = [Series { name: "validation", values, color: VERMILION }];
             panel(canvas, (second, drawn), None, &series);
         }
     })
@@ -89,7 +89,7 @@ fn label(curves: &Curves) -> String {
 struct Series<'a> {
     name: &'a str,
     values: &'a [f64],
-    colour: RGBColor,
+    color: RGBColor,
 }
 
 /// A panel whose upper edge is at `top`; its axis begins at `low` or below, at the least value if none
@@ -106,7 +106,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
     let bottom = top + PANEL;
     let y = Axis::new((least, greatest), 5, (bottom, top));
-    let muted = Style { colour: MUTED, ..TEXT };
+    let muted = Style { color: MUTED, ..TEXT };
     for (value, text) in y.marks() {
         let at = y.pixel(value);
         canvas.line(vec![(LEFT, at), (right, at)], GRID, 1);
@@ -131,9 +131,9 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     for (i, (series, end)) in series.iter().zip(ends).enumerate() {
         let points = series.values.iter().enumerate();
         let points: Vec<_> = points.map(|(epoch, &value)| (x(epoch), y.pixel(value))).collect();
-        canvas.line(points.clone(), series.colour, 2);
+        canvas.line(points.clone(), series.color, 2);
         if epochs <= 60 {
-            points.iter().for_each(|&at| canvas.dot(at, 4, series.colour));
+            points.iter().for_each(|&at| canvas.dot(at, 4, series.color));
         }
         if let (Some(&(at, _)), Some(last)) = (points.last(), series.values.last()) {
             let text = format!("{} {last:.4}", series.name);
@@ -142,7 +142,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
                 Drawn::Wide => canvas.text(text, (at + 14, end), style),
                 Drawn::Narrow => {
                     let (left, above) = (LEFT + 6 + 132 * i as i32, top - LEGEND);
-                    canvas.dot((left, above), 4, series.colour);
+                    canvas.dot((left, above), 4, series.color);
                     canvas.text(text, (left + 10, above), style);
                 }
             }

@@ -1,8 +1,8 @@
 //! Figures: the confusion matrix, the losses by epoch, and the accuracies beside the paper's.
 //!
 //! plotters draws each as SVG, resvg makes the PNG of it, with the font beside this file, so that both
-//! are the same picture and the same bytes on every machine. Colours are told apart by people who are
-//! colour-blind, and never carry anything alone: there is a number, a mark or a word with each.
+//! are the same picture and the same bytes on every machine. Colors are told apart by people who are
+//! color-blind, and never carry anything alone: there is a number, a mark or a word with each.
 
 mod accuracy;
 mod axis;

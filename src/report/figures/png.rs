@@ -9,7 +9,7 @@ use resvg::usvg::{Options, Tree};
 /// Pixels of the PNG to one of the SVG.
 const SCALE: f32 = 2.0;
 
-/// Subsets of Inter; `fonts/OFL.txt` is its licence.
+/// Subsets of Inter; `fonts/OFL.txt` is its license.
 const FONTS: [&[u8]; 2] =
     [include_bytes!("../fonts/Inter-Regular.otf"), include_bytes!("../fonts/Inter-SemiBold.otf")];
 

@@ -75,7 +75,7 @@ pub fn heading(runs: &[&Run], names: &[String]) -> String {
 /// The result in a sentence.
 pub fn lead(runs: &[&Run], names: &[String]) -> String {
     let here = |(run, name): (&&Run, &String)| {
-        format!("{} recognises {}", spoken(run, name), percent(accuracy(run)))
+        format!("{} recognizes {}", spoken(run, name), percent(accuracy(run)))
     };
     let here: Vec<String> = runs.iter().zip(names).map(here).collect();
     let all = runs.iter().all(|run| run.model.paper.is_some());
@@ -104,7 +104,7 @@ fn sentence(text: &str) -> String {
 
 /// What is asked.
 pub fn question(runs: &[&Run], names: &[String]) -> String {
-    let task = "Pictures of clothes, 28×28 grey pixels, are to be told apart in ten classes";
+    let task = "Pictures of clothes, 28×28 gray pixels, are to be told apart in ten classes";
     match (paper_pair(runs), runs) {
         (Some(_), _) => format!(
             "{task}. Is a small convolutional network, LeNet-5, better at it than a plain multilayer \
@@ -112,7 +112,7 @@ pub fn question(runs: &[&Run], names: &[String]) -> String {
              compares their accuracy on test images that neither has learned from."
         ),
         (None, [run]) => format!(
-            "{task}. How many does {} recognise that it has not learned from?",
+            "{task}. How many does {} recognize that it has not learned from?",
             spoken(run, &names[0])
         ),
         (None, _) => format!("{task}. Which of these {} runs is best at it?", runs.len()),
@@ -210,7 +210,7 @@ pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
         let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.model.parameter_count()));
         paragraphs.push(format!(
             "The MLP gets an image as a row of 784 numbers: nothing tells it which pixels are \
-             neighbours. LeNet-5 slides small filters over the image, so a pattern is found with the \
+             neighbors. LeNet-5 slides small filters over the image, so a pattern is found with the \
              same few weights wherever it lies, and pooling makes its exact place matter less. The two \
              are of one size, {mlp} parameters and {lenet5}; what differs is how they are connected, \
              and for how long each was trained."
@@ -232,7 +232,7 @@ pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     paragraphs
 }
 
-/// In which classes the second of two recognises more, and less.
+/// In which classes the second of two recognizes more, and less.
 fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     let gains = recall_gains(&a.matrix, &b.matrix);
     let side = |sign: f64| {
@@ -247,7 +247,7 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     };
     let ((more, most), (less, least)) = (side(1.0), side(-1.0));
     format!(
-        "Class by class, {second} recognises a greater share than {first} of {more} of the ten classes\
+        "Class by class, {second} recognizes a greater share than {first} of {more} of the ten classes\
          {most}, and a smaller share of {less}{least}."
     )
 }
