@@ -73,7 +73,7 @@ fn of_folder(error: &FolderError) -> (&'static str, &'static str) {
 
 fn of_resume(error: &ResumeError) -> (&'static str, &'static str) {
     let advice = match error {
-        ResumeError::NoneIntact { .. } | ResumeError::PartOfARun { .. } => {
+        ResumeError::NoneIntact { .. } | ResumeError::NoCheckpoint { .. } => {
             ". Give --force to start over, or another folder"
         }
         ResumeError::OtherRun { .. } => {

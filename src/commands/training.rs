@@ -26,7 +26,7 @@ pub fn run(
     let mut progress = None;
     let mut on_event = |event: Event| {
         match event {
-            Event::Begins { progress: start, images } => {
+            Event::Started { progress: start, images } => {
                 progress = Some(TrainingProgress::new(console, config, images, start));
             }
             Event::Train(event) => progress.iter_mut().for_each(|progress| progress.on(event)),
