@@ -141,7 +141,10 @@ impl RunFolder {
     }
 
     /// Reads a JSON file of the run, if it exists.
-    pub fn read_json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, FolderError> {
+    pub(crate) fn read_json<T: DeserializeOwned>(
+        &self,
+        file: &str,
+    ) -> Result<Option<T>, FolderError> {
         self.read_with(file, |bytes| serde_json::from_slice(bytes))
     }
 
@@ -209,7 +212,12 @@ impl RunFolder {
     }
 
     /// Writes `file` in the subfolder `below` atomically.
-    pub fn write_below(&self, below: &str, file: &str, bytes: &[u8]) -> Result<(), FolderError> {
+    pub(crate) fn write_below(
+        &self,
+        below: &str,
+        file: &str,
+        bytes: &[u8],
+    ) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
         let path = folder.join(file);
@@ -219,7 +227,7 @@ impl RunFolder {
     }
 
     /// Opens `file` in the subfolder `below` to append to it.
-    pub fn open_to_append(&self, below: &str, file: &str) -> Result<File, FolderError> {
+    pub(crate) fn open_to_append(&self, below: &str, file: &str) -> Result<File, FolderError> {
         self.check()?;
         let path = self.path.join(below).join(file);
         let opened = File::options().append(true).open(&path);
@@ -227,7 +235,7 @@ impl RunFolder {
     }
 
     /// Appends `bytes` to a file opened with [`RunFolder::open_to_append`].
-    pub fn append(
+    pub(crate) fn append(
         &self,
         mut to: &File,
         below: &str,
@@ -241,13 +249,18 @@ impl RunFolder {
     }
 
     /// Flushes a file opened with [`RunFolder::open_to_append`] to disk (`fsync`).
-    pub fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
+    pub(crate) fn sync(&self, of: &File, below: &str, file: &str) -> Result<(), FolderError> {
         let path = || self.path.join(below).join(file);
         of.sync_all().map_err(|error| FolderError::Write(path(), error))
     }
 
     /// Renames the file `from` in the subfolder `below` to `to`, and flushes the rename to disk.
-    pub fn rename_below(&self, below: &str, from: &str, to: &str) -> Result<(), FolderError> {
+    pub(crate) fn rename_below(
+        &self,
+        below: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<(), FolderError> {
         self.check()?;
         let folder = self.path.join(below);
         let path = folder.join(to);
@@ -257,7 +270,7 @@ impl RunFolder {
     }
 
     /// Removes the events of a run in progress, and their folder if it is then empty.
-    pub fn discard_events(&self) -> Result<(), FolderError> {
+    pub(crate) fn discard_events(&self) -> Result<(), FolderError> {
         let folder = self.path.join(TENSORBOARD);
         self.remove(&folder.join(EVENTS_PART))?;
         let _ = fs::remove_dir(folder);
@@ -265,7 +278,7 @@ impl RunFolder {
     }
 
     /// Writes `value` as indented JSON.
-    pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
+    pub(crate) fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), FolderError> {
         let json = serde_json::to_string_pretty(value)
             .map_err(|error| FolderError::Write(self.path.join(file), error.into()))?;
         self.write(file, format!("{json}\n").as_bytes())

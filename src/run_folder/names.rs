@@ -49,9 +49,9 @@ pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
 /// Folder of the TensorBoard events; see [`crate::run`].
 pub const TENSORBOARD: &str = "tensorboard";
 /// The events file of a complete run. TensorBoard reads files with `tfevents` in their names.
-pub const EVENTS: &str = "events.out.tfevents.stitch";
+pub(crate) const EVENTS: &str = "events.out.tfevents.stitch";
 /// The events file of a run in progress.
-pub const EVENTS_PART: &str = "events.out.tfevents.stitch.part";
+pub(crate) const EVENTS_PART: &str = "events.out.tfevents.stitch.part";
 /// The additional file of a run with events.
 pub const EVENTS_FILE: &str = "tensorboard/events.out.tfevents.stitch";
 

@@ -198,17 +198,17 @@ impl Record {
         Ok(())
     }
 
-    /// What the rows of a table are ordered by: seeds of one configuration side by side.
+    /// The sort key of rows: model, then other settings, then seed.
     fn order(&self) -> impl Ord + use<> {
         let TrainConfig { model, seed, .. } = &self.settings;
         (model.clone(), plan::order(&self.settings), *seed)
     }
 }
 
-/// Checks that runs that were done had one data set: accuracies on others are not comparable.
+/// Checks that all successful runs used the same data set, since accuracies on others are not comparable.
 ///
 /// # Errors
-/// [`OtherData`] names a place of each of two.
+/// [`OtherData`], with the places of two results.
 pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), OtherData> {
     let sum = |record: &Record| record.outcome.data_sha256.clone();
     let mut done = all.iter().filter_map(|(place, record)| Some((place, sum(record)?)));

@@ -1,4 +1,4 @@
-//! The colors of a share: a ground, and what is read on it. Of the figure and of the terminal's table.
+//! Colors of the confusion matrix: background and text of a cell, in the figure and on the terminal.
 
 use colorous::VIRIDIS;
 
@@ -8,16 +8,16 @@ pub type Rgb = [u8; 3];
 const BLACK: Rgb = [0; 3];
 const WHITE: Rgb = [255; 3];
 
-/// The ground of a share, 0 to 1. Its square root tells 1 % from 3 %: a linear scale would show the
-/// diagonal of a confusion matrix alone.
+/// The background color of a share from 0 to 1: viridis of its square root. On a linear scale, 1 % and 3 % would look
+/// the same.
 pub fn color(share: f64) -> Rgb {
     let color = VIRIDIS.eval_continuous(share.clamp(0.0, 1.0).sqrt());
     [color.r, color.g, color.b]
 }
 
-/// Black or white, whichever has the greater contrast, which is then at least 4.5.
-pub fn readable_on(ground: Rgb) -> Rgb {
-    if contrast(ground, BLACK) >= contrast(ground, WHITE) { BLACK } else { WHITE }
+/// Black or white, whichever has the greater contrast (at least 4.5).
+pub fn readable_on(background: Rgb) -> Rgb {
+    if contrast(background, BLACK) >= contrast(background, WHITE) { BLACK } else { WHITE }
 }
 
 /// The contrast ratio of WCAG 2.2, 1 to 21.
@@ -39,10 +39,13 @@ mod tests {
     use super::{color, contrast, readable_on};
 
     #[test]
-    fn every_number_is_readable_on_its_ground() {
+    fn every_number_is_readable_on_its_background() {
         for percent in 0..=1000 {
-            let ground = color(f64::from(percent) / 1000.0);
-            assert!(contrast(ground, readable_on(ground)) >= 4.5, "{percent} of a thousand");
+            let background = color(f64::from(percent) / 1000.0);
+            assert!(
+                contrast(background, readable_on(background)) >= 4.5,
+                "{percent} of a thousand"
+            );
         }
     }
 }
