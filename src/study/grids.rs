@@ -95,7 +95,7 @@ mod tests {
             (grid("seeds = \"0..99999999999\""), "more than 1000000 rows"),
             (grid("seeds = -1"), "seeds are a number"),
             (grid("seeds = 1\nlr = \"small\""), "lr is \"small\": it must be a number above 0"),
-            (grid("seeds = 1\nlearning_rate = 1"), "\"learning_rate\" is not known"),
+            (grid("seeds = 1\nlearning_rate = 1"), "unknown field \"learning_rate\""),
             (grid("seeds = 1\nthreads = 0"), "threads is 0: it must be"),
             (grid("seeds = 1\nengine = \"quick\""), "the engines are eager, exact, fast"),
             (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),

@@ -313,7 +313,7 @@ mod tests {
         let with = |wrong| Grid { values: values(wrong), ..grid() };
         assert!(refused(with(json!({ "lr": -1.0 }))).contains("lr is -1"));
         assert!(refused(with(json!({ "lr": "small" }))).contains("lr is \"small\""));
-        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("\"dropout\" is not known"));
+        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("unknown field \"dropout\""));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
         assert!(refused(Grid { seeds: vec![], ..grid() }).contains("no row"));
         let batch_sizes: Vec<_> = (1..1001).collect();
@@ -342,7 +342,7 @@ mod tests {
             (",16,", ",0,", "row 0: batch_size is 0"),
             (",16,", ",-1,", "row 0: batch_size is -1"),
             ("lenet5,5,", "lenet,5,", "row 0: unknown model \"lenet\": the models are"),
-            (",lr,", ",rate,", "row 0: the field \"rate\" is not known"),
+            (",lr,", ",rate,", "row 0: unknown field \"rate\""),
             (",threads,", ",lr,", "the column \"lr\" occurs twice"),
         ] {
             let sentence = read(good.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
