@@ -264,8 +264,8 @@ fn damaged_tables() -> usize {
         for at in 0..lines.len() {
             let (first, rest) = lines[at].split_once(',').unwrap();
             let classes: &[&str] = match at {
-                0 => &["unknown field", "missing field", "is expected", "not a confusion"],
-                _ => &["invalid type", "is not an integer", "is expected"],
+                0 => &["unknown field", "missing field", "expected", "not a confusion"],
+                _ => &["invalid type", "is not an integer", "expected"],
             };
             let cell = format!("{first},no,{}", rest.split_once(',').unwrap().1);
             let more = format!("{},7", lines[at]);
