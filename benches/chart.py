@@ -1,9 +1,9 @@
-"""Draws docs/figures/training.svg from benches/results/training.csv: cost of an image against batch size.
+"""Draws docs/figures/training.svg from benches/results/training.csv: training time per image by batch size.
 
     .venv/bin/python benches/chart.py
 
-The same CSV gives the same bytes. Colors are after Okabe and Ito's, of a brightness that is seen on light and
-on dark grounds; the ground is transparent.
+The same CSV gives the same bytes. Colors are based on Okabe and Ito's palette and visible on light and dark
+backgrounds; the background is transparent.
 """
 
 import statistics
@@ -29,7 +29,7 @@ IMAGES = 60_000
 
 
 def microseconds():
-    """Median cost of an image by (threads, contender, batch size)."""
+    """Returns the median training time per image by (threads, contender, batch size)."""
     values = {}
     for row in read("training.csv"):
         if row["setting"].startswith("sweep"):
@@ -40,7 +40,7 @@ def microseconds():
 
 
 def apart(ends, gap):
-    """Heights of the labels in log10, moved so that none covers another."""
+    """Returns the heights of the labels in log10, moved so that they do not overlap."""
     heights = sorted(ends)
     for _ in range(200):
         for i in range(len(heights) - 1):
@@ -66,7 +66,7 @@ def style(axes, sizes, threads):
 
 
 def ticks(values):
-    """1, 2, 5, 10 … around the values."""
+    """Returns ticks (1, 2, 5, 10 …) in the range of the values."""
     steps = [step * 10**power for power in range(-1, 5) for step in (1, 2, 5)]
     inner = [step for step in steps if min(values) / 1.2 <= step <= max(values) * 1.2]
     return inner, [f"{step:g}" for step in inner]
@@ -81,7 +81,7 @@ def panel(axes, costs, threads, sizes):
 
 
 def label(axes, costs, threads, sizes, gap):
-    """Names at the right end of each line."""
+    """Writes the names at the right ends of the lines."""
     measured = [line for line in LINES if (threads, line[0], sizes[-1]) in costs]
     ends = [(log10(costs[threads, name, sizes[-1]]), text, color) for name, text, color, _ in measured]
     for height, text, color in apart(ends, gap):
@@ -98,7 +98,7 @@ def main():
     for axes, threads in zip(panels[0], every):
         panel(axes, costs, threads, sizes)
     panels[0][0].set_yticks(*ticks(costs.values()))
-    panels[0][0].set_ylabel("training, µs an image", color=GRAY)
+    panels[0][0].set_ylabel("training, µs per image", color=GRAY)
     low, high = panels[0][0].get_ylim()
     for axes, threads in zip(panels[0], every):
         label(axes, costs, threads, sizes, 0.055 * log10(high / low))

@@ -334,12 +334,17 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     fs::copy(other, own).unwrap();
     for flags in [["study", "collect", "first"], ["study", "run", "first"]] {
         let misnamed = said(&place.ends(&flags, 2));
-        let part = "s1-t1.json: it holds the result of lenet5-b60-lr0.002-e2-s0-t1, not of the run";
+        let part = "s1-t1.json: it contains the result of lenet5-b60-lr0.002-e2-s0-t1. Remove it to run";
         assert!(misnamed.contains(part), "no {part} in {misnamed}");
     }
     fs::write(&path, "{").unwrap();
     let damaged = place.ends(&["study", "collect", "first"], 2);
     assert!(said(&damaged).contains("s1-t1.json: EOF"), "{}", said(&damaged));
+    assert!(said(&damaged).contains("Remove it to run the row again"), "{}", said(&damaged));
+    fs::rename(&path, path.with_file_name("a.json")).unwrap();
+    let stray = said(&place.ends(&["study", "collect", "first"], 2));
+    let part = "It is not a result of this study: move it away";
+    assert!(stray.contains("a.json: EOF") && stray.contains(part), "{stray}");
 }
 
 #[test]
