@@ -1,4 +1,4 @@
-//! Parse, dispatch, print the error, exit code.
+//! The binary: parses the command line, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 

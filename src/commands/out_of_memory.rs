@@ -1,4 +1,4 @@
-//! Failed allocations of libtorch: an error message and exit code 2 instead of a panic.
+//! Reports failed allocations of libtorch as an error with exit code 2 instead of a panic.
 
 use std::panic;
 use std::sync::atomic::Ordering;
@@ -7,25 +7,25 @@ use stitch::memory;
 
 use super::{PRINTED, print_error, print_failure, signals};
 
-/// The exit code, that of input and output that fail.
+/// The exit code of an I/O error.
 const CODE: u8 = 2;
 
-/// Installs a panic hook: a panic of any thread whose message reports exhausted memory ends the process with an
-/// error message, and with a document if `json`. Every other panic is unchanged.
+/// Installs a panic hook: a panic of any thread whose message reports exhausted memory ends the process with an error
+/// message, and a JSON document if `json`. Other panics are unchanged.
 pub fn listen(json: bool) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let message = payload.downcast_ref::<String>().map(String::as_str);
         let message = message.or(payload.downcast_ref().copied()).unwrap_or_default();
-        let Some(sentence) = memory::out_of_memory_message(message) else {
-            // Of the main thread, it ends the process.
+        let Some(error) = memory::out_of_memory_message(message) else {
+            // A panic of the main thread ends the process.
             memory::expect_exit();
             return before(info);
         };
-        print_error(&anyhow::anyhow!("{sentence}"));
+        print_error(&anyhow::anyhow!("{error}"));
         if json && !PRINTED.load(Ordering::Relaxed) {
-            print_failure(sentence, CODE);
+            print_failure(error, CODE);
         }
         signals::end_process(CODE.into());
     }));

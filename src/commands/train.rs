@@ -45,11 +45,11 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A sentence about the best epoch.
+/// A line about the best epoch.
 fn validation(metrics: &ValidationMetrics) -> String {
     format!(
-        "best epoch {} by validation loss: loss {:.4}, accuracy {:.4} on {} images; its weights, with \
-         test accuracy {:.4}, are in {BEST_SAFETENSORS}",
+        "best epoch {} by validation loss: loss {:.4}, accuracy {:.4} on {} images; its weights (test accuracy {:.4}) \
+         are in {BEST_SAFETENSORS}",
         metrics.best_epoch,
         metrics.best_loss,
         metrics.best_accuracy,

@@ -18,10 +18,10 @@ use crate::run_folder::{
 };
 use crate::sha256;
 
-/// Bytes of the longest file of a run folder that is read whole.
-const LONGEST: u64 = 64 << 20;
+/// Maximum size in bytes of a file in a run folder.
+const MAX_FILE: u64 = 64 << 20;
 
-/// The run in a folder.
+/// Reads the run in a folder.
 ///
 /// # Errors
 /// [`RunError::Read`] and [`RunError::Damaged`].
@@ -37,7 +37,7 @@ pub fn read(folder: &Path) -> Result<Run, RunError> {
     Run::read(&files).map_err(|error| damaged(folder, error))
 }
 
-/// What `stitch parity` has left there, if it is about the weights that are there.
+/// The verdict of `stitch parity` in a run folder, if it is about the folder's weights.
 ///
 /// # Errors
 /// [`RunError::Read`] and [`RunError::Damaged`].
@@ -54,7 +54,7 @@ pub fn parity(folder: &Path) -> Result<Parity, RunError> {
     }
 }
 
-/// SHA-256 of a run's weights, in hex.
+/// SHA-256 of a run's `weights.safetensors`, in hex.
 ///
 /// # Errors
 /// [`RunError::Read`].
@@ -62,7 +62,7 @@ pub fn weights_sha256(folder: &Path) -> Result<String, RunError> {
     Ok(sha256::of(read_file(&folder.join(SAFETENSORS))?))
 }
 
-/// The result of a run that is complete already; changes nothing.
+/// The result of a complete run; changes nothing.
 pub fn result(
     folder: &RunFolder,
     prepared: &Prepared,
@@ -95,18 +95,18 @@ fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync
     RunError::Damaged { path: path.into(), error: error.into() }
 }
 
-/// The content of a plain file of a run.
+/// Reads a regular file of a run.
 fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
     let read = || {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a plain file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
         let mut bytes = Vec::new();
-        // One byte more shows that it is too long.
-        file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > LONGEST {
-            true => Err(io::Error::other(format!("it is larger than {LONGEST} bytes"))),
+        // One byte more than the limit shows that the file is too long.
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > MAX_FILE {
+            true => Err(io::Error::other(format!("it is larger than {MAX_FILE} bytes"))),
             false => Ok(bytes),
         }
     };

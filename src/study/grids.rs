@@ -1,4 +1,4 @@
-//! Grids as a TOML file: the same that the flags of `stitch study plan` say.
+//! Reads grids from a TOML file, as an alternative to the flags of `stitch study plan`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -39,10 +39,10 @@ enum Seeds {
     Range(String),
 }
 
-/// The grids of a file.
+/// Reads the grids of a file.
 ///
 /// # Errors
-/// [`PlanError`]; the sentence shows the line.
+/// [`PlanError`], with the line.
 pub fn read(text: &str) -> Result<Vec<Grid>, PlanError> {
     let file: File = toml::from_str(text).map_err(|error| PlanError::Toml(error.to_string()))?;
     file.grid.into_iter().map(grid).collect()
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_grid_is_refused_with_what_is_expected() {
+    fn invalid_grids_are_refused_with_what_is_expected() {
         let read = |text: &str| rows(&read(text)?);
         let grid = |rest: &str| read(&format!("[[grid]]\nmodel = \"mlp\"\n{rest}"));
         for (file, part) in [
@@ -95,7 +95,7 @@ mod tests {
             (grid("seeds = \"0..99999999999\""), "more than 1000000 rows"),
             (grid("seeds = -1"), "seeds are a number"),
             (grid("seeds = 1\nlr = \"small\""), "lr is \"small\": it must be a number above 0"),
-            (grid("seeds = 1\nlearning_rate = 1"), "\"learning_rate\" is not known"),
+            (grid("seeds = 1\nlearning_rate = 1"), "unknown field \"learning_rate\""),
             (grid("seeds = 1\nthreads = 0"), "threads is 0: it must be"),
             (grid("seeds = 1\nengine = \"quick\""), "the engines are eager, exact, fast"),
             (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),

@@ -1,4 +1,4 @@
-//! The results of a study: `results/ID.json`, one file per run, and all of them as one CSV.
+//! The results of a study: `results/ID.json`, one file per run, and one table of all of them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::plan;
 use crate::run_folder::RunConfig;
 use crate::train::{ConfigError, TrainConfig};
 
-/// Folder of the results in the folder of a study.
+/// Folder of the results in a study folder.
 pub const FOLDER: &str = "results";
 
 /// The result of one run. Its fields are the columns of `results.csv`.
@@ -19,23 +19,23 @@ pub const FOLDER: &str = "results";
 pub struct Record {
     /// See [`plan::id`].
     pub id: String,
-    /// The settings; `threads` and `engine` have a value.
+    /// The settings; `engine` has a value.
     #[serde(flatten)]
     pub settings: TrainConfig,
-    /// What the run gave.
+    /// The outcome of the run.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What a run gave, and where.
+/// The outcome of a run: metrics or error, machine and versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
-    /// Correct predictions over all predictions on the test images; none when the run failed.
+    /// Accuracy on the test images, 0 to 1; `None` if the run failed.
     pub test_accuracy: Option<f64>,
     /// Mean loss of the last epoch.
     pub train_loss: Option<f64>,
-    /// Epochs that were run: fewer than asked for when a stopping rule ended it.
+    /// Number of epochs; fewer than in the settings if training stopped early.
     pub epochs_run: Option<usize>,
     /// SHA-256 of the `weights.safetensors` that `stitch train` writes with these settings.
     pub weights_sha256: Option<String>,
@@ -62,7 +62,7 @@ pub enum RecordError {
     /// Not a table.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A setting that cannot be.
+    /// An invalid setting.
     #[error("{id}: {error}")]
     Setting {
         /// The run.
@@ -70,7 +70,7 @@ pub enum RecordError {
         /// What is wrong.
         error: Box<ConfigError>,
     },
-    /// Values that no run gives together.
+    /// Inconsistent values.
     #[error("{id}: {what}")]
     Contradictory {
         /// The run.
@@ -78,20 +78,20 @@ pub enum RecordError {
         /// What is wrong.
         what: String,
     },
-    /// A row of a table.
+    /// An invalid row of a table.
     #[error("line {line}: {error}")]
     Line {
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong.
         error: Box<RecordError>,
     },
 }
 
-/// Results of runs on two data sets, whose accuracies are not comparable.
+/// Results on different data sets, whose accuracies are not comparable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{second} is of another data set (SHA-256 {second_sha256}) than {first} ({first_sha256}): accuracies on \
+    "{second} has another data set (SHA-256 {second_sha256}) than {first} ({first_sha256}): accuracies on \
      different test images are not comparable. Collect them separately"
 )]
 pub struct OtherData {
@@ -101,7 +101,7 @@ pub struct OtherData {
     second_sha256: String,
 }
 
-/// Results that contradict each other.
+/// Different results of the same run.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{id}: {what} {second_value} in {second} ({second_cpu}), but {first_value} in {first} ({first_cpu}): {why}"
@@ -118,14 +118,14 @@ pub struct Contradiction {
     second_cpu: String,
 }
 
-/// Why one run has two kinds of bits.
+/// Why the same run can have different weights.
 const OTHER_BITS: &str =
     "bits are equal only with the same libtorch, CPU kernels and data. Collect them separately";
-/// Why equal bits have two results.
+/// Why equal weights can have different metrics.
 const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
 impl Record {
-    /// A run with these settings that has no result yet.
+    /// The record of a run without a result.
     pub fn new(settings: &TrainConfig) -> Self {
         let settings = TrainConfig { engine: Some(settings.engine()), ..settings.clone() };
         let outcome = Outcome {
@@ -137,14 +137,14 @@ impl Record {
         Self { id: plan::id(&settings), settings, outcome }
     }
 
-    /// With where it ran and on which data.
+    /// Adds the CPU capability and the data set of the run.
     pub fn of_run(mut self, config: &RunConfig) -> Self {
         self.outcome.cpu_capability = config.cpu_capability.clone();
         self.outcome.data_sha256 = Some(config.data.digest());
         self
     }
 
-    /// Whether the run was done, and did not fail.
+    /// Whether the run succeeded.
     pub fn is_done(&self) -> bool {
         self.outcome.test_accuracy.is_some()
     }
@@ -187,28 +187,28 @@ impl Record {
             return wrong("its test accuracy is not between 0 and 1");
         }
         if epochs_run.is_some_and(|epochs| !(1..=self.settings.epochs).contains(&epochs)) {
-            return wrong("it has run no epoch, or more epochs than its settings say");
+            return wrong("its number of epochs is 0 or more than in its settings");
         }
         if ![weights_sha256, data_sha256].into_iter().flatten().all(|sum| sha256::is_hex(sum)) {
             return wrong("a SHA-256 is not 64 hexadecimal digits");
         }
         if self.is_done() != weights_sha256.is_some() || self.is_done() == error.is_some() {
-            return wrong("an accuracy and the weights' SHA-256, or an error, are expected");
+            return wrong("expected an accuracy and the weights' SHA-256, or an error");
         }
         Ok(())
     }
 
-    /// What the rows of a table are ordered by: seeds of one configuration side by side.
+    /// The sort key of rows: model, then other settings, then seed.
     fn order(&self) -> impl Ord + use<> {
         let TrainConfig { model, seed, .. } = &self.settings;
         (model.clone(), plan::order(&self.settings), *seed)
     }
 }
 
-/// Checks that runs that were done had one data set: accuracies on others are not comparable.
+/// Checks that all successful runs used the same data set, since accuracies on others are not comparable.
 ///
 /// # Errors
-/// [`OtherData`] names a place of each of two.
+/// [`OtherData`], with the places of two results.
 pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), OtherData> {
     let sum = |record: &Record| record.outcome.data_sha256.clone();
     let mut done = all.iter().filter_map(|(place, record)| Some((place, sum(record)?)));
@@ -222,11 +222,11 @@ pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), OtherData> {
     }
 }
 
-/// All results once, in an order that does not depend on where they come from. Of a run that failed
-/// in one place and was done in another, the second is kept.
+/// Removes duplicates and sorts the results, independently of their input order. If a run failed in one place and
+/// succeeded in another, the success is kept.
 ///
 /// # Errors
-/// [`Contradiction`]: one run, done twice, with different bits or results.
+/// [`Contradiction`]: the same run has different results.
 pub fn merge(
     all: impl IntoIterator<Item = (String, Record)>,
 ) -> Result<Vec<Record>, Box<Contradiction>> {
@@ -249,10 +249,10 @@ pub fn merge(
     Ok(records)
 }
 
-/// In what two results of one run differ: the name of the value, why it must not, and the two values.
+/// A difference between two results of a run: the name of the value, its probable cause, and the two values.
 type Difference = (&'static str, &'static str, [String; 2]);
 
-/// The first value that two results of one run must have in common, and do not.
+/// The first difference between two results of the same run in values that must be equal.
 fn difference(a: &Record, b: &Record) -> Option<Difference> {
     let number = |value: Option<f64>| value.map(|value| value.to_string());
     let row = |Record { outcome: it, .. }: &Record| {
@@ -264,7 +264,7 @@ fn difference(a: &Record, b: &Record) -> Option<Difference> {
             ("number of epochs", EDITED, it.epochs_run.map(|epochs| epochs.to_string())),
         ]
     };
-    // The beginning of a sum is enough to show that two differ.
+    // The first digits of a checksum show the difference.
     let is_sum = |value: &String| sha256::is_hex(value);
     let shown = |value: Option<String>| match value {
         Some(sum) if is_sum(&sum) => sum.chars().take(12).collect(),
@@ -295,15 +295,15 @@ fn contradiction(
     })
 }
 
-/// `results.csv`: a row per run.
+/// Formats `results.csv`: one row per run.
 pub fn write(records: &[Record]) -> Vec<u8> {
     rows::write(records)
 }
 
-/// Reads what [`write()`] gave.
+/// Reads `results.csv`.
 ///
 /// # Errors
-/// [`RecordError`] names the line.
+/// [`RecordError`], with the line.
 pub fn read(bytes: &[u8]) -> Result<Vec<Record>, RecordError> {
     let record = |(line, map)| {
         Record::from_map(map).map_err(|error| RecordError::Line { line, error: Box::new(error) })
@@ -344,15 +344,15 @@ mod tests {
     #[test]
     fn results_of_several_places_are_merged_in_one_order() {
         let records = [("b", record(2, "a")), ("a", failed(1)), ("c", record(1, "b"))];
-        let wanted = [record(1, "b"), record(2, "a")];
-        assert_eq!(merged(&records).unwrap(), wanted);
+        let expected = [record(1, "b"), record(2, "a")];
+        assert_eq!(merged(&records).unwrap(), expected);
         let reversed: Vec<_> = records.into_iter().rev().collect();
-        assert_eq!(merged(&reversed).unwrap(), wanted);
+        assert_eq!(merged(&reversed).unwrap(), expected);
         assert_eq!(merged(&[("a", record(1, "b")), ("b", record(1, "b"))]).unwrap().len(), 1);
     }
 
     #[test]
-    fn one_run_with_two_kinds_of_bits_is_an_error_that_names_both_places() {
+    fn different_weights_of_the_same_run_are_an_error_that_names_both_places() {
         let error = merged(&[("here", record(1, "a")), ("there", record(1, "b"))]).unwrap_err();
         let sentence = error.to_string();
         for part in ["mlp-b200-lr0.001-e20-s1-t1: weights bbbb", "in there", "but aaaa", "in here"]
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_with_another_result_are_an_error_in_either_order() {
+    fn different_metrics_of_equal_weights_are_an_error_in_either_order() {
         let good = record(1, "a");
         for (bad, part) in [
             (with(good.clone(), |it| it.test_accuracy = Some(0.5)), "test accuracy 0.5 in there"),
@@ -373,25 +373,25 @@ mod tests {
             assert!(error.to_string().contains(part), "no {part} in {error}");
             assert!(merged(&[("there", bad), ("here", good.clone())]).is_err());
         }
-        // What depends on the machine may differ.
+        // Times may differ.
         let slower = with(good.clone(), |it| it.train_seconds = Some(9.0));
         assert_eq!(merged(&[("here", good), ("there", slower)]).unwrap().len(), 1);
     }
 
     #[test]
-    fn runs_on_another_data_set_are_an_error_that_names_both_places() {
+    fn different_data_sets_are_an_error_that_names_both_places() {
         let of = |data: &str| with(record(1, "a"), |it| it.data_sha256 = Some(data.repeat(64)));
         let all = |second| [("here".into(), of("a")), ("there".into(), second)];
         assert_eq!(of_one_data_set(&all(of("a"))), Ok(()));
         assert_eq!(of_one_data_set(&all(failed(2))), Ok(()));
         let sentence = of_one_data_set(&all(of("b"))).unwrap_err().to_string();
-        for part in ["there is of another data set (SHA-256 bbb", "than here (aaa"] {
+        for part in ["there has another data set (SHA-256 bbb", "than here (aaa"] {
             assert!(sentence.contains(part), "no {part} in {sentence}");
         }
     }
 
     #[test]
-    fn a_table_reads_back_and_what_cannot_be_is_refused() {
+    fn a_table_reads_back_and_invalid_rows_are_refused() {
         let records = vec![record(1, "a"), failed(2)];
         let table = write(&records);
         assert_eq!(read(&table).unwrap(), records);
@@ -401,10 +401,10 @@ mod tests {
             (
                 ",0.25,,,",
                 ",0.25,,21,",
-                "line 2: mlp-b200-lr0.001-e20-s1-t1: it has run no epoch, or more",
+                "line 2: mlp-b200-lr0.001-e20-s1-t1: its number of epochs is 0 or more",
             ),
             (",1,1,cpu", ",2,1,cpu", "line 2: mlp-b200-lr0.001-e20-s2-t1: its id is"),
-            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: an accuracy and the weights'"),
+            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: expected an accuracy"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
             (",200,", ",two,", "line 2: \"mlp-b200-lr0.001-e20-s1-t1\": batch_size is \"two\""),
             (",exact,", ",exakt,", "engine is \"exakt\": it must be eager, exact or fast"),

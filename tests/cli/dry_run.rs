@@ -102,7 +102,7 @@ fn what_the_run_would_refuse_it_refuses_with_the_same_code() {
     put(finished_run("mlp"), &run);
     fs::write(folder.path().join("file"), "a file").unwrap();
     for (flags, parts) in [
-        (&["--out", "run"][..], &["--out run", "holds another run", "--force"][..]),
+        (&["--out", "run"][..], &["--out run", "contains another run", "--force"][..]),
         (&["--out", "file"], &["--out file", "cannot be written"]),
         (&["--out", "file/below"], &["--out file/below", "cannot be written"]),
         (&["--lr", "0"], &["--lr"]),

@@ -255,7 +255,11 @@ fn data_that_is_not_there_is_named() {
 fn a_folder_that_holds_another_run_is_refused_and_left_as_it_is() {
     let folder = folder_with_run("mlp");
     let mut command = evaluate(folder.path(), "run/state_dict.pt");
-    refused(command.args(["--out", "run"]), 2, &["--out run", "holds a training run", "--force"]);
+    refused(
+        command.args(["--out", "run"]),
+        2,
+        &["--out run", "contains a training run", "--force"],
+    );
     assert!(files_in(&folder.path().join("run")) == *finished_run("mlp"), "the run was changed");
 }
 

@@ -120,7 +120,10 @@ fn a_fetch_puts_the_four_official_files_in_place_and_a_second_one_asks_for_nothi
     let shown = show.args(["data", "--data", "to"]).assert().code(0);
     shown.stdout(contains("These are the official files of Fashion-MNIST."));
 
-    fetch(folder.path(), &server.url()).assert().code(0).stderr(contains("there already").count(4));
+    fetch(folder.path(), &server.url())
+        .assert()
+        .code(0)
+        .stderr(contains("already downloaded").count(4));
     assert_eq!(server.requests().len(), 4, "the second fetch asked for something");
     assert_eq!(names_in(folder.path()).len(), 4);
 }
@@ -163,7 +166,10 @@ fn an_unpacked_official_file_is_left_alone() {
     let content = common::labels_file(&real().test.labels);
     fs::write(folder.path().join("to").join(LABELS), content).unwrap();
     let server = Server::start(2, |_, request| official(request));
-    fetch(folder.path(), &server.url()).assert().code(0).stderr(contains("there already").count(4));
+    fetch(folder.path(), &server.url())
+        .assert()
+        .code(0)
+        .stderr(contains("already downloaded").count(4));
     assert_eq!(server.requests(), []);
 }
 
@@ -377,7 +383,7 @@ fn a_server_that_is_not_there_is_tried_again_and_then_named() {
 fn an_address_that_is_none_is_refused_without_trying_it_again() {
     let folder = temporary_folder();
     let assert = fetch(folder.path(), "no address").assert().code(2);
-    assert.stderr(contains("--mirror").and(contains("trying again").not()));
+    assert.stderr(contains("--mirror").and(contains("retrying").not()));
 }
 
 #[test]

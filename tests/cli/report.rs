@@ -102,9 +102,9 @@ fn without_the_runs_test_images_the_page_is_written_and_says_so() {
     for (args, why) in [(vec![], ""), (vec!["--data", "other"], "SHA-256 differs")] {
         let mut command = stitch(folder.path());
         let assert = command.args(["report", "runs/mlp"]).args(args).assert().code(0);
-        assert!(stderr_of(&assert).contains("without pictures"), "{}", stderr_of(&assert));
+        assert!(stderr_of(&assert).contains("the report has no images"), "{}", stderr_of(&assert));
         let page = fs::read_to_string(folder.path().join("runs/mlp").join(REPORT)).unwrap();
-        assert!(page.contains("There are no test images here") && !page.contains("<img"), "{why}");
+        assert!(page.contains("This report has no test images") && !page.contains("<img"), "{why}");
         assert!(why.is_empty() || page.contains(why), "{why}");
     }
 }
@@ -134,7 +134,7 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     );
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
-    assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
+    assert!(!stale.contains("PARITY: EQUAL") && stale.contains("about other weights"));
 }
 
 /// The run with `file` changed is refused, by a sentence with each of `parts`.
@@ -221,7 +221,7 @@ fn damaged_weights_and_folders_without_a_run_are_refused() {
     let mut command = stitch(folder.path());
     refused(command.args(["report", "runs/mlp", "--data", "data"]), 2, &[SAFETENSORS]);
     refused(stitch(folder.path()).args(["report", "data"]), 2, &["data", "no complete run"]);
-    refused(stitch(folder.path()).args(["report", "nowhere"]), 2, &["nowhere", "no folder"]);
+    refused(stitch(folder.path()).args(["report", "nowhere"]), 2, &["nowhere", "not a folder"]);
     let mut command = stitch(folder.path());
     command.args(["report", "--help"]).assert().code(0).stdout(contains("notebook.py"));
 }

@@ -354,7 +354,7 @@ fn a_folder_that_holds_another_run_is_refused_and_left_as_it_is() {
     let run = folder.path().join("run");
     put(finished_run("lenet5"), &run);
     let mut command = train(folder.path(), "mlp");
-    refused(command.args(["--out", "run"]), 2, &["--out run", "holds another run", "--force"]);
+    refused(command.args(["--out", "run"]), 2, &["--out run", "contains another run", "--force"]);
     assert!(files_in(&run) == *finished_run("lenet5"), "the run was changed");
 }
 
@@ -620,7 +620,7 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
         "[default: 0; the notebook leaves lenet5's open]",
         "[default: runs/<model>]",
         "[default: cpu]",
-        "neither batch size nor learning rate nor seed",
+        "but no batch size, learning rate or seed",
         "The common alternative is --batch-size 64 --lr 1e-3.",
     ] {
         assert!(help.contains(sentence), "no {sentence:?} in:\n{help}");

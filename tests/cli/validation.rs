@@ -132,7 +132,7 @@ fn patience_ends_the_run_after_that_many_epochs_without_a_lower_loss() {
             }
             assert_eq!(losses.len() - 1 - best, patience, "{learner:?}: {losses:?}");
             assert!(losses.len() < 60, "{learner:?}");
-            let said = format!("lower than in epoch {} for {patience} epoch", best + 1);
+            let said = format!("improved for {patience} epochs since epoch {}", best + 1);
             assert!(stderr_of(&assert).contains(&said), "{}", stderr_of(&assert));
             assert_eq!(json(&files, CONFIG)["patience"], patience);
             assert_eq!(json(&files, METRICS)["epochs_run"], losses.len());

@@ -20,5 +20,5 @@ pub use engine::Engine;
 pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use parity::ParityVerdict;
 pub use progress::{EpochRecord, Progress, TrainState};
-pub use run_config::{DataConfig, RunConfig, RunConfigError, difference};
+pub use run_config::{DataConfig, RunConfig, RunConfigError};
 pub use train_config::{SettingError, TrainConfig};

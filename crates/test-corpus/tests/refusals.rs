@@ -196,7 +196,7 @@ fn damaged_tables() -> usize {
         for at in 0..lines.len() {
             let (first, rest) = lines[at].split_once(',').unwrap();
             let classes: &[&str] = match at {
-                0 => &["not a row of", "is expected"],
+                0 => &["not a row of", "expected"],
                 _ => &["not a row of", "is not an integer"],
             };
             let cell = format!("{first},no,{}", rest.split_once(',').unwrap().1);

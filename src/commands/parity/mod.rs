@@ -10,10 +10,10 @@ use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run};
 use stitch_parity::{Options, Overrides, Report, compare};
 
-use super::{Console, Outcome as Ending};
+use super::{Console, Outcome};
 use crate::cli::ParityArgs;
 
-pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
+pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     let (mut reference, mut port) = sides::open(args, console)?;
     let overrides =
         Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
@@ -33,7 +33,7 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
     };
     console.print(text.trim_end())?;
     document::save_verdict(args, &report, console);
-    Ok(if report.is_equal() { Ending::Done } else { Ending::No })
+    Ok(if report.is_equal() { Outcome::Done } else { Outcome::CheckFailed })
 }
 
 /// Fails if `--tol` names a tensor that neither side has.
@@ -47,7 +47,7 @@ fn check_names(args: &ParityArgs, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// The engine that made a run of stitch; `None` for another program, or without a `config.json` that names it.
+/// The engine of a run; `None` for another program, or without a `config.json` that names it.
 fn engine_of(run: &Run) -> Option<String> {
     Some(run.config.as_ref()?.settings.engine?.to_string())
 }

@@ -327,7 +327,7 @@ fn a_trace_that_was_cut_is_compared_up_to_there_and_is_not_equal() {
         parity(&[reference.path(), port.path()])
             .assert()
             .code(1)
-            .stdout(predicate::str::contains("ends without its end marker"))
+            .stdout(predicate::str::contains("has no end marker"))
             .stdout(predicate::str::contains("\nPARITY: INCOMPLETE (a trace is truncated; "));
     }
     // The last record is missing on one side.

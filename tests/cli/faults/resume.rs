@@ -41,17 +41,17 @@ fn other_settings_data_or_threads_are_refused_by_name_and_more_epochs_are_not() 
         fs::write(to, bytes).unwrap();
     }
     for (flags, part) in [
-        (flags("mlp", "3", "2", "60", "0", "data"), "model mlp, there lenet5"),
-        (flags("lenet5", "2", "2", "60", "0", "data"), "epochs 2, there 3"),
-        (flags("lenet5", "3", "1", "60", "0", "data"), "threads 1, there 2"),
-        (flags("lenet5", "3", "2", "61", "0", "data"), "batch_size 61, there 60"),
-        (flags("lenet5", "3", "2", "60", "7", "data"), "seed 7, there 0"),
+        (flags("mlp", "3", "2", "60", "0", "data"), "model mlp instead of lenet5"),
+        (flags("lenet5", "2", "2", "60", "0", "data"), "epochs 2 instead of 3"),
+        (flags("lenet5", "3", "1", "60", "0", "data"), "threads 1 instead of 2"),
+        (flags("lenet5", "3", "2", "61", "0", "data"), "batch_size 61 instead of 60"),
+        (flags("lenet5", "3", "2", "60", "7", "data"), "seed 7 instead of 0"),
         (flags("lenet5", "3", "2", "60", "0", "other"), "the data file train-images-idx3-ubyte"),
     ] {
         refused(&mut resumed(&flags), &["--resume", part, "--force"]);
     }
     let fast = [&flags("lenet5", "3", "2", "60", "0", "data")[..], &["--fast"]].concat();
-    refused(&mut resumed(&fast), &["engine fast, there exact"]);
+    refused(&mut resumed(&fast), &["engine fast instead of exact"]);
     let mut more = resumed(&flags("lenet5", "4", "2", "60", "0", "data"));
     assert!(more.output().unwrap().status.success());
     let alone = place.train(LENET5, "alone", &["--force", "--checkpoint-every=off"]);
@@ -92,24 +92,24 @@ fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
         (|it| it.state.updates = 7, "7 updates were made, and 1 epochs and 3 steps are 8"),
         (|it| it.state.updates = 0, "0 updates were made"),
         (|it| it.progress.steps = 2, "8 updates were made, and 1 epochs and 2 steps are 7"),
-        (|it| it.progress.steps = 8, "8 steps are done after 1 epochs"),
-        (|it| it.progress.epochs.clear(), "8 updates were made, and 0 epochs"),
-        (|it| it.progress.epochs = vec![it.progress.epochs[0]; 4], "4 epochs are done, of 3"),
-        (|it| it.progress.epochs[0].loss = f64::NAN, "NaN is not a loss"),
+        (|it| it.progress.steps = 8, "8 steps after epoch 1 are done"),
+        (|it| it.progress.epochs.clear(), "it has 8 optimizer steps, but 0 epochs"),
+        (|it| it.progress.epochs = vec![it.progress.epochs[0]; 4], "4 of 3 epochs are done"),
+        (|it| it.progress.epochs[0].loss = f64::NAN, "NaN is not the loss"),
     ];
     for (change, part) in changes {
         let mut checkpoint = Checkpoint::read(&bytes).unwrap();
         change(&mut checkpoint);
         fs::write(&path, checkpoint.write().unwrap()).unwrap();
         let mut resumed = place.train(LENET5, "run", &["--resume"]);
-        refused(&mut resumed, &["00000008.safetensors: it contradicts itself", part, "Remove it"]);
+        refused(&mut resumed, &["00000008.safetensors: it is inconsistent", part, "Remove it"]);
     }
     fs::remove_file(&path).unwrap();
     fs::write(path.with_file_name("00000009.safetensors"), &bytes).unwrap();
     let mut resumed = place.train(LENET5, "run", &["--resume"]);
-    refused(&mut resumed, &["it is of 8 steps, and its file name gives another number"]);
+    refused(&mut resumed, &["it has 8 steps, but its file name gives another number"]);
     fs::remove_file(path.with_file_name("00000009.safetensors")).unwrap();
-    ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "from the one before");
+    ends_the_same(&place, LENET5, "run", &left_alone(LENET5), "from the previous checkpoint");
 }
 
 #[test]
@@ -174,14 +174,14 @@ fn with_nothing_to_resume_it_begins_and_a_finished_run_is_left_as_it_is() {
     let before = fs::read(place.path("run/history.csv")).unwrap();
     let again = place.train(LENET5, "run", &["--resume"]).output().unwrap();
     assert!(
-        again.status.success() && said(&again).contains("already finished"),
+        again.status.success() && said(&again).contains("is finished already"),
         "{}",
         said(&again)
     );
     assert!(String::from_utf8_lossy(&again.stdout).contains("test accuracy"));
     assert!(fs::read(place.path("run/history.csv")).unwrap() == before, "it was changed");
     let mut other = place.train(LENET5, "run", &["--resume", "--seed", "1"]);
-    refused(&mut other, &["seed 1, there 0"]);
+    refused(&mut other, &["seed 1 instead of 0"]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn both_models_runs_are_continued_wherever_they_were_killed() {
         let told = said(&resumed);
         assert!(resumed.status.success(), "{told}");
         assert!(told.contains("resumed after") && told.contains(part), "{told}");
-        assert_eq!(told.contains("mlp: already finished"), out == "second", "{told}");
+        assert_eq!(told.contains("mlp: the run in "), out == "second", "{told}");
         assert!(both(out) == wanted, "{out}: other bits, or other files");
     }
 }

@@ -107,7 +107,7 @@ fn other_validation_images_and_events_of_a_run_without_any_are_refused() {
         let flags = [flags, &["--resume"]].concat();
         place.train(LEARNERS[0], "run", &flags)
     };
-    refused(&mut resumed(&["--val", "60"]), "val 60, there none");
+    refused(&mut resumed(&["--val", "60"]), "val 60 instead of none");
     refused(&mut resumed(&["--tensorboard"]), "was started without TensorBoard events");
     ends_the_same(&place, LEARNERS[0], "run", &left_alone(LEARNERS[0]), "after the refusals");
 }

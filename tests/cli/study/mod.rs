@@ -87,7 +87,7 @@ fn a_plan_is_a_row_a_run_and_is_not_replaced_unasked() {
     assert_eq!(lines.len(), 7);
     place.six();
     let other = ["study", "plan", "--model", "mlp", "--seeds", "1", "-o", "study"];
-    assert!(said(&place.ends(&other, 2)).contains("it holds another plan. Give --force"));
+    assert!(said(&place.ends(&other, 2)).contains("contains another plan. Give --force"));
     assert_eq!(fs::read_to_string(place.path("study/plan.csv")).unwrap(), plan);
     place.ends(&[&other[..], &["--force"]].concat(), 0);
     let grid = "[[grid]]\nmodel = \"mlp\"\nseeds = 1\n";
@@ -145,7 +145,7 @@ fn every_row_has_the_bits_of_stitch_train() {
     let page = || fs::read_to_string(place.path(run).join("report.html")).unwrap();
     let alone = page();
     place.ends(&["report", run, "--study", "study", "--study", "fast"], 0);
-    let section = "Is the paper's accuracy a likely result?";
+    let section = "Accuracy over seeds";
     assert!(page().contains(section) && !alone.contains(section));
     place.ends(&["report", run], 0);
     assert!(page() == alone, "another page");
@@ -246,7 +246,7 @@ fn a_row_whose_process_is_killed_is_run_again_and_is_no_failure() {
     let told = said(&ended);
     assert_eq!(ended.status.code(), Some(2), "{told}");
     assert_eq!(
-        told.matches("its process was killed (signal: 9 (SIGKILL)); it is run again").count(),
+        told.matches("its process was killed (signal: 9 (SIGKILL)); it will run again").count(),
         2
     );
     assert!(told.contains("was killed (signal: 9 (SIGKILL)) each time. Where memory"), "{told}");
@@ -257,7 +257,7 @@ fn a_row_whose_process_is_killed_is_run_again_and_is_no_failure() {
     kill_rows(study.id(), 1);
     let ended = study.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
-    assert!(said(&ended).contains("; it is run again"), "{}", said(&ended));
+    assert!(said(&ended).contains("; it will run again"), "{}", said(&ended));
     assert!(printed(&ended).contains("1 run: 1 done, 0 failed"), "{}", printed(&ended));
 }
 
@@ -276,7 +276,7 @@ fn one_row_is_run_once_however_many_processes_are_told_to() {
     assert_eq!(place.results("study").len(), 1);
     assert_eq!(names(&place.path("study/runs")), [""; 0], "left behind");
     let again = place.ends(&["study", "run", "study", "--row", "3"], 0);
-    assert!(said(&again).contains("done already"), "{}", said(&again));
+    assert!(said(&again).contains("already done"), "{}", said(&again));
     let none = place.ends(&["study", "run", "study", "--row", "6"], 2);
     assert!(said(&none).contains("the plan has the rows 0 to 5"), "{}", said(&none));
     place.ends(&["study", "run", "study", "--rows", "0..7"], 2);
@@ -326,19 +326,25 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     record.outcome.data_sha256 = Some("b".repeat(64));
     fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     let refused = place.ends(&["study", "collect", "first", "-o", "no.csv"], 2);
-    assert!(said(&refused).contains("is of another data set (SHA-256 "), "{}", said(&refused));
+    assert!(said(&refused).contains("has another data set (SHA-256 "), "{}", said(&refused));
     assert!(!place.path("no.csv").exists());
     let [other, own] = ["s0", "s1"]
         .map(|seed| path.with_file_name(format!("lenet5-b60-lr0.002-e2-{seed}-t1.json")));
     fs::copy(other, own).unwrap();
     for flags in [["study", "collect", "first"], ["study", "run", "first"]] {
         let misnamed = said(&place.ends(&flags, 2));
-        let part = "s1-t1.json: it holds the result of lenet5-b60-lr0.002-e2-s0-t1, not of the run";
+        let part =
+            "s1-t1.json: it contains the result of lenet5-b60-lr0.002-e2-s0-t1. Remove it to run";
         assert!(misnamed.contains(part), "no {part} in {misnamed}");
     }
     fs::write(&path, "{").unwrap();
     let damaged = place.ends(&["study", "collect", "first"], 2);
     assert!(said(&damaged).contains("s1-t1.json: EOF"), "{}", said(&damaged));
+    assert!(said(&damaged).contains("Remove it to run the row again"), "{}", said(&damaged));
+    fs::rename(&path, path.with_file_name("a.json")).unwrap();
+    let stray = said(&place.ends(&["study", "collect", "first"], 2));
+    let part = "It is not a result of this study: move it away";
+    assert!(stray.contains("a.json: EOF") && stray.contains(part), "{stray}");
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn reproduce_ends_on_a_screen_that_tells_the_result() {
     assert!(text[table].contains("paper") && text[table].contains("port"));
     assert!(text[table + 2].contains("mlp") && text[table + 2].contains("0.8709"));
     assert!(text[table + 3].contains("lenet5") && text[table + 3].contains("0.8953"));
-    assert!(at("lenet5: the paper leaves") > table);
-    let heat = at("true classes down");
+    assert!(at("lenet5: the paper does not give") > table);
+    let heat = at("lenet5 confusion matrix (rows: true class");
     for (i, name) in classes::NAMES.iter().enumerate() {
         assert!(text[heat + 2 + i].starts_with(&format!("{i} {name}")), "{text:#?}");
     }

@@ -69,7 +69,7 @@ fn weights_are_found_in_a_checkpoint_and_under_a_wrapper_s_names() {
     );
     common::stitch(path).args(evaluate).assert().code(2).stderr(refused);
     let predict = ["predict", "--key", "ema", "picture.png"];
-    let refused = predicate::str::contains("--key: it is for a weights FILE");
+    let refused = predicate::str::contains("--key: requires a weights FILE");
     common::stitch(path).args(predict).assert().code(2).stderr(refused);
 }
 

@@ -91,8 +91,8 @@ fn what_cannot_be_exported_is_refused_and_writes_nothing() {
         String::from_utf8(assert.code(2).get_output().stderr.clone()).unwrap()
     };
     let run = "run/state_dict.pt";
-    assert!(said(export(path, run, "npz", "run")).contains("--output run: it is a folder"));
-    assert!(said(export(path, run, "npz", run)).contains("it is there already"));
+    assert!(said(export(path, run, "npz", "run")).contains("--output run is a folder"));
+    assert!(said(export(path, run, "npz", run)).contains(" exists. Give another path"));
     assert!(
         said(export(path, run, "npz", "no/such/folder.npz")).contains("there is no folder no/such")
     );
