@@ -24,7 +24,7 @@ use crate::suggest::hinted;
 pub fn compute(args: &ComputeArgs) -> Result<tch::Device> {
     set_threads(args.threads())?;
     let device = args.device.unwrap_or(Device::Cpu);
-    check_device(device)?;
+    check_device(device).context("--device")?;
     Ok(libtorch::device(device))
 }
 
@@ -37,7 +37,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize> {
 pub fn check_device(device: Device) -> Result<()> {
     let Device::Cuda(number) = device else { return Ok(()) };
     if let Err(error) = cuda::load() {
-        bail!("--device cuda: this libtorch has no GPU support ({error}); use --device cpu");
+        bail!("{device}: this libtorch has no GPU support ({error}). Use cpu");
     }
     let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
     if count <= number as i64 {
@@ -46,7 +46,7 @@ pub fn check_device(device: Device) -> Result<()> {
             1 => "libtorch finds one GPU, cuda:0".into(),
             n => format!("libtorch finds {n} GPUs, cuda:0 to cuda:{}", n - 1),
         };
-        bail!("--device cuda:{number}: {found}; use --device cpu or an existing GPU");
+        bail!("{device}: {found}. Use cpu, or an existing GPU");
     }
     Ok(())
 }

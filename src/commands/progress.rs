@@ -54,7 +54,7 @@ impl Row<'_> {
 
     /// The epoch as a line of text.
     fn line(&self) -> String {
-        let EpochRecord { epoch, loss, seconds, val_loss, val_accuracy } = self.record;
+        let EpochRecord { epoch, loss, seconds, val_loss, val_accuracy, .. } = self.record;
         let validation = val_loss.zip(*val_accuracy);
         let validation = validation.map_or(String::new(), |(loss, accuracy)| {
             format!(", validation loss {loss:.6}, accuracy {accuracy:.4}")

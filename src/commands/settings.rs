@@ -71,6 +71,10 @@ impl Settings {
             (None, None) => bail!("give a model, or a run with --config"),
         };
         map.extend(flags.clone());
+        // Patience is about the validation that --val off ends.
+        if flags.get("val").is_some_and(Value::is_null) && !flags.contains_key("patience") {
+            map.shift_remove("patience");
+        }
         map.retain(|_, value| !value.is_null());
         let config = TrainConfig::from_map(map).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));
@@ -82,7 +86,10 @@ impl Settings {
             (ConfigError::Setting(setting), None) => flags::of_setting(setting),
             (ConfigError::Model(_), None) => error.into(),
         })?;
-        inputs::check_device(config.device)?;
+        inputs::check_device(config.device).with_context(|| match &repeated {
+            Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
+            _ => "--device".into(),
+        })?;
         config.threads = Some(inputs::set_threads(config.threads)?);
         config.engine = Some(config.engine());
         ensure!(

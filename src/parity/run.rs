@@ -111,7 +111,11 @@ impl Run {
     fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
         match file {
             run_folder::HISTORY => {
-                for row in parse(path, csv::read_history)? {
+                let rows = parse(path, csv::read_history)?;
+                if rows.iter().any(|row| row.val_loss.is_some()) {
+                    self.side.left_out.push("val_loss and val_accuracy in history.csv".into());
+                }
+                for row in rows {
                     let place = Place::epoch(row.epoch);
                     self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }

@@ -90,7 +90,36 @@ impl Run {
             );
             return Err(wrong(METRICS, what));
         }
+        run.check_epochs(&metrics)?;
         Ok(run)
+    }
+
+    /// Checks that `history.csv` and `metrics.json` have the epochs and the validation of `config.json`.
+    fn check_epochs(&self, metrics: &Metrics) -> Result<(), RunError> {
+        let settings = &self.config.settings;
+        let (rows, with_val) = (self.curves.loss.len(), settings.val.is_some());
+        if rows > settings.epochs || self.curves.val_loss.is_some() != with_val {
+            let validation = if with_val { "with" } else { "without" };
+            let epochs = settings.epochs;
+            let what = format!(
+                "it has {rows} epochs{}, but config.json is of a run of {epochs} epochs {validation} validation",
+                if self.curves.val_loss.is_some() { " with validation" } else { "" }
+            );
+            return Err(wrong(HISTORY, what));
+        }
+        let Some(training) = &metrics.training else {
+            return Err(wrong(METRICS, "it has no training metrics"));
+        };
+        let best = training.validation.map(|it| it.best_epoch);
+        if training.epochs_run != rows
+            || best.is_some() != with_val
+            || best.is_some_and(|best| !(1..=rows).contains(&best))
+        {
+            let what = "its epochs or validation are not those of history.csv and config.json: the files are of \
+                        different runs";
+            return Err(wrong(METRICS, what));
+        }
+        Ok(())
     }
 }
 

@@ -7,14 +7,14 @@ use std::path::Path;
 use tensor_files::read_weights;
 
 use super::files::pictures;
-use super::{Options, Prepared, RunError, Trained};
+use super::{EventsError, Options, Prepared, RunError, Trained};
 use crate::evaluate::evaluate;
 use crate::libtorch;
 use crate::models::{Classifier, weights};
 use crate::report::{Parity, Run, RunFiles, Section};
 use crate::run_folder::{
-    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PARITY, PREDICTIONS, ParityVerdict,
-    RunFolder, SAFETENSORS,
+    BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, METRICS, Metrics, PARITY,
+    PREDICTIONS, ParityVerdict, RunFolder, SAFETENSORS,
 };
 use crate::sha256;
 
@@ -73,11 +73,26 @@ pub fn result(
     let device = libtorch::device(prepared.config.device);
     let classifier = weights::from_named(&tensors, Some(prepared.model), device);
     let Classifier { model, .. } = classifier.map_err(|error| damaged(&path, error))?;
+    if prepared.config.val.is_some() {
+        let path = folder.path().join(BEST_SAFETENSORS);
+        read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;
+    }
+    if options.tensorboard && !folder.path().join(EVENTS_FILE).exists() {
+        return Err(EventsError::None(folder.path().display().to_string()).into());
+    }
     let metrics: Option<Metrics> = folder.read_json(METRICS)?;
-    let metrics = metrics.and_then(|metrics| metrics.training);
-    let metrics = metrics
-        .ok_or_else(|| damaged(&folder.path().join(METRICS), "it has no training metrics"))?;
+    let path = folder.path().join(METRICS);
+    let all = metrics.ok_or_else(|| damaged(&path, "it is missing"))?;
+    let metrics = all.training.ok_or_else(|| damaged(&path, "it has no training metrics"))?;
     let evaluation = evaluate(&model, &prepared.dataset.test);
+    let accuracy = evaluation.report.accuracy;
+    if all.test_accuracy != accuracy {
+        let what = format!(
+            "test_accuracy is {}, but the weights have {accuracy}: the files are of different runs",
+            all.test_accuracy
+        );
+        return Err(damaged(&path, what));
+    }
     let mut section = None;
     if options.figures.is_some() {
         let run = read(folder.path())?;

@@ -32,6 +32,10 @@ pub fn wait_for_writes(timeout: Duration) -> Option<MutexGuard<'static, ()>> {
 /// # Errors
 /// Those of the file system; `path` then has its old or its new content.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Renaming would replace a device, a pipe or a link by a file.
+    if path.symlink_metadata().is_ok_and(|existing| !existing.is_file()) {
+        return Err(io::Error::other("it exists and is not a regular file"));
+    }
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = parent_of(path);
     // With the permissions of an ordinary file; temporary files are private by default.

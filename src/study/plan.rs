@@ -62,6 +62,26 @@ pub struct Grid {
     pub values: Map<String, Value>,
 }
 
+impl Grid {
+    /// Refuses empty lists, and seeds in the wrong place.
+    fn check(&self) -> Result<(), PlanError> {
+        let empty = |name: &str| Err(PlanError::EmptyList(name.into()));
+        if self.models.is_empty() {
+            return empty("model");
+        }
+        if self.seeds.is_empty() {
+            return empty("seeds");
+        }
+        if self.values.contains_key("seed") {
+            return Err(PlanError::Seed);
+        }
+        match self.values.iter().find(|(_, values)| list(values).is_empty()) {
+            Some((name, _)) => empty(name),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Parses seeds: `7`, or `0..50` (50 excluded).
 ///
 /// # Errors
@@ -108,6 +128,12 @@ pub enum PlanError {
     /// A plan with too many rows.
     #[error("it has more than {MAX_ROWS} rows: give fewer values")]
     TooMany,
+    /// A list without values.
+    #[error("{0} is an empty list: give at least one value")]
+    EmptyList(String),
+    /// Seeds under the name of the setting.
+    #[error("seed: give the seeds of a grid as seeds")]
+    Seed,
     /// An invalid setting.
     #[error(transparent)]
     Setting(#[from] ConfigError),
@@ -127,6 +153,12 @@ pub enum PlanError {
 /// Why a row of a plan is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
+    /// A list without values.
+    #[error("{0} is an empty list: give at least one value")]
+    EmptyList(String),
+    /// Seeds under the name of the setting.
+    #[error("seed: give the seeds of a grid as seeds")]
+    Seed,
     /// An invalid setting.
     #[error(transparent)]
     Setting(#[from] ConfigError),
@@ -159,6 +191,7 @@ impl From<SettingError> for PlanError {
 pub fn rows(grids: &[Grid]) -> Result<Vec<TrainConfig>, PlanError> {
     let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
     for grid in grids {
+        grid.check()?;
         let lists = grid.values.values().map(|values| list(values).len());
         let lengths = lists.chain([grid.models.len(), grid.seeds.len()]);
         let count = lengths.into_iter().try_fold(1usize, usize::checked_mul);
@@ -315,7 +348,7 @@ mod tests {
         assert!(refused(with(json!({ "lr": "small" }))).contains("lr is \"small\""));
         assert!(refused(with(json!({ "dropout": [0.5] }))).contains("unknown field \"dropout\""));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
-        assert!(refused(Grid { seeds: vec![], ..grid() }).contains("no row"));
+        assert!(refused(Grid { seeds: vec![], ..grid() }).contains("seeds is an empty list"));
         let batch_sizes: Vec<_> = (1..1001).collect();
         let many = with(json!({ "batch_size": batch_sizes }));
         let many = Grid { seeds: (0..1001).collect(), ..many };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stitch_run::rows::{self, TableError};
-use stitch_run::sha256;
+use stitch_run::{find_wrong, json, sha256};
 
 use super::plan;
 use crate::run_folder::RunConfig;
@@ -124,6 +124,16 @@ const OTHER_BITS: &str =
 /// Why equal weights can have different metrics.
 const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
+impl Outcome {
+    /// A readable object with all fields.
+    fn example() -> Map<String, Value> {
+        match serde_json::to_value(Self::default()) {
+            Ok(Value::Object(map)) => map,
+            other => unreachable!("a struct is an object: {other:?}"),
+        }
+    }
+}
+
 impl Record {
     /// The record of a run without a result.
     pub fn new(settings: &TrainConfig) -> Self {
@@ -154,7 +164,7 @@ impl Record {
     /// # Errors
     /// [`RecordError`], without the file's name.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        Self::from_map(serde_json::from_slice(bytes)?)
+        Self::from_map(json::read_object(bytes)?)
     }
 
     fn from_map(mut map: Map<String, Value>) -> Result<Self, RecordError> {
@@ -165,7 +175,10 @@ impl Record {
         let settings = plan::settings_from(settings);
         let settings = settings
             .map_err(|error| RecordError::Setting { id: id.to_string(), error: Box::new(error) })?;
-        let outcome = serde_json::from_value(Value::Object(outcome))?;
+        let outcome = Outcome::deserialize(&Value::Object(outcome.clone())).map_err(|error| {
+            let error = find_wrong::<Outcome>(&outcome, Outcome::example(), &error).into();
+            RecordError::Setting { id: id.to_string(), error: Box::new(error) }
+        })?;
         let expected = plan::id(&settings);
         let record = Self { id: expected.clone(), settings, outcome };
         if id != expected.as_str() {
@@ -409,7 +422,7 @@ mod tests {
             (",200,", ",two,", "line 2: \"mlp-b200-lr0.001-e20-s1-t1\": batch_size is \"two\""),
             (",exact,", ",exakt,", "engine is \"exakt\": it must be eager, exact or fast"),
             ("t1,mlp,", "t1,mpl,", "s1-t1\": unknown model \"mpl\": the models are"),
-            (",stitch,", ",stich,", "line 2: unknown field `stich`"),
+            (",stitch,", ",stich,", "unknown field \"stich\""),
         ] {
             let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");

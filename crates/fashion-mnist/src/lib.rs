@@ -85,16 +85,20 @@ pub struct HoldOutError {
 }
 
 impl Dataset {
-    /// Moves the last `n` training images to `validation`.
+    /// Moves the last `n` training images to `validation`; images that were held out before are training images again.
     ///
     /// # Errors
     /// [`HoldOutError`] when no training image would be left.
     pub fn hold_out(&mut self, n: usize) -> Result<(), HoldOutError> {
-        let images = self.train.len();
+        let images = self.train.len() + self.validation.as_ref().map_or(0, Split::len);
         if n >= images {
             return Err(HoldOutError { asked: n, images });
         }
-        self.validation = Some(self.train.split_off_last(n));
+        if let Some(before) = self.validation.take() {
+            self.train.images = [&self.train.images[..], &before.images].concat().into();
+            self.train.labels.extend(before.labels);
+        }
+        self.validation = (n > 0).then(|| self.train.split_off_last(n));
         Ok(())
     }
 }

@@ -74,6 +74,7 @@ pub enum CheckpointError {
 
 /// The metadata entry `checkpoint`.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     version: u32,
     /// Steps of the epoch in progress.
@@ -132,13 +133,17 @@ impl Checkpoint {
         if version != VERSION {
             return Err(CheckpointError::Version { found: version });
         }
+        config.check().map_err(|error| CheckpointError::Contradictory(error.to_string()))?;
         let mut tensors = file.load_all()?;
         let epochs = take_epochs(&mut tensors)?;
-        let is_validated = |epoch: &EpochRecord| epoch.val_loss.is_some();
-        if epochs.iter().any(|epoch| is_validated(epoch) != config.settings.val.is_some()) {
+        let is_validated = config.settings.val.is_some();
+        if !epochs.iter().all(|epoch| epoch.has_validation(is_validated)) {
             return Err(foreign("it does not have one validation per epoch"));
         }
         let best_parameters = take_prefixed(&mut tensors, BEST);
+        if best_parameters.is_empty() != (epochs.is_empty() || !is_validated) {
+            return Err(foreign("it does not have the best epoch's parameters"));
+        }
         let progress = Progress {
             epochs,
             steps,
@@ -175,13 +180,13 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
             state.updates
         ));
     }
-    let epochs = progress.epochs.iter();
-    let mut numbers = epochs
-        .flat_map(|it| [Some(it.loss), Some(it.seconds), it.val_loss, it.val_accuracy])
-        .flatten()
-        .chain([progress.loss_sum, progress.seconds]);
+    let mut numbers = [progress.loss_sum, progress.seconds].into_iter();
     if let Some(number) = numbers.find(|number| !number.is_finite()) {
         return contradictory(not_finite(number));
+    }
+    let mut accuracies = progress.epochs.iter().filter_map(|epoch| epoch.val_accuracy);
+    if let Some(accuracy) = accuracies.find(|accuracy| !(0.0..=1.0).contains(accuracy)) {
+        return contradictory(format!("{accuracy} is not an accuracy"));
     }
     if steps == 0 && progress.loss_sum != 0.0 {
         let sum = progress.loss_sum;
@@ -227,7 +232,14 @@ fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, Check
             return Err(CheckpointError::Contradictory(not_finite(*value)));
         }
         for (row, value) in rows.iter_mut().zip(values) {
-            row.insert(column.name.clone(), value.into());
+            // A column of integers is stored as float64 too.
+            let is_integer = value.fract() == 0.0 && value.abs() < 2f64.powi(53);
+            let number = if is_integer && !(value == 0.0 && value.is_sign_negative()) {
+                (value as i64).into()
+            } else {
+                value.into()
+            };
+            row.insert(column.name.clone(), number);
         }
     }
     let read = |row| serde_json::from_value(Value::Object(row));

@@ -50,6 +50,11 @@ pub fn history(epochs: &[EpochRecord]) -> Vec<u8> {
 /// [`TableError`].
 pub fn read_history(bytes: &[u8]) -> Result<Vec<EpochRecord>, TableError> {
     let epochs: Vec<EpochRecord> = read(bytes, "a history (epoch,loss,seconds)")?;
+    let is_validated = epochs.first().is_some_and(|row| row.val_loss.is_some());
+    if let Some(row) = epochs.iter().find(|row| !row.has_validation(is_validated)) {
+        let what = "val_loss and val_accuracy are expected in every epoch, or in none";
+        return Err(TableError::new(row.epoch + 1, what));
+    }
     match (1..).zip(&epochs).find(|(i, row)| row.epoch != *i) {
         Some((i, row)) => Err(TableError::new(i + 1, format!("epoch {}, expected {i}", row.epoch))),
         None => Ok(epochs),

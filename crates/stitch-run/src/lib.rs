@@ -5,6 +5,7 @@ pub mod closest;
 pub mod csv;
 mod device;
 mod engine;
+pub mod json;
 pub mod metrics;
 mod metrics_file;
 mod parity;
@@ -21,4 +22,4 @@ pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, pea
 pub use parity::ParityVerdict;
 pub use progress::{EpochRecord, Progress, TrainState};
 pub use run_config::{DataConfig, RunConfig, RunConfigError};
-pub use train_config::{SettingError, TrainConfig};
+pub use train_config::{SettingError, TrainConfig, find_wrong};

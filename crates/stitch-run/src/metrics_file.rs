@@ -97,6 +97,7 @@ pub fn peak_rss_bytes() -> Option<u64> {
 /// The fields of the file for reading. With a flattened `Option<TrainingMetrics>`, serde would ignore a field of a wrong
 /// type.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Fields {
     test_accuracy: f64,
     macro_avg: Average,

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use tensor_files::NamedTensor;
 
 /// A row of `history.csv`: a finished epoch. To add a column, add a field.
+///
+/// The field is a number with a serde default, or an `Option` that has a value in every epoch of a run or in none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EpochRecord {
     /// Number of the epoch, counted from 1.
     pub epoch: usize,
@@ -20,6 +23,13 @@ pub struct EpochRecord {
     /// Accuracy on the held-out images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+}
+
+impl EpochRecord {
+    /// Whether it has the numbers of a run with, or without, validation.
+    pub fn has_validation(&self, with: bool) -> bool {
+        self.val_loss.is_some() == with && self.val_accuracy.is_some() == with
+    }
 }
 
 fn not_recorded() -> f64 {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tensor_files::Metadata;
 
+use crate::json;
 use crate::train_config::{expected, find_wrong, shortened};
 use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
@@ -62,15 +63,17 @@ impl RunConfig {
     /// # Errors
     /// [`RunConfigError`], with the first field that is unknown, missing or invalid.
     pub fn read(bytes: &[u8]) -> Result<Self, RunConfigError> {
-        let json = |error: &serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
-        let mut config: Self = serde_json::from_slice(bytes).map_err(|error| {
-            match serde_json::from_slice::<Map<String, Value>>(bytes) {
-                // Without duplicate fields it would be readable.
-                Ok(map) if Self::deserialize(&Value::Object(map.clone())).is_ok() => json(&error),
-                Ok(map) => find_wrong::<Self>(&map, Self::example(), &error).into(),
-                Err(error) => json(&error),
+        let json = |error: serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
+        let map = json::read_object(bytes).map_err(json)?;
+        // serde reads a struct from an array, and a name from an object.
+        for name in ["data", "versions", "engine"] {
+            let Some(value) = map.get(name) else { continue };
+            if value.is_array() || (name == "engine" && value.is_object()) {
+                return Err(SettingError::wrong(name, &value.to_string(), expected(name)).into());
             }
-        })?;
+        }
+        let read = Self::deserialize(&Value::Object(map.clone()));
+        let mut config = read.map_err(|error| find_wrong::<Self>(&map, Self::example(), &error))?;
         config.check()?;
         let settings = &mut config.settings;
         if settings.device != Device::Cpu && settings.engine.is_none_or(|it| it == Engine::Exact) {
@@ -79,7 +82,8 @@ impl RunConfig {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), SettingError> {
+    /// Checks everything but the model.
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
         let wrong = |name, found: &String| {
             let found = Value::from(found.as_str()).to_string();
             Err(SettingError::wrong(name, &found, expected(name)))
@@ -304,8 +308,8 @@ mod tests {
             RunConfig::read(json.to_string().as_bytes())
         };
         assert!(with("val", 3.into()).is_ok());
-        let unknown = SettingError::Unknown("dropout".into()).into();
-        assert_eq!(with("dropout", 0.5.into()), Err(unknown));
+        let unknown = with("dropout", 0.5.into()).unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown field \"dropout\""), "{unknown}");
         let data = serde_json::json!({ "official": true, "sha256": {}, "path": "x" });
         let sentence = with("data", data).unwrap_err().to_string();
         assert!(sentence.starts_with("data is {"), "{sentence}");

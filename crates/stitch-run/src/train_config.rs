@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::closest::{closest_match, did_you_mean};
 use crate::{Device, Engine};
 
 /// Allowed numbers of threads.
@@ -45,6 +46,8 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// Settings for the CPU with seed 0 and no validation.
+    ///
+    /// Of the ways to get settings, this and deserializing do not check ranges: [`TrainConfig::check`] does.
     ///
     /// ```
     /// use stitch_run::{Engine, TrainConfig};
@@ -156,18 +159,30 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "kernels_sha256" => "a SHA-256 of 64 hexadecimal digits",
         "versions" => "an object of strings",
         "data" => "an object with official and sha256",
-        _ => "a string",
+        "model" | "cpu_capability" => "a string",
+        _ => "",
     }
+}
+
+/// The names that are allowed, and the closest match to the one found.
+fn unknown(name: &str, known: &Map<String, Value>) -> SettingError {
+    let names = known.keys().map(String::as_str);
+    let closest = did_you_mean(closest_match(name, names.clone()));
+    let known = names.collect::<Vec<_>>().join(", ");
+    SettingError::Unknown { name: shortened(name), known: format!("{known}{closest}") }
 }
 
 /// A setting is unknown, missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     /// An unknown setting.
-    #[error(
-        "unknown field {0:?}, which may affect the results. Remove it, or use the version of stitch that wrote it"
-    )]
-    Unknown(String),
+    #[error("unknown field {name:?}, which may affect the results: the fields are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The known names, and the closest match.
+        known: String,
+    },
     /// A required setting is missing.
     #[error("the field {0:?} is missing")]
     Missing(String),
@@ -192,20 +207,20 @@ impl SettingError {
     /// The name of the setting.
     pub fn name(&self) -> &str {
         match self {
-            Self::Unknown(name) | Self::Missing(name) | Self::Wrong { name, .. } => name,
+            Self::Unknown { name, .. } | Self::Missing(name) | Self::Wrong { name, .. } => name,
         }
     }
 }
 
 /// Finds the field that makes an object unreadable, since serde's errors do not contain it: the first one that makes
-/// `example`, a valid object with all fields, unreadable too.
-pub(crate) fn find_wrong<T: serde::de::DeserializeOwned>(
+/// `example`, a valid object with all fields, unreadable too. `error` is serde's.
+pub fn find_wrong<T: serde::de::DeserializeOwned>(
     map: &Map<String, Value>,
     mut example: Map<String, Value>,
     error: &serde_json::Error,
 ) -> SettingError {
     if let Some(unknown) = map.keys().find(|name| !example.contains_key(*name)) {
-        return SettingError::Unknown(shortened(unknown));
+        return self::unknown(unknown, &example);
     }
     let is_readable =
         |map: &Map<String, Value>| T::deserialize(&Value::Object(map.clone())).is_ok();
@@ -216,8 +231,11 @@ pub(crate) fn find_wrong<T: serde::de::DeserializeOwned>(
         }
         if let Some(value) = map.get(&name) {
             example.insert(name.clone(), value.clone());
-            if !is_readable(&example) {
-                return SettingError::wrong(&name, &value.to_string(), expected(&name));
+            if let Err(error) = T::deserialize(&Value::Object(example.clone())) {
+                let of_type = error.to_string();
+                let of_type = of_type.split_once("expected ").map_or("valid", |(_, it)| it);
+                let expected = Some(expected(&name)).filter(|it| !it.is_empty()).unwrap_or(of_type);
+                return SettingError::wrong(&name, &value.to_string(), expected);
             }
         } else if let Some(value) = removed {
             example.insert(name, value);

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
-use stitch::train::ConfigError;
+use stitch::train::{ConfigError, SettingError};
 
 use super::{MAX_TABLE, counted};
 use crate::cli::{StudyPlanArgs, number};
@@ -27,7 +27,12 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
         }
     };
     let rows = plans::rows(&grids).map_err(|error| match (&args.file, error) {
-        (None, PlanError::Setting(ConfigError::Setting(setting))) => flags::of_setting(&setting),
+        (None, PlanError::Setting(ConfigError::Setting(setting))) => match setting {
+            SettingError::Wrong { name, found, expected } if name == "seed" => {
+                flags::of_setting(&SettingError::wrong("seeds", &found, &expected))
+            }
+            setting => flags::of_setting(&setting),
+        },
         (None, error) => Error::from(error).context("the plan"),
         (Some(file), error) => Error::from(error).context(format!("--file {}", file.display())),
     })?;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stitch::run::{Options, Trained, weights_sha256};
+use stitch::run::{Options, RunError, Trained, weights_sha256};
 use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
 use stitch::study::plan as plans;
 use stitch::study::results::{Outcome as RunOutcome, Record};
@@ -115,7 +115,7 @@ fn train(
     folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
-    inputs::check_device(settings.device)?;
+    inputs::check_device(settings.device).context("device")?;
     let dataset = match &args.shared_data {
         #[cfg(target_os = "linux")]
         Some(path) => stitch::dataset::shared::open(path)
@@ -139,7 +139,15 @@ fn train(
             let id = &record.id;
             Err(Interrupted::new(format!("{id}: stopped; repeat the command to resume it")).into())
         }
-        Err(error) => Err(error),
+        Err(error) => match error.downcast_ref() {
+            // The advice for `stitch train` names flags that this command does not have.
+            Some(RunError::Resume(reason)) => bail!(
+                "{}: {reason}. Remove {} to run the row from the beginning",
+                record.id,
+                folder.path().display()
+            ),
+            _ => Err(error),
+        },
     }
 }
 
