@@ -78,7 +78,9 @@ fn json(value: toml::Value) -> Value {
         toml::Value::Float(number) if number.is_finite() => number.into(),
         toml::Value::Boolean(value) => value.into(),
         toml::Value::Array(values) => values.into_iter().map(json).collect(),
-        other => other.to_string().into(),
+        toml::Value::Float(number) => number.to_string().into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Table(_) => "a table".into(),
     }
 }
 
@@ -109,7 +111,7 @@ mod tests {
             (grid("seeds = -1"), "seeds are a number"),
             (grid("seeds = 1\nlr = \"small\""), "lr is \"small\": it must be a number above 0"),
             (grid("seeds = 1\nlearning_rate = 1"), "unknown field \"learning_rate\""),
-            (grid("seeds = 1\nlr = nan"), "lr is \"nan\": it must be a number above 0"),
+            (grid("seeds = 1\nlr = nan"), "lr is \"NaN\": it must be a number above 0"),
             (grid("seeds = 1\nlr = 1979-05-27"), "lr is \"1979-05-27\""),
             (grid("seeds = 0\nseed = 5"), "seed: give the seeds of a grid as seeds"),
             (grid("seeds = 0\nlr = []"), "lr is an empty list"),
