@@ -355,7 +355,7 @@ fn a_server_that_never_answers_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut fetch = fetch(folder.path(), &url);
-    refused(fetch.args(["--timeout", "1"]), 2, &[&url, "timeout", "trying again in 4 s"]);
+    refused(fetch.args(["--timeout", "1"]), 2, &[&url, "timeout", "retrying in 4 s"]);
     assert_eq!(names_in(folder.path()), names_at_the_beginning());
 }
 
@@ -374,7 +374,7 @@ fn a_server_that_is_not_there_is_tried_again_and_then_named() {
     let folder = temporary_folder();
     // Port 1 is reserved for a service that nobody runs.
     let url = "http://127.0.0.1:1";
-    let parts = [url, "could not be fetched", "trying again in 4 s", "--mirror"];
+    let parts = [url, "could not be fetched", "retrying in 4 s", "--mirror"];
     refused(&mut fetch(folder.path(), url), 2, &parts);
     assert_eq!(names_in(folder.path()), [""; 0]);
 }

@@ -250,7 +250,10 @@ fn a_row_whose_process_is_killed_is_run_again_and_is_no_failure() {
         told.matches("its process was killed (signal: 9 (SIGKILL)); it will run again").count(),
         2
     );
-    assert!(told.contains("was killed (signal: 9 (SIGKILL)) in every attempt. If memory"), "{told}");
+    assert!(
+        told.contains("was killed (signal: 9 (SIGKILL)) in every attempt. If memory"),
+        "{told}"
+    );
     assert!(!place.path("study/results").exists(), "a killed row has a result");
 
     place.ends(&[&plan[..], &["again", "--epochs", "1"]].concat(), 0);
@@ -334,7 +337,8 @@ fn results_of_several_studies_become_one_table_and_contradictions_an_error() {
     fs::copy(other, own).unwrap();
     for flags in [["study", "collect", "first"], ["study", "run", "first"]] {
         let misnamed = said(&place.ends(&flags, 2));
-        let part = "s1-t1.json: it contains the result of lenet5-b60-lr0.002-e2-s0-t1. Remove it to run";
+        let part =
+            "s1-t1.json: it contains the result of lenet5-b60-lr0.002-e2-s0-t1. Remove it to run";
         assert!(misnamed.contains(part), "no {part} in {misnamed}");
     }
     fs::write(&path, "{").unwrap();
@@ -427,7 +431,7 @@ fn a_report_tells_what_the_runs_say_of_the_papers_accuracy_and_no_more() {
     let (page, summary) = (read("report.html"), read("summary.csv"));
     for part in [
         "11 runs of 4 configurations",
-        "LeNet-5: the paper&#39;s 0.8953 lies within the range of the runs of batch 64, lr 0.001 (reached by 2 of 4)",
+        "LeNet-5: the paper&#39;s 0.8953 is within the range of the runs of batch 64, lr 0.001 (reached by 2 of 4)",
         "above every run of batch 16, lr 0.001",
         "below every run of batch 32, lr 0.001",
         "Of 2 configurations of LeNet-5",
