@@ -24,7 +24,10 @@ fn not_given() -> String {
 
 /// Help of `--epochs`.
 pub fn epochs() -> String {
-    format!("Passes over the training images [default: {}]", by_model(|it| it.epochs.to_string()))
+    format!(
+        "Number of passes over the training images [default: {}]",
+        by_model(|it| it.epochs.to_string())
+    )
 }
 
 /// Help of `--batch-size`.

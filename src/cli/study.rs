@@ -73,7 +73,7 @@ pub struct StudyPlanArgs {
     /// Learning rates of Adam
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub lr: Vec<f64>,
-    /// Passes over the training images
+    /// Number of passes over the training images
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub epochs: Vec<usize>,
     /// Threads per run; results depend on it in their low-order bits

@@ -96,7 +96,7 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
             (true, _) => format!("{ok} {path}"),
             (false, Identity::Another) => format!("{ok} (not the official file) {path}"),
             (false, _) => {
-                let what = "well-formed, but its checksum is not the official one";
+                let what = "well-formed, but its SHA-256 is not the official one";
                 damage.push(format!("{path}: {what}"));
                 format!("{damaged} ({what}) {path}")
             }

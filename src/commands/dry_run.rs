@@ -53,7 +53,7 @@ pub struct File {
 #[derive(Debug, Serialize)]
 pub struct Folder {
     pub path: String,
-    /// Whether it holds a run, which `--force` would replace.
+    /// Whether it contains a run, which `--force` would replace.
     pub replaces_a_run: bool,
     /// The names of its files.
     pub files: Vec<&'static str>,

@@ -52,8 +52,8 @@ impl Trained<'_> {
         let mut section = None;
         if let Some(normalize) = figures {
             let curves = Curves::of(&history.epochs);
-            let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-            let run = Run::new(entry, config.clone(), curves, answers);
+            let labels = (dataset.test.labels.clone(), evaluation.predicted.clone());
+            let run = Run::new(entry, config.clone(), curves, labels);
             let section = section.insert(Section {
                 pictures: pictures(&run, &model, dataset, &evaluation),
                 run,

@@ -131,7 +131,7 @@ fn another_model_is_refused_and_so_is_none() {
     put(finished_run("lenet5"), &folder.path().join("run"));
     let mut command = stitch(folder.path());
     command.args(["train", "mlp", "--config", "run"]);
-    refused(&mut command, 2, &["mlp is asked for", "run/config.json", "lenet5"]);
+    refused(&mut command, 2, &["the model is mlp", "run/config.json", "lenet5"]);
     let mut neither = stitch(folder.path());
     neither.arg("train").assert().code(2).stderr(contains("MODEL"));
 }

@@ -321,7 +321,7 @@ fn weights_that_are_no_numbers_are_warned_of() {
     tensors[1].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
     let file = safetensors::write(&tensors, &Metadata::new()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();
-    let warning = predicate::str::contains("nan.safetensors: 0.bias holds NaN or infinity");
+    let warning = predicate::str::contains("nan.safetensors: 0.bias contains NaN or infinity");
     evaluate(folder.path(), "nan.safetensors").assert().success().stderr(warning);
 }
 
@@ -331,7 +331,7 @@ fn a_pipe_is_refused_instead_of_waited_for() {
     let folder = folder_with_run("mlp");
     let made = std::process::Command::new("mkfifo").arg(folder.path().join("p.pt")).status();
     assert!(made.unwrap().success());
-    let plain = ["p.pt", "not a plain file"];
+    let plain = ["p.pt", "not a regular file"];
     refused(&mut evaluate(folder.path(), "p.pt"), 2, &plain);
     for command in [["parity", "p.pt", "p.pt"], ["predict", "p.pt", "p.pt"]] {
         refused(common::stitch(folder.path()).args(command), 2, &plain);

@@ -288,7 +288,7 @@ fn a_broken_picture_is_named_and_the_others_are_answered() {
     assert_eq!(failure["exit_code"], 2);
     refused(&mut predict(folder.path(), &["nowhere.png"]), 2, &["nowhere.png: No such file"]);
     let both = ["pictures/b.png", "nowhere.png"];
-    refused(&mut predict(folder.path(), &both), 2, &["no picture can be read, of 2 named"]);
+    refused(&mut predict(folder.path(), &both), 2, &["none of the 2 images can be read"]);
 }
 
 #[test]

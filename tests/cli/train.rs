@@ -617,7 +617,7 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
         "mlp 20, lenet5 5",
         "mlp 200, lenet5 32",
         "mlp 1e-3, lenet5 2e-3",
-        "[default: 0; the notebook leaves lenet5's open]",
+        "[default: 0; not given in the notebook for lenet5]",
         "[default: runs/<model>]",
         "[default: cpu]",
         "but no batch size, learning rate or seed",

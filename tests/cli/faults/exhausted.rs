@@ -53,7 +53,7 @@ fn ten_seconds_after_the_first_signal_a_step_that_never_returns_is_ended() {
     signal(&child, "-TERM");
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(143), "{}", said(&ended));
-    assert!(said(&ended).contains("has not ended 10 s after the signal"), "{}", said(&ended));
+    assert!(said(&ended).contains("did not stop within 10 s of the signal"), "{}", said(&ended));
     assert!(start.elapsed() >= Duration::from_secs(10), "it ended too early");
     assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 0, "something was written");
 }

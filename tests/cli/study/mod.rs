@@ -153,9 +153,9 @@ fn every_row_has_the_bits_of_stitch_train() {
     other.outcome.data_sha256 = Some("b".repeat(64));
     fs::write(place.path("other.csv"), results::write(&[other])).unwrap();
     let refused = place.ends(&["report", run, "--study", "other.csv"], 2);
-    assert!(said(&refused).contains("had another data set (SHA-256 bbb"), "{}", said(&refused));
+    assert!(said(&refused).contains("used another data set (SHA-256 bbb"), "{}", said(&refused));
     let refused = place.ends(&["report", run, "--study", "nowhere"], 2);
-    assert!(said(&refused).contains("--study: nowhere is not there"), "{}", said(&refused));
+    assert!(said(&refused).contains("--study: nowhere does not exist"), "{}", said(&refused));
 }
 
 #[test]
@@ -176,10 +176,10 @@ fn killed_and_started_again_it_runs_what_is_missing_and_ends_with_the_same_resul
     let told = said(&again);
     let first = told.lines().find(|line| line.contains("runs: ")).unwrap();
     let before: usize = first.split(' ').nth(2).unwrap().parse().unwrap();
-    assert!((2..6).contains(&before) && first.contains("0 failed before"), "{first}");
+    assert!((2..6).contains(&before) && first.contains("0 already failed"), "{first}");
     assert!(place.results("study") == wanted, "other results");
     assert_eq!(names(&place.path("study/runs")), [""; 0], "left behind");
-    assert!(said(&place.ends(&["study", "run", "study"], 0)).contains("6 done before"));
+    assert!(said(&place.ends(&["study", "run", "study"], 0)).contains("6 already done"));
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn a_row_that_fails_is_recorded_and_the_others_run() {
     assert!(error.contains("training diverged"), "{error}");
     assert!(results["lenet5-b32-lr0.001-e1-s0-t1"].is_done());
     let again = place.ends(&["study", "run", "study"], 1);
-    assert!(said(&again).contains("1 failed before, 0 to do"), "{}", said(&again));
+    assert!(said(&again).contains("1 already failed, 0 to do"), "{}", said(&again));
     let again = place.ends(&["study", "run", "study", "--retry-failed"], 1);
-    assert!(said(&again).contains("0 failed before, 1 to do"), "{}", said(&again));
+    assert!(said(&again).contains("0 already failed, 1 to do"), "{}", said(&again));
     let table = place.ends(&["study", "collect", "study"], 0);
     assert!(printed(&table).contains("1 run done, 1 failed"), "{}", printed(&table));
 }
@@ -249,7 +249,10 @@ fn a_row_whose_process_is_killed_is_run_again_and_is_no_failure() {
         told.matches("its process was killed (signal: 9 (SIGKILL)); it will run again").count(),
         2
     );
-    assert!(told.contains("was killed (signal: 9 (SIGKILL)) each time. Where memory"), "{told}");
+    assert!(
+        told.contains("was killed (signal: 9 (SIGKILL)) in every attempt. If memory"),
+        "{told}"
+    );
     assert!(!place.path("study/results").exists(), "a killed row has a result");
 
     place.ends(&[&plan[..], &["again", "--epochs", "1"]].concat(), 0);
@@ -278,7 +281,7 @@ fn one_row_is_run_once_however_many_processes_are_told_to() {
     let again = place.ends(&["study", "run", "study", "--row", "3"], 0);
     assert!(said(&again).contains("already done"), "{}", said(&again));
     let none = place.ends(&["study", "run", "study", "--row", "6"], 2);
-    assert!(said(&none).contains("the plan has the rows 0 to 5"), "{}", said(&none));
+    assert!(said(&none).contains("the plan has rows 0 to 5"), "{}", said(&none));
     place.ends(&["study", "run", "study", "--rows", "0..7"], 2);
     place.ends(&["study", "run", "nowhere"], 2);
 }
@@ -427,7 +430,7 @@ fn a_report_tells_what_the_runs_say_of_the_papers_accuracy_and_no_more() {
     let (page, summary) = (read("report.html"), read("summary.csv"));
     for part in [
         "11 runs of 4 configurations",
-        "LeNet-5: the paper&#39;s 0.8953 lies within the range of the runs of batch 64, lr 0.001 (reached by 2 of 4)",
+        "LeNet-5: the paper&#39;s 0.8953 is within the range of the runs of batch 64, lr 0.001 (reached by 2 of 4)",
         "above every run of batch 16, lr 0.001",
         "below every run of batch 32, lr 0.001",
         "Of 2 configurations of LeNet-5",

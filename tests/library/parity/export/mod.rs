@@ -94,7 +94,8 @@ fn what_cannot_be_exported_is_refused_and_writes_nothing() {
     assert!(said(export(path, run, "npz", "run")).contains("--output run is a folder"));
     assert!(said(export(path, run, "npz", run)).contains(" exists. Give another path"));
     assert!(
-        said(export(path, run, "npz", "no/such/folder.npz")).contains("there is no folder no/such")
+        said(export(path, run, "npz", "no/such/folder.npz"))
+            .contains("the folder no/such does not exist")
     );
     assert!(said(export(path, run, "onyx", "x")).contains("possible values: state-dict"));
     assert!(
