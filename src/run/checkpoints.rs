@@ -227,6 +227,6 @@ pub fn start(
 }
 
 fn refuse_other_run(then: &RunConfig, now: &RunConfig, place: String) -> Result<(), ResumeError> {
-    let differences = then.differences(now);
+    let differences = then.resume_differences(now);
     if differences.is_empty() { Ok(()) } else { Err(ResumeError::OtherRun { place, differences }) }
 }

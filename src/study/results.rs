@@ -408,6 +408,14 @@ mod tests {
         let records = vec![record(1, "a"), failed(2)];
         let table = write(&records);
         assert_eq!(read(&table).unwrap(), records);
+        let json = serde_json::to_string(&records[0]).unwrap();
+        assert_eq!(Record::read(json.as_bytes()).unwrap(), records[0]);
+        let twice = json.replacen('{', "{\"test_accuracy\":1.0,", 1);
+        let error = Record::read(twice.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("duplicate field `test_accuracy`"), "{error}");
+        let number = json.replacen(":0.25", ":\"0.25\"", 1);
+        let error = Record::read(number.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("test_accuracy is \"0.25\""), "{error}");
         let text = String::from_utf8(table).unwrap();
         for (from, to, part) in [
             (",0.25,", ",1.25,", "line 2: mlp-b200-lr0.001-e20-s1-t1: its test accuracy"),

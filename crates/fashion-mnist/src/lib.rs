@@ -102,3 +102,26 @@ impl Dataset {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_held_out_once_whatever_was_held_out_before() {
+        let labels: Vec<u8> = (0..10).collect();
+        let images = labels.iter().flat_map(|&label| [label; PIXELS]).collect::<Vec<_>>().into();
+        let train = Split { images, labels };
+        let (directory, paths) = Default::default();
+        let found = source::Found { directory, rule: "test", paths };
+        let origin = source::Origin { found, files: Vec::new() };
+        let whole = Dataset { test: train.clone(), train, validation: None, origin };
+        let mut dataset = whole.clone();
+        for (n, left) in [(3, 7), (5, 5), (0, 10)] {
+            dataset.hold_out(n).unwrap();
+            assert_eq!((dataset.train.len(), dataset.validation.is_some()), (left, n > 0));
+        }
+        assert_eq!(dataset.train, whole.train);
+        assert!(dataset.hold_out(10).is_err());
+    }
+}

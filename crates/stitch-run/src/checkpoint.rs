@@ -320,3 +320,56 @@ fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
         expected: String::from_utf8_lossy(&file[place]).into_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataConfig, Engine, TrainConfig};
+
+    /// A checkpoint after one epoch with validation.
+    fn checkpoint() -> Checkpoint {
+        let engine = Some(Engine::Exact);
+        let settings = TrainConfig {
+            threads: Some(1),
+            val: Some(5),
+            engine,
+            ..TrainConfig::new("lenet5", 2, 10, 1e-3)
+        };
+        let config = RunConfig {
+            program: "stitch".into(),
+            settings,
+            cpu_capability: None,
+            kernels_sha256: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        };
+        let mut progress = Progress { seconds: 2.0, ..Default::default() };
+        progress.end_epoch(1.0, Some((0.5, 0.25)));
+        progress.best_parameters = vec![floats("fc.bias", &[1.5])];
+        let state = TrainState { updates: 4, tensors: vec![floats("parameter/fc.bias", &[1.5])] };
+        Checkpoint { config, progress, state, events: None }
+    }
+
+    fn refused(change: impl Fn(&mut Checkpoint)) -> String {
+        let mut checkpoint = checkpoint();
+        change(&mut checkpoint);
+        let read = Checkpoint::read(&checkpoint.write().unwrap());
+        let checked = read.and_then(|checkpoint| check_progress(&checkpoint, 40));
+        checked.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_and_one_that_contradicts_itself_is_refused() {
+        let whole = checkpoint();
+        assert_eq!(Checkpoint::read(&whole.write().unwrap()).unwrap(), whole);
+        check_progress(&whole, 40).unwrap();
+        let validation = "one validation per epoch";
+        assert!(refused(|it| it.progress.epochs[0].val_accuracy = None).contains(validation));
+        assert!(refused(|it| it.config.settings.val = None).contains(validation));
+        assert!(refused(|it| it.progress.epochs[0].val_accuracy = Some(7.0)).contains("7 is not"));
+        assert!(refused(|it| it.progress.best_parameters.clear()).contains("best epoch"));
+        assert!(refused(|it| it.config.program = "x".into()).contains("program is"));
+        let foreign = floats("epochs/pace", &[1.0]);
+        assert!(refused(|it| it.state.tensors.push(foreign.clone())).contains("unknown field"));
+    }
+}

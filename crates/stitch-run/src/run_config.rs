@@ -147,7 +147,7 @@ impl RunConfig {
 
     /// The differences between an interrupted run and the run `now` that would resume it, one phrase per field. A higher
     /// number of epochs is not a difference.
-    pub fn differences(&self, now: &Self) -> Vec<String> {
+    pub fn resume_differences(&self, now: &Self) -> Vec<String> {
         let (then, mut settings) = (self.settings.to_map(), now.settings.to_map());
         if now.settings.epochs > self.settings.epochs {
             settings.insert("epochs".into(), self.settings.epochs.into());
@@ -267,7 +267,7 @@ mod tests {
             assert_eq!(read.settings.engine, today, "{engine:?} on {device}");
         }
         let then = config(None, Device::Cpu);
-        let differences = then.differences(&config(Some(Engine::Exact), Device::Cpu));
+        let differences = then.resume_differences(&config(Some(Engine::Exact), Device::Cpu));
         assert_eq!(differences, ["engine exact instead of none"]);
     }
 
@@ -279,12 +279,12 @@ mod tests {
             config.settings.threads = Some(threads);
             config
         };
-        assert_eq!(of("a", 1).differences(&of("a", 1)), Vec::<String>::new());
-        let lines = of("a", 1).differences(&of("b", 1));
+        assert_eq!(of("a", 1).resume_differences(&of("a", 1)), Vec::<String>::new());
+        let lines = of("a", 1).resume_differences(&of("b", 1));
         assert!(lines.len() == 1 && lines[0].contains("bbbb instead of aaaa"), "{lines:?}");
-        let unknown = config(Some(Engine::Exact), Device::Cpu).differences(&of("a", 1));
+        let unknown = config(Some(Engine::Exact), Device::Cpu).resume_differences(&of("a", 1));
         assert!(unknown.len() == 1 && unknown[0].contains("instead of unknown"), "{unknown:?}");
-        assert_eq!(of("a", 1).differences(&of("b", 2)), ["threads 2 instead of 1"]);
+        assert_eq!(of("a", 1).resume_differences(&of("b", 2)), ["threads 2 instead of 1"]);
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 1)), Some("a".repeat(64)));
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 2)), None);
     }
@@ -296,8 +296,8 @@ mod tests {
             config.settings.epochs = epochs;
             config
         };
-        assert_eq!(of(5).differences(&of(6)), Vec::<String>::new());
-        assert_eq!(of(5).differences(&of(4)), ["epochs 4 instead of 5"]);
+        assert_eq!(of(5).resume_differences(&of(6)), Vec::<String>::new());
+        assert_eq!(of(5).resume_differences(&of(4)), ["epochs 4 instead of 5"]);
     }
 
     #[test]

@@ -21,11 +21,16 @@ pub struct Found {
     pub paths: [PathBuf; 4],
 }
 
+/// `RULE names `, where somebody else than the caller named the folder.
+fn named_by(rule: &str) -> String {
+    if rule.is_empty() { String::new() } else { format!("{rule} names ") }
+}
+
 /// No folder with the four files.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The named folder lacks a file.
-    #[error("{rule} names {}, which holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST", .directory.display())]
+    #[error("{}{} holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST", named_by(rule), .directory.display())]
     Incomplete {
         /// Who named the folder.
         rule: &'static str,
@@ -35,7 +40,7 @@ pub enum FindError {
         missing: &'static str,
     },
     /// The named folder does not exist or is not a folder.
-    #[error("{rule} names {}, which is {found}: it must be a folder with the four files of Fashion-MNIST", .directory.display())]
+    #[error("{}{} is {found}: it must be a folder with the four files of Fashion-MNIST", named_by(rule), .directory.display())]
     NotADirectory {
         /// Who named the folder.
         rule: &'static str,
@@ -70,7 +75,7 @@ impl fmt::Display for Places {
 /// See [`FindError`].
 pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
     if let Some(directory) = directory {
-        return named(directory, "the caller");
+        return named(directory, "");
     }
     if let Some(directory) = env::var_os(ENVIRONMENT_VARIABLE).filter(|value| !value.is_empty()) {
         return named(Path::new(&directory), "$FASHION_MNIST_DIR");
@@ -141,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("data");
         let said = find(Some(&missing)).unwrap_err().to_string();
-        assert!(said.starts_with("the caller names ") && said.contains("not there"), "{said}");
+        assert!(said.contains("is not there: it must be a folder"), "{said}");
         let said = named(folder.path(), "--data").unwrap_err().to_string();
         assert!(said.starts_with("--data names ") && said.contains("holds neither"), "{said}");
         let places = Places(vec![(missing, "not there".into())]);
