@@ -173,7 +173,7 @@ fn conclusion(runs: &[Reproduced], screen: Screen) -> String {
             (true, false) => (
                 Some(AnsiColor::Red),
                 format!(
-                    "{model}: does NOT reproduce the paper's accuracy. Check the data set with `stitch data`."
+                    "{model}: does NOT match the paper's accuracy. Check the data with `stitch data`."
                 ),
             ),
             (false, _) => {
