@@ -21,16 +21,22 @@ pub struct Found {
     pub paths: [PathBuf; 4],
 }
 
-/// `RULE names `, where somebody else than the caller named the folder.
-fn named_by(rule: &str) -> String {
-    if rule.is_empty() { String::new() } else { format!("{rule} names ") }
+/// The subject of a message: the folder, and who named it if that was not the caller.
+fn subject(rule: &str, directory: &Path) -> String {
+    match rule {
+        "" => directory.display().to_string(),
+        rule => format!("{rule} names {}, which", directory.display()),
+    }
 }
 
 /// No folder with the four files.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The named folder lacks a file.
-    #[error("{}{} holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST", named_by(rule), .directory.display())]
+    #[error(
+        "{} holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST",
+        subject(rule, directory)
+    )]
     Incomplete {
         /// Who named the folder.
         rule: &'static str,
@@ -40,7 +46,10 @@ pub enum FindError {
         missing: &'static str,
     },
     /// The named folder does not exist or is not a folder.
-    #[error("{}{} is {found}: it must be a folder with the four files of Fashion-MNIST", named_by(rule), .directory.display())]
+    #[error(
+        "{} is {found}: it must be a folder with the four files of Fashion-MNIST",
+        subject(rule, directory)
+    )]
     NotADirectory {
         /// Who named the folder.
         rule: &'static str,
