@@ -24,7 +24,7 @@ extern "C" fn check(count: c_int, arguments: *const *const c_char) {
     };
     if !is_gone {
         // The constructors allocate memory, which may fail.
-        return stitch::memory::handle_aborts();
+        return stitch::memory::handle_aborts(crate::commands::OUT_OF_MEMORY);
     }
     // SAFETY: the C library passes main's arguments, `count` null-terminated strings.
     let is_json =

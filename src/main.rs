@@ -13,8 +13,8 @@ static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
 
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
-    stitch::memory::handle_aborts();
-    stitch::memory::handle_library_exits();
+    stitch::memory::handle_aborts(commands::OUT_OF_MEMORY);
+    stitch::memory::handle_library_exits(commands::LIBRARY_EXIT);
     let code = run();
     stitch::memory::expect_exit();
     code

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 unsafe extern "C" {
@@ -12,9 +13,10 @@ unsafe extern "C" {
 
 /// Whether an allocation has failed.
 static EXHAUSTED: AtomicBool = AtomicBool::new(false);
-/// The error message. Rust's library prints the size of the failed allocation before it.
-const MESSAGE: &[u8] =
-    b"error: out of memory. Free memory, or use a smaller --batch-size or fewer --jobs\n";
+/// What [`handle_aborts`] prints.
+static OUT_OF_MEMORY: OnceLock<&str> = OnceLock::new();
+/// What [`handle_library_exits`] prints.
+static LIBRARY_EXIT: OnceLock<&str> = OnceLock::new();
 /// The exit code of usage and I/O errors.
 const EXIT_CODE: i32 = 2;
 
@@ -49,18 +51,27 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Installs a handler for aborts: after a failed allocation, a process with [`Allocator`] prints an error message and
-/// exits with code 2. Other aborts are unchanged. Does nothing on systems other than Unix.
-pub fn handle_aborts() {
+/// Prints a message to stderr and exits with code 2, with functions that may be called in a signal handler.
+#[cfg(unix)]
+fn exit_with(message: &OnceLock<&'static str>) -> ! {
+    let message = message.get().copied().unwrap_or_default();
+    // SAFETY: both functions are async-signal-safe; the bytes are static, and no other code runs afterwards.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+        libc::_exit(EXIT_CODE)
+    }
+}
+
+/// Installs a handler for aborts: after a failed allocation, a process with [`Allocator`] prints `message` and exits
+/// with code 2; Rust's library prints the size of the failed allocation before it. Other aborts are unchanged. Does
+/// nothing on systems other than Unix. The first `message` of the process is used.
+pub fn handle_aborts(message: &'static str) {
+    let _ = OUT_OF_MEMORY.set(message);
     #[cfg(unix)]
     {
         extern "C" fn on_abort(_: libc::c_int) {
             if EXHAUSTED.load(Ordering::Relaxed) {
-                // SAFETY: both may be called in a signal handler; the bytes are static.
-                unsafe {
-                    libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
-                    libc::_exit(EXIT_CODE);
-                }
+                exit_with(&OUT_OF_MEMORY);
             }
             // When the handler returns, abort() ends the process as usual.
         }
@@ -79,21 +90,15 @@ pub fn handle_aborts() {
 static EXIT_EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// Installs a handler for exits by a library, such as OpenMP's when it cannot start a thread: the process then prints
-/// an error message and exits with code 2 instead of OpenMP's 1, which means a failed check. The program calls
+/// `message` and exits with code 2 instead of OpenMP's 1, which means a failed check. The program calls
 /// [`expect_exit`] before it exits by itself.
-pub fn handle_library_exits() {
+pub fn handle_library_exits(message: &'static str) {
+    let _ = LIBRARY_EXIT.set(message);
     #[cfg(unix)]
     {
-        const MESSAGE: &[u8] =
-            b"error: a library ended the process; see its message above. Use fewer --threads, or free memory\n";
-
         extern "C" fn on_exit() {
             if !EXIT_EXPECTED.load(Ordering::Relaxed) {
-                // SAFETY: the bytes are static, and no other code runs afterwards.
-                unsafe {
-                    libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
-                    libc::_exit(EXIT_CODE);
-                }
+                exit_with(&LIBRARY_EXIT);
             }
         }
         // SAFETY: the handler lives as long as the process. If atexit fails, the process exits as without a handler.
@@ -114,9 +119,9 @@ pub fn out_of_memory_message(message: &str) -> Option<String> {
     let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
     // oneDNN does not give the reason.
     if message.contains("could not create a primitive") {
-        let error = "oneDNN could not create a primitive; the usual cause is exhausted memory. Free memory, or use a \
-                     smaller --batch-size or fewer --jobs";
-        return Some(error.into());
+        return Some(
+            "oneDNN could not create a primitive; the usual cause is exhausted memory".into(),
+        );
     }
     if !parts.iter().any(|part| message.contains(part)) {
         return None;
@@ -125,10 +130,7 @@ pub fn out_of_memory_message(message: &str) -> Option<String> {
     let size = size.and_then(|rest| rest.split_once(" bytes")).map(|(bytes, _)| bytes);
     let size = size.filter(|bytes| bytes.parse::<u64>().is_ok());
     let size = size.map(|bytes| format!(": {bytes} bytes cannot be allocated"));
-    Some(format!(
-        "out of memory{}. Free memory, or use a smaller --batch-size or fewer --jobs",
-        size.unwrap_or_default()
-    ))
+    Some(format!("out of memory{}", size.unwrap_or_default()))
 }
 
 /// Configures glibc to keep freed memory for the next training step instead of returning it to the system.

@@ -8,7 +8,7 @@ use stitch::run::CheckpointEvery;
 use stitch::train::{Device, Engine};
 
 use super::engines;
-use super::values::parse_checkpoint_every;
+use super::values::{parse_checkpoint_every, threads};
 
 /// The flag of the data set's folder.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct ComputeArgs {
     /// Number of threads within an operation [default: libtorch's choice, one per core]
     ///
     /// Results depend on the number of threads in their low-order bits: compare runs with the same number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = threads())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
     /// Compute on this device: cpu, cuda or cuda:N [default: cpu]

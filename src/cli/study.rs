@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::values::parse_indices;
+use super::values::{parse_indices, threads};
 use super::{DataArgs, EngineArgs, models};
 
 /// `stitch study`
@@ -77,7 +77,7 @@ pub struct StudyPlanArgs {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub epochs: Vec<usize>,
     /// Threads per run; results depend on it in their low-order bits
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
     pub threads: u32,
     #[command(flatten)]
     pub engine: EngineArgs,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::run::CheckpointEvery;
+use stitch::stitch_run::THREADS;
 
 /// A number, or `off`, which overrides the number of a `config.json`. Zero is refused by the check of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,6 +18,12 @@ use stitch::run::CheckpointEvery;
 pub enum NumberOrOff {
     Off,
     Number(usize),
+}
+
+/// Parses a number of threads, in the range of the settings.
+pub fn threads() -> RangedI64ValueParser<u32> {
+    let [start, end] = [THREADS.start(), THREADS.end()].map(|&threads| threads as i64);
+    RangedI64ValueParser::new().range(start..=end)
 }
 
 /// A number as JSON; one that is not finite becomes a string, which the check of the settings refuses.

@@ -248,7 +248,7 @@ pub fn identity(origin: &Origin) -> &'static str {
 
 /// The files of a run that are in `folder`.
 pub fn files_of(folder: &Path) -> Vec<String> {
-    let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
+    let names = run_folder::files(true, true, true).into_iter();
     let existing = names.map(|name| folder.join(name)).filter(|path| path.exists());
     existing.map(|path| path.display().to_string()).collect()
 }

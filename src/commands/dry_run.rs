@@ -72,7 +72,8 @@ pub struct Step {
 pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) -> Result<Outcome> {
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
     let dataset = settings.dataset(&args.data, console)?;
-    let prepared = Prepared::new(&settings.config, &dataset)?;
+    let prepared = Prepared::new(&settings.config, &dataset);
+    let prepared = prepared.map_err(|error| settings.explained(error.into()))?;
     let data = data(&prepared.dataset);
     let start = Instant::now();
     let FirstStep { images, loss, steps_per_epoch } = prepared.first_step()?;
@@ -84,7 +85,7 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
         out: Folder {
             path: out.display().to_string(),
             replaces_a_run: RunFolder::check_claim(out, inputs::claim(false, false)).is_err(),
-            files: files(args, settings),
+            files: run_folder::files(settings.config.val.is_some(), args.trace, args.tensorboard),
         },
         steps_per_epoch,
         steps,
@@ -112,15 +113,6 @@ fn data(dataset: &Dataset) -> Data {
         validation_images: dataset.validation.as_ref().map_or(0, |split| split.len()),
         test_images: dataset.test.len(),
     }
-}
-
-/// The files that a complete run would write.
-fn files(args: &TrainArgs, settings: &Settings) -> Vec<&'static str> {
-    let validated = settings.config.val.is_some();
-    let validation = run_folder::VALIDATION_FILES.into_iter().filter(|_| validated);
-    let trace = run_folder::TRACE_FILES.into_iter().filter(|_| args.trace);
-    let events = args.tensorboard.then_some(run_folder::EVENTS_FILE);
-    run_folder::FILES.into_iter().chain(validation).chain(trace).chain(events).collect()
 }
 
 /// The dry run as text.

@@ -47,8 +47,7 @@ pub fn message(error: &Error) -> String {
 
 /// Whether training diverged.
 pub fn diverged(error: &Error) -> bool {
-    let error = error.downcast_ref::<TrainError>();
-    error.is_some_and(|error| {
+    train_error(error).is_some_and(|error| {
         matches!(
             error,
             TrainError::Diverged { .. }
@@ -56,6 +55,14 @@ pub fn diverged(error: &Error) -> bool {
                 | TrainError::NotFinite { .. }
         )
     })
+}
+
+/// The failure of a training.
+pub fn train_error(error: &Error) -> Option<&TrainError> {
+    match error.downcast_ref() {
+        Some(RunError::Train(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
 }
 
 fn of_folder(error: &FolderError) -> (&'static str, &'static str) {

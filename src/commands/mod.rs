@@ -33,6 +33,7 @@ use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use stitch::dataset::source::FetchError;
 
+pub use self::out_of_memory::{LIBRARY_EXIT, OUT_OF_MEMORY};
 use self::terminal::Screen;
 use crate::cli::{Cli, Command, UNBROKEN};
 

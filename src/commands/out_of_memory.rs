@@ -7,6 +7,14 @@ use stitch::memory;
 
 use super::{PRINTED, print_error, print_failure, signals};
 
+/// What to do when memory is exhausted.
+const ADVICE: &str = "Free memory, or use a smaller --batch-size or fewer --jobs";
+/// The message of an abort for exhausted memory.
+pub const OUT_OF_MEMORY: &str =
+    "error: out of memory. Free memory, or use a smaller --batch-size or fewer --jobs\n";
+/// The message when a library ends the process.
+pub const LIBRARY_EXIT: &str = "error: a library ended the process; see its message above. Use fewer --threads, or free memory\n";
+
 /// The exit code of an I/O error.
 const CODE: u8 = 2;
 
@@ -23,6 +31,7 @@ pub fn listen(json: bool) {
             memory::expect_exit();
             return before(info);
         };
+        let error = format!("{error}. {ADVICE}");
         print_error(&anyhow::anyhow!("{error}"));
         if json && !PRINTED.load(Ordering::Relaxed) {
             print_failure(error, CODE);

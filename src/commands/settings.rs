@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
-use stitch::libtorch;
+use stitch::libtorch::{self, threads};
 use stitch::models::{self, ModelEntry};
+use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig};
 
@@ -90,7 +91,11 @@ impl Settings {
             Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
             _ => "--device".into(),
         })?;
-        config.threads = Some(inputs::set_threads(config.threads)?);
+        let threads = threads::set(config.threads).with_context(|| match &repeated {
+            Some(repeated) if !flags.contains_key("threads") => format!("{repeated}: threads"),
+            _ => "--threads".into(),
+        })?;
+        config.threads = Some(threads);
         config.engine = Some(config.engine());
         ensure!(
             config.engine().traces() || !args.trace,
@@ -115,6 +120,20 @@ impl Settings {
         };
         let sources = TrainConfig::names().into_iter().map(setting).collect();
         Ok(Self { model, config, sources, repeated })
+    }
+
+    /// The error of a run, with the flag or file that the setting concerned is from.
+    pub fn explained(&self, error: Error) -> Error {
+        let is_flag = |name: &str| {
+            let flag = |it: &&Setting| it.name == name && it.source == SettingOrigin::Flag;
+            self.sources.iter().any(|setting| flag(&setting))
+        };
+        match (error.downcast_ref(), &self.repeated) {
+            (Some(RunError::HoldOut(held)), Some(repeated)) if !is_flag("val") => {
+                anyhow!("{repeated}: val is {}: {held}", held.asked)
+            }
+            _ => error,
+        }
     }
 
     /// Reads the data set; it must be that of the run to repeat, unless `--data` is given.

@@ -28,7 +28,8 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         tensorboard: args.tensorboard,
         figures: Some(args.figures.normalize()),
     };
-    let trained = training::run(&folder, config, &options, &dataset, console)?;
+    let trained = training::run(&folder, config, &options, &dataset, console);
+    let trained = trained.map_err(|error| settings.explained(error))?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
     let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use stitch::dataset::Dataset;
 use stitch::run::{self, Event, Note, Options, RunError, Trained};
 use stitch::run_folder::RunFolder;
@@ -49,7 +49,6 @@ pub fn run(
             Interrupted::new(format!("{error}. To resume: {command}")).into()
         }
         RunError::Stopped { .. } => Interrupted::new(error.to_string()).into(),
-        RunError::Train(error) => Error::from(error),
         error => error.into(),
     })
 }
@@ -58,7 +57,8 @@ pub fn run(
 fn message(note: &Note, config: &TrainConfig) -> String {
     let (text, model) = (note.to_string(), &config.model);
     match note {
-        Note::DamagedCheckpoint(..) | Note::TracedWithoutCheckpoints => text,
+        Note::DamagedCheckpoint(..) => format!("warning: {text}"),
+        Note::TracedWithoutCheckpoints => format!("note: {text}"),
         Note::OutOfPatience { .. } => format!("{model}: {text} (--patience)"),
         _ => format!("{model}: {text}"),
     }

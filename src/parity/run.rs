@@ -112,8 +112,15 @@ impl Run {
         match file {
             run_folder::HISTORY => {
                 let rows = parse(path, csv::read_history)?;
-                if rows.iter().any(|row| row.val_loss.is_some()) {
-                    self.side.left_out.push("val_loss and val_accuracy in history.csv".into());
+                let columns = stitch_run::rows::read(&read(path)?).unwrap_or_default();
+                let names = columns.first().map(|(_, row)| row.keys().cloned().collect::<Vec<_>>());
+                let compared = ["epoch", "loss", "seconds"];
+                let others = names.unwrap_or_default().into_iter();
+                let others: Vec<String> =
+                    others.filter(|name| !compared.contains(&name.as_str())).collect();
+                if !others.is_empty() {
+                    let others = others.join(", ");
+                    self.side.left_out.push(format!("{others} in history.csv"));
                 }
                 for row in rows {
                     let place = Place::epoch(row.epoch);
@@ -121,7 +128,7 @@ impl Run {
                 }
             }
             run_folder::METRICS => {
-                let metrics: Metrics = parse(path, |bytes| serde_json::from_slice(bytes))?;
+                let metrics = parse(path, Metrics::read)?;
                 let averages = [metrics.macro_avg, metrics.weighted_avg];
                 let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
                 let accuracy = [metrics.test_accuracy];

@@ -1,7 +1,5 @@
 //! The data of a run for its report, read from the files of a run folder.
 
-use serde::Deserialize;
-
 use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
 use crate::formats::csv;
@@ -81,7 +79,7 @@ impl Run {
             let what = "its counts do not match predictions.csv: the files are of different runs";
             return Err(wrong(CONFUSION_MATRIX, what));
         }
-        let metrics: Metrics = json(METRICS, &files.metrics)?;
+        let metrics = Metrics::read(&files.metrics).map_err(|error| wrong(METRICS, error))?;
         let accuracy = run.matrix.report().accuracy;
         if metrics.test_accuracy != accuracy {
             let what = format!(
@@ -125,10 +123,6 @@ impl Run {
 
 fn wrong(file: &'static str, what: impl ToString) -> RunError {
     RunError { file, what: what.to_string() }
-}
-
-fn json<'a, T: Deserialize<'a>>(file: &'static str, bytes: &'a [u8]) -> Result<T, RunError> {
-    serde_json::from_slice(bytes).map_err(|error| wrong(file, error))
 }
 
 /// Reads true and predicted labels.

@@ -198,6 +198,10 @@ pub fn start(
     let out = folder.path().to_path_buf();
     let found = checkpoint_files::find(folder);
     for (path, error) in found.damaged {
+        if matches!(error, CheckpointError::Contradictory(_)) {
+            // Its checksum is right: it was edited, and an older one may have been, too.
+            return Err(ResumeError::Checkpoint { path, error }.into());
+        }
         if found.newest.is_none() {
             return Err(ResumeError::NoneIntact { folder: out, error }.into());
         }

@@ -120,7 +120,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DamagedCheckpoint(path, error) => {
-                write!(f, "warning: {}: {error}", path.display())
+                write!(f, "{}: {error}", path.display())
             }
             Self::Resumed { path, epochs, steps } => {
                 let path = path.display();
@@ -142,7 +142,7 @@ impl fmt::Display for Note {
                 "stopped early: the validation loss has not improved for {patience} epochs since epoch {best}"
             ),
             Self::TracedWithoutCheckpoints => {
-                write!(f, "note: a traced run writes no checkpoints and cannot be resumed")
+                write!(f, "a traced run writes no checkpoints and cannot be resumed")
             }
         }
     }
@@ -161,9 +161,12 @@ pub enum RunError {
         epoch: usize,
         /// Counted from 1 within the epoch.
         step: usize,
-        /// Whether a checkpoint was written.
+        /// Whether there is a checkpoint to resume from.
         resumable: bool,
     },
+    /// Both a trace and resuming are requested.
+    #[error("a traced run cannot be resumed: its trace would lack the steps before")]
+    TracedResume,
     /// Training failed.
     #[error(transparent)]
     Train(TrainError),
@@ -315,6 +318,9 @@ pub fn run(
     dataset: &Dataset,
     on_event: OnEvent,
 ) -> Result<Trained, RunError> {
+    if options.resume && options.trace {
+        return Err(RunError::TracedResume);
+    }
     let mut prepared = Prepared::new(config, dataset)?;
     let config = run_config(&prepared)?;
     let start = match options.resume {

@@ -71,6 +71,7 @@ pub fn fit(
             if !resumable && from_beginning {
                 job.folder.discard_events()?;
             }
+            let resumable = resumable || !from_beginning;
             Err(RunError::Stopped { epoch, step, resumable })
         }
         error => {

@@ -90,7 +90,8 @@ impl RunFolder {
         tempfile::tempfile_in(&path).map_err(not_writable)?;
         // Without a lock, another process may be writing them.
         if lock.is_some() {
-            let below = [CHECKPOINTS, TENSORBOARD, "trace"].map(|folder| path.join(folder));
+            let below =
+                [CHECKPOINTS, TENSORBOARD, stitch_trace::FOLDER].map(|folder| path.join(folder));
             for folder in below.iter().chain([&path]) {
                 remove_temporary_files(folder)?;
             }
@@ -179,7 +180,7 @@ impl RunFolder {
             self.remove(&self.path.join(file))?;
         }
         // Fails if the user has files of their own there.
-        let _ = fs::remove_dir(self.path.join("trace"));
+        let _ = fs::remove_dir(self.path.join(stitch_trace::FOLDER));
         let _ = fs::remove_dir(self.path.join(TENSORBOARD));
         Ok(())
     }

@@ -78,6 +78,13 @@ pub const FILES: [&str; 13] = [
 /// The additional files of a traced run; see [`stitch_trace`].
 pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
 
+/// The files of a run, with those that validation, a trace and TensorBoard events add.
+pub fn files(validation: bool, trace: bool, events: bool) -> Vec<&'static str> {
+    let validation = VALIDATION_FILES.into_iter().filter(|_| validation);
+    let trace = TRACE_FILES.into_iter().filter(|_| trace);
+    FILES.into_iter().chain(validation).chain(trace).chain(events.then_some(EVENTS_FILE)).collect()
+}
+
 /// The file of version 1 of the trace format that `trace.bin` has replaced.
 pub(super) const TRACE_VERSION_1: &str = "trace/trace.safetensors";
 

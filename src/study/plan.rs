@@ -153,12 +153,6 @@ pub enum PlanError {
 /// Why a row of a plan is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// A list without values.
-    #[error("{0} is an empty list: give at least one value")]
-    EmptyList(String),
-    /// Seeds under the name of the setting.
-    #[error("seed: give the seeds of a grid as seeds")]
-    Seed,
     /// An invalid setting.
     #[error(transparent)]
     Setting(#[from] ConfigError),

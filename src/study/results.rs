@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stitch_run::rows::{self, TableError};
-use stitch_run::{find_wrong, json, sha256};
+use stitch_run::{SettingError, find_wrong, json, sha256};
 
 use super::plan;
 use crate::run_folder::RunConfig;
@@ -170,13 +170,20 @@ impl Record {
     fn from_map(mut map: Map<String, Value>) -> Result<Self, RecordError> {
         let id = map.shift_remove("id").unwrap_or_default();
         let names = TrainConfig::names();
+        let example = Outcome::example();
+        if let Some(name) = map.keys().find(|it| !names.contains(it) && !example.contains_key(*it))
+        {
+            let known = names.iter().chain(example.keys()).map(String::as_str);
+            let error = Box::new(SettingError::unknown(name, known).into());
+            return Err(RecordError::Setting { id: id.to_string(), error });
+        }
         let (settings, outcome): (Map<_, _>, Map<_, _>) =
             map.into_iter().partition(|(name, _)| names.contains(name));
         let settings = plan::settings_from(settings);
         let settings = settings
             .map_err(|error| RecordError::Setting { id: id.to_string(), error: Box::new(error) })?;
         let outcome = Outcome::deserialize(&Value::Object(outcome.clone())).map_err(|error| {
-            let error = find_wrong::<Outcome>(&outcome, Outcome::example(), &error).into();
+            let error = find_wrong::<Outcome>(&outcome, example.clone(), &error).into();
             RecordError::Setting { id: id.to_string(), error: Box::new(error) }
         })?;
         let expected = plan::id(&settings);

@@ -137,11 +137,7 @@ fn an_index_that_is_not_there_or_no_number_is_refused() {
     let wrong = |index: &str, file: &str, parts: &[&str]| {
         refused(&mut predict(folder.path(), &[file, "--index", index]), 2, parts);
     };
-    wrong(
-        "100",
-        "pictures/images",
-        &["--index 100", "pictures/images holds 100 images", "0 to 99"],
-    );
+    wrong("100", "pictures/images", &["--index 100", "pictures/images has 100 images", "0 to 99"]);
     wrong("5..101", "pictures/images", &["--index 100", "0 to 99"]);
     for text in ["-1", "x", "3..3", "5..2", "..", "1..2..3", "99999999999999999999"] {
         wrong(text, "pictures/images", &["--index", "such as 7, or 0..5"]);

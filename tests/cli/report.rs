@@ -99,7 +99,7 @@ fn without_the_runs_test_images_the_page_is_written_and_says_so() {
     let folder = folder_with_runs(&["mlp"]);
     crate::cut_to(&folder.path().join("other"), crate::TRAIN, 50);
     // Named none, Debian's package may be found, or nothing: the reason differs.
-    for (args, why) in [(vec![], ""), (vec!["--data", "other"], "SHA-256 differs")] {
+    for (args, why) in [(vec![], ""), (vec!["--data", "other"], "the checksums differ")] {
         let mut command = stitch(folder.path());
         let assert = command.args(["report", "runs/mlp"]).args(args).assert().code(0);
         assert!(stderr_of(&assert).contains("the report has no images"), "{}", stderr_of(&assert));
@@ -162,7 +162,7 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
         &["unknown model \"resnet\"", &model_names()],
     );
     damaged(HISTORY, |_| String::new(), &["empty"]);
-    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "missing field `loss`"]);
+    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "unknown field `lost`"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
     damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
     damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is not a class"]);

@@ -105,17 +105,17 @@ fn an_unknown_device_is_refused_with_the_known_ones() {
 
 #[test]
 fn a_gpu_that_is_not_there_is_refused() {
-    flags_are_refused("lenet5", &["--device", "cuda:99"], &["--device cuda:99", "--device cpu"]);
+    flags_are_refused("lenet5", &["--device", "cuda:99"], &["--device", "cuda:99", "Use cpu"]);
 }
 
 #[test]
 fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsewhere() {
     if Cuda::is_available() {
         let device = format!("cuda:{}", Cuda::device_count());
-        let parts = [&format!("--device {device}"), "there", "cuda:0"];
+        let parts = ["--device", &device, "existing GPU"];
         flags_are_refused("mlp", &["--device", &device], &parts);
     } else {
-        let parts = ["--device cuda:0", "no GPU", "--device cpu"];
+        let parts = ["--device", "cuda:0", "no GPU", "Use cpu"];
         flags_are_refused("mlp", &["--device", "cuda"], &parts);
     }
 }
@@ -497,7 +497,7 @@ fn without_a_terminal_progress_is_a_plain_line_an_epoch() {
 fn training_on_another_data_set_is_noted() {
     let folder = folder_with_data();
     let assert = train(folder.path(), "mlp").args(["--out", "run"]).assert().code(0);
-    assert.stderr(contains("data is another data set"));
+    assert.stderr(contains("data is not Fashion-MNIST"));
 }
 
 /// A training that diverges: exit code 1, each of `parts` on stderr, no run.

@@ -22,4 +22,4 @@ pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, pea
 pub use parity::ParityVerdict;
 pub use progress::{EpochRecord, Progress, TrainState};
 pub use run_config::{DataConfig, RunConfig, RunConfigError};
-pub use train_config::{SettingError, TrainConfig, find_wrong};
+pub use train_config::{SettingError, THREADS, TrainConfig, find_wrong};

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::metrics::{ClassificationReport, Scores};
 
 /// The content of `metrics.json`: scores on the test images, training time, memory.
@@ -25,6 +26,7 @@ pub struct Metrics {
 
 /// Precision, recall and F1, averaged over the classes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Average {
     /// Mean precision.
     pub precision: f64,
@@ -56,6 +58,7 @@ pub struct TrainingMetrics {
 
 /// The field `validation` of `metrics.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ValidationMetrics {
     /// Number of held-out images.
     pub images: usize,
@@ -74,6 +77,14 @@ pub struct ValidationMetrics {
 }
 
 impl Metrics {
+    /// Reads `metrics.json`.
+    ///
+    /// # Errors
+    /// Bytes that are not JSON; an unknown, missing, duplicate or invalid field.
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(json::read_object(bytes)?.into())
+    }
+
     /// The metrics of a classification report, with the current peak memory of the process.
     pub fn new(report: &ClassificationReport, training: Option<TrainingMetrics>) -> Self {
         Self {

@@ -7,7 +7,7 @@ use crate::closest::{closest_match, did_you_mean};
 use crate::{Device, Engine};
 
 /// Allowed numbers of threads.
-const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
+pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
 
 /// The settings of a run: everything that its numbers depend on besides data set, machine and libraries.
 ///
@@ -106,6 +106,10 @@ impl TrainConfig {
     /// # Errors
     /// [`SettingError`], for the first setting that is unknown, missing or invalid.
     pub fn from_map(map: Map<String, Value>) -> Result<Self, SettingError> {
+        if let Some(engine) = map.get("engine").filter(|value| value.is_object()) {
+            // serde reads a name from an object, too.
+            return Err(SettingError::wrong("engine", &engine.to_string(), expected("engine")));
+        }
         let read = serde_json::from_value::<Self>(Value::Object(map.clone()));
         let config =
             read.map_err(|error| find_wrong::<Self>(&map, Self::example().to_map(), &error))?;
@@ -164,14 +168,6 @@ pub(crate) fn expected(name: &str) -> &'static str {
     }
 }
 
-/// The names that are allowed, and the closest match to the one found.
-fn unknown(name: &str, known: &Map<String, Value>) -> SettingError {
-    let names = known.keys().map(String::as_str);
-    let closest = did_you_mean(closest_match(name, names.clone()));
-    let known = names.collect::<Vec<_>>().join(", ");
-    SettingError::Unknown { name: shortened(name), known: format!("{known}{closest}") }
-}
-
 /// A setting is unknown, missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
@@ -204,6 +200,13 @@ impl SettingError {
         Self::Wrong { name: name.into(), found: shortened(found), expected: expected.into() }
     }
 
+    /// The error about a name that is not one of `known`.
+    pub fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let closest = did_you_mean(closest_match(name, known.clone()));
+        let known = known.collect::<Vec<_>>().join(", ");
+        Self::Unknown { name: shortened(name), known: format!("{known}{closest}") }
+    }
+
     /// The name of the setting.
     pub fn name(&self) -> &str {
         match self {
@@ -220,7 +223,7 @@ pub fn find_wrong<T: serde::de::DeserializeOwned>(
     error: &serde_json::Error,
 ) -> SettingError {
     if let Some(unknown) = map.keys().find(|name| !example.contains_key(*name)) {
-        return self::unknown(unknown, &example);
+        return SettingError::unknown(unknown, example.keys().map(String::as_str));
     }
     let is_readable =
         |map: &Map<String, Value>| T::deserialize(&Value::Object(map.clone())).is_ok();
@@ -232,9 +235,10 @@ pub fn find_wrong<T: serde::de::DeserializeOwned>(
         if let Some(value) = map.get(&name) {
             example.insert(name.clone(), value.clone());
             if let Err(error) = T::deserialize(&Value::Object(example.clone())) {
-                let of_type = error.to_string();
-                let of_type = of_type.split_once("expected ").map_or("valid", |(_, it)| it);
-                let expected = Some(expected(&name)).filter(|it| !it.is_empty()).unwrap_or(of_type);
+                let expected = match expected(&name) {
+                    "" => of_type(&error.to_string()),
+                    expected => expected,
+                };
                 return SettingError::wrong(&name, &value.to_string(), expected);
             }
         } else if let Some(value) = removed {
@@ -243,6 +247,17 @@ pub fn find_wrong<T: serde::de::DeserializeOwned>(
     }
     // Each field is valid separately.
     SettingError::wrong("the object", &error.to_string(), "the settings of a run")
+}
+
+/// What serde expected, without the names of Rust's types.
+fn of_type(error: &str) -> &'static str {
+    match error.split_once("expected ").map_or("", |(_, expected)| expected) {
+        "f64" => "a number",
+        "usize" | "u64" | "i64" => "an integer",
+        "a string" | "string" => "a string",
+        "a boolean" => "true or false",
+        _ => "of another type",
+    }
 }
 
 /// The first characters of an untrusted text, with control characters replaced.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use stitch::run::{Options, RunError, Trained, weights_sha256};
 use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
 use stitch::study::plan as plans;
@@ -15,7 +15,7 @@ use stitch::train::{TrainConfig, TrainError};
 use super::{read_plan, read_result, write_result};
 use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::{Console, Outcome, inputs, training};
+use crate::commands::{Console, Outcome, flags, inputs, training};
 
 /// Folder of the run folders in a study folder.
 const RUNS: &str = "runs";
@@ -131,7 +131,7 @@ fn train(
     match trained {
         Ok(trained) => done(record, folder, &trained),
         // The error would be the same each time, so it is the row's result.
-        Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
+        Err(error) if fails_each_time(&error) => {
             let outcome = RunOutcome { error: Some(format!("{error:#}")), ..record.outcome };
             Ok(Record { outcome, ..record })
         }
@@ -139,16 +139,23 @@ fn train(
             let id = &record.id;
             Err(Interrupted::new(format!("{id}: stopped; repeat the command to resume it")).into())
         }
+        // As text: the advice for `stitch train` names flags that this command does not have.
         Err(error) => match error.downcast_ref() {
-            // The advice for `stitch train` names flags that this command does not have.
             Some(RunError::Resume(reason)) => bail!(
                 "{}: {reason}. Remove {} to run the row from the beginning",
                 record.id,
                 folder.path().display()
             ),
-            _ => Err(error),
+            _ => bail!("{}: {error:#}", record.id),
         },
     }
+}
+
+/// Whether a run fails with this error each time. What libtorch reports may depend on the state of a GPU.
+fn fails_each_time(error: &Error) -> bool {
+    let of_data = matches!(error.downcast_ref(), Some(RunError::HoldOut(_)));
+    let of_training = flags::train_error(error);
+    of_data || of_training.is_some_and(|error| !matches!(error, TrainError::Libtorch(_)))
 }
 
 fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record> {

@@ -44,7 +44,7 @@ fn weights_are_found_in_a_checkpoint_and_under_a_wrapper_s_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     common::run_python("library/formats/written.py", &[path.to_str().unwrap()]);
-    let key = "the weights are those under ";
+    let key = "using the weights with the key ";
     for (file, note) in [
         ("legacy.pt", ""),
         ("net.pt", &format!("{key}net")[..]),
