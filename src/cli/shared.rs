@@ -65,7 +65,7 @@ impl EngineArgs {
     }
 }
 
-/// The flags of checkpoints.
+/// `--resume` and `--checkpoint-every`.
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
     /// Resume an interrupted run; the result is bit-identical to an uninterrupted one
@@ -79,7 +79,7 @@ pub struct CheckpointArgs {
     pub checkpoint_every: CheckpointEvery,
 }
 
-/// The flag of figures.
+/// `--normalize`.
 #[derive(Debug, Args)]
 pub struct FigureArgs {
     /// Show confusion matrices in percent of the true class instead of counts

@@ -45,7 +45,7 @@ pub enum RunError {
 pub struct Run {
     /// The settings in `config.json`; `None` if the side is not a run folder.
     pub config: Option<RunConfig>,
-    /// The tensors.
+    /// Its tensors and tables; elements stay in the files until they are compared.
     pub side: Side,
 }
 

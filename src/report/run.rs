@@ -14,7 +14,7 @@ use crate::run_folder::{
 /// The data of a run for its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// The model.
+    /// Entry of the registry that `config.json` names.
     pub model: &'static ModelEntry,
     /// Settings, versions, data set.
     pub config: RunConfig,
@@ -24,7 +24,7 @@ pub struct Run {
     pub truth: Vec<u8>,
     /// Predicted class of each test image.
     pub predicted: Vec<u8>,
-    /// The confusion matrix.
+    /// Counts of test images: rows are true classes, columns predictions.
     pub matrix: ConfusionMatrix,
 }
 

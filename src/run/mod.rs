@@ -109,7 +109,7 @@ pub enum Note {
     OutOfPatience {
         /// Epochs without a lower validation loss.
         patience: usize,
-        /// The best epoch.
+        /// Epoch with the lowest validation loss, from 1.
         best: usize,
     },
     /// A traced run writes no checkpoints.
@@ -154,7 +154,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The callback stopped it.
+    /// The callback returned `ControlFlow::Break`.
     #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; nothing was written" })]
     Stopped {
         /// Counted from 1.
@@ -188,7 +188,7 @@ pub enum RunError {
     /// A file of a finished run cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The error of the system.
         error: io::Error,
@@ -196,7 +196,7 @@ pub enum RunError {
     /// A file of a finished run is damaged.
     #[error("{}: {error}", .path.display())]
     Damaged {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
         /// What is wrong.
         error: Box<dyn std::error::Error + Send + Sync>,

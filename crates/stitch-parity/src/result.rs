@@ -34,14 +34,14 @@ pub enum Outcome {
     Missing,
     /// Only the port has the tensor.
     Unexpected,
-    /// The shapes differ.
+    /// Both sides have the tensor, in different shapes.
     Shape {
         /// Shape in the reference.
         expected: Vec<usize>,
         /// Shape in the port.
         actual: Vec<usize>,
     },
-    /// The dtypes differ.
+    /// Both sides have the tensor, with different dtypes.
     Dtype {
         /// Dtype in the reference.
         expected: String,

@@ -175,10 +175,10 @@ fn unknown(name: &str, known: &Map<String, Value>) -> SettingError {
 /// A setting is unknown, missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// An unknown setting.
+    /// A field that no setting has.
     #[error("unknown field {name:?}, which may affect the results: the fields are {known}")]
     Unknown {
-        /// The name.
+        /// Name of the field, as it was given.
         name: String,
         /// The known names, and the closest match.
         known: String,
@@ -189,11 +189,11 @@ pub enum SettingError {
     /// A value of a wrong type or out of range.
     #[error("{name} is {found}: it must be {expected}")]
     Wrong {
-        /// The setting.
+        /// Name of the setting.
         name: String,
         /// The value, shortened if long.
         found: String,
-        /// The expected value.
+        /// Type and range of valid values: `an integer of at least 1`.
         expected: String,
     },
 }

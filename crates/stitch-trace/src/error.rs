@@ -52,7 +52,7 @@ pub enum TraceError {
     Elements {
         /// Path of the file of elements.
         path: PathBuf,
-        /// The contradiction.
+        /// How they contradict each other.
         error: ElementsError,
     },
     /// The `trace.safetensors` of version 1 cannot be read as safetensors.

@@ -53,7 +53,7 @@ pub enum FindError {
     NotADirectory {
         /// Who named the folder.
         rule: &'static str,
-        /// The path.
+        /// Path that was given for the folder.
         directory: PathBuf,
         /// `not there` or `a file`.
         found: &'static str,
