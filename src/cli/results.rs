@@ -24,7 +24,7 @@ pub struct ParityArgs {
     /// Reference run, trace or weights file
     pub reference: PathBuf,
     /// Run, trace or file to check against it
-    pub port: PathBuf,
+    pub candidate: PathBuf,
     /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
