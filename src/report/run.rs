@@ -1,6 +1,7 @@
 //! The data of a run for its report, read from the files of a run folder.
 
 use serde::Deserialize;
+use stitch_run::counted;
 
 use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
@@ -100,9 +101,9 @@ impl Run {
         let (rows, with_val) = (self.curves.loss.len(), settings.val.is_some());
         if rows > settings.epochs || self.curves.val_loss.is_some() != with_val {
             let validation = if with_val { "with" } else { "without" };
-            let epochs = settings.epochs;
+            let [rows, epochs] = [rows, settings.epochs].map(|count| counted(count, "epoch"));
             let what = format!(
-                "it has {rows} epochs{}, but config.json is of a run of {epochs} epochs {validation} validation",
+                "it has {rows}{}, but config.json is of a run of {epochs} {validation} validation",
                 if self.curves.val_loss.is_some() { " with validation" } else { "" }
             );
             return Err(wrong(HISTORY, what));

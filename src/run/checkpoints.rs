@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use stitch_run::{Checkpoint, CheckpointError, Events};
+use stitch_run::{Checkpoint, CheckpointError, Events, counted};
 
 use super::events::EventLog;
 use super::{Event, Note, OnEvent, RunError, checkpoint_files};
@@ -161,9 +161,8 @@ pub enum ResumeError {
     },
     /// The run is finished with fewer epochs than requested.
     #[error(
-        "the run in {} is finished after {epochs} epochs and its checkpoints were removed: it cannot be trained for \
-         more epochs",
-        .folder.display()
+        "the run in {} is finished after {} and its checkpoints were removed: it cannot be trained for more epochs",
+        .folder.display(), counted(*.epochs, "epoch")
     )]
     FinishedWithFewerEpochs {
         /// Path of the run folder.

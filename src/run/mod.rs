@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stitch_run::{Checkpoint, CheckpointError};
+use stitch_run::{Checkpoint, CheckpointError, counted};
 use tensor_files::ReadError;
 
 use crate::dataset::{Dataset, HoldOutError};
@@ -124,7 +124,8 @@ impl fmt::Display for Note {
             }
             Self::Resumed { path, epochs, steps } => {
                 let path = path.display();
-                write!(f, "resumed after {epochs} epochs and {steps} steps, from {path}")
+                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                write!(f, "resumed after {epochs} and {steps}, from {path}")
             }
             Self::NothingToResume(folder) => {
                 write!(f, "nothing to resume in {}; starting from the beginning", folder.display())
