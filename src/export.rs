@@ -87,7 +87,7 @@ impl Format {
         FORMATS.iter().filter(|format| format.extensions.contains(&extension)).collect()
     }
 
-    /// The bytes of a file with the weights of `model`; `metadata` is what a format with metadata says of them.
+    /// The bytes of a file with the weights of `model`; `metadata` is stored by formats that support it.
     ///
     /// # Errors
     /// [`ExportError`].

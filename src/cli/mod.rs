@@ -71,7 +71,6 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train both models as the notebook does and compare them with the paper

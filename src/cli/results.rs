@@ -24,7 +24,7 @@ pub struct ParityArgs {
     /// Reference run, trace or weights file
     pub reference: PathBuf,
     /// Run, trace or file to check against it
-    pub port: PathBuf,
+    pub candidate: PathBuf,
     /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
@@ -63,10 +63,10 @@ pub struct ReportArgs {
     /// Run folders of stitch or notebook.py, or folders of run folders
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<PathBuf>,
-    /// Report accuracy with confidence intervals from this study: its folder, or a table of `stitch study collect`
+    /// Report the uncertainty of the accuracies from this study: its folder, or a table of `stitch study collect`
     #[arg(long, value_name = "STUDY")]
     pub study: Vec<PathBuf>,
-    /// File to write; required for several RUN [default: RUN/report.html, which is replaced]
+    /// File to write; required with several RUNs [default: RUN/report.html, which is replaced]
     #[arg(long, short, value_name = "FILE", value_parser = written_path())]
     pub output: Option<PathBuf>,
     #[command(flatten)]

@@ -65,13 +65,14 @@ impl EngineArgs {
     }
 }
 
-/// The flags of checkpoints.
+/// `--resume` and `--checkpoint-every`.
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
     /// Resume an interrupted run; the result is bit-identical to an uninterrupted one
     ///
     /// Resumes from the newest intact checkpoint in the run folder. Settings, data, threads and libtorch must be the
-    /// same; --epochs may be higher. Without a checkpoint the run starts from the beginning.
+    /// same. An interrupted run of `train` may be given more --epochs; a finished one cannot be extended. Without a
+    /// checkpoint the run starts from the beginning.
     #[arg(long, conflicts_with = "force")]
     pub resume: bool,
     /// Write a checkpoint every N seconds (30s) or steps (500steps) and after each epoch; off: never
@@ -79,7 +80,7 @@ pub struct CheckpointArgs {
     pub checkpoint_every: CheckpointEvery,
 }
 
-/// The flag of figures.
+/// `--normalize`.
 #[derive(Debug, Args)]
 pub struct FigureArgs {
     /// Show confusion matrices in percent of the true class instead of counts

@@ -13,7 +13,7 @@ use super::{DataArgs, EngineArgs, models};
 /// `stitch study`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A study is a folder: plan.csv has one row per run, results/ one file per finished run. Rows are independent, \
+A study is a folder: plan.csv has one row per run, results/ has one file per run. Rows are independent, \
 so any number of processes on any number of machines can work on a study.
 
 Examples:
@@ -35,7 +35,7 @@ pub enum StudyAction {
     Run(StudyRunArgs),
     /// Merge the results of one or more studies into one table
     Collect(StudyCollectArgs),
-    /// Report accuracy with confidence intervals
+    /// Report the uncertainty of the accuracies
     Report(StudyReportArgs),
 }
 
@@ -45,7 +45,8 @@ pub enum StudyAction {
 Every combination of the values is a run. Lists are separated by commas; seeds are numbers or N..M (M \
 excluded). Other settings have the model's defaults, as in `stitch train`.
 
-The same as a TOML file, with one or more grids:
+The same as a TOML file, with one or more grids; these take any setting of `stitch train`, such as val, \
+patience or device:
   [[grid]]
   model = \"lenet5\"
   seeds = \"0..50\"
@@ -95,7 +96,7 @@ pub struct StudyPlanArgs {
 Repeat the command after an interruption: it runs only rows without a result, and interrupted runs resume \
 from their checkpoints. A failed run is recorded with its error and does not stop the others.
 
-Cluster schedulers start one process per row with --row; the result is written atomically. Exit codes of \
+A scheduler can distribute a study by running one --row per task; the result is written atomically. Exit codes of \
 --row: 0 done (now or before), 1 the run failed and the failure is recorded, 2 the run could not be started.
 
 Examples:
@@ -105,7 +106,7 @@ Examples:
 pub struct StudyRunArgs {
     /// Folder of the study
     pub study: PathBuf,
-    /// Number of runs at the same time [default: number of cores / threads per run]
+    /// Number of runs at the same time [default: cores divided by threads per run]
     #[arg(long, value_name = "N", conflicts_with = "row", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub jobs: Option<u32>,
     /// Run only row I, or rows I..J (J excluded)

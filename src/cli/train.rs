@@ -57,8 +57,8 @@ pub struct TrainArgs {
     /// Repeat the run of this config.json or run folder; flags override its settings
     ///
     /// Reads runs of stitch and notebook.py. The settings are epochs, batch size, learning rate, seed, threads, device,
-    /// engine, val and patience. If the data set found is not that of the run, give --data to use it anyway. The result
-    /// is bit-identical with the same libtorch and kind of CPU; a warning is printed if they differ.
+    /// engine, val and patience. The result is bit-identical with the same libtorch and kind of CPU. If a different data
+    /// set is found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct TrainArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
-    /// Record the tensors of the run in OUT/trace, for `stitch parity`
+    /// Record the tensors of selected steps in OUT/trace, for `stitch parity`
     ///
     /// A traced run writes no checkpoints and cannot be resumed: checkpoints do not contain the trace.
     #[arg(long, conflicts_with = "resume")]
@@ -112,7 +112,7 @@ pub struct SettingArgs {
     pub seed: Option<u64>,
     /// Hold out the last N training images; report loss and accuracy on them after each epoch [default: off]
     ///
-    /// Training is bit-identical to a run on data files without these images. The weights of the epoch with the lowest
+    /// The result is bit-identical to training on files without those images. The weights of the epoch with the lowest
     /// validation loss (the first one in case of a tie) are saved besides the last ones. The test images are not used
     /// to select them.
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]

@@ -62,8 +62,8 @@ An image may have any size and color, with one object on a plain background. It 
 Fashion-MNIST: the border is cropped, the longest side scaled to 28, the object centered in 28x28 gray \
 pixels, light on dark. 28x28 gray images on a dark background, and the images of IDX files, are not changed.
 
-Exit codes: 0 all images classified, 1 some images cannot be read, 2 usage or I/O error, or no image can be
-read.
+Exit codes: 0 all images classified, 1 some images cannot be read, 2 usage or I/O error, or no image can \
+be read.
 
 Examples (images and models are in the repository, the .gz file in Debian's data set):
   stitch predict docs/pictures/shoe.png
@@ -124,7 +124,7 @@ pub struct ExportArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
-    /// With --format npz of a scikit-learn model: write coefs_0, intercepts_0, … named and shaped as in scikit-learn
+    /// With --format npz of a scikit-learn model: write coefs_0, intercepts_0, … with scikit-learn's names and layout
     #[arg(long)]
     pub sklearn: bool,
     /// Replace the file if it exists

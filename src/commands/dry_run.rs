@@ -28,7 +28,6 @@ pub struct DryRun {
     pub estimated_seconds: f64,
 }
 
-/// The data set.
 #[derive(Debug, Serialize)]
 pub struct Data {
     pub directory: String,
@@ -49,7 +48,6 @@ pub struct File {
     pub official: bool,
 }
 
-/// The run folder.
 #[derive(Debug, Serialize)]
 pub struct Folder {
     pub path: String,
@@ -59,7 +57,6 @@ pub struct Folder {
     pub files: Vec<&'static str>,
 }
 
-/// The first step.
 #[derive(Debug, Serialize)]
 pub struct Step {
     pub images: usize,

@@ -167,7 +167,7 @@ struct Console {
     quiet: bool,
     /// Whether the result is one JSON document instead of text.
     json: bool,
-    /// The screen for results.
+    /// Width and colors of stdout.
     screen: Screen,
 }
 

@@ -45,7 +45,7 @@ pub struct Settings {
     pub config: TrainConfig,
     /// All settings, in the order of `config.json`.
     pub sources: Vec<Setting>,
-    /// The run to repeat.
+    /// The run of `--config`; `None` without it.
     repeated: Option<Repeated>,
 }
 

@@ -5,7 +5,7 @@ use stitch::metrics::{ClassificationReport, ConfusionMatrix, Scores};
 
 use super::terminal::{Screen, table};
 
-/// The classification report.
+/// Precision, recall, F1 and support per class, with their averages, as a table.
 pub fn scores(screen: Screen, report: &ClassificationReport) -> String {
     let row = |name: &str, scores: &Scores| {
         let Scores { precision, recall, f1, support } = scores;

@@ -30,7 +30,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The number of images.
+    /// Number of images, which is smaller in the last batch if the batch size does not divide the data set.
     pub fn len(&self) -> usize {
         self.labels.len()
     }

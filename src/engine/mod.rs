@@ -26,7 +26,7 @@ use crate::optim::Optimizer;
 /// A network with its loss and its optimizer. The methods compute the notebook's step, in this order: `zero_grad`,
 /// `model(xs)`, `criterion(logits, ys)`, `backward` and `step`.
 pub trait TrainStep {
-    /// The network.
+    /// The network, with the parameters after the latest step.
     fn model(&self) -> &Model;
 
     /// `optimizer.zero_grad()`.
@@ -51,7 +51,7 @@ pub trait TrainStep {
     /// the optimizer's.
     fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)>;
 
-    /// The optimizer.
+    /// The optimizer, with its moments after the latest step.
     fn optimizer(&self) -> &dyn Optimizer;
 
     /// The optimizer, mutable.

@@ -18,7 +18,7 @@ pub enum ThreadsError {
     Limit {
         /// Requested number of threads.
         threads: usize,
-        /// The environment variable.
+        /// Name of the environment variable that limits threads.
         variable: &'static str,
         /// Number of threads that it allows.
         limit: usize,

@@ -56,7 +56,7 @@ pub struct ModelEntry {
     pub dtype: Dtype,
     /// The library whose initial values, training loop and loss it uses.
     pub library: Library,
-    /// Its default settings.
+    /// Epochs, batch size and learning rate unless they are given.
     pub defaults: Defaults,
     /// Its results in the paper; `None` for a model that is not in the paper.
     pub paper: Option<Paper>,
@@ -226,7 +226,7 @@ pub struct UnknownModel(#[from] UnknownName);
 pub struct Classifier {
     /// Its entry in the registry.
     pub entry: &'static ModelEntry,
-    /// The network.
+    /// The network, on the CPU unless it was moved.
     pub model: Model,
 }
 

@@ -44,7 +44,7 @@ pub enum WeightsError {
 /// The model to which the tensors of a file belong.
 #[derive(Debug)]
 pub struct Identified {
-    /// The model.
+    /// Entry of the registry whose names and shapes fit.
     pub entry: &'static ModelEntry,
     /// Conversion of the tensors' names to the model's.
     pub renaming: Renaming,

@@ -23,7 +23,7 @@ pub enum Operand {
 /// One application of an operation.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The operation.
+    /// What is computed: forward pass, output shape, TorchScript and ONNX.
     pub operation: Arc<dyn Operation>,
     /// Its inputs, in the order that [`Operation::forward`] expects.
     pub inputs: Vec<Operand>,
@@ -40,7 +40,7 @@ pub struct ParameterSpec {
     pub name: String,
     /// Sizes of its dimensions.
     pub shape: Vec<i64>,
-    /// Its initial value.
+    /// Distribution or constant that `Model::reset_parameters` fills it with.
     pub init: Init,
 }
 
@@ -78,7 +78,7 @@ pub struct BufferSpec {
     pub name: String,
     /// Sizes of its dimensions.
     pub shape: Vec<i64>,
-    /// Its element type.
+    /// Element type: float32 or float64 like the parameters, or int64.
     pub kind: BufferKind,
     /// The initial value of all elements.
     pub fill: f64,
@@ -94,7 +94,7 @@ pub(super) enum StateEntry {
 /// Name, shape and type of an entry of the state_dict.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StateSpec<'a> {
-    /// Its key.
+    /// Key in the state_dict: `conv1.weight`.
     pub name: &'a str,
     /// Sizes of its dimensions.
     pub shape: &'a [i64],

@@ -89,7 +89,7 @@ impl Model {
         &self.class
     }
 
-    /// The traced network.
+    /// The operations, parameters and buffers recorded when the network was traced.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
     }

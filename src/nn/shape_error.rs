@@ -20,7 +20,7 @@ pub enum ShapeError {
     Argument {
         /// Name of the argument in PyTorch.
         name: &'static str,
-        /// Its value.
+        /// The value that was passed, as text.
         found: String,
         /// The values that are allowed.
         expected: &'static str,

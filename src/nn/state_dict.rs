@@ -26,7 +26,7 @@ pub enum StateDictError {
     UnsupportedType {
         /// Key of the tensor.
         name: String,
-        /// Its element type.
+        /// Element type that tch lacks, such as `uint16`.
         dtype: Dtype,
     },
 }

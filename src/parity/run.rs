@@ -45,7 +45,7 @@ pub enum RunError {
 pub struct Run {
     /// The settings in `config.json`; `None` if the side is not a run folder.
     pub config: Option<RunConfig>,
-    /// The tensors.
+    /// Its tensors and tables; elements stay in the files until they are compared.
     pub side: Side,
 }
 
@@ -220,10 +220,10 @@ impl Run {
 }
 
 /// Whether stitch computed both runs; see [`stitch_parity::Options::same_program`].
-pub fn same_program(reference: &Run, port: &Run) -> bool {
+pub fn same_program(reference: &Run, candidate: &Run) -> bool {
     let is_stitch =
         |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
-    is_stitch(reference) && is_stitch(port)
+    is_stitch(reference) && is_stitch(candidate)
 }
 
 /// The settings on which the growth of rounding errors depends; `None` without a `config.json`.
@@ -234,35 +234,36 @@ pub fn training(run: &Run) -> Option<Training> {
 
 /// Differences between the settings of two runs that are likely to cause different results, one sentence per setting,
 /// the most likely cause first.
-pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
-    let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
+pub fn settings(reference: &Run, candidate: &Run) -> Vec<String> {
+    let (Some(reference), Some(candidate)) = (&reference.config, &candidate.config) else {
         return Vec::new();
     };
     let row = |name: String| {
-        let expected = setting(&name, &reference.settings, &port.settings);
-        let actual = setting(&name, &port.settings, &reference.settings);
+        let expected = setting(&name, &reference.settings, &candidate.settings);
+        let actual = setting(&name, &candidate.settings, &reference.settings);
         (name, Some(expected), Some(actual))
     };
     let is_likely_cause = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
     let (first, others): (Vec<_>, Vec<_>) =
         TrainConfig::names().into_iter().partition(is_likely_cause);
     let capability = |config: &RunConfig| config.cpu_capability.clone();
-    let kernels = (reference.comparable_kernels(port), port.comparable_kernels(reference));
+    let kernels =
+        (reference.comparable_kernels(candidate), candidate.comparable_kernels(reference));
     let platform = [
-        ("libtorch".into(), reference.libtorch(), port.libtorch()),
-        ("CPU capability".into(), capability(reference), capability(port)),
+        ("libtorch".into(), reference.libtorch(), candidate.libtorch()),
+        ("CPU capability".into(), capability(reference), capability(candidate)),
         ("kernels".into(), kernels.0, kernels.1),
     ];
     let rows = first.into_iter().map(row).chain(platform).chain(others.into_iter().map(row));
     let mut lines: Vec<String> = rows
         .filter_map(|(what, expected, actual)| match (expected, actual) {
-            (Some(expected), Some(actual)) if expected != actual => {
-                Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
-            }
+            (Some(expected), Some(actual)) if expected != actual => Some(format!(
+                "{what} differs: {expected} in the reference, {actual} in the candidate"
+            )),
             _ => None,
         })
         .collect();
-    if reference.data.sha256 != port.data.sha256 {
+    if reference.data.sha256 != candidate.data.sha256 {
         lines.push("the data sets differ (SHA-256)".into());
     }
     lines

@@ -15,7 +15,7 @@ use crate::train::{Engine, TrainConfig};
 /// The runs that differ only in their seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configuration {
-    /// The model.
+    /// Entry of the registry that all runs train.
     pub model: &'static ModelEntry,
     /// The settings, with the seed of the first run.
     pub settings: TrainConfig,
@@ -67,7 +67,7 @@ impl Configuration {
         name + &plan::others(&self.settings).replace('-', ", ")
     }
 
-    /// The test accuracies.
+    /// Test accuracies from 0 to 1, in the order of the seeds.
     pub fn values(&self) -> Vec<f64> {
         self.accuracies.iter().map(|(_, accuracy)| *accuracy).collect()
     }

@@ -56,7 +56,7 @@ pub struct Example {
     pub of_truth: f64,
     /// Cross-entropy: negative logarithm of `of_truth`.
     pub loss: f64,
-    /// The image.
+    /// The 28x28 image as a PNG `data:` URI.
     pub image: Uri,
 }
 
@@ -71,7 +71,7 @@ pub struct Filters {
     pub samples: Vec<(usize, Uri)>,
     /// Number of images over which responses are averaged.
     pub averaged: usize,
-    /// The filters.
+    /// One per output channel of the convolution.
     pub filters: Vec<Filter>,
 }
 

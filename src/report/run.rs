@@ -1,5 +1,7 @@
 //! The data of a run for its report, read from the files of a run folder.
 
+use stitch_run::counted;
+
 use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
 use crate::formats::csv;
@@ -12,7 +14,7 @@ use crate::run_folder::{
 /// The data of a run for its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// The model.
+    /// Entry of the registry that `config.json` names.
     pub model: &'static ModelEntry,
     /// Settings, versions, data set.
     pub config: RunConfig,
@@ -22,7 +24,7 @@ pub struct Run {
     pub truth: Vec<u8>,
     /// Predicted class of each test image.
     pub predicted: Vec<u8>,
-    /// The confusion matrix.
+    /// Counts of test images: rows are true classes, columns predictions.
     pub matrix: ConfusionMatrix,
 }
 
@@ -98,9 +100,9 @@ impl Run {
         let (rows, with_val) = (self.curves.loss.len(), settings.val.is_some());
         if rows > settings.epochs || self.curves.val_loss.is_some() != with_val {
             let validation = if with_val { "with" } else { "without" };
-            let epochs = settings.epochs;
+            let [rows, epochs] = [rows, settings.epochs].map(|count| counted(count, "epoch"));
             let what = format!(
-                "it has {rows} epochs{}, but config.json is of a run of {epochs} epochs {validation} validation",
+                "it has {rows}{}, but config.json is of a run of {epochs} {validation} validation",
                 if self.curves.val_loss.is_some() { " with validation" } else { "" }
             );
             return Err(wrong(HISTORY, what));

@@ -34,7 +34,7 @@ pub fn save(folder: &RunFolder, step: usize, checkpoint: &[u8]) -> Result<(), Fo
 /// The checkpoints in the folder of an interrupted run.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The newest intact checkpoint.
+    /// Path and contents of the newest intact checkpoint; `None` if there is none.
     pub newest: Option<(PathBuf, Checkpoint)>,
     /// Newer checkpoints that are damaged.
     pub damaged: Vec<(PathBuf, CheckpointError)>,

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use stitch_run::{Checkpoint, CheckpointError, Events};
+use stitch_run::{Checkpoint, CheckpointError, Events, counted};
 
 use super::events::EventLog;
 use super::{Event, Note, OnEvent, RunError, checkpoint_files};
@@ -138,7 +138,7 @@ pub enum ResumeError {
     /// None of the checkpoints is intact.
     #[error("none of the checkpoints in {} can be read: {error}", .folder.display())]
     NoneIntact {
-        /// The run folder.
+        /// Path of the run folder.
         folder: PathBuf,
         /// The error of the newest one.
         error: CheckpointError,
@@ -146,37 +146,36 @@ pub enum ResumeError {
     /// The existing run has other settings, libraries, kernels or data.
     #[error("this run does not match {place}: {}", .differences.join("; "))]
     OtherRun {
-        /// The checkpoint, or the finished run.
+        /// Which checkpoint it is, or that it is the finished run, as in the message.
         place: String,
-        /// The differing fields.
+        /// One phrase per field that differs, with both values.
         differences: Vec<String>,
     },
-    /// A checkpoint is inconsistent.
+    /// The contents of a checkpoint contradict each other or the data set.
     #[error("{}: {error}", .path.display())]
     Checkpoint {
-        /// Its file.
+        /// Path of the checkpoint.
         path: PathBuf,
         /// What is wrong with it.
         error: CheckpointError,
     },
     /// The run is finished with fewer epochs than requested.
     #[error(
-        "the run in {} is finished after {epochs} epochs and its checkpoints were removed: it cannot be trained for \
-         more epochs",
-        .folder.display()
+        "the run in {} is finished after {} and its checkpoints were removed: it cannot be trained for more epochs",
+        .folder.display(), counted(*.epochs, "epoch")
     )]
     FinishedWithFewerEpochs {
-        /// The run folder.
+        /// Path of the run folder.
         folder: PathBuf,
-        /// Its epochs.
+        /// Number of epochs of the finished run.
         epochs: usize,
     },
     /// The folder contains files of a run, but no checkpoint.
     #[error("{} contains an incomplete run ({file}) without a checkpoint", .folder.display())]
     NoCheckpoint {
-        /// The run folder.
+        /// Path of the run folder.
         folder: PathBuf,
-        /// A file in it.
+        /// Name of a file of the run in that folder.
         file: &'static str,
     },
     /// A checkpoint that does not fit the model.

@@ -73,7 +73,7 @@ impl Trained<'_> {
         Ok(super::Trained { evaluation, metrics, section })
     }
 
-    /// The training metrics.
+    /// Training loss, epochs, seconds and validation scores for `metrics.json`.
     fn metrics(&self, dataset: &Dataset) -> Result<TrainingMetrics, RunError> {
         let epochs = &self.history.epochs;
         Ok(TrainingMetrics {

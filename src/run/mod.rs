@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stitch_run::{Checkpoint, CheckpointError};
+use stitch_run::{Checkpoint, CheckpointError, counted};
 use tensor_files::ReadError;
 
 use crate::dataset::{Dataset, HoldOutError};
@@ -109,7 +109,7 @@ pub enum Note {
     OutOfPatience {
         /// Epochs without a lower validation loss.
         patience: usize,
-        /// The best epoch.
+        /// Epoch with the lowest validation loss, from 1.
         best: usize,
     },
     /// A traced run writes no checkpoints.
@@ -124,7 +124,8 @@ impl fmt::Display for Note {
             }
             Self::Resumed { path, epochs, steps } => {
                 let path = path.display();
-                write!(f, "resumed after {epochs} epochs and {steps} steps, from {path}")
+                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                write!(f, "resumed after {epochs} and {steps}, from {path}")
             }
             Self::NothingToResume(folder) => {
                 write!(f, "nothing to resume in {}; starting from the beginning", folder.display())
@@ -154,7 +155,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The callback stopped it.
+    /// The callback returned `ControlFlow::Break`.
     #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; nothing was written" })]
     Stopped {
         /// Counted from 1.
@@ -191,7 +192,7 @@ pub enum RunError {
     /// A file of a finished run cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The error of the system.
         error: io::Error,
@@ -199,7 +200,7 @@ pub enum RunError {
     /// A file of a finished run is damaged.
     #[error("{}: {error}", .path.display())]
     Damaged {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
         /// What is wrong.
         error: Box<dyn std::error::Error + Send + Sync>,

@@ -8,7 +8,7 @@ pub const HISTORY: &str = "history.csv";
 pub const METRICS: &str = "metrics.json";
 /// The predicted class of each test image.
 pub const PREDICTIONS: &str = "predictions.csv";
-/// The confusion matrix.
+/// Counts of test images: rows are true classes, columns predictions.
 pub const CONFUSION_MATRIX: &str = "confusion_matrix.csv";
 /// Scores by class.
 pub const CLASSIFICATION_REPORT: &str = "classification_report.csv";

@@ -53,9 +53,9 @@ pub fn order(settings: &TrainConfig) -> impl Ord + use<> {
 /// Lists of values; every combination is a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// The models.
+    /// Models to train, each with every seed and combination of values.
     pub models: Vec<&'static ModelEntry>,
-    /// The seeds.
+    /// Seeds, in the order in which they were given.
     pub seeds: Vec<u64>,
     /// Values of other settings, by their names in [`TrainConfig`]. Missing settings have the model's defaults, and
     /// `threads` is 1.
@@ -110,10 +110,10 @@ pub enum PlanError {
         "seeds {0:?}: expected a number, or N..M with M above N, such as 0..50 for fifty seeds"
     )]
     Seeds(String),
-    /// An unknown model.
+    /// The registry has no model of this name.
     #[error(transparent)]
     Model(#[from] UnknownModel),
-    /// An unknown engine.
+    /// There is no engine of this name.
     #[error(transparent)]
     Engine(#[from] UnknownName),
     /// Both `engine` and `fast` are given.
@@ -122,25 +122,25 @@ pub enum PlanError {
     /// A file that is not a TOML file of grids.
     #[error("{0}")]
     Toml(String),
-    /// A plan without rows.
+    /// The grids make no row.
     #[error("it has no rows: give at least one seed")]
     Empty,
     /// A plan with too many rows.
     #[error("it has more than {MAX_ROWS} rows: give fewer values")]
     TooMany,
-    /// A list without values.
+    /// A grid gives an empty list for the setting of this name.
     #[error("{0} is an empty list: give at least one value")]
     EmptyList(String),
     /// Seeds under the name of the setting.
     #[error("seed: give the seeds of a grid as seeds")]
     Seed,
-    /// An invalid setting.
+    /// A setting is unknown, out of range, or does not suit the model.
     #[error(transparent)]
     Setting(#[from] ConfigError),
     /// A file that is not a table.
     #[error(transparent)]
     Csv(#[from] TableError),
-    /// An invalid row.
+    /// A row of `plan.csv` is invalid.
     #[error("row {row}: {error}")]
     Row {
         /// The row, counted from 0.
@@ -153,10 +153,10 @@ pub enum PlanError {
 /// Why a row of a plan is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// An invalid setting.
+    /// A setting is unknown, out of range, or does not suit the model.
     #[error(transparent)]
     Setting(#[from] ConfigError),
-    /// A wrong row number.
+    /// The number of the row is not its position in the table.
     #[error("its number is {0}; rows are numbered from 0")]
     Number(Value),
     /// The id does not match the settings.

@@ -62,10 +62,10 @@ pub enum RecordError {
     /// Not a table.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// An invalid setting.
+    /// A setting of a result is unknown or out of range.
     #[error("{id}: {error}")]
     Setting {
-        /// The run.
+        /// Id of the run in the plan.
         id: String,
         /// What is wrong.
         error: Box<ConfigError>,
@@ -73,7 +73,7 @@ pub enum RecordError {
     /// Inconsistent values.
     #[error("{id}: {what}")]
     Contradictory {
-        /// The run.
+        /// Id of the run in the plan.
         id: String,
         /// What is wrong.
         what: String,

@@ -5,7 +5,7 @@ use stitch_run::{Device, Engine, SettingError, TrainConfig};
 use crate::engine::Fast;
 use crate::models::{self, ModelEntry, UnknownModel};
 
-/// An invalid setting.
+/// A setting that is unknown, out of range, or does not suit the model or its engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A setting is out of its range.

@@ -33,7 +33,7 @@ pub use trainer::Trainer;
 /// An event that a run reports to its callback.
 #[derive(Debug, Clone, Copy)]
 pub enum Event {
-    /// A step was taken.
+    /// The optimizer has updated the parameters on one batch.
     Step {
         /// The epoch, from 1.
         epoch: usize,
@@ -104,7 +104,7 @@ pub enum TrainError {
     ValidationDiverged {
         /// The epoch, from 1.
         epoch: usize,
-        /// The validation loss.
+        /// Mean validation loss of the epoch: infinite or NaN.
         loss: f64,
     },
     /// The callback stopped the run.
@@ -115,7 +115,7 @@ pub enum TrainError {
         /// The step within the epoch, from 1.
         step: usize,
     },
-    /// A setting is invalid.
+    /// A setting is out of range or does not suit the model.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A network does not match the data set or the device: its class and the reason.

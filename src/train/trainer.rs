@@ -107,7 +107,7 @@ impl Trainer {
         Self { engine, sampler, stopping }
     }
 
-    /// The network being trained.
+    /// The network, with the parameters after the latest step.
     pub fn model(&self) -> &Model {
         self.engine.model()
     }
@@ -184,7 +184,7 @@ impl Trainer {
         state::restore(self.engine.as_mut(), sampler, state)
     }
 
-    /// The trained network.
+    /// Ends the training and returns the network with its last parameters.
     pub fn into_model(self) -> Model {
         self.engine.into_model()
     }

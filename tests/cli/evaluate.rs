@@ -247,7 +247,7 @@ fn data_that_is_not_there_is_named() {
     let folder = folder_with_run("mlp");
     let mut command = stitch(folder.path());
     command.args(["evaluate", "run/state_dict.pt", "--data", "nowhere", "--out", "out"]);
-    refused(&mut command, 2, &["--data names nowhere", "not there"]);
+    refused(&mut command, 2, &["--data nowhere does not exist"]);
     assert!(files_in(&folder.path().join("out")).is_empty());
 }
 

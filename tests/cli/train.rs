@@ -165,8 +165,8 @@ fn a_run_of_the_fast_engine_says_so_and_learns_the_same() {
     let mut parity = stitch(folder.path());
     parity.args(["parity", "exact", "run"]).assert().code(1).stdout(
         contains("reference exact (exact engine)")
-            .and(contains("port      run (fast engine)"))
-            .and(contains("engine differs: exact in the reference, fast in the port")),
+            .and(contains("candidate run (fast engine)"))
+            .and(contains("engine differs: exact in the reference, fast in the candidate")),
     );
 }
 

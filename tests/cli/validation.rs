@@ -169,6 +169,6 @@ fn a_traced_run_traces_what_it_learns_from() {
     let mut parity = stitch(folder.path());
     parity.args(["parity", "one/trace", "two/trace"]).assert().code(0);
     let settings = stitch(folder.path()).args(["parity", "one", "two"]).assert();
-    let said = "val differs: none in the reference, 60 in the port";
+    let said = "val differs: none in the reference, 60 in the candidate";
     assert!(stdout_of(&settings).contains(said), "{}", stdout_of(&settings));
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::sha256;
-use crate::{EpochRecord, Progress, RunConfig, TrainState};
+use crate::{EpochRecord, Progress, RunConfig, TrainState, counted};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format, the only one that is read.
@@ -164,20 +164,26 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
     let contradictory = |what: String| Err(CheckpointError::Contradictory(what));
     let (epochs, steps) = (progress.epochs.len(), progress.steps);
     if epochs > settings.epochs {
-        return contradictory(format!("{epochs} of {} epochs are done", settings.epochs));
+        return contradictory(format!(
+            "{epochs} of {} are done",
+            counted(settings.epochs, "epoch")
+        ));
     }
     let per_epoch = images.div_ceil(settings.batch_size.max(1));
     if steps > per_epoch || (steps > 0 && epochs == settings.epochs) {
         return contradictory(format!(
-            "{steps} steps after epoch {epochs} are done, but the run has {} epochs of {per_epoch} steps",
-            settings.epochs
+            "{steps} steps after epoch {epochs} are done, but the run has {} of {}",
+            counted(settings.epochs, "epoch"),
+            counted(per_epoch, "step")
         ));
     }
     let updates = progress.count(per_epoch) as u64;
     if state.updates != updates {
         return contradictory(format!(
-            "it has {} optimizer steps, but {epochs} epochs and {steps} steps make {updates}",
-            state.updates
+            "it has {}, but {} and {} make {updates}",
+            counted(state.updates as usize, "optimizer step"),
+            counted(epochs, "epoch"),
+            counted(steps, "step")
         ));
     }
     let mut numbers = [progress.loss_sum, progress.seconds].into_iter();

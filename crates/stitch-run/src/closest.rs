@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// An unknown name.
+/// A name that is not among the known ones; the message lists them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {kind} {name:?}: the {kind}s are {names}{}", did_you_mean(*.closest))]
 pub struct UnknownName {

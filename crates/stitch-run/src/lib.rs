@@ -20,6 +20,6 @@ pub use device::{Device, UnknownDevice};
 pub use engine::Engine;
 pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use parity::ParityVerdict;
-pub use progress::{EpochRecord, Progress, TrainState};
+pub use progress::{EpochRecord, Progress, TrainState, counted};
 pub use run_config::{DataConfig, RunConfig, RunConfigError};
 pub use train_config::{SettingError, THREADS, TrainConfig, find_wrong};

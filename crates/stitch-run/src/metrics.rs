@@ -39,9 +39,9 @@ pub struct ClassificationReport {
 /// A confusion: a true class, and another class that is predicted for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
-    /// The true class.
+    /// The true class, 0 to 9.
     pub truth: usize,
-    /// The predicted class.
+    /// The predicted class, 0 to 9.
     pub predicted: usize,
     /// Number of samples.
     pub count: u64,

@@ -101,3 +101,8 @@ pub struct TrainState {
     /// the state of the random generators.
     pub tensors: Vec<NamedTensor>,
 }
+
+/// Number and noun: `1 epoch`, `2 epochs`.
+pub fn counted(count: usize, unit: &str) -> String {
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}

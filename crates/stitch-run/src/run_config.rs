@@ -31,7 +31,7 @@ pub struct RunConfig {
     pub kernels_sha256: Option<String>,
     /// Versions of the program and its libraries, by name.
     pub versions: BTreeMap<String, String>,
-    /// The data set.
+    /// Checksums of the four files of the data set.
     pub data: DataConfig,
 }
 

@@ -171,10 +171,10 @@ pub(crate) fn expected(name: &str) -> &'static str {
 /// A setting is unknown, missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// An unknown setting.
+    /// A field that no setting has.
     #[error("unknown field {name:?}, which may affect the results: the fields are {known}")]
     Unknown {
-        /// The name.
+        /// Name of the field, as it was given.
         name: String,
         /// The known names, and the closest match.
         known: String,
@@ -185,11 +185,11 @@ pub enum SettingError {
     /// A value of a wrong type or out of range.
     #[error("{name} is {found}: it must be {expected}")]
     Wrong {
-        /// The setting.
+        /// Name of the setting.
         name: String,
         /// The value, shortened if long.
         found: String,
-        /// The expected value.
+        /// Type and range of valid values: `an integer of at least 1`.
         expected: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The JSON document of `stitch parity`, and the verdict that it saves in the port's run folder.
+//! The JSON document of `stitch parity`, and the verdict that it saves in the candidate's run folder.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::flags::{applied, message};
 use crate::cli::ParityArgs;
 use crate::commands::Console;
 
-/// The report as JSON; `engines` are those of the reference and the port.
+/// The report as JSON; `engines` are those of the reference and the candidate.
 pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     let mut value = serde_json::to_value(report)?;
     for (i, tensor) in report.tensors.iter().enumerate() {
@@ -26,17 +26,17 @@ pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
-/// Saves the verdict on two runs as `parity.json` in the port's run folder, for its report. Only prints a note if it
+/// Saves the verdict on two runs as `parity.json` in the candidate's run folder, for its report. Only prints a note if it
 /// cannot be written: the exit code is that of the comparison.
 pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
     let is_run = |path: &Path| path.join(run_folder::CONFIG).is_file();
-    if !is_run(&args.reference) || !is_run(&args.port) {
+    if !is_run(&args.reference) || !is_run(&args.candidate) {
         return;
     }
     let tolerances: BTreeSet<String> =
         report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref().map(applied)).collect();
-    let path = args.port.join(run_folder::PARITY);
-    let written = weights_sha256(&args.port).map_err(Error::from).and_then(|weights_sha256| {
+    let path = args.candidate.join(run_folder::PARITY);
+    let written = weights_sha256(&args.candidate).map_err(Error::from).and_then(|weights_sha256| {
         let verdict = ParityVerdict {
             reference: report.reference.clone(),
             verdict: report.verdict(),

@@ -14,19 +14,19 @@ use super::{Console, Outcome};
 use crate::cli::ParityArgs;
 
 pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
-    let (mut reference, mut port) = sides::open(args, console)?;
+    let (mut reference, mut candidate) = sides::open(args, console)?;
     let overrides =
         Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
     let options = Options {
         overrides,
         equal_nan: args.equal_nan,
-        same_program: run::same_program(&reference, &port),
-        training: run::training(&reference).or_else(|| run::training(&port)),
-        settings: run::settings(&reference, &port),
+        same_program: run::same_program(&reference, &candidate),
+        training: run::training(&reference).or_else(|| run::training(&candidate)),
+        settings: run::settings(&reference, &candidate),
     };
-    let report = compare(&mut reference.side, &mut port.side, &options)?;
+    let report = compare(&mut reference.side, &mut candidate.side, &options)?;
     check_names(args, &report)?;
-    let engines = [&reference, &port].map(engine_of);
+    let engines = [&reference, &candidate].map(engine_of);
     let text = match console.json {
         true => document::json(&report, &engines)?,
         false => text::of(&report, &engines, args.histogram, console.screen),

@@ -16,7 +16,7 @@ use crate::suggest::hinted;
 /// Opens both sides. The traces of run folders are compared only if both have one. If one side is a single file or a
 /// trace, only tensors that it can contain are compared.
 pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
-    let paths = [&args.reference, &args.port].map(|path| run::without_wrapper(path));
+    let paths = [&args.reference, &args.candidate].map(|path| run::without_wrapper(path));
     let traced = paths.each_ref().map(|path| run::has_trace(path));
     let folders = paths.iter().all(|path| path.is_dir());
     if let Some(key) = args.key.as_ref().filter(|_| folders) {
@@ -26,7 +26,7 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
         return Ok((open_trace(&paths[0])?, open_trace(&paths[1])?));
     }
     if traced[0] != traced[1] && folders {
-        let only = if traced[0] { "REFERENCE" } else { "PORT" };
+        let only = if traced[0] { "REFERENCE" } else { "CANDIDATE" };
         console.note(&format!(
             "note: only {only} has a trace: comparing the files of the runs. \
              With --trace on both sides the first divergence is found within the run"
@@ -34,17 +34,17 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     }
     let (with_trace, key) = (traced[0] && traced[1], args.key.as_deref());
     let (mut reference, one_uses_key) = open_side(&paths[0], with_trace, key)?;
-    let (mut port, other_uses_key) = open_side(&paths[1], with_trace, key)?;
+    let (mut candidate, other_uses_key) = open_side(&paths[1], with_trace, key)?;
     if let Some(key) = key.filter(|_| !one_uses_key && !other_uses_key) {
         return Err(no_such_key(key));
     }
     if args.reference.is_file() {
-        keep_comparable(&reference.side, &mut port.side)?;
+        keep_comparable(&reference.side, &mut candidate.side)?;
     }
-    if args.port.is_file() {
-        keep_comparable(&port.side, &mut reference.side)?;
+    if args.candidate.is_file() {
+        keep_comparable(&candidate.side, &mut reference.side)?;
     }
-    Ok((reference, port))
+    Ok((reference, candidate))
 }
 
 fn no_such_key(key: &str) -> anyhow::Error {

@@ -12,7 +12,7 @@ use crate::commands::terminal::{Screen, table, visible_line};
 /// Maximum number of lines of one kind; the rest is only counted.
 const SHOWN: usize = 10;
 
-/// The report as text; `engines` are those of the reference and the port.
+/// The report as text; `engines` are those of the reference and the candidate.
 pub fn of(
     report: &Report,
     engines: &[Option<String>; 2],
@@ -40,7 +40,7 @@ impl Printer {
     }
 
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
-        let sides = [("reference", &report.reference), ("port     ", &report.port)];
+        let sides = [("reference", &report.reference), ("candidate", &report.candidate)];
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{side} {path}{engine}"));

@@ -12,7 +12,6 @@ use crate::cli::PredictArgs;
 
 /// The prediction for an image.
 pub struct Prediction {
-    /// The image.
     pub name: Name,
     /// Whether the image was inverted.
     pub inverted: bool,

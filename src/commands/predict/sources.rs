@@ -19,13 +19,11 @@ use crate::suggest::hinted;
 const IDX: &[u8] = &[0, 0, 8];
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// A preprocessed image.
 pub use stitch::dataset::picture::Converted as Image;
 
 /// The name of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// The file.
     pub path: PathBuf,
     /// Index in an IDX file.
     pub index: Option<usize>,
@@ -38,13 +36,11 @@ impl fmt::Display for Name {
     }
 }
 
-/// A source of images.
 pub enum ImageSource {
-    /// An image file.
+    /// A PNG, JPEG, BMP, GIF or WebP.
     File(PathBuf),
     /// Images of an IDX file.
     Idx {
-        /// The file.
         path: PathBuf,
         /// The indices, in the order of the flags; all images if none was given.
         indices: Vec<Range<usize>>,

@@ -40,7 +40,6 @@ struct Rows<'a> {
     data: Option<Data>,
 }
 
-/// A row to run.
 #[derive(Clone)]
 struct Waiting {
     row: usize,
@@ -64,7 +63,7 @@ type Data = std::convert::Infallible;
 
 /// An event of a row.
 pub enum Event {
-    /// Its process has started.
+    /// The process of the row with this number has started.
     Started(usize),
     /// It has a result.
     Ended(usize, Box<Record>),

@@ -56,7 +56,7 @@ fn is_dumb() -> bool {
 }
 
 impl Screen {
-    /// The properties of stdout.
+    /// Detects width and colors of stdout.
     pub fn stdout() -> Self {
         let colors = match AutoStream::choice(&stdout()) {
             ColorChoice::Never => Colors::None,

@@ -55,9 +55,9 @@ pub type Attribute = (&'static str, Value);
 /// The value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// An integer.
+    /// Attribute type `INT`.
     Int(i64),
-    /// A list of integers.
+    /// Attribute type `INTS`.
     Ints(Vec<i64>),
     /// A number, which ONNX stores in float32.
     Float(f32),

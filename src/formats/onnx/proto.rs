@@ -17,7 +17,7 @@ pub struct Model {
     /// Version of that program.
     #[prost(string, optional, tag = "3")]
     pub producer_version: Option<String>,
-    /// The computation.
+    /// Nodes, parameters, inputs and outputs.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
     /// The operator sets to which `op_type` refers.
@@ -45,13 +45,13 @@ pub struct Graph {
     /// Name of the graph.
     #[prost(string, optional, tag = "2")]
     pub name: Option<String>,
-    /// The parameters.
+    /// Parameters and buffers, by the names that `input` of the nodes uses.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
-    /// The inputs.
+    /// Inputs that the caller passes; parameters are not among them.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfo>,
-    /// The outputs.
+    /// Results that the caller gets, by the names that nodes give them.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
 }
@@ -68,7 +68,7 @@ pub struct Node {
     /// Name of the node in error messages.
     #[prost(string, optional, tag = "3")]
     pub name: Option<String>,
-    /// The operator.
+    /// Operator of the operator set, such as `Gemm`.
     #[prost(string, optional, tag = "4")]
     pub op_type: Option<String>,
     /// Attributes that differ from the operator's defaults.
@@ -145,7 +145,7 @@ pub struct TensorType {
     /// Element type, of enum `TensorProto.DataType`.
     #[prost(int32, optional, tag = "1")]
     pub elem_type: Option<i32>,
-    /// The shape.
+    /// Sizes of the dimensions; `None` if the rank is unknown.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
 }
@@ -153,7 +153,7 @@ pub struct TensorType {
 /// `TensorShapeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Shape {
-    /// The dimensions.
+    /// From the outermost dimension to the innermost.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }

@@ -31,7 +31,7 @@ pub enum What {
 /// `Summary`: values of one step.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
-    /// The values.
+    /// One entry per tag.
     #[prost(message, repeated, tag = "1")]
     pub value: Vec<SummaryValue>,
 }
@@ -42,7 +42,7 @@ pub struct SummaryValue {
     /// The name; the part before a slash groups charts.
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// The value.
+    /// A number or an image; `None` in a file that uses another kind.
     #[prost(oneof = "Value", tags = "2, 4")]
     pub value: Option<Value>,
 }
@@ -50,10 +50,10 @@ pub struct SummaryValue {
 /// `Summary.Value.value`.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Value {
-    /// A scalar.
+    /// A number of a line chart, in float32.
     #[prost(float, tag = "2")]
     Simple(f32),
-    /// A picture.
+    /// An encoded image, such as a PNG.
     #[prost(message, tag = "4")]
     Image(Image),
 }

@@ -1,6 +1,6 @@
 //! The figure of losses by epoch, and of the validation accuracy.
 
-use stitch_run::EpochRecord;
+use stitch_run::{EpochRecord, counted};
 
 use plotters::style::RGBColor;
 
@@ -76,8 +76,11 @@ fn label(curves: &Curves) -> String {
         [only] => format!("{only:.4}"),
         [first, .., last] => format!("from {first:.4} to {last:.4}"),
     };
-    let mut label =
-        format!("Loss by epoch over {} epochs: {}", curves.loss.len(), ends(&curves.loss));
+    let mut label = format!(
+        "Loss by epoch over {}: {}",
+        counted(curves.loss.len(), "epoch"),
+        ends(&curves.loss)
+    );
     let others = [("validation loss", &curves.val_loss), ("accuracy", &curves.val_accuracy)];
     for (name, values) in others {
         label += &values.as_ref().map_or(String::new(), |it| format!("; {name} {}", ends(it)));

@@ -36,7 +36,7 @@ impl Drawn {
     }
 }
 
-/// A drawn figure.
+/// A figure as SVG text; `png` renders it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
     svg: String,

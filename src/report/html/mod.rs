@@ -15,7 +15,7 @@ use crate::run_folder::ParityVerdict;
 /// A run in a report.
 #[derive(Debug)]
 pub struct Section {
-    /// The run.
+    /// Settings, losses and predictions, read from the run folder.
     pub run: Run,
     /// Its images, or why there are none.
     pub pictures: Result<Pictures, PicturesError>,
@@ -28,7 +28,7 @@ pub struct Section {
 /// The parity of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parity {
-    /// The run was compared.
+    /// `stitch parity` compared the run with these weights.
     Checked(ParityVerdict),
     /// The run has other weights than those that were compared.
     Stale,

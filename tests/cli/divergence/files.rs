@@ -77,7 +77,7 @@ fn a_renamed_tensor_is_missing_under_one_name_and_unexpected_under_the_other() {
         |tensors| tensor(tensors, "fc1.bias").name = "fc1.offset".into(),
         "final value of fc1.offset: unexpected",
     )
-    .stdout(predicate::str::contains("final value of fc1.bias: missing in the port"));
+    .stdout(predicate::str::contains("final value of fc1.bias: missing in the candidate"));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn other_threads_and_versions_are_said_before_anything_else() {
     let output = parity(&[untraced().path(), port.path()]).assert().code(0);
     let said = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let head: Vec<&str> = said.lines().skip(2).take(3).collect();
-    assert_eq!(head[0], "threads differs: 1 in the reference, 8 in the port");
+    assert_eq!(head[0], "threads differs: 1 in the reference, 8 in the candidate");
     assert!(head[1].starts_with("libtorch differs: 2.13.0 in the reference, 2.12.1"), "{said}");
     assert!(head[2].starts_with("CPU capability differs: "), "{said}");
 }

@@ -92,7 +92,7 @@ fn infinities_are_numbers_in_json() {
 fn an_empty_side_misses_every_tensor() {
     let (empty, net) = (file("empty.pt"), file("net.pt"));
     let first = "final value of conv.weight: ";
-    assert_diverges(&net, &empty, &format!("{first}missing in the port"))
+    assert_diverges(&net, &empty, &format!("{first}missing in the candidate"))
         .stdout(predicate::str::contains("PARITY: DIFFERENT (2 of 2)"));
     assert_diverges(&empty, &net, &format!("{first}unexpected"));
 }

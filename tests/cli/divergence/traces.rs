@@ -261,7 +261,7 @@ fn a_dropped_record_is_missing() {
     let dropped = all.iter().position(|line| line["stage"] == "gradient").unwrap();
     all.remove(dropped);
     write_lines(port.path(), &all);
-    let first = "step 1, gradient of conv1.weight: missing in the port";
+    let first = "step 1, gradient of conv1.weight: missing in the candidate";
     assert_diverges(&LENET5.notebook(), port.path(), first);
 }
 
@@ -334,7 +334,7 @@ fn a_trace_that_was_cut_is_compared_up_to_there_and_is_not_equal() {
     parity(&[&LENET5.notebook(), cut(end + 30).path()])
         .assert()
         .code(1)
-        .stdout(predicate::str::contains("accuracy: missing in the port"))
+        .stdout(predicate::str::contains("accuracy: missing in the candidate"))
         .stdout(predicate::str::contains("likely cause: a truncated trace"))
         .stdout(predicate::str::contains("\nPARITY: DIFFERENT ("));
 }

@@ -89,9 +89,9 @@ fn a_checkpoint_that_contradicts_itself_is_refused_though_its_sum_is_right() {
     let bytes = fs::read(&path).unwrap();
     type Change = fn(&mut Checkpoint);
     let changes: [(Change, &str); 7] = [
-        (|it| it.state.updates = 7, "it has 7 optimizer steps, but 1 epochs and 3 steps make 8"),
+        (|it| it.state.updates = 7, "it has 7 optimizer steps, but 1 epoch and 3 steps make 8"),
         (|it| it.state.updates = 0, "it has 0 optimizer steps"),
-        (|it| it.progress.steps = 2, "it has 8 optimizer steps, but 1 epochs and 2 steps make 7"),
+        (|it| it.progress.steps = 2, "it has 8 optimizer steps, but 1 epoch and 2 steps make 7"),
         (|it| it.progress.steps = 8, "8 steps after epoch 1 are done"),
         (|it| it.progress.epochs.clear(), "it has 8 optimizer steps, but 0 epochs"),
         (|it| it.progress.epochs = vec![it.progress.epochs[0]; 4], "4 of 3 epochs are done"),

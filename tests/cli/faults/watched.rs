@@ -89,7 +89,7 @@ fn events_that_are_not_the_runs_are_refused_and_it_goes_on_without_them() {
     let mut bytes = fs::read(&part).unwrap();
     bytes[40] ^= 1;
     fs::write(&part, bytes).unwrap();
-    refused(&mut place.train(learner, "run", &["--resume"]), "are not those of the run");
+    refused(&mut place.train(learner, "run", &["--resume"]), "do not match the checkpoint");
     let without: Vec<&str> =
         learner.iter().copied().filter(|flag| *flag != "--tensorboard").collect();
     let done = place.train(without.leak(), "run", &["--resume"]).output().unwrap();

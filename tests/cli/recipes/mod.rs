@@ -133,11 +133,29 @@ fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
     assert_cpp(&said, &logits(path, "lenet5", &pixels));
     let said = shell(path, "./predict runs/reproduce/mlp/torchscript.pt picture.pgm");
     assert_cpp(&said, &logits(path, "mlp", &pixels));
+    refuse_what_is_no_picture(path);
     for model in ["lenet5", "mlp"] {
         let module = path.join("runs/reproduce").join(model).join("torchscript.pt");
         let picture = predict::read_pixels(path.join("picture.pgm").to_str().unwrap()).unwrap();
         let actual = predict::predict(module.to_str().unwrap(), &picture).unwrap();
         assert_eq!(numbers(&actual), logits(path, model, &pixels), "{model}");
+    }
+}
+
+/// Checks the messages of both programs about a missing file and about one of another kind.
+fn refuse_what_is_no_picture(folder: &Path) {
+    fs::write(folder.join("other.pgm"), [&b"P5\n28 29\n255\n"[..], &[0; 784]].concat()).unwrap();
+    let module = "runs/reproduce/lenet5/torchscript.pt";
+    for (name, expected) in [
+        ("missing.pgm", "cannot open missing.pgm: No such file or directory"),
+        ("other.pgm", "other.pgm: expected a binary PGM of 28x28 pixels"),
+    ] {
+        let said = shell(folder, &format!("! ./predict {module} {name} 2>&1"));
+        assert_eq!(said.trim(), expected);
+        let path = folder.join(name);
+        let said = predict::read_pixels(path.to_str().unwrap()).unwrap_err().to_string();
+        let (what, why) = expected.split_once(name).unwrap();
+        assert!(said.starts_with(&format!("{what}{}{why}", path.display())), "{said}");
     }
 }
 
