@@ -9,7 +9,7 @@ use crate::engine::exact::kernels::direct::shape::{C1, C2, H1, K, PADDING};
 use crate::engine::exact::kernels::direct::{self, Features};
 use crate::nn::Model;
 
-/// The stage; see [`matches`].
+/// The stage; see [`matches()`].
 #[derive(Debug)]
 struct Direct {
     /// Indices of weight and bias of conv1, then of conv2.
