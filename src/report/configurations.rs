@@ -25,7 +25,7 @@ pub struct Configuration {
     pub failed: usize,
 }
 
-/// Groups results that are in the order of [`crate::study::results::merge`]; configurations are sorted by model, in the
+/// Groups results that are in the order of [`crate::study::merge::merge`]; configurations are sorted by model, in the
 /// order of the registry, then by settings.
 ///
 /// # Errors

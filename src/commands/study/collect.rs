@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use stitch::run_folder::write_whole;
+use stitch::study::merge::{self, Contradiction};
 use stitch::study::plan;
-use stitch::study::results::{self, Contradiction, Record};
+use stitch::study::results::{self, Record};
 
 use super::{MAX_TABLE, RERUN, counted, read_plan, read_record};
 use crate::cli::StudyCollectArgs;
@@ -59,8 +60,8 @@ pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
     for study in studies {
         all.extend(read(study)?);
     }
-    results::of_one_data_set(&all)?;
-    let records = results::merge(all)?;
+    merge::of_one_data_set(&all)?;
+    let records = merge::merge(all)?;
     if records.is_empty() {
         bail!("there are no results yet: run `stitch study run` first");
     }
