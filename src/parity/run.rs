@@ -1,6 +1,5 @@
 //! One side of a comparison: a run folder, a trace, or a single file.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -288,7 +287,8 @@ fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
+    run_folder::read_regular(path, run_folder::MAX_FILE)
+        .map_err(|error| RunError::Io { path: path.into(), error })
 }
 
 /// Reads a file of a run and parses it with `parse`.

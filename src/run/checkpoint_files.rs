@@ -3,13 +3,12 @@
 //! They are `checkpoints/NNNNNNNN.safetensors` in the run folder, named by the number of steps. The last two are kept
 //! until the run is complete.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use stitch_run::{Checkpoint, CheckpointError};
 
-use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
+use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder, read_regular};
 
 /// Number of checkpoints to keep.
 const KEPT: usize = 2;
@@ -87,14 +86,8 @@ pub fn clear(folder: &RunFolder) -> Result<(), FolderError> {
 }
 
 fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let unreadable = |error: io::Error| CheckpointError::Tensors(error.into());
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_CHECKPOINT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_CHECKPOINT {
-        return Err(CheckpointError::Foreign(format!("it is larger than {MAX_CHECKPOINT} bytes")));
-    }
-    Checkpoint::read(&bytes)
+    let bytes = read_regular(path, MAX_CHECKPOINT);
+    Checkpoint::read(&bytes.map_err(|error| CheckpointError::Tensors(error.into()))?)
 }
 
 /// The checkpoints in a folder with their steps, newest first. Only regular files, since opening a pipe would block.

@@ -1,7 +1,5 @@
 //! Reads a finished run from its folder.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use tensor_files::read_weights;
@@ -13,13 +11,10 @@ use crate::libtorch;
 use crate::models::{Classifier, weights};
 use crate::report::{Parity, Run, RunFiles, Section};
 use crate::run_folder::{
-    BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, METRICS, Metrics, PARITY,
-    PREDICTIONS, ParityVerdict, RunFolder, SAFETENSORS,
+    BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, MAX_FILE, METRICS, Metrics,
+    PARITY, PREDICTIONS, ParityVerdict, RunFolder, SAFETENSORS, read_regular,
 };
 use crate::sha256;
-
-/// Maximum size in bytes of a file in a run folder.
-const MAX_FILE: u64 = 64 << 20;
 
 /// Reads the run in a folder.
 ///
@@ -112,18 +107,5 @@ fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync
 
 /// Reads a regular file of a run.
 fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
-    let read = || {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        // One byte more than the limit shows that the file is too long.
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > MAX_FILE {
-            true => Err(io::Error::other(format!("it is larger than {MAX_FILE} bytes"))),
-            false => Ok(bytes),
-        }
-    };
-    read().map_err(|error| RunError::Read { path: path.into(), error })
+    read_regular(path, MAX_FILE).map_err(|error| RunError::Read { path: path.into(), error })
 }

@@ -1,10 +1,13 @@
 //! Atomic writes: after a power failure, a file has its old or its new content.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
+
+/// Maximum size in bytes of a file of a run that is read whole.
+pub const MAX_FILE: u64 = 64 << 20;
 
 /// Prefix of the names of temporary files.
 pub(super) const TEMPORARY: &str = ".stitch-";
@@ -53,6 +56,23 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // It was renamed, so there is nothing to remove.
     let _ = temporary.keep();
     sync_folder(folder)
+}
+
+/// Reads a regular file of at most `limit` bytes. Opening a pipe would block, and a device may have no end.
+///
+/// # Errors
+/// Those of the file system; a file that is not regular, or larger.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    // One byte more than the limit shows that the file is too long; its metadata may be wrong.
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::other(format!("it is larger than {limit} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Creates a folder and its missing parents, and flushes their directory entries to disk.

@@ -15,8 +15,8 @@ use std::sync::PoisonError;
 use claim::{
     existing_file, has_checkpoints, lock, refuse_existing, remove, remove_temporary_files,
 };
+pub use disk::{MAX_FILE, read_regular, wait_for_writes, write_whole};
 use disk::{WRITING, create_folder, create_folders, parent_of, sync_folder};
-pub use disk::{wait_for_writes, write_whole};
 use names::all_files;
 pub use names::*;
 use serde::Serialize;
@@ -156,7 +156,7 @@ impl RunFolder {
     ) -> Result<Option<T>, FolderError> {
         let path = self.path.join(file);
         let unreadable = |what: String| FolderError::Config(path.clone(), what);
-        match fs::read(&path) {
+        match read_regular(&path, MAX_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
             Ok(bytes) => parse(&bytes).map(Some).map_err(|error| unreadable(error.to_string())),

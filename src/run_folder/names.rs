@@ -75,8 +75,8 @@ pub const FILES: [&str; 13] = [
     CONFIG,
 ];
 
-/// The additional files of a traced run; see [`stitch_trace`].
-pub const TRACE_FILES: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
+/// The files of a trace, relative to the run folder.
+pub use stitch_trace::PATHS as TRACE_FILES;
 
 /// The files of a run, with those that validation, a trace and TensorBoard events add.
 pub fn files(validation: bool, trace: bool, events: bool) -> Vec<&'static str> {
@@ -85,11 +85,8 @@ pub fn files(validation: bool, trace: bool, events: bool) -> Vec<&'static str> {
     FILES.into_iter().chain(validation).chain(trace).chain(events.then_some(EVENTS_FILE)).collect()
 }
 
-/// The file of version 1 of the trace format that `trace.bin` has replaced.
-pub(super) const TRACE_VERSION_1: &str = "trace/trace.safetensors";
-
 /// Every file of a run; `config.json` is the last.
 pub(super) fn all_files() -> impl DoubleEndedIterator<Item = &'static str> {
-    let others = [EVENTS_FILE, PARITY, TRACE_VERSION_1];
+    let others = [EVENTS_FILE, PARITY, stitch_trace::ELEMENTS_VERSION_1];
     TRACE_FILES.into_iter().chain(VALIDATION_FILES).chain(others).chain(FILES)
 }

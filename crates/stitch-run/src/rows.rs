@@ -32,6 +32,11 @@ pub fn table_writer() -> csv::Writer<Vec<u8>> {
 
 /// Formats rows, structs of numbers, strings and options, as a table. A field that only some rows have is a column too.
 /// Without rows the file is empty.
+///
+/// NaN and infinities become empty cells.
+///
+/// # Panics
+/// For rows that do not serialize to an object, such as tuples.
 pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
     // A struct of numbers and strings serializes to an object, and writes to memory cannot fail.
     let object = |row| match serde_json::to_value(row) {
@@ -86,6 +91,9 @@ fn text(value: &Value) -> String {
 pub type Row = (usize, Map<String, Value>);
 
 /// Reads the rows of a table. Empty cells are omitted; cells that are JSON numbers are read as numbers, others as strings.
+///
+/// For a struct whose text columns may hold numbers, `csv::Reader::deserialize` reads each column by the type of its
+/// field; this is for tables whose columns are known only when they are read.
 ///
 /// # Errors
 /// [`TableError`]: not CSV, a row of another length than the header, a duplicate column.
