@@ -1,26 +1,26 @@
-# Two commands: `make run` for the result, `make test` for every check. Each step of the set-up is
-# skipped when it is already done, and may be interrupted and repeated.
+# `make run` trains both models and compares them with the paper, `make test` runs all checks. Set-up steps are skipped
+# if they are already done, and can be interrupted and repeated.
 
 STITCH := target/release/stitch
 
-# The steps of the set-up build on each other.
+# Set-up steps depend on each other.
 .NOTPARALLEL:
 .PHONY: help run test parity bench faults fuzz figures man models build data venv outside lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
-	@echo 'make test   set up, then every check'
-	@echo 'make parity run the notebook and the port on the whole data, and compare them'
-	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (most of an hour)'
-	@echo 'make faults kill runs and fail their writes, and look at what is left'
-	@echo 'make fuzz   feed damaged files to the readers, a minute each'
-	@echo 'make figures draw the figures of README again'
+	@echo 'make test   set up, then run all checks'
+	@echo 'make parity run the notebook and the port on the whole data set, and compare them'
+	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about 50 minutes)'
+	@echo 'make faults kill runs and make their writes fail, and check the files'
+	@echo 'make fuzz   fuzz the readers, one minute each'
+	@echo 'make figures update the figures of the README'
 	@echo 'make man    write the manual pages to $(MAN)'
-	@echo 'make models train the models in models/ again'
+	@echo 'make models retrain the models in models/'
 	@echo 'make build  set up libtorch and build $(STITCH)'
-	@echo 'make data   build, then get Fashion-MNIST'
-	@echo 'make lint   formatting, clippy, documentation'
-	@echo 'make clean  remove what make built (.venv and the data set stay)'
+	@echo 'make data   build, then download Fashion-MNIST'
+	@echo 'make lint   check formatting, clippy, documentation'
+	@echo 'make clean  remove build outputs (.venv and the data set are kept)'
 
 run: data
 	$(STITCH) reproduce --force
@@ -28,7 +28,7 @@ run: data
 test: venv data outside lint
 	cargo test --release --locked --workspace
 
-# Both models, the original beside the port, traced; compared to the last record.
+# Trains both models with the notebook and the port, traced, and compares every record.
 PARITY_RUNS := runs/parity
 parity: venv data
 	@for model in mlp lenet5; do \
@@ -38,15 +38,15 @@ parity: venv data
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
 
-# Some minutes; as root, a small file system is mounted too. A short part is in `make test`.
+# Takes some minutes; as root, it also mounts a small file system. `make test` runs a short part.
 faults: data
-	cargo test --release --locked --test faults -- --include-ignored --nocapture --test-threads 1
+	cargo test --release --locked --test cli faults:: -- --include-ignored --nocapture --test-threads 1
 
 # Needs a nightly compiler.
 fuzz:
 	@sh setup/fuzz.sh
 
-# Some fifty minutes on two cores that have nothing else to do. PAIRS=1 is for a first look.
+# Takes about 50 minutes on two idle cores. PAIRS=1 is faster and less precise.
 PAIRS := 5
 CANDLE := target/candle
 bench: venv data
@@ -62,7 +62,7 @@ bench: venv data
 	cargo bench --locked --bench parts --bench formats
 	.venv/bin/python benches/goals.py
 
-# Those in docs/figures, from the two runs of `make run`.
+# Updates docs/figures from the two runs of `make run`, and docs/study from its table.
 figures: run
 	cp runs/reproduce/accuracy_comparison.svg docs/figures/
 	cp runs/reproduce/mlp/confusion_matrix.svg docs/figures/confusion_matrix_mlp.svg
@@ -75,12 +75,12 @@ MAN := target/man
 man: build
 	$(STITCH) man $(MAN)
 
-# What `stitch predict` has built in. It is built again with the new ones.
+# Retrains the built-in models of `stitch predict`, and rebuilds stitch with them.
 models: data
 	@sh setup/models.sh
 	@sh setup/build.sh
 
-# A LIBTORCH of the user's own wins: then neither Python nor a virtual environment is needed.
+# With LIBTORCH set, neither Python nor a virtual environment is needed.
 build:
 	@sh setup/prerequisites.sh
 	@test -n "$$LIBTORCH" || sh setup/venv.sh
@@ -89,12 +89,12 @@ build:
 data: build
 	@sh setup/data.sh
 
-# The reference that the tests run beside the port.
+# The Python environment of the reference that the tests compare with.
 venv:
 	@sh setup/prerequisites.sh
 	@sh setup/venv.sh
 
-# A browser and others that the tests show the results to, where apt-get can install them.
+# A browser and other programs that tests open the results with, where apt-get can install them.
 outside:
 	@sh setup/outside.sh
 

@@ -1,6 +1,5 @@
-//! Compiles the calls into libtorch that tch does not bind, lets the binary find libtorch at run
-//! time without LD_LIBRARY_PATH, passes libtorch's location to dependents, and records the version of
-//! libtorch that the crate is built against.
+//! Compiles the C++ bindings to libtorch that tch lacks, sets the rpath so that the binary finds libtorch without
+//! LD_LIBRARY_PATH, passes libtorch's location to dependent crates, and records libtorch's version.
 
 use std::path::Path;
 use std::{env, fs};
@@ -8,12 +7,12 @@ use std::{env, fs};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    // Set by torch-sys (`links = "tch"`); absent only in builds that do not link, such as docs.
+    // Set by torch-sys (`links = "tch"`); missing only in builds that do not link, such as documentation.
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
         println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION=unknown");
         return;
     };
-    // Their build.rs reads it as DEP_STITCH_LIBTORCH_LIB: link arguments do not reach dependents.
+    // Link arguments do not apply to dependent crates; their build.rs reads DEP_STITCH_LIBTORCH_LIB instead.
     println!("cargo::metadata=libtorch_lib={lib}");
     let lib = Path::new(&lib);
     compile_bindings(&lib.join("../include"));
@@ -26,13 +25,13 @@ fn main() {
     println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION={version}");
 }
 
-/// `src/libtorch/*.cpp`, against libtorch's headers.
+/// Compiles `src/libtorch/*.cpp` with libtorch's headers.
 fn compile_bindings(include: &Path) {
     let files = ["autograd", "convolution", "generator", "memory", "parallel"]
         .map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();
-    // libtorch's threads are OpenMP's, where its headers were made so.
+    // libtorch's headers use OpenMP if libtorch was built with it.
     build.flag_if_supported("-fopenmp");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo::rustc-link-lib=gomp");
@@ -41,13 +40,13 @@ fn compile_bindings(include: &Path) {
         .cpp(true)
         .std("c++20")
         .files(&files)
-        // As system headers: their warnings are not ours.
+        // As system headers, so that the compiler does not print their warnings.
         .flag("-isystem")
         .flag(include.display().to_string())
         .compile("stitch_bindings");
 }
 
-/// `2.13.0` out of the lines `#define TORCH_VERSION_MAJOR 2` and so on.
+/// Reads the version, such as `2.13.0`, from lines such as `#define TORCH_VERSION_MAJOR 2`.
 fn version_in(header: &str) -> String {
     let part = |name: &str| {
         let start = format!("#define TORCH_VERSION_{name} ");

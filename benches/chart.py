@@ -1,9 +1,9 @@
-"""Draws docs/figures/training.svg from benches/results/training.csv: cost of an image against batch size.
+"""Draws docs/figures/training.svg from benches/results/training.csv: training time per image by batch size.
 
     .venv/bin/python benches/chart.py
 
-The same CSV gives the same bytes. Colours are after Okabe and Ito's, of a brightness that is seen on light and
-on dark grounds; the ground is transparent.
+The same CSV gives the same bytes. Colors are based on Okabe and Ito's palette and visible on light and dark
+backgrounds; the background is transparent.
 """
 
 import statistics
@@ -16,11 +16,11 @@ matplotlib.rcParams.update({"svg.hashsalt": "stitch", "svg.fonttype": "path", "f
 import matplotlib.pyplot as plt  # noqa: E402
 from results import read, root  # noqa: E402
 
-GREY = "#6e7781"
-# Name, label, colour, marker.
+GRAY = "#6e7781"
+# Name, label, color, marker.
 LINES = [
     ("candle", "candle", "#8c6d1f", "v"),
-    ("notebook", "notebook.py", GREY, "o"),
+    ("notebook", "notebook.py", GRAY, "o"),
     ("PyTorch channels-last", "PyTorch, channels last", "#009e73", "s"),
     ("stitch", "stitch", "#1f82c8", "o"),
     ("stitch --fast", "stitch --fast", "#d55e00", "o"),
@@ -29,7 +29,7 @@ IMAGES = 60_000
 
 
 def microseconds():
-    """Median cost of an image by (threads, contender, batch size)."""
+    """Returns the median training time per image by (threads, contender, batch size)."""
     values = {}
     for row in read("training.csv"):
         if row["setting"].startswith("sweep"):
@@ -40,7 +40,7 @@ def microseconds():
 
 
 def apart(ends, gap):
-    """Heights of the labels in log10, moved so that none covers another."""
+    """Returns the heights of the labels in log10, moved so that they do not overlap."""
     heights = sorted(ends)
     for _ in range(200):
         for i in range(len(heights) - 1):
@@ -57,16 +57,16 @@ def style(axes, sizes, threads):
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
-    axes.set_xlabel("batch size", color=GREY)
-    axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=GREY, fontsize=11)
-    axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
-    axes.tick_params(colors=GREY, length=0)
+    axes.set_xlabel("batch size", color=GRAY)
+    axes.set_title(f"{threads} thread{'s' if threads > 1 else ''}", color=GRAY, fontsize=11)
+    axes.grid(color=GRAY, alpha=0.25, linewidth=0.6)
+    axes.tick_params(colors=GRAY, length=0)
     for side in axes.spines.values():
         side.set_visible(False)
 
 
 def ticks(values):
-    """1, 2, 5, 10 … around the values."""
+    """Returns ticks (1, 2, 5, 10 …) in the range of the values."""
     steps = [step * 10**power for power in range(-1, 5) for step in (1, 2, 5)]
     inner = [step for step in steps if min(values) / 1.2 <= step <= max(values) * 1.2]
     return inner, [f"{step:g}" for step in inner]
@@ -74,20 +74,20 @@ def ticks(values):
 
 def panel(axes, costs, threads, sizes):
     style(axes, sizes, threads)
-    for name, label, colour, marker in LINES:
+    for name, label, color, marker in LINES:
         points = [(size, costs[threads, name, size]) for size in sizes if (threads, name, size) in costs]
         width = 2.4 if name.startswith("stitch") else 1.5
-        axes.plot(*zip(*points), color=colour, marker=marker, markersize=4.5, linewidth=width)
+        axes.plot(*zip(*points), color=color, marker=marker, markersize=4.5, linewidth=width)
 
 
 def label(axes, costs, threads, sizes, gap):
-    """Names at the right end of each line."""
+    """Writes the names at the right ends of the lines."""
     measured = [line for line in LINES if (threads, line[0], sizes[-1]) in costs]
-    ends = [(log10(costs[threads, name, sizes[-1]]), text, colour) for name, text, colour, _ in measured]
-    for height, text, colour in apart(ends, gap):
+    ends = [(log10(costs[threads, name, sizes[-1]]), text, color) for name, text, color, _ in measured]
+    for height, text, color in apart(ends, gap):
         weight = "bold" if text.startswith("stitch") else "normal"
         at = (sizes[-1] * 1.25, 10**height)
-        axes.text(*at, text, color=colour, va="center", fontsize=9.5, fontweight=weight, clip_on=False)
+        axes.text(*at, text, color=color, va="center", fontsize=9.5, fontweight=weight, clip_on=False)
 
 
 def main():
@@ -98,7 +98,7 @@ def main():
     for axes, threads in zip(panels[0], every):
         panel(axes, costs, threads, sizes)
     panels[0][0].set_yticks(*ticks(costs.values()))
-    panels[0][0].set_ylabel("training, µs an image", color=GREY)
+    panels[0][0].set_ylabel("training, µs per image", color=GRAY)
     low, high = panels[0][0].get_ylim()
     for axes, threads in zip(panels[0], every):
         label(axes, costs, threads, sizes, 0.055 * log10(high / low))

@@ -1,7 +1,7 @@
-"""What checkpoints cost: training with the default interval beside training without any.
+"""Measures the cost of checkpoints: training with the default interval and without checkpoints.
 
-Run by `make bench`. Both alternate on the whole data set, each with the notebook's settings; medians of
-the training time are printed, and their ratio.
+Run by `make bench`. The two alternate on the whole data set with the notebook's settings. Prints the median training
+times and their ratio.
 """
 
 import argparse
@@ -28,12 +28,12 @@ for model in (["mlp"], ["lenet5"], ["lenet5", "--fast"]):
     times = {"off": [], "30s": []}
     for pair in range(args.pairs):
         with tempfile.TemporaryDirectory(dir=root) as folder:
-            # Each goes first as often as the other.
+            # The order alternates.
             for every in sorted(times, reverse=pair % 2 == 0):
                 times[every].append(seconds(model, every, Path(folder) / every))
-    ratio = statistics.median(with_them / without for without, with_them in zip(times["off"], times["30s"]))
-    without, with_them = (statistics.median(taken) for taken in times.values())
+    ratio = statistics.median(with_checkpoints / without for without, with_checkpoints in zip(times["off"], times["30s"]))
+    without, with_checkpoints = (statistics.median(seconds) for seconds in times.values())
     print(
-        f"{' '.join(model):14} training {without:.2f} s without checkpoints, {with_them:.2f} s with them:"
+        f"{' '.join(model):14} training {without:.2f} s without checkpoints, {with_checkpoints:.2f} s with checkpoints:"
         f" {100 * (ratio - 1):+.1f} % (median of {args.pairs} pairs)"
     )

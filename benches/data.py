@@ -1,4 +1,4 @@
-"""The data set, unpacked, for contenders that read no .gz."""
+"""Unpacks the data set for contenders that cannot read .gz files."""
 
 import gzip
 import shutil
@@ -9,9 +9,9 @@ FILES = [f"{half}-{what}" for half in ("train", "t10k") for what in ("images-idx
 
 
 def unpack(stitch, folder):
-    """Puts the four files of the data set that `stitch` finds into `folder`."""
-    said = subprocess.run([stitch, "data"], capture_output=True, text=True, check=True).stdout
-    found = Path(said.splitlines()[0].split(" (")[0])
+    """Unpacks the four files of the data set that `stitch` finds into `folder`."""
+    output = subprocess.run([stitch, "data"], capture_output=True, text=True, check=True).stdout
+    found = Path(output.splitlines()[0].split(" (")[0])
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name in FILES:
         packed = found / f"{name}.gz"

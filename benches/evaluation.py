@@ -1,9 +1,9 @@
-"""The 10,000 test images through each model: eager PyTorch and the port side by side.
+"""Measures the evaluation of the 10,000 test images by eager PyTorch and the port.
 
-Run by `make bench`. Every process evaluates once, PyTorch in one batch as the notebook does; the two
-alternate, and medians are printed with their spread. First the port trains an epoch and traces its test
-logits: PyTorch's of the same weights must have the same bits, for LeNet-5, and be within 1e-12 for the MLP.
-Each run's predictions must be the same too. Each run is a row of benches/results/evaluation.csv.
+Run by `make bench`. Each process evaluates once, PyTorch in one batch like the notebook; the two alternate. Prints the
+medians with their range. First the port trains one epoch and traces its test logits: PyTorch's logits with the same
+weights must be bit-identical for LeNet-5, and within 1e-12 for the MLP. All predictions must be equal too. Each run is
+a row of benches/results/evaluation.csv.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def seconds(command):
 
 
 def check_logits(model, found, trace):
-    """Ends the bench when the traced logits are not PyTorch's."""
+    """Compares the traced logits with PyTorch's, and exits if they differ."""
     expected = load_file(trace / "trace.safetensors")["test_logits/logits"]
     difference = np.abs(found - expected).max()
     equal = found.tobytes() == expected.tobytes()
@@ -61,7 +61,7 @@ def check_logits(model, found, trace):
 
 
 def measure(model, stitch, data, folder, pairs):
-    """Seconds by contender, and how equal the logits are."""
+    """Returns the seconds by contender, and the result of the comparison of logits."""
     trained, logits, evaluated = folder / model, folder / f"{model}.npy", folder / f"{model}-evaluation"
     command = [stitch, "--quiet", "train", model, "--epochs", "1", "--trace", "--data", data, "--out", trained]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=root)
@@ -75,11 +75,11 @@ def measure(model, stitch, data, folder, pairs):
         for name, command in contenders.items():
             times[name].append(seconds(command))
         found = np.load(logits)
-        said = check_logits(model, found, trained / "trace")
+        equality = check_logits(model, found, trained / "trace")
         predicted = np.loadtxt(evaluated / "predictions.csv", int, delimiter=",", skiprows=1)[:, 2]
         if not np.array_equal(predicted, found.argmax(1)):
             sys.exit(f"error: {model}: predictions differ")
-    return times, said
+    return times, equality
 
 
 def main():
@@ -93,7 +93,7 @@ def main():
         data = f"{folder}/data"
         unpack(stitch, data)
         for model in BOUNDS:
-            times, said = measure(model, stitch, data, Path(folder), args.pairs)
+            times, equality = measure(model, stitch, data, Path(folder), args.pairs)
             for name, values in times.items():
                 for i, value in enumerate(values, 1):
                     results.add({"model": model, "contender": name, "round": i, "seconds": value, **versions})
@@ -102,7 +102,7 @@ def main():
                 f"{name} {medians[name]:.3f} s ({min(of):.3f} - {max(of):.3f})" for name, of in times.items()
             )
             ratio = medians["stitch"] / medians["PyTorch"]
-            print(f"{model:6} 10,000 test images: {spread}; ratio {ratio:.2f}; logits {said} (medians of {args.pairs})")
+            print(f"{model:6} 10,000 test images: {spread}; ratio {ratio:.2f}; logits {equality} (medians of {args.pairs})")
 
 
 main()

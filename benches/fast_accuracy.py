@@ -1,10 +1,10 @@
-"""What `--fast` costs in accuracy: LeNet-5's test accuracy over seeds, exact engine and fast one.
+"""Compares the test accuracy of LeNet-5 with the exact and the fast engine over seeds.
 
     .venv/bin/python benches/fast_accuracy.py target/release/stitch [--seeds N]
 
-Each seed gives both engines the same initial weights and the same order of images. Prints both
-distributions and two two-sided tests that their means are equal: Welch's, and the paired one. Each run is
-a row of benches/results/fast_accuracy.csv.
+With the same seed, both engines have the same initial weights and order of images. Prints both distributions and two
+two-sided tests for equal means: Welch's t-test and the paired t-test. Each run is a row of
+benches/results/fast_accuracy.csv.
 """
 
 import argparse
@@ -41,8 +41,8 @@ def report(accuracies):
     low, high = welch.confidence_interval(0.95)
     print(f"fast - exact: {fast.mean() - exact.mean():+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
     print(f"two-sided p: Welch's t {welch.pvalue:.3f}, paired t {paired.pvalue:.3f}")
-    found = "no difference found" if paired.pvalue > 0.05 else "DIFFERENT"
-    print(f"{found} at 0.05 over {len(exact)} seeds, paired")
+    conclusion = "no difference found" if paired.pvalue > 0.05 else "DIFFERENT"
+    print(f"{conclusion} at 0.05 over {len(exact)} seeds, paired")
 
 
 def main():
@@ -58,8 +58,8 @@ def main():
             row = train(stitch, flags, seed)
             results.add({"engine": name, "seed": seed, **row, **versions})
             accuracies[name].append(row["test_accuracy"])
-        said = ", ".join(f"{name} {values[-1]:.4f}" for name, values in accuracies.items())
-        print(f"seed {seed}: {said}", file=sys.stderr)
+        line = ", ".join(f"{name} {values[-1]:.4f}" for name, values in accuracies.items())
+        print(f"seed {seed}: {line}", file=sys.stderr)
     report(accuracies)
 
 

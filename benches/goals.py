@@ -1,4 +1,4 @@
-"""Whether the goals are met, by the medians of benches/results/. Run by `make bench`, last.
+"""Checks the goals against the medians in benches/results/. Run last by `make bench`.
 
     .venv/bin/python benches/goals.py
 """
@@ -14,13 +14,13 @@ LOOPS = [*EXACT_LOOPS, *(f"PyTorch {name}" for name in ("fused", "channels-last"
 
 
 def rounds(rows, setting, contender, column):
-    """Values by round."""
+    """Returns the values by round."""
     of = [row for row in rows if (row["setting"], row["contender"]) == (setting, contender)]
     return {row["round"]: float(row[column]) for row in of}
 
 
 def ratio(port, original):
-    """The ratio of the medians, and the least and greatest of a round; None where one was not measured."""
+    """Returns the ratio of the medians, and the least and greatest ratio of a round; None if one was not measured."""
     if not port or not original:
         return None
     each = [port[key] / original[key] for key in port.keys() & original.keys()]
@@ -32,7 +32,7 @@ def to_notebook(setting, column="train_seconds"):
 
 
 def memory(setting):
-    """All of the port's process against what the notebook holds before it writes its files."""
+    """Returns the ratio of the peak memory of the port's process to that of the notebook before it writes its files."""
     port = rounds(TRAINING, setting, "stitch", "process_peak_rss_mb")
     return ratio(port, rounds(TRAINING, setting, "notebook", "peak_rss_mb"))
 
@@ -45,7 +45,7 @@ def to_fastest(setting, contender, loops):
 
 
 def goals():
-    """What is compared, the ratio, and what it is to be at most."""
+    """Yields the description, the ratio, and its upper bound."""
     yield "LeNet-5, batches of 64: training to the notebook's", to_notebook("lenet5-64"), 0.45
     yield "LeNet-5, batches of 1,024: training to the notebook's", to_notebook("lenet5-1024"), 0.35
     for size in (64, 1024):
@@ -64,11 +64,11 @@ def goals():
 
 def main():
     for what, found, bound in goals():
-        said = "not measured"
+        result = "not measured"
         if found:
             value, low, high, count = found
-            said = f"{value:.2f} ({low:.2f} - {high:.2f} in {count} rounds): {'met' if value <= bound else 'MISSED'}"
-        print(f"{what:66} at most {bound:.2f}, is {said}")
+            result = f"{value:.2f} ({low:.2f} - {high:.2f} in {count} rounds): {'met' if value <= bound else 'MISSED'}"
+        print(f"{what:66} at most {bound:.2f}, is {result}")
     busy = sum(float(row["others_cpu_seconds"]) > 0.1 * float(row["whole_seconds"]) for row in TRAINING)
     if busy:
         print(f"other processes took more than a tenth of a core in {busy} of {len(TRAINING)} runs of training")

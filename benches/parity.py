@@ -1,4 +1,4 @@
-"""Speed and memory of `stitch parity` on a pair of files of 1 GB in the page cache.
+"""Measures speed and memory of `stitch parity` on two files of 1 GB in the page cache.
 
 Run by `make bench`. Prints the median of five runs for each case; every run checks the verdict.
 """
@@ -23,7 +23,7 @@ def seconds(*arguments, code):
     child = subprocess.Popen([STITCH, "parity", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == code, f"exit code {child.returncode}, {code} wanted"
+    assert child.returncode == code, f"exit code {child.returncode}, expected {code}"
     peaks.append(usage.ru_maxrss * 1024)  # KiB on Linux.
     return time.perf_counter() - start
 
@@ -44,7 +44,7 @@ save_file({"w": values}, dense)
 
 with tempfile.TemporaryDirectory() as folder:
     same, copy, sparse, dense = files = [str(Path(folder) / f"{i}.safetensors") for i in range(4)]
-    # In a process of its own: a child's peak memory counts what its parent had at the fork.
+    # In a separate process: a child's peak memory includes that of its parent at the fork.
     subprocess.run([sys.executable, "-c", MAKE_FILES, str(ELEMENTS), *files], check=True)
     CASES = (
         ("equal", copy, 0),

@@ -18,7 +18,7 @@ use tch::Device;
 /// Images of the training half.
 const IMAGES: usize = 60_000;
 
-/// Grey with runs of black, so that it packs about as well as clothes do.
+/// Gray with runs of black, so that it packs about as well as clothes do.
 fn pixels(count: usize) -> Vec<u8> {
     let byte = |i: u32| if i % 28 < 14 { 0 } else { (i.wrapping_mul(2_654_435_761) >> 24) as u8 };
     (0..(count * PIXELS) as u32).map(byte).collect()

@@ -1,4 +1,4 @@
-"""The raw results: a CSV file in benches/results/, a row as soon as it is measured."""
+"""Reads and writes the raw results, CSV files in benches/results/; each row is written as soon as it is measured."""
 
 import csv
 import os
@@ -20,15 +20,15 @@ def cpu():
 
 
 def machine(stitch):
-    """What every row says of where it was measured, and of what."""
+    """Returns the columns of every row about the machine and the versions."""
     candle = tomllib.loads((root / "benches/candle/Cargo.toml").read_text())["dependencies"]["candle-core"]
-    said = subprocess.run([stitch, "--version"], capture_output=True, text=True, check=True).stdout
-    values = [cpu(), os.cpu_count(), said.split()[1], version("torch"), version("scikit-learn"), candle.lstrip("=")]
+    output = subprocess.run([stitch, "--version"], capture_output=True, text=True, check=True).stdout
+    values = [cpu(), os.cpu_count(), output.split()[1], version("torch"), version("scikit-learn"), candle.lstrip("=")]
     return dict(zip(VERSIONS, values))
 
 
 def read(name):
-    """All rows, as dicts of texts; none when nothing was measured."""
+    """Returns all rows, as dicts of strings; none if nothing was measured."""
     path = FOLDER / name
     if not path.exists():
         return []
@@ -37,7 +37,7 @@ def read(name):
 
 
 class Results:
-    """Replaces the rows of `name` that `replaced` says are to be measured again."""
+    """Writes the results to the file `name`; old rows for which `replaced` is true are removed first."""
 
     def __init__(self, name, columns, replaced=lambda row: True):
         self.path, self.columns = FOLDER / name, columns

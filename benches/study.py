@@ -1,7 +1,7 @@
-"""How many runs an hour a study makes: rows of one thread, as many at a time as there are cores, beside the
-same rows one after the other on all threads. And what a row takes besides its training, and in memory.
+"""Measures the runs per hour of a study: one row per core with one thread each, compared with the same rows one after
+the other on all threads. Also measures the overhead of a row besides its training, and its memory.
 
-Run by `make bench`. Both alternate on the whole data set; the raw numbers go to benches/results/study.csv.
+Run by `make bench`. The two alternate on the whole data set; the raw numbers are written to benches/results/study.csv.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ROWS = 2 * cores
 
 
 class Memory(threading.Thread):
-    """The most memory of a row's process besides what it shares (libtorch's file, the data), in bytes."""
+    """Records the peak memory of a row's process in bytes, without shared memory (libtorch's file, the data set)."""
 
     def __init__(self, process):
         super().__init__(daemon=True)
@@ -45,7 +45,7 @@ class Memory(threading.Thread):
 
 
 def study(folder, model, threads, jobs):
-    """Seconds of all rows, seconds of their trainings, greatest memory of a row."""
+    """Returns the seconds of all rows, the seconds of their training, and the peak memory of a row."""
     plan = ["study", "plan", "--model", *model, "--seeds", f"0..{ROWS}", "--threads", str(threads), "-o", folder]
     subprocess.run([stitch, *plan], check=True, stdout=subprocess.DEVNULL)
     start = time.perf_counter()
@@ -62,31 +62,31 @@ def study(folder, model, threads, jobs):
     return seconds, sum(rows), memory.most
 
 
-def report(model, taken):
-    for way, measured in taken.items():
+def report(model, results):
+    for way, measured in results.items():
         seconds = statistics.median(it[0] for it in measured)
         jobs = WAYS[way][1]
-        besides = statistics.median((it[0] * jobs - it[1]) / ROWS for it in measured)
+        overhead = statistics.median((it[0] * jobs - it[1]) / ROWS for it in measured)
         most = max(it[2] for it in measured) / 1e6
         print(
-            f"{model}, {way}: {ROWS} rows in {seconds:.1f} s, {3600 * ROWS / seconds:.0f} an hour;"
-            f" a row takes {besides:.2f} s besides its training, and {most:.0f} MB of its own"
+            f"{model}, {way}: {ROWS} rows in {seconds:.1f} s, {3600 * ROWS / seconds:.0f} per hour;"
+            f" per row {overhead:.2f} s besides its training, and {most:.0f} MB of unshared memory"
         )
-    ratios = [one[0] / side[0] for side, one in zip(taken["side by side"], taken["one by one"])]
+    ratios = [one[0] / side[0] for side, one in zip(results["side by side"], results["one by one"])]
     spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds"
-    print(f"{model}: side by side {statistics.median(ratios):.2f} times the runs an hour ({spread})", flush=True)
+    print(f"{model}: side by side {statistics.median(ratios):.2f} times the runs per hour ({spread})", flush=True)
 
 
 MODELS = {"mlp": ["mlp"], "lenet5": ["lenet5"], "lenet5 --fast": ["lenet5", "--fast"]}
 WAYS = {"side by side": (1, cores), "one by one": (cores, 1)}
 results = Results("study.csv", ["model", "way", "round", "rows", "seconds", "train_seconds", "row_bytes", *VERSIONS])
 for name, model in MODELS.items():
-    taken = {way: [] for way in WAYS}
+    by_way = {way: [] for way in WAYS}
     for number in range(1, args.pairs + 1):
         for way, (threads, jobs) in WAYS.items():
             with tempfile.TemporaryDirectory() as folder:
                 measured = study(Path(folder), model, threads, jobs)
-            taken[way].append(measured)
+            by_way[way].append(measured)
             row = dict(zip(["seconds", "train_seconds", "row_bytes"], measured))
             results.add({"model": name, "way": way, "round": number, "rows": ROWS, **row, **machine(stitch)})
-    report(name, taken)
+    report(name, by_way)

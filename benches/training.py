@@ -1,9 +1,8 @@
-"""Training side by side: seconds, whole-process seconds, peak memory, and the bits of the weights.
+"""Measures training: seconds, seconds of the whole process, peak memory, and equality of the weights.
 
-Run by `make bench`. In each setting the contenders alternate (A B C A B C …); a contender that is exact
-must have the notebook's weights in every round, or the bench fails. Each run is a row of
-benches/results/training.csv at once. `--only NAME` measures the settings whose names begin so, and keeps
-the rows of the others.
+Run by `make bench`. In each setting the contenders alternate (A B C A B C …). Exact contenders must have the notebook's
+weights in every round, or the benchmark fails. Each run is written as a row of benches/results/training.csv.
+`--only NAME` measures the settings whose names start with NAME, and keeps the rows of the others.
 """
 
 import argparse
@@ -23,13 +22,13 @@ from data import unpack
 from results import VERSIONS, Results, machine, root
 from safetensors.numpy import load_file
 
-# glibc is told to keep freed memory. stitch tells it so itself.
+# Makes glibc keep freed memory; stitch sets this itself.
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "2147483647", "MALLOC_TOP_PAD_": "16777216"}
 PYTHON = [sys.executable, "-W", "ignore"]
 NOTEBOOK = [*PYTHON, "tests/reference/notebook.py", "--model", "MODEL"]
 STITCH = ["STITCH", "--quiet", "train", "MODEL"]
 VARIANTS = ["whole", "foreach", "fused", "channels-last", "compile", "compile-channels-last"]
-# candle takes most of a minute an epoch: it trains on a twentieth of one, and its seconds count twentyfold.
+# candle takes almost a minute per epoch: it trains on a twentieth of one, and its seconds are multiplied by 20.
 CANDLE_IMAGES = 3000
 BOUNDS = {"mlp": 1e-12, "lenet5": 0.0}
 
@@ -68,7 +67,7 @@ class Setting:
     epochs: int
     threads: int
     contenders: list
-    seconds: int  # a round takes on two cores, about
+    seconds: int  # approximate duration of a round on two cores
     lr: float = 1e-3
 
     def title(self):
@@ -98,18 +97,18 @@ COLUMNS = [
 ]
 
 
-def say(text):
+def log(text):
     print(text, file=sys.stderr, flush=True)
 
 
 def busy_seconds():
-    """What all cores have worked since the machine started, for whomever."""
+    """Returns the seconds that all cores have been busy since the machine started."""
     user, nice, system, _, _, irq, softirq, steal, *_ = map(int, open("/proc/stat").readline().split()[1:])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def execute(command, environment):
-    """Runs a process; what it cost."""
+    """Runs a process, and returns its times and peak memory."""
     start, busy = time.perf_counter(), busy_seconds()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=root, env={**os.environ, **environment})
     _, status, usage = os.wait4(child.pid, 0)
@@ -126,7 +125,7 @@ def execute(command, environment):
 
 
 def run(contender, setting, paths, out):
-    """One run of a contender; its row."""
+    """Runs a contender once, and returns its row."""
     names = {"MODEL": setting.model, "STITCH": paths["stitch"], "CANDLE": paths["candle"]}
     command = [names.get(word, word) for word in contender.command]
     for flag in ("epochs", "batch_size", "lr", "threads"):
@@ -161,7 +160,7 @@ def digest(tensors):
 
 
 def check(setting, name, tensors, reference):
-    """Ends the bench when an exact contender has other weights than the notebook."""
+    """Exits if an exact contender has other weights than the notebook."""
     for key, expected in reference.items():
         bound, found = BOUNDS[setting.model], tensors.get(key)
         if found is None or found.shape != expected.shape:
@@ -172,7 +171,7 @@ def check(setting, name, tensors, reference):
 
 
 def measure(setting, pairs, paths, results, versions):
-    """All rounds of a setting; the rows by contender."""
+    """Measures all rounds of a setting, and returns the rows by contender."""
     rows = {name: [] for name in setting.contenders}
     for number in range(1, pairs + 1):
         reference = None
@@ -183,7 +182,7 @@ def measure(setting, pairs, paths, results, versions):
                 tensors = weights(out)
             if CONTENDERS[name].exact:
                 if not tensors:
-                    sys.exit(f"error: {setting.name}: {name} left no weights")
+                    sys.exit(f"error: {setting.name}: {name} has written no weights")
                 reference = reference or tensors
                 check(setting, name, tensors, reference)
             row |= {"setting": setting.name, "contender": name, "round": number}
@@ -191,15 +190,15 @@ def measure(setting, pairs, paths, results, versions):
             rows[name].append(row)
             others = row["others_cpu_seconds"] / row["whole_seconds"]
             warning = f" (other processes took {others:.0%} of a core)" if others > 0.1 else ""
-            say(f"  {setting.name} {number}/{pairs} {name}: {row['train_seconds']:.2f} s{warning}")
+            log(f"  {setting.name} {number}/{pairs} {name}: {row['train_seconds']:.2f} s{warning}")
     return rows
 
 
 def report(setting, rows, pairs):
-    """The medians of a setting, a line a contender."""
+    """Prints the medians of a setting, one line per contender."""
     print(f"\n{setting.title()} (medians of {pairs})")
     print(f"{'':30}training, s (from - to)    whole, s  memory, MB  /notebook  /PyTorch  weights")
-    # Of a part of the epochs, the seconds are those of all.
+    # Extrapolated to all epochs if only a part was run.
     seconds = {
         name: [row["train_seconds"] * setting.epochs / row["epochs"] for row in of] for name, of in rows.items()
     }
@@ -232,7 +231,7 @@ def main():
         sys.exit(f"error: --only {args.only} names none of {', '.join(setting.name for setting in SETTINGS)}")
     stitch = str(args.stitch.resolve())
     minutes = args.pairs * sum(setting.seconds for setting in settings) / 60
-    say(f"{len(settings)} settings, {args.pairs} rounds each: about {minutes:.0f} minutes on two cores")
+    log(f"{len(settings)} settings, {args.pairs} rounds each: about {minutes:.0f} minutes on two cores")
     names = {setting.name for setting in settings}
     results = Results("training.csv", COLUMNS, lambda row: row["setting"] in names)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
 #!/bin/bash
-# The rows of a stitch study as a Slurm array: task K runs ROWS_EACH rows (1), from row K * ROWS_EACH on.
+# Runs the rows of a stitch study as a Slurm array: task K runs ROWS_EACH rows (default 1), starting at row K * ROWS_EACH.
 #
 #   sbatch --array=0-79%20 distributed/slurm_study.sh STUDY
 #   sbatch --array=0-999 --export=ALL,ROWS_EACH=100 distributed/slurm_study.sh STUDY
 #
-# STUDY is on a file system that all nodes have; STITCH names the binary, if it is not
-# target/release/stitch in the folder of submission. A task that is preempted or cancelled writes a
-# checkpoint; with --requeue, or when the array is submitted again, it goes on from that.
+# STUDY must be on a file system that all nodes share; STITCH is the binary (default: target/release/stitch in the folder
+# of submission). A preempted or cancelled task writes a checkpoint, from which it resumes when it is requeued or
+# submitted again.
 #SBATCH --job-name=stitch-study
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=1G
@@ -15,11 +15,11 @@
 #SBATCH --signal=B:TERM@60
 set -eu
 
-study=${1:?the folder of the study is wanted}
+study=${1:?give the folder of the study}
 stitch=${STITCH:-target/release/stitch}
 each=${ROWS_EACH:-1}
 first=$((SLURM_ARRAY_TASK_ID * each))
-# Its first line is the header.
+# Without the header.
 rows=$(($(wc -l <"$study/plan.csv") - 1))
 end=$((first + each < rows ? first + each : rows))
 if [ "$first" -ge "$rows" ]; then

@@ -3,7 +3,9 @@
 
 #include <torch/script.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -24,12 +26,15 @@ int64_t read_number(std::istream& file) {
 torch::Tensor read_pixels(const char* path) {
     torch::Tensor pixels = torch::empty({1, 1, 28, 28}, torch::kUInt8);
     std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        throw std::runtime_error("cannot open " + std::string(path) + ": " + std::strerror(errno));
+    }
     bool binary = file.get() == 'P' && file.get() == '5';
     bool fits = read_number(file) == 28 && read_number(file) == 28 && read_number(file) == 255;
     file.get();  // One blank.
     file.read(reinterpret_cast<char*>(pixels.data_ptr()), pixels.numel());
     if (!(binary && fits && file)) {
-        throw std::runtime_error(std::string(path) + " is no binary PGM of 28x28 pixels");
+        throw std::runtime_error(std::string(path) + ": expected a binary PGM of 28x28 pixels");
     }
     return pixels;
 }

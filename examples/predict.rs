@@ -17,10 +17,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The pixels, (1, 1, 28, 28): they are the last bytes of the file.
+/// The pixels, (1, 1, 28, 28), after the header of the PGM: `P5`, width, height and the largest value.
 pub fn read_pixels(path: &str) -> Result<Tensor, Box<dyn Error>> {
-    let file = fs::read(path)?;
-    let pixels = file.last_chunk::<784>().ok_or("it is no picture of 28x28 pixels")?;
+    let file = fs::read(path).map_err(|error| format!("cannot open {path}: {error}"))?;
+    let expected = || format!("{path}: expected a binary PGM of 28x28 pixels");
+    let (header, pixels) = file.split_last_chunk::<784>().ok_or_else(expected)?;
+    let header = String::from_utf8_lossy(header);
+    // A # begins a comment.
+    let lines = header.lines().filter_map(|line| line.split('#').next());
+    if !lines.flat_map(str::split_whitespace).eq(["P5", "28", "28", "255"]) {
+        return Err(expected().into());
+    }
     Ok(Tensor::from_slice(pixels).view([1, 1, 28, 28]))
 }
 

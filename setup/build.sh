@@ -5,8 +5,8 @@ set -eu
 
 libtorch=${LIBTORCH:-.libtorch}
 [ -e "$libtorch/include/torch/csrc/api/include/torch/torch.h" ] ||
-    fail "LIBTORCH=$libtorch holds no libtorch (no include/torch/csrc/api/include/torch/torch.h):" \
-        "name the folder of libtorch 2.13, or unset LIBTORCH to use the one in .venv"
+    fail "LIBTORCH=$libtorch contains no libtorch (no include/torch/csrc/api/include/torch/torch.h):" \
+        "give the folder of libtorch 2.13, or unset LIBTORCH to use the one in .venv"
 cargo build --release --locked ||
-    fail "the build failed (reason above): if a crate could not be fetched, check the network," \
+    fail "the build failed (reason above): if a crate could not be downloaded, check the network," \
         "then run the same command again"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Formatting, clippy and documentation without a warning; crates that can be packaged and need no libtorch.
+# Checks formatting, clippy and documentation, and that the crates can be packaged and do not need libtorch.
 set -eu
 . "$(dirname "$0")/say.sh"
 
@@ -7,7 +7,7 @@ cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
     fail "rustfmt or clippy is missing: install them (rustup component add rustfmt clippy)"
 say "checking format, clippy and documentation"
 cargo fmt --all --check
-# The models are declared by a macro, which cargo fmt does not look into.
+# cargo fmt does not follow the macro that declares the models.
 rustfmt --check --edition 2024 src/models/*.rs
 cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --workspace --no-deps --document-private-items
@@ -20,7 +20,7 @@ for manifest in crates/*/Cargo.toml; do
         fail "$crate depends on libtorch (cargo tree --package $crate --invert torch-sys)"
     fi
 done
-# Builds each crate from its package alone, with the other crates taken from their packages (Cargo 1.90).
-# The first time takes about a minute, later ones some seconds.
+# Builds each crate from its package, with the other crates from their packages too (needs Cargo 1.90). Takes about a
+# minute the first time, some seconds later.
 LIBTORCH=/nonexistent CARGO_PROFILE_DEV_DEBUG=0 \
     cargo package --quiet --locked --offline --allow-dirty --workspace --exclude stitch

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains the models that ship with the project, and writes their table into models/README.md.
+# Trains the built-in models and updates their table in models/README.md.
 set -eu
 . "$(dirname "$0")/say.sh"
 
@@ -7,7 +7,7 @@ stitch=target/release/stitch
 runs=runs/models
 readme=models/README.md
 
-# One thread: the bits depend on the number of threads.
+# One thread: results depend on the number of threads in their low-order bits.
 "$stitch" train lenet5 --batch-size 32 --lr 2e-3 --seed 0 --threads 1 --force --out "$runs/lenet5" >/dev/null
 "$stitch" train mlp --threads 1 --force --out "$runs/mlp" >/dev/null
 
@@ -27,10 +27,10 @@ for file in lenet5/state_dict.pt lenet5/torchscript.pt mlp/state_dict.pt; do
     accuracy=$(sed -n 's/.*"test_accuracy": *\([0-9.]*\).*/\1/p' "models/$folder/metrics.json")
     echo "| \`$file\` | $accuracy | \`$(sum "models/$file")\` |" >>"$rows"
 done
-# The rows of the old table start with "| `".
+# Rows of the table start with "| `".
 awk -v rows="$rows" '
     /^\| `/ { next }
     { print }
     /^\|---/ { while ((getline row <rows) > 0) print row }' "$readme" >"$readme.new"
 mv "$readme.new" "$readme"
-say "models/ is new: build again, so that it is built in"
+say "models/ is updated: rebuild stitch to build the models in"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gets what tests/outside shows the results to: a browser, readers of manual pages and of completions.
-# Where it cannot, it says so, and those tests are counted as ignored.
+# Installs the programs for tests/outside: a browser, readers of manual pages and shells. Tests whose program cannot be
+# installed are ignored.
 set -eu
 . "$(dirname "$0")/say.sh"
 
@@ -10,10 +10,10 @@ for pair in chromium:chromium groff:groff-base zsh:zsh fish:fish; do
 done
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    say "not there, and only root can install it with apt-get:$missing; the tests that want it are ignored"
+    say "not installed, and only root can install it with apt-get:$missing; tests that need it are ignored"
     exit 0
 fi
-say "installing$missing, which tests show the results to"
+say "installing$missing for tests"
 # shellcheck disable=SC2086 # Several packages.
 apt-get update -qq && apt-get install -qq --yes --no-install-recommends $missing >/dev/null ||
-    say "some of it could not be installed; the tests that want it are ignored"
+    say "some packages could not be installed; tests that need them are ignored"

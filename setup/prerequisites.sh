@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks what the set-up cannot install itself: Rust and a C++ compiler.
+# Checks for the programs that the set-up cannot install: Rust and a C++ compiler.
 set -eu
 . "$(dirname "$0")/say.sh"
 

@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: one way of saying what is done and what is missing.
+# Messages of the scripts in this folder, which source this file.
 
 say() {
     printf '==> %s\n' "$*" >&2

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes .venv from tests/reference/requirements.txt, and .libtorch, a link to the torch in it.
-# Does nothing when both are there; an interrupted or outdated .venv is made anew.
+# Creates .venv from tests/reference/requirements.txt, and .libtorch, a link to the torch in it. Does nothing if both
+# are up to date; an incomplete or outdated .venv is recreated.
 set -eu
 . "$(dirname "$0")/say.sh"
 
 requirements=tests/reference/requirements.txt
-# Written last: its being there says that every package is.
+# Written last: it exists only if all packages are installed.
 stamp=.venv/requirements.txt
 
 usable() {
@@ -20,14 +20,14 @@ find_python() {
         fi
     done
     fail "Python 3.11 to 3.14 is missing: install it (Debian: apt-get install python3 python3-venv)," \
-        "or name it with PYTHON=/path/to/python3"
+        "or set PYTHON=/path/to/python3"
 }
 
 if ! cmp -s "$requirements" "$stamp"; then
     python=$(find_python)
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         fail "the venv module of $python is missing: install it (Debian: apt-get install python3-venv)"
-    say "making .venv from $requirements (about 5 GB, a minute or more)"
+    say "creating .venv from $requirements (about 5 GB, a minute or more)"
     "$python" -m venv --clear .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements" ||
         fail "the packages of $requirements could not be installed (reason above):" \
@@ -38,7 +38,7 @@ fi
 
 torch=$(echo .venv/lib/python3.*/site-packages/torch)
 [ -e "$torch/lib/libtorch_cpu.so" ] || [ -e "$torch/lib/libtorch_cpu.dylib" ] ||
-    fail "$torch holds no libtorch: remove .venv and run the same command again"
+    fail "$torch contains no libtorch: remove .venv and run the same command again"
 if [ "$(readlink .libtorch 2>/dev/null)" != "$torch" ]; then
     ln -sfn "$torch" .libtorch
 fi

@@ -1,4 +1,4 @@
-//! Predictions of a model, their probabilities, and on labelled images what they are worth.
+//! Predictions of a model and their probabilities, and their scores on labeled images.
 
 use tch::{Device, Kind, Tensor};
 
@@ -8,18 +8,18 @@ use crate::engine::Forward;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::nn::Model;
 
-/// Images a forward pass. The logits do not depend on it (checked against one pass over all
-/// 10,000); activations of this size stay in the cache.
+/// Number of images per forward pass. The logits do not depend on it (verified against a single pass over 10,000
+/// images); activations of this size stay in the cache.
 pub const BATCH: usize = 250;
 
-/// A model's answers and their scores.
+/// A model's predictions and their scores.
 #[derive(Debug)]
 pub struct Evaluation {
     /// Logits (N, 10) of each image, on the CPU.
     pub logits: Tensor,
-    /// The predicted class of each image: the largest logit, the first of equals.
+    /// The predicted class of each image: the index of the largest logit, the first in case of a tie.
     pub predicted: Vec<u8>,
-    /// True against predicted classes.
+    /// Confusion matrix (rows: true, columns: predicted).
     pub matrix: ConfusionMatrix,
     /// Accuracy, precision, recall, F1.
     pub report: ClassificationReport,
@@ -35,14 +35,14 @@ pub fn evaluate(model: &Model, data: &Split) -> Evaluation {
     Evaluation { logits, report: matrix.report(), predicted, matrix }
 }
 
-/// The logits (N, 10), on the CPU, of the images in `pixels` (N x 784 bytes).
+/// Computes the logits (N, 10) of the images in `pixels` (N x 784 bytes); returns them on the CPU.
 pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
         let forward = Forward::new(model);
         let (input, kind, device) = (model.graph().input(), model.kind(), model.device());
         let logits = Tensor::empty([n, CLASSES as i64], (kind, Device::Cpu));
-        // Into one tensor: small ones that stay between large ones that go would scatter the memory.
+        // All logits are in one tensor: many small ones between freed large ones would fragment the heap.
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * PIXELS))
         {
@@ -52,8 +52,8 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     })
 }
 
-/// The mean over the images of -ln(p) of the true class, p the softmax of `logits` (N, 10), in float64
-/// and in the order of the images: `F.cross_entropy` but for its float32. `labels` has N.
+/// `F.cross_entropy` in float64: the mean of -ln(p) of the true class, where p is the softmax of `logits` (N, 10),
+/// summed in the order of the images. `labels` has N elements.
 pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
     let losses = rows(logits).into_iter().zip(labels).map(|(row, &label)| {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -63,17 +63,17 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
     losses.sum::<f64>() / labels.len() as f64
 }
 
-/// The probability of each class, image by image: the softmax of `logits` (N, 10) in float64.
+/// The probability of each class per image: the softmax of `logits` (N, 10) in float64.
 pub fn probabilities(logits: &Tensor) -> Vec<[f64; CLASSES]> {
     rows(&logits.softmax(-1, Kind::Double))
 }
 
-/// The rows of (N, 10), as float64.
+/// Copies the rows of a tensor (N, 10) to float64.
 pub(crate) fn rows(tensor: &Tensor) -> Vec<[f64; CLASSES]> {
     elements(tensor).as_chunks().0.to_vec()
 }
 
-/// The elements, row by row, as float64.
+/// Copies the elements of a tensor to float64, row-major.
 pub(crate) fn elements(tensor: &Tensor) -> Vec<f64> {
     let tensor = tensor.to_kind(Kind::Double).contiguous();
     let mut elements = vec![0.0; tensor.numel()];

@@ -1,14 +1,14 @@
 //! **stitch**: a Rust port, on tch (libtorch), of a Python notebook that compares scikit-learn's
-//! `MLPClassifier` with a LeNet-5 in PyTorch on Fashion-MNIST, with the same numbers as the
-//! notebook to the last bit where the arithmetic allows it.
+//! `MLPClassifier` with a LeNet-5 in PyTorch on Fashion-MNIST. It reproduces the notebook's numbers bit for bit
+//! wherever floating-point allows.
 //!
-//! `ARCHITECTURE.md` in the repository tells how the modules work together and which may use which.
+//! `ARCHITECTURE.md` in the repository describes the modules and which of them may use which.
 //!
 //! # Port your own notebook
 //!
-//! The class and the loop of a PyTorch notebook, with its initial values, its order of samples and its
-//! arithmetic. `examples/own_model.rs` is a complete program with the files that a crate of your own needs;
-//! `stitch parity` compares the weights that it saves with those that the notebook saves.
+//! The example below is the model class and the training loop of a PyTorch notebook, with the same initial values,
+//! order of samples and arithmetic. `examples/own_model.rs` is a complete program with all files of a separate crate;
+//! `stitch parity` compares its saved weights with those of the notebook.
 //!
 //! ```
 //! use stitch::dataset::{Split, loader::DataLoader};
@@ -66,8 +66,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`], which have the
-//! same bits.
+//! [`train::Trainer`] and [`train::fit`] run the same loop with the kernels of [`engine::Exact`]; the results are
+//! bit-identical.
 //!
 //! # libtorch at run time
 //!
@@ -85,6 +85,7 @@ pub use {
 pub mod dataset;
 pub mod engine;
 pub mod evaluate;
+pub mod export;
 pub mod formats;
 pub mod libtorch;
 pub mod memory;

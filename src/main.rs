@@ -1,4 +1,4 @@
-//! Parse, dispatch, print the error, exit code.
+//! The binary: parses the command line, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 
@@ -13,10 +13,10 @@ static ALLOCATOR: stitch::memory::Allocator = stitch::memory::Allocator;
 
 fn main() -> ExitCode {
     stitch::memory::keep_freed_memory();
-    stitch::memory::end_well_when_exhausted();
-    stitch::memory::watch_exits();
+    stitch::memory::handle_aborts(commands::OUT_OF_MEMORY);
+    stitch::memory::handle_library_exits(commands::LIBRARY_EXIT);
     let code = run();
-    stitch::memory::end();
+    stitch::memory::expect_exit();
     code
 }
 

@@ -1,11 +1,10 @@
-"""The notebook's LeNet-5 loop in the faster ways that one could write it in PyTorch.
+"""Faster variants of the notebook's LeNet-5 training loop in PyTorch.
 
     python benches/contenders/pytorch.py VARIANT --data DIR --out DIR [--epochs N] [--batch-size N] [--lr F]
         [--threads N] [--seed N]
 
-Each variant adds one change to those before it. DIR holds the four unpacked files of the data set.
-Into OUT go `metrics.json` and `weights.safetensors`, as notebook.py writes them. Compilation is not counted
-as training.
+Each variant adds one change to the previous ones. DIR contains the four unpacked files of the data set. Writes
+`metrics.json` and `weights.safetensors` to OUT, like notebook.py. Compilation is not part of the training time.
 """
 
 import argparse
@@ -23,7 +22,7 @@ root = Path(__file__).resolve().parents[2]
 sys.path.append(str(root / "tests/common"))
 from lenet5 import LeNet5  # noqa: E402
 
-# Whole-tensor batches: rows picked out of one tensor, where the DataLoader stacks single images.
+# Whole-tensor batches: rows indexed from one tensor, whereas the DataLoader stacks single images.
 VARIANTS = {
     "whole": {"adam": {}, "channels_last": False, "compile": False},
     "foreach": {"adam": {"foreach": True}, "channels_last": False, "compile": False},
@@ -45,7 +44,7 @@ def load(folder, split):
 
 
 def epoch_order(n):
-    """What DataLoader(shuffle=True) draws: a base seed of no further use, then the sampler's seed."""
+    """Returns the order of DataLoader(shuffle=True), which draws an unused base seed, then the sampler's seed."""
     torch.empty((), dtype=torch.int64).random_()
     seed = int(torch.empty((), dtype=torch.int64).random_().item())
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -70,7 +69,7 @@ def arguments():
 
 
 def compiled(loss_of, images, labels, batch_size):
-    """One compiled step for full batches and one for the last: with sizes left open it is slower."""
+    """Compiles a step for full batches and one for the last batch; with dynamic shapes it is slower."""
     loss_of = torch.compile(loss_of, dynamic=False)
     for n in {batch_size, len(images) % batch_size or batch_size}:
         loss_of(images[:n], labels[:n]).backward()
@@ -78,7 +77,7 @@ def compiled(loss_of, images, labels, batch_size):
 
 
 def train(loss_of, optimizer, images, labels, args):
-    """The mean loss of the last epoch."""
+    """Trains, and returns the mean loss of the last epoch."""
     for _ in range(args.epochs):
         total = 0.0
         for batch in epoch_order(len(images)).split(args.batch_size):

@@ -19,7 +19,7 @@ Examples:
 pub struct DataCommand {
     #[command(flatten)]
     pub data: DataArgs,
-    /// What to do; without it, show.
+    /// The subcommand; without one, the data set is shown.
     #[command(subcommand)]
     pub action: Option<DataAction>,
 }
@@ -27,15 +27,15 @@ pub struct DataCommand {
 /// `stitch data fetch`, `stitch data verify`
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
-    /// Download the four official files, continuing what was begun
+    /// Download the four official files; resumes partial downloads
     #[command(after_long_help = "\
-What is there already and intact is not fetched again.
+Files that exist and are intact are not downloaded again.
 
 Examples:
   stitch data fetch
   stitch data fetch --to data/fashion-mnist")]
     Fetch(FetchArgs),
-    /// Check every file; exit 1 when one is damaged
+    /// Check every file; exit code 1 if one is damaged
     #[command(after_long_help = "\
 Examples:
   stitch data verify
@@ -46,13 +46,13 @@ Examples:
 /// `stitch data fetch`
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Folder to put the files in [default: data/fashion-mnist]
+    /// Folder to download to [default: data/fashion-mnist]
     #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub to: Option<PathBuf>,
-    /// Another server: the address of a folder with the four .gz files
+    /// Download from this URL: a folder with the four .gz files
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
-    /// Seconds without a byte after which a connection is given up, and tried again
+    /// Retry a connection that has received no data for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub timeout: u16,

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use stitch::train::Engine;
 
-/// Takes the name of an engine.
+/// The parser of an engine's name.
 pub fn parser() -> impl TypedValueParser<Value = Engine> {
     let value = |engine: Engine| PossibleValue::new(engine.name()).help(engine.description());
     PossibleValuesParser::new(Engine::ALL.map(value)).try_map(|name| Engine::named(&name))

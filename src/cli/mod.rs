@@ -1,4 +1,4 @@
-//! The command line: clap types, nothing else.
+//! The command line, as types of clap.
 
 mod data;
 mod engines;
@@ -24,16 +24,16 @@ pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
 pub use train::{ReproduceArgs, TrainArgs};
-pub use weights::{EvaluateArgs, ExportArgs, FormatName, ModelsArgs, PredictArgs};
+pub use weights::{EvaluateArgs, ExportArgs, ModelsArgs, PredictArgs};
 
 pub use values::number;
 use values::written_path;
 
-/// The notebook's two Fashion-MNIST classifiers in Rust, equal to the Python original.
+/// Train and evaluate the notebook's two Fashion-MNIST classifiers, bit for bit like the Python original.
 ///
-/// Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 check failed
-/// (parity difference, corrupt data, diverged training), 2 usage, unreadable input, output that cannot be written or exhausted memory,
-/// 130 and 143 interrupted (Ctrl-C, SIGTERM).
+/// Results go to stdout, progress and warnings to stderr. Exit codes: 0 success; 1 check failed (parity difference,
+/// corrupt data, diverged training); 2 usage or I/O error, or out of memory; 130 interrupted (Ctrl-C); 143 terminated
+/// (SIGTERM).
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -49,16 +49,14 @@ pub struct Cli {
     /// Print no progress and no warnings
     #[arg(long, short, global = true, display_order = 1000)]
     pub quiet: bool,
-    /// Print one JSON document instead of text; when it fails, {"error": …, "exit_code": …}
+    /// Print one JSON document instead of text; on failure {"error": …, "exit_code": …}
     ///
-    /// docs/json.md describes the documents. Progress, warnings and the sentence of an error go to
-    /// stderr as ever.
+    /// docs/json.md describes the documents. Progress, warnings and error messages still go to stderr.
     #[arg(long, global = true, display_order = 1000)]
     pub json: bool,
-    /// Colour the output: auto, always or never
+    /// Color the output: auto, always or never
     ///
-    /// auto: on a terminal, unless $NO_COLOR is set and not empty or $TERM is dumb; $CLICOLOR_FORCE: elsewhere
-    /// too.
+    /// auto: on a terminal, unless $NO_COLOR is set and not empty or $TERM is dumb; everywhere if $CLICOLOR_FORCE is set.
     #[arg(
         long,
         global = true,
@@ -68,12 +66,11 @@ pub struct Cli {
         hide_possible_values = true
     )]
     pub color: ColorChoice,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train both models as the notebook does and compare them with the paper
@@ -84,19 +81,19 @@ pub enum Command {
     Models(ModelsArgs),
     /// Evaluate a weights file on the test images
     Evaluate(EvaluateArgs),
-    /// Classify pictures of your own
+    /// Classify your own images
     Predict(PredictArgs),
-    /// Write any readable weights file in another format
+    /// Convert a weights file to another format
     Export(ExportArgs),
-    /// Compare two runs, traces or files; name the first thing that differs
+    /// Compare two runs, traces or files; report the first difference
     Parity(ParityArgs),
-    /// Write the page about one run or several again, from their run folders
+    /// Write the report of one or more runs from their run folders
     Report(ReportArgs),
-    /// Show where the data set is and whether it is intact, or fetch it
+    /// Show, verify or download the data set
     Data(DataCommand),
-    /// Train many runs, over seeds and settings, on one machine or many
+    /// Train many runs over seeds and settings, on one or more machines
     Study(StudyCommand),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions(CompletionsArgs),
     /// Write the manual pages
     #[command(hide = true)]
@@ -106,7 +103,7 @@ pub enum Command {
 /// `stitch completions`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Each shell reads them from a place of its own; bash with bash-completion from the one below.
+Each shell reads completions from its own folder; the example shows that of bash-completion.
 
 Examples:
   stitch completions zsh
@@ -120,17 +117,17 @@ pub struct CompletionsArgs {
 /// `stitch man`
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Folder to write them to; it is made when it is not there
+    /// Folder to write to; created if it does not exist
     #[arg(value_name = "DIR", value_parser = written_path())]
     pub folder: PathBuf,
 }
 
-/// Reads the command line. Help shows examples that call this program as it was called.
+/// Parses the command line. Examples in help texts call the program by the path it was started with.
 ///
 /// # Errors
-/// What clap has to say instead, and whether JSON was asked for.
+/// The message of clap, and whether `--json` was given.
 pub fn parse() -> Result<Cli, (clap::Error, bool)> {
-    // Without a slash it was found on the PATH, and will be again. A name that is not UTF-8 cannot be shown.
+    // A program found on the PATH is shown as `stitch`, like a name that is not UTF-8.
     let called = env::args_os().next().and_then(|called| called.into_string().ok());
     let called = called.filter(|called| called.contains('/'));
     let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
@@ -141,10 +138,10 @@ pub fn parse() -> Result<Cli, (clap::Error, bool)> {
     parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
 }
 
-/// A space in an example. clap breaks lines at other spaces, and a broken line cannot be pasted.
+/// The space within examples: clap wraps lines at other spaces, and a wrapped line cannot be pasted into a shell.
 pub const UNBROKEN: char = '\u{a0}';
 
-/// `command` with examples that call `program` instead of `stitch`.
+/// Replaces `stitch` by `program` in the examples of a command and its subcommands.
 fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
     let help = command.get_after_long_help().map(ToString::to_string);
     let example = |line: &str| {

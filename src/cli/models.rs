@@ -1,55 +1,57 @@
-//! What the command line knows of the models: names, and help texts with each model's defaults. All of it
-//! comes from the registry.
+//! Names of models and help texts with their defaults, all from the registry.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use stitch::models::{self, Defaults, MODELS, ModelEntry, names_of};
 
-/// Takes the name of a model.
+/// The parser of a model's name.
 pub fn parser() -> impl TypedValueParser<Value = &'static ModelEntry> {
     let value = |entry: &&ModelEntry| PossibleValue::new(entry.name).help(entry.description);
     PossibleValuesParser::new(MODELS.iter().map(value)).try_map(|name| models::named(&name))
 }
 
-/// Each model with its default, such as `lenet5 5`.
+/// A default for each model, such as `lenet5 5`.
 fn by_model(value: impl Fn(&Defaults) -> String) -> String {
     let of = |entry: &&ModelEntry| format!("{entry} {}", value(&entry.defaults));
     MODELS.iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
-/// `; the notebook leaves lenet5's open`, or nothing.
-fn left_open() -> String {
+/// `; not given in the notebook for lenet5`, or nothing.
+fn not_given() -> String {
     let open = MODELS.iter().copied();
     let open = names_of(open.filter(|entry| entry.paper.is_some_and(|it| !it.settings_given)));
-    if open.is_empty() { open } else { format!("; the notebook leaves {open}'s open") }
+    if open.is_empty() { open } else { format!("; not given in the notebook for {open}") }
 }
 
 /// Help of `--epochs`.
 pub fn epochs() -> String {
-    format!("Passes over the training images [default: {}]", by_model(|it| it.epochs.to_string()))
+    format!(
+        "Number of passes over the training images [default: {}]",
+        by_model(|it| it.epochs.to_string())
+    )
 }
 
 /// Help of `--batch-size`.
 pub fn batch_size() -> String {
     let defaults = by_model(|it| it.batch_size.to_string());
-    format!("Images per step [default: {defaults}{}]", left_open())
+    format!("Images per step [default: {defaults}{}]", not_given())
 }
 
 /// Help of `--lr`.
 pub fn lr() -> String {
     let defaults = by_model(|it| format!("{:e}", it.lr));
-    format!("Learning rate of Adam [default: {defaults}{}]", left_open())
+    format!("Learning rate of Adam [default: {defaults}{}]", not_given())
 }
 
 /// Help of `--seed`.
 pub fn seed() -> String {
-    format!("Seed of initial weights and shuffling [default: 0{}]", left_open())
+    format!("Seed of initial weights and shuffling [default: 0{}]", not_given())
 }
 
 /// Long help of `--seed`.
 pub fn seed_in_full() -> String {
     let ranges = MODELS.iter().map(|entry| match entry.library.largest_seed() {
-        u64::MAX => format!("{entry} takes 0 to 2^64-1, as {} does", entry.library),
-        largest => format!("{entry} takes 0 to {largest}, as {} does", entry.library),
+        u64::MAX => format!("{entry} accepts 0 to 2^64-1, like {}", entry.library),
+        largest => format!("{entry} accepts 0 to {largest}, like {}", entry.library),
     });
     format!("{}\n\n{}.", seed(), ranges.collect::<Vec<_>>().join("; "))
 }
@@ -64,7 +66,7 @@ pub fn predict_model() -> String {
     let default = models::default_for_predict();
     let default = default.map_or(String::new(), |entry| format!(" [default: {entry}]"));
     format!(
-        "The model of FILE, if it is not to be recognised from names and shapes; without FILE, the \
-         built-in model to use{default}"
+        "The model of FILE, instead of identifying it by names and shapes; without FILE, the built-in \
+         model to use{default}"
     )
 }

@@ -10,11 +10,11 @@ use super::{ComputeArgs, DataArgs, FigureArgs};
 /// `stitch parity`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz, .npy), predictions.csv \
-or confusion_matrix.csv. Bit equality is the rule; scikit-learn's float64 models may differ from it by \
-1e-12. Exit codes: 0 equal, 1 different, 2 a side cannot be read.
+Each side is a run folder, a trace, or a file: weights (.pt, .safetensors, .npz, .npy), predictions.csv \
+or confusion_matrix.csv. By default every bit must be equal, except for scikit-learn's float64 models, which \
+may differ by 1e-12. Exit codes: 0 equal, 1 different, 2 usage or I/O error.
 
-Examples (of two runs, which the first two lines make):
+Examples (the first two commands create the runs):
   stitch train lenet5 --epochs 1 --trace --out runs/a
   stitch train lenet5 --epochs 1 --trace --out runs/b
   stitch parity runs/a runs/b
@@ -24,26 +24,26 @@ pub struct ParityArgs {
     /// Reference run, trace or weights file
     pub reference: PathBuf,
     /// Run, trace or file to check against it
-    pub port: PathBuf,
+    pub candidate: PathBuf,
     /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
     /// Allow floating-point differences up to ATOL + RTOL * |expected|
     #[arg(long, value_name = "ATOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub atol: Option<f64>,
-    /// The relative part, see --atol
+    /// Relative tolerance, see --atol
     #[arg(long, value_name = "RTOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub rtol: Option<f64>,
     /// Allow floating-point differences up to N units in the last place
     #[arg(long, value_name = "N")]
     pub ulp: Option<u64>,
-    /// For one tensor: NAME=ATOL[,RTOL]; may be given several times
+    /// Set the tolerance of one tensor: NAME=ATOL[,RTOL]; may be repeated
     #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
     pub tol: Vec<(String, f64, f64)>,
     /// Key of the dict to compare in a checkpoint; required if there are several
     #[arg(long, value_name = "NAME")]
     pub key: Option<String>,
-    /// NaN equals NaN
+    /// Treat NaN as equal to NaN
     #[arg(long)]
     pub equal_nan: bool,
 }
@@ -51,8 +51,8 @@ pub struct ParityArgs {
 /// `stitch report`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-The page is one file with everything in it. Its pictures need the run's weights and the test images \
-that it was tested on; where these are not found, the page is written without pictures and says so.
+The report is one self-contained HTML file. Its images need the run's weights and its test images; \
+without them the report is written without images and says so.
 
 Examples:
   stitch report runs/lenet5
@@ -60,13 +60,13 @@ Examples:
   stitch report runs/lenet5 runs/mlp --normalize -o both.html
   stitch report runs/reproduce --study study")]
 pub struct ReportArgs {
-    /// Run folders, of stitch or of notebook.py, or folders that hold run folders
+    /// Run folders of stitch or notebook.py, or folders of run folders
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<PathBuf>,
-    /// Tell, too, how sure the accuracies are: a study's folder, or the table of `stitch study collect`
+    /// Report the uncertainty of the accuracies from this study: its folder, or a table of `stitch study collect`
     #[arg(long, value_name = "STUDY")]
     pub study: Vec<PathBuf>,
-    /// The file to write [default: RUN/report.html, which is replaced; with several RUN there is none]
+    /// File to write; required with several RUNs [default: RUN/report.html, which is replaced]
     #[arg(long, short, value_name = "FILE", value_parser = written_path())]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -75,7 +75,7 @@ pub struct ReportArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Replace FILE if it is there
+    /// Replace FILE if it exists
     #[arg(long)]
     pub force: bool,
 }

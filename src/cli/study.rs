@@ -7,45 +7,46 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::values::parse_indices;
+use super::values::{parse_indices, threads};
 use super::{DataArgs, EngineArgs, models};
 
 /// `stitch study`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-A study is a folder: plan.csv has a row a run, results/ what each came to. The rows know nothing of each \
-other, so any number of processes, on any number of machines, may work on them.
+A study is a folder: plan.csv has one row per run, results/ has one file per run. Rows are independent, \
+so any number of processes on any number of machines can work on a study.
 
 Examples:
   stitch study plan --model mlp,lenet5 --seeds 0..3 -o study
   stitch study run study
   stitch study report study")]
 pub struct StudyCommand {
-    /// What to do
+    /// The subcommand
     #[command(subcommand)]
     pub action: StudyAction,
 }
 
-/// What is done with a study.
+/// The subcommands of `stitch study`.
 #[derive(Debug, Subcommand)]
 pub enum StudyAction {
-    /// Write the grid of runs, a row a run, to DIR/plan.csv
+    /// Write the plan, one row per run, to DIR/plan.csv
     Plan(StudyPlanArgs),
-    /// Run what is not done yet
+    /// Run the rows that have no result yet
     Run(StudyRunArgs),
-    /// Merge the results of one or several studies into one table
+    /// Merge the results of one or more studies into one table
     Collect(StudyCollectArgs),
-    /// Tell how sure the accuracies are: a page, a figure, a table
+    /// Report the uncertainty of the accuracies
     Report(StudyReportArgs),
 }
 
 /// `stitch study plan`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Every combination of the values is a run. A list is separated by commas; seeds are numbers or N..M (M \
-not included). What is not given is the model's own, as in `stitch train`.
+Every combination of the values is a run. Lists are separated by commas; seeds are numbers or N..M (M \
+excluded). Other settings have the model's defaults, as in `stitch train`.
 
-A TOML file says the same, in one grid or several:
+The same as a TOML file, with one or more grids; these take any setting of `stitch train`, such as val, \
+patience or device:
   [[grid]]
   model = \"lenet5\"
   seeds = \"0..50\"
@@ -57,34 +58,34 @@ Examples:
   stitch study plan --model lenet5 --seeds 0..50 --batch-size 16,32,64 --lr 1e-3,2e-3 -o larger
   stitch study plan --file docs/study/grid.toml -o largest")]
 pub struct StudyPlanArgs {
-    /// The grid as a TOML file, in place of the flags
+    /// Read the grids from a TOML file instead of the flags
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "engine", "fast"])]
     pub file: Option<PathBuf>,
     /// The models
     #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::parser())]
     pub model: Vec<&'static ModelEntry>,
-    /// Seeds: 0,1,2 or 0..50 (50 not included)
+    /// Seeds: 0,1,2 or 0..50 (50 excluded)
     #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "file")]
     pub seeds: Vec<String>,
-    /// Images a step
+    /// Images per step
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub batch_size: Vec<usize>,
     /// Learning rates of Adam
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub lr: Vec<f64>,
-    /// Passes over the training images
+    /// Number of passes over the training images
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub epochs: Vec<usize>,
-    /// Threads of each run; 1 and 2 give different bits
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Threads per run; results depend on it in their low-order bits
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
     pub threads: u32,
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Folder of the study
     #[arg(long, short, value_name = "DIR", value_parser = super::values::written_path())]
     pub output: PathBuf,
-    /// Replace the plan in the folder; results of rows that the new one has too are kept
+    /// Replace the plan in the folder; results of rows that are in both plans are kept
     #[arg(long)]
     pub force: bool,
 }
@@ -92,12 +93,11 @@ pub struct StudyPlanArgs {
 /// `stitch study run`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Started again after it was killed, it runs only what is missing; an interrupted run resumes from its \
-checkpoint. A run that fails is recorded with its error and does not stop the others.
+Repeat the command after an interruption: it runs only rows without a result, and interrupted runs resume \
+from their checkpoints. A failed run is recorded with its error and does not stop the others.
 
---row is the unit that any engine for clusters can spread: it runs one row, in this process, and its \
-result is written whole or not at all. Exit codes: 0 done (now or before), 1 the run failed and that is \
-recorded, 2 it could not be run.
+A scheduler can distribute a study by running one --row per task; the result is written atomically. Exit codes of \
+--row: 0 done (now or before), 1 the run failed and the failure is recorded, 2 the run could not be started.
 
 Examples:
   stitch study run study --jobs 2 --rows 0..2
@@ -106,25 +106,25 @@ Examples:
 pub struct StudyRunArgs {
     /// Folder of the study
     pub study: PathBuf,
-    /// Runs at the same time [default: as many as the threads of a run fit on the cores]
+    /// Number of runs at the same time [default: cores divided by threads per run]
     #[arg(long, value_name = "N", conflicts_with = "row", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub jobs: Option<u32>,
-    /// Only the rows N, or N..M (M not included)
+    /// Run only row I, or rows I..J (J excluded)
     #[arg(long, value_name = "I..J", value_parser = parse_indices, conflicts_with = "row")]
     pub rows: Option<Range<usize>>,
-    /// One row, in this process
+    /// Run one row in this process
     #[arg(long, value_name = "K")]
     pub row: Option<usize>,
-    /// Run again what has failed
+    /// Run failed rows again
     #[arg(long)]
     pub retry_failed: bool,
-    /// Keep the run folder of each row, in DIR/runs
+    /// Keep the run folder of each row in DIR/runs
     #[arg(long)]
     pub keep_runs: bool,
-    /// End when the process that started this one does: stdin is its sign of life
+    /// End when stdin is closed, as it is when the parent process ends
     #[arg(long, hide = true, requires = "row")]
     pub worker: bool,
-    /// The data set, where the process that started this one has put it
+    /// Read the data set from the shared memory of the parent process
     #[arg(long, hide = true, requires = "row", value_name = "PATH")]
     pub shared_data: Option<PathBuf>,
     #[command(flatten)]
@@ -134,16 +134,16 @@ pub struct StudyRunArgs {
 /// `stitch study collect`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Of one run that several studies have done, the bits must be equal. Exit code 1 when they are not.
+Fails with exit code 1 if the same run produced different results in two studies.
 
 Examples:
   stitch study collect study
   stitch study collect study larger -o all.csv")]
 pub struct StudyCollectArgs {
-    /// Folders of studies, or tables that were collected before
+    /// Study folders, or tables of `stitch study collect`
     #[arg(required = true)]
     pub studies: Vec<PathBuf>,
-    /// The table to write [default: results.csv in the one study]
+    /// Table to write; required for several studies [default: STUDY/results.csv]
     #[arg(long, short, value_name = "FILE", value_parser = super::values::written_path())]
     pub output: Option<PathBuf>,
 }
@@ -157,10 +157,10 @@ Examples:
   stitch study report study
   stitch study report docs/study/results.csv -o report")]
 pub struct StudyReportArgs {
-    /// Folders of studies, or tables that were collected
+    /// Study folders, or tables of `stitch study collect`
     #[arg(required = true)]
     pub studies: Vec<PathBuf>,
-    /// Folder to write to [default: the one study]
+    /// Folder to write to; required for several studies [default: STUDY]
     #[arg(long, short, value_name = "DIR", value_parser = super::values::written_path())]
     pub output: Option<PathBuf>,
 }

@@ -29,7 +29,7 @@ pub struct ReproduceArgs {
     pub checkpoints: CheckpointArgs,
     #[command(flatten)]
     pub figures: FigureArgs,
-    /// Replace runs that the folder holds
+    /// Replace existing runs in the folder
     #[arg(long)]
     pub force: bool,
 }
@@ -37,10 +37,9 @@ pub struct ReproduceArgs {
 /// `stitch train`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-The notebook fixes the mlp's settings. For lenet5 it fixes the 5 epochs and Adam, but neither batch \
-size nor learning rate nor seed. The defaults 32 and 2e-3 came out of 16 pairs that were tried \
-with 5 seeds: of the three nearest to the paper's 0.8953, run with 20 seeds, this one's median is the nearest. \
-The seed 0 was not chosen by its result. The common alternative is --batch-size 64 --lr 1e-3.
+The defaults of mlp are the notebook's. For lenet5 the notebook gives 5 epochs and Adam, but no batch \
+size, learning rate or seed. Of 16 pairs screened with 5 seeds, the best three were rerun with 20; 32/2e-3 \
+had the median closest to 0.8953. The common alternative is --batch-size 64 --lr 1e-3.
 
 Examples:
   stitch train mlp
@@ -55,12 +54,11 @@ pub struct TrainArgs {
     /// The model to train
     #[arg(required_unless_present = "config", value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
-    /// Repeat the run of this config.json, or run folder, to the same bits; flags override it
+    /// Repeat the run of this config.json or run folder; flags override its settings
     ///
-    /// Of stitch or of notebook.py. Its epochs, batch size, learning rate, seed, threads, device, engine,
-    /// validation images and patience are taken. Where the data found is other data, give --data to
-    /// train on it all the same. Equal bits need the same libtorch and kind of CPU; a warning says so
-    /// where they are others.
+    /// Reads runs of stitch and notebook.py. The settings are epochs, batch size, learning rate, seed, threads, device,
+    /// engine, val and patience. The result is bit-identical with the same libtorch and kind of CPU. If a different data
+    /// set is found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -72,30 +70,30 @@ pub struct TrainArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
-    /// Write down the causal chain of the run into OUT/trace, for `stitch parity`
+    /// Record the tensors of selected steps in OUT/trace, for `stitch parity`
     ///
-    /// Such a run writes no checkpoints and cannot be resumed: what was traced is not in them.
+    /// A traced run writes no checkpoints and cannot be resumed: checkpoints do not contain the trace.
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
     #[command(flatten)]
     pub figures: FigureArgs,
-    /// Write events into OUT/tensorboard: losses, accuracies and the confusion matrix
+    /// Write TensorBoard events to OUT/tensorboard: losses, accuracies, confusion matrix
     ///
-    /// `tensorboard --logdir OUT` shows them, while the run goes on too.
+    /// `tensorboard --logdir OUT` shows them, also during the run.
     #[arg(long)]
     pub tensorboard: bool,
-    /// Show what would be done: settings, data, files; do one step, and write nothing
+    /// Run one step and show settings, data and files; write nothing
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
-    /// Replace a run that the folder holds
+    /// Replace an existing run in the folder
     #[arg(long)]
     pub force: bool,
 }
 
-/// The settings of a run: the fields of [`TrainConfig`](stitch::train::TrainConfig), under their names.
+/// The flags of a run's settings, named like the fields of [`TrainConfig`](stitch::train::TrainConfig).
 #[derive(Debug, Args, Serialize)]
 pub struct SettingArgs {
-    /// Passes over the training images
+    /// Number of passes over the training images
     #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::epochs())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
@@ -112,16 +110,15 @@ pub struct SettingArgs {
           long_help = models::seed_in_full())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Hold out the last N training images, and give loss and accuracy on them after each epoch
-    /// [default: off]
+    /// Hold out the last N training images; report loss and accuracy on them after each epoch [default: off]
     ///
-    /// The run has the bits of one on files that end before them. The weights of the epoch with the
-    /// lowest validation loss, the first of equals, are kept beside the last ones. The test images are
-    /// never looked at for it.
+    /// The result is bit-identical to training on files without those images. The weights of the epoch with the lowest
+    /// validation loss (the first one in case of a tie) are saved besides the last ones. The test images are not used
+    /// to select them.
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val: Option<NumberOrOff>,
-    /// With --val: stop when the validation loss has not become lower for N epochs [default: off]
+    /// With --val: stop after N epochs without a lower validation loss [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<NumberOrOff>,
@@ -134,15 +131,15 @@ pub struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// The settings that are given, by name; null: off.
+    /// The given settings by name; null means off.
     pub fn given(&self) -> Map<String, Value> {
         let mut map = match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
-            // Numbers and names become an object.
+            // A struct of numbers and strings serializes to an object.
             other => unreachable!("{other:?}"),
         };
         map.extend(self.lr.map(|lr| ("lr".into(), number(lr))));
-        map.extend(self.engine.asked().map(|engine| ("engine".into(), engine.name().into())));
+        map.extend(self.engine.given().map(|engine| ("engine".into(), engine.name().into())));
         map
     }
 }

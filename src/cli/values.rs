@@ -1,4 +1,4 @@
-//! Values of flags that clap has no parser for.
+//! Parsers of flag values.
 
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::run::CheckpointEvery;
+use stitch::stitch_run::THREADS;
 
-/// A number, or none where a `config.json` has one; zero is refused with the other settings.
+/// A number, or `off`, which overrides the number of a `config.json`. Zero is refused by the check of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum NumberOrOff {
@@ -19,12 +20,18 @@ pub enum NumberOrOff {
     Number(usize),
 }
 
-/// A number as a setting; one that is not finite as a text, which the settings refuse with its name.
+/// Parses a number of threads, in the range of the settings.
+pub fn threads() -> RangedI64ValueParser<u32> {
+    let [start, end] = [THREADS.start(), THREADS.end()].map(|&threads| threads as i64);
+    RangedI64ValueParser::new().range(start..=end)
+}
+
+/// A number as JSON; one that is not finite becomes a string, which the check of the settings refuses.
 pub fn number(value: f64) -> Value {
     if value.is_finite() { value.into() } else { value.to_string().into() }
 }
 
-/// `30s`, `500steps` or `off`.
+/// Parses `30s`, `500steps` or `off`.
 pub fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery> {
     if text == "off" {
         return Ok(CheckpointEvery::Never);
@@ -35,40 +42,40 @@ pub fn parse_checkpoint_every(text: &str) -> Result<CheckpointEvery> {
     match (steps, seconds) {
         (Some(steps), _) => Ok(CheckpointEvery::Steps(steps)),
         (None, Some(seconds)) => Ok(CheckpointEvery::Time(Duration::from_secs(seconds))),
-        _ => bail!("it must be a number of seconds (30s), of steps (500steps), or off"),
+        _ => bail!("expected a number of seconds (30s), a number of steps (500steps), or off"),
     }
 }
 
-/// `5000` or `off`.
+/// Parses `5000` or `off`.
 pub fn parse_number_or_off(text: &str) -> Result<NumberOrOff> {
     if text == "off" {
         return Ok(NumberOrOff::Off);
     }
     let number = text.parse().map(NumberOrOff::Number);
-    number.context("it must be a whole number, or off")
+    number.context("expected an integer or off")
 }
 
-/// `7` or `0..5`.
+/// Parses `7` or `0..5`.
 pub fn parse_indices(text: &str) -> Result<Range<usize>> {
     let parsed = match text.split_once("..") {
         None => text.parse().ok().map(|index: usize| index..index.saturating_add(1)),
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
     };
-    let expected = "it must be N or N..M with M above N, such as 7 or 0..5 for the first five";
+    let expected = "expected N or N..M with M above N, such as 7, or 0..5 for the first five";
     parsed.filter(|range| !range.is_empty()).context(expected)
 }
 
+/// Parses a tolerance, a number of at least 0.
 pub fn parse_tolerance(text: &str) -> Result<f64> {
     match text.parse() {
         Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
-        _ => bail!("it must be a number of at least 0, such as 1e-6"),
+        _ => bail!("expected a number of at least 0, such as 1e-6"),
     }
 }
 
-/// A tensor with its absolute and relative tolerance.
+/// Parses the name of a tensor with its absolute and relative tolerance.
 pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64)> {
-    let (name, numbers) =
-        text.rsplit_once('=').context("it must be NAME=ATOL or NAME=ATOL,RTOL")?;
+    let (name, numbers) = text.rsplit_once('=').context("expected NAME=ATOL or NAME=ATOL,RTOL")?;
     let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
     Ok((name.into(), parse_tolerance(atol)?, parse_tolerance(rtol)?))
 }
@@ -76,7 +83,7 @@ pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64)> {
 /// Parses a path to write to; `-` is refused, since it usually means stdout.
 pub fn written_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
-        true => Err("standard output cannot be written to here; give a path (./- for one named -)"),
+        true => Err("cannot write to stdout; give a path (./- for a file named -)"),
         false => Ok(path),
     })
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use stitch::export::{FORMATS, Format};
 use stitch::models::ModelEntry;
 
 use super::values::{parse_indices, written_path};
@@ -19,7 +21,7 @@ Examples:
   stitch models lenet5
   stitch models lenet5 --json")]
 pub struct ModelsArgs {
-    /// The model whose layers to show; all models are listed without it
+    /// Show the layers of this model; without it, list all models
     #[arg(value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
 }
@@ -27,14 +29,14 @@ pub struct ModelsArgs {
 /// `stitch evaluate`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Examples (the third reads what `stitch train mlp` wrote):
+Examples (the third reads the output of `stitch train mlp`):
   stitch evaluate models/lenet5/state_dict.pt
   stitch evaluate models/lenet5/torchscript.pt --out runs/evaluation
   stitch evaluate runs/mlp/weights.safetensors --model mlp --json")]
 pub struct EvaluateArgs {
-    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
+    /// Weights file: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
-    /// The model, if it is not to be recognised from names and shapes
+    /// The model, instead of identifying it by names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
@@ -46,7 +48,7 @@ pub struct EvaluateArgs {
     /// Folder to write metrics, predictions, confusion matrix and report to
     #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub out: Option<PathBuf>,
-    /// Replace a run that the folder holds
+    /// Replace an existing run in the folder
     #[arg(long)]
     pub force: bool,
 }
@@ -60,21 +62,20 @@ An image may have any size and color, with one object on a plain background. It 
 Fashion-MNIST: the border is cropped, the longest side scaled to 28, the object centered in 28x28 gray \
 pixels, light on dark. 28x28 gray images on a dark background, and the images of IDX files, are not changed.
 
-Exit codes: 0 every image is classified, 1 some cannot be read, 2 none can be read, or usage, or weights that
-cannot be read.
+Exit codes: 0 all images classified, 1 some images cannot be read, 2 usage or I/O error, or no image can \
+be read.
 
-Examples (the pictures and models come with the project, the .gz file with Debian's data set):
+Examples (images and models are in the repository, the .gz file in Debian's data set):
   stitch predict docs/pictures/shoe.png
   stitch predict docs/pictures/shoe.png --model mlp --top-k 10 --json
   stitch predict models/lenet5/torchscript.pt docs/pictures --save-input seen
   stitch predict /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz --index 7 --index 0..5"
 )]
 pub struct PredictArgs {
-    /// Pictures (PNG, JPEG, BMP, GIF, WebP), folders of them, or IDX files, also .gz
+    /// Images (PNG, JPEG, BMP, GIF, WebP), folders of images, or IDX files (also .gz)
     ///
-    /// The first may be FILE, the weights to use, in any format that `evaluate` reads. Without it, a
-    /// trained model that is built in is used, see --model. Of a folder, the pictures in it are taken,
-    /// sorted by name.
+    /// The first argument may be FILE, a weights file in any format that `evaluate` reads. Without it, a built-in model
+    /// is used, see --model. The images of a folder are classified in the order of their names.
     #[arg(value_name = "IMAGE", required = true)]
     pub inputs: Vec<PathBuf>,
     /// The model of FILE; without FILE, the built-in model to use
@@ -82,20 +83,17 @@ pub struct PredictArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
-    /// Of IDX files, the image N, from 0 on, or N..M (M not included); may be given several times
-    ///
-    /// Without it, all images.
+    /// Classify only image N of IDX files, counted from 0, or N..M (M excluded); may be repeated [default: all]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_indices)]
     pub index: Vec<Range<usize>>,
     /// Show the N most probable classes
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u8).range(1..=10))]
     pub top_k: u8,
-    /// Leave pictures as they are whose ground is lighter than the thing on it; without it they are
-    /// inverted
+    /// Do not invert images with a light background
     #[arg(long)]
     pub no_invert: bool,
-    /// Write the 28x28 pictures that the model saw to this folder, as PNG
+    /// Save the preprocessed 28x28 images to this folder, as PNG
     #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub save_input: Option<PathBuf>,
     /// Print CSV: file,index,rank,label,class,probability
@@ -105,53 +103,37 @@ pub struct PredictArgs {
     pub compute: ComputeArgs,
 }
 
-/// The formats that are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// torch.load(path) in Python
-    StateDict,
-    /// torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward
-    Torchscript,
-    /// safetensors.torch.load_file(path), and readers in most languages
-    Safetensors,
-    /// numpy.load(path)
-    Npz,
-    /// onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward
-    Onnx,
-}
-
-impl FormatName {
-    /// As it is written on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Examples (from what `stitch train lenet5` and `stitch train mlp` wrote):
+Examples (read the output of `stitch train lenet5` and `stitch train mlp`):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
-    /// Weights: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
+    /// Weights file: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
-    /// The format to write
-    #[arg(long, short)]
-    pub format: FormatName,
-    /// The file to write; - for standard output
+    /// Format to write
+    #[arg(long, short, value_parser = format())]
+    pub format: &'static Format,
+    /// File to write; - for stdout
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
-    /// The model, if it is not to be recognised from names and shapes
+    /// The model, instead of identifying it by names and shapes
     #[arg(long, value_parser = models::parser())]
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
-    /// With --format npz, for a scikit-learn model: coefs_0, intercepts_0, … as scikit-learn names and lays them
+    /// With --format npz of a scikit-learn model: write coefs_0, intercepts_0, … with scikit-learn's names and layout
     #[arg(long)]
     pub sklearn: bool,
-    /// Replace the file if it is there
+    /// Replace the file if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// Takes the name of a format, from [`FORMATS`].
+fn format() -> impl TypedValueParser<Value = &'static Format> {
+    let value = |format: &Format| PossibleValue::new(format.name).help(format.description);
+    PossibleValuesParser::new(FORMATS.each_ref().map(value)).try_map(|name| Format::named(&name))
 }

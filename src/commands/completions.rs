@@ -1,4 +1,4 @@
-//! `stitch completions`.
+//! `stitch completions`: prints shell completions.
 
 use anyhow::Result;
 use clap::CommandFactory;

@@ -1,4 +1,4 @@
-//! `stitch data`: where the data set is, whether it is intact, and fetching it.
+//! `stitch data`: shows, verifies or downloads the data set.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -25,7 +25,7 @@ pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
     }
 }
 
-/// Where the files are, what they hold, and whether they are the official ones.
+/// Shows where the files are, what they contain, and whether they are official.
 fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
     let origin = source::load(inputs::find(args)?)?.origin;
     let directory = origin.found.directory.display();
@@ -38,7 +38,7 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
             "classes": classes::NAMES,
         }))
     })?;
-    let coloured = |colour, text| console.screen.coloured(colour, text);
+    let colored = |color, text| console.screen.colored(color, text);
     console.show(&format!("{directory} ({})", origin.found.rule))?;
     for (file, official) in origin.files.iter().zip(&OFFICIAL) {
         let what = match official.content {
@@ -47,8 +47,8 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
         };
         let name = file.path.file_name().unwrap_or_default().display();
         let verdict = match file.official {
-            true => coloured(Green, "official"),
-            false => coloured(Yellow, "not the official file"),
+            true => colored(Green, "official"),
+            false => colored(Yellow, "not the official file"),
         };
         console.show(&format!("  {name}: {} {what}, {verdict}", file.count))?;
         console.show(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
@@ -60,21 +60,19 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
 }
 
 fn verdict(origin: &Origin, console: Console) -> String {
-    let (colour, text) = match origin.identity() {
+    let (color, text) = match origin.identity() {
         Identity::Official => (Green, "These are the official files of Fashion-MNIST."),
-        Identity::Another => (
-            Yellow,
-            "This is another data set in the same format (none of the four SHA-256 sums is the \
-             official one).",
-        ),
+        Identity::Another => {
+            (Yellow, "Not Fashion-MNIST: none of the four checksums match the official files.")
+        }
         Identity::Mixed => {
-            (Red, "Some files are the official ones and some are not: most likely one is damaged.")
+            (Red, "Some files are official and some are not: probably a file is damaged.")
         }
     };
-    console.screen.coloured(colour, &console.screen.paragraph(text))
+    console.screen.colored(color, &console.screen.paragraph(text))
 }
 
-/// Checks each file by itself, so that one damaged file does not hide another.
+/// Checks each file separately, so that one damaged file does not hide another.
 fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
     let found = inputs::find(args)?;
     let directory = found.directory.display();
@@ -86,7 +84,7 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
         }
     }
     let (damaged, ok) =
-        (console.screen.coloured(Red, "DAMAGED"), console.screen.coloured(Green, "ok"));
+        (console.screen.colored(Red, "DAMAGED"), console.screen.colored(Green, "ok"));
     for error in &damage {
         console.show(&format!("{damaged} {error}"))?;
     }
@@ -106,8 +104,8 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
         console.show(&line)?;
     }
     if origin.files.len() < OFFICIAL.len() {
-        console.show(&format!("{directory} is damaged: fetch it again"))?;
-    // Each file may be in order by itself and yet not belong to its neighbour.
+        console.show(&format!("{directory} is damaged: download it again"))?;
+        // Each file may be intact although the files do not belong together.
     } else if let Err(error) = source::load(found.clone()) {
         damage.push(error.to_string());
         console.show(&format!("{damaged} {error}"))?;
@@ -124,16 +122,16 @@ fn verify(args: &DataArgs, console: Console) -> Result<Outcome> {
             "damage": damage,
         }))
     })?;
-    Ok(if intact { Outcome::Done } else { Outcome::No })
+    Ok(if intact { Outcome::Done } else { Outcome::CheckFailed })
 }
 
 fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     let into = args.to.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
     let base = args.mirror.as_deref().unwrap_or(PUBLISHER);
-    console.note(&format!("fetching Fashion-MNIST from {base} into {}", into.display()));
-    let form = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
-    let bar = (!console.quiet && stderr().is_terminal()).then(|| bar(None, form));
-    let say = |text: &str| match &bar {
+    console.note(&format!("downloading Fashion-MNIST from {base} to {}", into.display()));
+    let template = "{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+    let bar = (!console.quiet && stderr().is_terminal()).then(|| bar(None, template));
+    let note = |text: &str| match &bar {
         Some(bar) => bar.suspend(|| console.note(text)),
         None => console.note(text),
     };
@@ -141,14 +139,14 @@ fn fetch(args: &FetchArgs, console: Console) -> Result<Outcome> {
     let mut report = |progress: Progress| match progress {
         Progress::Present(name) => {
             files.insert(name.to_owned(), "present");
-            say(&format!("{name}: there already"));
+            note(&format!("{name}: already downloaded"));
         }
         Progress::Done(name) => {
             files.insert(name.to_owned(), "fetched");
-            say(&format!("{name}: fetched, SHA-256 is the official one"));
+            note(&format!("{name}: downloaded, checksum matches the official file"));
         }
         Progress::Retry { reason, wait } => {
-            say(&format!("{reason}; trying again in {} s", wait.as_secs()));
+            note(&format!("{reason}; retrying in {} s", wait.as_secs()));
         }
         Progress::Bytes { name, done, total } => {
             if let Some(bar) = &bar {

@@ -1,4 +1,4 @@
-//! What `--json` prints: one document a command. docs/json.md describes them; names stay.
+//! The JSON documents of the commands, described in docs/json.md. Names must not change.
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +17,14 @@ use stitch::run_folder::{self, Metrics, RunFolder};
 use stitch::sha256;
 use stitch::train::EpochRecord;
 
-/// A command that failed.
+/// The document of a command that failed.
 #[derive(Serialize)]
 pub struct Failure {
     pub error: String,
     pub exit_code: u8,
 }
 
-/// A training, from the files that it left.
+/// `train`: a training run, from the files in its folder.
 #[derive(Serialize)]
 pub struct Training {
     model: String,
@@ -34,13 +34,13 @@ pub struct Training {
     history: Vec<EpochRecord>,
     metrics: Value,
     #[serde(flatten)]
-    answers: Answers,
+    classes: ClassResults,
     files: Vec<String>,
-    /// Of `weights.safetensors`.
+    /// SHA-256 of `weights.safetensors`.
     weights_sha256: String,
 }
 
-/// A model of the registry; `models` gives all of them.
+/// An element of `models`: a registered model.
 #[derive(Serialize)]
 pub struct Model {
     name: &'static str,
@@ -48,7 +48,7 @@ pub struct Model {
     title: &'static str,
     description: &'static str,
     library: String,
-    /// The shape of an image, without the batch.
+    /// Shape of an image, without the batch dimension.
     input: &'static [i64],
     dtype: &'static str,
     parameters: u64,
@@ -57,19 +57,19 @@ pub struct Model {
     shipped: bool,
 }
 
-/// `models MODEL`
+/// The document of `models MODEL`.
 #[derive(Serialize)]
 pub struct ModelLayers {
     #[serde(flatten)]
     model: Model,
-    /// The shape of the output, without the batch.
+    /// Shape of the output, without the batch dimension.
     output: Vec<i64>,
     layers: Vec<LayerSummary>,
     buffers: u64,
     multiply_adds: u64,
 }
 
-/// `evaluate`
+/// The document of `evaluate`.
 #[derive(Serialize)]
 pub struct Evaluated {
     pub file: String,
@@ -78,13 +78,13 @@ pub struct Evaluated {
     pub total: u64,
     pub metrics: Metrics,
     #[serde(flatten)]
-    pub answers: Answers,
+    pub classes: ClassResults,
     pub files: Vec<String>,
 }
 
-/// Scores and confusions, class by class.
+/// Scores by class and the confusion matrix.
 #[derive(Serialize)]
-pub struct Answers {
+pub struct ClassResults {
     classes: Vec<Class>,
     confusion_matrix: Matrix,
 }
@@ -106,24 +106,24 @@ struct Matrix {
     counts: [[u64; 10]; 10],
 }
 
-/// `study plan`
+/// The document of `study plan`.
 #[derive(Serialize)]
 pub struct Planned {
     pub plan: String,
     pub runs: usize,
 }
 
-/// `study run`; with `--row` it is the row's result.
+/// The document of `study run` without `--row`.
 #[derive(Serialize)]
 pub struct Studied {
     pub study: String,
-    /// Rows that were to be run, now or before.
+    /// Number of rows.
     pub runs: usize,
     pub done: usize,
     pub failed: usize,
 }
 
-/// `study collect`
+/// The document of `study collect`.
 #[derive(Serialize)]
 pub struct Collected {
     pub table: String,
@@ -131,7 +131,7 @@ pub struct Collected {
     pub failed: usize,
 }
 
-/// `study report`
+/// The document of `study report`.
 #[derive(Serialize)]
 pub struct StudyReported {
     pub report: String,
@@ -150,7 +150,7 @@ pub struct DataFile {
 }
 
 impl Training {
-    /// What `folder` holds of a complete run with these answers.
+    /// Reads a complete run from its folder.
     pub fn read(folder: &RunFolder, evaluation: &Evaluation) -> Result<Self> {
         let read = |file: &str| -> Result<Vec<u8>> {
             let path = folder.path().join(file);
@@ -166,13 +166,13 @@ impl Training {
             config,
             history: csv::read_history(&read(run_folder::HISTORY)?)?,
             metrics: {
-                // Checked, and then shown with all that is in it.
+                // Parsed as a check, then printed with all its fields.
                 let metrics = run_folder::METRICS;
                 let _: run_folder::Metrics = serde_json::from_slice(&read(metrics)?)
                     .with_context(|| format!("{metrics} is damaged"))?;
                 document(metrics)?
             },
-            answers: evaluation.into(),
+            classes: evaluation.into(),
             files: files_of(folder.path()),
             weights_sha256: sha256::of(&read(run_folder::SAFETENSORS)?),
         })
@@ -180,7 +180,7 @@ impl Training {
 }
 
 impl Model {
-    /// What the registry says of it.
+    /// The document of a registered model.
     pub fn of(entry: &ModelEntry) -> Self {
         Self {
             name: entry.name,
@@ -199,7 +199,7 @@ impl Model {
 }
 
 impl ModelLayers {
-    /// A model and the summary of its graph.
+    /// The document of a model and its layers.
     pub fn of(entry: &ModelEntry, graph: &Graph) -> Self {
         let summary = graph.summary();
         Self {
@@ -212,7 +212,7 @@ impl ModelLayers {
     }
 }
 
-impl From<&Evaluation> for Answers {
+impl From<&Evaluation> for ClassResults {
     fn from(evaluation: &Evaluation) -> Self {
         let class = |(label, scores): (usize, &Scores)| {
             let &Scores { precision, recall, f1, support } = scores;
@@ -225,7 +225,7 @@ impl From<&Evaluation> for Answers {
     }
 }
 
-/// The files in `origin`.
+/// The files of the data set.
 pub fn data_files(origin: &Origin) -> Vec<DataFile> {
     let file = |file: &stitch::dataset::source::FileOrigin| DataFile {
         name: file.name,
@@ -237,7 +237,7 @@ pub fn data_files(origin: &Origin) -> Vec<DataFile> {
     origin.files.iter().map(file).collect()
 }
 
-/// In a word.
+/// The identity of a data set as a word.
 pub fn identity(origin: &Origin) -> &'static str {
     match origin.identity() {
         Identity::Official => "official",
@@ -248,7 +248,7 @@ pub fn identity(origin: &Origin) -> &'static str {
 
 /// The files of a run that are in `folder`.
 pub fn files_of(folder: &Path) -> Vec<String> {
-    let names = run_folder::FILES.into_iter().chain(run_folder::TRACE_FILES);
-    let there = names.map(|name| folder.join(name)).filter(|path| path.exists());
-    there.map(|path| path.display().to_string()).collect()
+    let names = run_folder::files(true, true, true).into_iter();
+    let existing = names.map(|name| folder.join(name)).filter(|path| path.exists());
+    existing.map(|path| path.display().to_string()).collect()
 }

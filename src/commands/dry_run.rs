@@ -1,4 +1,4 @@
-//! `stitch train --dry-run`: what the run would do, after one real step of it. Writes nothing.
+//! `stitch train --dry-run`: runs one step and shows what the run would do. Writes nothing.
 
 use std::path::Path;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use super::terminal::{Screen, table};
 use super::{Console, Outcome, inputs};
 use crate::cli::TrainArgs;
 
-/// What a run would do.
+/// The document of a dry run.
 #[derive(Debug, Serialize)]
 pub struct DryRun {
     pub settings: Vec<Setting>,
@@ -24,11 +24,10 @@ pub struct DryRun {
     pub steps_per_epoch: usize,
     pub steps: usize,
     pub step: Step,
-    /// Seconds of all steps if each took as long; the first is slower than those after it.
+    /// Seconds of all steps at the speed of the first one, which is slower than the others.
     pub estimated_seconds: f64,
 }
 
-/// Where the data lie, and what they hold.
 #[derive(Debug, Serialize)]
 pub struct Data {
     pub directory: String,
@@ -42,24 +41,22 @@ pub struct Data {
 /// A file of the data set.
 #[derive(Debug, Serialize)]
 pub struct File {
-    /// Its name without `.gz`.
+    /// Name without `.gz`.
     pub name: &'static str,
-    /// Of its unpacked content, in hex.
+    /// SHA-256 of the unpacked content, in hex.
     pub sha256: String,
     pub official: bool,
 }
 
-/// Where the run would be written.
 #[derive(Debug, Serialize)]
 pub struct Folder {
     pub path: String,
-    /// Whether it holds a run, which `--force` would replace.
+    /// Whether it contains a run, which `--force` would replace.
     pub replaces_a_run: bool,
-    /// The files, by their names in it.
+    /// The names of its files.
     pub files: Vec<&'static str>,
 }
 
-/// One step of the training.
 #[derive(Debug, Serialize)]
 pub struct Step {
     pub images: usize,
@@ -68,11 +65,12 @@ pub struct Step {
     pub seconds: f64,
 }
 
-/// Checks what the run would check, in its order, and does its first step.
+/// Makes the checks of a run in the same order, and runs the first step.
 pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) -> Result<Outcome> {
     RunFolder::check_claim(out, inputs::claim(args.force, false))?;
     let dataset = settings.dataset(&args.data, console)?;
-    let prepared = Prepared::new(&settings.config, &dataset)?;
+    let prepared = Prepared::new(&settings.config, &dataset);
+    let prepared = prepared.map_err(|error| settings.explained(error.into()))?;
     let data = data(&prepared.dataset);
     let start = Instant::now();
     let FirstStep { images, loss, steps_per_epoch } = prepared.first_step()?;
@@ -84,7 +82,7 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
         out: Folder {
             path: out.display().to_string(),
             replaces_a_run: RunFolder::check_claim(out, inputs::claim(false, false)).is_err(),
-            files: files(args, settings),
+            files: run_folder::files(settings.config.val.is_some(), args.trace, args.tensorboard),
         },
         steps_per_epoch,
         steps,
@@ -114,16 +112,7 @@ fn data(dataset: &Dataset) -> Data {
     }
 }
 
-/// What a complete run would leave.
-fn files(args: &TrainArgs, settings: &Settings) -> Vec<&'static str> {
-    let validated = settings.config.val.is_some();
-    let validation = run_folder::VALIDATION_FILES.into_iter().filter(|_| validated);
-    let trace = run_folder::TRACE_FILES.into_iter().filter(|_| args.trace);
-    let events = args.tensorboard.then_some(run_folder::EVENTS_FILE);
-    run_folder::FILES.into_iter().chain(validation).chain(trace).chain(events).collect()
-}
-
-/// For people.
+/// The dry run as text.
 fn text(dry_run: &DryRun, screen: Screen) -> String {
     let DryRun { settings, data, out, steps_per_epoch, steps, step, estimated_seconds } = dry_run;
     let row = |setting: &Setting| {
@@ -150,17 +139,17 @@ fn text(dry_run: &DryRun, screen: Screen) -> String {
         n => format!("{n} held out, "),
     };
     let folder = match out.replaces_a_run {
-        true => "holds a run, which would be replaced",
-        false => "holds no run",
+        true => "contains a run, which would be replaced",
+        false => "contains no run",
     };
     format!(
         "{settings}\n\
-         data in {} ({})\n{files}\n  {} images to learn from, {held_out}{} to test on\n\
-         {steps_per_epoch} steps an epoch, {steps} in all\n\
-         {} {folder}; it would be written there:\n  {}\n\
-         one step of {} images: loss {:.6}, {:.3} s; at that pace {estimated_seconds:.1} s in all, and the \
-         first step is the slowest\n\
-         nothing was written",
+         data in {} ({})\n{files}\n  {} training images, {held_out}{} test images\n\
+          {steps_per_epoch} steps per epoch, {steps} in total\n\
+          {} {folder}; files to write:\n  {}\n\
+          first step, {} images: loss {:.6}, {:.3} s; all steps at this speed: {estimated_seconds:.1} s (the first step \
+          is the slowest)\n\
+          nothing was written",
         data.directory,
         data.found_by,
         data.train_images,

@@ -1,4 +1,4 @@
-//! `stitch evaluate`: accuracy, report and result files of a weights file.
+//! `stitch evaluate`: evaluates a weights file on the test images.
 
 use std::time::Instant;
 
@@ -17,13 +17,13 @@ use crate::cli::EvaluateArgs;
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let Classifier { entry, model } =
-        inputs::model(&args.file, args.model, args.key.of(), device, console)?;
+        inputs::model(&args.file, args.model, args.key.get(), device, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
     let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
-    inputs::warn_of(&origin, console);
+    inputs::warn_unofficial(&origin, console);
     let start = Instant::now();
     let evaluation = evaluate(&model, &test);
     let seconds = start.elapsed().as_secs_f64();
@@ -41,7 +41,7 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
             correct: matrix.correct(),
             total: matrix.total(),
             metrics,
-            answers: (&evaluation).into(),
+            classes: (&evaluation).into(),
             files: files.unwrap_or_default(),
         })
     })?;

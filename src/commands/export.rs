@@ -1,4 +1,4 @@
-//! `stitch export`: a weights file in another format.
+//! `stitch export`: converts a weights file to another format.
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal};
@@ -6,24 +6,22 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use stitch::formats::onnx;
+use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::run_folder::{self, write_whole};
 use stitch::sha256;
-use stitch::tensor_files::{
-    Metadata, NamedTensor, Renaming, TensorFile, npz, safetensors, state_dict,
-};
+use stitch::tensor_files::{Metadata, NamedTensor, Renaming, TensorFile, npz};
 use tch::Device;
 
 use super::{Console, Outcome, inputs, print_bytes};
-use crate::cli::{ExportArgs, FormatName};
+use crate::cli::ExportArgs;
 
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let to_stdout = args.output == Path::new("-");
     if to_stdout {
         ensure!(
             !console.json,
-            "--json: with --output - the weights go to stdout. Leave one of them away"
+            "--json: with --output -, the weights are written to stdout. Omit one of the two"
         );
         let is_terminal = io::stdout().is_terminal();
         ensure!(!is_terminal, "--output -: stdout is a terminal. Redirect it, or give a path");
@@ -31,19 +29,16 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
-    let read = match args.format {
-        // These have a forward pass, which must be that of the file.
-        FormatName::Torchscript | FormatName::Onnx => inputs::model,
-        FormatName::StateDict | FormatName::Safetensors | FormatName::Npz => inputs::weights_of,
-    };
-    let model = read(&args.file, args.model, args.key.of(), Device::Cpu, console)?;
+    // A forward pass must equal that of the file.
+    let read = if args.format.has_forward { inputs::model } else { inputs::weights_of };
+    let model = read(&args.file, args.model, args.key.get(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
-    if args.sklearn && (args.format != FormatName::Npz || !of_sklearn(entry)) {
+    if args.sklearn && (args.format.name != "npz" || !of_sklearn(entry)) {
         bail!(
-            "--sklearn: it is for --format npz of a scikit-learn model ({}), and this is {} of {entry}",
+            "--sklearn: requires --format npz and a scikit-learn model ({}), but the format is {} and the model {entry}",
             names_of(MODELS.iter().copied().filter(|entry| of_sklearn(entry))),
-            args.format.name()
+            args.format
         );
     }
     let bytes = encode(&model, args)?;
@@ -57,7 +52,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         Ok(json!({
             "file": args.file.display().to_string(),
             "model": entry.name,
-            "format": args.format.name(),
+            "format": args.format.name,
             "output": output.to_string(),
             "bytes": bytes.len(),
             "sha256": sha256::of(&bytes),
@@ -67,78 +62,60 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Refuses, before the work, a path that cannot or should not be written.
+/// Checks that the output path can be written, and does not exist unless `force`.
 pub fn check_output(path: &Path, force: bool) -> Result<()> {
     let output = path.display();
-    ensure!(!path.is_dir(), "--output {output}: it is a folder; name a file in it");
-    // Also a link to nothing is something.
-    if let Ok(there) = path.symlink_metadata() {
-        ensure!(
-            force,
-            "--output {output}: it is there already. Give another path, or --force to replace it"
-        );
-        ensure!(there.is_file(), "--output {output}: it is not a plain file. Give another path");
+    ensure!(!path.is_dir(), "--output {output} is a folder: give the path of a file");
+    // `symlink_metadata` finds a dangling link too.
+    if let Ok(existing) = path.symlink_metadata() {
+        ensure!(force, "--output {output} exists. Give another path, or --force to replace it");
+        ensure!(existing.is_file(), "--output {output} is not a regular file. Give another path");
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!("--output {output}: there is no folder {}; make it first", folder.display());
+        bail!("--output {output}: the folder {} does not exist; create it first", folder.display());
     }
     Ok(())
 }
 
-/// Refuses a format that the extension of the path says to be another.
+/// Refuses an output path whose extension belongs to another format.
 fn check_extension(args: &ExportArgs) -> Result<()> {
-    use FormatName::{Npz, Onnx, Safetensors, StateDict, Torchscript};
     let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let formats: &[FormatName] = match extension.as_str() {
-        "pt" | "pth" => &[StateDict, Torchscript],
-        "safetensors" => &[Safetensors],
-        "npz" => &[Npz],
-        "onnx" => &[Onnx],
-        _ => return Ok(()),
-    };
-    let names = formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(" or ");
+    let formats = Format::of_extension(&extension);
+    let names = formats.iter().map(|format| format.name).collect::<Vec<_>>().join(" or ");
     ensure!(
-        formats.contains(&args.format),
-        "--output {}: .{extension} is the extension of {names}, and --format is {}. Give another extension, or \
-         another format",
+        formats.is_empty() || formats.contains(&args.format),
+        "--output {}: the extension .{extension} is for {names}, but --format is {}. Change one of the two",
         args.output.display(),
-        args.format.name()
+        args.format
     );
     Ok(())
 }
 
 fn encode(classifier: &Classifier, args: &ExportArgs) -> Result<Vec<u8>> {
     let Classifier { entry, model } = classifier;
-    let tensors = model.state_dict();
-    let bytes = match args.format {
-        FormatName::StateDict => state_dict::write(&tensors)?,
-        FormatName::Torchscript => model.torchscript()?,
-        FormatName::Safetensors => {
-            safetensors::write(&tensors, &metadata(&args.file, &tensors, entry))?
-        }
-        FormatName::Npz if args.sklearn => npz::write(&weights::to_sklearn(&tensors))?,
-        FormatName::Npz => npz::write(&tensors)?,
-        FormatName::Onnx => onnx::write(model.class(), &model.onnx()?, &tensors),
-    };
-    Ok(bytes)
+    if args.sklearn {
+        return Ok(npz::write(&weights::to_sklearn(&model.state_dict()))?);
+    }
+    let metadata = metadata(&args.file, &model.state_dict(), entry);
+    Ok(args.format.write(model, &metadata)?)
 }
 
-/// What is known of how the weights of `file` were trained: what it says itself, or the
-/// safetensors file of the run folder that it lies in says of the same bits.
+/// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same
+/// bits.
 fn metadata(file: &Path, tensors: &[NamedTensor], entry: &ModelEntry) -> Metadata {
     let beside = file.with_file_name(run_folder::SAFETENSORS);
     let known = [file, &beside].into_iter().find_map(|path| metadata_of(path, tensors));
     known.unwrap_or_else(|| [("model".into(), entry.name.into())].into())
 }
 
-/// The metadata of a file, if it has some and holds exactly these tensors.
+/// The metadata of a file, if it has metadata and exactly these tensors.
 fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
     let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
     let metadata = file.metadata().clone();
     let found: Vec<&str> = file.specs().iter().map(|spec| &spec.name[..]).collect();
-    let wanted: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
-    let renaming = Renaming::between(&found, &wanted).filter(|_| !metadata.is_empty())?;
+    let expected: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    let renaming = Renaming::between(&found, &expected).filter(|_| !metadata.is_empty())?;
     let same = file.load_all().ok()?.into_iter().all(|tensor| match renaming.of(&tensor.name) {
         Some(name) => tensors.contains(&NamedTensor { name: name.into(), ..tensor.clone() }),
         None => true,

@@ -1,4 +1,4 @@
-//! The command line's terms for the library's errors: the flag that an error is about, and what to do.
+//! Error messages for the command line: the library's errors with the flag concerned and what to do.
 
 use anyhow::{Error, anyhow};
 use stitch::dataset::source::FetchError;
@@ -6,7 +6,7 @@ use stitch::run::{EventsError, ResumeError, RunError};
 use stitch::run_folder::FolderError;
 use stitch::train::{SettingError, TrainError};
 
-/// The error of a setting that a flag gave.
+/// The error about a setting that was given as a flag.
 pub fn of_setting(error: &SettingError) -> Error {
     let flag = format!("--{}", error.name().replace('_', "-"));
     match error {
@@ -17,8 +17,8 @@ pub fn of_setting(error: &SettingError) -> Error {
     }
 }
 
-/// The sentence for the user.
-pub fn sentence(error: &Error) -> String {
+/// The message of an error.
+pub fn message(error: &Error) -> String {
     let run = error.downcast_ref::<RunError>();
     let folder = match run {
         Some(RunError::Folder(folder)) => Some(folder),
@@ -30,7 +30,7 @@ pub fn sentence(error: &Error) -> String {
         (_, Some(RunError::Events(EventsError::Folder(folder)))) => of_folder(folder),
         (_, Some(RunError::Events(_))) => (
             "--tensorboard: ",
-            ". Leave --tensorboard away to continue without them, or give --force to start over",
+            ". Omit --tensorboard to resume without them, or give --force to start over",
         ),
         _ if diverged(error) => ("", " (--lr)"),
         (_, Some(RunError::HoldOut(error))) => {
@@ -39,16 +39,15 @@ pub fn sentence(error: &Error) -> String {
         (_, Some(RunError::Threads(_))) => ("--threads: ", ""),
         _ => match error.downcast_ref() {
             None | Some(FetchError::Write(..)) => ("", ""),
-            Some(_) => ("", ". Name another server with --mirror"),
+            Some(_) => ("", ". Give another server with --mirror"),
         },
     };
     format!("{flag}{error:#}{advice}")
 }
 
-/// Whether the training diverged.
+/// Whether training diverged.
 pub fn diverged(error: &Error) -> bool {
-    let error = error.downcast_ref::<TrainError>();
-    error.is_some_and(|error| {
+    train_error(error).is_some_and(|error| {
         matches!(
             error,
             TrainError::Diverged { .. }
@@ -58,14 +57,22 @@ pub fn diverged(error: &Error) -> bool {
     })
 }
 
+/// The failure of a training.
+pub fn train_error(error: &Error) -> Option<&TrainError> {
+    match error.downcast_ref() {
+        Some(RunError::Train(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
 fn of_folder(error: &FolderError) -> (&'static str, &'static str) {
     match error {
         FolderError::Occupied(..) => ("--out ", ". Give another folder, or --force to replace it"),
         FolderError::Interrupted(_) => {
-            ("--out ", ". Give --resume to continue it, --force to start over, or another folder")
+            ("--out ", ". Give --resume to resume it, --force to start over, or another folder")
         }
-        FolderError::Locked(_) => ("--out ", ". Wait for it, or give another folder"),
-        FolderError::HoldsTraining(_) => ("--out ", ", --force or not. Give another folder"),
+        FolderError::Locked(_) => ("--out ", ". Wait until it ends, or give another folder"),
+        FolderError::HoldsTraining(_) => ("--out ", ", even with --force. Give another folder"),
         FolderError::NotWritable(..) => ("--out ", ". Give another folder"),
         _ => ("", ""),
     }
@@ -73,7 +80,7 @@ fn of_folder(error: &FolderError) -> (&'static str, &'static str) {
 
 fn of_resume(error: &ResumeError) -> (&'static str, &'static str) {
     let advice = match error {
-        ResumeError::NoneIntact { .. } | ResumeError::PartOfARun { .. } => {
+        ResumeError::NoneIntact { .. } | ResumeError::NoCheckpoint { .. } => {
             ". Give --force to start over, or another folder"
         }
         ResumeError::OtherRun { .. } => {

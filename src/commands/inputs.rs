@@ -1,4 +1,4 @@
-//! What several commands take: threads, device, data set, weights.
+//! The inputs that commands share: threads, device, data set, weights.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -20,45 +20,45 @@ use super::Console;
 use crate::cli::{ComputeArgs, DataArgs, FigureArgs};
 use crate::suggest::hinted;
 
-/// Sets the threads and finds the device.
+/// Sets the number of threads, and returns the device to compute on.
 pub fn compute(args: &ComputeArgs) -> Result<tch::Device> {
     set_threads(args.threads())?;
     let device = args.device.unwrap_or(Device::Cpu);
-    check_device(device)?;
+    check_device(device).context("--device")?;
     Ok(libtorch::device(device))
 }
 
-/// Sets the number of threads within what OpenMP allows, and returns it; `None` is libtorch's own choice.
-pub fn set_threads(asked: Option<usize>) -> Result<usize> {
-    threads::set(asked).context("--threads")
+/// Sets the number of threads, and returns it; `None` is libtorch's own choice. OpenMP's limit must allow it.
+pub fn set_threads(threads: Option<usize>) -> Result<usize> {
+    threads::set(threads).context("--threads")
 }
 
-/// Refuses a GPU that is not there.
+/// Refuses a GPU that does not exist.
 pub fn check_device(device: Device) -> Result<()> {
     let Device::Cuda(number) = device else { return Ok(()) };
     if let Err(error) = cuda::load() {
-        bail!("--device cuda: this libtorch cannot compute on a GPU ({error}); use --device cpu");
+        bail!("{device}: this libtorch has no GPU support ({error}). Use cpu");
     }
-    let there = if Cuda::is_available() { Cuda::device_count() } else { 0 };
-    if there <= number as i64 {
-        let found = match there {
-            0 => "libtorch finds no GPU here".into(),
-            1 => "there is one GPU, cuda:0".into(),
-            n => format!("there are {n} GPUs, cuda:0 to cuda:{}", n - 1),
+    let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+    if count <= number as i64 {
+        let found = match count {
+            0 => "libtorch finds no GPU".into(),
+            1 => "libtorch finds one GPU, cuda:0".into(),
+            n => format!("libtorch finds {n} GPUs, cuda:0 to cuda:{}", n - 1),
         };
-        bail!("--device cuda:{number}: {found}; use --device cpu or a GPU that is there");
+        bail!("{device}: {found}. Use cpu, or an existing GPU");
     }
     Ok(())
 }
 
 impl FigureArgs {
-    /// What the cells of confusion matrices say.
+    /// How the confusion matrix is normalized.
     pub fn normalize(&self) -> Normalize {
         if self.normalize { Normalize::Rows } else { Normalize::Counts }
     }
 }
 
-/// What `--force` and `--resume` make of a run that a folder holds.
+/// How a run folder is claimed with these values of `--force` and `--resume`.
 pub fn claim(force: bool, resume: bool) -> Claim {
     match (force, resume) {
         (_, true) => Claim::Resume,
@@ -67,101 +67,102 @@ pub fn claim(force: bool, resume: bool) -> Claim {
     }
 }
 
-/// Finds the data set's folder.
+/// Finds the folder of the data set.
 pub fn find(args: &DataArgs) -> Result<Found> {
     match args.data.as_deref() {
         Some(folder) => source::named(folder, "--data").map_err(|error| hinted(folder, error)),
         None => source::find(None).map_err(|error| match error {
             FindError::Nowhere(_) => {
-                anyhow!("{error}. `stitch data fetch` downloads it; --data names its folder")
+                anyhow!(
+                    "{error}. Download it with `stitch data fetch`, or give its folder with --data"
+                )
             }
             error => error.into(),
         }),
     }
 }
 
-/// Finds and reads all four files.
+/// Finds and reads the data set.
 pub fn dataset(args: &DataArgs, console: Console) -> Result<Dataset> {
     let dataset = source::load(find(args)?)?;
-    warn_of(&dataset.origin, console);
+    warn_unofficial(&dataset.origin, console);
     Ok(dataset)
 }
 
-/// Says so when the files that were read are not the official ones.
-pub fn warn_of(origin: &Origin, console: Console) {
+/// Prints a warning if the files are not the official ones.
+pub fn warn_unofficial(origin: &Origin, console: Console) {
     let directory = origin.found.directory.display();
     match origin.identity() {
         Identity::Official => {}
         Identity::Another => console.note(&format!(
-            "note: {directory} is another data set in the format of Fashion-MNIST; \
-             its classes are shown under Fashion-MNIST's names"
+            "note: {directory} is not Fashion-MNIST, but a data set in the same format; its classes are shown with \
+             the names of Fashion-MNIST"
         )),
         Identity::Mixed => {
             let others: Vec<String> = (origin.files.iter().filter(|file| !file.official))
                 .map(|file| file.path.display().to_string())
                 .collect();
             console.note(&format!(
-                "warning: {} is not the official file although others beside it are: \
-                 damaged? `stitch data verify` tells more",
+                "warning: {} is not the official file, but other files of the data set are. It may be damaged: run \
+                 `stitch data verify`",
                 others.join(", ")
             ));
         }
     }
 }
 
-/// Reads a weights file into the model that computes with them; warns of weights that are no numbers. Of a
-/// checkpoint, `key` chooses which of its dicts holds them. A forward pass that the file has must be the
-/// model's.
+/// Reads a weights file into a model; prints a warning if weights are NaN or infinite. `key` selects the dict of
+/// weights in a checkpoint. A forward pass in the file must be that of the model.
 pub fn model(
     file: &Path,
-    asked: Option<&'static ModelEntry>,
+    entry: Option<&'static ModelEntry>,
     key: Option<&str>,
     device: tch::Device,
     console: Console,
 ) -> Result<Classifier> {
-    let (classifier, kind) = read(file, asked, key, device, console)?;
+    let (classifier, kind) = read(file, entry, key, device, console)?;
     if kind == FileKind::TorchScript {
         check_forward(file, &classifier)?;
     }
     Ok(classifier)
 }
 
-/// As [`model`], for its weights alone: a forward pass that the file has does not matter.
+/// As [`model`], but ignores a forward pass in the file.
 pub fn weights_of(
     file: &Path,
-    asked: Option<&'static ModelEntry>,
+    entry: Option<&'static ModelEntry>,
     key: Option<&str>,
     device: tch::Device,
     console: Console,
 ) -> Result<Classifier> {
-    read(file, asked, key, device, console).map(|(classifier, _)| classifier)
+    read(file, entry, key, device, console).map(|(classifier, _)| classifier)
 }
 
-/// The model with the weights of a file, and the file's kind.
+/// Reads a weights file into a model, and returns the file's kind too.
 fn read(
     file: &Path,
-    asked: Option<&'static ModelEntry>,
+    entry: Option<&'static ModelEntry>,
     key: Option<&str>,
     device: tch::Device,
     console: Console,
 ) -> Result<(Classifier, FileKind)> {
     let path = || file.display().to_string();
     if file.is_dir() {
-        bail!("{} is a folder: a weights file is wanted, such as the state_dict.pt in it", path());
+        bail!("{} is a folder: give a weights file, such as the state_dict.pt in it", path());
     }
     let mut tensors = weights_file(file, key)?;
     if tensors.kind() == FileKind::TorchScript && tensors.specs().is_empty() {
         bail!(
-            "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference \
-             make them constants of its code. Save the module as it was before",
+            "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference turn them \
+             into constants. Save the module before these calls",
             path()
         );
     }
-    // By names and shapes, before anything is read into memory.
-    let recognised = weights::identify(tensors.specs(), asked).with_context(path)?;
+    // Identified by names and shapes before the tensors are read into memory.
+    let identified = weights::identify(tensors.specs(), entry).with_context(path)?;
     if let (Some(found), None) = (tensors.key(), key) {
         console.note(&format!(
-            "note: {}: the weights are those under {}",
+            "note: {}: using the weights with the key {}",
             path(),
             found.escape_debug()
         ));
@@ -170,22 +171,22 @@ fn read(
         let skipped = Skipped::summary(tensors.skipped());
         console.note(&format!("note: {}: skipped {skipped}", path()));
     }
-    if !recognised.renaming.prefix().is_empty() {
-        console.note(&format!("note: {}: {}", path(), recognised.renaming));
+    if !identified.renaming.prefix().is_empty() {
+        console.note(&format!("note: {}: {}", path(), identified.renaming));
     }
     let kind = tensors.kind();
     let tensors = tensors.load_all().with_context(path)?;
-    let classifier = weights::from_named(&tensors, asked, device).with_context(path)?;
+    let classifier = weights::from_named(&tensors, entry, device).with_context(path)?;
     if let Some(parameter) = classifier.model.first_not_finite() {
-        console.note(&format!("warning: {}: {parameter} holds NaN or infinity", path()));
+        console.note(&format!("warning: {}: {parameter} contains NaN or infinity", path()));
     }
     Ok((classifier, kind))
 }
 
-/// Opens a file of tensors; `key` is what `--key` says.
+/// Opens a file of tensors; `key` is the value of `--key`.
 fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>> {
     let path = || file.display().to_string();
-    TensorFile::open_key(BufReader::new(open_plain(file)?), key).map_err(|error| match &error {
+    TensorFile::open_key(BufReader::new(open_regular(file)?), key).map_err(|error| match &error {
         ReadError::Ambiguous { keys } => {
             let first = keys.first().map_or("", |key| key).escape_debug();
             anyhow!("{}: {error}. Choose with --key, such as --key {first}", path())
@@ -199,11 +200,11 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
 fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
     let path = file.display();
     let Classifier { entry, model } = classifier;
-    let module = ScriptModule::read(BufReader::new(open_plain(file)?));
+    let module = ScriptModule::read(BufReader::new(open_regular(file)?));
     let module = module.with_context(|| path.to_string())?;
     let compared = module.has_forward().and_then(|has_forward| match has_forward {
         true => model.graph().compare_forward(&module, model.kind()),
-        // What tch's VarStore saves has none.
+        // tch's VarStore saves modules without a forward pass.
         false => Ok(()),
     });
     let Err(error) = compared else { return Ok(()) };
@@ -212,40 +213,39 @@ fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
         _ => format!("is not that of {entry}"),
     };
     bail!(
-        "{path}: the forward pass of this TorchScript file {what}: {error}. stitch computes forward passes \
-         of its own models only. Run the file in PyTorch; or, to compute {entry} with its weights, write \
-         them to a file without a forward pass: stitch export {path} --format state-dict --output FILE"
+        "{path}: the forward pass of this TorchScript file {what}: {error}. stitch only computes the forward \
+         passes of its own models. Run the file in PyTorch; or, to use its weights in {entry}, export them \
+         without a forward pass: stitch export {path} --format state-dict --output FILE"
     )
 }
 
-/// Opens a file that can be read more than once, and has an end.
-fn open_plain(file: &Path) -> Result<File> {
+/// Opens a regular file: a pipe cannot be read twice, and a device may have no end.
+fn open_regular(file: &Path) -> Result<File> {
     let path = || format!("{} cannot be read", file.display());
     let metadata = fs::metadata(file).with_context(path);
-    let is_plain = metadata.map_err(|error| hinted(file, error))?.is_file();
-    ensure!(is_plain, "{} is not a plain file: save it as one first", file.display());
+    let is_regular = metadata.map_err(|error| hinted(file, error))?.is_file();
+    ensure!(is_regular, "{} is not a regular file: save it as one first", file.display());
     File::open(file).with_context(path)
 }
 
-/// The content of a plain file of at most `longest` bytes.
-pub fn read_short(file: &Path, longest: u64) -> Result<Vec<u8>> {
+/// Reads a regular file of at most `limit` bytes.
+pub fn read_limited(file: &Path, limit: u64) -> Result<Vec<u8>> {
     let path = || format!("{} cannot be read", file.display());
     let mut bytes = Vec::new();
-    // A byte more shows that it is too long, whatever the system says of its length.
-    open_plain(file)?.take(longest + 1).read_to_end(&mut bytes).with_context(path)?;
-    let fits = bytes.len() as u64 <= longest;
-    ensure!(fits, "{} is larger than {longest} bytes: it is no file of a run", file.display());
+    // One byte more than the limit shows that the file is too long; its metadata may be wrong.
+    open_regular(file)?.take(limit + 1).read_to_end(&mut bytes).with_context(path)?;
+    let fits = bytes.len() as u64 <= limit;
+    ensure!(fits, "{} is larger than {limit} bytes: it is not a file of a run", file.display());
     Ok(bytes)
 }
 
-/// The trained model that is built into the binary: the one asked for, or the default.
-pub fn shipped(asked: Option<&'static ModelEntry>, device: tch::Device) -> Result<Classifier> {
-    let entry = asked.or_else(models::default_for_predict);
-    let entry = entry.context("no trained weights are built in: give a weights file first")?;
+/// The trained model built into the binary: `entry`, or the default.
+pub fn built_in(entry: Option<&'static ModelEntry>, device: tch::Device) -> Result<Classifier> {
+    let entry = entry.or_else(models::default_for_predict);
+    let entry = entry.context("no built-in model: give a weights file as the first argument")?;
     let Some(bytes) = entry.shipped else {
         bail!(
-            "--model {entry}: no trained weights of it are built in (there are those of: {}). Give a \
-             weights file first",
+            "--model {entry}: not built in (built-in models: {}). Give a weights file as the first argument",
             names_of(models::shipped())
         );
     };

@@ -1,4 +1,4 @@
-//! `stitch man`: the manual pages, a page a command.
+//! `stitch man`: writes the manual pages, one per command.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ pub fn run(args: &ManArgs, console: Console) -> Result<Outcome> {
     add(&command, &mut pages)?;
     let folder = &args.folder;
     fs::create_dir_all(folder)
-        .with_context(|| format!("{}: the folder cannot be made", folder.display()))?;
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     for (name, page) in &pages {
         let path = folder.join(name);
         write_whole(&path, page)
@@ -29,15 +29,15 @@ pub fn run(args: &ManArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The page of a command, and those of the commands below it.
+/// Adds the pages of a command and its subcommands.
 fn add(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-    // clap_mangen's own section of this text is called EXTRA and fills the lines of examples, and its
-    // synopsis repeats the options.
+    // clap_mangen's own section for this text is called EXTRA and joins the lines of examples; its synopsis repeats
+    // the options.
     let more = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     let man = Man::new(command.clone());
     let name = man.get_filename();
     let title = name.trim_end_matches(".1");
-    // The date stays empty: two makes give the same bytes.
+    // Without a date, so that the pages are reproducible.
     let version = env!("CARGO_PKG_VERSION");
     let mut page =
         format!(".TH {title} 1 \"\" \"stitch {version}\" \"User Commands\"\n").into_bytes();
@@ -47,25 +47,25 @@ fn add(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     Roff::new().control("SH", ["SYNOPSIS"]).text([roman(usage)]).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    let below = || command.get_subcommands().filter(|command| !command.is_hide_set());
-    if below().next().is_some() {
+    let subcommands = || command.get_subcommands().filter(|command| !command.is_hide_set());
+    if subcommands().next().is_some() {
         man.render_subcommands_section(&mut page)?;
     }
     sections(&more).to_writer(&mut page)?;
     pages.push((name, ascii(&String::from_utf8(page)?)));
-    below().try_for_each(|command| add(command, pages))
+    subcommands().try_for_each(|command| add(command, pages))
 }
 
-/// Other characters by their names: no reader has to guess the encoding.
+/// The page in ASCII, with other characters as roff escapes: readers do not have to guess the encoding.
 fn ascii(page: &str) -> Vec<u8> {
-    let named = |c: char| match c.is_ascii() {
+    let escaped = |c: char| match c.is_ascii() {
         true => c.to_string(),
         false => format!("\\[u{:04X}]", u32::from(c)),
     };
-    page.chars().map(named).collect::<String>().into_bytes()
+    page.chars().map(escaped).collect::<String>().into_bytes()
 }
 
-/// Paragraphs as NOTES, indented lines below a line that ends with a colon as they are.
+/// The sections of a help text: paragraphs become NOTES; indented lines (examples) are not joined.
 fn sections(text: &str) -> Roff {
     let mut roff = Roff::new();
     let mut filled = true;

@@ -1,4 +1,4 @@
-//! One file a command: the only place that wires modules together and prints.
+//! The commands, one file each: they call the library and print.
 
 mod completions;
 mod data;
@@ -33,22 +33,23 @@ use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use stitch::dataset::source::FetchError;
 
+pub use self::out_of_memory::{LIBRARY_EXIT, OUT_OF_MEMORY};
 use self::terminal::Screen;
 use crate::cli::{Cli, Command, UNBROKEN};
 
-/// How a command that could do its work ended.
+/// The result of a command that did not fail with an error.
 pub enum Outcome {
-    /// Done; exit code 0.
+    /// Success; exit code 0.
     Done,
     /// A check failed; exit code 1.
-    No,
+    CheckFailed,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => 0.into(),
-            Outcome::No => 1.into(),
+            Outcome::CheckFailed => 1.into(),
         }
     }
 }
@@ -56,9 +57,9 @@ impl From<Outcome> for ExitCode {
 /// Runs the command.
 ///
 /// # Errors
-/// A sentence for the user; [`exit_code_of`] gives its exit code.
+/// The error message; [`exit_code_of`] maps it to an exit code.
 pub fn run(cli: Cli) -> Result<Outcome> {
-    terminal::set_colour(cli.color);
+    terminal::set_color(cli.color);
     out_of_memory::listen(cli.json);
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
@@ -77,29 +78,29 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
-/// 1 when a check failed, 130 after Ctrl-C and 143 after SIGTERM, 2 for usage and
-/// unreadable input.
+/// The exit code of an error: 1 if a check failed, 130 after Ctrl-C, 143 after SIGTERM, 2 for anything else (usage,
+/// input, output).
 fn exit_code_of(error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<signals::Interrupted>() {
         return interrupted.code;
     }
     let is_corrupt = matches!(error.downcast_ref(), Some(FetchError::Corrupt { .. }));
-    let failed = flags::diverged(error) || is_corrupt || study::is_no(error);
+    let failed = flags::diverged(error) || is_corrupt || study::is_contradiction(error);
     if failed { 1 } else { 2 }
 }
 
-/// Tells the user what went wrong, and a program too if it asked for `json`.
+/// Prints the error to stderr, and as a JSON document to stdout if `json`; returns its exit code.
 pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
     print_error(error);
     let code = exit_code_of(error);
-    // Behind a part of a result it would be no document.
+    // After part of a result, stdout would not be one JSON document.
     if json && !PRINTED.load(Ordering::Relaxed) {
-        print_failure(flags::sentence(error), code);
+        print_failure(flags::message(error), code);
     }
     code.into()
 }
 
-/// Prints what clap has to say: help and version, or what is wrong with the command line.
+/// Prints a message of clap: help, version, or an error of the command line.
 pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
     let text = error.render().ansi().to_string().replace(UNBROKEN, " ");
     if error.use_stderr() {
@@ -107,16 +108,16 @@ pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
     } else {
         let mut out = anstream::stdout();
         let written = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
-        if let Err(error) = taken(written) {
+        if let Err(error) = ignore_broken_pipe(written) {
             return fail(&error, false);
         }
     }
     let code = u8::try_from(error.exit_code()).unwrap_or(2);
     if json && error.use_stderr() {
         let text = error.render().to_string();
-        // The sentence, without the summary of the usage.
-        let sentence = text.split("\n\nUsage:").next().unwrap_or_default().trim();
-        print_failure(sentence.strip_prefix("error: ").unwrap_or(sentence).into(), code);
+        // The message without the usage summary.
+        let message = text.split("\n\nUsage:").next().unwrap_or_default().trim();
+        print_failure(message.strip_prefix("error: ").unwrap_or(message).into(), code);
     }
     code.into()
 }
@@ -127,19 +128,19 @@ fn print_failure(error: String, exit_code: u8) {
     }
 }
 
-/// `error:` and the sentence, to stderr.
+/// Prints `error:` and the message to stderr.
 fn print_error(error: &anyhow::Error) {
-    say(AnsiColor::Red, "error:", &flags::sentence(error));
+    print_labeled(AnsiColor::Red, "error:", &flags::message(error));
 }
 
-/// `text` to stderr behind a coloured word.
-fn say(colour: AnsiColor, word: &str, text: &str) {
-    let style = colour.on_default().bold();
-    // It leaves colours away where they are not wanted.
-    let _ = writeln!(anstream::stderr(), "{style}{word}{style:#} {}", terminal::visible(text));
+/// Prints a colored label and `text` to stderr.
+fn print_labeled(color: AnsiColor, label: &str, text: &str) {
+    let style = color.on_default().bold();
+    // anstream removes the color codes where colors are off.
+    let _ = writeln!(anstream::stderr(), "{style}{label}{style:#} {}", terminal::visible(text));
 }
 
-/// Whether stdout has got something.
+/// Whether something was written to stdout.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
 fn print(text: &str) -> Result<()> {
@@ -149,57 +150,58 @@ fn print(text: &str) -> Result<()> {
 fn print_bytes(bytes: &[u8]) -> Result<()> {
     PRINTED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
-    taken(out.write_all(bytes).and_then(|()| out.flush()))
+    ignore_broken_pipe(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// Whether stdout took everything.
-fn taken(written: io::Result<()>) -> Result<()> {
+/// The result of a write to stdout; a closed pipe (`stitch … | head`) is not an error.
+fn ignore_broken_pipe(written: io::Result<()>) -> Result<()> {
     match written {
-        // Nobody reads on (`stitch … | head`): the outcome is what it is.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("the result cannot be written to stdout"),
     }
 }
 
-/// Where messages go, and how.
+/// Prints results and messages as the global flags ask for.
 #[derive(Debug, Clone, Copy)]
 struct Console {
     quiet: bool,
-    /// One JSON document is the result, instead of text.
+    /// Whether the result is one JSON document instead of text.
     json: bool,
-    /// What the results are shown on.
+    /// Width and colors of stdout.
     screen: Screen,
 }
 
 impl Console {
-    /// A result, to stdout.
+    /// Prints a result to stdout.
     fn print(self, text: &str) -> Result<()> {
         print(text)
     }
 
-    /// A result for people: left out when the result is a document.
+    /// Prints a result as text; nothing with `--json`.
     fn show(self, text: &str) -> Result<()> {
         if self.json { Ok(()) } else { print(text) }
     }
 
-    /// The document that `--json` asks for, if it does.
+    /// Prints the result as JSON; nothing without `--json`.
     fn document<T: Serialize>(self, document: impl FnOnce() -> Result<T>) -> Result<()> {
         if self.json { print(&serde_json::to_string_pretty(&document()?)?) } else { Ok(()) }
     }
 
-    /// Refuses `--json` where there is nothing that it could give.
+    /// Refuses `--json` for a command that prints no results.
     fn refuse_json(self, command: &str, what: &str) -> Result<()> {
-        ensure!(!self.json, "--json: `stitch {command}` {what}. Leave --json away");
+        ensure!(!self.json, "--json: `stitch {command}` {what}. Omit --json");
         Ok(())
     }
 
-    /// Progress or a warning, to stderr, unless `--quiet`. Nothing depends on its being read.
+    /// Prints progress or a warning to stderr, unless `--quiet`. Errors of the write are ignored.
     fn note(self, text: &str) {
         if self.quiet {
             return;
         }
         match text.split_once(' ') {
-            Some((word @ ("note:" | "warning:"), rest)) => say(AnsiColor::Yellow, word, rest),
+            Some((label @ ("note:" | "warning:"), rest)) => {
+                print_labeled(AnsiColor::Yellow, label, rest);
+            }
             _ => drop(writeln!(io::stderr(), "{}", terminal::visible(text))),
         }
     }

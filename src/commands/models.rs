@@ -1,4 +1,4 @@
-//! `stitch models`: the registry, or the layers of one model.
+//! `stitch models`: lists the models, or the layers of one model.
 
 use anyhow::Result;
 use stitch::models::{Defaults, MODELS, ModelEntry};
@@ -17,7 +17,7 @@ pub fn run(args: &ModelsArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The registry.
+/// Lists the registered models.
 fn list(console: Console) -> Result<()> {
     console.document(|| {
         Ok(MODELS.iter().map(|entry| documents::Model::of(entry)).collect::<Vec<_>>())
@@ -51,15 +51,15 @@ fn list(console: Console) -> Result<()> {
             paper,
         ]
     });
-    // Name, class, library, input and element type are text.
+    // The first five columns are text.
     console.show(&table_with_text(console.screen, 5, &header, rows))?;
     for entry in MODELS {
         console.show(&console.screen.paragraph(&description(entry)))?;
     }
-    console.show("`stitch models MODEL` shows a model's layers.")
+    console.show("`stitch models MODEL` shows the layers of a model.")
 }
 
-/// The layers of a model.
+/// Shows the layers of a model.
 fn show(entry: &ModelEntry, console: Console) -> Result<()> {
     let graph = entry.graph();
     let Summary { layers, parameters, buffers, multiply_adds } = graph.summary();
@@ -82,17 +82,17 @@ fn show(entry: &ModelEntry, console: Console) -> Result<()> {
     let header = ["layer", "class", "output", "parameters", "multiply-adds"];
     console.show(&table_with_text(console.screen, 3, &header, rows))?;
     if buffers > 0 {
-        console.show(&format!("and {} elements of buffers", thousands(buffers)))?;
+        console.show(&format!("plus {} buffer elements", thousands(buffers)))?;
     }
     console.show("Multiply-adds are per image.")
 }
 
-/// `LeNet-5 (lenet5): the notebook's PyTorch LeNet-5, float32`
+/// The description of a model: `LeNet-5 (lenet5): the notebook's PyTorch LeNet-5, float32`.
 fn description(entry: &ModelEntry) -> String {
     format!("{} ({entry}): {}", entry.title, entry.description)
 }
 
-/// `(N, 1, 28, 28)`: sizes with the batch in front.
+/// A shape with the batch dimension: `(N, 1, 28, 28)`.
 fn shape(sizes: &[i64]) -> String {
     let sizes = sizes.iter().map(ToString::to_string);
     let all: Vec<String> = std::iter::once("N".into()).chain(sizes).collect();

@@ -1,5 +1,5 @@
-//! Progress. Of a training: on a terminal a bar an epoch, and above it the epochs that are done as a
-//! growing table; a plain line an epoch elsewhere. Of pictures: a bar on a terminal.
+//! Progress on stderr. Training: on a terminal, one bar per epoch below a table of finished epochs; otherwise, one
+//! line per epoch. Images: a bar on a terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use stitch::train::{EpochRecord, Event, Progress, TrainConfig};
 use super::Console;
 use super::terminal::{bar, bar_target, progress_columns};
 
-/// The terminal is told this often; a message for each step would cost more than the step.
+/// Interval of updates of the bar; an update for each step would cost more than the step.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// An epoch that is done, as its table shows it.
+/// A row of the table: a finished epoch.
 struct Row<'a> {
     record: &'a EpochRecord,
     epochs: usize,
@@ -24,11 +24,11 @@ struct Row<'a> {
 /// A column of the table of epochs.
 struct Column {
     header: &'static str,
-    /// `None`: the run has no such thing, and the table no such column.
+    /// The cell's text; `None` if the run has no such value, and so the table no such column.
     cell: fn(&Row) -> Option<String>,
 }
 
-/// The columns; where there is no room for all of them the last ones are left out.
+/// The columns; the last ones are omitted if the terminal is too narrow.
 const COLUMNS: [Column; 6] = [
     Column { header: "epoch", cell: |row| Some(row.epoch()) },
     Column { header: "loss", cell: |row| Some(format!("{:.6}", row.record.loss)) },
@@ -42,7 +42,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Row<'_> {
-    /// `3/20`, as wide for every epoch of the run.
+    /// `3/20`, padded to the same width for every epoch of the run.
     fn epoch(&self) -> String {
         let digits = self.epochs.to_string().len();
         format!("{:>digits$}/{}", self.record.epoch, self.epochs)
@@ -52,9 +52,9 @@ impl Row<'_> {
         self.samples as f64 / self.record.seconds
     }
 
-    /// The epoch without a table.
-    fn sentence(&self) -> String {
-        let EpochRecord { epoch, loss, seconds, val_loss, val_accuracy } = self.record;
+    /// The epoch as a line of text.
+    fn line(&self) -> String {
+        let EpochRecord { epoch, loss, seconds, val_loss, val_accuracy, .. } = self.record;
         let validation = val_loss.zip(*val_accuracy);
         let validation = validation.map_or(String::new(), |(loss, accuracy)| {
             format!(", validation loss {loss:.6}, accuracy {accuracy:.4}")
@@ -67,27 +67,27 @@ impl Row<'_> {
     }
 }
 
-/// The table of epochs, line by line as they come.
+/// The table of epochs, printed line by line.
 #[derive(Default)]
 struct EpochTable {
-    /// The columns that are shown and their widths; decided with the first row.
+    /// The visible columns and their widths, chosen by the first row.
     columns: Vec<(usize, &'static Column)>,
 }
 
 impl EpochTable {
-    /// The lines that this row adds for a terminal of so many columns; with the first, the header.
+    /// The lines that a row adds, on a terminal of `columns` columns; the first row also adds the header.
     fn add(&mut self, row: &Row, columns: usize) -> Vec<String> {
         let mut lines = Vec::new();
         if self.columns.is_empty() {
-            let mut room = columns;
+            let mut free = columns;
             for column in &COLUMNS {
                 let Some(cell) = (column.cell)(row) else { continue };
-                // Two spaces between columns, and seconds may come to have a digit more.
+                // Two spaces between columns; later seconds may have one more digit.
                 let width = cell.len().max(column.header.len()) + 2;
-                if width > room {
+                if width > free {
                     break;
                 }
-                room -= width;
+                free -= width;
                 self.columns.push((width, column));
             }
             lines.push(self.line(|column| column.header.into()));
@@ -102,7 +102,7 @@ impl EpochTable {
     }
 }
 
-/// Shows the events of one training.
+/// Shows the events of one training run.
 pub struct TrainingProgress {
     console: Console,
     model: String,
@@ -116,12 +116,12 @@ struct Bar {
     bar: ProgressBar,
     table: EpochTable,
     shown: Option<Instant>,
-    /// From when on, and from which sample of the epoch on, the speed is measured.
+    /// Time and sample of the epoch from which the speed is measured.
     from: (Instant, usize),
 }
 
 impl TrainingProgress {
-    /// For `config.epochs` passes over `samples` images, from where a run stands.
+    /// The progress of `config.epochs` passes over `samples` images that starts at `start`.
     pub fn new(console: Console, config: &TrainConfig, samples: usize, start: &Progress) -> Self {
         let bar = (!console.quiet && stderr().is_terminal()).then(|| Bar {
             bar: ProgressBar::with_draw_target(Some(samples as u64), bar_target()),
@@ -144,7 +144,7 @@ impl TrainingProgress {
         let row = Row { record, epochs: self.epochs, samples: self.samples };
         match &mut self.bar {
             Some(bar) => bar.end_epoch(&self.model, &row),
-            None => self.console.note(&format!("{} {}", self.model, row.sentence())),
+            None => self.console.note(&format!("{} {}", self.model, row.line())),
         }
     }
 
@@ -158,7 +158,7 @@ impl TrainingProgress {
         let (left, later) = (self.samples - samples, self.samples * (self.epochs - epoch));
         let [of_epoch, of_run] = [left, left + later].map(|samples| time(samples as f64 / rate));
         let (name, epochs) = (&self.model, self.epochs);
-        // The fullest line that leaves room for a bar.
+        // The longest text that leaves space for a bar.
         bar.show(
             samples,
             [
@@ -177,11 +177,11 @@ impl TrainingProgress {
 }
 
 impl Bar {
-    /// A row of the table, and a new bar.
+    /// Adds a row to the table and restarts the bar.
     fn end_epoch(&mut self, model: &str, row: &Row) {
-        // Where the size is unknown, what every terminal has.
+        // 80 if the width is unknown.
         let columns = progress_columns().unwrap_or(80);
-        let title = format!("{model}, {} images an epoch", row.samples);
+        let title = format!("{model}, {} images per epoch", row.samples);
         let title = self.table.columns.is_empty().then_some(title);
         let lines = title.into_iter().chain(self.table.add(row, columns));
         self.bar.suspend(|| lines.for_each(|line| drop(writeln!(stderr(), "{line}"))));
@@ -189,23 +189,23 @@ impl Bar {
         self.shown = None;
     }
 
-    /// Shows the first of `lines`, what stands before and behind the bar, that has room.
+    /// Shows the first of `lines` (the texts before and after the bar) that fits.
     fn show(&mut self, position: usize, lines: [(String, String); 3]) {
         const SHORTEST: usize = 6;
         const LONGEST: usize = 30;
         self.shown = Some(Instant::now());
         let columns = progress_columns().unwrap_or(80);
-        let room = |(before, behind): &(String, String)| {
-            columns.saturating_sub(before.len() + behind.len() + 2)
+        let bar_width = |(before, after): &(String, String)| {
+            columns.saturating_sub(before.len() + after.len() + 2)
         };
         let [.., shortest] = &lines;
-        let line = lines.iter().find(|line| room(line) >= SHORTEST).unwrap_or(shortest);
-        let (before, behind) = line;
-        let template = match room(line).min(LONGEST) {
+        let line = lines.iter().find(|line| bar_width(line) >= SHORTEST).unwrap_or(shortest);
+        let (before, after) = line;
+        let template = match bar_width(line).min(LONGEST) {
             0..SHORTEST => before.chars().take(columns).collect(),
-            width => format!("{before} {{bar:{width}}} {behind}"),
+            width => format!("{before} {{bar:{width}}} {after}"),
         };
-        // All in the style, and so in one drawing.
+        // The texts are part of the style, so that everything is drawn at once.
         let style = ProgressStyle::with_template(&template);
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         self.bar.update(|state| state.set_pos(position as u64));
@@ -218,9 +218,9 @@ impl Drop for Bar {
     }
 }
 
-/// `12 s`, `3 min 20 s`, `2 h 5 min`.
+/// A duration: `12 s`, `3 min 20 s`, `2 h 5 min`.
 fn time(seconds: f64) -> String {
-    // Saturates; a speed of 0 gives infinity.
+    // The cast saturates: a speed of 0 gives infinity.
     match seconds.round() as u64 {
         s @ 0..60 => format!("{s} s"),
         s @ 60..3600 => format!("{} min {} s", s / 60, s % 60),
@@ -229,47 +229,47 @@ fn time(seconds: f64) -> String {
     }
 }
 
-/// Shows how many pictures are done, and lets other text appear around the bar.
-pub struct PicturesProgress {
+/// Shows how many images are done, and prints other text above the bar.
+pub struct ImagesProgress {
     console: Console,
     bar: Option<ProgressBar>,
 }
 
-impl PicturesProgress {
-    /// For `total` pictures.
+impl ImagesProgress {
+    /// The progress of `total` images.
     pub fn new(console: Console, total: usize) -> Self {
-        let form = "{bar:30} {pos} of {len} pictures  {eta} left";
+        let template = "{bar:30} {pos} of {len} images  {eta} left";
         let shown = !console.quiet && total > 1 && stderr().is_terminal();
-        let bar = shown.then(|| bar(Some(total as u64), form));
+        let bar = shown.then(|| bar(Some(total as u64), template));
         Self { console, bar }
     }
 
-    /// One more is read.
+    /// Counts one more image.
     pub fn advance(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
     }
 
-    /// Results, which end their own lines.
+    /// Prints results, which end with a line break.
     pub fn print(&self, text: &str) -> Result<()> {
         match text.strip_suffix('\n') {
-            Some(lines) => Ok(self.aside(|| self.console.print(lines))?),
+            Some(lines) => Ok(self.suspend(|| self.console.print(lines))?),
             None => Ok(()),
         }
     }
 
-    /// A picture that cannot be read.
+    /// Prints the error of an image that cannot be read.
     pub fn error(&self, error: &anyhow::Error) {
-        self.aside(|| super::print_error(error));
+        self.suspend(|| super::print_error(error));
     }
 
-    /// Something to know, unless `--quiet`.
+    /// Prints a note, unless `--quiet`.
     pub fn note(&self, text: &str) {
-        self.aside(|| self.console.note(text));
+        self.suspend(|| self.console.note(text));
     }
 
-    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
@@ -277,7 +277,7 @@ impl PicturesProgress {
     }
 }
 
-impl Drop for PicturesProgress {
+impl Drop for ImagesProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

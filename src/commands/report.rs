@@ -1,4 +1,4 @@
-//! `stitch report`: the page about runs, from their folders alone.
+//! `stitch report`: writes the report of runs from their folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     {
         runs.push((run::read(&folder)?, folder));
     }
-    // As `stitch reproduce` tells of its two.
+    // In the order of `stitch reproduce`.
     if let [_] = args.runs[..] {
         runs.sort_by_key(|(run, _)| run.model.position());
     }
@@ -51,7 +51,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
                 _ => "",
             };
             let folder = folder.display();
-            console.note(&format!("note: {folder}: a report without pictures: {why}{flag}"));
+            console.note(&format!("note: {folder}: the report has no images: {why}{flag}"));
         }
         let (parity, folder) = (run::parity(&folder)?, folder.display().to_string());
         sections.push(Section { run, pictures, parity, folder });
@@ -65,7 +65,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Refuses a study of other data than the runs', of which its accuracies say nothing.
+/// Refuses a study on another data set than that of the runs: its accuracies are not comparable.
 fn check_data(records: &[Record], runs: &[(Run, PathBuf)]) -> Result<()> {
     let Some(of_study) = records.iter().find_map(|it| it.outcome.data_sha256.as_ref()) else {
         return Ok(());
@@ -73,15 +73,14 @@ fn check_data(records: &[Record], runs: &[(Run, PathBuf)]) -> Result<()> {
     match runs.iter().find(|(run, _)| run.config.data.digest() != *of_study) {
         None => Ok(()),
         Some((run, folder)) => bail!(
-            "--study: its runs had another data set (SHA-256 {of_study}) than {} ({}). Give a study of \
-             the same data",
+            "--study: the study used another data set (SHA-256 {of_study}) than {} ({}). Give a study on the same data",
             folder.display(),
             run.config.data.digest()
         ),
     }
 }
 
-/// Where the page goes.
+/// The path of the report.
 fn output(args: &ReportArgs) -> Result<PathBuf> {
     match (&args.output, args.runs.as_slice()) {
         (Some(output), _) => {
@@ -90,17 +89,19 @@ fn output(args: &ReportArgs) -> Result<PathBuf> {
         }
         (None, [only]) => Ok(only.join(REPORT)),
         (None, several) => bail!(
-            "--output: there are {} runs, and so no one folder to put the report in: name the file, \
-             such as -o {REPORT}",
+            "--output is required for {} runs: give the file to write, such as -o {REPORT}",
             several.len()
         ),
     }
 }
 
-/// `path` itself, if it is a run folder, or the run folders in it, sorted by name.
+/// `path` if it is a run folder, else the run folders in it, sorted by name.
 fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
     let shown = path.display();
-    ensure!(path.is_dir(), "{shown} is no folder: a run folder is wanted, or one that holds some");
+    ensure!(
+        path.is_dir(),
+        "{shown} is not a folder: give a run folder, or a folder of run folders"
+    );
     if path.join(CONFIG).exists() {
         return Ok(vec![path.into()]);
     }
@@ -112,12 +113,12 @@ fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
     folders.sort();
     ensure!(
         !folders.is_empty(),
-        "{shown} holds no complete run: there is no {CONFIG} in it, nor in a folder in it"
+        "{shown} contains no complete run: neither it nor a folder in it has a {CONFIG}"
     );
     Ok(folders)
 }
 
-/// The test images, or why there are none. Where the user named them, they must be there.
+/// The test images, or why the report has none. If `--data` is given, they must exist.
 fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), PicturesError>> {
     let found = match inputs::find(args) {
         Ok(found) => found,
@@ -127,7 +128,7 @@ fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), PicturesError>
     Ok(Ok(source::load_test(found)?))
 }
 
-/// The images of a run, by its weights; or why there are none.
+/// The images of a run's section, or why it has none.
 fn pictures(
     run: &Run,
     folder: &Path,
@@ -142,8 +143,8 @@ fn pictures(
     let of_run = |name: &str| run.config.data.sha256.get(name);
     let is_test = |name: &str| OFFICIAL.iter().any(|f| f.name == name && f.half == Half::Test);
     let tested = origin.files.iter().filter(|file| is_test(file.name));
-    let others = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
-    if others > 0 {
+    let differing = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
+    if differing > 0 {
         return Ok(Err(PicturesError::OtherData));
     }
     let weights = folder.join(SAFETENSORS);

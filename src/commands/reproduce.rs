@@ -1,4 +1,4 @@
-//! `stitch reproduce`: both models as the notebook trains them, beside the paper's figures.
+//! `stitch reproduce`: trains both models as the notebook does, and compares them with the paper.
 
 use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
@@ -25,13 +25,14 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         Some(folder.map(|folder| (model, paper, folder)).map_err(Into::into))
     };
     let folders = models::of_the_paper().filter_map(claim).collect::<Result<Vec<_>>>()?;
-    let above = claim_above(args)?;
+    let parent = claim_parent(args)?;
     let dataset = inputs::dataset(&args.data, console)?;
     if args.force {
         for file in COMPARISON_FILES {
-            above.remove(&above.path().join(file))?;
+            parent.remove(&parent.path().join(file))?;
         }
-        // All at once: if this is interrupted, neither is a finished run that --resume would leave as it is.
+        // Both are cleared before the first training: after an interruption, --resume must not take one of the old runs for
+        // finished.
         for (_, _, folder) in &folders {
             folder.clear()?;
             clear_checkpoints(folder)?;
@@ -50,7 +51,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         let trained = training::run(folder, &config, &options, &dataset, console)?;
         runs.push(Reproduced { model, paper, trained });
     }
-    write_comparison(&above, args, &runs)?;
+    write_comparison(&parent, args, &runs)?;
     console.document(|| {
         let runs = runs.iter().zip(&folders).map(|(run, (_, _, folder))| {
             Ok(Reproduction {
@@ -62,27 +63,27 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         let runs = runs.collect::<Result<Vec<_>>>()?;
         Ok(json!({ "out": args.out.display().to_string(), "runs": runs }))
     })?;
-    // The last of it fills a screen of 24 lines: the better model's heat table and the comparison.
+    // The last 24 lines, a small terminal, are the heat table of the second model and the comparison.
     for run in &runs {
         console.show(&format!("{}\n", details(run, console.screen)))?;
     }
     console.show(&comparison(&runs, console.screen))?;
-    console.show(&meaning(&runs, console.screen))?;
-    console.show(&above.path().join(run_folder::REPORT).display().to_string())?;
+    console.show(&conclusion(&runs, console.screen))?;
+    console.show(&parent.path().join(run_folder::REPORT).display().to_string())?;
     Ok(Outcome::Done)
 }
 
-/// What `--json` prints of a model of the paper.
+/// The JSON object of one model.
 #[derive(Serialize)]
 struct Reproduction {
     paper_accuracy: f64,
-    /// The port's less the paper's.
+    /// Accuracy of the port minus that of the paper.
     difference: f64,
     #[serde(flatten)]
     training: Training,
 }
 
-/// A model of the paper, trained.
+/// A trained model of the paper.
 struct Reproduced {
     model: &'static ModelEntry,
     paper: Paper,
@@ -94,47 +95,45 @@ impl Reproduced {
         self.trained.evaluation.report.accuracy
     }
 
-    /// From the paper's accuracy.
+    /// Accuracy minus that of the paper.
     fn difference(&self) -> f64 {
         self.accuracy() - self.paper.accuracy
     }
 }
 
-/// The folder above the run folders. What is written to it must not be there, unless it is to be
-/// replaced or comes out the same.
-fn claim_above(args: &ReproduceArgs) -> Result<RunFolder> {
-    let above = RunFolder::claim(&args.out, Claim::Resume)?;
-    let there = COMPARISON_FILES.into_iter().find(|file| above.path().join(file).exists());
-    if let Some(file) = there {
+/// Claims the parent of the run folders. It must not contain a comparison, unless `--force` or `--resume` is given.
+fn claim_parent(args: &ReproduceArgs) -> Result<RunFolder> {
+    let parent = RunFolder::claim(&args.out, Claim::Resume)?;
+    let existing = COMPARISON_FILES.into_iter().find(|file| parent.path().join(file).exists());
+    if let Some(file) = existing {
         let replaced = args.force || args.checkpoints.resume;
         let out = args.out.display();
         ensure!(
             replaced,
-            "--out {out}: it holds another comparison ({file}). Give another folder, or --force to \
-             replace it"
+            "--out {out} contains another comparison ({file}). Give another folder, or --force to replace it"
         );
     }
-    Ok(above)
+    Ok(parent)
 }
 
-/// The accuracies beside the paper's, and the page about both runs.
-fn write_comparison(above: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]) -> Result<()> {
+/// Writes the figure of the accuracies and the report of both runs.
+fn write_comparison(parent: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]) -> Result<()> {
     let row = |run: &Reproduced| Accuracy {
         name: run.model.title.into(),
         value: run.accuracy(),
         paper: Some(run.paper.accuracy),
     };
     let figure = accuracies(&runs.iter().map(row).collect::<Vec<_>>(), Drawn::Wide);
-    above.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
-    above.write(run_folder::ACCURACY_PNG, &figure.png())?;
+    parent.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
+    parent.write(run_folder::ACCURACY_PNG, &figure.png())?;
     let sections: Vec<&Section> =
         runs.iter().filter_map(|run| run.trained.section.as_ref()).collect();
     let page = report::page(&sections, None, args.figures.normalize());
-    above.write(run_folder::REPORT, page.as_bytes())?;
+    parent.write(run_folder::REPORT, page.as_bytes())?;
     Ok(())
 }
 
-/// The model class by class.
+/// The scores and the confusion matrix of a model.
 fn details(run: &Reproduced, screen: Screen) -> String {
     let Reproduced { model, trained, .. } = run;
     format!(
@@ -160,37 +159,34 @@ fn comparison(runs: &[Reproduced], screen: Screen) -> String {
     table(screen, &header, runs.iter().map(row))
 }
 
-/// What the comparison says: a sentence per model.
-fn meaning(runs: &[Reproduced], screen: Screen) -> String {
+/// The conclusion of the comparison, one sentence per model.
+fn conclusion(runs: &[Reproduced], screen: Screen) -> String {
     let sentence = |run: &Reproduced| {
         let model = run.model;
-        // The paper gives four digits.
-        let met = run.difference().abs() < 5e-5;
-        let (colour, text) = match (run.paper.settings_given, met) {
+        // The paper gives four decimals.
+        let is_equal = run.difference().abs() < 5e-5;
+        let (color, text) = match (run.paper.settings_given, is_equal) {
             (true, true) => (
                 Some(AnsiColor::Green),
-                format!(
-                    "{model}: the paper's accuracy is met, whose settings the paper gives in full."
-                ),
+                format!("{model}: reproduces the paper's accuracy (the paper gives all settings)."),
             ),
             (true, false) => (
                 Some(AnsiColor::Red),
                 format!(
-                    "{model}: NOT the paper's accuracy. `stitch data` tells whether this is its data \
-                     set."
+                    "{model}: does NOT match the paper's accuracy. Check the data with `stitch data`."
                 ),
             ),
             (false, _) => {
                 let TrainConfig { batch_size, lr, seed, .. } = model.config();
                 let text = format!(
-                    "{model}: the paper leaves batch size, learning rate and seed open. They are \
-                     {batch_size}, {lr:e} and {seed} here, and the accuracy depends on them."
+                    "{model}: the paper does not give batch size, learning rate and seed. Here they are {batch_size}, \
+                     {lr:e} and {seed}; the accuracy depends on them."
                 );
                 (None, text)
             }
         };
         let text = screen.paragraph(&text);
-        colour.map_or(text.clone(), |colour| screen.coloured(colour, &text))
+        color.map_or(text.clone(), |color| screen.colored(color, &text))
     };
     runs.iter().map(sentence).collect::<Vec<_>>().join("\n")
 }

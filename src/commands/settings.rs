@@ -1,76 +1,81 @@
-//! The settings of `stitch train`: from flags, else from a `config.json`, else the model's defaults.
+//! The settings of `stitch train`: flags override a `config.json`, which overrides the model's defaults.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
-use stitch::libtorch;
+use stitch::libtorch::{self, threads};
 use stitch::models::{self, ModelEntry};
+use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig};
 
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
 
-/// A `config.json` is a kilobyte; no file beyond this is read as one.
-const LONGEST: u64 = 1 << 20;
+/// Maximum size in bytes of a `config.json`, which usually has about a kilobyte.
+const MAX_CONFIG: u64 = 1 << 20;
 
-/// Where a setting comes from.
+/// The source of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SettingOrigin {
     Flag,
     Config,
-    /// Neither: the model's default, or libtorch's choice.
+    /// The model's default, or libtorch's choice.
     Default,
 }
 
-/// A setting, for people to read.
+/// A setting with its source.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
-    /// Its name in `config.json`.
+    /// Name in `config.json`.
     pub name: String,
-    /// Its value; null where it is off.
+    /// Value; null if off.
     pub value: Value,
     pub source: SettingOrigin,
 }
 
-/// What is to be trained, and where each of its settings comes from.
+/// The settings of a run and their sources.
 pub struct Settings {
     pub model: &'static ModelEntry,
     pub config: TrainConfig,
     /// All settings, in the order of `config.json`.
     pub sources: Vec<Setting>,
-    /// The run that is to be repeated.
+    /// The run of `--config`; `None` without it.
     repeated: Option<Repeated>,
 }
 
-/// The run that `--config` names.
+/// The run of `--config`.
 struct Repeated {
     path: PathBuf,
     config: RunConfig,
 }
 
 impl Settings {
-    /// Reads the file of `--config`, sets the threads, finds the device and checks everything.
+    /// Reads the file of `--config`, merges the settings, checks them, and sets the number of threads.
     ///
     /// # Errors
-    /// A file that is no run's configuration; a setting out of its range; a device that is not there.
+    /// A file that is not the configuration of a run; a setting out of range; a device that does not exist.
     pub fn of(args: &TrainArgs, console: Console) -> Result<Self> {
         let repeated = args.config.as_deref().map(Repeated::read).transpose()?;
         let flags = args.settings.given();
         let from = repeated.as_ref().map(|repeated| repeated.config.settings.to_map());
         let mut map = match (args.model, &repeated) {
-            (Some(asked), Some(repeated)) => repeated.settings_of(asked)?.to_map(),
-            (Some(asked), None) => asked.config().to_map(),
+            (Some(model), Some(repeated)) => repeated.settings_of(model)?.to_map(),
+            (Some(model), None) => model.config().to_map(),
             (None, Some(repeated)) => repeated.config.settings.to_map(),
-            // clap has made sure of one of the two.
-            (None, None) => bail!("name a model, or a run with --config"),
+            // clap requires one of the two.
+            (None, None) => bail!("give a model, or a run with --config"),
         };
         map.extend(flags.clone());
+        // Patience is about the validation that --val off ends.
+        if flags.get("val").is_some_and(Value::is_null) && !flags.contains_key("patience") {
+            map.shift_remove("patience");
+        }
         map.retain(|_, value| !value.is_null());
         let config = TrainConfig::from_map(map).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));
@@ -82,24 +87,30 @@ impl Settings {
             (ConfigError::Setting(setting), None) => flags::of_setting(setting),
             (ConfigError::Model(_), None) => error.into(),
         })?;
-        inputs::check_device(config.device)?;
-        config.threads = Some(inputs::set_threads(config.threads)?);
+        inputs::check_device(config.device).with_context(|| match &repeated {
+            Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
+            _ => "--device".into(),
+        })?;
+        let threads = threads::set(config.threads).with_context(|| match &repeated {
+            Some(repeated) if !flags.contains_key("threads") => format!("{repeated}: threads"),
+            _ => "--threads".into(),
+        })?;
+        config.threads = Some(threads);
         config.engine = Some(config.engine());
         ensure!(
             config.engine().traces() || !args.trace,
-            "--trace: the {} engine does not record tensors. Give --engine eager or exact, or leave \
-             --trace away",
+            "--trace: the {} engine does not record tensors. Give --engine eager or exact, or omit --trace",
             config.engine()
         );
         if let Some(repeated) = &repeated {
-            repeated.warn_of_the_machine(console);
+            repeated.warn_other_machine(console);
         }
         let values = config.to_map();
         let setting = |name: String| {
             let source = match &from {
                 _ if flags.contains_key(&name) => SettingOrigin::Flag,
                 _ if name == "model" && args.model.is_some() => SettingOrigin::Flag,
-                // A setting that neither has is off in both.
+                // A setting without a value in both is off in the file too.
                 Some(from) if from.get(&name).is_some() || !values.contains_key(&name) => {
                     SettingOrigin::Config
                 }
@@ -111,10 +122,24 @@ impl Settings {
         Ok(Self { model, config, sources, repeated })
     }
 
-    /// Reads the data and compares it with that of the run to repeat.
+    /// The error of a run, with the flag or file that the setting concerned is from.
+    pub fn explained(&self, error: Error) -> Error {
+        let is_flag = |name: &str| {
+            let flag = |it: &&Setting| it.name == name && it.source == SettingOrigin::Flag;
+            self.sources.iter().any(|setting| flag(&setting))
+        };
+        match (error.downcast_ref(), &self.repeated) {
+            (Some(RunError::HoldOut(held)), Some(repeated)) if !is_flag("val") => {
+                anyhow!("{repeated}: val is {}: {held}", held.asked)
+            }
+            _ => error,
+        }
+    }
+
+    /// Reads the data set; it must be that of the run to repeat, unless `--data` is given.
     ///
     /// # Errors
-    /// Data that cannot be read, or is not the run's and was not named.
+    /// A data set that cannot be read, or differs from the run's.
     pub fn dataset(&self, args: &DataArgs, console: Console) -> Result<Dataset> {
         let dataset = inputs::dataset(args, console)?;
         if let Some(repeated) = &self.repeated {
@@ -131,70 +156,72 @@ impl std::fmt::Display for Repeated {
 }
 
 impl Repeated {
-    /// Reads a `config.json`, or that of a run folder.
+    /// Reads a `config.json`, or the one in a run folder.
     fn read(path: &Path) -> Result<Self> {
         let path = match path.is_dir() {
             true => path.join(run_folder::CONFIG),
             false => path.to_path_buf(),
         };
-        let bytes = inputs::read_short(&path, LONGEST).context("--config")?;
+        let bytes = inputs::read_limited(&path, MAX_CONFIG).context("--config")?;
         let config = RunConfig::read(&bytes);
         let config = config.with_context(|| format!("--config {}", path.display()))?;
         Ok(Self { path, config })
     }
 
-    /// The settings, which must be of the model that was asked for.
-    fn settings_of(&self, asked: &'static ModelEntry) -> Result<&TrainConfig> {
-        let there = models::named(&self.config.settings.model).with_context(|| self.to_string())?;
+    /// The settings; the run's model must be `model`.
+    fn settings_of(&self, model: &'static ModelEntry) -> Result<&TrainConfig> {
+        let of_run =
+            models::named(&self.config.settings.model).with_context(|| self.to_string())?;
         ensure!(
-            asked == there,
-            "{asked} is asked for, and {self} is of a run of {there}: omit the model, or name the run's"
+            model == of_run,
+            "the model is {model}, but {self} is of a run of {of_run}: omit the model, or give {of_run}"
         );
         Ok(&self.config.settings)
     }
 
-    /// Says so where the machine or a library is another than the run's.
-    fn warn_of_the_machine(&self, console: Console) {
-        let mut others = Vec::new();
+    /// Prints a warning if libtorch or the kind of CPU differs from that of the run.
+    fn warn_other_machine(&self, console: Console) {
+        let mut differences = Vec::new();
         let mut compare = |what: &str, then: Option<String>, now: Option<String>| {
             if let (Some(then), Some(now)) = (then, now)
                 && then != now
             {
-                others.push(format!("{what} {now}, there {then}"));
+                differences.push(format!("{what} {now} instead of {then}"));
             }
         };
         let libtorch = Some(env!("STITCH_LIBTORCH_VERSION").to_owned());
         compare("libtorch", self.config.libtorch(), libtorch);
         let capability = libtorch::cpu_capability();
         compare("CPU capability", self.config.cpu_capability.clone(), capability);
-        if !others.is_empty() {
-            let others = others.join("; ");
-            console
-                .note(&format!("warning: {self}: not the run's ({others}): the bits may differ"));
+        if !differences.is_empty() {
+            let differences = differences.join("; ");
+            console.note(&format!(
+                "warning: {self}: differs from the run ({differences}): results may not be bit-identical"
+            ));
         }
     }
 
-    /// Refuses other data than the run's, or says so where `--data` names it.
-    fn check_data(&self, origin: &Origin, named: bool, console: Console) -> Result<()> {
+    /// Refuses another data set than the run's; only prints a warning if `--data` is given.
+    fn check_data(&self, origin: &Origin, is_given: bool, console: Console) -> Result<()> {
         let (then, now) = (&self.config.data.sha256, DataConfig::from(origin).sha256);
-        let others: Vec<&str> = now
+        let differing: Vec<&str> = now
             .iter()
             .filter(|(name, sha256)| then.get(*name) != Some(*sha256))
             .map(|(name, _)| name.as_str())
             .collect();
-        if others.is_empty() {
+        if differing.is_empty() {
             return Ok(());
         }
         let directory = origin.found.directory.display();
-        let others = others.join(", ");
-        let differ = format!("{self}: {directory} is not the run's data: {others} differ");
-        if !named {
+        let differing = differing.join(", ");
+        let message =
+            format!("{self}: {directory} is not the data set of the run: {differing} differ");
+        if !is_given {
             bail!(
-                "{differ}. Give --data with the folder of the run's, or with this one to train \
-                 on other data"
+                "{message}. Give the run's data set with --data, or this one to train on other data"
             );
         }
-        console.note(&format!("warning: {differ}, so the bits will"));
+        console.note(&format!("warning: {message}, so the results will differ"));
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: the first ends the training after the step in progress; a second, or ten seconds, the
-//! process.
+//! Handles Ctrl-C and SIGTERM: the first signal stops training after the step in progress; a second one, or ten
+//! seconds, ends the process.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -11,14 +11,13 @@ use anyhow::Result;
 use signal_hook::low_level;
 use stitch::run_folder::wait_for_writes;
 
-/// The first signal that came; 0: none.
+/// The first signal received; 0: none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
-/// Handlers are set once per process.
+/// Set once the handlers are installed.
 static HANDLER: OnceLock<()> = OnceLock::new();
 
-/// How long a training may take to end after the first signal: a step that never returns must not keep the
-/// process.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Time that training has to stop after the first signal, in case a step never returns.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Installs the signal handlers; see [`received`].
 pub fn listen() -> Result<()> {
@@ -35,8 +34,8 @@ pub fn listen() -> Result<()> {
         use signal_hook::flag;
         use signal_hook::iterator::Signals;
 
-        let cannot = "the handler of Ctrl-C cannot be set";
-        // A limit on the size of files (`ulimit -f`) is then an error of the write.
+        let cannot = "cannot install the signal handlers";
+        // With a handler, a write beyond the file size limit (`ulimit -f`) fails with an error.
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).context(cannot)?;
         let mut signals = Signals::new([SIGINT, SIGTERM]).context(cannot)?;
         let wait = move || {
@@ -51,39 +50,38 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
-/// Ends the training as SIGTERM does.
+/// Stops training as SIGTERM does.
 pub fn terminate() {
     is_first(libc::SIGTERM);
 }
 
-/// Notes a signal; whether it is the first one. The process then ends after [`LONGEST`].
+/// Records a signal, and returns whether it is the first one. The process then ends after [`TIMEOUT`].
 fn is_first(signal: i32) -> bool {
     let first = RECEIVED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     if first {
         let wait = move || {
-            thread::sleep(LONGEST);
+            thread::sleep(TIMEOUT);
             let _ = writeln!(
                 io::stderr(),
-                "error: the training has not ended {} s after the signal; the process ends without a further \
-                 checkpoint",
-                LONGEST.as_secs()
+                "error: training did not stop within {} s of the signal; exiting without another checkpoint",
+                TIMEOUT.as_secs()
             );
             end_process(128 + signal)
         };
-        // Without a thread a second signal ends the process.
+        // If the thread cannot be started, a second signal still ends the process.
         let _ = thread::Builder::new().name("deadline".into()).spawn(wait);
     }
     first
 }
 
-/// Ends the process at once, but not within the writing of a file.
+/// Ends the process once no file is being written.
 pub fn end_process(code: i32) -> ! {
-    // Milliseconds; longer only when the disk does not answer.
-    let _none_begins = wait_for_writes(Duration::from_secs(2));
+    // A write takes milliseconds; the limit is for a disk that does not respond. The guard prevents new writes.
+    let _guard = wait_for_writes(Duration::from_secs(2));
     low_level::exit(code)
 }
 
-/// The signal that came, if one did.
+/// The first signal received, if any.
 pub fn received() -> Option<i32> {
     match RECEIVED.load(Ordering::Relaxed) {
         0 => None,
@@ -91,20 +89,20 @@ pub fn received() -> Option<i32> {
     }
 }
 
-/// A training that a signal ended: the sentence, and the exit code of a process that it killed.
+/// The error of training that a signal stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("{sentence}")]
+#[error("{message}")]
 pub struct Interrupted {
-    /// 128 + the signal.
+    /// Exit code: 128 + the signal.
     pub code: u8,
-    /// How far it got and how to resume it.
-    pub sentence: String,
+    /// Where training stopped and how to resume it.
+    pub message: String,
 }
 
 impl Interrupted {
-    /// With the code of the signal that was received.
-    pub fn new(sentence: String) -> Self {
+    /// An error with the exit code of the received signal.
+    pub fn new(message: String) -> Self {
         let code = received().and_then(|signal| u8::try_from(128 + signal).ok());
-        Self { code: code.unwrap_or(130), sentence }
+        Self { code: code.unwrap_or(130), message }
     }
 }

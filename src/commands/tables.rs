@@ -1,11 +1,11 @@
-//! What an evaluation comes to, for people.
+//! The tables of an evaluation.
 
 use stitch::dataset::classes;
 use stitch::metrics::{ClassificationReport, ConfusionMatrix, Scores};
 
 use super::terminal::{Screen, table};
 
-/// The classification report.
+/// Precision, recall, F1 and support per class, with their averages, as a table.
 pub fn scores(screen: Screen, report: &ClassificationReport) -> String {
     let row = |name: &str, scores: &Scores| {
         let Scores { precision, recall, f1, support } = scores;
@@ -19,12 +19,12 @@ pub fn scores(screen: Screen, report: &ClassificationReport) -> String {
     table(screen, &["class", "precision", "recall", "f1-score", "support"], rows)
 }
 
-/// The three most frequent confusions, each on a line of its own.
+/// The three most frequent confusions, one per line.
 pub fn most_confused(screen: Screen, matrix: &ConfusionMatrix) -> String {
     let line = |confusion: &stitch::metrics::Confusion| {
         let [truth, predicted] = [confusion.truth, confusion.predicted].map(|i| classes::NAMES[i]);
         let (predicted, times) = (format!("{predicted}:"), format!("{} times", confusion.count));
-        screen.lines([truth, "taken for", &predicted, &times], "  ")
+        screen.lines([truth, "predicted as", &predicted, &times], "  ")
     };
     let lines: Vec<String> = matrix.most_confused(3).iter().map(line).collect();
     if lines.is_empty() { "  none".into() } else { lines.join("\n") }

@@ -28,7 +28,8 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         tensorboard: args.tensorboard,
         figures: Some(args.figures.normalize()),
     };
-    let trained = training::run(&folder, config, &options, &dataset, console)?;
+    let trained = training::run(&folder, config, &options, &dataset, console);
+    let trained = trained.map_err(|error| settings.explained(error))?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
     console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
     let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);
@@ -45,11 +46,11 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A sentence about the best epoch.
+/// A line about the best epoch.
 fn validation(metrics: &ValidationMetrics) -> String {
     format!(
-        "best epoch {} by validation loss: loss {:.4}, accuracy {:.4} on {} images; its weights, with \
-         test accuracy {:.4}, are in {BEST_SAFETENSORS}",
+        "best epoch {} by validation loss: loss {:.4}, accuracy {:.4} on {} images; its weights (test accuracy {:.4}) \
+         are in {BEST_SAFETENSORS}",
         metrics.best_epoch,
         metrics.best_loss,
         metrics.best_accuracy,

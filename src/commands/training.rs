@@ -1,10 +1,10 @@
-//! Runs a training for a command: progress, notes and signals around [`stitch::run::run`].
+//! Calls [`stitch::run::run`] with progress, notes and signals.
 
 use std::env;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use stitch::dataset::Dataset;
 use stitch::run::{self, Event, Note, Options, RunError, Trained};
 use stitch::run_folder::RunFolder;
@@ -14,7 +14,7 @@ use super::Console;
 use super::progress::TrainingProgress;
 use super::signals::{self, Interrupted};
 
-/// Runs a complete training into a folder. Ctrl-C and SIGTERM stop it after a checkpoint.
+/// Performs a complete run. Ctrl-C and SIGTERM stop it after a checkpoint.
 pub fn run(
     folder: &RunFolder,
     config: &TrainConfig,
@@ -26,14 +26,14 @@ pub fn run(
     let mut progress = None;
     let mut on_event = |event: Event| {
         match event {
-            Event::Begins { progress: start, images } => {
+            Event::Started { progress: start, images } => {
                 progress = Some(TrainingProgress::new(console, config, images, start));
             }
             Event::Train(event) => progress.iter_mut().for_each(|progress| progress.on(event)),
             Event::Note(note) => {
-                // The bar and its line end first.
+                // Clear the bar first.
                 progress = None;
-                console.note(&sentence(note, config));
+                console.note(&message(note, config));
             }
         }
         match signals::received() {
@@ -46,39 +46,40 @@ pub fn run(
     trained.map_err(|error| match error {
         RunError::Stopped { resumable: true, .. } => {
             let command = resuming_command();
-            Interrupted::new(format!("{error}. To continue: {command}")).into()
+            Interrupted::new(format!("{error}. To resume: {command}")).into()
         }
         RunError::Stopped { .. } => Interrupted::new(error.to_string()).into(),
-        RunError::Train(error) => Error::from(error),
         error => error.into(),
     })
 }
 
-/// A note, with the model that it is about.
-fn sentence(note: &Note, config: &TrainConfig) -> String {
+/// The text of a note, with the model's name where needed.
+fn message(note: &Note, config: &TrainConfig) -> String {
     let (text, model) = (note.to_string(), &config.model);
     match note {
-        Note::DamagedCheckpoint(..) | Note::TracedWithoutCheckpoints => text,
+        Note::DamagedCheckpoint(..) => format!("warning: {text}"),
+        Note::TracedWithoutCheckpoints => format!("note: {text}"),
         Note::OutOfPatience { .. } => format!("{model}: {text} (--patience)"),
         _ => format!("{model}: {text}"),
     }
 }
 
-/// The command that continues this one.
+/// The command that resumes this run.
 fn resuming_command() -> String {
-    let kept = env::args_os().filter(|argument| argument != "--force" && argument != "--resume");
-    let mut words: Vec<String> = kept.map(|argument| quoted(&argument)).collect();
+    let arguments =
+        env::args_os().filter(|argument| argument != "--force" && argument != "--resume");
+    let mut words: Vec<String> = arguments.map(|argument| quoted(&argument)).collect();
     words.push("--resume".into());
     words.join(" ")
 }
 
-/// An argument as a shell reads it.
+/// An argument, quoted for a shell.
 fn quoted(argument: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     match argument.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.into(),
         Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
-        // Not UTF-8: by its bytes.
+        // Not UTF-8: escape the bytes.
         None => {
             let byte = |&byte: &u8| match byte {
                 b'\'' | b'\\' => format!("\\{}", char::from(byte)),
@@ -96,11 +97,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_quoted_as_a_shell_reads_them() {
-        for (argument, wanted) in
+    fn arguments_are_quoted_for_a_shell() {
+        for (argument, expected) in
             [("runs/a-1", "runs/a-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")]
         {
-            assert_eq!(quoted(OsStr::new(argument)), wanted);
+            assert_eq!(quoted(OsStr::new(argument)), expected);
         }
         #[cfg(unix)]
         {

@@ -1,5 +1,5 @@
-//! `torch.utils.data.DataLoader` over a data set in memory, with `num_workers=0`: batches of samples, and
-//! the order in which an epoch visits them.
+//! `torch.utils.data.DataLoader` with `num_workers=0` over a data set in memory: batches of samples, and their order
+//! in an epoch.
 
 use tch::{Device, Kind, Tensor};
 
@@ -7,10 +7,10 @@ use super::{PIXELS, SIDE, Split};
 use crate::libtorch::{filled, generator, in_parts};
 use crate::rng::torch::Generator;
 
-/// Least number of bytes per thread.
+/// Minimum number of bytes per thread.
 const GRAIN: usize = 1 << 14;
 
-/// The samples of one step.
+/// Images and labels of one training step.
 ///
 /// ```
 /// use stitch::dataset::loader::Batch;
@@ -30,30 +30,30 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Number of images.
+    /// Number of images, which is smaller in the last batch if the batch size does not divide the data set.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether the batch has no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The images as [`images`] gives them.
+    /// The images as a normalized tensor, see [`images`].
     pub fn images(&self, shape: &[i64], kind: Kind, device: Device) -> Tensor {
         images(&self.pixels, shape, kind, device)
     }
 
-    /// The labels (N), int64.
+    /// The labels as an int64 tensor (N).
     pub fn labels(&self, device: Device) -> Tensor {
         let labels: Vec<i64> = self.labels.iter().map(|&label| label.into()).collect();
         Tensor::from_slice(&labels).to_device(device)
     }
 }
 
-/// Images (N, shape…) of N x 784 bytes: each byte divided by 255 in float64, then converted to `kind`, as
-/// `torch.tensor(X / 255.0, dtype=…)` does it. An image has 784 elements in `shape`.
+/// Normalizes N x 784 bytes to a tensor (N, shape…): each byte is divided by 255 in float64 and then converted to
+/// `kind`, as by `torch.tensor(X / 255.0, dtype=…)`. `shape` must have 784 elements.
 ///
 /// ```
 /// use stitch::dataset::loader::images;
@@ -65,15 +65,15 @@ impl Batch {
 /// ```
 ///
 /// # Panics
-/// For another type than float32 and float64, or a shape of another number of elements.
+/// If `kind` is neither float32 nor float64, or `shape` does not have 784 elements.
 pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
-    assert_eq!(shape.iter().product::<i64>(), PIXELS as i64, "elements of an image");
+    assert_eq!(shape.iter().product::<i64>(), PIXELS as i64, "number of elements of an image");
     let n = (pixels.len() / PIXELS) as i64;
     let size = [&[n], shape].concat();
     let xs = match kind {
         Kind::Float => normalized::<f32>(pixels, &size, |value| value as f32),
         Kind::Double => normalized::<f64>(pixels, &size, |value| value),
-        kind => panic!("images of the type {kind:?}"),
+        kind => panic!("images of type {kind:?}: Float or Double is expected"),
     };
     xs.to_device(device)
 }
@@ -93,7 +93,7 @@ fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
     })
 }
 
-/// The batches of one epoch. It is no iterator: each batch is read into the memory of the one before.
+/// The batches of one epoch. Not an iterator, because each batch reuses the memory of the previous one.
 ///
 /// ```
 /// use stitch::dataset::loader::Batches;
@@ -113,12 +113,12 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Batches of `batch_size` samples of `split` in this order; the last one may be shorter.
+    /// Divides the samples `order` of `split` into batches of `batch_size`; the last one may be smaller.
     pub fn new(split: &'a Split, order: &'a [u32], batch_size: usize) -> Self {
         Self { split, order, batch_size, batch: Batch::default() }
     }
 
-    /// Skips batches.
+    /// Skips the first `batches` batches.
     pub fn skip(mut self, batches: usize) -> Self {
         let samples = self.order.len().min(batches.saturating_mul(self.batch_size));
         self.order = &self.order[samples..];
@@ -127,16 +127,16 @@ impl<'a> Batches<'a> {
 
     /// The next batch; `None` at the end.
     pub fn next_batch(&mut self) -> Option<&Batch> {
-        let (now, later) = self.order.split_at(self.order.len().min(self.batch_size));
-        self.order = later;
+        let (indices, rest) = self.order.split_at(self.order.len().min(self.batch_size));
+        self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
-        self.split.gather(now, pixels, labels);
-        (!now.is_empty()).then_some(&self.batch)
+        self.split.gather(indices, pixels, labels);
+        (!indices.is_empty()).then_some(&self.batch)
     }
 }
 
-/// `DataLoader(dataset, batch_size, shuffle=True)`'s sampler: the order of an epoch is the `randperm` of a
-/// generator of its own, whose seed is drawn from libtorch's global generator when the epoch begins.
+/// The sampler of `DataLoader(dataset, batch_size, shuffle=True)`: the order of an epoch is the `randperm` of a new
+/// generator, whose seed is drawn from libtorch's global generator at the start of the epoch.
 ///
 /// ```
 /// use stitch::dataset::loader::RandomSampler;
@@ -155,31 +155,31 @@ pub struct RandomSampler {
 }
 
 impl RandomSampler {
-    /// For `n` samples.
+    /// Creates a sampler for `n` samples.
     pub fn new(n: usize) -> Self {
         Self { n, seed: 0 }
     }
 
-    /// The order of a new epoch. Draws, as a pass over a `DataLoader` does, the base seed for workers,
-    /// which is not used, and the sampler's seed.
+    /// Draws the order of a new epoch. Like a pass over a `DataLoader`, this draws the base seed of the workers, which
+    /// is not used, and then the sampler's seed.
     pub fn next_order(&mut self) -> Vec<u32> {
         let _base_seed = generator::random();
         self.seed = generator::random();
         self.order()
     }
 
-    /// The order of the epoch in progress.
+    /// The order of the current epoch.
     pub fn order(&self) -> Vec<u32> {
         Generator::new(self.seed as u64).randperm(self.n as u32)
     }
 
-    /// The seed of the epoch in progress.
-    pub fn seed(&self) -> i64 {
+    /// The seed of the current epoch.
+    pub(crate) fn seed(&self) -> i64 {
         self.seed
     }
 
-    /// Continues the epoch that has this seed.
-    pub fn set_seed(&mut self, seed: i64) {
+    /// Sets the seed of the current epoch, to resume it.
+    pub(crate) fn set_seed(&mut self, seed: i64) {
         self.seed = seed;
     }
 }
@@ -203,18 +203,18 @@ pub struct DataLoader<'a> {
 }
 
 impl<'a> DataLoader<'a> {
-    /// In the order of the data set. `batch_size` is at least 1.
+    /// Creates a loader that keeps the order of the data set. A `batch_size` of 0 counts as 1.
     pub fn new(split: &'a Split, batch_size: usize) -> Self {
         Self { split, batch_size: batch_size.max(1), shuffle: false }
     }
 
-    /// Whether each epoch has another order.
+    /// Sets whether each epoch has a new random order.
     pub fn shuffle(self, shuffle: bool) -> Self {
         Self { shuffle, ..self }
     }
 
-    /// The batches of one epoch: images and labels. As in Python, beginning an epoch draws from libtorch's
-    /// global generator, also without shuffling.
+    /// Starts an epoch and returns its batches: images and labels. As in Python, this draws from libtorch's global
+    /// generator even without shuffling.
     pub fn iter(&self) -> impl Iterator<Item = (Tensor, Tensor)> + use<'a> {
         let order = match self.shuffle {
             true => RandomSampler::new(self.split.len()).next_order(),
@@ -223,11 +223,11 @@ impl<'a> DataLoader<'a> {
                 (0..self.split.len() as u32).collect()
             }
         };
-        let (split, batch_size, mut from) = (self.split, self.batch_size, 0);
+        let (split, batch_size, mut start) = (self.split, self.batch_size, 0);
         std::iter::from_fn(move || {
-            let mut batches = Batches::new(split, &order[from..], batch_size);
+            let mut batches = Batches::new(split, &order[start..], batch_size);
             let batch = batches.next_batch()?;
-            from += batch.len();
+            start += batch.len();
             let side = SIDE as i64;
             let images = batch.images(&[1, side, side], Kind::Float, Device::Cpu);
             Some((images, batch.labels(Device::Cpu)))

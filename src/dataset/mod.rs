@@ -1,4 +1,4 @@
-//! Fashion-MNIST (the crate [`fashion_mnist`]) and `DataLoader`'s order and batches.
+//! Fashion-MNIST (re-exported from the crate [`fashion_mnist`]), and `DataLoader`.
 
 pub mod loader;
 

@@ -1,4 +1,4 @@
-//! The losses: PyTorch's `CrossEntropyLoss`, and the loss of scikit-learn's `MLPClassifier`.
+//! The loss functions: PyTorch's `CrossEntropyLoss`, and the loss of scikit-learn's `MLPClassifier`.
 
 use tch::{Device, Reduction, Tensor};
 
@@ -7,21 +7,21 @@ use crate::dataset::loader::Batch;
 use crate::libtorch::{filled, values, values_mut};
 use crate::nn::{Model, cross_entropy};
 
-/// A loss of logits (N, classes) and labels (N), int64.
+/// A loss function of logits (N, classes) and labels (N), int64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Criterion {
-    /// `nn.CrossEntropyLoss()`: no class weights, no smoothing, the mean over the batch.
+    /// `nn.CrossEntropyLoss()`: the mean over the batch, without class weights or label smoothing.
     CrossEntropy,
     /// `MLPClassifier._backprop` of scikit-learn 1.9 (`sklearn/neural_network/_multilayer_perceptron.py`):
-    /// the mean log-loss plus `0.5 * alpha * Σw² / N` over the weights without the intercepts.
+    /// the mean log-loss plus `0.5 * alpha * Σw² / N`. The sum is over the weights, not the intercepts.
     LogLoss {
-        /// The strength of the L2 term.
+        /// The factor of the L2 term.
         alpha: f64,
     },
 }
 
 impl Criterion {
-    /// The loss, a scalar, and what its gradient is computed from.
+    /// The loss, a scalar, and the tensor that its backward pass needs.
     pub(super) fn exact(
         self,
         model: &Model,
@@ -43,7 +43,7 @@ impl Criterion {
         }
     }
 
-    /// The loss for autograd, libtorch's operations one by one; and its value.
+    /// The loss as a tensor for autograd, computed by libtorch's operations, and its value.
     pub(super) fn eager(
         self,
         model: &Model,
@@ -66,7 +66,7 @@ impl Criterion {
     }
 }
 
-/// What the forward pass of a loss leaves for its backward pass.
+/// The tensor that the forward pass of a loss saves for its backward pass.
 #[derive(Debug)]
 pub(super) enum Saved {
     /// `log_softmax` of the logits.
@@ -76,8 +76,8 @@ pub(super) enum Saved {
 }
 
 impl Saved {
-    /// The gradient w.r.t. the logits: of the mean loss, or, in scikit-learn's order of operations, of the
-    /// sum.
+    /// The gradient w.r.t. the logits: of the mean loss for cross-entropy; of the sum for the log-loss, in
+    /// scikit-learn's order of operations.
     pub(super) fn grad_logits(&self, labels: &Tensor) -> Tensor {
         let log_probabilities = match self {
             Self::Delta(delta) => return delta.shallow_clone(),
@@ -97,12 +97,12 @@ impl Saved {
     }
 }
 
-/// The weights, which scikit-learn regularizes: the parameters that are matrices, with their indices.
+/// The weights, which scikit-learn regularizes, with their indices: the parameters with more than one dimension.
 fn weights(model: &Model) -> impl Iterator<Item = (usize, &Tensor)> {
     model.parameters().iter().enumerate().filter(|(_, parameter)| parameter.dim() > 1)
 }
 
-/// Turns gradients of the sum of the losses into scikit-learn's: `(gradient + alpha * weight) / n` for
+/// Converts the gradients of the sum of the losses to scikit-learn's gradients: `(gradient + alpha * weight) / n` for
 /// weights, `gradient / n` for intercepts.
 pub(super) fn regularize(model: &Model, gradients: &[Tensor], alpha: f64, n: usize) {
     let n = n as f64;
@@ -118,9 +118,9 @@ pub(super) fn regularize(model: &Model, gradients: &[Tensor], alpha: f64, n: usi
     }
 }
 
-/// The sum of all squares.
+/// The sum of the squares of all elements.
 fn sum_of_squares(weight: &Tensor) -> f64 {
-    /// Sums side by side, for vector instructions.
+    /// Number of independent sums, for vector instructions.
     const SUMS: usize = 32;
     let mut sums = [0.0; SUMS];
     let (chunks, rest) = values::<f64>(weight).as_chunks::<SUMS>();
@@ -130,9 +130,9 @@ fn sum_of_squares(weight: &Tensor) -> f64 {
     sums.iter().sum()
 }
 
-/// Softmax, and `sklearn.neural_network._base.log_loss` of it: the sum of -ln(p) of the true
-/// class, with p clipped to `[eps, 1 - eps]`, eps that of float64; and the gradient of the sum w.r.t.
-/// the logits (N, 10), `probabilities - one_hot(labels)`.
+/// Softmax and `sklearn.neural_network._base.log_loss`: returns the sum of -ln(p) of the true class, where p is clipped
+/// to `[eps, 1 - eps]` with the eps of float64; and the gradient of the sum w.r.t. the logits (N, 10),
+/// `probabilities - one_hot(labels)`.
 fn log_loss(logits: &Tensor, labels: &[u8]) -> (f64, Tensor) {
     let mut sum = 0.0;
     let delta = filled(&logits.size(), |delta: &mut [f64]| {

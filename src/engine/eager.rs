@@ -1,5 +1,5 @@
-//! The reference: libtorch's autograd over the network's forward pass, and the optimizer operation by
-//! operation, on any device.
+//! The eager engine, the reference for the others: libtorch's autograd over the network's forward pass, and the
+//! optimizer operation by operation, on any device.
 
 use tch::Tensor;
 
@@ -8,7 +8,7 @@ use crate::dataset::loader::Batch;
 use crate::nn::Model;
 use crate::optim::Optimizer;
 
-/// A network trained as PyTorch trains it.
+/// A network that is trained with the same libtorch operations as in PyTorch.
 #[derive(Debug)]
 pub struct Eager {
     model: Model,
@@ -21,7 +21,7 @@ pub struct Eager {
 }
 
 impl Eager {
-    /// `optimizer` updates the parameters of `model`, each by itself.
+    /// Creates the engine; `optimizer` has the parameters of `model`.
     pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
         let none = || Tensor::new();
         let (images, labels, logits, loss) = (none(), none(), none(), none());

@@ -1,10 +1,10 @@
-//! How a training step is computed.
+//! Engines: implementations of a training step.
 //!
-//! | engine | what it is |
+//! | engine | computation |
 //! |---|---|
-//! | [`Eager`] | libtorch's autograd over the network's operations, on any device: the reference |
-//! | [`Exact`] | the same bits on the CPU (scikit-learn's models: within 1e-12), with kernels for the patterns that they support |
-//! | [`Fast`] | another order of summation, for networks of one shape |
+//! | [`Eager`] | libtorch's autograd over the network's operations, on any device; the reference |
+//! | [`Exact`] | bit-identical on the CPU (scikit-learn's models: within 1e-12), with kernels for supported patterns of operations |
+//! | [`Fast`] | kernels with another order of summation, for LeNet-5's shapes |
 
 mod chain;
 mod criterion;
@@ -23,10 +23,10 @@ use crate::dataset::loader::Batch;
 use crate::nn::{FlatParameters, Model};
 use crate::optim::Optimizer;
 
-/// A network, its loss and its optimizer, and how they compute a step: the notebook's `zero_grad`,
-/// `model(xs)`, `criterion(logits, ys)`, `backward` and `step`, to be called in this order.
+/// A network with its loss and its optimizer. The methods compute the notebook's step, in this order: `zero_grad`,
+/// `model(xs)`, `criterion(logits, ys)`, `backward` and `step`.
 pub trait TrainStep {
-    /// The network.
+    /// The network, with the parameters after the latest step.
     fn model(&self) -> &Model;
 
     /// `optimizer.zero_grad()`.
@@ -35,7 +35,7 @@ pub trait TrainStep {
     /// `logits = model(xs)`, in training mode.
     fn forward(&mut self, batch: &Batch);
 
-    /// `loss = criterion(logits, ys)`: the mean over the batch.
+    /// `loss = criterion(logits, ys)`; returns the mean over the batch.
     fn loss(&mut self, batch: &Batch) -> f64;
 
     /// `loss.backward()`.
@@ -44,39 +44,39 @@ pub trait TrainStep {
     /// `optimizer.step()`.
     fn step(&mut self);
 
-    /// What the last step computed; `None` where an engine does not keep it.
+    /// The results of the last step; `None` if the engine does not keep them.
     fn output(&self) -> Option<StepOutput>;
 
-    /// What the optimizer keeps for each parameter, by PyTorch's names, in the order of the parameters; the
-    /// tensors share their memory with the optimizer's.
+    /// The optimizer's state under PyTorch's names, in the order of the parameters. The tensors share their memory with
+    /// the optimizer's.
     fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)>;
 
-    /// The optimizer.
+    /// The optimizer, with its moments after the latest step.
     fn optimizer(&self) -> &dyn Optimizer;
 
-    /// The optimizer, to continue it.
+    /// The optimizer, mutable.
     fn optimizer_mut(&mut self) -> &mut dyn Optimizer;
 
-    /// The trained network.
+    /// Returns the trained network.
     fn into_model(self: Box<Self>) -> Model;
 }
 
-/// What a step computes before the update.
+/// The results of a step before the update.
 #[derive(Debug)]
 pub struct StepOutput {
-    /// Normalized images, in the shape that the network takes.
+    /// Normalized images in the network's input shape.
     pub images: Tensor,
     /// Labels (N), int64.
     pub labels: Tensor,
     /// Logits (N, classes).
     pub logits: Tensor,
-    /// Mean loss, a scalar of the network's type.
+    /// Mean loss, a scalar of the network's element type.
     pub loss: Tensor,
-    /// Gradients w.r.t. the parameters, in their order.
+    /// Gradients w.r.t. the parameters, in the order of the parameters.
     pub gradients: Vec<Tensor>,
 }
 
-/// The state of an optimizer whose only parameter is the buffer of all parameters.
+/// The state, per parameter, of an optimizer whose only parameter is the flat tensor of all parameters.
 fn flat_state(
     optimizer: &dyn Optimizer,
     layout: &FlatParameters,

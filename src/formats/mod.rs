@@ -1,7 +1,8 @@
-//! Formats that are only written, and the tables of a run folder: bytes in, bytes out. Nothing here
-//! opens a file, knows tch, or prints. Files of tensors are the crate [`tensor_files`]'s affair.
+//! File formats that are only written (ONNX, TensorBoard), and the tables of a run folder. These modules convert
+//! between values and bytes; they open no files and do not depend on tch. The crate [`tensor_files`] reads and writes
+//! files of tensors.
 
 pub mod onnx;
-pub mod tensorboard;
+pub(crate) mod tensorboard;
 
 pub use stitch_run::csv;

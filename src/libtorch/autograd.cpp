@@ -1,4 +1,4 @@
-// Of autograd, what tch does not bind: a backward pass from a given gradient, and gradients that are None.
+// Functions of autograd that tch does not bind: the backward pass from a given gradient, and resetting a gradient.
 
 #include <cstddef>
 #include <cstring>
@@ -7,7 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
-// output.backward(gradient, inputs=inputs). Returns null, or what went wrong, to be freed by the caller.
+// output.backward(gradient, inputs=inputs). Returns null, or an error message that the caller frees.
 extern "C" char *stitch_backward(const at::Tensor *output, const at::Tensor *gradient,
                                  const at::Tensor *const *inputs, std::size_t count) {
     try {

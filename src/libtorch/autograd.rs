@@ -20,25 +20,26 @@ unsafe extern "C" {
     fn stitch_clear_grad(tensor: *const C_tensor);
 }
 
-/// Adds to `grad` of each of `inputs`, which are leaves, given the gradient w.r.t. `output`.
+/// `output.backward(gradient, inputs=inputs)`: adds the gradients w.r.t. `inputs`, which are leaves, to their `grad`,
+/// given the gradient w.r.t. `output`.
 ///
 /// # Panics
-/// With libtorch's message, when the shapes do not fit or `output` does not depend on the inputs.
+/// With libtorch's message if the shapes do not match or `output` does not depend on the inputs.
 pub fn backward(output: &Tensor, gradient: &Tensor, inputs: &[&Tensor]) {
     let inputs: Vec<*const C_tensor> = inputs.iter().map(|x| x.as_ptr()).collect();
-    // SAFETY: tch's tensors are pointers to at::Tensor, which live through the call; the message is
-    // allocated with malloc and belongs to us.
-    let done = unsafe {
+    // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call. The message was
+    // allocated with malloc, and this crate frees it.
+    let result = unsafe {
         let (output, gradient) = (output.as_ptr(), gradient.as_ptr());
         result(stitch_backward(output, gradient, inputs.as_ptr(), inputs.len()))
     };
-    done.unwrap_or_else(|message| panic!("backward: {message}"));
+    result.unwrap_or_else(|message| panic!("backward: {message}"));
 }
 
-/// `tensor.grad = None`, as `zero_grad()` of an optimizer does: a gradient that is then assigned keeps
-/// its bits, the sign of a zero included.
+/// `tensor.grad = None`, as in an optimizer's `zero_grad()`. Unlike a sum with 0, the next gradient then keeps all its
+/// bits, including the sign of a zero.
 pub fn clear_grad(tensor: &Tensor) {
-    // SAFETY: the tensor lives through the call.
+    // SAFETY: the tensor is valid throughout the call.
     unsafe { stitch_clear_grad(tensor.as_ptr()) }
 }
 

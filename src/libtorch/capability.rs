@@ -1,7 +1,7 @@
-//! Which kernels libtorch picks.
+//! The instruction set of libtorch's kernels.
 
-/// `torch.backends.cpu.get_cpu_capability()`: what libtorch picks its kernels by, and what
-/// `ATEN_CPU_CAPABILITY` lowers. `None` where it is not known how it picks.
+/// `torch.backends.cpu.get_cpu_capability()`: the instruction set for which libtorch chooses its kernels;
+/// `ATEN_CPU_CAPABILITY` can lower it. `None` on architectures other than x86-64.
 pub fn cpu_capability() -> Option<String> {
     #[cfg(target_arch = "x86_64")]
     {

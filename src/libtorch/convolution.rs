@@ -34,7 +34,7 @@ pub struct ConvolutionGradients {
 /// The backward pass of a convolution with stride 1 and a bias, given `grad_output` (N, O, H', W').
 ///
 /// # Panics
-/// With libtorch's message, when the shapes do not match.
+/// With libtorch's message if the shapes do not match.
 pub fn convolution_backward(
     grad_output: &Tensor,
     input: &Tensor,
@@ -43,10 +43,10 @@ pub fn convolution_backward(
     needs_grad_input: bool,
 ) -> ConvolutionGradients {
     let mut gradients = [ptr::null_mut(); 3];
-    // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call; the
-    // three results are new tensors that we own. The message was allocated with malloc.
+    // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call. The three results
+    // are new tensors that this crate owns. The message was allocated with malloc.
     let [grad_input, grad_weight, grad_bias] = unsafe {
-        let done = result(stitch_convolution_backward(
+        let result = result(stitch_convolution_backward(
             gradients.as_mut_ptr(),
             grad_output.as_ptr(),
             input.as_ptr(),
@@ -54,7 +54,7 @@ pub fn convolution_backward(
             padding,
             needs_grad_input,
         ));
-        done.unwrap_or_else(|message| panic!("convolution_backward: {message}"));
+        result.unwrap_or_else(|message| panic!("convolution_backward: {message}"));
         gradients.map(|gradient| Tensor::from_ptr(gradient))
     };
     ConvolutionGradients { grad_input, grad_weight, grad_bias }

@@ -2,8 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Number of float32 elements in the vectors that [`Arch::dispatch`] uses: 16 with AVX-512, 8 with
-/// AVX2.
+/// The number of float32 elements in the vectors that [`Arch::dispatch`] uses: 16 with AVX-512, 8 with AVX2.
 pub fn lanes() -> usize {
     struct Lanes;
 

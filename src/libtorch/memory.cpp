@@ -1,20 +1,20 @@
-// Failed allocations of C++, which tch does not bind.
+// A callback for failed allocations of C++.
 
 #include <new>
 
 namespace {
 
-void (*note)() = nullptr;
+void (*callback)() = nullptr;
 
 void on_failure() {
-    note();
+    callback();
     throw std::bad_alloc();
 }
 
 }  // namespace
 
-// Calls `failed` whenever `operator new` finds no memory, before std::bad_alloc is thrown.
-extern "C" void stitch_note_failed_allocations(void (*failed)()) {
-    note = failed;
+// Sets a function that is called when `operator new` fails, before it throws std::bad_alloc.
+extern "C" void stitch_on_failed_allocation(void (*on_failed_allocation)()) {
+    callback = on_failed_allocation;
     std::set_new_handler(on_failure);
 }

@@ -1,8 +1,7 @@
 //! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool,
-//! `convolution_backward`, gradients, the state of generators, the CUDA library, and the vector length of the CPU.
+//! `convolution_backward`, gradients, the state of generators and the CUDA library; and the vector length of the CPU.
 //!
-//! This is the lowest level of the crate: it depends on no other module of it. All `unsafe` code
-//! that touches libtorch is here.
+//! This module depends on no other module of the crate, and contains all `unsafe` code that calls libtorch.
 
 #![allow(unsafe_code)]
 
@@ -25,7 +24,7 @@ pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use values::{filled, values, values_mut};
 
-/// A device, as tch calls it.
+/// Converts a device to tch's type.
 pub fn device(device: stitch_run::Device) -> tch::Device {
     match device {
         stitch_run::Device::Cpu => tch::Device::Cpu,
@@ -33,14 +32,14 @@ pub fn device(device: stitch_run::Device) -> tch::Device {
     }
 }
 
-/// The message of a call into libtorch, or of the dynamic loader, that failed.
+/// The error message of libtorch or the dynamic loader.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LibtorchError(String);
 
-/// The outcome of a call of libtorch, by its message.
+/// Converts the result of a binding: null, or an error message.
 ///
-/// SAFETY: `message` is null or a string allocated with malloc, which belongs to us.
+/// SAFETY: `message` is null, or a string that was allocated with malloc and that nobody else frees.
 unsafe fn result(message: *mut c_char) -> Result<(), LibtorchError> {
     if message.is_null() {
         return Ok(());

@@ -1,4 +1,4 @@
-// libtorch's thread pool, to run work of this crate.
+// Runs work of this crate on libtorch's thread pool.
 
 #include <cstdint>
 

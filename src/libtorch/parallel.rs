@@ -16,12 +16,12 @@ unsafe extern "C" {
 /// Splits the slices into parts and calls `work` with each part, on libtorch's threads.
 ///
 /// Each slice holds `count` items; an item is one or more elements, the same number for every item of
-/// a slice. A part is a range of consecutive items, the same range in every slice, of at least `grain`
-/// items if there are that many. The result of an item must not depend on which part the item is in;
-/// then the results do not depend on the number of threads.
+/// a slice. A part is a range of consecutive items, the same in every slice, of at least `grain` items if there are that
+/// many. The result of an item must not depend on the part that contains it, so that results do not depend on the number
+/// of threads.
 ///
 /// # Panics
-/// When the length of a slice is not a multiple of `count`.
+/// If the length of a slice is not a multiple of `count`.
 pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
     (count, grain): (usize, usize),
     written: [&mut [T]; M],
@@ -33,7 +33,7 @@ pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
     lengths.for_each(|length| {
         assert!(
             length.is_multiple_of(count.max(1)),
-            "the slice does not hold {count} items of one length"
+            "a slice of {length} elements cannot be divided into {count} items of equal length"
         )
     });
     if count == 0 {
@@ -42,8 +42,8 @@ pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
     let written = written.map(|slice| (WritePointer(slice.as_mut_ptr()), slice.len() / count));
     let part = |start: usize, end: usize| {
         let written = written.each_ref().map(|&(WritePointer(pointer), unit)| {
-            // SAFETY: within the slice, since `end` is at most `count`; libtorch passes each item to
-            // one thread only, and the slices are borrowed until all threads are done.
+            // SAFETY: the range is within the slice, since `end` is at most `count`. libtorch passes each item to only
+            // one thread, and the slices are borrowed until all threads are done.
             unsafe { slice::from_raw_parts_mut(pointer.add(start * unit), (end - start) * unit) }
         });
         let read = read.map(|slice| {
@@ -59,7 +59,7 @@ pub fn in_parts<T: Send, U: Sync, const M: usize, const N: usize>(
 #[derive(Clone, Copy)]
 struct WritePointer<T>(*mut T);
 
-// SAFETY: the threads write different parts.
+// SAFETY: each thread writes a different part.
 unsafe impl<T: Send> Sync for WritePointer<T> {}
 
 /// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, in parallel.

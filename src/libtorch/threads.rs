@@ -1,51 +1,50 @@
-//! Sets the number of threads within the limits of OpenMP's variables.
+//! Sets libtorch's number of threads within the limits of OpenMP's environment variables.
 
 use std::env;
 
-/// Variables by which OpenMP gives an operation fewer threads than requested. oneDNN then waits forever for the
-/// missing ones, and sums depend on the number of threads.
+/// Variables that make OpenMP use fewer threads than requested. oneDNN would then wait forever for the missing threads,
+/// and sums depend on the number of threads.
 const LIMIT: &str = "OMP_THREAD_LIMIT";
 const LEVELS: &str = "OMP_MAX_ACTIVE_LEVELS";
 const DYNAMIC: &str = "OMP_DYNAMIC";
 
-/// Threads that OpenMP does not give.
+/// A number of threads that OpenMP's variables do not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThreadsError {
-    /// OpenMP allows fewer.
+    /// A variable limits the number of threads.
     #[error(
-        "{threads} threads exceed {variable}, which allows {most}. Unset {variable}, or use {most}"
+        "{threads} threads exceed {variable}, which allows {limit}. Unset {variable}, or use {limit}"
     )]
     Limit {
-        /// Threads asked for.
+        /// Requested number of threads.
         threads: usize,
-        /// The environment variable.
+        /// Name of the environment variable that limits threads.
         variable: &'static str,
-        /// Threads that it allows.
-        most: usize,
+        /// Number of threads that it allows.
+        limit: usize,
     },
-    /// OpenMP may use fewer.
+    /// OpenMP chooses the number of threads dynamically.
     #[error(
-        "{DYNAMIC}: OpenMP may use fewer than {0} threads, and results depend on their number. Unset it, or use 1"
+        "with {DYNAMIC}, OpenMP may use fewer than {0} threads, and results depend on their number. Unset it, or use 1 thread"
     )]
     Dynamic(usize),
 }
 
-/// Sets libtorch's number of threads, and returns it; `None` is libtorch's own choice, or fewer if OpenMP allows
-/// only fewer.
+/// Sets libtorch's number of threads and returns it. `None` keeps libtorch's default, or lowers it to OpenMP's limit.
 ///
 /// # Errors
-/// When OpenMP allows fewer threads than `asked`, or may use fewer.
-pub fn set(asked: Option<usize>) -> Result<usize, ThreadsError> {
+/// [`ThreadsError`] if OpenMP's limit is lower than `requested`, or OpenMP may use fewer threads.
+pub fn set(requested: Option<usize>) -> Result<usize, ThreadsError> {
     let value = |name: &str| env::var(name).map(|value| value.trim().to_lowercase());
     let limit = value(LIMIT).ok().and_then(|value| value.parse().ok()).filter(|&n: &usize| n > 0);
     let limit = limit.map(|n| (LIMIT, n));
-    // No parallel region at all.
+    // 0 levels: OpenMP has no parallel regions.
     let levels = value(LEVELS).is_ok_and(|value| value == "0").then_some((LEVELS, 1));
     let limit = levels.or(limit);
-    let own = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-    let threads = asked.unwrap_or_else(|| limit.map_or(own, |(_, most)| own.min(most)));
-    if let Some((variable, most)) = limit.filter(|&(_, most)| threads > most) {
-        return Err(ThreadsError::Limit { threads, variable, most });
+    let default = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+    let threads = requested.unwrap_or_else(|| limit.map_or(default, |(_, n)| default.min(n)));
+    if let Some((variable, limit)) = limit.filter(|&(_, limit)| threads > limit) {
+        return Err(ThreadsError::Limit { threads, variable, limit });
     }
     let is_dynamic =
         value(DYNAMIC).is_ok_and(|value| ["true", "1", "yes"].contains(&value.as_str()));

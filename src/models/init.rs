@@ -1,16 +1,16 @@
-//! Initial parameters as `MLPClassifier._init_coef` of scikit-learn 1.9 draws them. (PyTorch's are
-//! [`crate::nn::Model::reset_parameters`].)
+//! Initial parameters as `MLPClassifier._init_coef` of scikit-learn 1.9 draws them.
+//! [`crate::nn::Model::reset_parameters`] draws PyTorch's.
 
 use tch::Tensor;
 
 use crate::nn::Model;
 use crate::rng::numpy::RandomState;
 
-/// Draws the parameters of a network of linear layers; `rng` then shuffles.
+/// Draws the parameters of a network of linear layers from `rng`.
 ///
-/// Glorot-uniform for weights and intercepts alike, bound `sqrt(6 / (fan_in + fan_out))`; drawn
-/// layer by layer, weights `(in, out)` row-major, then intercepts. Here, as in PyTorch, weights are
-/// `(out, in)`.
+/// Weights and intercepts are Glorot-uniform with bound `sqrt(6 / (fan_in + fan_out))`. They are drawn layer by
+/// layer: weights `(in, out)` row-major, then intercepts. The model stores weights as `(out, in)`, as PyTorch
+/// does.
 pub fn sklearn(model: &Model, rng: &mut RandomState) {
     let mut bound = 0.0;
     for parameter in model.parameters() {

@@ -37,8 +37,8 @@ impl Module for LeNet5 {
     }
 }
 
-/// Of the default settings the notebook gives the epochs alone. Of the three pairs of batch size and learning
-/// rate that were run with 20 seeds, this one's median accuracy is nearest to the paper's (`docs/study`).
+/// The notebook gives only the number of epochs. Of the three pairs of batch size and learning rate that were run
+/// with 20 seeds, the default pair has the median accuracy closest to the paper's (`docs/study`).
 pub static ENTRY: ModelEntry = ModelEntry {
     name: "lenet5",
     class: "LeNet5",

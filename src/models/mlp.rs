@@ -1,5 +1,5 @@
-//! The MLP: scikit-learn's `MLPClassifier(hidden_layer_sizes=(64,), activation="relu")` as the module that it
-//! would be in PyTorch, `nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double()`.
+//! The MLP: scikit-learn's `MLPClassifier(hidden_layer_sizes=(64,), activation="relu")`, written as the PyTorch
+//! module `nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double()`.
 
 use tensor_files::Dtype;
 
@@ -23,12 +23,12 @@ impl Mlp {
 
 impl Module for Mlp {
     fn forward(&self, x: Value) -> Value {
-        // So that the exported module accepts images (N, 1, 28, 28), too.
+        // Lets the exported module accept images (N, 1, 28, 28), too.
         self.layers.forward(flatten(x, 1))
     }
 }
 
-/// The settings are those of the notebook.
+/// All default settings are the notebook's.
 pub static ENTRY: ModelEntry = ModelEntry {
     name: "mlp",
     class: "MLP",

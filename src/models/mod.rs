@@ -1,8 +1,8 @@
-//! The registry of models, and what all models have in common.
+//! The registry of models.
 //!
-//! A model is one file: its definition in the terms of [`crate::nn`], and its [`ModelEntry`]. To add one,
-//! write that file and add its name to the list below; the command line, the reports and the file formats
-//! read everything they need from the entry.
+//! Each model is one file with its definition (layers of [`crate::nn`]) and its [`ModelEntry`]. To add a model, write
+//! that file and add its name to the list below. The command line, the reports and the file formats read
+//! everything they need from the entry.
 
 pub mod init;
 pub mod weights;
@@ -18,12 +18,12 @@ use stitch_run::TrainConfig;
 use stitch_run::closest::UnknownName;
 use tensor_files::Dtype;
 
-/// Declares the module of each model, and lists their entries.
+/// Declares the module of each model, and the registry of their entries.
 macro_rules! models {
     ($($module:ident),+ $(,)?) => {
         $(mod $module;)+
 
-        /// Every model, in the order in which the notebook trains them and lists show them.
+        /// All models, in the order in which the notebook trains them and lists show them.
         pub static MODELS: &[&ModelEntry] = &[$(&$module::ENTRY),+];
     };
 }
@@ -33,137 +33,138 @@ models! {
     lenet5,
 }
 
-/// What the rest of the program knows of a model. Passed around as `&'static ModelEntry`; two entries
-/// are equal when their names are.
+/// Name, definition and defaults of a model. Two entries are equal when their names are.
 pub struct ModelEntry {
-    /// The name on the command line and in `config.json`: `lenet5`.
+    /// Its name on the command line and in `config.json`, such as `lenet5`.
     pub name: &'static str,
-    /// The class's name in the notebook, or what it would be in PyTorch: `LeNet5`.
+    /// The name of its class in the notebook or in exported files, such as `LeNet5`.
     pub class: &'static str,
-    /// The name in figures and reports: `LeNet-5`.
+    /// Its name in figures and reports, such as `LeNet-5`.
     pub title: &'static str,
-    /// What a sentence writes before the title: `the ` or nothing.
+    /// The article before the title in a sentence: `the ` or empty.
     pub article: &'static str,
-    /// One line for `--help`.
+    /// One-line description for `--help`.
     pub description: &'static str,
-    /// What the model computes, for the report: a sentence without its full stop, without the number of
+    /// Description of its layers for the report: a sentence without its full stop and without the number of
     /// parameters.
     pub structure: &'static str,
-    /// Its definition.
+    /// Defines its layers.
     pub build: fn(&Scope) -> Box<dyn Module>,
-    /// The shape of an image that it takes, without the batch.
+    /// The shape of its input without the batch.
     pub input: &'static [i64],
-    /// Element type of the parameters, the input and the logits: float32 or float64.
+    /// Element type of its parameters, its input and its logits: float32 or float64.
     pub dtype: Dtype,
-    /// Whose training loop, initial values and loss it has.
+    /// The library whose initial values, training loop and loss it uses.
     pub library: Library,
-    /// The settings that a run has where nothing else is given.
+    /// Epochs, batch size and learning rate unless they are given.
     pub defaults: Defaults,
-    /// What the paper says of it; `None` for a model that is not in the paper.
+    /// Its results in the paper; `None` for a model that is not in the paper.
     pub paper: Option<Paper>,
-    /// The trained weights that are built in, as bytes of a `state_dict` (`models/`).
+    /// Trained weights included in the program: the bytes of a `state_dict.pt` (`models/`).
     pub shipped: Option<&'static [u8]>,
 }
 
-/// The library that a model is from, whose numbers its training has.
+/// The library whose training a model reproduces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Library {
     /// A `torch.nn.Module`: cross-entropy, `torch.optim`, `DataLoader(shuffle=True)`.
     PyTorch,
-    /// `MLPClassifier`: log-loss with an L2 term, its own Adam, its own stopping rule.
+    /// `MLPClassifier`: log-loss with an L2 term, scikit-learn's Adam and its stopping rule.
     ScikitLearn,
 }
 
-/// The settings of a run where nothing else is given.
+/// Default settings of a model's runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Defaults {
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     pub epochs: usize,
-    /// Images per step.
+    /// Number of images per step.
     pub batch_size: usize,
     /// Learning rate.
     pub lr: f64,
 }
 
-/// What the paper says of a model.
+/// A model's result in the paper.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Paper {
-    /// Test accuracy; shown, never computed with.
+    /// Test accuracy. It is shown beside results and used in no computation.
     pub accuracy: f64,
-    /// Whether the paper gives every setting. If not, it gives the epochs and the optimizer only.
+    /// Whether the paper gives every setting. If not, it gives only the epochs and the optimizer.
     pub settings_given: bool,
 }
 
-/// The model of that name.
+/// Finds a model by its name.
 ///
 /// # Errors
-/// [`UnknownModel`], which lists the names that there are.
+/// [`UnknownModel`], which lists the models' names.
 pub fn named(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
     let found = MODELS.iter().find(|entry| entry.name == name);
     let names = MODELS.iter().map(|entry| entry.name);
     Ok(found.copied().ok_or_else(|| UnknownName::new("model", name, names))?)
 }
 
-/// The models that the paper compares: those that `stitch reproduce` trains.
+/// The models that the paper compares, which `stitch reproduce` trains.
 pub fn of_the_paper() -> impl Iterator<Item = &'static ModelEntry> {
     MODELS.iter().copied().filter(|entry| entry.paper.is_some())
 }
 
-/// The paper's two models, baseline first; `None` if the registry holds fewer or more.
-pub fn paper_pair() -> Option<[&'static ModelEntry; 2]> {
+/// The paper's two models, baseline first; `None` if the registry does not have exactly two.
+pub(crate) fn paper_pair() -> Option<[&'static ModelEntry; 2]> {
     of_the_paper().collect::<Vec<_>>().try_into().ok()
 }
 
-/// The model that `stitch predict` uses where none is named: of those that are built in, the one with the
-/// highest accuracy in the paper.
+/// The model that `stitch predict` uses by default: the one with the highest accuracy in the paper, among those
+/// with included weights.
 pub fn default_for_predict() -> Option<&'static ModelEntry> {
     let accuracy = |entry: &ModelEntry| entry.paper.map_or(f64::NEG_INFINITY, |it| it.accuracy);
     shipped().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))
 }
 
-/// The models whose trained weights are built in.
+/// The models with included trained weights.
 pub fn shipped() -> impl Iterator<Item = &'static ModelEntry> {
     MODELS.iter().copied().filter(|entry| entry.shipped.is_some())
 }
 
-/// The names of models, separated by commas.
+/// The models' names, separated by commas.
 pub fn names_of<'a>(models: impl IntoIterator<Item = &'a ModelEntry>) -> String {
     models.into_iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
 impl ModelEntry {
-    /// Where [`MODELS`] has it: what lists of models are sorted by.
+    /// Its index in [`MODELS`], by which lists of models are sorted.
     pub fn position(&self) -> usize {
         MODELS.iter().position(|entry| *entry == self).unwrap_or(MODELS.len())
     }
 
-    /// What the model computes.
+    /// Traces the model's definition.
     ///
     /// # Panics
-    /// When the definition has a fault; a test builds every model of the registry.
+    /// If the definition is invalid; a test traces every model of the registry.
     pub fn graph(&self) -> Graph {
         let graph = Graph::trace(self.input, self.build);
-        graph.unwrap_or_else(|error| panic!("the model {self} is not well defined: {error}"))
+        graph.unwrap_or_else(|error| {
+            panic!("the definition of the model {self} is invalid: {error}")
+        })
     }
 
-    /// The model with all parameters zero.
+    /// Creates the model with all parameters zero.
     pub fn zeros(&self, device: Device) -> Model {
         Model::zeros(self.class, Arc::new(self.graph()), self.kind(), device)
     }
 
-    /// [`ModelEntry::dtype`], as tch calls it.
+    /// [`ModelEntry::dtype`] as tch's type.
     pub fn kind(&self) -> Kind {
         if self.dtype == Dtype::F64 { Kind::Double } else { Kind::Float }
     }
 
-    /// The model's default settings: the notebook's, where it gives them. The seed is 0, which was not
-    /// chosen by its result.
+    /// The model's default settings: the notebook's, as far as it gives them. The seed is 0 and was not chosen by its
+    /// result.
     pub fn config(&self) -> TrainConfig {
         let Defaults { epochs, batch_size, lr } = self.defaults;
         TrainConfig::new(self.name, epochs, batch_size, lr)
     }
 
-    /// The number of parameters' elements.
+    /// The number of elements of all parameters.
     pub fn parameter_count(&self) -> u64 {
         self.graph().summary().parameters
     }
@@ -195,7 +196,7 @@ impl fmt::Debug for ModelEntry {
 }
 
 impl Library {
-    /// The largest seed that the library takes.
+    /// The largest seed that the library accepts.
     pub fn largest_seed(self) -> u64 {
         match self {
             // torch.manual_seed
@@ -215,7 +216,7 @@ impl fmt::Display for Library {
     }
 }
 
-/// A name that no model has.
+/// A model name that is not in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct UnknownModel(#[from] UnknownName);
@@ -223,9 +224,9 @@ pub struct UnknownModel(#[from] UnknownName);
 /// A model of the registry with its weights.
 #[derive(Debug)]
 pub struct Classifier {
-    /// Which one it is.
+    /// Its entry in the registry.
     pub entry: &'static ModelEntry,
-    /// The network.
+    /// The network, on the CPU unless it was moved.
     pub model: Model,
 }
 
@@ -237,7 +238,7 @@ mod tests {
     use tensor_files::read_weights;
 
     #[test]
-    fn entries_are_complete_and_their_names_differ() {
+    fn entries_are_complete_and_have_unique_names() {
         let names: BTreeSet<&str> = MODELS.iter().map(|entry| entry.name).collect();
         assert_eq!(names.len(), MODELS.len());
         for (i, &entry) in MODELS.iter().enumerate() {
@@ -262,16 +263,16 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_models() {
-        let sentence = |name: &str| named(name).unwrap_err().to_string();
+        let message = |name: &str| named(name).unwrap_err().to_string();
         let names = names_of(MODELS.iter().copied());
         assert_eq!(
-            sentence("lenet"),
+            message("lenet"),
             format!("unknown model \"lenet\": the models are {names}; did you mean lenet5?")
         );
         assert_eq!(
-            sentence("\u{1b}[2J"),
+            message("\u{1b}[2J"),
             format!("unknown model \"\\u{{1b}}[2J\": the models are {names}")
         );
-        assert!(sentence(&"x".repeat(1 << 20)).len() < 200 + names.len());
+        assert!(message(&"x".repeat(1 << 20)).len() < 200 + names.len());
     }
 }

@@ -1,4 +1,4 @@
-//! Between a model and the tensors of a weights file.
+//! Identifies the model of a weights file and loads its tensors.
 
 use tch::Device;
 
@@ -6,53 +6,52 @@ use super::{Classifier, MODELS, ModelEntry, names_of};
 use crate::nn::{Graph, StateDictError};
 use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefixes};
 
-/// Names that an error lists of each kind.
+/// Number of names that an error lists per kind of difference.
 const SHOWN: usize = 4;
 
-/// Tensors that are no weights of a known model.
+/// Tensors that are not the weights of a known model.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// There is none.
-    #[error("the file holds no tensor; the weights of {wanted} are wanted")]
-    None {
-        /// The model that was asked for, or all of them.
-        wanted: String,
+    /// The file has no tensors.
+    #[error("the file holds no tensors; the weights of {expected} are expected")]
+    Empty {
+        /// The requested model, or all models.
+        expected: String,
     },
-    /// None has a name that a model wants.
-    #[error("the file holds {found}, none of which is a tensor of {wanted}")]
-    Strange {
+    /// No tensor has a name that a model uses.
+    #[error("the file holds {found}, none of which is a tensor of {expected}")]
+    UnknownNames {
         /// Names and shapes in the file.
         found: String,
-        /// The model that was asked for, or all of them, with what each wants.
-        wanted: String,
+        /// The requested model or all models, with names and shapes of their tensors.
+        expected: String,
     },
-    /// They are nearly those of a model.
+    /// Some names match a model, but others or some shapes differ.
     #[error("these are not the weights of {model}{prefix}: {}", .differences.join("; "))]
-    Differ {
-        /// The model that was asked for, or the one that wants most of them.
+    Mismatch {
+        /// The requested model, or the closest match.
         model: &'static str,
-        /// What was left out of the names, in a parenthesis.
+        /// The prefix that was removed from the names, as a note in parentheses; empty without one.
         prefix: String,
-        /// Missing keys, unexpected keys, other shapes.
+        /// Missing keys, unexpected keys, wrong shapes.
         differences: Vec<String>,
     },
-    /// They do not fit after all, such as integers.
+    /// Names and shapes match, but an element type does not.
     #[error(transparent)]
     StateDict(#[from] StateDictError),
 }
 
-/// The model that tensors are the weights of.
+/// The model to which the tensors of a file belong.
 #[derive(Debug)]
-pub struct Recognised {
-    /// Which one.
+pub struct Identified {
+    /// Entry of the registry whose names and shapes fit.
     pub entry: &'static ModelEntry,
-    /// How the tensors' names become the model's.
+    /// Conversion of the tensors' names to the model's.
     pub renaming: Renaming,
 }
 
-/// The MLP's parameters by the names of a fitted `MLPClassifier` and in its layout: `coefs_0`
-/// (784, 64), `intercepts_0`, `coefs_1` (64, 10), `intercepts_1`. Takes the state_dict of
-/// the MLP.
+/// Converts the state_dict of the MLP to the names and layout of a fitted `MLPClassifier`: `coefs_0` (784, 64),
+/// `intercepts_0`, `coefs_1` (64, 10), `intercepts_1`.
 pub fn to_sklearn(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     let mut named = Vec::new();
     for (layer, pair) in tensors.chunks_exact(2).enumerate() {
@@ -62,31 +61,31 @@ pub fn to_sklearn(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     named
 }
 
-/// A matrix with rows and columns exchanged.
+/// Transposes a matrix.
 fn transposed(matrix: &NamedTensor) -> NamedTensor {
     let (rows, columns, size) = (matrix.shape[0], matrix.shape[1], matrix.dtype.size());
     let mut data = Vec::with_capacity(matrix.data.len());
     for column in 0..columns {
         for row in 0..rows {
-            let at = (row * columns + column) * size;
-            data.extend_from_slice(&matrix.data[at..at + size]);
+            let start = (row * columns + column) * size;
+            data.extend_from_slice(&matrix.data[start..start + size]);
         }
     }
     NamedTensor { shape: vec![columns, rows], data, ..matrix.clone() }
 }
 
-/// The model that `tensors` are the weights of: `asked` for, or recognised by names and shapes.
-/// The order of the tensors does not matter, nor does a prefix that all names have.
+/// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`] finds. The order of
+/// the tensors does not matter, nor does a prefix that all names share.
 ///
 /// # Errors
 /// See [`WeightsError`].
 pub fn from_named(
     tensors: &[NamedTensor],
-    asked: Option<&'static ModelEntry>,
+    requested: Option<&'static ModelEntry>,
     device: Device,
 ) -> Result<Classifier, WeightsError> {
     let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let Recognised { entry, renaming } = identify(&specs, asked)?;
+    let Identified { entry, renaming } = identify(&specs, requested)?;
     let model = entry.zeros(device);
     let renamed = |tensor: &NamedTensor| {
         let name = renaming.of(&tensor.name)?.into();
@@ -99,92 +98,81 @@ pub fn from_named(
     Ok(Classifier { entry, model })
 }
 
-/// Which model has tensors of these names and shapes: the one asked for, or any.
+/// Finds the model with tensors of these names and shapes among all models, or checks the `requested` one.
 ///
 /// # Errors
-/// As [`identify`].
-pub fn recognise(
-    tensors: &[TensorSpec],
-    asked: Option<&'static ModelEntry>,
-) -> Result<&'static ModelEntry, WeightsError> {
-    identify(tensors, asked).map(|recognised| recognised.entry)
-}
-
-/// Which model has tensors of these names and shapes, the one asked for or any, and how the names
-/// become the model's.
-///
-/// # Errors
-/// [`WeightsError`], all but the last.
+/// [`WeightsError`], except [`WeightsError::StateDict`].
 pub fn identify(
     tensors: &[TensorSpec],
-    asked: Option<&'static ModelEntry>,
-) -> Result<Recognised, WeightsError> {
-    let candidates = asked.map_or(MODELS.to_vec(), |entry| vec![entry]);
+    requested: Option<&'static ModelEntry>,
+) -> Result<Identified, WeightsError> {
+    let candidates = requested.map_or(MODELS.to_vec(), |entry| vec![entry]);
     for &entry in &candidates {
-        if let Some(renaming) = fits(tensors, entry) {
-            return Ok(Recognised { entry, renaming });
+        if let Some(renaming) = renaming_to(entry, tensors) {
+            return Ok(Identified { entry, renaming });
         }
     }
     if tensors.is_empty() {
-        return Err(WeightsError::None { wanted: names_of(candidates) });
+        return Err(WeightsError::Empty { expected: names_of(candidates) });
     }
-    let nearest = candidates.iter().flat_map(|&entry| {
+    let comparisons = candidates.iter().flat_map(|&entry| {
         prefixes(tensors).into_iter().map(move |prefix| Comparison::new(tensors, entry, &prefix))
     });
-    // The first of equals: the model as it is listed, the shortest prefix.
-    let nearest = nearest.reduce(|best, next| if next.common > best.common { next } else { best });
-    match nearest.filter(|nearest| nearest.common > 0) {
-        Some(nearest) => Err(nearest.error()),
-        None => Err(WeightsError::Strange {
+    // Of equal matches the first: models are in the registry's order, prefixes from the shortest on.
+    let closest =
+        comparisons.reduce(|best, next| if next.common > best.common { next } else { best });
+    match closest.filter(|closest| closest.common > 0) {
+        Some(closest) => Err(closest.error()),
+        None => Err(WeightsError::UnknownNames {
             found: listed(
                 tensors.iter().map(|tensor| format!("{} {:?}", tensor.name, tensor.shape)),
             ),
-            wanted: candidates
+            expected: candidates
                 .iter()
-                .map(|entry| wanted_by(entry))
+                .map(|entry| expected_tensors(entry))
                 .collect::<Vec<_>>()
                 .join(" or "),
         }),
     }
 }
 
-/// How the names become the model's, if they and the shapes fit.
-fn fits(tensors: &[TensorSpec], entry: &ModelEntry) -> Option<Renaming> {
+/// The renaming with which the tensors match the model's names and shapes, if there is one.
+fn renaming_to(entry: &ModelEntry, tensors: &[TensorSpec]) -> Option<Renaming> {
     let graph = entry.graph();
     let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
-    let wanted: Vec<&str> = graph.state().map(|spec| spec.name).collect();
-    let renaming = Renaming::between(&names, &wanted)?;
-    let fits = |tensor: &TensorSpec| {
+    let expected: Vec<&str> = graph.state().map(|spec| spec.name).collect();
+    let renaming = Renaming::between(&names, &expected)?;
+    let matches = |tensor: &TensorSpec| {
         let name = renaming.of(&tensor.name);
         name.is_none_or(|name| {
-            shape_of(&graph, name).is_some_and(|shape| same(&tensor.shape, shape))
+            shape_of(&graph, name).is_some_and(|shape| same_shape(&tensor.shape, shape))
         })
     };
-    tensors.iter().all(fits).then_some(renaming)
+    tensors.iter().all(matches).then_some(renaming)
 }
 
-/// The shape of a tensor of the model.
+/// The shape of the model's tensor with this name.
 fn shape_of<'a>(graph: &'a Graph, name: &str) -> Option<&'a [i64]> {
     graph.state().find(|spec| spec.name == name).map(|spec| spec.shape)
 }
 
-fn same(found: &[usize], wanted: &[i64]) -> bool {
-    found.iter().map(|&size| size as i64).eq(wanted.iter().copied())
+fn same_shape(found: &[usize], expected: &[i64]) -> bool {
+    found.iter().map(|&size| size as i64).eq(expected.iter().copied())
 }
 
-/// What the names may lose to become a model's.
+/// Prefixes that all names share, the empty one first: wrappers of a model add them.
 fn prefixes(tensors: &[TensorSpec]) -> Vec<String> {
-    /// More wrappers than any model has.
-    const MOST: usize = 4;
+    /// More than any model has wrappers.
+    const MAX_PREFIXES: usize = 4;
     let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
-    shared_prefixes(&names).take(MOST).map(str::to_owned).collect()
+    shared_prefixes(&names).take(MAX_PREFIXES).map(str::to_owned).collect()
 }
 
-/// Tensors beside those that a model wants.
+/// The differences between a file's tensors and a model's.
 struct Comparison {
     model: &'static str,
     prefix: String,
-    /// Names that both have.
+    /// Number of names that both have.
     common: usize,
     missing: Vec<String>,
     unexpected: Vec<String>,
@@ -192,7 +180,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Of the tensors whose names lose `prefix`.
+    /// Compares the tensors with a model after removing `prefix` from their names.
     fn new(tensors: &[TensorSpec], entry: &'static ModelEntry, prefix: &str) -> Self {
         let graph = entry.graph();
         let name = |tensor: &TensorSpec| tensor.name.strip_prefix(prefix).map(str::to_owned);
@@ -202,43 +190,49 @@ impl Comparison {
                 None => missing.push(spec.name.to_string()),
                 Some(tensor) => {
                     common += 1;
-                    if !same(&tensor.shape, spec.shape) {
-                        let (found, wanted) = (&tensor.shape, spec.shape);
+                    if !same_shape(&tensor.shape, spec.shape) {
+                        let (found, expected) = (&tensor.shape, spec.shape);
                         shapes.push(format!(
-                            "{} has the shape {found:?}, where {wanted:?} is expected",
+                            "{} has the shape {found:?}, where {expected:?} is expected",
                             spec.name
                         ));
                     }
                 }
             }
         }
-        let is_wanted = |name: &str| graph.state().any(|spec| spec.name == name);
+        let is_expected = |name: &str| graph.state().any(|spec| spec.name == name);
         let unexpected =
-            tensors.iter().filter(|tensor| !name(tensor).is_some_and(|n| is_wanted(&n)));
+            tensors.iter().filter(|tensor| !name(tensor).is_some_and(|n| is_expected(&n)));
         let unexpected = unexpected.map(|tensor| tensor.name.clone()).collect();
         Self { model: entry.name, prefix: prefix.into(), common, missing, unexpected, shapes }
     }
 
     fn error(self) -> WeightsError {
         let Self { model, prefix, missing, unexpected, shapes, .. } = self;
-        let of = |what: &str, keys: Vec<String>| {
+        let listed_keys = |what: &str, keys: Vec<String>| {
             let plural = if keys.len() == 1 { "" } else { "s" };
             (!keys.is_empty()).then(|| format!("{what}{plural} {}", listed(keys.into_iter())))
         };
         let shapes = (!shapes.is_empty()).then(|| listed(shapes.into_iter()));
-        let differences = [of("missing key", missing), of("unexpected key", unexpected), shapes];
+        let differences = [
+            listed_keys("missing key", missing),
+            listed_keys("unexpected key", unexpected),
+            shapes,
+        ];
         let differences = differences.into_iter().flatten().collect();
         let prefix = match &prefix[..] {
             "" => String::new(),
-            prefix => format!(" (with {} left out of all names)", prefix.escape_debug()),
+            prefix => {
+                format!(" (after removing the prefix {} from all names)", prefix.escape_debug())
+            }
         };
-        WeightsError::Differ { model, prefix, differences }
+        WeightsError::Mismatch { model, prefix, differences }
     }
 }
 
-/// The first of them, joined, and how many more there are.
+/// Joins the first [`SHOWN`] names, and says how many more there are.
 fn listed(names: impl Iterator<Item = String>) -> String {
-    // A file's names may have any letters.
+    // Names in a file may contain control characters.
     let mut names: Vec<String> = names.map(|name| name.escape_debug().to_string()).collect();
     let more = names.len().saturating_sub(SHOWN);
     names.truncate(SHOWN);
@@ -248,7 +242,7 @@ fn listed(names: impl Iterator<Item = String>) -> String {
     names.join(", ")
 }
 
-fn wanted_by(entry: &ModelEntry) -> String {
+fn expected_tensors(entry: &ModelEntry) -> String {
     let graph = entry.graph();
     let list = graph.state().map(|spec| format!("{} {:?}", spec.name, spec.shape));
     format!("{entry} ({})", listed(list))

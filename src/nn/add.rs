@@ -4,7 +4,7 @@ use std::ops::Add;
 
 use tch::Tensor;
 
-use super::{OnnxNodes, Operation, ScriptLines, Value};
+use super::{OnnxNodes, Operation, ScriptLines, ShapeError, Value};
 
 impl Add for Value {
     type Output = Value;
@@ -31,11 +31,14 @@ impl Operation for AddOp {
         "add"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         let (a, b) = (inputs[0], inputs[1]);
         match a == b {
             true => Ok(a.to_vec()),
-            false => Err(format!("values of the shapes {a:?} and {b:?} cannot be added")),
+            false => Err(ShapeError::Input {
+                input: a.to_vec(),
+                problem: format!("the other addend has {b:?}; equal shapes are expected"),
+            }),
         }
     }
 

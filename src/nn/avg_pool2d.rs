@@ -6,20 +6,20 @@ use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
 use super::window;
-use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
 /// The arguments of [`AvgPool2d`] that have defaults; pairs are rows, columns.
 #[derive(Debug, Clone, Copy)]
 pub struct AvgPool2dConfig {
-    /// Distance of neighbouring windows; `None`: that of `kernel_size`.
+    /// Distance from one window to the next; `None`: `kernel_size`.
     pub stride: Option<[i64; 2]>,
-    /// Zeros on both sides.
+    /// Zeros added to the input on each side.
     pub padding: [i64; 2],
-    /// Whether a last window may reach beyond the input.
+    /// Whether the last window may extend beyond the padded input.
     pub ceil_mode: bool,
-    /// Whether the zeros of the padding count in the mean.
+    /// Whether the mean includes the zeros of the padding.
     pub count_include_pad: bool,
-    /// What the sum of a window is divided by; `None`: its size.
+    /// The divisor of a window's sum; `None`: the window's size.
     pub divisor_override: Option<i64>,
 }
 
@@ -36,8 +36,7 @@ impl Default for AvgPool2dConfig {
 }
 
 /// `nn.AvgPool2d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-/// divisor_override=None)`:
-/// (N, C, H, W) to (N, C, H', W').
+/// divisor_override=None)`: (N, C, H, W) to (N, C, H', W').
 ///
 /// ```
 /// # use stitch::nn::{AvgPool2d, AvgPool2dConfig, Graph};
@@ -97,8 +96,8 @@ impl AvgPool2dOp {
         Window { kernel_size, stride, padding, dilation: [1, 1], ceil_mode }
     }
 
-    /// Whether the windows of this size neither overlap nor reach beyond the input.
-    pub(crate) fn is_plain(&self, size: i64) -> bool {
+    /// Whether this is pooling with windows of `size` x `size`, stride `size` and defaults otherwise.
+    pub(crate) fn is_default(&self, size: i64) -> bool {
         let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
         [kernel_size, stride] == [[size; 2]; 2]
             && (padding, ceil_mode, self.config.divisor_override) == ([0, 0], false, None)
@@ -110,17 +109,21 @@ impl Operation for AvgPool2dOp {
         "avg_pool2d"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         if self.config.divisor_override == Some(0) {
-            return Err("divisor_override must not be 0".into());
+            return Err(ShapeError::Argument {
+                name: "divisor_override",
+                found: "0".into(),
+                expected: "another number, or None,",
+            });
         }
-        self.window().pooled(inputs[0]).map_err(|error| error.to_string())
+        Ok(self.window().pooled(inputs[0])?)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
         let AvgPool2dConfig { count_include_pad: include, divisor_override, .. } = self.config;
-        // (tch's avg_pool2d_default divides by 1 instead of by the size of the window.)
+        // tch's avg_pool2d_default divides by 1 instead of by the size of the window.
         inputs[0].avg_pool2d(kernel_size, stride, padding, ceil_mode, include, divisor_override)
     }
 
@@ -137,17 +140,17 @@ impl Operation for AvgPool2dOp {
 
     fn onnx(&self, nodes: &mut OnnxNodes) {
         if self.config.divisor_override.is_some() {
-            nodes.refuse("avg_pool2d with divisor_override has no operator");
+            nodes.fail("avg_pool2d with divisor_override has no operator");
         }
         let window = self.window();
         let (pads, ceil_mode) = window::onnx_pads(&window, nodes);
-        // What a window has beyond the padding's end is not counted; pads are, if the padding is.
-        let reaches_beyond = pads[2..] != window.padding;
+        // PyTorch does not count elements beyond the padding; ONNX counts all pads if it counts any.
+        let extends_padding = pads[2..] != window.padding;
         let count_include_pad = self.config.count_include_pad && window.padding != [0, 0];
-        if count_include_pad && reaches_beyond {
-            nodes.refuse(
-                "avg_pool2d with ceil_mode and count_include_pad has no operator where a last window \
-                 reaches beyond the padding in one dimension and is dropped in the other",
+        if count_include_pad && extends_padding {
+            nodes.fail(
+                "avg_pool2d with ceil_mode and count_include_pad has no operator where the last window \
+                 extends beyond the padding in one dimension and is dropped in the other",
             );
         }
         let mut attributes = window::onnx(&window, pads);

@@ -5,18 +5,20 @@ use std::borrow::Borrow;
 use tch::Tensor;
 use torchscript_forward::shapes::expect_dimensions;
 
-use super::{BufferKind, Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{
+    BufferKind, Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value,
+};
 
 /// The arguments of [`BatchNorm2d`] that have defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm2dConfig {
-    /// Added to the variance.
+    /// Constant added to the variance.
     pub eps: f64,
-    /// Weight of the batch in the running statistics; `None`: their mean over all batches.
+    /// Weight of a batch in the running statistics; `None`: they are the mean over all batches.
     pub momentum: Option<f64>,
-    /// Whether there are a weight and a bias per channel.
+    /// Whether the layer has a weight and a bias per channel.
     pub affine: bool,
-    /// Whether there are running statistics, which evaluation mode uses; without them it uses the batch's.
+    /// Whether the layer has running statistics, which evaluation mode uses; without them it uses the batch's.
     pub track_running_stats: bool,
 }
 
@@ -42,13 +44,13 @@ impl Default for BatchNorm2dConfig {
 #[derive(Debug)]
 pub struct BatchNorm2d {
     layer: Layer,
-    /// Weight and bias, then the buffers, of those that there are.
+    /// Weight and bias, if affine; then the buffers, if tracked.
     state: Vec<Value>,
     config: BatchNorm2dConfig,
 }
 
 impl BatchNorm2d {
-    /// Defines the layer. Nothing is drawn: the weight is 1, the bias 0.
+    /// Defines the layer. The weight starts at 1, the bias at 0; nothing is drawn.
     pub fn new(vs: impl Borrow<Scope>, num_features: i64, config: BatchNorm2dConfig) -> Self {
         let layer = Layer::new(vs, "BatchNorm2d");
         let mut state = Vec::new();
@@ -78,12 +80,12 @@ impl Module for BatchNorm2d {
 pub(crate) struct BatchNorm2dOp(pub BatchNorm2dConfig);
 
 impl BatchNorm2dOp {
-    /// Where weight and bias are among the inputs.
+    /// The positions of weight and bias among the inputs.
     fn affine(&self) -> Option<[usize; 2]> {
         self.0.affine.then_some([1, 2])
     }
 
-    /// Where the buffers are among the inputs.
+    /// The positions of the buffers among the inputs.
     fn buffers(&self) -> Option<[usize; 3]> {
         let first = if self.0.affine { 3 } else { 1 };
         self.0.track_running_stats.then_some([first, first + 1, first + 2])
@@ -95,13 +97,13 @@ impl Operation for BatchNorm2dOp {
         "batch_norm"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        expect_dimensions(inputs[0], 4).map_err(|error| error.to_string())?;
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
+        expect_dimensions(inputs[0], 4)?;
         match inputs.get(1) {
-            Some(features) if features[0] != inputs[0][1] => Err(format!(
-                "the input has the shape {:?}; num_features is {}",
-                inputs[0], features[0]
-            )),
+            Some(features) if features[0] != inputs[0][1] => Err(ShapeError::Input {
+                input: inputs[0].to_vec(),
+                problem: format!("num_features is {}", features[0]),
+            }),
             _ => Ok(inputs[0].to_vec()),
         }
     }
@@ -176,7 +178,7 @@ impl Operation for BatchNorm2dOp {
             None => [1.0, 0.0].map(|value| nodes.constant(&[features], value)),
         };
         let Some([mean, variance, _]) = self.buffers() else {
-            nodes.refuse(
+            nodes.fail(
                 "batch normalization without running statistics has no operator in evaluation",
             );
             return;

@@ -6,20 +6,22 @@ use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
 use super::window;
-use super::{Init, IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{
+    Init, IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value,
+};
 
 /// The arguments of [`Conv2d`] that have defaults; pairs are rows, columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dConfig {
-    /// Distance of neighbouring windows.
+    /// Distance from one window to the next.
     pub stride: [i64; 2],
-    /// Zeros on both sides.
+    /// Zeros added to the input on each side.
     pub padding: [i64; 2],
-    /// Distance of neighbouring elements of a window.
+    /// Distance from one element of a window to the next.
     pub dilation: [i64; 2],
     /// Number of groups; each output channel is connected to the input channels of its group.
     pub groups: i64,
-    /// Whether a bias is added.
+    /// Whether the layer has a bias.
     pub bias: bool,
 }
 
@@ -63,7 +65,7 @@ impl Conv2d {
         let [rows, columns] = kernel_size.into_pair();
         let groups = config.groups.max(1);
         if config.groups < 1 || in_channels % groups != 0 || out_channels % groups != 0 {
-            layer.refuse("in_channels and out_channels must be divisible by groups");
+            layer.fail("in_channels and out_channels must be divisible by groups");
         }
         let shape = [out_channels, in_channels / groups, rows, columns];
         let fan_in = shape[1..].iter().product();
@@ -87,7 +89,7 @@ impl Module for Conv2d {
 pub(crate) struct Conv2dOp(pub Conv2dConfig);
 
 impl Conv2dOp {
-    /// The window of a weight of this shape.
+    /// The sliding window of a weight (out_channels, in_channels / groups, rows, columns).
     fn window(&self, weight: &[i64]) -> Window {
         let Conv2dConfig { stride, padding, dilation, .. } = self.0;
         Window { kernel_size: [weight[2], weight[3]], stride, padding, dilation, ceil_mode: false }
@@ -99,10 +101,9 @@ impl Operation for Conv2dOp {
         "conv2d"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         let weight = inputs[1];
-        let shape = self.window(weight).convolved(inputs[0], weight, self.0.groups);
-        shape.map_err(|error| error.to_string())
+        Ok(self.window(weight).convolved(inputs[0], weight, self.0.groups)?)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

@@ -1,9 +1,9 @@
-//! `F.cross_entropy` and `nn.CrossEntropyLoss()`, of tensors: the loss is not a part of a network.
+//! `F.cross_entropy` and `nn.CrossEntropyLoss()` on tensors: the loss is not a layer of a network.
 
 use tch::{Reduction, Tensor};
 
-/// `F.cross_entropy(logits, labels)`: the mean over the batch, a scalar that autograd differentiates. `logits`
-/// are (N, classes); `labels` (N) are int64.
+/// `F.cross_entropy(logits, labels)`: the mean over the batch, a scalar that autograd can differentiate.
+/// `logits` are (N, classes); `labels` (N) are int64.
 ///
 /// ```
 /// use stitch::nn::cross_entropy;
@@ -18,7 +18,7 @@ use tch::{Reduction, Tensor};
 /// ```
 ///
 /// # Panics
-/// With libtorch's message, for other shapes or types.
+/// With libtorch's message if shapes or element types do not match.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
     // Arguments: class weights, reduction, ignore_index, label_smoothing; PyTorch's defaults.
     logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
 /// `nn.Dropout(p=0.5)`: in training mode, sets each element to 0 with probability p and multiplies
 /// the others by 1 / (1 - p).
@@ -26,9 +26,9 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// `nn.Dropout(p)`; p is from 0 to 1.
+    /// `nn.Dropout(p)`; p is a probability from 0 to 1.
     pub fn new(vs: impl Borrow<Scope>, p: f64) -> Self {
-        Self { layer: Layer::new(vs, "Dropout"), operation: DropoutOp::of_elements(p) }
+        Self { layer: Layer::new(vs, "Dropout"), operation: DropoutOp::elements(p) }
     }
 }
 
@@ -38,7 +38,7 @@ impl Module for Dropout {
     }
 }
 
-/// `F.dropout(x, p, training=self.training)`; p is from 0 to 1.
+/// `F.dropout(x, p, training=self.training)`; p is a probability from 0 to 1.
 ///
 /// ```
 /// # use stitch::nn::{Graph, dropout};
@@ -47,11 +47,11 @@ impl Module for Dropout {
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
 pub fn dropout(x: Value, p: f64) -> Value {
-    x.apply(DropoutOp::of_elements(p), &[])
+    x.apply(DropoutOp::elements(p), &[])
 }
 
-/// `torch.dropout(input, p, train)`, or `torch.feature_dropout` of whole channels. The mask is drawn from
-/// libtorch's global generator by libtorch itself, so that it is the same on every CPU on which PyTorch's is.
+/// `torch.dropout(input, p, train)`, or `torch.feature_dropout` for whole channels. libtorch draws the mask
+/// from its global generator, so the mask equals PyTorch's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DropoutOp {
     p: f64,
@@ -59,11 +59,11 @@ pub(super) struct DropoutOp {
 }
 
 impl DropoutOp {
-    pub fn of_elements(p: f64) -> Self {
+    pub fn elements(p: f64) -> Self {
         Self { p, channels: false }
     }
 
-    pub fn of_channels(p: f64) -> Self {
+    pub fn channels(p: f64) -> Self {
         Self { p, channels: true }
     }
 }
@@ -73,10 +73,14 @@ impl Operation for DropoutOp {
         if self.channels { "dropout2d" } else { "dropout" }
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         match self.p {
             0.0..=1.0 => Ok(inputs[0].to_vec()),
-            p => Err(format!("p is {p}; a probability from 0 to 1 is expected")),
+            p => Err(ShapeError::Argument {
+                name: "p",
+                found: p.to_string(),
+                expected: "a probability from 0 to 1",
+            }),
         }
     }
 

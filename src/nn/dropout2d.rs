@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use super::dropout::DropoutOp;
 use super::{Layer, Module, Scope, Value};
 
-/// `nn.Dropout2d(p=0.5)`: as [`super::Dropout`], for whole channels of (N, C, H, W).
+/// `nn.Dropout2d(p=0.5)`: like [`super::Dropout`], but drops whole channels of (N, C, H, W).
 ///
 /// ```
 /// # use stitch::nn::{Dropout2d, Model};
@@ -24,9 +24,9 @@ pub struct Dropout2d {
 }
 
 impl Dropout2d {
-    /// `nn.Dropout2d(p)`; p is from 0 to 1.
+    /// `nn.Dropout2d(p)`; p is a probability from 0 to 1.
     pub fn new(vs: impl Borrow<Scope>, p: f64) -> Self {
-        Self { layer: Layer::new(vs, "Dropout2d"), operation: DropoutOp::of_channels(p) }
+        Self { layer: Layer::new(vs, "Dropout2d"), operation: DropoutOp::channels(p) }
     }
 }
 
@@ -36,7 +36,7 @@ impl Module for Dropout2d {
     }
 }
 
-/// `F.dropout2d(x, p, training=self.training)`; p is from 0 to 1.
+/// `F.dropout2d(x, p, training=self.training)`; p is a probability from 0 to 1.
 ///
 /// ```
 /// # use stitch::nn::{Graph, dropout2d};
@@ -45,5 +45,5 @@ impl Module for Dropout2d {
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
 pub fn dropout2d(x: Value, p: f64) -> Value {
-    x.apply(DropoutOp::of_channels(p), &[])
+    x.apply(DropoutOp::channels(p), &[])
 }

@@ -1,5 +1,5 @@
-//! Tensors one after the other in one buffer, so that an element-wise operation on all of them is
-//! one call.
+//! All parameters of a network in one flat tensor, so that one call applies an element-wise operation to all
+//! of them.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::ParameterSpec;
 
-/// Bytes that every tensor begins at a multiple of, as libtorch's allocator would place it: MKL
-/// picks its code by alignment.
+/// Alignment of each parameter in bytes, as libtorch's allocator aligns a tensor: MKL picks its code by
+/// alignment.
 const ALIGNMENT: usize = 64;
 
-/// Tensors of a network's shapes in one buffer. The gaps between them hold zeros.
+/// Tensors in the shapes of a network's parameters, stored in one flat tensor. Gaps between them hold zeros.
 ///
 /// ```
 /// # use stitch::nn::{Linear, Model};
@@ -30,45 +30,45 @@ pub struct FlatParameters {
 }
 
 impl FlatParameters {
-    /// Zeros of these shapes, each a leaf for autograd.
-    pub fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
+    /// Zeros in the shapes of `specs`, each a leaf of autograd.
+    pub(crate) fn zeros(specs: &[ParameterSpec], kind: Kind, device: Device) -> Self {
         let aligned = |count: usize| count.next_multiple_of(ALIGNMENT / kind.elt_size_in_bytes());
         let total: usize = specs.iter().map(|spec| aligned(spec.numel())).sum();
         let all = Tensor::zeros([total as i64], (kind, device));
-        let mut at = 0;
+        let mut offset = 0;
         let view = |spec: &ParameterSpec| {
-            let view = all.narrow(0, at, spec.numel() as i64).view(&spec.shape[..]);
-            at += aligned(spec.numel()) as i64;
+            let view = all.narrow(0, offset, spec.numel() as i64).view(&spec.shape[..]);
+            offset += aligned(spec.numel()) as i64;
             view.detach().set_requires_grad(true)
         };
         let views = specs.iter().map(view).collect();
         Self { all, views }
     }
 
-    /// All of them, with the gaps.
+    /// The flat tensor, including the gaps.
     pub fn all(&self) -> &Tensor {
         &self.all
     }
 
-    /// Each by itself, in its shape; they share the buffer.
+    /// The tensors in their own shapes; they are views of the flat tensor.
     pub fn views(&self) -> &[Tensor] {
         &self.views
     }
 
-    /// Where in the buffer each lies.
-    pub fn places(&self) -> impl Iterator<Item = Range<usize>> {
+    /// The range of each tensor's elements in the flat tensor.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         self.views.iter().map(|view| {
-            let at = (view.data_ptr() as usize - self.all.data_ptr() as usize)
+            let start = (view.data_ptr() as usize - self.all.data_ptr() as usize)
                 / view.kind().elt_size_in_bytes();
-            at..at + view.numel()
+            start..start + view.numel()
         })
     }
 
-    /// The parts of another buffer of the same layout.
-    pub fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
-        let part = |(place, view): (Range<usize>, &Tensor)| {
-            other.narrow(0, place.start as i64, place.len() as i64).view(&view.size()[..])
+    /// Views of another flat tensor with the same layout.
+    pub(crate) fn views_of(&self, other: &Tensor) -> Vec<Tensor> {
+        let part = |(range, view): (Range<usize>, &Tensor)| {
+            other.narrow(0, range.start as i64, range.len() as i64).view(&view.size()[..])
         };
-        self.places().zip(&self.views).map(part).collect()
+        self.ranges().zip(&self.views).map(part).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
 /// `nn.Flatten(start_dim=1, end_dim=-1)`: (N, …) to (N, features).
 ///
@@ -26,7 +26,7 @@ impl Flatten {
         Self::with(vs, 1, -1)
     }
 
-    /// `nn.Flatten(start_dim, end_dim)`. `start_dim` is at least 1: the batch stays.
+    /// `nn.Flatten(start_dim, end_dim)`. `start_dim` must be at least 1, because dimension 0 is the batch.
     pub fn with(vs: impl Borrow<Scope>, start_dim: usize, end_dim: i64) -> Self {
         Self { layer: Layer::new(vs, "Flatten"), operation: FlattenOp { start_dim, end_dim } }
     }
@@ -38,7 +38,7 @@ impl Module for Flatten {
     }
 }
 
-/// `torch.flatten(x, start_dim)`. `start_dim` is at least 1: the batch stays.
+/// `torch.flatten(x, start_dim)`. `start_dim` must be at least 1, because dimension 0 is the batch.
 ///
 /// ```
 /// # use stitch::nn::{Graph, flatten};
@@ -62,17 +62,19 @@ impl Operation for FlattenOp {
         "flatten"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         let input = inputs[0];
         let dimensions = input.len() as i64;
         let end = if self.end_dim < 0 { self.end_dim + dimensions } else { self.end_dim };
         let start = self.start_dim;
         if start == 0 || end < start as i64 || end >= dimensions {
-            return Err(format!(
-                "start_dim {start} and end_dim {} of the shape {input:?}: dimensions from 1 on, in order, \
-                 are expected",
-                self.end_dim
-            ));
+            let end_dim = self.end_dim;
+            return Err(ShapeError::Input {
+                input: input.to_vec(),
+                problem: format!(
+                    "start_dim {start} and end_dim {end_dim} must be dimensions of it other than 0, in order"
+                ),
+            });
         }
         let end = end as usize;
         let product = input[start..=end].iter().product();

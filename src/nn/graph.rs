@@ -7,40 +7,40 @@ use tch::{Kind, Tensor};
 
 use super::{Init, Operation};
 
-/// What a node reads: the input, the output of an earlier node, a parameter or a buffer.
+/// An input of a node: the network's input, the output of an earlier node, a parameter or a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operand {
     /// The input of the network.
     Input,
-    /// The output of the node of this index.
+    /// The output of the node with this index.
     Node(usize),
-    /// The parameter of this index.
+    /// The parameter with this index.
     Parameter(usize),
-    /// The buffer of this index.
+    /// The buffer with this index.
     Buffer(usize),
 }
 
-/// An operation applied.
+/// One application of an operation.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The operation.
+    /// What is computed: forward pass, output shape, TorchScript and ONNX.
     pub operation: Arc<dyn Operation>,
-    /// What it reads, in the order of [`Operation::forward`].
+    /// Its inputs, in the order that [`Operation::forward`] expects.
     pub inputs: Vec<Operand>,
-    /// The layer that applies it; `None`: a function that `forward` calls itself.
+    /// Index of the layer that applies it; `None` for a function that `forward` calls directly.
     pub layer: Option<usize>,
-    /// The shape of its output; -1 stands for the batch.
+    /// The shape of its output; -1 is the batch size.
     pub shape: Vec<i64>,
 }
 
-/// A parameter: `nn.Parameter` of the network's kind.
+/// Name, shape and initial value of an `nn.Parameter`. Its element type is the network's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
     /// Its key in the state_dict.
     pub name: String,
     /// Sizes of its dimensions.
     pub shape: Vec<i64>,
-    /// How it gets its initial value.
+    /// Distribution or constant that `Model::reset_parameters` fills it with.
     pub init: Init,
 }
 
@@ -54,14 +54,14 @@ impl ParameterSpec {
 /// The element type of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferKind {
-    /// That of the network.
+    /// The network's element type, float32 or float64.
     Float,
     /// `torch.int64`.
     Int64,
 }
 
 impl BufferKind {
-    /// The type, in a network of this kind.
+    /// The element type in a network whose parameters have type `network`.
     pub fn kind(self, network: Kind) -> Kind {
         match self {
             Self::Float => network,
@@ -70,20 +70,21 @@ impl BufferKind {
     }
 }
 
-/// A buffer: what `forward` changes in training mode without a gradient.
+/// Name, shape, type and initial value of a buffer: a tensor without a gradient that `forward` may update in
+/// training mode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BufferSpec {
     /// Its key in the state_dict.
     pub name: String,
     /// Sizes of its dimensions.
     pub shape: Vec<i64>,
-    /// Element type.
+    /// Element type: float32 or float64 like the parameters, or int64.
     pub kind: BufferKind,
     /// The initial value of all elements.
     pub fill: f64,
 }
 
-/// A parameter or a buffer, by its index.
+/// The index of a parameter or a buffer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StateEntry {
     Parameter(usize),
@@ -93,11 +94,11 @@ pub(super) enum StateEntry {
 /// Name, shape and type of an entry of the state_dict.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StateSpec<'a> {
-    /// Its key.
+    /// Key in the state_dict: `conv1.weight`.
     pub name: &'a str,
     /// Sizes of its dimensions.
     pub shape: &'a [i64],
-    /// `None` for a parameter.
+    /// The element type of a buffer; `None` for a parameter.
     pub buffer: Option<BufferKind>,
 }
 
@@ -110,7 +111,7 @@ pub struct LayerSpec {
     pub class: &'static str,
 }
 
-/// A traced network.
+/// A traced network: operations, parameters, buffers and layers.
 ///
 /// ```
 /// # use stitch::nn::{Graph, Linear, ReLU, Sequential};
@@ -136,7 +137,7 @@ pub struct Graph {
     pub(super) layers: Vec<LayerSpec>,
     pub(super) nodes: Vec<Node>,
     output: Operand,
-    /// For each node, the nodes whose outputs are not read after it.
+    /// For each node, the nodes whose output it is the last to read.
     last_read: Vec<Vec<usize>>,
 }
 
@@ -163,32 +164,32 @@ impl Graph {
                 last_read[reader].push(index);
             }
         }
-        let state = self.in_order_of_state_dict(self.state.clone(), 0);
+        let state = self.state_dict_order(self.state.clone(), 0);
         Self { output, last_read, state, ..self }
     }
 
-    /// Entries of one module, whose path is the first `depth` parts of their names: parameters of its own,
-    /// buffers of its own, then its submodules in the order in which they are defined.
-    fn in_order_of_state_dict(&self, entries: Vec<StateEntry>, depth: usize) -> Vec<StateEntry> {
+    /// Sorts the entries of one module, whose path is the first `depth` parts of their names: its parameters,
+    /// its buffers, then its submodules in definition order.
+    fn state_dict_order(&self, entries: Vec<StateEntry>, depth: usize) -> Vec<StateEntry> {
         let name = |entry: &StateEntry| match *entry {
             StateEntry::Parameter(i) => &self.parameters[i].name,
             StateEntry::Buffer(i) => &self.buffers[i].name,
         };
         let is_own = |entry: &StateEntry| name(entry).split('.').count() == depth + 1;
         let (mut ordered, mut rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
-        // The sort is stable.
+        // The sort is stable, so definition order is kept.
         ordered.sort_by_key(|entry| matches!(entry, StateEntry::Buffer(_)));
         while let Some(first) = rest.first() {
             let submodule = name(first).split('.').nth(depth);
             let in_submodule = |entry: &StateEntry| name(entry).split('.').nth(depth) == submodule;
             let (entries, others) = rest.iter().partition(|&entry| in_submodule(entry));
-            ordered.extend(self.in_order_of_state_dict(entries, depth + 1));
+            ordered.extend(self.state_dict_order(entries, depth + 1));
             rest = others;
         }
         ordered
     }
 
-    /// The shape of an image: the input without the batch.
+    /// The shape of the input without the batch.
     pub fn input(&self) -> &[i64] {
         &self.input[1..]
     }
@@ -198,22 +199,22 @@ impl Graph {
         &self.shape_of(self.output)[1..]
     }
 
-    /// What the network returns.
+    /// The value that the network returns.
     pub fn result(&self) -> Operand {
         self.output
     }
 
-    /// The parameters, in the order in which they are defined and drawn.
+    /// The parameters in definition order, which is also the order of their initial draws.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.parameters
     }
 
-    /// The buffers, in the order in which they are defined.
+    /// The buffers in definition order.
     pub fn buffers(&self) -> &[BufferSpec] {
         &self.buffers
     }
 
-    /// Names and shapes in the order of `state_dict()`.
+    /// Names, shapes and types of parameters and buffers, in the order of `state_dict()`.
     pub fn state(&self) -> impl Iterator<Item = StateSpec<'_>> {
         self.state.iter().map(|&entry| match entry {
             StateEntry::Parameter(i) => {
@@ -227,7 +228,7 @@ impl Graph {
         })
     }
 
-    /// The layers, in the order in which they are defined.
+    /// The layers in definition order.
     pub fn layers(&self) -> &[LayerSpec] {
         &self.layers
     }
@@ -237,7 +238,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// The shape of a value; -1 stands for the batch.
+    /// The shape of a value; -1 is the batch size.
     pub fn shape_of(&self, operand: Operand) -> &[i64] {
         match operand {
             Operand::Input => &self.input,
@@ -247,24 +248,23 @@ impl Graph {
         }
     }
 
-    /// The nodes that read a value, in their order.
+    /// Indices of the nodes that read a value, ascending.
     pub fn readers(&self, operand: Operand) -> impl Iterator<Item = usize> {
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(move |(_, node)| node.inputs.contains(&operand)).map(|(index, _)| index)
     }
 
-    /// The layers that the forward pass applies, under whose names a trace can record their outputs, with the
-    /// node that computes it: the last of the layer.
-    pub fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
+    /// The layers that the forward pass applies, each with the index of the node that computes its output: the
+    /// last node of the layer.
+    pub(super) fn layer_outputs(&self) -> impl Iterator<Item = (&LayerSpec, usize)> {
         self.layers.iter().enumerate().filter_map(|(index, layer)| {
             let last = self.nodes.iter().rposition(|node| node.layer == Some(index))?;
             Some((layer, last))
         })
     }
 
-    /// Computes the nodes of a range on tensors, libtorch's operations one by one. `value` is what the
-    /// first of them read of the nodes before: the input of the network, or the output of the node
-    /// before the range.
+    /// Computes the nodes of a range on tensors, one libtorch operation after the other. `value` is the input of
+    /// the range: the output of the node before it, or the input of the network.
     pub(crate) fn compute(
         &self,
         range: std::ops::Range<usize>,
@@ -288,13 +288,13 @@ impl Graph {
                 })
                 .collect();
             outputs[index - range.start] = Some(node.operation.forward(&inputs, train));
-            // Frees what is not read any more.
+            // Frees outputs that no later node reads.
             for &read in self.last_read[index].iter().filter(|&&read| read >= range.start) {
                 outputs[read - range.start] = None;
             }
         }
         match self.output {
-            // A network may return its input, or a value before its last operation.
+            // A network may return its input, or the output of an operation that is not its last.
             Operand::Node(i) if range.end == self.nodes.len() && range.contains(&i) => {
                 outputs[i - range.start].take().expect("the output is kept")
             }

@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// How a parameter gets its initial value.
+/// The initial value of a parameter.
 ///
 /// ```
 /// use stitch::nn::Init;
@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
-    /// The same value everywhere; nothing is drawn.
+    /// All elements have this value; nothing is drawn.
     Constant(f64),
     /// `uniform_(-bound, bound)`.
     Uniform {
@@ -25,8 +25,8 @@ pub enum Init {
 }
 
 impl Init {
-    /// `init.kaiming_uniform_(weight, a=math.sqrt(5))` of a weight with this `fan_in`, in Python's order
-    /// of operations: `sqrt(5)**2` is 5.000000000000001 there and here.
+    /// `init.kaiming_uniform_(weight, a=math.sqrt(5))` for a weight with this `fan_in`, in Python's order of
+    /// operations: `sqrt(5)**2` is 5.000000000000001 in both languages.
     pub fn kaiming_uniform(fan_in: i64) -> Self {
         let negative_slope = 5f64.sqrt();
         let gain = (2.0 / (1.0 + negative_slope.powf(2.0))).sqrt();
@@ -34,12 +34,12 @@ impl Init {
         Self::Uniform { bound: 3f64.sqrt() * std }
     }
 
-    /// The initial values of a bias: `uniform_(-1/sqrt(fan_in), 1/sqrt(fan_in))`.
+    /// The initial value of a bias: `uniform_(-1/sqrt(fan_in), 1/sqrt(fan_in))`.
     pub fn uniform_fan_in(fan_in: i64) -> Self {
         Self::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
     }
 
-    /// Draws a value, on the CPU.
+    /// Draws a tensor on the CPU.
     pub(super) fn draw(self, shape: &[i64], kind: Kind) -> Tensor {
         let empty = || Tensor::empty(shape, (kind, Device::Cpu));
         match self {

@@ -5,12 +5,12 @@ use std::borrow::Borrow;
 use tch::Tensor;
 use torchscript_forward::shapes;
 
-use super::{Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{Init, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
 /// The arguments of [`Linear`] that have defaults.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearConfig {
-    /// Whether a bias is added.
+    /// Whether the layer has a bias.
     pub bias: bool,
 }
 
@@ -75,8 +75,8 @@ impl Operation for LinearOp {
         "linear"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        shapes::linear(inputs[0], inputs[1]).map_err(|error| error.to_string())
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
+        Ok(shapes::linear(inputs[0], inputs[1])?)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
@@ -91,16 +91,17 @@ impl Operation for LinearOp {
     fn onnx(&self, nodes: &mut OnnxNodes) {
         let inputs = nodes.inputs();
         if nodes.shape(0).len() == 2 {
-            // Weights are (out, in).
+            // Weights are (out, in), so they are transposed.
             nodes.emit("Gemm", &inputs, &[("transB", 1.into())]);
             return;
         }
-        let weight = nodes.emit_inner("Transpose", &inputs[1..2], &[("perm", vec![1, 0].into())]);
+        let weight =
+            nodes.emit_intermediate("Transpose", &inputs[1..2], &[("perm", vec![1, 0].into())]);
         let operands = [inputs[0].clone(), weight];
         match inputs.get(2) {
             None => nodes.emit("MatMul", &operands, &[]),
             Some(bias) => {
-                let product = nodes.emit_inner("MatMul", &operands, &[]);
+                let product = nodes.emit_intermediate("MatMul", &operands, &[]);
                 nodes.emit("Add", &[product, bias.clone()], &[]);
             }
         }

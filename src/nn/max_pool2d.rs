@@ -6,18 +6,18 @@ use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
 use super::window;
-use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{IntoPair, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
 /// The arguments of [`MaxPool2d`] that have defaults; pairs are rows, columns.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2dConfig {
-    /// Distance of neighbouring windows; `None`: that of `kernel_size`.
+    /// Distance from one window to the next; `None`: `kernel_size`.
     pub stride: Option<[i64; 2]>,
-    /// Minus infinities on both sides.
+    /// Elements of negative infinity added to the input on each side.
     pub padding: [i64; 2],
-    /// Distance of neighbouring elements of a window.
+    /// Distance from one element of a window to the next.
     pub dilation: [i64; 2],
-    /// Whether a last window may reach beyond the input.
+    /// Whether the last window may extend beyond the padded input.
     pub ceil_mode: bool,
 }
 
@@ -94,8 +94,8 @@ impl Operation for MaxPool2dOp {
         "max_pool2d"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
-        self.window().pooled(inputs[0]).map_err(|error| error.to_string())
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
+        Ok(self.window().pooled(inputs[0])?)
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {

@@ -1,11 +1,10 @@
-//! `torch.nn` of PyTorch 2.13: layers with its names, arguments, defaults and initial values, and
-//! networks made of them.
+//! `torch.nn` of PyTorch 2.13: layers with PyTorch's names, arguments, defaults and initial values, and
+//! networks that consist of them.
 //!
-//! A network implements [`Module`]: its layers are fields, and `forward` has the lines of the Python
-//! class. `forward` is written once and traced once, as `torch.fx.symbolic_trace` does it, into a
-//! [`Graph`] of operations. Everything else is derived from that graph: the computation on tensors
+//! A network implements [`Module`]: its layers are fields, and `forward` has the same lines as the Python
+//! class. `forward` is traced once, as by `torch.fx.symbolic_trace`, into a [`Graph`] of operations. Everything else is derived from that graph: the computation on tensors
 //! ([`Model::forward`]), TorchScript, ONNX, the summary, the names of the parameters and buffers, the
-//! plan of an engine, and what the forward pass of a TorchScript file is compared with
+//! plan of an engine, and the reference for the forward pass of a TorchScript file
 //! ([`Graph::compare_forward`]).
 //!
 //! The [crate's example](crate) defines such a network and trains it.
@@ -30,6 +29,7 @@ mod pair;
 mod relu;
 mod script;
 mod sequential;
+mod shape_error;
 mod state_dict;
 mod summary;
 mod tanh;
@@ -63,8 +63,9 @@ pub use pair::IntoPair;
 pub(crate) use relu::ReluOp;
 pub use relu::{ReLU, relu};
 pub use sequential::Sequential;
+pub use shape_error::ShapeError;
 pub use state_dict::{StateDictError, bytes_of, to_tensor};
-pub(crate) use state_dict::{copy_bytes, dtype_of, named};
+pub(crate) use state_dict::{copy_bytes, dtype_of, to_named};
 pub use summary::{LayerSummary, Summary};
 pub use tanh::{Tanh, tanh};
 pub use torchscript::ScriptLines;

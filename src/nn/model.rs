@@ -1,4 +1,4 @@
-//! A network with its values.
+//! A network with its parameters and buffers.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::trace::{Module, Scope, TraceError};
 use super::{BufferSpec, FlatParameters, Graph};
 
-/// A network's graph with its parameters and buffers.
+/// A network: its graph, and tensors with the values of its parameters and buffers.
 ///
 /// ```
 /// # use stitch::nn::{Linear, Model};
@@ -30,10 +30,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Defines the network that `build` makes, for images of the shape `input` (without the batch), and
-    /// draws its initial values, on the CPU. `class` is its class's name in exported files. As in Python,
-    /// the values depend on libtorch's global generator: call `tch::manual_seed` before. Those of
-    /// `Kind::Double` are drawn as after `torch.set_default_dtype(torch.float64)`.
+    /// Defines the network that `build` returns, for inputs of the shape `input` (without the batch), and
+    /// draws its initial values on the CPU. `class` is the name of its class in exported files. As in Python,
+    /// the values depend on libtorch's global generator: call `tch::manual_seed` first. With `Kind::Double`,
+    /// they are drawn as after `torch.set_default_dtype(torch.float64)`.
     ///
     /// # Errors
     /// See [`TraceError`].
@@ -44,8 +44,8 @@ impl Model {
         build: impl FnOnce(&Scope) -> M,
     ) -> Result<Self, TraceError> {
         if !matches!(kind, Kind::Float | Kind::Double) {
-            let what = format!("{kind:?} is not supported; Float or Double is expected");
-            return Err(TraceError { place: "kind".into(), what });
+            let reason = format!("{kind:?} is not supported; Float or Double is expected");
+            return Err(TraceError { place: "kind".into(), reason });
         }
         let graph = Arc::new(Graph::trace(input, build)?);
         let model = Self::zeros(class, graph, kind, Device::Cpu);
@@ -53,7 +53,7 @@ impl Model {
         Ok(model)
     }
 
-    /// A network whose parameters are zero and whose buffers have their initial values.
+    /// Creates a network whose parameters are zero and whose buffers have their initial values.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -73,8 +73,8 @@ impl Model {
         Self { class: class.into(), graph, kind, device, parameters, buffers }
     }
 
-    /// Draws the initial values of all parameters in the order of their definition, as the constructors
-    /// of `torch.nn` do. The draws are made on the CPU, as in Python before `model.to(device)`.
+    /// Draws the initial values of all parameters in definition order, as the constructors of `torch.nn` do.
+    /// They are drawn on the CPU, as in Python before `model.to(device)`.
     pub fn reset_parameters(&self) {
         tch::no_grad(|| {
             for (spec, parameter) in self.graph.parameters().iter().zip(self.parameters.views()) {
@@ -84,12 +84,12 @@ impl Model {
         });
     }
 
-    /// The class's name in exported files.
+    /// The name of the network's class in exported files.
     pub fn class(&self) -> &str {
         &self.class
     }
 
-    /// What the network computes.
+    /// The operations, parameters and buffers recorded when the network was traced.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
     }
@@ -99,7 +99,7 @@ impl Model {
         self.kind
     }
 
-    /// Where the network computes.
+    /// The device of the parameters and buffers.
     pub fn device(&self) -> Device {
         self.device
     }
@@ -109,7 +109,7 @@ impl Model {
         self.parameters.views()
     }
 
-    /// The parameters in one buffer.
+    /// The parameters as one flat tensor.
     pub fn flat(&self) -> &FlatParameters {
         &self.parameters
     }
@@ -119,23 +119,23 @@ impl Model {
         &self.buffers
     }
 
-    /// The output for a batch of inputs (N, …), libtorch's operations one by one; `train` is
-    /// `model.train()`. Autograd differentiates it.
+    /// The output for a batch of inputs (N, …), one libtorch operation after the other, under autograd. `train`
+    /// chooses between `model.train()` and `model.eval()`.
     ///
     /// # Panics
-    /// With libtorch's message, for an input of another shape or type; with PyTorch's, for batch normalization
-    /// of a single value per channel in training.
+    /// With libtorch's message if the shape or type of the input does not match; with PyTorch's message for batch
+    /// normalization of a single value per channel in training mode.
     pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
         let state = (self.parameters(), self.buffers());
         self.graph.compute(0..self.graph.nodes().len(), xs, state, train)
     }
 
-    /// The output of the first operation, in evaluation mode.
+    /// The output of the first operation in evaluation mode.
     pub(crate) fn first_output(&self, xs: &Tensor) -> Tensor {
         self.graph.compute(0..1, xs, (self.parameters(), self.buffers()), false)
     }
 
-    /// The first parameter or buffer with a NaN or an infinity.
+    /// The name of the first parameter or buffer that holds a NaN or an infinity.
     pub fn first_not_finite(&self) -> Option<&str> {
         let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
         self.state().find(|(_, tensor)| !finite(tensor)).map(|(name, _)| name)

@@ -9,7 +9,7 @@ use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
 use tensor_files::{Dtype, NamedTensor};
 
 impl Model {
-    /// The forward pass as operators of ONNX.
+    /// The forward pass in evaluation mode as a graph of ONNX operators.
     ///
     /// ```
     /// # use stitch::nn::{Linear, Model};
@@ -21,7 +21,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// An operation that has no counterpart there.
+    /// [`TraceError`] if ONNX has no operator for an operation.
     pub fn onnx(&self) -> Result<onnx::Graph, TraceError> {
         let graph = self.graph();
         let dtype = dtype_of(self.kind());
@@ -39,13 +39,13 @@ impl Model {
             nodes.names.push(String::new());
             node.operation.onnx(&mut nodes);
         }
-        if let Some(what) = nodes.error {
-            return Err(TraceError { place: "ONNX".into(), what });
+        if let Some(reason) = nodes.error {
+            return Err(TraceError { place: "ONNX".into(), reason });
         }
         let result = nodes.name(graph.result());
         match nodes.nodes.iter_mut().find(|node| node.output == result) {
-            // The output of the graph has a name of its own.
-            Some(_) => rename(&mut nodes.nodes, &result),
+            // The output of the graph has a fixed name.
+            Some(_) => rename_output(&mut nodes.nodes, &result),
             None => nodes.nodes.push(Node {
                 operator: "Identity",
                 inputs: vec![result],
@@ -63,21 +63,22 @@ impl Model {
     }
 }
 
-/// Calls this value by the name of the graph's output.
-fn rename(nodes: &mut [Node], value: &str) {
+/// Renames a value to the name of the graph's output.
+fn rename_output(nodes: &mut [Node], value: &str) {
     for node in nodes {
         let names = node.inputs.iter_mut().chain([&mut node.output]);
         names.filter(|name| *name == value).for_each(|name| *name = OUTPUT.into());
     }
 }
 
-/// The operators of one operation, and of those before it.
+/// Collects the ONNX operators of a graph; [`Operation::onnx`](super::Operation::onnx) adds those of one
+/// operation.
 #[derive(Debug)]
 pub struct OnnxNodes<'a> {
     graph: &'a Graph,
     kind: Kind,
     index: usize,
-    /// The name of each operation's output.
+    /// The name of each operation's output so far.
     names: Vec<String>,
     nodes: Vec<Node>,
     constants: Vec<NamedTensor>,
@@ -91,12 +92,12 @@ impl OnnxNodes<'_> {
         inputs.iter().map(|&input| self.name(input)).collect()
     }
 
-    /// The shape of an input; -1 stands for the batch.
+    /// The shape of an input of the operation; -1 is the batch size.
     pub fn shape(&self, input: usize) -> &[i64] {
         self.graph.shape_of(self.graph.nodes()[self.index].inputs[input])
     }
 
-    /// The shape of the output; -1 stands for the batch.
+    /// The shape of the operation's output; -1 is the batch size.
     pub fn output_shape(&self) -> &[i64] {
         &self.graph.nodes()[self.index].shape
     }
@@ -108,8 +109,8 @@ impl OnnxNodes<'_> {
         self.push(operator, inputs, attributes, output);
     }
 
-    /// Adds an operator whose output the operation's further operators read; returns its name.
-    pub fn emit_inner(
+    /// Adds an operator whose output later operators of the same operation read; returns the name of that output.
+    pub fn emit_intermediate(
         &mut self,
         operator: &'static str,
         inputs: &[String],
@@ -120,12 +121,12 @@ impl OnnxNodes<'_> {
         output
     }
 
-    /// The operation's output is its input.
+    /// Makes the operation's input its output, without an operator.
     pub fn pass_through(&mut self) {
         self.names[self.index] = self.inputs().swap_remove(0);
     }
 
-    /// Adds the operator that gives the input the shape of the output.
+    /// Adds the operator that reshapes the operation's input to the shape of its output.
     pub fn emit_reshape(&mut self) {
         let inputs = self.inputs();
         let shape = self.output_shape().to_vec();
@@ -140,17 +141,17 @@ impl OnnxNodes<'_> {
         self.emit("Reshape", &[inputs[0].clone(), name], &[]);
     }
 
-    /// A tensor of the network's kind with the same value everywhere; its name.
+    /// Adds a constant tensor of the network's element type, filled with `value`; returns its name.
     pub fn constant(&mut self, shape: &[i64], value: f64) -> String {
         let name = format!("constant{}", self.constants.len());
         let tensor = tch::Tensor::full(shape, value, (self.kind, tch::Device::Cpu));
-        self.constants.push(super::state_dict::named(name.clone(), &tensor));
+        self.constants.push(super::state_dict::to_named(name.clone(), &tensor));
         name
     }
 
-    /// The operation cannot be written.
-    pub fn refuse(&mut self, what: &str) {
-        self.error.get_or_insert_with(|| what.into());
+    /// Reports that ONNX has no operator for the operation; the export fails with the first such reason.
+    pub fn fail(&mut self, reason: &str) {
+        self.error.get_or_insert_with(|| reason.into());
     }
 
     fn push(

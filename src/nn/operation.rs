@@ -1,21 +1,23 @@
-//! The interface of an operation of a network's graph: a function of `torch.nn.functional`.
+//! The trait of an operation in a network's graph: a function of `torch.nn.functional`.
 
 use std::any::Any;
 use std::fmt;
 
 use tch::Tensor;
 
-use super::{OnnxNodes, ScriptLines};
+use super::{OnnxNodes, ScriptLines, ShapeError};
 
 /// A function of `torch.nn.functional`, with its arguments other than tensors.
 ///
-/// Everything that is known of an operation is written here, once: what it computes, the shape of its
-/// output, and how it is written in TorchScript and in ONNX. In shapes, -1 stands for the batch.
+/// An implementation defines everything about an operation: its computation, the shape of its output, and its
+/// form in TorchScript and ONNX. In shapes, -1 is the batch size.
 ///
-/// An operation of your own, as a layer without parameters:
+/// A custom operation, and a layer without parameters that applies it:
 ///
 /// ```
-/// use stitch::nn::{Graph, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+/// use stitch::nn::{
+///     Graph, Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value,
+/// };
 /// use tch::Tensor;
 ///
 /// /// `F.sigmoid`.
@@ -27,7 +29,7 @@ use super::{OnnxNodes, ScriptLines};
 ///         "sigmoid"
 ///     }
 ///
-///     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+///     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
 ///         Ok(inputs[0].to_vec())
 ///     }
 ///
@@ -52,7 +54,7 @@ use super::{OnnxNodes, ScriptLines};
 ///         self.0.apply(SigmoidOp, &[&x])
 ///     }
 /// }
-/// let graph = Graph::trace(&[8], |vs: &Scope| Sigmoid(Layer::new(vs / "gate", "Sigmoid")))?;
+/// let graph = Graph::trace(&[8], |vs: &Scope| Sigmoid(Layer::new(vs / "act", "Sigmoid")))?;
 /// assert_eq!(graph.nodes()[0].operation.name(), "sigmoid");
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
@@ -63,28 +65,28 @@ pub trait Operation: fmt::Debug + Any + Send + Sync {
     /// The shape of the output.
     ///
     /// # Errors
-    /// What is wrong with the shapes of the inputs.
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String>;
+    /// [`ShapeError`] if the operation does not support the shapes of its inputs, or an argument is out of its
+    /// range.
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError>;
 
-    /// Computes the output with libtorch's operation, which autograd differentiates. `train` is the
-    /// module's `training`.
+    /// Computes the output with libtorch, under autograd. `train` is the module's `training` flag.
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor;
 
     /// Writes the operation as TorchScript.
     fn torchscript(&self, lines: &mut ScriptLines);
 
-    /// Writes the operation, in evaluation mode, as operators of ONNX.
+    /// Writes the operation in evaluation mode as ONNX operators.
     fn onnx(&self, nodes: &mut OnnxNodes);
 
-    /// Multiply-adds per image as torchinfo counts them: each parameter of the operation once, and
-    /// those of a convolution once per position of the output.
+    /// Multiply-adds per image as torchinfo counts them: one per parameter; for a convolution, one per parameter
+    /// and position of the output.
     fn multiply_adds(&self, parameters: u64, _output: &[i64]) -> u64 {
         parameters
     }
 }
 
 impl dyn Operation {
-    /// The operation, if it is of this type.
+    /// The operation as type `T`; `None` if it has another type.
     pub fn downcast_ref<T: Operation>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }

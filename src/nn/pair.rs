@@ -1,6 +1,6 @@
-//! An argument that PyTorch takes as a number or as a pair, such as `kernel_size`.
+//! Arguments that may be a number or a pair, such as `kernel_size`.
 
-/// A number for rows and columns alike, or one for each.
+/// A number that applies to rows and columns, or a pair (rows, columns).
 ///
 /// ```
 /// use stitch::nn::IntoPair;
@@ -9,7 +9,7 @@
 /// assert_eq!([5, 3].into_pair(), [5, 3]);
 /// ```
 pub trait IntoPair {
-    /// Rows, columns.
+    /// Converts to (rows, columns).
     fn into_pair(self) -> [i64; 2];
 }
 

@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
-/// `nn.ReLU()`: max(x, 0), element by element.
+/// `nn.ReLU()`: max(x, 0), element-wise.
 ///
 /// ```
 /// # use stitch::nn::{Graph, ReLU};
@@ -51,7 +51,7 @@ impl Operation for ReluOp {
         "relu"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         Ok(inputs[0].to_vec())
     }
 

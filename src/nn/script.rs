@@ -1,4 +1,4 @@
-//! The forward pass of a TorchScript file, compared with a network's own.
+//! Compares the forward pass of a TorchScript file with that of a network.
 
 use tch::Kind;
 use tensor_files::TensorSpec;
@@ -7,11 +7,12 @@ use torchscript_forward::{Expected, ForwardError, ScriptModule};
 use super::{BufferKind, Graph, dtype_of};
 
 impl Graph {
-    /// Compares the forward pass of a TorchScript module with the network's, in evaluation mode. `kind` is
-    /// the element type of the network.
+    /// Compares the forward pass of a TorchScript module with the network's, in evaluation mode. `kind` is the
+    /// element type of the network.
     ///
     /// # Errors
-    /// The first operation that differs, or why the module's forward pass cannot be followed.
+    /// [`ForwardError`] with the first operation that differs, or with the reason why the module's forward pass
+    /// cannot be followed.
     pub fn compare_forward(&self, module: &ScriptModule, kind: Kind) -> Result<(), ForwardError> {
         let sizes = |shape: &[i64]| shape.iter().map(|&size| size as usize).collect();
         let state = self.state().map(|spec| TensorSpec {

@@ -5,19 +5,19 @@ use std::fmt;
 
 use super::{Module, Scope, Value};
 
-/// `nn.Sequential(…)`: modules one after the other, named `0`, `1`, ….
+/// `nn.Sequential(…)`: modules that are applied in order; their names are `0`, `1`, ….
 pub struct Sequential {
     scope: Scope,
     modules: Vec<Box<dyn Module>>,
 }
 
 impl Sequential {
-    /// An empty one at this place.
+    /// Creates an empty sequence in this scope.
     pub fn new(vs: impl Borrow<Scope>) -> Self {
         Self { scope: vs.borrow().clone(), modules: Vec::new() }
     }
 
-    /// Appends the module that `build` makes at the next place.
+    /// Appends the module that `build` returns.
     ///
     /// ```
     /// # use stitch::nn::{Graph, Linear, ReLU, Sequential};
@@ -32,8 +32,8 @@ impl Sequential {
     /// ```
     #[expect(clippy::should_implement_trait)]
     pub fn add<M: Module + 'static>(mut self, build: impl FnOnce(&Scope) -> M) -> Self {
-        let place = self.scope.join(&self.modules.len().to_string());
-        self.modules.push(Box::new(build(&place)));
+        let scope = self.scope.join(&self.modules.len().to_string());
+        self.modules.push(Box::new(build(&scope)));
         self
     }
 }

@@ -1,4 +1,4 @@
-//! `state_dict()` and `load_state_dict()`: between a network's tensors and those of a file.
+//! `state_dict()` and `load_state_dict()`: conversion between a network's tensors and those of a file.
 
 use tch::{Device, Kind, Tensor};
 
@@ -6,33 +6,33 @@ use super::Model;
 use super::graph::{StateEntry, StateSpec};
 use tensor_files::{Dtype, NamedTensor};
 
-/// Tensors that do not fit a network.
+/// Tensors that do not match a network's parameters and buffers.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDictError {
-    /// A key that the network has not.
+    /// A key that the network does not have.
     #[error("unexpected key {0}")]
     Unexpected(String),
-    /// A key that is missing.
+    /// A key of the network that is missing.
     #[error("missing key {0}")]
     Missing(String),
-    /// A tensor of another shape.
+    /// A tensor has the wrong shape: key, found, expected.
     #[error("{0} has the shape {1:?}; {2:?} is expected")]
     Shape(String, Vec<usize>, Vec<i64>),
-    /// A tensor whose elements cannot be those.
-    #[error("{0} is of the type {1}; {2} is expected")]
+    /// A tensor has the wrong element type: key, found, expected.
+    #[error("{0} has the type {1}; {2} is expected")]
     Type(String, Dtype, &'static str),
-    /// A tensor whose element type tch does not have.
-    #[error("{name} is of the type {dtype}, for which tch has no kind")]
-    NoKind {
-        /// Its key.
+    /// A tensor has an element type that tch does not support.
+    #[error("{name} has the type {dtype}, which tch does not support")]
+    UnsupportedType {
+        /// Key of the tensor.
         name: String,
-        /// Its element type.
+        /// Element type that tch lacks, such as `uint16`.
         dtype: Dtype,
     },
 }
 
 impl Model {
-    /// `model.state_dict()`: parameters and buffers, by their names and in Python's order.
+    /// `model.state_dict()`: copies of the parameters and buffers with their names, in Python's order.
     ///
     /// ```
     /// # use stitch::nn::{Linear, Model};
@@ -47,12 +47,11 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn state_dict(&self) -> Vec<NamedTensor> {
-        let named = |(name, tensor): (&str, Tensor)| named(name.into(), &tensor);
-        self.state().map(named).collect()
+        self.state().map(|(name, tensor)| to_named(name.into(), &tensor)).collect()
     }
 
-    /// `model.load_state_dict(…)`: copies tensors of these names, in any order, into the parameters and
-    /// buffers. Floating-point tensors of another type are converted.
+    /// `model.load_state_dict(…)`: copies tensors into the parameters and buffers with the same names, in any
+    /// order. Floating-point tensors are converted to the network's element type.
     ///
     /// ```
     /// # use stitch::nn::{Linear, Model};
@@ -69,22 +68,22 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// The first that does not fit; then nothing is changed.
+    /// [`StateDictError`] for the first tensor that does not match; the model is then unchanged.
     pub fn load_state_dict(&self, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
         let names = || self.graph().state().map(|spec| spec.name);
         if let Some(tensor) = tensors.iter().find(|tensor| !names().any(|n| n == tensor.name)) {
             return Err(StateDictError::Unexpected(tensor.name.clone()));
         }
-        let values = self.graph().state().map(|spec| fitting(&spec, tensors));
+        let values = self.graph().state().map(|spec| find(&spec, tensors));
         let values = values.collect::<Result<Vec<_>, _>>()?;
         tch::no_grad(|| {
-            self.state().zip(&values).for_each(|((_, mut place), value)| place.copy_(value));
+            self.state().zip(&values).for_each(|((_, mut tensor), value)| tensor.copy_(value));
         });
         Ok(())
     }
 
-    /// Parameters and buffers with their names, in the order of `state_dict()`; shallow copies that share
-    /// their memory with the network.
+    /// The parameters and buffers with their names, in the order of `state_dict()`. The tensors are shallow
+    /// copies that share their memory with the network.
     pub fn state(&self) -> impl Iterator<Item = (&str, Tensor)> {
         let tensors = self.graph().state.iter().map(|&entry| match entry {
             StateEntry::Parameter(i) => self.parameters()[i].detach(),
@@ -94,8 +93,8 @@ impl Model {
     }
 }
 
-/// The tensor for an entry of the state_dict.
-fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictError> {
+/// Finds the tensor for an entry of the state_dict, and checks its shape and type.
+fn find(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictError> {
     let name = || spec.name.to_string();
     let tensor = tensors.iter().find(|tensor| tensor.name == spec.name);
     let tensor = tensor.ok_or_else(|| StateDictError::Missing(name()))?;
@@ -104,23 +103,23 @@ fn fitting(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDic
         return Err(StateDictError::Shape(name(), found, expected));
     }
     let is_integer = spec.buffer == Some(super::BufferKind::Int64);
-    let (fits, expected) = match is_integer {
+    let (matches, expected) = match is_integer {
         true => (tensor.dtype == Dtype::I64, "int64"),
         false => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
     };
-    match fits {
+    match matches {
         true => to_tensor(tensor),
         false => Err(StateDictError::Type(name(), tensor.dtype, expected)),
     }
 }
 
-/// A tensor as a file holds it.
-pub(crate) fn named(name: String, tensor: &Tensor) -> NamedTensor {
+/// Copies a tensor to a [`NamedTensor`], the form in which files store it.
+pub(crate) fn to_named(name: String, tensor: &Tensor) -> NamedTensor {
     let shape = tensor.size().iter().map(|&size| size as usize).collect();
     NamedTensor { name, dtype: dtype_of(tensor.kind()), shape, data: bytes_of(tensor) }
 }
 
-/// The element type of parameters, buffers and what is recorded of a run.
+/// Converts tch's element type.
 pub(crate) fn dtype_of(kind: Kind) -> Dtype {
     match kind {
         Kind::Float => Dtype::F32,
@@ -143,20 +142,20 @@ pub(crate) fn dtype_of(kind: Kind) -> Dtype {
     }
 }
 
-/// The elements of a tensor, row-major, little-endian.
+/// Copies the elements of a tensor to bytes, row-major and little-endian.
 pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     copy_bytes(tensor, &mut bytes);
     bytes
 }
 
-/// As [`bytes_of`], into memory that exists.
+/// Like [`bytes_of`], but copies into an existing buffer.
 pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     tensor.copy_data_u8(bytes, tensor.numel());
 }
 
-/// The tensor of a file, on the CPU.
+/// Creates a CPU tensor from a tensor of a file.
 ///
 /// ```
 /// use stitch::tensor_files::{Dtype, NamedTensor};
@@ -171,7 +170,7 @@ pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
 /// ```
 ///
 /// # Errors
-/// [`StateDictError::NoKind`] for uint16, uint32, uint64 and float8_e8m0fnu.
+/// [`StateDictError::UnsupportedType`] for uint16, uint32, uint64 and float8_e8m0fnu.
 pub fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, StateDictError> {
     let kind = match tensor.dtype {
         Dtype::Bool => Kind::Bool,
@@ -193,7 +192,7 @@ pub fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, StateDictError> {
         Dtype::C128 => Kind::ComplexDouble,
         Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::F8_E8M0FNU => {
             let (name, dtype) = (tensor.name.clone(), tensor.dtype);
-            return Err(StateDictError::NoKind { name, dtype });
+            return Err(StateDictError::UnsupportedType { name, dtype });
         }
     };
     let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();

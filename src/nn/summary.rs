@@ -4,36 +4,36 @@ use serde::Serialize;
 
 use super::{Graph, Node};
 
-/// A line of the summary.
+/// One layer in a [`Summary`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerSummary {
     /// The layer's name, such as `conv1`.
     pub name: String,
     /// Its class in `torch.nn`.
     pub class: &'static str,
-    /// Sizes of its output without the batch.
+    /// Shape of its output without the batch.
     pub output: Vec<i64>,
-    /// Elements of its parameters.
+    /// Number of elements of its parameters.
     pub parameters: u64,
     /// Multiply-adds per image.
     pub multiply_adds: u64,
 }
 
-/// What a network consists of.
+/// The layers of a network, and its totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// One line per layer, in the order of `forward`.
     pub layers: Vec<LayerSummary>,
-    /// Elements of all parameters.
+    /// Number of elements of all parameters.
     pub parameters: u64,
-    /// Elements of all buffers, such as running statistics.
+    /// Number of elements of all buffers, such as running statistics.
     pub buffers: u64,
     /// Multiply-adds of all layers per image.
     pub multiply_adds: u64,
 }
 
 impl Graph {
-    /// The layers with their output shapes, parameters and multiply-adds, as `torchinfo.summary` counts them.
+    /// The layers with their output shapes, parameters and multiply-adds, like `torchinfo.summary`.
     ///
     /// ```
     /// let summary = stitch::models::named("lenet5")?.graph().summary();

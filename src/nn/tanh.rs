@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 
 use tch::Tensor;
 
-use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, Value};
+use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
 
-/// `nn.Tanh()`: the hyperbolic tangent, element by element.
+/// `nn.Tanh()`: the hyperbolic tangent, element-wise.
 ///
 /// ```
 /// # use stitch::nn::{Graph, Tanh};
@@ -51,7 +51,7 @@ impl Operation for TanhOp {
         "tanh"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         Ok(inputs[0].to_vec())
     }
 

@@ -9,14 +9,14 @@ impl Model {
     /// The bytes of a TorchScript archive with the model's weights and forward pass, for `torch.jit.load`.
     ///
     /// # Errors
-    /// When a tensor does not fit its shape; the model's own do.
+    /// [`ReadError`] if the data of a tensor does not match its shape, which a model's state_dict always does.
     pub fn torchscript(&self) -> Result<Vec<u8>, ReadError> {
         torchscript::write(&self.graph().torchscript(self.class()), &self.state_dict())
     }
 }
 
 impl Graph {
-    /// The module as TorchScript: class, `forward`, layers and buffers.
+    /// The network as a TorchScript module: class, `forward`, layers and buffers.
     ///
     /// ```
     /// # use stitch::nn::{Graph, Linear};
@@ -53,7 +53,8 @@ impl Graph {
     }
 }
 
-/// The attribute of this path of `self`. A name such as `0` is no identifier.
+/// An expression for the attribute of `self` with this path. A name such as `0` is not an identifier, so it needs
+/// `getattr`.
 fn attribute(path: &str) -> String {
     path.split('.').filter(|name| !name.is_empty()).fold("self".into(), |of, name| {
         match name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
@@ -63,7 +64,7 @@ fn attribute(path: &str) -> String {
     })
 }
 
-/// The lines of one operation in `forward`.
+/// Collects the lines of one operation in `forward`.
 #[derive(Debug)]
 pub struct ScriptLines {
     inputs: Vec<String>,
@@ -89,17 +90,17 @@ impl ScriptLines {
         self.inputs[index].clone()
     }
 
-    /// An input that there may be, or `None`.
+    /// An input of the operation as an expression; `None` (Python's) if the operation does not have it.
     pub fn optional_input(&self, index: usize) -> String {
         self.inputs.get(index).cloned().unwrap_or_else(|| "None".into())
     }
 
-    /// The layer's flag `training`, as an expression.
+    /// The layer's `training` flag, as an expression.
     pub fn training(&self) -> String {
         self.training.clone()
     }
 
-    /// A variable of this operation alone.
+    /// The name of a local variable that no other operation uses.
     pub fn temporary(&self, name: &str) -> String {
         format!("{}_{name}", self.output)
     }
@@ -114,7 +115,7 @@ impl ScriptLines {
         self.push(&format!("{} = {expression}", self.output));
     }
 
-    /// `True` or `False`.
+    /// Python's literal: `True` or `False`.
     pub fn bool(value: bool) -> &'static str {
         if value { "True" } else { "False" }
     }

@@ -11,7 +11,7 @@ use super::graph::{
 };
 use super::{Init, Operation};
 
-/// A network or a part of one, such as a layer: `torch.nn.Module` with one input and one output.
+/// A network or a part of one, such as a layer: a `torch.nn.Module` with one input and one output.
 ///
 /// ```
 /// # use stitch::nn::{Graph, Linear, Module, Scope, Value, relu};
@@ -37,7 +37,7 @@ use super::{Init, Operation};
 /// # Ok::<(), stitch::nn::TraceError>(())
 /// ```
 pub trait Module {
-    /// The forward pass of a batch, operation by operation.
+    /// The forward pass, recorded operation by operation.
     fn forward(&self, x: Value) -> Value;
 }
 
@@ -47,7 +47,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
-/// A network that is not well defined: two parameters of one name, or shapes that do not fit.
+/// An invalid definition of a network, such as two parameters with the same name or shapes that do not match.
 ///
 /// ```
 /// # use stitch::nn::{Graph, Linear};
@@ -55,15 +55,15 @@ impl<M: Module + ?Sized> Module for Box<M> {
 /// assert_eq!(error.place, "fc1 (linear)");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {what}")]
+#[error("{place}: {reason}")]
 pub struct TraceError {
     /// The layer or operation, such as `fc1 (linear)`.
     pub place: String,
-    /// What is wrong.
-    pub what: String,
+    /// Why it is invalid.
+    pub reason: String,
 }
 
-/// What has been recorded.
+/// The graph recorded so far.
 #[derive(Debug)]
 struct Trace {
     graph: Graph,
@@ -71,67 +71,71 @@ struct Trace {
 }
 
 impl Trace {
-    /// Remembers the first error; what is recorded after it is not used.
-    fn fail(&mut self, place: String, what: String) {
-        self.error.get_or_insert(TraceError { place, what });
+    /// Keeps the first error. A graph with an error is discarded.
+    fn fail(&mut self, place: String, reason: String) {
+        self.error.get_or_insert(TraceError { place, reason });
     }
 
     fn check_tensor(&mut self, name: &str, shape: &[i64]) {
         if self.graph.state().any(|entry| entry.name == name) {
-            self.fail(name.into(), "there are two parameters or buffers of this name".into());
+            self.fail(name.into(), "there are two parameters or buffers with this name".into());
         }
         if self.graph.layers.iter().any(|layer| layer.path == name) {
-            self.fail(name.into(), "there is a layer of this name too".into());
+            self.fail(name.into(), "a layer has this name, too".into());
         }
-        if !is_possible(shape) {
-            let what = format!("the shape {shape:?} is not possible: sizes must be at least 1");
-            self.fail(name.into(), what);
+        if !is_valid_shape(shape) {
+            self.fail(name.into(), invalid_shape(shape));
         }
     }
 
     fn check_layer(&mut self, path: &str, class: &str) {
         let place = || place(path, class);
         if self.graph.layers.iter().any(|layer| layer.path == path) {
-            self.fail(place(), "there are two layers of this name".into());
+            self.fail(place(), "there are two layers with this name".into());
         }
         if self.graph.state().any(|entry| entry.name == path) {
-            self.fail(place(), "there is a parameter or buffer of this name too".into());
+            self.fail(place(), "a parameter or buffer has this name, too".into());
         }
     }
 
     fn check_output(&mut self, output: Operand) {
         if self.error.is_none() && self.graph.shape_of(output).first() != Some(&-1) {
-            let what = "it does not depend on the batch, as a parameter does not; a value whose first \
-                        dimension is the batch is expected";
-            self.fail("output".into(), what.into());
+            let reason = "it does not depend on the input; a value whose first dimension is the batch is expected";
+            self.fail("output".into(), reason.into());
         }
     }
 
-    /// `Module.register_module` and `register_parameter` refuse the same names.
+    /// `Module.register_module` and `register_parameter` of PyTorch reject the empty name and names with dots.
     fn check_name(&mut self, name: &str) {
         let is_plain = |c: char| c.is_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_plain) {
-            let what = "a name of letters, digits and underscores is expected".into();
-            self.fail(format!("{name:?}"), what);
+            let reason = "a name of letters, digits and underscores is expected".into();
+            self.fail(format!("{name:?}"), reason);
         }
     }
 }
 
-/// The name of an operation or class, with the layer's, if there is one.
+/// The name of an operation or class, preceded by the layer's path if it has one: `fc1 (linear)`.
 fn place(path: &str, name: &str) -> String {
     if path.is_empty() { name.into() } else { format!("{path} ({name})") }
 }
 
+fn invalid_shape(shape: &[i64]) -> String {
+    format!(
+        "the shape {shape:?} is invalid: sizes must be at least 1, and the tensor must fit into memory"
+    )
+}
+
 /// Whether a tensor can have this shape.
-fn is_possible(shape: &[i64]) -> bool {
-    /// Elements of more would not fit into an address.
-    const MOST: i64 = i64::MAX / 16;
+fn is_valid_shape(shape: &[i64]) -> bool {
+    /// Largest number of elements: the size in bytes must not overflow.
+    const MAX_ELEMENTS: i64 = i64::MAX / 16;
     let elements = shape.iter().try_fold(1i64, |count, &size| count.checked_mul(size));
-    shape.iter().all(|&size| size >= 1) && elements.is_some_and(|count| count <= MOST)
+    shape.iter().all(|&size| size >= 1) && elements.is_some_and(|count| count <= MAX_ELEMENTS)
 }
 
 impl Graph {
-    /// Traces a function as a network without layers, for images of this shape (without the batch).
+    /// Traces a function as a network without layers, for inputs of this shape (without the batch).
     ///
     /// # Errors
     /// See [`TraceError`].
@@ -142,7 +146,7 @@ impl Graph {
         Self::trace(input, |_| Function(function))
     }
 
-    /// Traces the network that `build` makes, for images of this shape (without the batch).
+    /// Traces the network that `build` returns, for inputs of this shape (without the batch).
     ///
     /// # Errors
     /// See [`TraceError`].
@@ -152,9 +156,8 @@ impl Graph {
     ) -> Result<Self, TraceError> {
         let graph = Graph::new(input);
         let trace = Rc::new(RefCell::new(Trace { graph, error: None }));
-        if !is_possible(input) {
-            let what = format!("the shape {input:?} is not possible: sizes must be at least 1");
-            trace.borrow_mut().fail("input".into(), what);
+        if !is_valid_shape(input) {
+            trace.borrow_mut().fail("input".into(), invalid_shape(input));
         }
         let scope = Scope { trace: Rc::clone(&trace), path: String::new() };
         let module = build(&scope);
@@ -174,7 +177,7 @@ impl Graph {
     }
 }
 
-/// A function as a network.
+/// A function as a [`Module`].
 struct Function<F>(F);
 
 impl<F: Fn(Value) -> Value> Module for Function<F> {
@@ -183,8 +186,8 @@ impl<F: Fn(Value) -> Value> Module for Function<F> {
     }
 }
 
-/// Where in a network a layer is defined: its path gives the names of its parameters. `vs / "conv1"` is
-/// the place of the attribute `conv1`.
+/// The scope in which a layer is defined; its path is the prefix of the parameters' names. `vs / "conv1"` is the
+/// scope of the attribute `conv1`.
 #[derive(Debug, Clone)]
 pub struct Scope {
     trace: Rc<RefCell<Trace>>,
@@ -192,14 +195,13 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The place of an attribute: `self.<name>` in Python.
+    /// The scope of an attribute: `self.<name>` in Python.
     pub fn join(&self, name: &str) -> Self {
         self.trace.borrow_mut().check_name(name);
         Self { trace: Rc::clone(&self.trace), path: self.qualified(name) }
     }
 
-    /// Defines a parameter, `self.<name> = nn.Parameter(…)`. Parameters draw their initial values in the
-    /// order in which they are defined.
+    /// Defines a parameter: `self.<name> = nn.Parameter(…)`. Initial values are drawn in definition order.
     ///
     /// ```
     /// # use stitch::nn::{Graph, Init, Linear};
@@ -221,7 +223,7 @@ impl Scope {
         Value { trace: Rc::clone(&self.trace), operand: Operand::Parameter(index) }
     }
 
-    /// Defines a buffer, `self.register_buffer(<name>, torch.full(shape, fill))`.
+    /// Defines a buffer: `self.register_buffer(<name>, torch.full(shape, fill))`.
     pub fn buffer(&self, name: &str, shape: &[i64], kind: BufferKind, fill: f64) -> Value {
         let name = self.qualified(name);
         let mut trace = self.trace.borrow_mut();
@@ -254,7 +256,7 @@ impl Div<&str> for Scope {
     }
 }
 
-/// A layer's place in the network: what it applies is listed under its name.
+/// A layer of a network; records the operations that it applies under its name.
 #[derive(Debug, Clone)]
 pub struct Layer {
     scope: Scope,
@@ -262,7 +264,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Defines a layer of this class, such as `Conv2d`.
+    /// Defines a layer; `class` is its class in `torch.nn`, such as `Conv2d`.
     pub fn new(scope: impl Borrow<Scope>, class: &'static str) -> Self {
         let scope = scope.borrow().clone();
         let mut trace = scope.trace.borrow_mut();
@@ -273,17 +275,17 @@ impl Layer {
         Self { scope, index }
     }
 
-    /// Applies an operation of this layer.
+    /// Records an operation of this layer.
     pub fn apply(&self, operation: impl Operation, inputs: &[&Value]) -> Value {
         record(operation, inputs, Some(self.index))
     }
 
-    /// Reports that the layer cannot have these arguments; tracing ends with this error.
-    pub fn refuse(&self, what: &str) {
+    /// Reports invalid arguments; tracing then fails with this error.
+    pub fn fail(&self, reason: &str) {
         let mut trace = self.scope.trace.borrow_mut();
         let LayerSpec { path, class } = &trace.graph.layers[self.index];
         let place = place(path, class);
-        trace.fail(place, what.into());
+        trace.fail(place, reason.into());
     }
 }
 
@@ -295,7 +297,7 @@ impl Deref for Layer {
     }
 }
 
-/// A tensor of a forward pass that is being recorded.
+/// A symbolic tensor of a forward pass that is being traced.
 #[derive(Debug, Clone)]
 pub struct Value {
     trace: Rc<RefCell<Trace>>,
@@ -303,7 +305,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// The sizes of the dimensions; -1 stands for the batch.
+    /// The sizes of the dimensions; -1 is the batch size.
     ///
     /// ```
     /// # use stitch::nn::{Graph, flatten};
@@ -317,7 +319,7 @@ impl Value {
         RefCell::borrow(&self.trace).graph.shape_of(self.operand).to_vec()
     }
 
-    /// Applies an operation to this value and further ones, outside of any layer.
+    /// Records an operation on this value and others, outside any layer.
     pub fn apply(&self, operation: impl Operation, others: &[&Value]) -> Value {
         let inputs: Vec<&Value> = std::iter::once(self).chain(others.iter().copied()).collect();
         record(operation, &inputs, None)
@@ -332,13 +334,15 @@ fn record(operation: impl Operation, inputs: &[&Value], layer: Option<usize>) ->
     let place = || place(path, operation.name());
     let mut shape = Vec::new();
     if inputs.iter().any(|input| !Rc::ptr_eq(&input.trace, shared)) {
-        let what = "its inputs belong to different networks".into();
-        trace.error.get_or_insert(TraceError { place: place(), what });
+        let reason = "its inputs belong to different networks".into();
+        trace.error.get_or_insert(TraceError { place: place(), reason });
     } else if trace.error.is_none() {
         let shapes: Vec<&[i64]> = inputs.iter().map(|x| graph.shape_of(x.operand)).collect();
         match operation.shape(&shapes) {
             Ok(found) => shape = found,
-            Err(what) => trace.error = Some(TraceError { place: place(), what }),
+            Err(error) => {
+                trace.error = Some(TraceError { place: place(), reason: error.to_string() });
+            }
         }
     }
     let inputs = inputs.iter().map(|input| input.operand).collect();

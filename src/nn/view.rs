@@ -2,10 +2,10 @@
 
 use tch::Tensor;
 
-use super::{OnnxNodes, Operation, ScriptLines, Value};
+use super::{OnnxNodes, Operation, ScriptLines, ShapeError, Value};
 
 impl Value {
-    /// `x.view(shape)`; one size may be -1. The batch must stay the first dimension.
+    /// `x.view(shape)`. The first size must be -1, the batch; the others must be positive.
     ///
     /// ```
     /// # use stitch::nn::Graph;
@@ -29,21 +29,23 @@ impl Operation for ViewOp {
         "view"
     }
 
-    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, String> {
+    fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
         let (input, view) = (inputs[0], &self.shape);
         let elements: i64 = input.iter().skip(1).product();
-        let fits = input.first() == Some(&-1)
+        let is_valid = input.first() == Some(&-1)
             && view.first() == Some(&-1)
             && view[1..].iter().all(|&size| size > 0)
             && view[1..].iter().try_fold(1i64, |all, &size| all.checked_mul(size))
                 == Some(elements);
-        match fits {
+        match is_valid {
             true => Ok(view.clone()),
-            // Any other view would mix images.
-            false => Err(format!(
-                "the shape {input:?} cannot be viewed as {view:?}: -1 and then the sizes of an image's \
-                 {elements} elements are expected"
-            )),
+            // Any other view would mix the elements of several images.
+            false => Err(ShapeError::Input {
+                input: input.to_vec(),
+                problem: format!(
+                    "it cannot be viewed as {view:?}: -1 and then sizes with a product of {elements} are expected"
+                ),
+            }),
         }
     }
 

@@ -44,19 +44,19 @@ impl Adam {
     /// `torch.optim.Adam(parameters, lr=lr)`; the parameters are updated in place.
     pub fn new(parameters: &[Tensor], lr: f64) -> Self {
         let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
-        // MKL's square root picks its code at its first call. When two threads make that call
-        // together, one of them can get the code of least accuracy for it (seen in one run of forty).
-        // PyTorch's first call is on a parameter that is too small to be shared; so is this one.
+        // MKL chooses the implementation of its square root at the first call. If two threads make that call at the
+        // same time, one of them may use the least accurate implementation for it (observed in 1 of 40 runs).
+        // PyTorch's first call is on a parameter too small to be split over threads; so is this one.
         drop(Tensor::from(1f32).sqrt());
         let (exp_avg, exp_avg_sq) = (zeros(), zeros());
         let parameters = parameters.iter().map(Tensor::shallow_clone).collect();
         Self { parameters, exp_avg, exp_avg_sq, steps: 0, lr }
     }
 
-    /// Counts an update; its step size, and the square root of the second bias correction.
+    /// Increments the step count; returns the step size and the square root of the second bias correction.
     pub(crate) fn next_factors(&mut self) -> (f64, f64) {
         self.steps += 1;
-        // Python's `beta ** step` is C's pow: not powi, which multiplies.
+        // Python's `beta ** step` is C's pow; powi would multiply repeatedly and round differently.
         let bias_correction1 = 1.0 - BETA1.powf(self.steps as f64);
         let bias_correction2 = 1.0 - BETA2.powf(self.steps as f64);
         (self.lr / bias_correction1, bias_correction2.powf(0.5))
@@ -93,7 +93,7 @@ impl Optimizer for Adam {
                 }
                 update_moments(exp_avg, exp_avg_sq, grad, [1.0 - BETA1, BETA2]);
                 let denom = (exp_avg_sq.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
-                // addcdiv_(exp_avg, denom, value=-step_size), likewise.
+                // addcdiv_(exp_avg, denom, value=-step_size), scaled the same way.
                 let _ = parameter.addcdiv_(&(&*exp_avg * -step_size), &denom);
             }
         });

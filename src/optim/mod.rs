@@ -13,9 +13,9 @@ use tch::Tensor;
 
 use crate::libtorch::clear_grad;
 
-/// Changes the parameters that it was made for, given their gradients.
+/// Updates parameters from their gradients.
 ///
-/// An optimizer of your own:
+/// A custom optimizer:
 ///
 /// ```
 /// use stitch::optim::Optimizer;
@@ -66,23 +66,24 @@ use crate::libtorch::clear_grad;
 /// assert_eq!(Vec::<f32>::try_from(&weight.detach()).unwrap(), [0.0, 1.0]);
 /// ```
 pub trait Optimizer: Any + Debug {
-    /// The parameters; they share their memory with the network.
+    /// The parameters that it updates; they share their memory with the network's.
     fn parameters(&self) -> &[Tensor];
 
-    /// One update. `gradients` are in the order of the parameters; a parameter whose gradient is undefined
+    /// Performs one update. `gradients` are in the order of the parameters; a parameter with an undefined gradient
     /// (`grad` is None) is skipped.
     fn update(&mut self, gradients: &[Tensor]);
 
-    /// What the optimizer keeps for each parameter, by PyTorch's names, such as `exp_avg`.
+    /// The state of each parameter under PyTorch's names, such as `exp_avg`.
     fn state(&self) -> Vec<(&'static str, &[Tensor])>;
 
-    /// Updates made so far.
+    /// The number of updates so far.
     fn steps(&self) -> u64;
 
-    /// Continues as after so many updates; the tensors of [`Optimizer::state`] are overwritten in place.
+    /// Sets the number of updates, to resume a training. The caller also overwrites the tensors of
+    /// [`Optimizer::state`] in place.
     fn set_steps(&mut self, steps: u64);
 
-    /// `optimizer.zero_grad()`: the gradients are None afterwards.
+    /// `optimizer.zero_grad()`: sets the gradients to None.
     fn zero_grad(&mut self) {
         self.parameters().iter().for_each(clear_grad);
     }
@@ -94,9 +95,9 @@ pub trait Optimizer: Any + Debug {
     }
 }
 
-/// Decay of the first moment, in both libraries.
+/// Decay rate of the first moment in both libraries.
 pub(crate) const BETA1: f64 = 0.9;
-/// Decay of the second moment, in both libraries.
+/// Decay rate of the second moment in both libraries.
 pub(crate) const BETA2: f64 = 0.999;
-/// Keeps the division finite, in both libraries.
+/// Term that keeps the division finite in both libraries.
 pub(crate) const EPSILON: f64 = 1e-8;

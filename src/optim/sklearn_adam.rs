@@ -1,13 +1,12 @@
 //! `AdamOptimizer` of scikit-learn 1.9 (`sklearn/neural_network/_stochastic_optimizers.py`).
 //!
-//! The bias corrections are folded into the learning rate, so epsilon stands outside of them,
-//! unlike in PyTorch.
+//! The learning rate includes the bias corrections, so unlike in PyTorch they do not scale epsilon.
 
 use tch::Tensor;
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
 
-/// Adam over a list of parameters.
+/// scikit-learn's Adam over a list of parameters.
 ///
 /// ```
 /// use stitch::optim::{Optimizer, SklearnAdam};
@@ -16,7 +15,7 @@ use super::{BETA1, BETA2, EPSILON, Optimizer};
 /// let coefs = Tensor::zeros([64, 10], (Kind::Double, Device::Cpu));
 /// let mut optimizer = SklearnAdam::new(&[coefs.shallow_clone()], 1e-3);
 /// optimizer.update(&[coefs.ones_like()]);
-/// // The first step is the learning rate, but for epsilon.
+/// // Up to epsilon, the first step equals the learning rate.
 /// assert!((coefs.double_value(&[0, 0]) + 1e-3).abs() < 1e-9);
 /// ```
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub struct SklearnAdam {
 }
 
 impl SklearnAdam {
-    /// `AdamOptimizer(params, learning_rate_init=lr)`; the parameters are updated in place. Its moments
-    /// `ms` and `vs` have PyTorch's names here.
+    /// `AdamOptimizer(params, learning_rate_init=lr)`; the parameters are updated in place. The moments, `ms` and
+    /// `vs` in scikit-learn, have PyTorch's names.
     pub fn new(parameters: &[Tensor], lr: f64) -> Self {
         let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
         let (exp_avg, exp_avg_sq) = (zeros(), zeros());
@@ -38,7 +37,7 @@ impl SklearnAdam {
         Self { parameters, exp_avg, exp_avg_sq, t: 0, lr }
     }
 
-    /// Counts an update; its learning rate.
+    /// Increments the step count; returns the learning rate of the update.
     pub(crate) fn next_lr(&mut self) -> f64 {
         self.t += 1;
         let t = self.t as f64;

@@ -1,5 +1,5 @@
-//! The trace of a run, and a run as one side of a comparison: [`recorder`] writes the trace while the run trains,
-//! [`run`] reads run folders, traces and files for [`stitch_parity`].
+//! Traces and comparisons of runs: [`recorder`] records the trace of a training run, [`run`] reads run folders, traces
+//! and files for [`stitch_parity`].
 
 pub mod recorder;
 pub mod run;

@@ -1,6 +1,6 @@
-//! Records the trace of a run while the port trains.
+//! Records the trace of a training run.
 //!
-//! The trace stays in memory until the end of the run: one or two megabytes per epoch.
+//! The trace stays in memory until the end of the run; it takes one or two megabytes per epoch.
 
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
@@ -13,12 +13,12 @@ use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
 use crate::train::{StepTensors, Tracer};
 
-/// Steps that are recorded, besides the last of each epoch.
+/// Steps that are recorded, in addition to the last step of each epoch.
 const STEPS: [usize; 5] = [1, 2, 3, 10, 100];
-/// Number of images that are normalized and hashed at a time.
-const IMAGES: usize = 1000;
+/// Number of images that are normalized and hashed at once.
+const CHUNK: usize = 1000;
 
-/// Records a run while it trains, in memory.
+/// Records a run in memory while it trains.
 #[derive(Debug)]
 pub struct Recorder {
     trace: Writer<Vec<u8>, Vec<u8>>,
@@ -65,7 +65,7 @@ impl Recorder {
     /// The contents of `trace.jsonl` and of `trace.bin`.
     ///
     /// # Errors
-    /// When a tensor could not be recorded.
+    /// [`WriteError`] if a tensor could not be recorded.
     pub fn into_files(self) -> Result<(Vec<u8>, Vec<u8>), WriteError> {
         self.result?;
         self.trace.finish()
@@ -102,13 +102,13 @@ impl Recorder {
         }
     }
 
-    /// Records all images as one tensor, [`IMAGES`] at a time.
+    /// Records all images as one tensor, in chunks of [`CHUNK`].
     fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
         let (kind, input) = (model.kind(), model.graph().input());
         let normalized = |part| bytes_of(&images(part, input, kind, model.device()));
         let sizes = input.iter().map(|&size| size as usize);
         let shape: Vec<usize> = [pixels.len() / PIXELS].into_iter().chain(sizes).collect();
-        let parts = pixels.chunks(IMAGES * PIXELS).map(normalized);
+        let parts = pixels.chunks(CHUNK * PIXELS).map(normalized);
         self.parts(stage::DATA, name, Place::RUN, kind, &shape, parts);
     }
 }
@@ -120,7 +120,7 @@ impl Tracer for Recorder {
         self.record(stage::PERMUTATION, "order", Place::epoch(epoch), &order);
     }
 
-    fn wants(&self, step: usize, last: bool) -> bool {
+    fn traces(&self, step: usize, last: bool) -> bool {
         last || STEPS.contains(&step)
     }
 

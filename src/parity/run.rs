@@ -1,6 +1,5 @@
 //! One side of a comparison: a run folder, a trace, or a single file.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,9 +42,9 @@ pub enum RunError {
 /// One side of a comparison, and the settings of its run.
 #[derive(Debug)]
 pub struct Run {
-    /// The settings, if the side is a run folder: its `config.json`.
+    /// The settings in `config.json`; `None` if the side is not a run folder.
     pub config: Option<RunConfig>,
-    /// The tensors.
+    /// Its tensors and tables; elements stay in the files until they are compared.
     pub side: Side,
 }
 
@@ -107,17 +106,28 @@ impl Run {
         Ok(())
     }
 
-    /// One file of a run folder.
+    /// Adds the contents of one file of a run folder.
     fn add_file(&mut self, path: &Path, file: &str) -> Result<(), RunError> {
         match file {
             run_folder::HISTORY => {
-                for row in parse(path, csv::read_history)? {
+                let rows = parse(path, csv::read_history)?;
+                let columns = stitch_run::rows::read(&read(path)?).unwrap_or_default();
+                let names = columns.first().map(|(_, row)| row.keys().cloned().collect::<Vec<_>>());
+                let compared = ["epoch", "loss", "seconds"];
+                let others = names.unwrap_or_default().into_iter();
+                let others: Vec<String> =
+                    others.filter(|name| !compared.contains(&name.as_str())).collect();
+                if !others.is_empty() {
+                    let others = others.join(", ");
+                    self.side.left_out.push(format!("{others} in history.csv"));
+                }
+                for row in rows {
                     let place = Place::epoch(row.epoch);
                     self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }
             }
             run_folder::METRICS => {
-                let metrics: Metrics = parse(path, |bytes| serde_json::from_slice(bytes))?;
+                let metrics = parse(path, Metrics::read)?;
                 let averages = [metrics.macro_avg, metrics.weighted_avg];
                 let averages = averages.map(|a| [a.precision, a.recall, a.f1]);
                 let accuracy = [metrics.test_accuracy];
@@ -145,13 +155,14 @@ impl Run {
         Ok(())
     }
 
-    /// A file of tensors. Those of a known model are put into definition order: safetensors orders them by
-    /// size and name.
+    /// Adds the tensors of a file. The tensors of a known model are sorted in definition order, because safetensors
+    /// orders them by size and name.
     fn add_weights(&mut self, path: &Path, key: Option<&str>) -> Result<(), RunError> {
         let range = self.side.add_tensors(path, key)?;
         let items = &mut self.side.items[range];
         let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
-        if let Ok(model) = weights::recognise(&specs, None) {
+        if let Ok(identified) = weights::identify(&specs, None) {
+            let model = identified.entry;
             let graph = model.graph();
             items.sort_by_key(|item| graph.state().position(|spec| item.key.name == spec.name));
             self.side.model.get_or_insert(model.name.into());
@@ -166,7 +177,7 @@ impl Run {
                 rows.iter().map(value).collect()
             };
             let (labels, predicted) = (column(|row| row.y_true), column(|row| row.y_pred));
-            // By its name in a trace.
+            // Named as in a trace.
             self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
             self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
         } else {
@@ -208,58 +219,60 @@ impl Run {
 }
 
 /// Whether stitch computed both runs; see [`stitch_parity::Options::same_program`].
-pub fn same_program(reference: &Run, port: &Run) -> bool {
+pub fn same_program(reference: &Run, candidate: &Run) -> bool {
     let is_stitch =
         |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
-    is_stitch(reference) && is_stitch(port)
+    is_stitch(reference) && is_stitch(candidate)
 }
 
-/// The settings with which the rounding errors of a run grow; `None` without a `config.json`.
+/// The settings on which the growth of rounding errors depends; `None` without a `config.json`.
 pub fn training(run: &Run) -> Option<Training> {
     let TrainConfig { lr, epochs, batch_size, .. } = run.config.as_ref()?.settings;
     Some(Training { lr, epochs, batch_size })
 }
 
-/// Differences between the settings of two runs that make different bits likely, a sentence each, the most likely
-/// cause first.
-pub fn settings(reference: &Run, port: &Run) -> Vec<String> {
-    let (Some(reference), Some(port)) = (&reference.config, &port.config) else {
+/// Differences between the settings of two runs that are likely to cause different results, one sentence per setting,
+/// the most likely cause first.
+pub fn settings(reference: &Run, candidate: &Run) -> Vec<String> {
+    let (Some(reference), Some(candidate)) = (&reference.config, &candidate.config) else {
         return Vec::new();
     };
     let row = |name: String| {
-        let expected = setting(&name, &reference.settings, &port.settings);
-        let actual = setting(&name, &port.settings, &reference.settings);
+        let expected = setting(&name, &reference.settings, &candidate.settings);
+        let actual = setting(&name, &candidate.settings, &reference.settings);
         (name, Some(expected), Some(actual))
     };
-    let most_telling = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
+    let is_likely_cause = |name: &String| ["model", "engine", "threads"].contains(&name.as_str());
     let (first, others): (Vec<_>, Vec<_>) =
-        TrainConfig::names().into_iter().partition(most_telling);
+        TrainConfig::names().into_iter().partition(is_likely_cause);
     let capability = |config: &RunConfig| config.cpu_capability.clone();
-    let kernels = (reference.comparable_kernels(port), port.comparable_kernels(reference));
+    let kernels =
+        (reference.comparable_kernels(candidate), candidate.comparable_kernels(reference));
     let platform = [
-        ("libtorch".into(), reference.libtorch(), port.libtorch()),
-        ("CPU capability".into(), capability(reference), capability(port)),
+        ("libtorch".into(), reference.libtorch(), candidate.libtorch()),
+        ("CPU capability".into(), capability(reference), capability(candidate)),
         ("kernels".into(), kernels.0, kernels.1),
     ];
     let rows = first.into_iter().map(row).chain(platform).chain(others.into_iter().map(row));
     let mut lines: Vec<String> = rows
         .filter_map(|(what, expected, actual)| match (expected, actual) {
-            (Some(expected), Some(actual)) if expected != actual => {
-                Some(format!("{what} differs: {expected} in the reference, {actual} in the port"))
-            }
+            (Some(expected), Some(actual)) if expected != actual => Some(format!(
+                "{what} differs: {expected} in the reference, {actual} in the candidate"
+            )),
             _ => None,
         })
         .collect();
-    if reference.data.sha256 != port.data.sha256 {
+    if reference.data.sha256 != candidate.data.sha256 {
         lines.push("the data sets differ (SHA-256)".into());
     }
     lines
 }
 
-/// The value of a setting, for a comparison with `other`.
+/// The value of a setting as text, for a comparison with the settings `other`.
 fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
     if name == "engine" {
-        // A run of another program is the reference for the engines that have the notebook's bits.
+        // A run of another program has no engine. It is comparable with the engines that are bit-identical to the
+        // notebook.
         let same_bits = match other.engine {
             Some(Engine::Eager) => Engine::Eager,
             _ => Engine::Exact,
@@ -274,10 +287,11 @@ fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
-    fs::read(path).map_err(|error| RunError::Io { path: path.into(), error })
+    run_folder::read_regular(path, run_folder::MAX_FILE)
+        .map_err(|error| RunError::Io { path: path.into(), error })
 }
 
-/// A file of a run, read by `parse`.
+/// Reads a file of a run and parses it with `parse`.
 fn parse<T, E: std::fmt::Display>(
     path: &Path,
     parse: impl Fn(&[u8]) -> Result<T, E>,

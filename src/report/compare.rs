@@ -1,21 +1,20 @@
-//! Two runs on the same test images: who is right where the other is not.
+//! Compares the predictions of two runs on the same test images.
 
 use crate::dataset::CLASSES;
 use crate::metrics::ConfusionMatrix;
 
-/// The images on which exactly one of two runs is right.
+/// The images that exactly one of two runs classifies correctly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Disagreement {
-    /// Only the first run is right.
+    /// Number of images that only the first run classifies correctly.
     pub first: u64,
-    /// Only the second is.
+    /// Number of images that only the second run classifies correctly.
     pub second: u64,
-    /// McNemar's exact test: how probable a split at least this uneven is, if each were as likely to
-    /// be either's (two-sided, binomial).
+    /// p-value of McNemar's exact test (two-sided, binomial).
     pub p: f64,
 }
 
-/// Compares the answers of two runs; all three have one length.
+/// Compares the predictions of two runs; all three slices have the same length.
 pub fn disagreement(truth: &[u8], first: &[u8], second: &[u8]) -> Disagreement {
     let (mut only_first, mut only_second) = (0, 0);
     for ((truth, first), second) in truth.iter().zip(first).zip(second) {
@@ -25,10 +24,10 @@ pub fn disagreement(truth: &[u8], first: &[u8], second: &[u8]) -> Disagreement {
     Disagreement { first: only_first, second: only_second, p: mcnemar(only_first, only_second) }
 }
 
-/// The two-sided binomial test of `a` of `a + b` at one half; as `scipy.stats.binomtest(a, a + b)`.
+/// p-value of the two-sided binomial test of `a` of `a + b` at 0.5, as `scipy.stats.binomtest(a, a + b)`.
 fn mcnemar(a: u64, b: u64) -> f64 {
     let n = a + b;
-    // The logarithm of n over k, divided by 2 to the n: from k = 0 on, factor by factor.
+    // The logarithm of binomial(n, k) / 2^n, updated from k to k + 1.
     let mut log = -(n as f64) * std::f64::consts::LN_2;
     let mut tail = 0.0;
     for k in 0..=a.min(b) {
@@ -38,7 +37,7 @@ fn mcnemar(a: u64, b: u64) -> f64 {
     (2.0 * tail).min(1.0)
 }
 
-/// By how much the recall of each class is greater in `second`.
+/// Recall of each class in `second` minus that in `first`.
 pub fn recall_gains(first: &ConfusionMatrix, second: &ConfusionMatrix) -> [f64; CLASSES] {
     let [first, second] = [first, second].map(|matrix| matrix.report().classes);
     std::array::from_fn(|class| second[class].recall - first[class].recall)
@@ -57,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn only_images_on_which_exactly_one_is_right_count() {
+    fn images_that_exactly_one_classifies_correctly_are_counted() {
         let counted = disagreement(&[0, 1, 2, 3], &[0, 1, 0, 0], &[0, 2, 2, 1]);
         assert_eq!((counted.first, counted.second), (1, 1));
     }

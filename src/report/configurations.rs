@@ -1,4 +1,4 @@
-//! The runs of a study by their settings: seeds of one configuration together.
+//! Groups the runs of a study by configuration: the same settings with different seeds.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use stitch_run::rows;
 use crate::models::{self, ModelEntry, UnknownModel};
 use crate::study::plan;
 use crate::study::results::Record;
-use crate::study::statistics::{self, Interval, Share, Summary};
+use crate::study::statistics::{self, Interval, Proportion, Summary};
 use crate::train::{Engine, TrainConfig};
 
-/// The runs that differ in their seeds alone.
+/// The runs that differ only in their seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configuration {
-    /// The model.
+    /// Entry of the registry that all runs train.
     pub model: &'static ModelEntry,
     /// The settings, with the seed of the first run.
     pub settings: TrainConfig,
-    /// Seed and test accuracy of each run, in the order of the seeds.
+    /// Seed and test accuracy of each successful run, in the order of the seeds.
     pub accuracies: Vec<(u64, f64)>,
     /// Number of runs that failed.
     pub failed: usize,
 }
 
-/// Groups results, as [`crate::study::results::merge`] orders them; configurations keep that order, model
-/// by model as the registry lists them.
+/// Groups results that are in the order of [`crate::study::merge::merge`]; configurations are sorted by model, in the
+/// order of the registry, then by settings.
 ///
 /// # Errors
-/// A record of a model that there is not.
+/// A result of an unknown model.
 pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
     let mut groups: BTreeMap<_, Configuration> = BTreeMap::new();
     for record in records {
@@ -47,12 +47,12 @@ pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
 }
 
 impl Configuration {
-    /// The model and its settings.
+    /// Model and settings as text.
     pub fn name(&self) -> String {
         format!("{}, {}", self.model.title, self.settings())
     }
 
-    /// Batch size and learning rate, and of the other settings those that are not the notebook's.
+    /// Batch size and learning rate as text, with other settings that differ from the notebook's.
     pub fn settings(&self) -> String {
         let notebook = self.model.config();
         let TrainConfig { epochs, batch_size, lr, .. } = self.settings;
@@ -67,44 +67,47 @@ impl Configuration {
         name + &plan::others(&self.settings).replace('-', ", ")
     }
 
-    /// The test accuracies.
+    /// Test accuracies from 0 to 1, in the order of the seeds.
     pub fn values(&self) -> Vec<f64> {
         self.accuracies.iter().map(|(_, accuracy)| *accuracy).collect()
     }
 
-    /// They in some numbers, if a run is done.
-    pub fn summary(&self) -> Option<Summary> {
+    /// Summary statistics of the test accuracies; `None` without a successful run.
+    pub(crate) fn summary(&self) -> Option<Summary> {
         statistics::summary(&self.values())
     }
 
-    /// How many of the runs are at least as good as the paper's, of a model that is in the paper.
-    pub fn at_least_paper(&self) -> Option<Share> {
+    /// The proportion of runs that reach the paper's accuracy; `None` for a model that is not in the paper.
+    pub(crate) fn at_least_paper(&self) -> Option<Proportion> {
         statistics::at_least(&self.values(), self.model.paper_accuracy()?)
     }
 }
 
-/// What the second of the paper's two models is compared with: the first of them, the MLP, with the
-/// notebook's settings, or else its first configuration.
-pub fn baseline(all: &[Configuration]) -> Option<&Configuration> {
+/// The configuration that LeNet-5 is compared with: the MLP with the notebook's settings, else its first
+/// configuration.
+pub(crate) fn baseline(all: &[Configuration]) -> Option<&Configuration> {
     let [model, _] = models::paper_pair()?;
     let notebook = model.config();
     let is_notebook = |it: &&Configuration| {
-        let what = |it: &TrainConfig| (it.epochs, it.batch_size, it.lr);
-        what(&it.settings) == what(&notebook)
+        let key = |it: &TrainConfig| (it.epochs, it.batch_size, it.lr);
+        key(&it.settings) == key(&notebook)
     };
     let of_model = || all.iter().filter(|it| it.model == model);
     of_model().find(is_notebook).or_else(|| of_model().next())
 }
 
-/// By how much a configuration of the second of the paper's models, LeNet-5, is ahead of the baseline,
-/// with its 95 % interval.
-pub fn ahead(of: &Configuration, baseline: Option<&Configuration>) -> Option<(f64, Interval)> {
+/// Mean accuracy of a configuration of LeNet-5 minus that of the baseline, with its confidence interval; `None` for
+/// other models.
+pub(crate) fn ahead(
+    of: &Configuration,
+    baseline: Option<&Configuration>,
+) -> Option<(f64, Interval)> {
     let [_, compared] = models::paper_pair()?;
     let baseline = baseline.filter(|_| of.model == compared)?;
     statistics::difference(&of.values(), &baseline.values())
 }
 
-/// `summary.csv`: a row per configuration; what a sample is too small for is left empty.
+/// Formats `summary.csv`: one row per configuration; statistics that a sample is too small for are empty.
 pub fn summary_csv(all: &[Configuration]) -> Vec<u8> {
     rows::write(all.iter().map(|it| SummaryRow::new(it, ahead(it, baseline(all)))))
 }
@@ -112,7 +115,7 @@ pub fn summary_csv(all: &[Configuration]) -> Vec<u8> {
 /// A row of `summary.csv`.
 #[derive(Serialize)]
 struct SummaryRow {
-    /// All but the seed.
+    /// All settings except the seed.
     #[serde(flatten)]
     settings: Map<String, Value>,
     n: usize,
@@ -135,7 +138,7 @@ struct SummaryRow {
 
 impl SummaryRow {
     fn new(it: &Configuration, ahead: Option<(f64, Interval)>) -> Self {
-        let (summary, share) = (it.summary(), it.at_least_paper());
+        let (summary, proportion) = (it.summary(), it.at_least_paper());
         let mean = summary.and_then(|it| it.mean_interval);
         let mut settings = it.settings.to_map();
         settings.shift_remove("seed");
@@ -151,9 +154,9 @@ impl SummaryRow {
             mean_low: mean.map(|it| it.low),
             mean_high: mean.map(|it| it.high),
             paper: it.model.paper_accuracy(),
-            at_least_paper: share.map(|it| it.count),
-            at_least_paper_low: share.map(|it| it.interval.low),
-            at_least_paper_high: share.map(|it| it.interval.high),
+            at_least_paper: proportion.map(|it| it.count),
+            at_least_paper_low: proportion.map(|it| it.interval.low),
+            at_least_paper_high: proportion.map(|it| it.interval.high),
             ahead_of_mlp: ahead.map(|(by, _)| by),
             ahead_of_mlp_low: ahead.map(|(_, interval)| interval.low),
             ahead_of_mlp_high: ahead.map(|(_, interval)| interval.high),

@@ -1,8 +1,7 @@
-//! What a run looks like: figures of its numbers, and a page about it, as bytes.
+//! Figures and HTML reports of runs and studies, as bytes.
 //!
-//! It knows no paths and no command line, and it refuses what a run folder cannot hold: the numbers on
-//! the page come from checked files ([`Run::read`]), and the pictures from weights that answer as the
-//! run's files say ([`Pictures`]).
+//! Independent of paths and the command line. The numbers of a report come from checked files, and its images from
+//! the run's weights and test images ([`Pictures`]).
 
 mod compare;
 pub mod configurations;
@@ -13,4 +12,5 @@ mod run;
 
 pub use html::{Parity, Section, Study, page, study_sample};
 pub use pictures::{Pictures, PicturesError};
-pub use run::{Run, RunError, RunFiles};
+pub(crate) use run::RunFiles;
+pub use run::{Run, RunError};

@@ -1,4 +1,4 @@
-//! The test images behind the numbers, and the responses of the first layer's filters to some of them.
+//! The images of a report: misclassified test images, and the first layer's filters with their responses.
 
 use std::cmp::Ordering;
 
@@ -16,100 +16,100 @@ use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
 use crate::nn::{Conv2dOp, Model, Operand};
 
-/// Confusions that are shown with images.
+/// Number of confusions shown with images.
 const PAIRS: usize = 5;
-/// Images of each.
+/// Number of images per confusion.
 const EACH: usize = 8;
-/// Images of the greatest loss.
+/// Number of images with the greatest loss.
 const HARDEST: usize = 30;
-/// Images over which a filter's responses are averaged.
+/// Number of images over which a filter's responses are averaged.
 const AVERAGED: usize = 1000;
 
-/// An image as a `data:` URI of a PNG.
+/// A PNG image as a `data:` URI.
 pub type Uri = String;
 
-/// The images of a run.
+/// The images of a run's report.
 #[derive(Debug)]
 pub struct Pictures {
-    /// The most frequent confusions, each with those of its images that the model was surest of.
-    pub pairs: Vec<(Confusion, Vec<Example>)>,
-    /// The images of the greatest loss, the greatest first.
-    pub hardest: Vec<Example>,
-    /// The first layer, if it is a convolution of the grey image.
-    pub filters: Option<Filters>,
-    /// Images that the weights classify otherwise than the run's files say.
-    pub differing: usize,
+    /// The most frequent confusions, each with its most confident mistakes.
+    pub(super) pairs: Vec<(Confusion, Vec<Example>)>,
+    /// The images with the greatest loss, greatest first.
+    pub(super) hardest: Vec<Example>,
+    /// The first layer's filters, if it is a convolution of the gray image.
+    pub(super) filters: Option<Filters>,
+    /// Number of images for which the weights do not give the class in the run's files.
+    pub(super) differing: usize,
 }
 
-/// A test image with what the model says of it.
+/// A test image with its prediction.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// Its place in the test images, from 0 on.
+    /// Index in the test images.
     pub index: usize,
-    /// Its class.
+    /// True class.
     pub truth: usize,
-    /// The class that was predicted.
+    /// Predicted class.
     pub predicted: usize,
     /// Probability of the predicted class.
     pub of_predicted: f64,
-    /// Probability of its class.
+    /// Probability of the true class.
     pub of_truth: f64,
-    /// Cross-entropy: the negative logarithm of the latter.
+    /// Cross-entropy: negative logarithm of `of_truth`.
     pub loss: f64,
-    /// The image.
+    /// The 28x28 image as a PNG `data:` URI.
     pub image: Uri,
 }
 
-/// The first layer of a model, a convolution whose output has the size of the image.
+/// The filters of the first layer, a convolution whose output has the size of the image.
 #[derive(Debug)]
 pub struct Filters {
-    /// Rows and columns of a filter.
+    /// Height and width of a filter.
     pub side: usize,
-    /// The greatest absolute weight: where the colours end.
+    /// Greatest absolute weight: the end of the color scale.
     pub greatest: f64,
-    /// The sample images, one a class that occurs.
+    /// Sample images with their classes, one for each class that occurs.
     pub samples: Vec<(usize, Uri)>,
-    /// Images that the means are over, at most: the first.
+    /// Number of images over which responses are averaged.
     pub averaged: usize,
-    /// Each filter.
+    /// One per output channel of the convolution.
     pub filters: Vec<Filter>,
 }
 
 /// A filter of the first layer.
 #[derive(Debug)]
 pub struct Filter {
-    /// Its weights.
+    /// Image of the weights.
     pub weights: Uri,
-    /// Its responses (28x28, after ReLU) to the samples, from nothing to its greatest response.
+    /// Images of the responses (28x28, after ReLU) to the samples, scaled to the filter's greatest response.
     pub responses: Vec<Uri>,
-    /// The class with the greatest mean response, and the mean.
+    /// Class with the greatest mean response, and the mean.
     pub most: (usize, f64),
-    /// The class with the least.
+    /// Class with the least mean response, and the mean.
     pub least: (usize, f64),
 }
 
 /// Why a report has no images of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PicturesError {
-    /// The images are not those of the run.
-    #[error("the test labels are not those of predictions.csv")]
+    /// The test images are not those of the run.
+    #[error("the test labels do not match predictions.csv")]
     OtherImages,
-    /// The weights give no probabilities.
-    #[error("the logits of the weights are not finite")]
+    /// The weights give NaN or infinite logits.
+    #[error("the logits computed with the weights are not finite")]
     NotFinite,
-    /// There are no images.
+    /// No data set was found.
     #[error("the data set was not found")]
     NoData,
-    /// The data set is not the run's.
-    #[error("the data set that was found is not the run's (its SHA-256 differs)")]
+    /// Another data set was found.
+    #[error("the data set found is not that of the run (the checksums differ)")]
     OtherData,
-    /// There are no weights.
-    #[error("the run folder holds no weights.safetensors")]
+    /// The run has no weights.
+    #[error("the run folder contains no weights.safetensors")]
     NoWeights,
 }
 
 impl Pictures {
-    /// `logits` (N, 10) are those of `model` for the images of `test`.
+    /// The images of a run; `logits` (N, 10) are those of `model` for the images of `test`.
     ///
     /// # Errors
     /// [`PicturesError`].
@@ -122,39 +122,40 @@ impl Pictures {
         if run.truth != test.labels {
             return Err(PicturesError::OtherImages);
         }
-        // The logarithm of each class's probability, image by image.
-        let answers = rows(&logits.log_softmax(-1, Kind::Double));
-        if answers.iter().flatten().any(|log| log.is_nan()) {
+        let log_probabilities = rows(&logits.log_softmax(-1, Kind::Double));
+        if log_probabilities.iter().flatten().any(|log| log.is_nan()) {
             return Err(PicturesError::NotFinite);
         }
-        let example = |index: usize| example(run, test, &answers[index], index);
+        let example = |index: usize| example(run, test, &log_probabilities[index], index);
         let pair = |confusion: Confusion| {
             let of_pair = |&index: &usize| {
                 usize::from(run.truth[index]) == confusion.truth
                     && usize::from(run.predicted[index]) == confusion.predicted
             };
             let images = (0..test.len()).filter(of_pair);
-            let sure = |&index: &usize| answers[index][confusion.predicted];
-            (confusion, greatest(images, sure, EACH).into_iter().map(example).collect())
+            let confidence = |&index: &usize| log_probabilities[index][confusion.predicted];
+            (confusion, greatest(images, confidence, EACH).into_iter().map(example).collect())
         };
-        let loss = |&index: &usize| -answers[index][usize::from(run.truth[index])];
+        let loss = |&index: &usize| -log_probabilities[index][usize::from(run.truth[index])];
         let hardest = greatest(0..test.len(), loss, HARDEST);
-        let best = |answer: &[f64; CLASSES]| {
-            // The first of equals, as argmax.
-            let better = |best, class| if answer[class] > answer[best] { class } else { best };
+        let argmax = |values: &[f64; CLASSES]| {
+            // The first one in case of a tie, as in PyTorch.
+            let better = |best, class| if values[class] > values[best] { class } else { best };
             (0..CLASSES).reduce(better).unwrap_or(0)
         };
-        let other = |&(answer, &said): &(&[f64; CLASSES], &u8)| best(answer) != usize::from(said);
+        let differs = |&(values, &predicted): &(&[f64; CLASSES], &u8)| {
+            argmax(values) != usize::from(predicted)
+        };
         Ok(Self {
             pairs: run.matrix.most_confused(PAIRS).into_iter().map(pair).collect(),
             hardest: hardest.into_iter().map(example).collect(),
             filters: Convolution::of(model).map(|first| filters(&first, test)),
-            differing: answers.iter().zip(&run.predicted).filter(other).count(),
+            differing: log_probabilities.iter().zip(&run.predicted).filter(differs).count(),
         })
     }
 }
 
-/// The `n` with the greatest `value`, the greatest first; of equals those that come first.
+/// The `n` images with the greatest `value`, greatest first; ties in their original order.
 fn greatest(
     images: impl Iterator<Item = usize>,
     value: impl Fn(&usize) -> f64,
@@ -166,17 +167,17 @@ fn greatest(
     images
 }
 
-fn example(run: &Run, test: &Split, answer: &[f64; CLASSES], index: usize) -> Example {
+fn example(run: &Run, test: &Split, log_probabilities: &[f64; CLASSES], index: usize) -> Example {
     let [truth, predicted] = [&run.truth, &run.predicted].map(|labels| usize::from(labels[index]));
     Example {
         index,
         truth,
         predicted,
-        of_predicted: answer[predicted].exp(),
-        of_truth: answer[truth].exp(),
-        // Of a certain answer it is 0, not -0.
-        loss: -answer[truth] + 0.0,
-        image: uri(pixels(test, index), SIDE, GREY),
+        of_predicted: log_probabilities[predicted].exp(),
+        of_truth: log_probabilities[truth].exp(),
+        // Adding 0 turns -0 into 0.
+        loss: -log_probabilities[truth] + 0.0,
+        image: uri(pixels(test, index), SIDE, GRAY),
     }
 }
 
@@ -184,7 +185,7 @@ fn pixels(test: &Split, index: usize) -> &[u8] {
     &test.images[index * PIXELS..(index + 1) * PIXELS]
 }
 
-/// A model's first operation, if it is a convolution of the grey image.
+/// A model's first operation, a convolution of the gray image.
 struct Convolution<'a> {
     model: &'a Model,
     /// (C, 1, K, K)
@@ -196,7 +197,7 @@ struct Convolution<'a> {
 }
 
 impl<'a> Convolution<'a> {
-    /// `None` when the model begins with something else, or its filters are not square.
+    /// The first operation of a model; `None` if it is not such a convolution, or its filters are not square.
     fn of(model: &'a Model) -> Option<Self> {
         let first = model.graph().nodes().first()?;
         first.operation.downcast_ref::<Conv2dOp>()?;
@@ -219,7 +220,7 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// The filters, with their responses to the first image of each class and, on average, to the classes.
+/// The filters, with their responses to the first image of each class and their mean responses to the classes.
 fn filters(first: &Convolution, test: &Split) -> Filters {
     let of_class = |class| test.labels.iter().position(|&label| usize::from(label) == class);
     let samples: Vec<usize> = (0..CLASSES).filter_map(of_class).collect();
@@ -246,16 +247,16 @@ fn filters(first: &Convolution, test: &Split) -> Filters {
         side: first.side,
         greatest,
         samples: (samples.iter())
-            .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GREY)))
+            .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GRAY)))
             .collect(),
         averaged: test.len().min(AVERAGED),
         filters: (0..first.filters).map(filter).collect(),
     }
 }
 
-const GREY: ExtendedColorType = ExtendedColorType::L8;
+const GRAY: ExtendedColorType = ExtendedColorType::L8;
 
-/// The mean response of each filter to each class that occurs in the first images.
+/// Mean responses of the filters to each class; `None` for a class that does not occur.
 fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
     let n = test.len().min(AVERAGED);
     let means =
@@ -272,27 +273,27 @@ fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
     })
 }
 
-/// Orange above zero, purple below, white at it.
+/// An image of weights: orange above zero, purple below, white at zero.
 fn weights_picture(weights: &[f64], side: usize, greatest: f64) -> Uri {
-    let colour = |&weight: &f64| {
+    let color = |&weight: &f64| {
         let place = if greatest > 0.0 { 0.5 + weight / greatest / 2.0 } else { 0.5 };
         PURPLE_ORANGE.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
-    let pixels: Vec<u8> = weights.iter().flat_map(colour).collect();
+    let pixels: Vec<u8> = weights.iter().flat_map(color).collect();
     uri(&pixels, side, ExtendedColorType::Rgb8)
 }
 
-/// Viridis, from nothing to the strongest response.
+/// An image of responses, in viridis from 0 to the strongest response.
 fn response_picture(responses: &[f64], strongest: f64) -> Uri {
-    let colour = |&response: &f64| {
+    let color = |&response: &f64| {
         let place = if strongest > 0.0 { response / strongest } else { 0.0 };
         VIRIDIS.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
-    let pixels: Vec<u8> = responses.iter().flat_map(colour).collect();
+    let pixels: Vec<u8> = responses.iter().flat_map(color).collect();
     uri(&pixels, SIDE, ExtendedColorType::Rgb8)
 }
 
-/// The PNG of a square image; the same pixels give the same bytes.
+/// Encodes a square image as PNG; the same pixels give the same bytes.
 fn uri(pixels: &[u8], side: usize, kind: ExtendedColorType) -> Uri {
     let mut png = Vec::new();
     PngEncoder::new(&mut png)

@@ -1,6 +1,6 @@
-//! A run as a report tells of it, and its being read from the files of a run folder.
+//! The data of a run for its report, read from the files of a run folder.
 
-use serde::Deserialize;
+use stitch_run::counted;
 
 use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
@@ -11,24 +11,24 @@ use crate::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PREDICTIONS, RunConfig,
 };
 
-/// What a run was, and what it answered.
+/// The data of a run for its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// The model.
+    /// Entry of the registry that `config.json` names.
     pub model: &'static ModelEntry,
-    /// Settings, versions, data.
+    /// Settings, versions, data set.
     pub config: RunConfig,
-    /// Losses, one an epoch that was run.
+    /// Losses, one per epoch.
     pub curves: Curves,
-    /// The class of each test image, 0 to 9.
+    /// True class of each test image, 0 to 9.
     pub truth: Vec<u8>,
-    /// The answer for each.
+    /// Predicted class of each test image.
     pub predicted: Vec<u8>,
-    /// The two, counted.
+    /// Counts of test images: rows are true classes, columns predictions.
     pub matrix: ConfusionMatrix,
 }
 
-/// The files of a run folder that are read, as bytes; any of them may be damaged or of another run.
+/// Contents of the files of a run folder; they may be damaged or of another run.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
     /// `config.json`.
@@ -43,19 +43,19 @@ pub struct RunFiles {
     pub confusion_matrix: Vec<u8>,
 }
 
-/// A file that is not what a run leaves.
+/// A file of a run folder is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {what}")]
 pub struct RunError {
-    /// Its name.
+    /// Name of the file.
     pub file: &'static str,
-    /// What is wrong with it.
+    /// What is wrong.
     pub what: String,
 }
 
 impl Run {
-    /// `truth` and `predicted` have one length and hold 0 to 9.
-    pub fn new(
+    /// The data of a run; `truth` and `predicted` have the same length and values 0 to 9.
+    pub(crate) fn new(
         model: &'static ModelEntry,
         config: RunConfig,
         curves: Curves,
@@ -65,32 +65,61 @@ impl Run {
         Self { model, config, curves, truth, predicted, matrix }
     }
 
-    /// Reads the files of a run folder, and checks that they belong together.
+    /// Reads the files of a run folder, and checks that they belong to the same run.
     ///
     /// # Errors
-    /// [`RunError`] for the first file that cannot be of a run, or not of this one.
-    pub fn read(files: &RunFiles) -> Result<Self, RunError> {
+    /// [`RunError`] for the first file that is invalid or of another run.
+    pub(crate) fn read(files: &RunFiles) -> Result<Self, RunError> {
         let config = RunConfig::read(&files.config).map_err(|error| wrong(CONFIG, error))?;
         let model = models::named(&config.settings.model);
         let model = model.map_err(|unknown| wrong(CONFIG, unknown))?;
         let epochs = csv::read_history(&files.history).map_err(|error| wrong(HISTORY, error))?;
-        let answers = answers(&files.predictions)?;
-        let run = Self::new(model, config, Curves::of(&epochs), answers);
+        let labels = labels(&files.predictions)?;
+        let run = Self::new(model, config, Curves::of(&epochs), labels);
         let matrix = matrix(&files.confusion_matrix)?;
         if matrix != run.matrix {
-            let what = "its counts are not those of predictions.csv: the files are of two runs";
+            let what = "its counts do not match predictions.csv: the files are of different runs";
             return Err(wrong(CONFUSION_MATRIX, what));
         }
-        let metrics: Metrics = json(METRICS, &files.metrics)?;
+        let metrics = Metrics::read(&files.metrics).map_err(|error| wrong(METRICS, error))?;
         let accuracy = run.matrix.report().accuracy;
         if metrics.test_accuracy != accuracy {
             let what = format!(
-                "test_accuracy is {}, and predictions.csv gives {accuracy}: the files are of two runs",
+                "test_accuracy is {}, but predictions.csv gives {accuracy}: the files are of different runs",
                 metrics.test_accuracy
             );
             return Err(wrong(METRICS, what));
         }
+        run.check_epochs(&metrics)?;
         Ok(run)
+    }
+
+    /// Checks that `history.csv` and `metrics.json` have the epochs and the validation of `config.json`.
+    fn check_epochs(&self, metrics: &Metrics) -> Result<(), RunError> {
+        let settings = &self.config.settings;
+        let (rows, with_val) = (self.curves.loss.len(), settings.val.is_some());
+        if rows > settings.epochs || self.curves.val_loss.is_some() != with_val {
+            let validation = if with_val { "with" } else { "without" };
+            let [rows, epochs] = [rows, settings.epochs].map(|count| counted(count, "epoch"));
+            let what = format!(
+                "it has {rows}{}, but config.json is of a run of {epochs} {validation} validation",
+                if self.curves.val_loss.is_some() { " with validation" } else { "" }
+            );
+            return Err(wrong(HISTORY, what));
+        }
+        let Some(training) = &metrics.training else {
+            return Err(wrong(METRICS, "it has no training metrics"));
+        };
+        let best = training.validation.map(|it| it.best_epoch);
+        if training.epochs_run != rows
+            || best.is_some() != with_val
+            || best.is_some_and(|best| !(1..=rows).contains(&best))
+        {
+            let what = "its epochs or validation are not those of history.csv and config.json: the files are of \
+                        different runs";
+            return Err(wrong(METRICS, what));
+        }
+        Ok(())
     }
 }
 
@@ -98,18 +127,14 @@ fn wrong(file: &'static str, what: impl ToString) -> RunError {
     RunError { file, what: what.to_string() }
 }
 
-fn json<'a, T: Deserialize<'a>>(file: &'static str, bytes: &'a [u8]) -> Result<T, RunError> {
-    serde_json::from_slice(bytes).map_err(|error| wrong(file, error))
-}
-
-/// True and predicted labels.
-fn answers(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
+/// Reads true and predicted labels.
+fn labels(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
     let rows = csv::read_predictions(bytes).map_err(|error| wrong(PREDICTIONS, error))?;
     let label = |line: usize, label: i64| match u8::try_from(label) {
         Ok(class) if usize::from(class) < CLASSES => Ok(class),
         _ => {
             let what =
-                format!("line {line}: {label} is not a class: they are 0 to {}", CLASSES - 1);
+                format!("line {line}: {label} is not a class: expected 0 to {}", CLASSES - 1);
             Err(wrong(PREDICTIONS, what))
         }
     };
@@ -122,7 +147,8 @@ fn answers(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
 fn matrix(bytes: &[u8]) -> Result<ConfusionMatrix, RunError> {
     let table = csv::read_confusion_matrix(bytes).map_err(|it| wrong(CONFUSION_MATRIX, it))?;
     if table.classes != classes::NAMES {
-        let what = format!("its classes are {}, not Fashion-MNIST's", table.classes.join(", "));
+        let what =
+            format!("its classes are {}, not those of Fashion-MNIST", table.classes.join(", "));
         return Err(wrong(CONFUSION_MATRIX, what));
     }
     let mut matrix = ConfusionMatrix { counts: [[0; CLASSES]; CLASSES] };

@@ -1,7 +1,7 @@
-//! The two random number generators of the notebook, draw for draw.
+//! The random number generators of NumPy and PyTorch; every draw equals the original's.
 //!
-//! Both are MT19937 (crate `rand_mt`); what differs is how draws become numbers. Neither has any
-//! global state: a generator is a value, so a run can be replayed from its seed alone.
+//! Both are MT19937 (crate `rand_mt`) and differ in the conversion of draws to numbers. They have no global state: a
+//! generator is a value that depends only on its seed.
 
 pub mod numpy;
 pub mod torch;

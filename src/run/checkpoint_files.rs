@@ -1,23 +1,22 @@
-//! The files of checkpoints, from which an interrupted run resumes bit-identical to an uninterrupted one.
+//! Saves and finds checkpoint files, from which an interrupted run resumes bit-identical to an uninterrupted one.
 //!
-//! A run folder has them in `checkpoints/NNNNNNNN.safetensors`, named by the steps done, the last two
-//! of them, until the run is complete.
+//! They are `checkpoints/NNNNNNNN.safetensors` in the run folder, named by the number of steps. The last two are kept
+//! until the run is complete.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use stitch_run::{Checkpoint, CheckpointError};
 
-use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder};
+use crate::run_folder::{CHECKPOINTS, FolderError, RunFolder, read_regular};
 
-/// Checkpoints that are kept.
+/// Number of checkpoints to keep.
 const KEPT: usize = 2;
-/// No file beyond this is read: a checkpoint is a megabyte, and 16 bytes an epoch.
-const LARGEST: u64 = 1 << 28;
+/// Maximum size in bytes of a checkpoint, which usually has a megabyte and 16 bytes per epoch.
+const MAX_CHECKPOINT: u64 = 1 << 28;
 
-/// Writes the checkpoint at this many steps, and removes all but the last two. One of more steps is
-/// damaged, or the run would have resumed from it.
+/// Writes the checkpoint after `step` steps, and removes all but the last two. Checkpoints of later steps are removed
+/// too: they are damaged, or the run would have resumed from them.
 ///
 /// # Errors
 /// See [`FolderError`].
@@ -34,13 +33,13 @@ pub fn save(folder: &RunFolder, step: usize, checkpoint: &[u8]) -> Result<(), Fo
 /// The checkpoints in the folder of an interrupted run.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The newest intact checkpoint.
+    /// Path and contents of the newest intact checkpoint; `None` if there is none.
     pub newest: Option<(PathBuf, Checkpoint)>,
-    /// Newer ones that are not intact.
+    /// Newer checkpoints that are damaged.
     pub damaged: Vec<(PathBuf, CheckpointError)>,
 }
 
-/// Looks for the newest intact checkpoint.
+/// Finds the newest intact checkpoint.
 pub fn find(folder: &RunFolder) -> Found {
     let mut found = Found::default();
     for (_, path) in list(folder.path()) {
@@ -55,8 +54,8 @@ pub fn find(folder: &RunFolder) -> Found {
     found
 }
 
-/// Checks that what a checkpoint says of where its run stands agrees with itself, with its settings, this many
-/// training images, and its file's name.
+/// Checks that the progress in a checkpoint is consistent with its settings, the number of training images and its
+/// file name.
 ///
 /// # Errors
 /// [`CheckpointError::Contradictory`].
@@ -64,20 +63,19 @@ pub fn check(path: &Path, checkpoint: &Checkpoint, images: usize) -> Result<(), 
     stitch_run::checkpoint::check_progress(checkpoint, images)?;
     let (named, updates) = (step(path), checkpoint.state.updates);
     if named.is_none_or(|named| named as u64 != updates) {
-        let what = format!("it is of {updates} steps, and its file name gives another number");
+        let what = format!("it has {updates} steps, but its file name gives another number");
         return Err(CheckpointError::Contradictory(what));
     }
     Ok(())
 }
 
-/// The steps that the name of a checkpoint says.
+/// The number of steps in the name of a checkpoint.
 fn step(path: &Path) -> Option<usize> {
     let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
     name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }
 
-/// Removes all checkpoints and the events of a run in progress, and their folders if nothing else is in
-/// them.
+/// Removes all checkpoints and the events of a run in progress, and their folders if they are then empty.
 ///
 /// # Errors
 /// [`FolderError::Remove`].
@@ -88,18 +86,11 @@ pub fn clear(folder: &RunFolder) -> Result<(), FolderError> {
 }
 
 fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let unreadable = |error: io::Error| CheckpointError::Tensors(error.into());
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(CheckpointError::Foreign(format!("it is larger than {LARGEST} bytes")));
-    }
-    Checkpoint::read(&bytes)
+    let bytes = read_regular(path, MAX_CHECKPOINT);
+    Checkpoint::read(&bytes.map_err(|error| CheckpointError::Tensors(error.into()))?)
 }
 
-/// The checkpoints in a folder by their steps, the newest first. Plain files alone: a pipe has no
-/// end.
+/// The checkpoints in a folder with their steps, newest first. Only regular files, since opening a pipe would block.
 fn list(folder: &Path) -> Vec<(usize, PathBuf)> {
     let entries = fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
     let plain = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));

@@ -1,4 +1,4 @@
-//! When checkpoints are written, and from which of them a run resumes.
+//! Writes checkpoints during a run, and selects the one to resume from.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -7,21 +7,21 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use stitch_run::{Checkpoint, CheckpointError, Events};
+use stitch_run::{Checkpoint, CheckpointError, Events, counted};
 
 use super::events::EventLog;
 use super::{Event, Note, OnEvent, RunError, checkpoint_files};
 use crate::run_folder::{CHECKPOINTS, EVENTS_PART, FolderError, RunConfig, RunFolder, TENSORBOARD};
 use crate::train::{self, Progress, TrainState, Trainer};
 
-/// When a checkpoint is written, besides the end of each epoch.
+/// When checkpoints are written, besides the end of each epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointEvery {
-    /// Never, not even at the end of an epoch.
+    /// Never, not even after an epoch.
     Never,
-    /// After this time.
+    /// Each time this much time has passed.
     Time(Duration),
-    /// After so many steps, counted from the beginning of the run.
+    /// After each multiple of this many steps of the run.
     Steps(NonZeroU64),
 }
 
@@ -32,20 +32,20 @@ impl Default for CheckpointEvery {
     }
 }
 
-/// Writes checkpoints in a thread of its own: the training goes on until the next one is due.
+/// Writes checkpoints in a separate thread while training continues.
 pub struct Writer<'scope> {
     every: CheckpointEvery,
     /// Steps per epoch.
     steps: usize,
     last: Instant,
     to: SyncSender<(usize, Checkpoint)>,
-    /// The two checkpoints that take turns: one is filled while the other is written.
-    back: Receiver<Checkpoint>,
+    /// Returns buffers: there are two, and one is filled while the other is written.
+    buffers: Receiver<Checkpoint>,
     thread: ScopedJoinHandle<'scope, Result<(), FolderError>>,
 }
 
 impl<'scope> Writer<'scope> {
-    /// For a run of this configuration, of `steps` per epoch.
+    /// Starts the thread, for a run with `steps` steps per epoch.
     pub fn new<'a: 'scope>(
         scope: &'scope Scope<'scope, 'a>,
         folder: &'a RunFolder,
@@ -55,18 +55,18 @@ impl<'scope> Writer<'scope> {
         events: Option<&EventLog>,
     ) -> io::Result<Self> {
         let events = events.map(EventLog::file).transpose()?;
-        // Without capacity: sending waits until the one before is written.
+        // Without capacity: sending waits until the previous checkpoint is written.
         let (to, from) = mpsc::sync_channel::<(usize, Checkpoint)>(0);
-        let (give_back, back) = mpsc::sync_channel(2);
+        let (free, buffers) = mpsc::sync_channel(2);
         for config in [config.clone(), config] {
             let (progress, state) = (Progress::default(), TrainState::default());
             let empty = Checkpoint { config, progress, state, events: None };
-            // The other end is below.
-            let _ = give_back.send(empty);
+            // Cannot fail: the receiver exists.
+            let _ = free.send(empty);
         }
         let write = move || {
             for (step, checkpoint) in from {
-                // Its tensors were copied out of a model: shapes and data agree.
+                // Cannot fail for tensors copied from a model.
                 let bytes = checkpoint.write().map_err(|error| {
                     let error = std::io::Error::other(error);
                     FolderError::Write(folder.path().join(CHECKPOINTS), error)
@@ -75,14 +75,14 @@ impl<'scope> Writer<'scope> {
                     folder.sync(events, TENSORBOARD, EVENTS_PART)?;
                 }
                 checkpoint_files::save(folder, step, &bytes)?;
-                // Nobody takes it after the last one.
-                let _ = give_back.send(checkpoint);
+                // Fails only after the last checkpoint.
+                let _ = free.send(checkpoint);
             }
             Ok(())
         };
         let thread = thread::Builder::new().name("checkpoints".into());
         let thread = thread.spawn_scoped(scope, write)?;
-        Ok(Self { every, steps, last: Instant::now(), to, back, thread })
+        Ok(Self { every, steps, last: Instant::now(), to, buffers, thread })
     }
 
     /// Whether a checkpoint is due.
@@ -97,8 +97,8 @@ impl<'scope> Writer<'scope> {
         }
     }
 
-    /// Writes a checkpoint; `events` are in their file. `false`: writing has failed, and
-    /// [`Writer::finish`] returns the error.
+    /// Starts writing a checkpoint; `events` is the position in the events file. Returns `false` if writing has failed;
+    /// [`Writer::finish`] then returns the error.
     pub fn write(
         &mut self,
         progress: &Progress,
@@ -106,8 +106,8 @@ impl<'scope> Writer<'scope> {
         events: Option<Events>,
     ) -> bool {
         self.last = Instant::now();
-        let Ok(mut checkpoint) = self.back.recv() else { return false };
-        // Into memory that exists: new blocks among those that each step allocates and frees would make the heap grow.
+        let Ok(mut checkpoint) = self.buffers.recv() else { return false };
+        // Reuses memory: new blocks between those that each step allocates and frees would fragment the heap.
         progress.copy_to(&mut checkpoint.progress);
         trainer.copy_state(&mut checkpoint.state);
         checkpoint.events = events;
@@ -117,18 +117,18 @@ impl<'scope> Writer<'scope> {
     /// Waits until everything is flushed to disk.
     pub fn finish(self) -> Result<(), FolderError> {
         drop(self.to);
-        // A panic in the thread goes on here.
+        // Propagates a panic of the thread.
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-/// From where a run starts.
+/// Where a run starts.
 pub enum Start {
-    /// Its first step.
+    /// At the first step.
     FromBeginning,
-    /// A checkpoint, and its file.
+    /// At a checkpoint, with its path.
     From(PathBuf, Box<Checkpoint>),
-    /// It is complete.
+    /// Nowhere: the run is complete.
     Finished,
 }
 
@@ -138,45 +138,44 @@ pub enum ResumeError {
     /// None of the checkpoints is intact.
     #[error("none of the checkpoints in {} can be read: {error}", .folder.display())]
     NoneIntact {
-        /// The run folder.
+        /// Path of the run folder.
         folder: PathBuf,
-        /// What is wrong with the newest.
+        /// The error of the newest one.
         error: CheckpointError,
     },
-    /// The run there has other settings, libraries, kernels or data.
-    #[error("this is not the run of {place}, which differs in: {}", .differences.join("; "))]
+    /// The existing run has other settings, libraries, kernels or data.
+    #[error("this run does not match {place}: {}", .differences.join("; "))]
     OtherRun {
-        /// The checkpoint, or the finished run.
+        /// Which checkpoint it is, or that it is the finished run, as in the message.
         place: String,
-        /// The differing fields.
+        /// One phrase per field that differs, with both values.
         differences: Vec<String>,
     },
-    /// A checkpoint that contradicts itself or the data.
+    /// The contents of a checkpoint contradict each other or the data set.
     #[error("{}: {error}", .path.display())]
     Checkpoint {
-        /// Its file.
+        /// Path of the checkpoint.
         path: PathBuf,
         /// What is wrong with it.
         error: CheckpointError,
     },
-    /// The run is finished, and more epochs are asked for.
+    /// The run is finished with fewer epochs than requested.
     #[error(
-        "the run in {} is finished with {epochs} epochs and its checkpoints are gone: it cannot be trained for more \
-         epochs",
-        .folder.display()
+        "the run in {} is finished after {} and its checkpoints were removed: it cannot be trained for more epochs",
+        .folder.display(), counted(*.epochs, "epoch")
     )]
     FinishedWithFewerEpochs {
-        /// The run folder.
+        /// Path of the run folder.
         folder: PathBuf,
-        /// Its epochs.
+        /// Number of epochs of the finished run.
         epochs: usize,
     },
-    /// Files of a run, and no checkpoint.
-    #[error("{} holds a part of a run ({file}) and no checkpoint", .folder.display())]
-    PartOfARun {
-        /// The run folder.
+    /// The folder contains files of a run, but no checkpoint.
+    #[error("{} contains an incomplete run ({file}) without a checkpoint", .folder.display())]
+    NoCheckpoint {
+        /// Path of the run folder.
         folder: PathBuf,
-        /// A file in it.
+        /// Name of a file of the run in that folder.
         file: &'static str,
     },
     /// A checkpoint that does not fit the model.
@@ -184,7 +183,7 @@ pub enum ResumeError {
     Restore(PathBuf, Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Where the run that `config` and the number of training images describe is to start.
+/// Decides where the run of `config` with `images` training images starts.
 pub fn start(
     folder: &RunFolder,
     config: &RunConfig,
@@ -192,12 +191,16 @@ pub fn start(
     on_event: OnEvent,
 ) -> Result<Start, RunError> {
     let mut note = |note: &Note| {
-        // The training stops at its first step if this asks for it.
+        // A request to stop is repeated at the first step.
         let _ = on_event(Event::Note(note));
     };
     let out = folder.path().to_path_buf();
     let found = checkpoint_files::find(folder);
     for (path, error) in found.damaged {
+        if matches!(error, CheckpointError::Contradictory(_)) {
+            // Its checksum is right: it was edited, and an older one may have been, too.
+            return Err(ResumeError::Checkpoint { path, error }.into());
+        }
         if found.newest.is_none() {
             return Err(ResumeError::NoneIntact { folder: out, error }.into());
         }
@@ -211,22 +214,22 @@ pub fn start(
         note(&Note::Resumed { path: path.clone(), epochs, steps });
         return Ok(Start::From(path, Box::new(checkpoint)));
     }
-    if let Some(there) = folder.read_config()? {
-        refuse_other_run(&there, config, format!("the finished run in {}", out.display()))?;
-        let epochs = there.settings.epochs;
+    if let Some(finished) = folder.read_config()? {
+        refuse_other_run(&finished, config, format!("the finished run in {}", out.display()))?;
+        let epochs = finished.settings.epochs;
         if config.settings.epochs > epochs {
             return Err(ResumeError::FinishedWithFewerEpochs { folder: out, epochs }.into());
         }
         return Ok(Start::Finished);
     }
     if let Some(file) = folder.existing_file() {
-        return Err(ResumeError::PartOfARun { folder: out, file }.into());
+        return Err(ResumeError::NoCheckpoint { folder: out, file }.into());
     }
     note(&Note::NothingToResume(out));
     Ok(Start::FromBeginning)
 }
 
 fn refuse_other_run(then: &RunConfig, now: &RunConfig, place: String) -> Result<(), ResumeError> {
-    let differences = then.differences(now);
+    let differences = then.resume_differences(now);
     if differences.is_empty() { Ok(()) } else { Err(ResumeError::OtherRun { place, differences }) }
 }

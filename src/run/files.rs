@@ -1,4 +1,4 @@
-//! Writes the files of a run that has ended well.
+//! Writes the files of a finished run.
 
 use tensor_files::{safetensors, state_dict};
 
@@ -17,7 +17,7 @@ use crate::run_folder::{
 };
 use crate::train::{Best, History};
 
-/// A training that has ended well.
+/// Finished training, before its files are written.
 pub struct Trained<'a> {
     pub config: RunConfig,
     pub history: History,
@@ -52,8 +52,8 @@ impl Trained<'_> {
         let mut section = None;
         if let Some(normalize) = figures {
             let curves = Curves::of(&history.epochs);
-            let answers = (dataset.test.labels.clone(), evaluation.predicted.clone());
-            let run = Run::new(entry, config.clone(), curves, answers);
+            let labels = (dataset.test.labels.clone(), evaluation.predicted.clone());
+            let run = Run::new(entry, config.clone(), curves, labels);
             let section = section.insert(Section {
                 pictures: pictures(&run, &model, dataset, &evaluation),
                 run,
@@ -73,7 +73,7 @@ impl Trained<'_> {
         Ok(super::Trained { evaluation, metrics, section })
     }
 
-    /// Loss, time and validation of the training.
+    /// Training loss, epochs, seconds and validation scores for `metrics.json`.
     fn metrics(&self, dataset: &Dataset) -> Result<TrainingMetrics, RunError> {
         let epochs = &self.history.epochs;
         Ok(TrainingMetrics {
@@ -84,7 +84,7 @@ impl Trained<'_> {
         })
     }
 
-    /// The metrics of a run with held-out images; the best epoch's weights are evaluated on the test images.
+    /// The validation metrics; evaluates the best epoch's weights on the test images.
     fn validation(&self, dataset: &Dataset) -> Result<Option<ValidationMetrics>, RunError> {
         let last = self.history.epochs.last();
         let last = last.and_then(|epoch| epoch.val_loss.zip(epoch.val_accuracy));
@@ -107,7 +107,7 @@ impl Trained<'_> {
     }
 }
 
-/// The weights in the three formats of a run.
+/// Writes the weights in three formats.
 fn write_weights(
     folder: &RunFolder,
     config: &RunConfig,
@@ -122,7 +122,7 @@ fn write_weights(
     Ok(())
 }
 
-/// The weights of the best epoch beside the last ones.
+/// Writes the weights of the best epoch.
 fn write_best(
     folder: &RunFolder,
     config: &RunConfig,
@@ -137,7 +137,7 @@ fn write_best(
     Ok(())
 }
 
-/// Writes the files that an evaluation alone has too, and returns the metrics.
+/// Writes the files of an evaluation, and returns the metrics.
 ///
 /// # Errors
 /// [`FolderError`].
@@ -158,7 +158,7 @@ pub fn write_evaluation(
     Ok(metrics)
 }
 
-/// The figures of a run, and its page.
+/// Writes the figures and the report.
 fn write_figures(
     folder: &RunFolder,
     section: &Section,
@@ -174,7 +174,7 @@ fn write_figures(
     Ok(())
 }
 
-/// The images that a report shows of a run, or why there are none.
+/// The images of a report, or why it has none.
 pub fn pictures(
     run: &Run,
     model: &Model,

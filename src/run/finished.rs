@@ -1,27 +1,22 @@
 //! Reads a finished run from its folder.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use tensor_files::read_weights;
 
 use super::files::pictures;
-use super::{Options, Prepared, RunError, Trained};
+use super::{EventsError, Options, Prepared, RunError, Trained};
 use crate::evaluate::evaluate;
 use crate::libtorch;
 use crate::models::{Classifier, weights};
 use crate::report::{Parity, Run, RunFiles, Section};
 use crate::run_folder::{
-    CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PARITY, PREDICTIONS, ParityVerdict,
-    RunFolder, SAFETENSORS,
+    BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, MAX_FILE, METRICS, Metrics,
+    PARITY, PREDICTIONS, ParityVerdict, RunFolder, SAFETENSORS, read_regular,
 };
 use crate::sha256;
 
-/// Bytes of the longest file of a run folder that is read whole.
-const LONGEST: u64 = 64 << 20;
-
-/// The run in a folder.
+/// Reads the run in a folder.
 ///
 /// # Errors
 /// [`RunError::Read`] and [`RunError::Damaged`].
@@ -37,7 +32,7 @@ pub fn read(folder: &Path) -> Result<Run, RunError> {
     Run::read(&files).map_err(|error| damaged(folder, error))
 }
 
-/// What `stitch parity` has left there, if it is about the weights that are there.
+/// The verdict of `stitch parity` in a run folder, if it is about the folder's weights.
 ///
 /// # Errors
 /// [`RunError::Read`] and [`RunError::Damaged`].
@@ -54,7 +49,7 @@ pub fn parity(folder: &Path) -> Result<Parity, RunError> {
     }
 }
 
-/// SHA-256 of a run's weights, in hex.
+/// SHA-256 of a run's `weights.safetensors`, in hex.
 ///
 /// # Errors
 /// [`RunError::Read`].
@@ -62,7 +57,7 @@ pub fn weights_sha256(folder: &Path) -> Result<String, RunError> {
     Ok(sha256::of(read_file(&folder.join(SAFETENSORS))?))
 }
 
-/// The result of a run that is complete already; changes nothing.
+/// The result of a complete run; changes nothing.
 pub fn result(
     folder: &RunFolder,
     prepared: &Prepared,
@@ -73,11 +68,26 @@ pub fn result(
     let device = libtorch::device(prepared.config.device);
     let classifier = weights::from_named(&tensors, Some(prepared.model), device);
     let Classifier { model, .. } = classifier.map_err(|error| damaged(&path, error))?;
+    if prepared.config.val.is_some() {
+        let path = folder.path().join(BEST_SAFETENSORS);
+        read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;
+    }
+    if options.tensorboard && !folder.path().join(EVENTS_FILE).exists() {
+        return Err(EventsError::None(folder.path().display().to_string()).into());
+    }
     let metrics: Option<Metrics> = folder.read_json(METRICS)?;
-    let metrics = metrics.and_then(|metrics| metrics.training);
-    let metrics = metrics
-        .ok_or_else(|| damaged(&folder.path().join(METRICS), "it has no training metrics"))?;
+    let path = folder.path().join(METRICS);
+    let all = metrics.ok_or_else(|| damaged(&path, "it is missing"))?;
+    let metrics = all.training.ok_or_else(|| damaged(&path, "it has no training metrics"))?;
     let evaluation = evaluate(&model, &prepared.dataset.test);
+    let accuracy = evaluation.report.accuracy;
+    if all.test_accuracy != accuracy {
+        let what = format!(
+            "test_accuracy is {}, but the weights have {accuracy}: the files are of different runs",
+            all.test_accuracy
+        );
+        return Err(damaged(&path, what));
+    }
     let mut section = None;
     if options.figures.is_some() {
         let run = read(folder.path())?;
@@ -95,20 +105,7 @@ fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync
     RunError::Damaged { path: path.into(), error: error.into() }
 }
 
-/// The content of a plain file of a run.
+/// Reads a regular file of a run.
 fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
-    let read = || {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a plain file"));
-        }
-        let mut bytes = Vec::new();
-        // One byte more shows that it is too long.
-        file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > LONGEST {
-            true => Err(io::Error::other(format!("it is larger than {LONGEST} bytes"))),
-            false => Ok(bytes),
-        }
-    };
-    read().map_err(|error| RunError::Read { path: path.into(), error })
+    read_regular(path, MAX_FILE).map_err(|error| RunError::Read { path: path.into(), error })
 }

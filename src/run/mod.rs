@@ -1,8 +1,8 @@
-//! A complete run: from settings, data and a run folder to trained weights, scores and all files.
+//! Performs a complete run: training with checkpoints and TensorBoard events, evaluation, and all files of the run
+//! folder.
 //!
-//! [`run`] resumes an interrupted run, trains with checkpoints and TensorBoard events, evaluates, and writes the
-//! files of the run folder. It knows no command line and prints nothing: what happens is reported to a callback,
-//! which may also stop the run.
+//! [`run`] also resumes an interrupted run. It does not depend on a command line and prints nothing: it reports
+//! events to a callback, which may stop the run.
 
 mod checkpoint_files;
 mod checkpoints;
@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stitch_run::{Checkpoint, CheckpointError};
+use stitch_run::{Checkpoint, CheckpointError, counted};
 use tensor_files::ReadError;
 
 use crate::dataset::{Dataset, HoldOutError};
@@ -41,12 +41,12 @@ pub use events::EventsError;
 pub use files::write_evaluation;
 pub use finished::{parity, read, weights_sha256};
 
-/// What a run does besides training and writing its files.
+/// The options of a run besides its settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// When checkpoints are written.
     pub checkpoint_every: CheckpointEvery,
-    /// Whether to resume what the folder holds.
+    /// Whether to resume the run in the folder.
     pub resume: bool,
     /// Whether to record a trace. A traced run writes no checkpoints and cannot be resumed.
     pub trace: bool,
@@ -69,34 +69,34 @@ impl Default for Options {
     }
 }
 
-/// What is reported of a run in progress.
+/// An event of a run in progress.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Training begins or resumes.
-    Begins {
-        /// Where it stands.
+    /// Training starts or resumes.
+    Started {
+        /// The progress at the start.
         progress: &'a Progress,
-        /// Training images of an epoch.
+        /// Training images per epoch.
         images: usize,
     },
     /// A step or an epoch is done.
     Train(train::Event),
-    /// Something that the user should know.
+    /// A note for the user.
     Note(&'a Note),
 }
 
-/// What the user of a run should know; [`fmt::Display`] gives the sentence.
+/// A note for the user of a run; [`fmt::Display`] gives its text.
 #[derive(Debug)]
 pub enum Note {
-    /// A checkpoint is not intact; an older one is tried.
+    /// A checkpoint is damaged; an older one is tried.
     DamagedCheckpoint(PathBuf, CheckpointError),
     /// The run resumes from a checkpoint.
     Resumed {
         /// The checkpoint's file.
         path: PathBuf,
-        /// Epochs that are done.
+        /// Number of finished epochs.
         epochs: usize,
-        /// Steps of the next epoch that are done.
+        /// Number of finished steps of the next epoch.
         steps: usize,
     },
     /// There is nothing to resume in the folder: the run starts from the beginning.
@@ -105,11 +105,11 @@ pub enum Note {
     Finished(PathBuf),
     /// The stopping rule of the model's library ended the training.
     Converged(&'static ModelEntry),
-    /// The validation loss has not fallen for so many epochs after the best one.
+    /// The validation loss has not improved for `patience` epochs.
     OutOfPatience {
         /// Epochs without a lower validation loss.
         patience: usize,
-        /// The best epoch.
+        /// Epoch with the lowest validation loss, from 1.
         best: usize,
     },
     /// A traced run writes no checkpoints.
@@ -120,97 +120,101 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DamagedCheckpoint(path, error) => {
-                write!(f, "warning: {}: {error}", path.display())
+                write!(f, "{}: {error}", path.display())
             }
             Self::Resumed { path, epochs, steps } => {
                 let path = path.display();
-                write!(f, "resumed after {epochs} epochs and {steps} steps, from {path}")
+                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                write!(f, "resumed after {epochs} and {steps}, from {path}")
             }
             Self::NothingToResume(folder) => {
                 write!(f, "nothing to resume in {}; starting from the beginning", folder.display())
             }
             Self::Finished(folder) => {
-                write!(f, "already finished, nothing to resume in {}", folder.display())
+                write!(f, "the run in {} is finished already", folder.display())
             }
             Self::Converged(model) => write!(
                 f,
-                "stopped: the training loss has not improved by 1e-4 for more than 10 epochs, where {} stops",
+                "stopped early: the training loss has not improved by 1e-4 for more than 10 epochs (the rule of {})",
                 model.library
             ),
             Self::OutOfPatience { patience, best } => write!(
                 f,
-                "stopped: the validation loss has not been lower than in epoch {best} for {patience} epochs"
+                "stopped early: the validation loss has not improved for {patience} epochs since epoch {best}"
             ),
             Self::TracedWithoutCheckpoints => {
-                write!(f, "note: a traced run writes no checkpoints, and cannot be resumed")
+                write!(f, "a traced run writes no checkpoints and cannot be resumed")
             }
         }
     }
 }
 
-/// Hears of what happens; breaking stops the run after the step in progress and a checkpoint.
+/// The callback for events; [`ControlFlow::Break`] stops the run after the step in progress and a checkpoint.
 pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 
-/// Why a run did not end well.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The callback stopped it.
+    /// The callback returned `ControlFlow::Break`.
     #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; nothing was written" })]
     Stopped {
         /// Counted from 1.
         epoch: usize,
         /// Counted from 1 within the epoch.
         step: usize,
-        /// Whether a checkpoint was written.
+        /// Whether there is a checkpoint to resume from.
         resumable: bool,
     },
-    /// The training.
+    /// Both a trace and resuming are requested.
+    #[error("a traced run cannot be resumed: its trace would lack the steps before")]
+    TracedResume,
+    /// Training failed.
     #[error(transparent)]
     Train(TrainError),
-    /// It cannot be resumed.
+    /// The run cannot be resumed.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// Its TensorBoard events cannot be continued.
+    /// The TensorBoard events cannot be resumed or written.
     #[error(transparent)]
     Events(#[from] EventsError),
-    /// The run folder.
+    /// The run folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A file could not be written while the training went on.
-    #[error("the training was stopped: {0}")]
+    /// A file could not be written during training.
+    #[error("training was stopped: {0}")]
     Unwritten(FolderError),
-    /// Threads that OpenMP does not allow.
+    /// OpenMP does not allow the number of threads.
     #[error(transparent)]
     Threads(#[from] ThreadsError),
-    /// More validation images than there are.
+    /// Too many validation images.
     #[error(transparent)]
     HoldOut(#[from] HoldOutError),
     /// A file of a finished run cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         error: io::Error,
     },
-    /// A file of a finished run is not what a run writes.
+    /// A file of a finished run is damaged.
     #[error("{}: {error}", .path.display())]
     Damaged {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Tensors that do not fit their types and shapes.
+    /// Tensors whose data does not match their types and shapes.
     #[error(transparent)]
     Tensors(#[from] ReadError),
-    /// The best epoch's weights do not fit the model.
+    /// The best epoch's weights do not match the model.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A tensor cannot be recorded in the trace.
     #[error(transparent)]
     Trace(#[from] stitch_trace::WriteError),
-    /// A thread or a file handle that the system refuses.
+    /// A thread or file handle cannot be created.
     #[error(transparent)]
     System(#[from] io::Error),
 }
@@ -230,25 +234,25 @@ pub struct Trained {
     pub evaluation: Evaluation,
     /// Losses, times, and the validation.
     pub metrics: TrainingMetrics,
-    /// The run's section of a report, where figures are drawn.
+    /// The run's section of a report; `None` without figures.
     pub section: Option<Section>,
 }
 
-/// What every run begins with: checked settings, the data with images held out, the model with initial values.
+/// A run before its first step: checked settings, data with images held out, an initialized model.
 pub struct Prepared {
-    /// The settings, with the threads that compute.
+    /// The settings, with the number of threads and the engine in use.
     pub config: TrainConfig,
     /// The model's entry in the registry.
     pub model: &'static ModelEntry,
-    /// The data; `validation` has a value if the settings hold images out.
+    /// The data; `validation` is set if images are held out.
     pub dataset: Dataset,
     trainer: Trainer,
 }
 
-/// The first step of a run, which writes nothing.
+/// The result of [`Prepared::first_step`].
 #[derive(Debug, Clone, Copy)]
 pub struct FirstStep {
-    /// Images of the step.
+    /// Images in the batch.
     pub images: usize,
     /// Mean loss of the batch before the update.
     pub loss: f64,
@@ -257,7 +261,7 @@ pub struct FirstStep {
 }
 
 impl Prepared {
-    /// Checks the settings, sets the threads, holds the validation images out, and draws the initial values.
+    /// Checks the settings, sets the number of threads, holds out validation images, and initializes the model.
     ///
     /// # Errors
     /// [`RunError::Train`], [`RunError::Threads`], [`RunError::HoldOut`].
@@ -273,7 +277,7 @@ impl Prepared {
         Ok(Self { config, model, dataset, trainer })
     }
 
-    /// Takes the first step alone.
+    /// Runs only the first step; writes nothing.
     ///
     /// # Errors
     /// [`TrainError::Diverged`].
@@ -285,9 +289,8 @@ impl Prepared {
     }
 }
 
-/// Trains with these settings, evaluates, and writes the run folder, `config.json` last: a folder without it does
-/// not hold a complete run. The same settings, data, threads, machine and libraries give the same bytes, apart
-/// from times.
+/// Trains, evaluates, and writes the run folder, with `config.json` last: a folder without it does not contain a
+/// complete run. The same settings, data, threads, machine and libraries give the same bytes, apart from times.
 ///
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -308,7 +311,7 @@ impl Prepared {
 /// ```
 ///
 /// # Errors
-/// See [`RunError`]. The folder then holds what it held before, or checkpoints to resume from.
+/// See [`RunError`]. The folder then has its previous content, or checkpoints to resume from.
 pub fn run(
     folder: &RunFolder,
     config: &TrainConfig,
@@ -316,6 +319,9 @@ pub fn run(
     dataset: &Dataset,
     on_event: OnEvent,
 ) -> Result<Trained, RunError> {
+    if options.resume && options.trace {
+        return Err(RunError::TracedResume);
+    }
     let mut prepared = Prepared::new(config, dataset)?;
     let config = run_config(&prepared)?;
     let start = match options.resume {
@@ -362,7 +368,7 @@ pub fn run(
     trained.write(folder, &prepared.dataset, options.figures)
 }
 
-/// Makes a trainer continue from a checkpoint, and returns where the run then stands.
+/// Restores a trainer from a checkpoint, and returns the progress of the run.
 fn restore(
     trainer: &mut Trainer,
     checkpoint: &Checkpoint,
@@ -374,14 +380,14 @@ fn restore(
         let best = Model::zeros(class, Arc::clone(graph), kind, tch::Device::Cpu);
         let loaded = best.load_state_dict(&progress.best_parameters);
         loaded.map_err(|error| format!("the best epoch's weights: {error}"))?;
-        // In the order of the model: a checkpoint's is that of its format.
+        // In the order of the model, not of the checkpoint.
         progress.best_parameters = best.state_dict();
     }
     trainer.restore(&checkpoint.state)?;
     Ok(progress)
 }
 
-/// `config.json` of a run.
+/// The `config.json` of a run.
 fn run_config(prepared: &Prepared) -> Result<RunConfig, RunError> {
     let versions = [
         ("stitch", env!("CARGO_PKG_VERSION")),

@@ -1,4 +1,4 @@
-//! What a training writes for TensorBoard, and under which names.
+//! Adds the results of a run to its TensorBoard events.
 
 use stitch_run::Checkpoint;
 
@@ -10,19 +10,19 @@ use crate::report::figures::{Normalize, confusion_matrix};
 use crate::run_folder::{FolderError, RunFolder};
 use crate::train::{EpochRecord, Event};
 
-/// The events of a run that writes some, from its beginning or from a checkpoint on.
+/// Creates the events file, or resumes it from a checkpoint.
 pub fn open<'a>(
     folder: &'a RunFolder,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<EventLog<'a>, EventsError> {
     match checkpoint.map(|checkpoint| &checkpoint.events) {
-        None => Ok(EventLog::begin(folder)?),
+        None => Ok(EventLog::create(folder)?),
         Some(Some(events)) => EventLog::resume(folder, events),
         Some(None) => Err(EventsError::None(folder.path().display().to_string())),
     }
 }
 
-/// Adds what happened: the loss of step `count` of the run, or of an epoch.
+/// Adds the loss of a step (step `count` of the run) or the losses and accuracy of an epoch.
 pub fn add(log: &mut EventLog, event: Event, count: usize) -> Result<(), FolderError> {
     match event {
         Event::Step { batch_loss, .. } => log.scalar("loss/step", count, batch_loss),
@@ -36,7 +36,7 @@ pub fn add(log: &mut EventLog, event: Event, count: usize) -> Result<(), FolderE
     }
 }
 
-/// Adds the result of the run after its last epoch, and flushes everything to disk.
+/// Adds the test accuracy and the confusion matrix after the last epoch, and flushes the file to disk.
 pub fn add_result(
     log: &mut EventLog,
     evaluation: &Evaluation,
@@ -45,7 +45,7 @@ pub fn add_result(
     log.scalar("accuracy/test", epoch, evaluation.report.accuracy)?;
     let figure = confusion_matrix(&evaluation.matrix, &classes::NAMES, Normalize::Counts);
     let png = figure.png();
-    if let Some(picture) = Picture::of_png(&png) {
+    if let Some(picture) = Picture::from_png(&png) {
         log.image("confusion_matrix", epoch, picture);
     }
     log.sync()

@@ -1,4 +1,4 @@
-//! The training of a run, with its checkpoints and its events.
+//! Trains the model of a run, with checkpoints and events.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::models::ModelEntry;
 use crate::run_folder::{RunConfig, RunFolder};
 use crate::train::{self, History, Progress, Tracer, TrainError, Trainer};
 
-/// What is trained on what, and where its checkpoints go.
+/// The folder, settings and data of a training run.
 pub struct Job<'a> {
     pub folder: &'a RunFolder,
     pub config: &'a RunConfig,
@@ -19,7 +19,7 @@ pub struct Job<'a> {
     pub dataset: &'a Dataset,
 }
 
-/// Trains from `start` on.
+/// Trains the model, starting at `start`.
 pub fn fit(
     job: &Job,
     trainer: &mut Trainer,
@@ -32,7 +32,7 @@ pub fn fit(
     let from_beginning = start == Progress::default();
     let steps = train::steps(settings, train);
     let mut unwritten = None;
-    let _ = on_event(Event::Begins { progress: &start, images: train.len() });
+    let _ = on_event(Event::Started { progress: &start, images: train.len() });
     let (trained, written) = thread::scope(|scope| -> Result<_, RunError> {
         let mut writer = match job.every {
             CheckpointEvery::Never => None,
@@ -71,17 +71,18 @@ pub fn fit(
             if !resumable && from_beginning {
                 job.folder.discard_events()?;
             }
+            let resumable = resumable || !from_beginning;
             Err(RunError::Stopped { epoch, step, resumable })
         }
         error => {
-            // It would diverge again.
+            // A resumed run would fail again.
             clear_checkpoints(job.folder)?;
             Err(error.into())
         }
     })
 }
 
-/// Reports an end before the last epoch.
+/// Reports that training stopped early.
 pub fn note_early_end(
     model: &'static ModelEntry,
     history: &History,

@@ -1,4 +1,4 @@
-//! Which folders a run may be written to: locks, runs that are there already, left-over temporary files.
+//! Claims run folders: locks, checks for existing runs, removal of stale temporary files.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,13 +8,12 @@ use super::disk::TEMPORARY;
 use super::names::{CHECKPOINTS, FILES, all_files};
 use super::{Claim, FolderError};
 
-/// Whether the folder holds an interrupted run.
-pub(super) fn holds_checkpoints(folder: &Path) -> bool {
+/// Whether the folder contains an interrupted run.
+pub(super) fn has_checkpoints(folder: &Path) -> bool {
     fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut files| files.next().is_some())
 }
 
-/// Takes the lock on a folder; `None` where folders cannot be locked (some network file systems,
-/// systems other than Unix).
+/// Locks a folder; `None` where folders cannot be locked (some network file systems, systems other than Unix).
 pub(super) fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
     if cfg!(not(unix)) {
         return Ok(None);
@@ -31,15 +30,16 @@ pub(super) fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
     }
 }
 
+/// A file of a run in the folder, if there is one.
 pub(super) fn existing_file(folder: &Path) -> Option<&'static str> {
     FILES.into_iter().chain(all_files()).find(|file| folder.join(file).exists())
 }
 
-/// Refuses a folder with a run, unless `claim` allows one.
-pub(super) fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderError> {
+/// Refuses a folder that contains a run, unless `claim` allows it.
+pub(super) fn refuse_existing(folder: &Path, claim: Claim) -> Result<(), FolderError> {
     let path = || folder.to_path_buf();
     match claim {
-        Claim::New if holds_checkpoints(folder) => Err(FolderError::Interrupted(path())),
+        Claim::New if has_checkpoints(folder) => Err(FolderError::Interrupted(path())),
         Claim::New => {
             existing_file(folder).map_or(Ok(()), |file| Err(FolderError::Occupied(path(), file)))
         }
@@ -47,7 +47,7 @@ pub(super) fn refuse_others(folder: &Path, claim: Claim) -> Result<(), FolderErr
     }
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 pub(super) fn remove(path: &Path) -> Result<(), FolderError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -57,8 +57,7 @@ pub(super) fn remove(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Removes what a process left that was killed while it wrote. The folder is locked: no other
-/// process is writing.
+/// Removes temporary files of killed processes. The folder must be locked, so that no other process is writing.
 pub(super) fn remove_temporary_files(folder: &Path) -> Result<(), FolderError> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {

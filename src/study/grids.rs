@@ -1,4 +1,4 @@
-//! Grids as a TOML file: the same that the flags of `stitch study plan` say.
+//! Reads grids from a TOML file, as an alternative to the flags of `stitch study plan`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ struct Table {
     fast: bool,
     /// The other settings: a value, or a list of values.
     #[serde(flatten)]
-    values: Map<String, Value>,
+    values: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -39,10 +39,10 @@ enum Seeds {
     Range(String),
 }
 
-/// The grids of a file.
+/// Reads the grids of a file.
 ///
 /// # Errors
-/// [`PlanError`]; the sentence shows the line.
+/// [`PlanError`], with the line.
 pub fn read(text: &str) -> Result<Vec<Grid>, PlanError> {
     let file: File = toml::from_str(text).map_err(|error| PlanError::Toml(error.to_string()))?;
     file.grid.into_iter().map(grid).collect()
@@ -54,7 +54,8 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
         Names::Several(names) => names,
     };
     let models = names.iter().map(|name| models::named(name)).collect::<Result<_, _>>()?;
-    let mut values = table.values;
+    let mut values: Map<String, Value> =
+        table.values.into_iter().map(|(name, value)| (name, json(value))).collect();
     match (values.get("engine"), table.fast) {
         (Some(_), true) => return Err(PlanError::TwoEngines),
         (Some(Value::String(name)), false) => drop(Engine::named(name)?),
@@ -67,6 +68,20 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
         Seeds::Range(text) => super::plan::seeds(&text)?,
     };
     Ok(Grid { models, seeds, values })
+}
+
+/// A TOML value as JSON; what JSON does not have is a text, which no setting of numbers takes.
+fn json(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_finite() => number.into(),
+        toml::Value::Boolean(value) => value.into(),
+        toml::Value::Array(values) => values.into_iter().map(json).collect(),
+        toml::Value::Float(number) => number.to_string().into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Table(_) => "a table".into(),
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_grid_is_refused_with_what_is_expected() {
+    fn invalid_grids_are_refused_with_what_is_expected() {
         let read = |text: &str| rows(&read(text)?);
         let grid = |rest: &str| read(&format!("[[grid]]\nmodel = \"mlp\"\n{rest}"));
         for (file, part) in [
@@ -95,7 +110,13 @@ mod tests {
             (grid("seeds = \"0..99999999999\""), "more than 1000000 rows"),
             (grid("seeds = -1"), "seeds are a number"),
             (grid("seeds = 1\nlr = \"small\""), "lr is \"small\": it must be a number above 0"),
-            (grid("seeds = 1\nlearning_rate = 1"), "\"learning_rate\" is not known"),
+            (grid("seeds = 1\nlearning_rate = 1"), "unknown field \"learning_rate\""),
+            (grid("seeds = 1\nlr = nan"), "lr is \"NaN\": it must be a number above 0"),
+            (grid("seeds = 1\nlr = 1979-05-27"), "lr is \"1979-05-27\""),
+            (grid("seeds = 0\nseed = 5"), "seed: give the seeds of a grid as seeds"),
+            (grid("seeds = 0\nlr = []"), "lr is an empty list"),
+            (grid("seeds = []"), "seeds is an empty list"),
+            (grid("seeds = 0\nbatch-size = 5"), "did you mean batch_size?"),
             (grid("seeds = 1\nthreads = 0"), "threads is 0: it must be"),
             (grid("seeds = 1\nengine = \"quick\""), "the engines are eager, exact, fast"),
             (grid("seeds = 1\nengine = \"exact\"\nfast = true"), "both given"),

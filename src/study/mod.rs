@@ -1,10 +1,10 @@
-//! Many runs: a grid of settings, a row a run, and what each of them came to.
+//! Studies: many runs over seeds and settings, and their results.
 //!
-//! A study is a folder: `plan.csv` says what is to be run, `results/ID.json` what a run came to. The
-//! rows know nothing of each other, so any number of processes, on any number of machines, may work
-//! on them; a row's result is written whole or not at all.
+//! A study is a folder: `plan.csv` has one row per run, `results/ID.json` is the result of a run. Rows are independent,
+//! so any number of processes on any number of machines can work on them; results are written atomically.
 
 pub mod grids;
+pub mod merge;
 pub mod plan;
 pub mod results;
-pub mod statistics;
+pub(crate) mod statistics;

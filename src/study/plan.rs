@@ -1,4 +1,4 @@
-//! The plan of a study: `plan.csv`, a row a run.
+//! The plan of a study: `plan.csv`, one row per run.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::train::{self, ConfigError, Device, Engine, SettingError, TrainConfig}
 use stitch_run::closest::UnknownName;
 use stitch_run::rows::{self, TableError};
 
-/// The file's name in the folder of a study.
+/// The name of the plan in a study folder.
 pub const FILE: &str = "plan.csv";
-/// More rows than this are a mistake.
-const MOST_ROWS: usize = 1_000_000;
+/// Maximum number of rows; more are a mistake.
+const MAX_ROWS: usize = 1_000_000;
 
-/// The row's name in every study that has these settings: `lenet5-b64-lr0.001-e5-s0-t1`. The engine is named if
-/// it is not `exact`; other settings follow if they have a value.
+/// The id of a run, determined by its settings: `lenet5-b64-lr0.001-e5-s0-t1`. It contains the engine if that is not
+/// `exact`, and other settings that have a value.
 pub fn id(settings: &TrainConfig) -> String {
     let TrainConfig { model, epochs, batch_size, lr, seed, threads, .. } = settings;
     let engine = match settings.engine() {
@@ -28,7 +28,7 @@ pub fn id(settings: &TrainConfig) -> String {
     format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{others}")
 }
 
-/// The end of an id: the settings that most runs do not have.
+/// The end of an id: device, if not the CPU, and optional settings.
 pub(crate) fn others(settings: &TrainConfig) -> String {
     let named = ["model", "epochs", "batch_size", "lr", "seed", "threads", "device", "engine"];
     let mut text = match settings.device {
@@ -43,26 +43,46 @@ pub(crate) fn others(settings: &TrainConfig) -> String {
     text
 }
 
-/// What configurations of one model are ordered by: all settings besides the seed.
+/// The sort key of the configurations of a model: all settings except the seed.
 pub fn order(settings: &TrainConfig) -> impl Ord + use<> {
     let TrainConfig { epochs, batch_size, lr, threads, .. } = *settings;
-    // Learning rates are above 0: their bits are ordered as they are.
+    // Learning rates are above 0, so their bits have the same order as their values.
     (settings.engine(), epochs, batch_size, lr.to_bits(), threads, others(settings))
 }
 
-/// The lists whose every combination is a run.
+/// Lists of values; every combination is a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// The models.
+    /// Models to train, each with every seed and combination of values.
     pub models: Vec<&'static ModelEntry>,
-    /// Seeds.
+    /// Seeds, in the order in which they were given.
     pub seeds: Vec<u64>,
-    /// Values of the other settings, by their names in [`TrainConfig`]; a setting that is not here has the model's
-    /// default, and `threads` is 1.
+    /// Values of other settings, by their names in [`TrainConfig`]. Missing settings have the model's defaults, and
+    /// `threads` is 1.
     pub values: Map<String, Value>,
 }
 
-/// The seeds that `text` stands for: `7`, or `0..50` (50 not included).
+impl Grid {
+    /// Refuses empty lists, and seeds in the wrong place.
+    fn check(&self) -> Result<(), PlanError> {
+        let empty = |name: &str| Err(PlanError::EmptyList(name.into()));
+        if self.models.is_empty() {
+            return empty("model");
+        }
+        if self.seeds.is_empty() {
+            return empty("seeds");
+        }
+        if self.values.contains_key("seed") {
+            return Err(PlanError::Seed);
+        }
+        match self.values.iter().find(|(_, values)| list(values).is_empty()) {
+            Some((name, _)) => empty(name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Parses seeds: `7`, or `0..50` (50 excluded).
 ///
 /// # Errors
 /// [`PlanError::Seeds`], or too many for a plan.
@@ -76,70 +96,78 @@ pub fn seeds(text: &str) -> Result<Vec<u64>, PlanError> {
     };
     let range = range.filter(|range| !range.is_empty());
     let range = range.ok_or_else(|| PlanError::Seeds(text.into()))?;
-    if range.end() - range.start() >= MOST_ROWS as u64 {
+    if range.end() - range.start() >= MAX_ROWS as u64 {
         return Err(PlanError::TooMany);
     }
     Ok(range.collect())
 }
 
-/// A plan that cannot be made or read.
+/// A plan cannot be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// No seeds.
-    #[error("seeds {0:?}: a number is wanted, or N..M with M above N, such as 0..50 for fifty")]
+    /// A text that is not a list of seeds.
+    #[error(
+        "seeds {0:?}: expected a number, or N..M with M above N, such as 0..50 for fifty seeds"
+    )]
     Seeds(String),
-    /// A model that there is not.
+    /// The registry has no model of this name.
     #[error(transparent)]
     Model(#[from] UnknownModel),
-    /// An engine that there is not.
+    /// There is no engine of this name.
     #[error(transparent)]
     Engine(#[from] UnknownName),
-    /// Two engines at once.
+    /// Both `engine` and `fast` are given.
     #[error("engine and fast are both given: fast = true is short for engine = \"fast\"")]
     TwoEngines,
-    /// A file that is no grid.
+    /// A file that is not a TOML file of grids.
     #[error("{0}")]
     Toml(String),
-    /// Nothing to run.
-    #[error("it has no row: give at least one seed")]
+    /// The grids make no row.
+    #[error("it has no rows: give at least one seed")]
     Empty,
-    /// Too much to run.
-    #[error("it has more than {MOST_ROWS} rows: give fewer values")]
+    /// A plan with too many rows.
+    #[error("it has more than {MAX_ROWS} rows: give fewer values")]
     TooMany,
-    /// A setting that cannot be.
+    /// A grid gives an empty list for the setting of this name.
+    #[error("{0} is an empty list: give at least one value")]
+    EmptyList(String),
+    /// Seeds under the name of the setting.
+    #[error("seed: give the seeds of a grid as seeds")]
+    Seed,
+    /// A setting is unknown, out of range, or does not suit the model.
     #[error(transparent)]
     Setting(#[from] ConfigError),
-    /// A file that is not a plan.
+    /// A file that is not a table.
     #[error(transparent)]
     Csv(#[from] TableError),
-    /// A row that is not one of a plan.
+    /// A row of `plan.csv` is invalid.
     #[error("row {row}: {error}")]
     Row {
         /// The row, counted from 0.
         row: usize,
-        /// What is wrong with it.
+        /// What is wrong.
         error: RowError,
     },
 }
 
-/// A row that is not one of a plan.
+/// Why a row of a plan is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// A setting that cannot be.
+    /// A setting is unknown, out of range, or does not suit the model.
     #[error(transparent)]
     Setting(#[from] ConfigError),
-    /// Another number than its place.
+    /// The number of the row is not its position in the table.
     #[error("its number is {0}; rows are numbered from 0")]
     Number(Value),
-    /// Another id than that of its settings.
-    #[error("its id is {found}, but its settings are those of {expected}")]
+    /// The id does not match the settings.
+    #[error("its id is {found}, but its settings have the id {expected}")]
     Id {
-        /// In the file.
+        /// The id in the file.
         found: Value,
-        /// Of the settings.
+        /// The id of the settings.
         expected: String,
     },
-    /// A run that an earlier row has.
+    /// A duplicate of an earlier row.
     #[error("{0} occurs twice")]
     Twice(String),
 }
@@ -150,17 +178,18 @@ impl From<SettingError> for PlanError {
     }
 }
 
-/// The runs of all grids, a run that several of them have only once.
+/// The runs of all grids, without duplicates.
 ///
 /// # Errors
 /// See [`PlanError`].
 pub fn rows(grids: &[Grid]) -> Result<Vec<TrainConfig>, PlanError> {
     let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
     for grid in grids {
+        grid.check()?;
         let lists = grid.values.values().map(|values| list(values).len());
         let lengths = lists.chain([grid.models.len(), grid.seeds.len()]);
         let count = lengths.into_iter().try_fold(1usize, usize::checked_mul);
-        if count.is_none_or(|count| count > MOST_ROWS) {
+        if count.is_none_or(|count| count > MAX_ROWS) {
             return Err(PlanError::TooMany);
         }
         for settings in combinations(grid)? {
@@ -172,7 +201,7 @@ pub fn rows(grids: &[Grid]) -> Result<Vec<TrainConfig>, PlanError> {
     }
     match rows.len() {
         0 => Err(PlanError::Empty),
-        count if count > MOST_ROWS => Err(PlanError::TooMany),
+        count if count > MAX_ROWS => Err(PlanError::TooMany),
         _ => Ok(rows),
     }
 }
@@ -185,7 +214,7 @@ fn list(values: &Value) -> &[Value] {
     }
 }
 
-/// All combinations of a grid; the seeds of one configuration are side by side.
+/// All combinations of a grid; seeds vary fastest.
 fn combinations(grid: &Grid) -> Result<Vec<TrainConfig>, SettingError> {
     let mut all = Vec::new();
     for model in &grid.models {
@@ -193,7 +222,7 @@ fn combinations(grid: &Grid) -> Result<Vec<TrainConfig>, SettingError> {
         let mut maps = vec![defaults.to_map()];
         let names = TrainConfig::names();
         let unknown = grid.values.keys().filter(|name| !names.contains(*name));
-        // The last of the names: from_map says that it is unknown.
+        // Unknown names come last: `from_map` reports them.
         for name in names.iter().chain(unknown).filter(|name| grid.values.contains_key(*name)) {
             let with = |(map, value): (&Map<_, _>, &Value)| {
                 let mut map = map.clone();
@@ -216,7 +245,7 @@ fn combinations(grid: &Grid) -> Result<Vec<TrainConfig>, SettingError> {
     Ok(all)
 }
 
-/// A line of `plan.csv`.
+/// A row of `plan.csv`.
 #[derive(Serialize)]
 struct Line<'a> {
     row: usize,
@@ -225,20 +254,20 @@ struct Line<'a> {
     settings: &'a TrainConfig,
 }
 
-/// `plan.csv`: `row`, counted from 0, `id`, and the settings.
+/// Formats `plan.csv`: `row` (counted from 0), `id`, and the settings.
 pub fn write(plan: &[TrainConfig]) -> Vec<u8> {
     let line = |(row, settings)| Line { row, id: id(settings), settings };
     rows::write(plan.iter().enumerate().map(line))
 }
 
-/// Reads what [`write()`] gave, or somebody edited.
+/// Reads `plan.csv`.
 ///
 /// # Errors
-/// [`PlanError`]; the sentence names the row.
+/// [`PlanError`], with the row.
 pub fn read(bytes: &[u8]) -> Result<Vec<TrainConfig>, PlanError> {
     let (mut plan, mut seen) = (Vec::new(), BTreeSet::new());
     for (row, (_, map)) in rows::read(bytes)?.into_iter().enumerate() {
-        if row >= MOST_ROWS {
+        if row >= MAX_ROWS {
             return Err(PlanError::TooMany);
         }
         let settings = settings_of(row, map, &mut seen);
@@ -268,7 +297,7 @@ fn settings_of(
     Ok(settings)
 }
 
-/// The settings in the cells of a plan or a table of results, checked. Older versions wrote no device: the CPU.
+/// Reads and checks the settings of a row of a plan or a table of results. Older versions wrote no device: the CPU.
 pub(super) fn settings_from(mut map: Map<String, Value>) -> Result<TrainConfig, ConfigError> {
     map.entry("device").or_insert_with(|| Device::Cpu.to_string().into());
     let settings = TrainConfig::from_map(map)?;
@@ -306,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn settings_out_of_range_and_grids_without_end_are_refused() {
+    fn settings_out_of_range_and_huge_grids_are_refused() {
         let refused = |grid: Grid| rows(&[grid]).unwrap_err().to_string();
         let with = |wrong| Grid { values: values(wrong), ..grid() };
         assert!(refused(with(json!({ "lr": -1.0 }))).contains("lr is -1"));
         assert!(refused(with(json!({ "lr": "small" }))).contains("lr is \"small\""));
-        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("\"dropout\" is not known"));
+        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("unknown field \"dropout\""));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
-        assert!(refused(Grid { seeds: vec![], ..grid() }).contains("no row"));
+        assert!(refused(Grid { seeds: vec![], ..grid() }).contains("seeds is an empty list"));
         let batch_sizes: Vec<_> = (1..1001).collect();
         let many = with(json!({ "batch_size": batch_sizes }));
         let many = Grid { seeds: (0..1001).collect(), ..many };
@@ -321,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_without_a_default_are_in_the_id() {
+    fn optional_settings_are_in_the_id() {
         let more = values(json!({ "val": 60, "patience": [2, 3], "engine": "fast", "threads": 2 }));
         let models = vec![named("lenet5").unwrap()];
         let rows = rows(&[Grid { models, seeds: vec![0], values: more }]).unwrap();
@@ -331,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_is_none_is_refused_with_its_line() {
+    fn invalid_plans_are_refused_with_the_row() {
         let good = String::from_utf8(write(&rows(&[grid()]).unwrap())).unwrap();
         for (from, to, part) in [
             ("\n1,lenet5", "\n2,lenet5", "row 1: its number is 2"),
@@ -340,7 +369,7 @@ mod tests {
             (",16,", ",0,", "row 0: batch_size is 0"),
             (",16,", ",-1,", "row 0: batch_size is -1"),
             ("lenet5,5,", "lenet,5,", "row 0: unknown model \"lenet\": the models are"),
-            (",lr,", ",rate,", "row 0: the field \"rate\" is not known"),
+            (",lr,", ",rate,", "row 0: unknown field \"rate\""),
             (",threads,", ",lr,", "the column \"lr\" occurs twice"),
         ] {
             let sentence = read(good.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();

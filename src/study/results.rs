@@ -1,17 +1,15 @@
-//! The results of a study: `results/ID.json`, one file per run, and all of them as one CSV.
-
-use std::collections::BTreeMap;
+//! The results of a study: `results/ID.json`, one file per run, and one table of all of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stitch_run::rows::{self, TableError};
-use stitch_run::sha256;
+use stitch_run::{SettingError, find_wrong, json, sha256};
 
 use super::plan;
 use crate::run_folder::RunConfig;
 use crate::train::{ConfigError, TrainConfig};
 
-/// Folder of the results in the folder of a study.
+/// Folder of the results in a study folder.
 pub const FOLDER: &str = "results";
 
 /// The result of one run. Its fields are the columns of `results.csv`.
@@ -19,23 +17,23 @@ pub const FOLDER: &str = "results";
 pub struct Record {
     /// See [`plan::id`].
     pub id: String,
-    /// The settings; `threads` and `engine` have a value.
+    /// The settings; `engine` has a value.
     #[serde(flatten)]
     pub settings: TrainConfig,
-    /// What the run gave.
+    /// The outcome of the run.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What a run gave, and where.
+/// The outcome of a run: metrics or error, machine and versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
-    /// Correct predictions over all predictions on the test images; none when the run failed.
+    /// Accuracy on the test images, 0 to 1; `None` if the run failed.
     pub test_accuracy: Option<f64>,
     /// Mean loss of the last epoch.
     pub train_loss: Option<f64>,
-    /// Epochs that were run: fewer than asked for when a stopping rule ended it.
+    /// Number of epochs; fewer than in the settings if training stopped early.
     pub epochs_run: Option<usize>,
     /// SHA-256 of the `weights.safetensors` that `stitch train` writes with these settings.
     pub weights_sha256: Option<String>,
@@ -62,70 +60,44 @@ pub enum RecordError {
     /// Not a table.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A setting that cannot be.
+    /// A setting of a result is unknown or out of range.
     #[error("{id}: {error}")]
     Setting {
-        /// The run.
+        /// Id of the run in the plan.
         id: String,
         /// What is wrong.
         error: Box<ConfigError>,
     },
-    /// Values that no run gives together.
+    /// Inconsistent values.
     #[error("{id}: {what}")]
     Contradictory {
-        /// The run.
+        /// Id of the run in the plan.
         id: String,
         /// What is wrong.
         what: String,
     },
-    /// A row of a table.
+    /// An invalid row of a table.
     #[error("line {line}: {error}")]
     Line {
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong.
         error: Box<RecordError>,
     },
 }
 
-/// Results of runs on two data sets, whose accuracies are not comparable.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{second} is of another data set (SHA-256 {second_sha256}) than {first} ({first_sha256}): accuracies on \
-     different test images are not comparable. Collect them separately"
-)]
-pub struct OtherData {
-    first: String,
-    first_sha256: String,
-    second: String,
-    second_sha256: String,
+impl Outcome {
+    /// A readable object with all fields.
+    fn example() -> Map<String, Value> {
+        match serde_json::to_value(Self::default()) {
+            Ok(Value::Object(map)) => map,
+            other => unreachable!("a struct is an object: {other:?}"),
+        }
+    }
 }
-
-/// Results that contradict each other.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{id}: {what} {second_value} in {second} ({second_cpu}), but {first_value} in {first} ({first_cpu}): {why}"
-)]
-pub struct Contradiction {
-    id: String,
-    what: &'static str,
-    why: &'static str,
-    first: String,
-    first_value: String,
-    first_cpu: String,
-    second: String,
-    second_value: String,
-    second_cpu: String,
-}
-
-/// Why one run has two kinds of bits.
-const OTHER_BITS: &str =
-    "bits are equal only with the same libtorch, CPU kernels and data. Collect them separately";
-/// Why equal bits have two results.
-const EDITED: &str = "equal weights and data give equal results, so one of the two was edited or damaged. Remove the wrong one";
 
 impl Record {
-    /// A run with these settings that has no result yet.
+    /// The record of a run without a result.
     pub fn new(settings: &TrainConfig) -> Self {
         let settings = TrainConfig { engine: Some(settings.engine()), ..settings.clone() };
         let outcome = Outcome {
@@ -137,14 +109,14 @@ impl Record {
         Self { id: plan::id(&settings), settings, outcome }
     }
 
-    /// With where it ran and on which data.
+    /// Adds the CPU capability and the data set of the run.
     pub fn of_run(mut self, config: &RunConfig) -> Self {
         self.outcome.cpu_capability = config.cpu_capability.clone();
         self.outcome.data_sha256 = Some(config.data.digest());
         self
     }
 
-    /// Whether the run was done, and did not fail.
+    /// Whether the run succeeded.
     pub fn is_done(&self) -> bool {
         self.outcome.test_accuracy.is_some()
     }
@@ -154,18 +126,28 @@ impl Record {
     /// # Errors
     /// [`RecordError`], without the file's name.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        Self::from_map(serde_json::from_slice(bytes)?)
+        Self::from_map(json::read_object(bytes)?)
     }
 
     fn from_map(mut map: Map<String, Value>) -> Result<Self, RecordError> {
         let id = map.shift_remove("id").unwrap_or_default();
         let names = TrainConfig::names();
+        let example = Outcome::example();
+        if let Some(name) = map.keys().find(|it| !names.contains(it) && !example.contains_key(*it))
+        {
+            let known = names.iter().chain(example.keys()).map(String::as_str);
+            let error = Box::new(SettingError::unknown(name, known).into());
+            return Err(RecordError::Setting { id: id.to_string(), error });
+        }
         let (settings, outcome): (Map<_, _>, Map<_, _>) =
             map.into_iter().partition(|(name, _)| names.contains(name));
         let settings = plan::settings_from(settings);
         let settings = settings
             .map_err(|error| RecordError::Setting { id: id.to_string(), error: Box::new(error) })?;
-        let outcome = serde_json::from_value(Value::Object(outcome))?;
+        let outcome = Outcome::deserialize(&Value::Object(outcome.clone())).map_err(|error| {
+            let error = find_wrong::<Outcome>(&outcome, example.clone(), &error).into();
+            RecordError::Setting { id: id.to_string(), error: Box::new(error) }
+        })?;
         let expected = plan::id(&settings);
         let record = Self { id: expected.clone(), settings, outcome };
         if id != expected.as_str() {
@@ -187,123 +169,33 @@ impl Record {
             return wrong("its test accuracy is not between 0 and 1");
         }
         if epochs_run.is_some_and(|epochs| !(1..=self.settings.epochs).contains(&epochs)) {
-            return wrong("it has run no epoch, or more epochs than its settings say");
+            return wrong("its number of epochs is 0 or more than in its settings");
         }
         if ![weights_sha256, data_sha256].into_iter().flatten().all(|sum| sha256::is_hex(sum)) {
             return wrong("a SHA-256 is not 64 hexadecimal digits");
         }
         if self.is_done() != weights_sha256.is_some() || self.is_done() == error.is_some() {
-            return wrong("an accuracy and the weights' SHA-256, or an error, are expected");
+            return wrong("expected an accuracy and the weights' SHA-256, or an error");
         }
         Ok(())
     }
 
-    /// What the rows of a table are ordered by: seeds of one configuration side by side.
-    fn order(&self) -> impl Ord + use<> {
+    /// The sort key of rows: model, then other settings, then seed.
+    pub(super) fn order(&self) -> impl Ord + use<> {
         let TrainConfig { model, seed, .. } = &self.settings;
         (model.clone(), plan::order(&self.settings), *seed)
     }
 }
 
-/// Checks that runs that were done had one data set: accuracies on others are not comparable.
-///
-/// # Errors
-/// [`OtherData`] names a place of each of two.
-pub fn of_one_data_set(all: &[(String, Record)]) -> Result<(), OtherData> {
-    let sum = |record: &Record| record.outcome.data_sha256.clone();
-    let mut done = all.iter().filter_map(|(place, record)| Some((place, sum(record)?)));
-    let Some((first, first_sha256)) = done.next() else { return Ok(()) };
-    match done.find(|(_, other)| *other != first_sha256) {
-        None => Ok(()),
-        Some((second, second_sha256)) => {
-            let (first, second) = (first.clone(), second.clone());
-            Err(OtherData { first, first_sha256, second, second_sha256 })
-        }
-    }
-}
-
-/// All results once, in an order that does not depend on where they come from. Of a run that failed
-/// in one place and was done in another, the second is kept.
-///
-/// # Errors
-/// [`Contradiction`]: one run, done twice, with different bits or results.
-pub fn merge(
-    all: impl IntoIterator<Item = (String, Record)>,
-) -> Result<Vec<Record>, Box<Contradiction>> {
-    let mut merged: BTreeMap<String, (String, Record)> = BTreeMap::new();
-    for (place, record) in all {
-        match merged.get(&record.id) {
-            Some((first, kept)) if kept.is_done() && record.is_done() => {
-                if let Some(difference) = difference(kept, &record) {
-                    return Err(contradiction((first, kept), (&place, &record), difference));
-                }
-            }
-            Some((_, kept)) if kept.is_done() || !record.is_done() => {}
-            _ => {
-                merged.insert(record.id.clone(), (place, record));
-            }
-        }
-    }
-    let mut records: Vec<Record> = merged.into_values().map(|(_, record)| record).collect();
-    records.sort_by_key(Record::order);
-    Ok(records)
-}
-
-/// In what two results of one run differ: the name of the value, why it must not, and the two values.
-type Difference = (&'static str, &'static str, [String; 2]);
-
-/// The first value that two results of one run must have in common, and do not.
-fn difference(a: &Record, b: &Record) -> Option<Difference> {
-    let number = |value: Option<f64>| value.map(|value| value.to_string());
-    let row = |Record { outcome: it, .. }: &Record| {
-        [
-            ("weights", OTHER_BITS, it.weights_sha256.clone()),
-            ("data set", OTHER_BITS, it.data_sha256.clone()),
-            ("test accuracy", EDITED, number(it.test_accuracy)),
-            ("training loss", EDITED, number(it.train_loss)),
-            ("number of epochs", EDITED, it.epochs_run.map(|epochs| epochs.to_string())),
-        ]
-    };
-    // The beginning of a sum is enough to show that two differ.
-    let is_sum = |value: &String| sha256::is_hex(value);
-    let shown = |value: Option<String>| match value {
-        Some(sum) if is_sum(&sum) => sum.chars().take(12).collect(),
-        Some(number) => number,
-        None => "unknown".into(),
-    };
-    let pairs = row(a).into_iter().zip(row(b));
-    let mut differing = pairs.filter(|((_, _, a), (_, _, b))| a != b);
-    differing.next().map(|((what, why, a), (_, _, b))| (what, why, [shown(a), shown(b)]))
-}
-
-fn contradiction(
-    first: (&str, &Record),
-    second: (&str, &Record),
-    (what, why, [first_value, second_value]): Difference,
-) -> Box<Contradiction> {
-    let cpu = |record: &Record| record.outcome.cpu_capability.clone().unwrap_or("unknown".into());
-    Box::new(Contradiction {
-        id: first.1.id.clone(),
-        what,
-        why,
-        first: first.0.into(),
-        first_value,
-        first_cpu: cpu(first.1),
-        second: second.0.into(),
-        second_value,
-        second_cpu: cpu(second.1),
-    })
-}
-
-/// `results.csv`: a row per run.
+/// Formats `results.csv`: one row per run.
 pub fn write(records: &[Record]) -> Vec<u8> {
     rows::write(records)
 }
 
-/// Reads what [`write()`] gave.
+/// Reads `results.csv`.
 ///
 /// # Errors
-/// [`RecordError`] names the line.
+/// [`RecordError`], with the line.
 pub fn read(bytes: &[u8]) -> Result<Vec<Record>, RecordError> {
     let record = |(line, map)| {
         Record::from_map(map).map_err(|error| RecordError::Line { line, error: Box::new(error) })
@@ -312,11 +204,11 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Record>, RecordError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::models::named;
 
-    fn record(seed: u64, weights: &str) -> Record {
+    pub fn record(seed: u64, weights: &str) -> Record {
         let defaults = named("mlp").unwrap().config();
         let record = Record::new(&TrainConfig { seed, threads: Some(1), ..defaults });
         with(record, |it| {
@@ -325,91 +217,46 @@ mod tests {
         })
     }
 
-    fn with(mut record: Record, change: impl Fn(&mut Outcome)) -> Record {
+    pub fn with(mut record: Record, change: impl Fn(&mut Outcome)) -> Record {
         change(&mut record.outcome);
         record
     }
 
-    fn failed(seed: u64) -> Record {
+    pub fn failed(seed: u64) -> Record {
         with(record(seed, "a"), |it| {
             (it.test_accuracy, it.weights_sha256) = (None, None);
             it.error = Some("the loss became NaN".into());
         })
     }
 
-    fn merged(records: &[(&str, Record)]) -> Result<Vec<Record>, Box<Contradiction>> {
-        merge(records.iter().map(|(place, record)| (place.to_string(), record.clone())))
-    }
-
     #[test]
-    fn results_of_several_places_are_merged_in_one_order() {
-        let records = [("b", record(2, "a")), ("a", failed(1)), ("c", record(1, "b"))];
-        let wanted = [record(1, "b"), record(2, "a")];
-        assert_eq!(merged(&records).unwrap(), wanted);
-        let reversed: Vec<_> = records.into_iter().rev().collect();
-        assert_eq!(merged(&reversed).unwrap(), wanted);
-        assert_eq!(merged(&[("a", record(1, "b")), ("b", record(1, "b"))]).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn one_run_with_two_kinds_of_bits_is_an_error_that_names_both_places() {
-        let error = merged(&[("here", record(1, "a")), ("there", record(1, "b"))]).unwrap_err();
-        let sentence = error.to_string();
-        for part in ["mlp-b200-lr0.001-e20-s1-t1: weights bbbb", "in there", "but aaaa", "in here"]
-        {
-            assert!(sentence.contains(part), "no {part} in {sentence}");
-        }
-    }
-
-    #[test]
-    fn equal_weights_with_another_result_are_an_error_in_either_order() {
-        let good = record(1, "a");
-        for (bad, part) in [
-            (with(good.clone(), |it| it.test_accuracy = Some(0.5)), "test accuracy 0.5 in there"),
-            (with(good.clone(), |it| it.train_loss = Some(0.75)), "training loss 0.75 in there"),
-            (with(good.clone(), |it| it.epochs_run = Some(3)), "number of epochs 3 in there"),
-        ] {
-            let error = merged(&[("here", good.clone()), ("there", bad.clone())]).unwrap_err();
-            assert!(error.to_string().contains(part), "no {part} in {error}");
-            assert!(merged(&[("there", bad), ("here", good.clone())]).is_err());
-        }
-        // What depends on the machine may differ.
-        let slower = with(good.clone(), |it| it.train_seconds = Some(9.0));
-        assert_eq!(merged(&[("here", good), ("there", slower)]).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn runs_on_another_data_set_are_an_error_that_names_both_places() {
-        let of = |data: &str| with(record(1, "a"), |it| it.data_sha256 = Some(data.repeat(64)));
-        let all = |second| [("here".into(), of("a")), ("there".into(), second)];
-        assert_eq!(of_one_data_set(&all(of("a"))), Ok(()));
-        assert_eq!(of_one_data_set(&all(failed(2))), Ok(()));
-        let sentence = of_one_data_set(&all(of("b"))).unwrap_err().to_string();
-        for part in ["there is of another data set (SHA-256 bbb", "than here (aaa"] {
-            assert!(sentence.contains(part), "no {part} in {sentence}");
-        }
-    }
-
-    #[test]
-    fn a_table_reads_back_and_what_cannot_be_is_refused() {
+    fn a_table_reads_back_and_invalid_rows_are_refused() {
         let records = vec![record(1, "a"), failed(2)];
         let table = write(&records);
         assert_eq!(read(&table).unwrap(), records);
+        let json = serde_json::to_string(&records[0]).unwrap();
+        assert_eq!(Record::read(json.as_bytes()).unwrap(), records[0]);
+        let twice = json.replacen('{', "{\"test_accuracy\":1.0,", 1);
+        let error = Record::read(twice.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("duplicate field `test_accuracy`"), "{error}");
+        let number = json.replacen(":0.25", ":\"0.25\"", 1);
+        let error = Record::read(number.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("test_accuracy is \"0.25\""), "{error}");
         let text = String::from_utf8(table).unwrap();
         for (from, to, part) in [
             (",0.25,", ",1.25,", "line 2: mlp-b200-lr0.001-e20-s1-t1: its test accuracy"),
             (
                 ",0.25,,,",
                 ",0.25,,21,",
-                "line 2: mlp-b200-lr0.001-e20-s1-t1: it has run no epoch, or more",
+                "line 2: mlp-b200-lr0.001-e20-s1-t1: its number of epochs is 0 or more",
             ),
             (",1,1,cpu", ",2,1,cpu", "line 2: mlp-b200-lr0.001-e20-s2-t1: its id is"),
-            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: an accuracy and the weights'"),
+            (",0.25,", ",,", "line 2: mlp-b200-lr0.001-e20-s1-t1: expected an accuracy"),
             ("aaaa", "xyzx", "a SHA-256 is not"),
             (",200,", ",two,", "line 2: \"mlp-b200-lr0.001-e20-s1-t1\": batch_size is \"two\""),
             (",exact,", ",exakt,", "engine is \"exakt\": it must be eager, exact or fast"),
             ("t1,mlp,", "t1,mpl,", "s1-t1\": unknown model \"mpl\": the models are"),
-            (",stitch,", ",stich,", "line 2: unknown field `stich`"),
+            (",stitch,", ",stich,", "unknown field \"stich\""),
         ] {
             let sentence = read(text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
             assert!(sentence.contains(part), "{from} to {to}: {sentence}");

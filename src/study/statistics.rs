@@ -1,57 +1,56 @@
-//! What a sample of test accuracies says, and how sure it is.
+//! Statistics of test accuracies, with confidence intervals.
 //!
-//! Intervals are bootstrap percentile intervals of 95 %: the same numbers give the same interval,
-//! since the resampling has a fixed seed.
+//! Intervals are 95 % bootstrap percentile intervals. Resampling has a fixed seed, so results are reproducible.
 
 use rand_mt::Mt;
 use statrs::distribution::{Beta, ContinuousCDF};
 use statrs::statistics::{Data, Distribution, Max, Min, OrderStatistics};
 
-/// Resamplings of a bootstrap.
+/// Number of bootstrap resamples.
 const RESAMPLINGS: usize = 10_000;
-/// What lies outside of an interval, on each side.
+/// Probability outside of an interval, on each side.
 const TAIL: f64 = 0.025;
 
-/// A 95 % interval.
+/// A 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// Lower bound.
     pub low: f64,
-    /// Its upper end.
+    /// Upper bound.
     pub high: f64,
 }
 
-/// A sample in some numbers.
+/// Summary statistics of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    /// How many numbers.
+    /// Sample size.
     pub n: usize,
-    /// Their mean.
+    /// Mean.
     pub mean: f64,
-    /// Their standard deviation (divided by n - 1); none of one number.
+    /// Standard deviation (divided by n - 1); `None` for one value.
     pub sd: Option<f64>,
-    /// Their median.
+    /// Median.
     pub median: f64,
-    /// The least.
+    /// Minimum.
     pub min: f64,
-    /// The greatest.
+    /// Maximum.
     pub max: f64,
-    /// 95 % interval of the mean; none of one number.
+    /// Confidence interval of the mean; `None` for one value.
     pub mean_interval: Option<Interval>,
 }
 
-/// A share of a sample, and what that says of the share in general.
+/// A proportion of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Share {
-    /// So many of the sample.
+pub struct Proportion {
+    /// Number of values that are counted.
     pub count: usize,
-    /// Of so many.
+    /// Sample size.
     pub n: usize,
-    /// The exact 95 % interval (Clopper and Pearson's).
+    /// The exact (Clopper-Pearson) confidence interval.
     pub interval: Interval,
 }
 
-/// Summarises a sample; `None` if it is empty.
+/// Summary statistics of a sample; `None` if it is empty.
 pub fn summary(values: &[f64]) -> Option<Summary> {
     if values.is_empty() {
         return None;
@@ -69,7 +68,7 @@ pub fn summary(values: &[f64]) -> Option<Summary> {
     })
 }
 
-/// The mean of `a` less that of `b`, with its 95 % interval, where both have several numbers.
+/// Mean of `a` minus mean of `b`, with its confidence interval; `None` unless both have several values.
 pub fn difference(a: &[f64], b: &[f64]) -> Option<(f64, Interval)> {
     if a.len() < 2 || b.len() < 2 {
         return None;
@@ -78,8 +77,8 @@ pub fn difference(a: &[f64], b: &[f64]) -> Option<(f64, Interval)> {
     Some((mean(a) - mean(b), interval))
 }
 
-/// How many of a sample are at least `value`; `None` if it is empty.
-pub fn at_least(values: &[f64], value: f64) -> Option<Share> {
+/// The proportion of a sample that is at least `value`; `None` if the sample is empty.
+pub fn at_least(values: &[f64], value: f64) -> Option<Proportion> {
     let n = values.len();
     if n == 0 {
         return None;
@@ -90,22 +89,22 @@ pub fn at_least(values: &[f64], value: f64) -> Option<Share> {
     };
     let low = if count == 0 { 0.0 } else { quantile(count, n - count + 1, TAIL) };
     let high = if count == n { 1.0 } else { quantile(count + 1, n - count, 1.0 - TAIL) };
-    Some(Share { count, n, interval: Interval { low, high } })
+    Some(Proportion { count, n, interval: Interval { low, high } })
 }
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// As many numbers, each any of `values`.
+/// A bootstrap resample of `values`.
 fn resampled(values: &[f64], random: &mut Mt) -> Vec<f64> {
-    // The product of two 32-bit numbers, its upper half: below the length, evenly enough.
+    // A number below the length: the upper half of a 32x32-bit product. The bias is negligible.
     let any =
         |random: &mut Mt| ((u64::from(random.next_u32()) * values.len() as u64) >> 32) as usize;
     values.iter().map(|_| values[any(random)]).collect()
 }
 
-/// The percentile interval of a statistic of resamplings.
+/// The percentile interval of a statistic of resamples.
 fn bootstrap(mut statistic: impl FnMut(&mut Mt) -> f64) -> Interval {
     let mut random = Mt::new(0);
     let mut data = Data::new((0..RESAMPLINGS).map(|_| statistic(&mut random)).collect::<Vec<_>>());
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_is_summarised() {
+    fn a_sample_is_summarized() {
         let summary = summary(&[0.875, 0.890625, 0.8828125, 0.8984375]).unwrap();
         assert_eq!((summary.n, summary.mean), (4, 0.88671875));
         assert_eq!((summary.min, summary.median, summary.max), (0.875, 0.88671875, 0.8984375));
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_has_no_spread_and_none_has_nothing() {
+    fn one_value_has_no_deviation_and_an_empty_sample_has_no_summary() {
         let one = summary(&[0.5]).unwrap();
         assert_eq!((one.sd, one.mean_interval, one.median), (None, None, 0.5));
         assert_eq!((summary(&[]), at_least(&[], 0.5), difference(&[], &[0.5])), (None, None, None));
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_interval_of_a_share_is_clopper_and_pearsons() {
+    fn the_interval_of_a_proportion_is_clopper_and_pearsons() {
         // scipy.stats.binomtest(k, n).proportion_ci(method="exact")
         for (count, n, low, high) in [
             (0, 10, 0.0, 0.3084971078187608),
@@ -158,10 +157,10 @@ mod tests {
             (20, 20, 0.8315665263128, 1.0),
         ] {
             let values: Vec<f64> = (0..n).map(|i| if i < count { 1.0 } else { 0.0 }).collect();
-            let share = at_least(&values, 0.5).unwrap();
-            assert_eq!((share.count, share.n), (count, n));
-            assert!((share.interval.low - low).abs() < 1e-6, "{share:?}");
-            assert!((share.interval.high - high).abs() < 1e-6, "{share:?}");
+            let found = at_least(&values, 0.5).unwrap();
+            assert_eq!((found.count, found.n), (count, n));
+            assert!((found.interval.low - low).abs() < 1e-6, "{found:?}");
+            assert!((found.interval.high - high).abs() < 1e-6, "{found:?}");
         }
     }
 

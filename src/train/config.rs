@@ -1,22 +1,22 @@
-//! The settings of a run against what there is: the model, its library's seeds, the engines that train it.
+//! Checks the settings of a run against its model, the seeds of the model's library, and the engines.
 
 use stitch_run::{Device, Engine, SettingError, TrainConfig};
 
 use crate::engine::Fast;
 use crate::models::{self, ModelEntry, UnknownModel};
 
-/// Settings that no run can have.
+/// A setting that is unknown, out of range, or does not suit the model or its engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A setting that is not what it must be, for any model or for this one.
+    /// A setting is out of its range.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// A model that the registry does not have.
+    /// The registry does not have the model.
     #[error(transparent)]
     Model(#[from] UnknownModel),
 }
 
-/// Checks settings, and finds their model.
+/// Checks the settings and returns their model.
 ///
 /// ```
 /// use stitch::models;
@@ -25,13 +25,13 @@ pub enum ConfigError {
 /// let lenet5 = models::named("lenet5")?;
 /// assert_eq!(check(&lenet5.config())?, lenet5);
 /// let wrong = TrainConfig { batch_size: 0, ..lenet5.config() };
-/// let sentence = check(&wrong).unwrap_err().to_string();
-/// assert_eq!(sentence, "batch_size is 0: it must be an integer of at least 1");
+/// let error = check(&wrong).unwrap_err().to_string();
+/// assert_eq!(error, "batch_size is 0: it must be an integer of at least 1");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// The first setting that cannot be.
+/// [`ConfigError`] for the first invalid setting.
 pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
     config.check()?;
     let model = models::named(&config.model)?;
@@ -42,17 +42,17 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
     }
     let engine = config.engine();
     if !(supports(engine, model) && engine.runs_on(config.device)) {
-        let fitting = |it: &Engine| supports(*it, model) && it.runs_on(config.device);
-        let names = Engine::ALL.into_iter().filter(fitting).map(Engine::name);
-        let place = if config.device == Device::Cpu { "the CPU" } else { "a GPU" };
+        let is_usable = |it: &Engine| supports(*it, model) && it.runs_on(config.device);
+        let names = Engine::ALL.into_iter().filter(is_usable).map(Engine::name);
+        let device = if config.device == Device::Cpu { "the CPU" } else { "a GPU" };
         let names = names.collect::<Vec<_>>().join(" or ");
-        let expected = format!("{names} for {model} on {place}");
+        let expected = format!("{names} for {model} on {device}");
         return Err(SettingError::wrong("engine", engine.name(), &expected).into());
     }
     Ok(model)
 }
 
-/// Whether the engine trains the model.
+/// Whether the engine supports the model.
 pub fn supports(engine: Engine, model: &ModelEntry) -> bool {
     engine != Engine::Fast || Fast::supports(&model.graph(), model.kind())
 }
@@ -63,7 +63,7 @@ mod tests {
     use crate::models::MODELS;
 
     #[test]
-    fn the_defaults_of_every_model_are_settings_that_can_be() {
+    fn the_defaults_of_every_model_are_valid() {
         for model in MODELS {
             assert_eq!(check(&model.config()), Ok(*model));
             let on_gpu = TrainConfig { device: Device::Cuda(1), ..model.config() };
@@ -72,23 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_or_a_device_does_not_have_is_an_error_that_says_what_it_has() {
-        let sentence = |model: &str, change: fn(&mut TrainConfig)| {
+    fn settings_that_a_model_or_device_does_not_support_are_errors_that_list_the_supported_ones() {
+        let result = |model: &str, change: fn(&mut TrainConfig)| {
             let mut config = models::named(model).unwrap().config();
             change(&mut config);
             check(&config).map_err(|error| error.to_string())
         };
-        assert!(sentence("lenet5", |it| it.engine = Some(Engine::Fast)).is_ok());
+        assert!(result("lenet5", |it| it.engine = Some(Engine::Fast)).is_ok());
         let fast = "engine is fast: it must be eager or exact for mlp on the CPU";
-        assert_eq!(sentence("mlp", |it| it.engine = Some(Engine::Fast)), Err(fast.into()));
+        assert_eq!(result("mlp", |it| it.engine = Some(Engine::Fast)), Err(fast.into()));
         let exact = "engine is exact: it must be eager for lenet5 on a GPU";
         let on_gpu = |it: &mut TrainConfig| {
             (it.device, it.engine) = (Device::Cuda(0), Some(Engine::Exact));
         };
-        assert_eq!(sentence("lenet5", on_gpu), Err(exact.into()));
+        assert_eq!(result("lenet5", on_gpu), Err(exact.into()));
         let seed = "seed is 4294967296: it must be an integer from 0 to 4294967295 for mlp";
-        assert_eq!(sentence("mlp", |it| it.seed = 1 << 32), Err(seed.into()));
-        let unknown = sentence("mlp", |it| it.model = "resnet".into()).unwrap_err();
+        assert_eq!(result("mlp", |it| it.seed = 1 << 32), Err(seed.into()));
+        let unknown = result("mlp", |it| it.model = "resnet".into()).unwrap_err();
         assert!(unknown.starts_with("unknown model \"resnet\": the models are"), "{unknown}");
     }
 }

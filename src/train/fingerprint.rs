@@ -1,4 +1,4 @@
-//! A fingerprint of what the kernels compute on this machine, with the process's threads and environment.
+//! A fingerprint of the kernels that compute a training step on this machine, in this environment.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -7,59 +7,89 @@ use tch::Tensor;
 use super::{Device, TrainConfig, TrainError, TrainState, Trainer, check, take_step};
 use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
+use crate::libtorch::{LibtorchError, generator};
 use crate::models::Library;
 
-/// Most images of the step: with more, it would take too long.
-const MOST_IMAGES: usize = 512;
+/// Maximum number of images of the step; more would take too long.
+const MAX_IMAGES: usize = 512;
+/// Seed of libtorch's global generator during the step, from which dropout draws.
+const SEED: u64 = 0;
 
-/// The SHA-256, in hex, of the loss, the parameters and the optimizer's state after one step of the model from
-/// fixed parameters on fixed images.
+/// The SHA-256, in hex, of the loss, the parameters and the optimizer's state after one step of the model from fixed
+/// parameters on fixed images.
 ///
-/// It depends on the model, the engine, the batch size, the number of threads, and the kernels that libtorch,
-/// MKL and oneDNN choose: by the CPU, and by variables such as `MKL_CBWR` and `ONEDNN_MAX_CPU_ISA`. It does
-/// not depend on the data, the seed or the learning rate, and draws nothing from libtorch's global generator.
-/// `None` on a GPU, whose kernels do not give the same bits twice.
+/// It depends on the model, the engine, the batch size, the number of threads, and the kernels that libtorch, MKL and
+/// oneDNN choose by the CPU and by variables such as `MKL_CBWR` and `ONEDNN_MAX_CPU_ISA`. It does not depend on the
+/// data, the seed or the learning rate, and leaves the state of libtorch's global generator unchanged. `None` on a GPU,
+/// whose kernels are not deterministic.
 ///
 /// # Errors
-/// Those of [`Trainer::new`].
+/// The errors of [`Trainer::new`].
 pub fn kernels_sha256(config: &TrainConfig) -> Result<Option<String>, TrainError> {
     let model = check(config)?;
     if config.device != Device::Cpu {
         return Ok(None);
     }
     // scikit-learn requires every class.
-    let images = config.batch_size.clamp(CLASSES, MOST_IMAGES);
+    let images = config.batch_size.clamp(CLASSES, MAX_IMAGES);
     let batch_size = config.batch_size.min(images);
     let config = TrainConfig { batch_size, engine: config.engine, ..model.config() };
     let mut noise = Noise(1);
-    let pixels: Vec<u8> = (0..images * PIXELS).map(|_| (noise.next() >> 24) as u8).collect();
-    let labels = (0..images).map(|image| (image % CLASSES) as u8).collect();
-    let data = Split { images: pixels.into(), labels };
-    let mut trainer = match model.library {
-        // Without the initial values, which are drawn from the global generator.
+    let data = noise.split(images);
+    let trainer = match model.library {
+        // `Trainer::new` would draw the initial values from the global generator.
         Library::PyTorch => Trainer::pytorch(model.zeros(tch::Device::Cpu), &config, &data)?,
         Library::ScikitLearn => Trainer::new(&config, &data)?,
     };
+    Ok(Some(step_sha256(trainer, &data, batch_size, noise)?))
+}
+
+/// The fingerprint of one step on the first `batch_size` images of `data`, after `noise` has set the parameters.
+fn step_sha256(
+    mut trainer: Trainer,
+    data: &Split,
+    batch_size: usize,
+    mut noise: Noise,
+) -> Result<String, TrainError> {
+    let _restored_at_end = SeededGenerator::new()?;
     tch::no_grad(|| {
         for parameter in trainer.model().parameters() {
             parameter.shallow_clone().copy_(&noise.parameter(&parameter.size()));
         }
     });
-    let order: Vec<u32> = (0..images as u32).collect();
-    let mut batches = Batches::new(&data, &order, batch_size);
+    let order: Vec<u32> = (0..data.len() as u32).collect();
+    let mut batches = Batches::new(data, &order, batch_size);
     let mut sum = Sha256::new();
     if let Some(batch) = batches.next_batch() {
         sum.update(take_step(trainer.engine_mut(), batch).to_le_bytes());
     }
     let mut state = TrainState::default();
     trainer.copy_state(&mut state);
-    // Not the generator's state, nor the seed of an epoch.
+    // Without the generator's state and the seed of the epoch's order.
     let computed = |name: &str| !name.starts_with("generator/") && !name.starts_with("sampler/");
     for tensor in state.tensors.iter().filter(|tensor| computed(&tensor.name)) {
         sum.update(&tensor.name);
         sum.update(&tensor.data);
     }
-    Ok(Some(HEXLOWER.encode(&sum.finalize())))
+    Ok(HEXLOWER.encode(&sum.finalize()))
+}
+
+/// Seeds libtorch's global CPU generator with [`SEED`]; restores its state when dropped.
+struct SeededGenerator(Tensor);
+
+impl SeededGenerator {
+    fn new() -> Result<Self, LibtorchError> {
+        let state = generator::state(tch::Device::Cpu)?;
+        // Not `tch::manual_seed`, which also seeds the generators of the GPUs.
+        generator::seed(tch::Device::Cpu, SEED)?;
+        Ok(Self(state))
+    }
+}
+
+impl Drop for SeededGenerator {
+    fn drop(&mut self) {
+        generator::set_state(tch::Device::Cpu, &self.0).expect("a state of this generator");
+    }
 }
 
 /// Pseudo-random numbers: xorshift32 (George Marsaglia).
@@ -73,7 +103,14 @@ impl Noise {
         self.0
     }
 
-    /// Values in [-0.1, 0.1), float64.
+    /// Random images with labels 0 to 9 in turn.
+    fn split(&mut self, images: usize) -> Split {
+        let pixels: Vec<u8> = (0..images * PIXELS).map(|_| (self.next() >> 24) as u8).collect();
+        let labels = (0..images).map(|image| (image % CLASSES) as u8).collect();
+        Split { images: pixels.into(), labels }
+    }
+
+    /// A tensor of values in [-0.1, 0.1), float64.
     fn parameter(&mut self, shape: &[i64]) -> Tensor {
         let mut value = || (f64::from(self.next()) / f64::from(u32::MAX) - 0.5) / 5.0;
         let values: Vec<f64> = (0..shape.iter().product()).map(|_: i64| value()).collect();
@@ -84,11 +121,14 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+
     use crate::models::{MODELS, named};
+    use crate::nn::{Dropout, Linear, Model, Sequential};
     use crate::train::Engine;
 
     #[test]
-    fn it_is_the_same_each_time_whatever_the_seed_and_the_learning_rate() {
+    fn the_fingerprint_does_not_depend_on_seed_epochs_and_learning_rate() {
         for &model in MODELS {
             let config = model.config();
             let first = kernels_sha256(&config).unwrap().unwrap();
@@ -98,16 +138,52 @@ mod tests {
     }
 
     #[test]
-    fn another_order_of_summation_has_another_one() {
+    fn another_order_of_summation_changes_the_fingerprint() {
         let lenet5 = named("lenet5").unwrap();
-        let of = |engine, batch_size| {
+        let fingerprint = |engine, batch_size| {
             let config = TrainConfig { engine: Some(engine), batch_size, ..lenet5.config() };
             kernels_sha256(&config).unwrap().unwrap()
         };
-        assert_eq!(of(Engine::Exact, 64), of(Engine::Eager, 64));
-        assert_ne!(of(Engine::Exact, 64), of(Engine::Fast, 64));
-        // A single image, and more than the step takes.
-        assert_eq!(of(Engine::Exact, 1).len(), 64);
-        assert_eq!(of(Engine::Exact, 5_000), of(Engine::Exact, MOST_IMAGES));
+        assert_eq!(fingerprint(Engine::Exact, 64), fingerprint(Engine::Eager, 64));
+        assert_ne!(fingerprint(Engine::Exact, 64), fingerprint(Engine::Fast, 64));
+        // A single image, and more than the maximum.
+        assert_eq!(fingerprint(Engine::Exact, 1).len(), 64);
+        assert_eq!(fingerprint(Engine::Exact, 5_000), fingerprint(Engine::Exact, MAX_IMAGES));
+    }
+
+    /// Runs in its own process, because other tests draw from the global generator at the same time.
+    #[test]
+    fn dropout_neither_changes_the_fingerprint_nor_the_global_generator() {
+        const VARIABLE: &str = "STITCH_TEST_FINGERPRINT_OF_DROPOUT";
+        if std::env::var_os(VARIABLE).is_none() {
+            let name = "train::fingerprint::tests::dropout_neither_changes_the_fingerprint_nor_the_global_generator";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let output = command.args(["--exact", name]).env(VARIABLE, "1").output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            return assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        }
+        let state = || generator::state(tch::Device::Cpu).unwrap();
+        let fingerprint = |engine, p| {
+            let network = |vs: &crate::nn::Scope| {
+                let dropout = |vs: &_| Dropout::new(vs, p);
+                Sequential::new(vs).add(dropout).add(|vs| Linear::new(vs, PIXELS as i64, 10))
+            };
+            let model = Model::new("Net", &[PIXELS as i64], tch::Kind::Float, network).unwrap();
+            let mut noise = Noise(1);
+            let data = noise.split(64);
+            let config =
+                TrainConfig { engine: Some(engine), ..TrainConfig::new("Net", 1, 64, 1e-3) };
+            let trainer = Trainer::pytorch(model, &config, &data).unwrap();
+            let before = state();
+            let sum = step_sha256(trainer, &data, 64, noise).unwrap();
+            assert_eq!(state(), before);
+            sum
+        };
+        tch::manual_seed(1);
+        let first = fingerprint(Engine::Exact, 0.5);
+        tch::manual_seed(2);
+        assert_eq!(fingerprint(Engine::Exact, 0.5), first);
+        assert_eq!(fingerprint(Engine::Eager, 0.5), first);
+        assert_ne!(fingerprint(Engine::Eager, 0.0), first);
     }
 }

@@ -1,8 +1,8 @@
-//! The training loop, and the two ways of taking a step in it.
+//! The training loop.
 //!
-//! [`fit`] is the loop that both of the notebook's trainings share: an order of samples for each
-//! epoch, batches of it, one step a batch, the mean loss. It knows no paths and prints nothing;
-//! what happens is told to a callback, which may also end the run.
+//! [`fit`] is the loop that the notebook's PyTorch and scikit-learn trainings share: it draws the order of the samples
+//! for each epoch, takes one step per batch and averages the loss. It accesses no files and prints nothing; it reports
+//! events to a callback, which may also stop the run.
 
 mod config;
 mod fingerprint;
@@ -18,6 +18,7 @@ use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate};
+use crate::libtorch::LibtorchError;
 use crate::nn::Model;
 use tensor_files::NamedTensor;
 
@@ -29,71 +30,71 @@ pub use stitch_run::{
 };
 pub use trainer::Trainer;
 
-/// What a run reports while it goes on.
+/// An event that a run reports to its callback.
 #[derive(Debug, Clone, Copy)]
 pub enum Event {
-    /// A step is done.
+    /// The optimizer has updated the parameters on one batch.
     Step {
-        /// Counted from 1.
+        /// The epoch, from 1.
         epoch: usize,
-        /// Samples of this epoch that were seen so far.
+        /// Number of samples of the epoch so far.
         samples: usize,
         /// Mean loss of the epoch so far.
         loss: f64,
         /// Loss of this step's batch.
         batch_loss: f64,
     },
-    /// An epoch is done, its validation too.
+    /// An epoch and its validation were completed.
     Epoch(EpochRecord),
 }
 
-/// How a run that ended well ended.
+/// The result of a completed run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
-    /// One record an epoch.
+    /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
     /// Whether the stopping rule ended it before the last epoch.
     pub converged: bool,
-    /// Whether the patience ended it before the last epoch.
+    /// Whether `patience` ended it before the last epoch.
     pub out_of_patience: bool,
-    /// The best epoch, where images are held out.
+    /// The best epoch; `None` without validation.
     pub best: Option<Best>,
 }
 
-/// The epoch with the lowest validation loss, the first of equals.
+/// The epoch with the lowest validation loss, the first in case of a tie.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
-    /// The epoch; `val_loss` and `val_accuracy` have a value.
+    /// Its record; `val_loss` and `val_accuracy` are `Some`.
     pub epoch: EpochRecord,
-    /// The parameters after it, under the model's names.
+    /// The model's state_dict after it.
     pub parameters: Vec<NamedTensor>,
 }
 
-/// Why a run ended early.
+/// A run that cannot be started or completed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The loss, or a weight, is NaN or infinite.
+    /// The loss is NaN or infinite.
     #[error(
         "training diverged: the loss became {loss} in epoch {epoch}, step {step}. Try a smaller learning rate"
     )]
     Diverged {
-        /// Counted from 1.
+        /// The epoch, from 1.
         epoch: usize,
-        /// Counted from 1 within the epoch.
+        /// The step within the epoch, from 1.
         step: usize,
         /// The loss of that step.
         loss: f64,
     },
-    /// Parameters that are not finite although every loss was.
+    /// A parameter or buffer is NaN or infinite although every loss was finite.
     #[error(
         "training diverged: {parameter} holds values that are not finite after epoch {epoch}, step {step}. Try a smaller learning rate"
     )]
     NotFinite {
-        /// The first such parameter.
+        /// Name of the first such parameter or buffer.
         parameter: String,
-        /// The last epoch, counted from 1.
+        /// The last epoch, from 1.
         epoch: usize,
-        /// Its last step, counted from 1.
+        /// Its last step, from 1.
         step: usize,
     },
     /// The validation loss is NaN or infinite although every training loss was finite.
@@ -101,47 +102,50 @@ pub enum TrainError {
         "training diverged: the validation loss became {loss} after epoch {epoch}. Try a smaller learning rate"
     )]
     ValidationDiverged {
-        /// Counted from 1.
+        /// The epoch, from 1.
         epoch: usize,
-        /// The loss.
+        /// Mean validation loss of the epoch: infinite or NaN.
         loss: f64,
     },
-    /// The callback asked for it.
+    /// The callback stopped the run.
     #[error("training was stopped in epoch {epoch}, step {step}; nothing was written")]
     Stopped {
-        /// Counted from 1.
+        /// The epoch, from 1.
         epoch: usize,
-        /// Counted from 1 within the epoch.
+        /// The step within the epoch, from 1.
         step: usize,
     },
-    /// A setting that cannot be.
+    /// A setting is out of range or does not suit the model.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A network of this class that is not for this data set, and what does not fit.
+    /// A network does not match the data set or the device: its class and the reason.
     #[error(
-        "the network {0} cannot be trained here: {1}. Images of 28x28 pixels, ten classes and the device \
-         of the settings are expected"
+        "the network {0} cannot be trained: {1}. Expected: images of 28x28 pixels, ten classes, and the \
+         device in the settings"
     )]
     UnsupportedNetwork(String, String),
-    /// An engine that is not for a network of this class.
+    /// The engine does not support the network.
     #[error(
-        "the {0} engine does not support the network {1}: it is for LeNet-5's operations and shapes \
-         on the CPU. Use the exact engine, or eager"
+        "the {0} engine does not support the network {1}: it supports only LeNet-5's operations and shapes \
+         on the CPU. Use the exact or the eager engine"
     )]
     UnsupportedEngine(Engine, String),
-    /// So few classes occur that scikit-learn would build another network.
+    /// The training labels do not include all classes, so scikit-learn would build another network.
     #[error(
-        "the training labels hold {0} of the {CLASSES} classes: scikit-learn's MLPClassifier would build a network of another shape; use training data with all classes"
+        "the training labels include {0} of the {CLASSES} classes, for which scikit-learn's MLPClassifier would build a smaller output layer. Use training data with all classes"
     )]
     MissingClasses(usize),
+    /// libtorch reports an error.
+    #[error(transparent)]
+    Libtorch(#[from] LibtorchError),
 }
 
-/// Everything that a step computes, in causal order; parameters and the optimizer's state after the update.
+/// The tensors of one step, in causal order. Parameters, buffers and the optimizer's state are those after the update.
 #[derive(Debug)]
 pub struct StepTensors<'a> {
-    /// The forward and backward pass.
+    /// Results of the forward and backward pass.
     pub output: &'a StepOutput,
-    /// What the optimizer keeps, by PyTorch's names, in the order of the parameters.
+    /// The optimizer's state under PyTorch's names, in the order of the parameters.
     pub optimizer: &'a [(&'static str, Vec<Tensor>)],
     /// Parameters.
     pub parameters: &'a [Tensor],
@@ -149,33 +153,31 @@ pub struct StepTensors<'a> {
     pub buffers: &'a [Tensor],
 }
 
-/// Watches a run from within, tensor by tensor. It sees copies of nothing: a run without a tracer
-/// does no work for one.
+/// Receives the tensors of a run. They are not copied, and a run without a tracer does no extra work.
 pub trait Tracer {
-    /// The order of an epoch, counted from 1.
+    /// Receives the order of an epoch, counted from 1.
     fn order(&mut self, epoch: usize, order: &[u32]);
 
-    /// Whether the tensors of this step are wanted; `last`: it is the last of its epoch. Steps are
-    /// counted from 1 over the whole run.
-    fn wants(&self, step: usize, last: bool) -> bool;
+    /// Whether to trace a step; `last` is whether it is the last of its epoch. Steps are counted from 1 over the whole
+    /// run.
+    fn traces(&self, step: usize, last: bool) -> bool;
 
-    /// The tensors of a step that was wanted.
+    /// Receives the tensors of a traced step.
     fn step(&mut self, step: usize, tensors: &StepTensors);
 
-    /// The mean loss of an epoch.
+    /// Receives the mean loss of an epoch.
     fn epoch(&mut self, epoch: usize, loss: f64);
 }
 
-/// Hears of each step and epoch, with where the run then stands; breaking ends the run.
+/// Callback after each step and epoch, with the run's progress; `Break` stops the run.
 pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlFlow<()>;
 
-/// Trains until `config.epochs` epochs are done, the stopping rule ends the training, or `config.patience` is at
-/// its end. After each epoch the model is evaluated on `validation`, which changes no bit of what
-/// follows.
+/// Trains for `config.epochs` epochs, or until the stopping rule or `config.patience` ends the training. After each
+/// epoch, the model is evaluated on `validation`, which does not influence the training.
 ///
-/// `progress` is where the run stands: its beginning, or where a run was interrupted. Then the trainer is a
-/// new one with the state of the interrupted one ([`Trainer::restore`]), and everything that follows has
-/// the bits of a run that was never interrupted. `tracer` sees the tensors of the steps that it wants.
+/// `progress` is the progress so far: the default for a new run, or that of an interrupted run. To resume a run, pass
+/// a new trainer with the state of the interrupted one ([`Trainer::restore`]); the result is bit-identical to an
+/// uninterrupted run. `tracer` receives the tensors of the steps that it traces.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -201,7 +203,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 ///
 /// # Errors
 /// [`TrainError::Diverged`], [`TrainError::ValidationDiverged`], [`TrainError::NotFinite`], or
-/// [`TrainError::Stopped`] when `on_event` breaks.
+/// [`TrainError::Stopped`] if `on_event` breaks.
 pub fn fit(
     trainer: &mut Trainer,
     config: &TrainConfig,
@@ -215,12 +217,12 @@ pub fn fit(
     let mut converged = trainer.replay(progress.epochs.iter().map(|record| record.loss));
     let step = steps(config, data);
     while progress.epochs.len() < config.epochs && !converged && progress.waited() < patience {
-        // Re-borrowed for the epoch: the reference itself would be moved in.
+        // Reborrowed for each epoch, because the call moves the reference.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
         let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
         let validation = validation.map(|data| validate(trainer.model(), data));
         let record = progress.end_epoch(loss, validation);
-        keep_best(&mut progress, trainer.model())?;
+        store_best(&mut progress, trainer.model())?;
         if on_event(Event::Epoch(record), &progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch: record.epoch, step });
         }
@@ -235,14 +237,14 @@ pub fn fit(
     }
 }
 
-/// Mean cross-entropy and accuracy of `model` on images that are held out.
+/// Mean cross-entropy and accuracy of `model` on the validation images.
 fn validate(model: &Model, data: &Split) -> (f64, f64) {
     let evaluation = evaluate(model, data);
     (cross_entropy(&evaluation.logits, &data.labels), evaluation.report.accuracy)
 }
 
-/// Keeps the parameters when the epoch that has just ended is the best one.
-fn keep_best(progress: &mut Progress, model: &Model) -> Result<(), TrainError> {
+/// Stores the parameters if the last epoch is the best one so far.
+fn store_best(progress: &mut Progress, model: &Model) -> Result<(), TrainError> {
     let Some(&EpochRecord { epoch, val_loss: Some(loss), .. }) = progress.epochs.last() else {
         return Ok(());
     };
@@ -255,7 +257,7 @@ fn keep_best(progress: &mut Progress, model: &Model) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// How a run ended that stands there.
+/// The history of a run that ended with this progress.
 fn history(progress: Progress, config: &TrainConfig, converged: bool) -> History {
     let ended_early = progress.epochs.len() < config.epochs;
     let out_of_patience =
@@ -266,10 +268,10 @@ fn history(progress: Progress, config: &TrainConfig, converged: bool) -> History
     History { epochs, converged, out_of_patience, best }
 }
 
-/// The first step of the first epoch by itself, of a new trainer: its loss.
+/// Takes only the first step of the first epoch with a new trainer; returns its loss.
 ///
 /// # Errors
-/// [`TrainError::Diverged`].
+/// [`TrainError::Diverged`] if the loss is not finite.
 pub fn first_step(
     trainer: &mut Trainer,
     config: &TrainConfig,
@@ -282,12 +284,12 @@ pub fn first_step(
     if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
 }
 
-/// Steps of an epoch.
+/// The number of steps per epoch.
 pub fn steps(config: &TrainConfig, data: &Split) -> usize {
     data.len().div_ceil(config.batch_size)
 }
 
-/// One pass over the data, or the rest of one; returns its mean loss.
+/// Trains for one epoch, or completes an interrupted one; returns its mean loss.
 fn run_epoch(
     trainer: &mut Trainer,
     config: &TrainConfig,
@@ -313,7 +315,7 @@ fn run_epoch(
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
         if let Some(tracer) = &mut tracer
-            && tracer.wants(count, step == steps)
+            && tracer.traces(count, step == steps)
         {
             trace_step(*tracer, count, trainer.engine());
         }
@@ -336,7 +338,7 @@ fn run_epoch(
     Ok(loss)
 }
 
-/// The notebook's step: the mean loss of the batch before the update.
+/// Takes the notebook's training step; returns the mean loss of the batch before the update.
 fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
     engine.zero_grad();
     engine.forward(batch);
@@ -346,7 +348,7 @@ fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
     loss
 }
 
-/// Shows the tensors of the step that has just been taken.
+/// Passes the tensors of the last step to the tracer.
 fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn TrainStep) {
     if let Some(output) = engine.output() {
         let (optimizer, model) = (engine.optimizer_state(), engine.model());

@@ -1,4 +1,4 @@
-//! What training has changed: parameters, buffers, the optimizer's state, the generator.
+//! Copies and restores the state of a training: parameters, buffers, and the state of the optimizer and the generators.
 
 use tch::{Device, Tensor};
 
@@ -6,40 +6,41 @@ use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
-use crate::nn::{StateDictError, copy_bytes, named, to_tensor};
+use crate::nn::{StateDictError, copy_bytes, to_named, to_tensor};
 use tensor_files::TensorSpec;
 
-/// The state of libtorch's global CPU generator, uint8.
+/// Name of the state of libtorch's global CPU generator, uint8.
 const GENERATOR: &str = "generator/cpu";
-/// The state of that of the GPU, which dropout draws from there.
+/// Name of the state of the GPU's global generator, from which dropout draws there.
 const GPU_GENERATOR: &str = "generator/cuda";
-/// The seed of the order of the epoch in progress, int64.
+/// Name of the seed of the current epoch's order, int64.
 const SAMPLER: &str = "sampler/seed";
 
-/// A state that a training cannot continue from.
+/// A state that does not match the training that is to resume from it.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// Too many, too few or others.
-    #[error("found {found} tensors of a training's state, expected {wanted}")]
-    Number {
-        /// Tensors there.
+    /// The number of tensors is wrong.
+    #[error("the training state has {found} tensors; {expected} are expected")]
+    Count {
+        /// Number of tensors in the state.
         found: usize,
-        /// Tensors expected.
-        wanted: usize,
+        /// Number of tensors that the training has.
+        expected: usize,
     },
-    /// One is missing, or of another shape or type.
-    #[error("{} is not there as {:?} {}", .0.name, .0.shape, .0.dtype)]
+    /// A tensor is missing, or has the wrong shape or type.
+    #[error("the training state has no tensor {} with the shape {:?} and the type {}", .0.name, .0.shape, .0.dtype)]
     Missing(TensorSpec),
-    /// Not a state of libtorch's generator.
-    #[error("{0} is not the state of a generator of this libtorch")]
+    /// A generator state is invalid.
+    #[error("{0} is not a valid generator state for this version of libtorch")]
     Generator(&'static str),
-    /// Of a type that no engine computes in.
+    /// A tensor has an element type that tch does not support.
     #[error(transparent)]
     Type(#[from] StateDictError),
 }
 
-/// The tensors of the state, by their names. Those of the network and the optimizer share their memory with
-/// them; `random` is the device of the network and the seed of the epoch in progress.
+/// The tensors of the state with their names. Those of the network and the optimizer share their memory with the
+/// originals. `random` is the device of the network and the seed of the current epoch; `None` leaves out the
+/// generators.
 fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String, Tensor)> {
     let model = engine.model();
     let state = model.graph().state().zip(model.state()).map(|(spec, (name, tensor))| {
@@ -62,50 +63,50 @@ fn tensors(engine: &dyn TrainStep, random: Option<(Device, i64)>) -> Vec<(String
     tensors
 }
 
-/// Copies the state of a training. What an earlier copy took is overwritten: a long run would otherwise
-/// scatter ever new megabytes over the heap.
+/// Copies the state of a training to `state`. The memory of an earlier copy is reused, because a long run would
+/// otherwise fragment the heap.
 pub(super) fn copy(engine: &dyn TrainStep, random: Option<(Device, i64)>, state: &mut TrainState) {
     state.updates = engine.optimizer().steps();
     let tensors = tensors(engine, random);
     if state.tensors.is_empty() {
-        let owned = |(name, tensor): (String, Tensor)| named(name, &tensor);
+        let owned = |(name, tensor): (String, Tensor)| to_named(name, &tensor);
         state.tensors = tensors.into_iter().map(owned).collect();
     } else {
-        let places = state.tensors.iter_mut().zip(&tensors);
-        places.for_each(|(place, (_, tensor))| copy_bytes(tensor, &mut place.data));
+        let copies = state.tensors.iter_mut().zip(&tensors);
+        copies.for_each(|(copy, (_, tensor))| copy_bytes(tensor, &mut copy.data));
     }
 }
 
-/// Makes a new training continue from there.
+/// Restores the state in a new training. After an error, the training is unchanged.
 pub(super) fn restore(
     engine: &mut dyn TrainStep,
     sampler: Option<&mut RandomSampler>,
     state: &TrainState,
 ) -> Result<(), RestoreError> {
     let device = engine.model().device();
-    let places = tensors(engine, sampler.as_ref().map(|_| (device, 0)));
-    if state.tensors.len() != places.len() {
-        let (found, wanted) = (state.tensors.len(), places.len());
-        return Err(RestoreError::Number { found, wanted });
+    let targets = tensors(engine, sampler.as_ref().map(|_| (device, 0)));
+    if state.tensors.len() != targets.len() {
+        let (found, expected) = (state.tensors.len(), targets.len());
+        return Err(RestoreError::Count { found, expected });
     }
     let mut values = Vec::new();
-    for (name, place) in &places {
-        let wanted = named(name.clone(), place).spec();
-        let found = state.tensors.iter().find(|tensor| tensor.spec() == wanted);
-        values.push(to_tensor(found.ok_or(RestoreError::Missing(wanted))?)?);
+    for (name, target) in &targets {
+        let expected = to_named(name.clone(), target).spec();
+        let found = state.tensors.iter().find(|tensor| tensor.spec() == expected);
+        values.push(to_tensor(found.ok_or(RestoreError::Missing(expected))?)?);
     }
-    for (i, ((name, place), value)) in places.iter().zip(&values).enumerate() {
+    for (i, ((name, target), value)) in targets.iter().zip(&values).enumerate() {
         let (name, device) = match name.as_str() {
             GENERATOR => (GENERATOR, Device::Cpu),
             GPU_GENERATOR => (GPU_GENERATOR, device),
             _ => continue,
         };
         if generator::set_state(device, value).is_err() {
-            // `place` is the state as it was; so is that of the CPU, which comes first.
-            if let Some((_, cpu)) = places[..i].iter().find(|(name, _)| name == GENERATOR) {
+            // Restores the old states: that of the CPU, which comes first, and `target`.
+            if let Some((_, cpu)) = targets[..i].iter().find(|(name, _)| name == GENERATOR) {
                 let _ = generator::set_state(Device::Cpu, cpu);
             }
-            let _ = generator::set_state(device, place);
+            let _ = generator::set_state(device, target);
             return Err(RestoreError::Generator(name));
         }
     }
@@ -113,9 +114,9 @@ pub(super) fn restore(
         sampler.set_seed(seed.int64_value(&[0]));
     }
     tch::no_grad(|| {
-        for ((name, mut place), value) in places.into_iter().zip(&values) {
+        for ((name, mut target), value) in targets.into_iter().zip(&values) {
             if !name.starts_with("generator/") && name != SAMPLER {
-                place.copy_(value);
+                target.copy_(value);
             }
         }
     });

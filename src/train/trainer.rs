@@ -1,5 +1,4 @@
-//! A network in training: the engine that computes its steps, the order of its samples, and the rule that
-//! ends it.
+//! A network in training: the engine that computes its steps, the order of its samples, and the stopping rule.
 
 use super::state::{self, RestoreError};
 use super::{ConfigError, Device, Engine, TrainConfig, TrainError, TrainState, check};
@@ -12,14 +11,15 @@ use crate::nn::Model;
 use crate::optim::{Adam, Optimizer, SklearnAdam};
 use crate::rng::numpy::RandomState;
 
-/// `alpha` of `MLPClassifier`: strength of the L2 term.
+/// `alpha` of `MLPClassifier`: factor of the L2 term.
 const ALPHA: f64 = 1e-4;
-/// `tol`: an epoch whose loss is not lower than the best by this much counts as no improvement.
+/// `tol` of `MLPClassifier`: an epoch improves if its loss is lower than the best by at least this.
 const TOL: f64 = 1e-4;
-/// `n_iter_no_change`: more such epochs in a row than this end the training.
+/// `n_iter_no_change` of `MLPClassifier`: the number of consecutive epochs without improvement that the training
+/// tolerates.
 const N_ITER_NO_CHANGE: usize = 10;
 
-/// A network with all that its training needs between two steps. [`super::fit`] is the loop.
+/// A network in training, with the state that its training keeps between steps. [`super::fit`] is the loop.
 pub struct Trainer {
     engine: Box<dyn TrainStep>,
     sampler: Sampler,
@@ -27,7 +27,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// The registry's model of that name with its initial values, as its library makes it: after
+    /// Creates the model `config.model` of the registry with the initial values of its library: after
     /// `torch.manual_seed(config.seed)`, or with `random_state=config.seed`. `config.threads` is not applied.
     ///
     /// ```
@@ -40,21 +40,21 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Config`], and [`TrainError::MissingClasses`], for scikit-learn, which sizes its output layer
-    /// by the labels.
+    /// [`TrainError::Config`]; for scikit-learn, which sizes its output layer by the labels, also
+    /// [`TrainError::MissingClasses`].
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
         let model = entry.zeros(libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
-                // libtorch takes the seed's bits; the sign is the binding's.
+                // libtorch uses the seed's bits as an unsigned integer; the binding's type is signed.
                 tch::manual_seed(config.seed as i64);
                 model.reset_parameters();
                 Self::pytorch(model, config, data)
             }
             Library::ScikitLearn => {
                 check_classes(data)?;
-                // `check` has refused larger seeds.
+                // `check` has rejected larger seeds.
                 let mut rng = RandomState::new(config.seed as u32);
                 init::sklearn(&model, &mut rng);
                 Ok(Self::sklearn(model, config, rng, data.len()))
@@ -62,10 +62,10 @@ impl Trainer {
         }
     }
 
-    /// The notebook's PyTorch training of a network of your own: `DataLoader(shuffle=True)`,
-    /// cross-entropy, Adam. The network has its initial values, takes images of 28x28 pixels and returns the
-    /// logits of ten classes. Further draws come from libtorch's global generator, in Python's order;
-    /// `config.model`, `config.seed` and `config.threads` are not used.
+    /// Trains a custom network like the notebook's PyTorch model: `DataLoader(shuffle=True)`, cross-entropy, Adam. The
+    /// network has its initial values already, takes images of 28x28 pixels and returns the logits of ten classes.
+    /// Draws come from libtorch's global generator, in Python's order; `config.model`, `config.seed` and
+    /// `config.threads` are not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
@@ -82,9 +82,9 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Config`] for a setting out of its range, [`TrainError::UnsupportedNetwork`] for a network
-    /// of other images or classes, or on another device than the settings', and
-    /// [`TrainError::UnsupportedEngine`]: the fast engine is for LeNet-5's shapes on the CPU alone.
+    /// [`TrainError::Config`] for a setting out of its range; [`TrainError::UnsupportedNetwork`] if the network's
+    /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if the network
+    /// does not have LeNet-5's shapes or is not on the CPU.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         config.check().map_err(ConfigError::from)?;
         check_network(&model, config)?;
@@ -96,8 +96,8 @@ impl Trainer {
     }
 
     /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9
-    /// (`sklearn/neural_network/_multilayer_perceptron.py`), solver Adam. `rng` has drawn the initial
-    /// values and then shuffles.
+    /// (`sklearn/neural_network/_multilayer_perceptron.py`) with the solver Adam. `rng` has drawn the initial values;
+    /// its next draws shuffle the samples.
     fn sklearn(model: Model, config: &TrainConfig, rng: RandomState, n: usize) -> Self {
         let engine = engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
             Box::new(SklearnAdam::new(parameters, config.lr))
@@ -107,36 +107,36 @@ impl Trainer {
         Self { engine, sampler, stopping }
     }
 
-    /// The network being trained.
+    /// The network, with the parameters after the latest step.
     pub fn model(&self) -> &Model {
         self.engine.model()
     }
 
-    /// How steps are computed.
+    /// The engine that computes the steps.
     pub fn engine(&self) -> &dyn TrainStep {
         self.engine.as_ref()
     }
 
-    /// How steps are computed, to take one.
+    /// The engine that computes the steps, mutable.
     pub fn engine_mut(&mut self) -> &mut dyn TrainStep {
         self.engine.as_mut()
     }
 
-    /// The order in which the next epoch visits the samples.
+    /// Draws the order in which the next epoch visits the samples.
     pub(super) fn next_order(&mut self) -> Vec<u32> {
         match &mut self.sampler {
             Sampler::Torch(sampler) => sampler.next_order(),
             Sampler::Sklearn { rng, order } => {
-                // A fresh `arange` is shuffled and picks from the previous order: orders accumulate.
-                let mut picks: Vec<u32> = (0..order.len() as u32).collect();
-                rng.shuffle(&mut picks);
-                *order = picks.into_iter().map(|i| order[i as usize]).collect();
+                // scikit-learn shuffles the previous order, by indexing it with a shuffled `arange`.
+                let mut indices: Vec<u32> = (0..order.len() as u32).collect();
+                rng.shuffle(&mut indices);
+                *order = indices.into_iter().map(|i| order[i as usize]).collect();
                 order.clone()
             }
         }
     }
 
-    /// The order of the epoch in progress, of a run that was restored.
+    /// The order of the epoch in which a resumed run was interrupted.
     pub(super) fn resumed_order(&mut self) -> Vec<u32> {
         match &self.sampler {
             Sampler::Torch(sampler) => sampler.order(),
@@ -144,8 +144,8 @@ impl Trainer {
         }
     }
 
-    /// Repeats what the epochs before have changed outside of the saved tensors: whether the rule ends the
-    /// training after them.
+    /// Replays the state that is not in the saved tensors (the order of samples, the stopping rule) from the losses of
+    /// the completed epochs; returns whether the stopping rule ends the training after them.
     pub(super) fn replay(&mut self, losses: impl Iterator<Item = f64>) -> bool {
         let mut converged = false;
         for loss in losses {
@@ -157,13 +157,12 @@ impl Trainer {
         converged
     }
 
-    /// Whether to end after an epoch of this mean loss.
+    /// Updates the stopping rule with the mean loss of an epoch; returns whether it ends the training.
     pub(super) fn has_converged(&mut self, epoch_loss: f64) -> bool {
         self.stopping.as_mut().is_some_and(|stopping| stopping.update(epoch_loss))
     }
 
-    /// Copies what training has changed to `state`, which is empty or was copied to before: then its memory
-    /// is reused.
+    /// Copies the state of the training to `state`, which is empty or an earlier copy, whose memory is reused.
     pub fn copy_state(&self, state: &mut TrainState) {
         let generator = match &self.sampler {
             Sampler::Torch(sampler) => Some((self.model().device(), sampler.seed())),
@@ -172,10 +171,11 @@ impl Trainer {
         state::copy(self.engine.as_ref(), generator, state);
     }
 
-    /// Continues from there. [`super::fit`] repeats the rest from the losses of the epochs before.
+    /// Restores the state of an interrupted training. [`super::fit`] replays the rest from the losses of the completed
+    /// epochs.
     ///
     /// # Errors
-    /// Tensors of something else; nothing is changed then.
+    /// [`RestoreError`] if the tensors do not match; the trainer is then unchanged.
     pub fn restore(&mut self, state: &TrainState) -> Result<(), RestoreError> {
         let sampler = match &mut self.sampler {
             Sampler::Torch(sampler) => Some(sampler),
@@ -184,13 +184,13 @@ impl Trainer {
         state::restore(self.engine.as_mut(), sampler, state)
     }
 
-    /// The trained network.
+    /// Ends the training and returns the network with its last parameters.
     pub fn into_model(self) -> Model {
         self.engine.into_model()
     }
 }
 
-/// The engine that the settings name.
+/// Creates the engine that the settings choose.
 fn engine(
     model: Model,
     config: &TrainConfig,
@@ -211,14 +211,14 @@ fn engine(
     }
 }
 
-/// Where the order of the samples comes from.
+/// The source of the order of the samples.
 enum Sampler {
     /// `DataLoader(shuffle=True)`.
     Torch(RandomSampler),
     /// `shuffle(sample_idx, random_state)` of scikit-learn.
     Sklearn {
         rng: Box<RandomState>,
-        /// That of the last epoch.
+        /// The order of the last epoch.
         order: Vec<u32>,
     },
 }
@@ -241,7 +241,7 @@ impl NoImprovement {
     }
 }
 
-/// Checks that a network classifies the data set's images, where the settings say, on the engine that they name.
+/// Checks that a network matches the data set, and the device and engine in the settings.
 fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> {
     let graph = model.graph();
     let class = || model.class().to_string();
@@ -254,7 +254,7 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
     }
     if model.device() != libtorch::device(config.device) {
         let (found, expected) = (model.device(), config.device);
-        return unsupported(format!("it is on {found:?}, the settings say {expected}"));
+        return unsupported(format!("it is on {found:?}, but the settings choose {expected}"));
     }
     let fast = config.engine() == Engine::Fast;
     if fast && !(config.device == Device::Cpu && Fast::supports(graph, model.kind())) {
@@ -263,10 +263,10 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
     Ok(())
 }
 
-/// scikit-learn sizes the output layer by the classes that occur.
+/// Checks that all classes occur: scikit-learn sizes the output layer by the classes in the labels.
 fn check_classes(data: &Split) -> Result<(), TrainError> {
     let mut present = [false; CLASSES];
     data.labels.iter().for_each(|&label| present[usize::from(label)] = true);
-    let found = present.iter().filter(|&&there| there).count();
+    let found = present.iter().filter(|&&is_present| is_present).count();
     if found < CLASSES { Err(TrainError::MissingClasses(found)) } else { Ok(()) }
 }

@@ -117,7 +117,9 @@ fn a_cut_data_set_is_said_to_be_another() {
         .stderr("")
         .stdout(contains("train-images-idx3-ubyte: 300 images of 28x28, not the official file"))
         .stdout(contains("t10k-labels-idx1-ubyte: 100 labels, not the official file"))
-        .stdout(contains("This is another data set in the same format"));
+        .stdout(contains(
+            "Not Fashion-MNIST: none of the four checksums match the official files.",
+        ));
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn one_foreign_file_among_official_ones_is_pointed_out() {
         .assert()
         .code(0)
         .stdout(contains("t10k-labels-idx1-ubyte: 10000 labels, not the official file"))
-        .stdout(contains("Some files are the official ones and some are not"));
+        .stdout(contains("Some files are official and some are not"));
 }
 
 /// Three data sets, told apart by their 20, 30 and 40 training images.
@@ -178,7 +180,7 @@ fn the_working_folder_is_found_and_an_empty_variable_names_nothing() {
 fn a_variable_that_names_nothing_is_an_error_although_the_working_folder_has_data() {
     let folder = three_data_sets();
     let mut command = show(folder.path());
-    let parts = ["$FASHION_MNIST_DIR names elsewhere", "not there", "folder with the four files"];
+    let parts = ["$FASHION_MNIST_DIR (elsewhere) does not exist", "folder with the four files"];
     refused(command.env("FASHION_MNIST_DIR", "elsewhere"), 2, &parts);
 }
 
@@ -216,10 +218,10 @@ fn where_no_place_has_data_every_place_is_named_and_what_to_do() {
     }
     let keras = folder.path().join("home/.keras/datasets/fashion-mnist");
     let parts = [
-        "data/fashion-mnist: not there",
+        "data/fashion-mnist: does not exist",
         DEBIAN,
         keras.to_str().unwrap(),
-        "data/FashionMNIST/raw: not there",
+        "data/FashionMNIST/raw: does not exist",
         "stitch data fetch",
         "--data",
     ];
@@ -447,7 +449,7 @@ fn a_file_in_place_of_the_folder_is_named() {
         fs::write(data, "a file").unwrap();
         data.to_path_buf()
     };
-    training_is_refused(spoil, &["--data names data, which is a file", "must be a folder"]);
+    training_is_refused(spoil, &["--data data is a file", "must be a folder"]);
 }
 
 #[test]
@@ -456,7 +458,7 @@ fn a_folder_that_is_not_there_is_named() {
         fs::remove_dir_all(data).unwrap();
         data.to_path_buf()
     };
-    training_is_refused(spoil, &["--data names data, which is not there", "must be a folder"]);
+    training_is_refused(spoil, &["--data data does not exist", "must be a folder"]);
 }
 
 #[test]
@@ -466,7 +468,7 @@ fn an_empty_folder_is_named() {
         fs::create_dir(data).unwrap();
         data.to_path_buf()
     };
-    training_is_refused(spoil, &["--data names data", "neither train-images-idx3-ubyte nor"]);
+    training_is_refused(spoil, &["--data data contains neither train-images-idx3-ubyte nor"]);
 }
 
 #[test]
@@ -490,12 +492,9 @@ fn verify_finds_the_real_data_set_intact() {
 #[test]
 fn verify_finds_another_data_set_well_formed() {
     let folder = folder_with_data();
-    verify(folder.path())
-        .assert()
-        .code(0)
-        .stderr("")
-        .stdout(contains("DAMAGED").not())
-        .stdout(contains("This is another data set in the same format"));
+    verify(folder.path()).assert().code(0).stderr("").stdout(contains("DAMAGED").not()).stdout(
+        contains("Not Fashion-MNIST: none of the four checksums match the official files."),
+    );
 }
 
 /// The lines that call a file damaged.
@@ -557,5 +556,5 @@ fn verify_notices_images_and_labels_that_do_not_belong_together() {
 #[test]
 fn verify_of_a_folder_that_is_not_there_is_wrong_usage() {
     let folder = temporary_folder();
-    refused(&mut verify(folder.path()), 2, &["--data names data, which is not there"]);
+    refused(&mut verify(folder.path()), 2, &["--data data does not exist"]);
 }

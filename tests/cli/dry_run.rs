@@ -30,9 +30,9 @@ fn row(setting: &str, value: &str, source: &str) -> impl Predicate<str> + use<> 
 fn it_shows_settings_data_steps_and_files_and_writes_nothing() {
     let folder = folder_with_data();
     for (learner, steps, lr) in [
-        (&["lenet5"][..], "20 in all", "0.002"),
-        (&["lenet5", "--fast"], "20 in all", "0.002"),
-        (&["mlp"], "80 in all", "0.001"),
+        (&["lenet5"][..], "20 in total", "0.002"),
+        (&["lenet5", "--fast"], "20 in total", "0.002"),
+        (&["mlp"], "80 in total", "0.001"),
     ] {
         let mut command = stitch(folder.path());
         command.arg("train").args(learner).args(["--data", "data", "--batch-size", "70"]);
@@ -42,14 +42,14 @@ fn it_shows_settings_data_steps_and_files_and_writes_nothing() {
         for part in [
             "data in data (--data)",
             "train-images-idx3-ubyte: not the official file, SHA-256 ",
-            "250 images to learn from, 50 held out, 100 to test on",
-            "4 steps an epoch, ",
+            "250 training images, 50 held out, 100 test images",
+            "4 steps per epoch, ",
             steps,
-            "some/run holds no run",
+            "some/run contains no run",
             "history.csv",
             "best_weights.safetensors",
             "tensorboard/events.out.tfevents.stitch",
-            "one step of 70 images: loss ",
+            "first step, 70 images: loss ",
             "nothing was written",
         ] {
             assert!(text.contains(part), "{learner:?}: no {part:?} in {text}");
@@ -102,7 +102,7 @@ fn what_the_run_would_refuse_it_refuses_with_the_same_code() {
     put(finished_run("mlp"), &run);
     fs::write(folder.path().join("file"), "a file").unwrap();
     for (flags, parts) in [
-        (&["--out", "run"][..], &["--out run", "holds another run", "--force"][..]),
+        (&["--out", "run"][..], &["--out run", "contains another run", "--force"][..]),
         (&["--out", "file"], &["--out file", "cannot be written"]),
         (&["--out", "file/below"], &["--out file/below", "cannot be written"]),
         (&["--lr", "0"], &["--lr"]),
@@ -118,7 +118,7 @@ fn what_the_run_would_refuse_it_refuses_with_the_same_code() {
     refused(&mut missing, 2, &["--data", "nowhere"]);
     let mut forced = train(folder.path(), "mlp");
     let forced = forced.args(["--out", "run", "--force", "--dry-run"]).assert().code(0);
-    forced.stdout(contains("run holds a run, which would be replaced"));
+    forced.stdout(contains("run contains a run, which would be replaced"));
     assert!(files_in(&run) == *finished_run("mlp"), "the run was changed");
     assert_eq!(entries(folder.path()), ["data", "file", "run"]);
 }

@@ -198,7 +198,7 @@ fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
 fn a_file_of_no_tensors_is_refused() {
     bytes_are_refused(
         &safetensors::write(&[], &Metadata::new()).unwrap(),
-        &["the file holds no tensor", "the weights of mlp, lenet5 are wanted"],
+        &["the file holds no tensor", "the weights of mlp, lenet5 are expected"],
     );
 }
 
@@ -247,7 +247,7 @@ fn data_that_is_not_there_is_named() {
     let folder = folder_with_run("mlp");
     let mut command = stitch(folder.path());
     command.args(["evaluate", "run/state_dict.pt", "--data", "nowhere", "--out", "out"]);
-    refused(&mut command, 2, &["--data names nowhere", "not there"]);
+    refused(&mut command, 2, &["--data nowhere does not exist"]);
     assert!(files_in(&folder.path().join("out")).is_empty());
 }
 
@@ -255,7 +255,11 @@ fn data_that_is_not_there_is_named() {
 fn a_folder_that_holds_another_run_is_refused_and_left_as_it_is() {
     let folder = folder_with_run("mlp");
     let mut command = evaluate(folder.path(), "run/state_dict.pt");
-    refused(command.args(["--out", "run"]), 2, &["--out run", "holds a training run", "--force"]);
+    refused(
+        command.args(["--out", "run"]),
+        2,
+        &["--out run", "contains a training run", "--force"],
+    );
     assert!(files_in(&folder.path().join("run")) == *finished_run("mlp"), "the run was changed");
 }
 
@@ -317,7 +321,7 @@ fn weights_that_are_no_numbers_are_warned_of() {
     tensors[1].data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
     let file = safetensors::write(&tensors, &Metadata::new()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();
-    let warning = predicate::str::contains("nan.safetensors: 0.bias holds NaN or infinity");
+    let warning = predicate::str::contains("nan.safetensors: 0.bias contains NaN or infinity");
     evaluate(folder.path(), "nan.safetensors").assert().success().stderr(warning);
 }
 
@@ -327,7 +331,7 @@ fn a_pipe_is_refused_instead_of_waited_for() {
     let folder = folder_with_run("mlp");
     let made = std::process::Command::new("mkfifo").arg(folder.path().join("p.pt")).status();
     assert!(made.unwrap().success());
-    let plain = ["p.pt", "not a plain file"];
+    let plain = ["p.pt", "not a regular file"];
     refused(&mut evaluate(folder.path(), "p.pt"), 2, &plain);
     for command in [["parity", "p.pt", "p.pt"], ["predict", "p.pt", "p.pt"]] {
         refused(common::stitch(folder.path()).args(command), 2, &plain);

@@ -111,7 +111,7 @@ fn a_fetch_puts_the_four_official_files_in_place_and_a_second_one_asks_for_nothi
         .assert()
         .code(0)
         .stdout("Fashion-MNIST is in to\n")
-        .stderr(contains("t10k-labels-idx1-ubyte.gz: fetched").and(contains("\r").not()));
+        .stderr(contains("t10k-labels-idx1-ubyte.gz: downloaded").and(contains("\r").not()));
     let paths: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
     let wanted = OFFICIAL.iter().map(|file| format!("/mirror/{}.gz", file.name));
     assert!(paths.iter().cloned().eq(wanted), "{paths:?}");
@@ -120,7 +120,10 @@ fn a_fetch_puts_the_four_official_files_in_place_and_a_second_one_asks_for_nothi
     let shown = show.args(["data", "--data", "to"]).assert().code(0);
     shown.stdout(contains("These are the official files of Fashion-MNIST."));
 
-    fetch(folder.path(), &server.url()).assert().code(0).stderr(contains("there already").count(4));
+    fetch(folder.path(), &server.url())
+        .assert()
+        .code(0)
+        .stderr(contains("already downloaded").count(4));
     assert_eq!(server.requests().len(), 4, "the second fetch asked for something");
     assert_eq!(names_in(folder.path()).len(), 4);
 }
@@ -163,7 +166,10 @@ fn an_unpacked_official_file_is_left_alone() {
     let content = common::labels_file(&real().test.labels);
     fs::write(folder.path().join("to").join(LABELS), content).unwrap();
     let server = Server::start(2, |_, request| official(request));
-    fetch(folder.path(), &server.url()).assert().code(0).stderr(contains("there already").count(4));
+    fetch(folder.path(), &server.url())
+        .assert()
+        .code(0)
+        .stderr(contains("already downloaded").count(4));
     assert_eq!(server.requests(), []);
 }
 
@@ -210,7 +216,7 @@ fn a_body_that_is_cut_short_is_continued() {
         _ => official(request),
     });
     let again = fetch(folder.path(), &server.url()).assert().code(0);
-    again.stderr(contains("trying again in 1 s").count(1));
+    again.stderr(contains("retrying in 1 s").count(1));
     assert_eq!(ranges(&server), [None, from(1000)]);
     labels_are_in_place(folder.path());
 }
@@ -223,7 +229,7 @@ fn a_server_that_is_overloaded_for_a_moment_is_asked_again() {
         _ => official(request),
     });
     let again = fetch(folder.path(), &server.url()).assert().code(0);
-    again.stderr(contains("503").and(contains("trying again in 1 s").count(1)));
+    again.stderr(contains("503").and(contains("retrying in 1 s").count(1)));
     labels_are_in_place(folder.path());
 }
 
@@ -288,7 +294,7 @@ fn a_part_from_elsewhere_than_asked_for_is_not_appended() {
         _ => official(request),
     });
     let again = fetch(folder.path(), &server.url()).assert().code(0);
-    again.stderr(contains("another part than asked for").count(1));
+    again.stderr(contains("another range than requested").count(1));
     assert_eq!(ranges(&server), [from(1000), from(1000)]);
     labels_are_in_place(folder.path());
 }
@@ -337,7 +343,7 @@ fn a_connection_that_stalls_is_given_up_and_continued_by_another() {
         _ => official(request),
     });
     let again = fetch(folder.path(), &server.url()).args(["--timeout", "1"]).assert().code(0);
-    again.stderr(contains("timeout").and(contains("trying again in 1 s").count(1)));
+    again.stderr(contains("timeout").and(contains("retrying in 1 s").count(1)));
     assert_eq!(ranges(&server), [None, from(1000)]);
     labels_are_in_place(folder.path());
 }
@@ -349,7 +355,7 @@ fn a_server_that_never_answers_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut fetch = fetch(folder.path(), &url);
-    refused(fetch.args(["--timeout", "1"]), 2, &[&url, "timeout", "trying again in 4 s"]);
+    refused(fetch.args(["--timeout", "1"]), 2, &[&url, "timeout", "retrying in 4 s"]);
     assert_eq!(names_in(folder.path()), names_at_the_beginning());
 }
 
@@ -368,7 +374,7 @@ fn a_server_that_is_not_there_is_tried_again_and_then_named() {
     let folder = temporary_folder();
     // Port 1 is reserved for a service that nobody runs.
     let url = "http://127.0.0.1:1";
-    let parts = [url, "could not be fetched", "trying again in 4 s", "--mirror"];
+    let parts = [url, "could not be fetched", "retrying in 4 s", "--mirror"];
     refused(&mut fetch(folder.path(), url), 2, &parts);
     assert_eq!(names_in(folder.path()), [""; 0]);
 }
@@ -377,7 +383,7 @@ fn a_server_that_is_not_there_is_tried_again_and_then_named() {
 fn an_address_that_is_none_is_refused_without_trying_it_again() {
     let folder = temporary_folder();
     let assert = fetch(folder.path(), "no address").assert().code(2);
-    assert.stderr(contains("--mirror").and(contains("trying again").not()));
+    assert.stderr(contains("--mirror").and(contains("retrying").not()));
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn an_answer_that_is_broken_off_is_still_a_document() {
     let (last, answers) = found.split_last().unwrap();
     assert_eq!(answers.len(), 280);
     assert!(answers.iter().all(|answer| answer["class"].is_string()));
-    assert!(last["error"].as_str().unwrap().contains("is another picture"), "{last}");
+    assert!(last["error"].as_str().unwrap().contains("is another image"), "{last}");
     assert_eq!(last["exit_code"], 2);
 }
 

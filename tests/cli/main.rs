@@ -1,25 +1,33 @@
-//! The command line, driven as a process: exit codes, sentences, files.
+//! The command line, driven as a process: exit codes, sentences, files. A folder per group of tests that has helpers
+//! of its own, a file per command otherwise.
 //!
-//! Every test works in a temporary folder of its own, on the real data set cut to a few images.
+//! Every test works in a temporary folder of its own, on the real data set cut to a few images. A test that computes
+//! with libtorch in this process too holds [`common::libtorch`].
 
 mod architecture;
 #[path = "../common/mod.rs"]
 mod common;
 mod config;
 mod data;
+mod divergence;
 mod dry_run;
 mod evaluate;
 mod examples;
+mod faults;
 mod fetch;
 mod forward;
 mod json;
 mod man;
 mod models;
 mod predict;
+mod recipes;
 mod report;
 mod server;
+mod setup;
 mod shipped;
+mod study;
 mod tensorboard;
+mod terminal;
 mod tls_server;
 mod train;
 mod usage;

@@ -63,6 +63,6 @@ fn a_folder_that_cannot_be_made_is_refused() {
     let folder = temporary_folder();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let path = Path::new("file").join("pages");
-    let parts = ["file/pages", "cannot be made"];
+    let parts = ["file/pages", "cannot be created"];
     refused(stitch(folder.path()).arg("man").arg(path), 2, &parts);
 }

@@ -137,14 +137,10 @@ fn an_index_that_is_not_there_or_no_number_is_refused() {
     let wrong = |index: &str, file: &str, parts: &[&str]| {
         refused(&mut predict(folder.path(), &[file, "--index", index]), 2, parts);
     };
-    wrong(
-        "100",
-        "pictures/images",
-        &["--index 100", "pictures/images holds 100 images", "0 to 99"],
-    );
+    wrong("100", "pictures/images", &["--index 100", "pictures/images has 100 images", "0 to 99"]);
     wrong("5..101", "pictures/images", &["--index 100", "0 to 99"]);
     for text in ["-1", "x", "3..3", "5..2", "..", "1..2..3", "99999999999999999999"] {
-        wrong(text, "pictures/images", &["--index", "such as 7 or 0..5"]);
+        wrong(text, "pictures/images", &["--index", "such as 7, or 0..5"]);
     }
     wrong("18446744073709551614", "pictures/images", &["--index"]);
     wrong("0", "pictures/a.png", &["--index", "IDX"]);
@@ -288,7 +284,7 @@ fn a_broken_picture_is_named_and_the_others_are_answered() {
     assert_eq!(failure["exit_code"], 2);
     refused(&mut predict(folder.path(), &["nowhere.png"]), 2, &["nowhere.png: No such file"]);
     let both = ["pictures/b.png", "nowhere.png"];
-    refused(&mut predict(folder.path(), &both), 2, &["no picture can be read, of 2 named"]);
+    refused(&mut predict(folder.path(), &both), 2, &["none of the 2 images can be read"]);
 }
 
 #[test]
@@ -310,7 +306,7 @@ fn pictures_in_a_folder_are_answered_by_name_and_the_rest_is_passed_over() {
 #[test]
 fn an_empty_folder_is_named() {
     let folder = folder_with(&[]);
-    refused(&mut predict(folder.path(), &["pictures"]), 2, &["pictures", "holds no picture"]);
+    refused(&mut predict(folder.path(), &["pictures"]), 2, &["pictures", "contains no image"]);
 }
 
 #[test]
@@ -431,10 +427,10 @@ fn weights_that_cannot_be_used_are_refused_and_not_replaced_by_the_shipped_ones(
         2,
         &["conv1.weight", "none of which is a tensor of mlp"],
     );
-    refused(&mut predict(folder.path(), &["run/state_dict.pt"]), 2, &["name a picture"]);
+    refused(&mut predict(folder.path(), &["run/state_dict.pt"]), 2, &["give an image"]);
     let late = ["pictures/a.png", "run/state_dict.pt"];
     let assert = predict(folder.path(), &late).assert().code(1);
-    assert!(stderr_of(&assert).contains("holds weights, not a picture"), "{assert}");
+    assert!(stderr_of(&assert).contains("is a weights file, not an image"), "{assert}");
     refused(&mut predict(folder.path(), &[]), 2, &["<IMAGE>"]);
 }
 
@@ -490,7 +486,7 @@ fn weights_that_are_no_numbers_are_refused() {
     let file = safetensors::write(&tensors, &Default::default()).unwrap();
     fs::write(folder.path().join("nan.safetensors"), file).unwrap();
     let arguments = ["nan.safetensors", "pictures/a.png"];
-    refused(&mut predict(folder.path(), &arguments), 2, &["pictures/a.png", "no number"]);
+    refused(&mut predict(folder.path(), &arguments), 2, &["pictures/a.png", "NaN or infinite"]);
 }
 
 /// Each of `files` is refused as a picture, with a sentence and without a panic.
@@ -499,7 +495,7 @@ fn are_no_pictures(files: Vec<(String, Vec<u8>)>) {
     let folder = folder_with(&files);
     let assert = predict(folder.path(), &["pictures"]).assert().code(2).stdout("");
     let mut errors: Vec<&str> = stderr_of(&assert).lines().collect();
-    assert!(errors.pop().unwrap().contains("no picture can be read"), "{errors:#?}");
+    assert!(errors.pop().unwrap().contains("images can be read"), "{errors:#?}");
     assert_eq!(errors.len(), files.len(), "{errors:#?}");
     assert!(errors.iter().all(|error| error.starts_with("error: pictures/")), "{errors:#?}");
 }
@@ -555,7 +551,7 @@ fn huge_pictures_are_refused_by_their_size() {
     ];
     are_no_pictures(files);
     let folder = folder_with(&[("b.png", png_that_claims(32_768, 32_768))]);
-    let parts = ["pictures/b.png", "too large", "32768 pixels a side", "512 MiB"];
+    let parts = ["pictures/b.png", "too large", "32768 pixels per side", "512 MiB"];
     refused(&mut predict(folder.path(), &["pictures/b.png"]), 2, &parts);
 }
 

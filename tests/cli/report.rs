@@ -99,12 +99,12 @@ fn without_the_runs_test_images_the_page_is_written_and_says_so() {
     let folder = folder_with_runs(&["mlp"]);
     crate::cut_to(&folder.path().join("other"), crate::TRAIN, 50);
     // Named none, Debian's package may be found, or nothing: the reason differs.
-    for (args, why) in [(vec![], ""), (vec!["--data", "other"], "SHA-256 differs")] {
+    for (args, why) in [(vec![], ""), (vec!["--data", "other"], "the checksums differ")] {
         let mut command = stitch(folder.path());
         let assert = command.args(["report", "runs/mlp"]).args(args).assert().code(0);
-        assert!(stderr_of(&assert).contains("without pictures"), "{}", stderr_of(&assert));
+        assert!(stderr_of(&assert).contains("the report has no images"), "{}", stderr_of(&assert));
         let page = fs::read_to_string(folder.path().join("runs/mlp").join(REPORT)).unwrap();
-        assert!(page.contains("There are no test images here") && !page.contains("<img"), "{why}");
+        assert!(page.contains("This report has no test images") && !page.contains("<img"), "{why}");
         assert!(why.is_empty() || page.contains(why), "{why}");
     }
 }
@@ -134,7 +134,7 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     );
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
-    assert!(!stale.contains("PARITY: EQUAL") && stale.contains("on other weights"));
+    assert!(!stale.contains("PARITY: EQUAL") && stale.contains("about other weights"));
 }
 
 /// The run with `file` changed is refused, by a sentence with each of `parts`.
@@ -162,13 +162,21 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
         &["unknown model \"resnet\"", &model_names()],
     );
     damaged(HISTORY, |_| String::new(), &["empty"]);
-    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "missing field `loss`"]);
+    damaged(HISTORY, replaced("epoch,loss", "epoch,lost"), &["line 2", "unknown field `lost`"]);
     damaged(HISTORY, replaced("\n1,", "\n7,"), &["line 2", "epoch 7"]);
     damaged(HISTORY, replaced("\n1,", "\n1,nan,"), &["2"]);
     damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is not a class"]);
     damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["it has no rows"]);
+    damaged(HISTORY, replaced("seconds", "minutes"), &["line 2", "minutes"]);
+    damaged(HISTORY, |text| text.to_owned() + "2,0.5,0.1\n", &["2 epochs", "a run of 1 epoch "]);
+    damaged(METRICS, replaced("\"epochs_run\": 1", "\"epochs_run\": 5"), &["different runs"]);
+    damaged(METRICS, replaced("{", "{\"loss\": 1, "), &["unknown field"]);
     damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);
-    damaged(METRICS, replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."), &["two runs"]);
+    damaged(
+        METRICS,
+        replaced("\"test_accuracy\": 0.", "\"test_accuracy\": 1."),
+        &["different runs"],
+    );
     damaged(METRICS, |_| "[]".into(), &[]);
     damaged(
         METRICS,
@@ -221,7 +229,7 @@ fn damaged_weights_and_folders_without_a_run_are_refused() {
     let mut command = stitch(folder.path());
     refused(command.args(["report", "runs/mlp", "--data", "data"]), 2, &[SAFETENSORS]);
     refused(stitch(folder.path()).args(["report", "data"]), 2, &["data", "no complete run"]);
-    refused(stitch(folder.path()).args(["report", "nowhere"]), 2, &["nowhere", "no folder"]);
+    refused(stitch(folder.path()).args(["report", "nowhere"]), 2, &["nowhere", "not a folder"]);
     let mut command = stitch(folder.path());
     command.args(["report", "--help"]).assert().code(0).stdout(contains("notebook.py"));
 }

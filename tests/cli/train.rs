@@ -105,17 +105,17 @@ fn an_unknown_device_is_refused_with_the_known_ones() {
 
 #[test]
 fn a_gpu_that_is_not_there_is_refused() {
-    flags_are_refused("lenet5", &["--device", "cuda:99"], &["--device cuda:99", "--device cpu"]);
+    flags_are_refused("lenet5", &["--device", "cuda:99"], &["--device", "cuda:99", "Use cpu"]);
 }
 
 #[test]
 fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsewhere() {
     if Cuda::is_available() {
         let device = format!("cuda:{}", Cuda::device_count());
-        let parts = [&format!("--device {device}"), "there", "cuda:0"];
+        let parts = ["--device", &device, "existing GPU"];
         flags_are_refused("mlp", &["--device", &device], &parts);
     } else {
-        let parts = ["--device cuda:0", "no GPU", "--device cpu"];
+        let parts = ["--device", "cuda:0", "no GPU", "Use cpu"];
         flags_are_refused("mlp", &["--device", "cuda"], &parts);
     }
 }
@@ -165,8 +165,8 @@ fn a_run_of_the_fast_engine_says_so_and_learns_the_same() {
     let mut parity = stitch(folder.path());
     parity.args(["parity", "exact", "run"]).assert().code(1).stdout(
         contains("reference exact (exact engine)")
-            .and(contains("port      run (fast engine)"))
-            .and(contains("engine differs: exact in the reference, fast in the port")),
+            .and(contains("candidate run (fast engine)"))
+            .and(contains("engine differs: exact in the reference, fast in the candidate")),
     );
 }
 
@@ -354,7 +354,7 @@ fn a_folder_that_holds_another_run_is_refused_and_left_as_it_is() {
     let run = folder.path().join("run");
     put(finished_run("lenet5"), &run);
     let mut command = train(folder.path(), "mlp");
-    refused(command.args(["--out", "run"]), 2, &["--out run", "holds another run", "--force"]);
+    refused(command.args(["--out", "run"]), 2, &["--out run", "contains another run", "--force"]);
     assert!(files_in(&run) == *finished_run("lenet5"), "the run was changed");
 }
 
@@ -497,7 +497,7 @@ fn without_a_terminal_progress_is_a_plain_line_an_epoch() {
 fn training_on_another_data_set_is_noted() {
     let folder = folder_with_data();
     let assert = train(folder.path(), "mlp").args(["--out", "run"]).assert().code(0);
-    assert.stderr(contains("data is another data set"));
+    assert.stderr(contains("data is not Fashion-MNIST"));
 }
 
 /// A training that diverges: exit code 1, each of `parts` on stderr, no run.
@@ -617,10 +617,10 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
         "mlp 20, lenet5 5",
         "mlp 200, lenet5 32",
         "mlp 1e-3, lenet5 2e-3",
-        "[default: 0; the notebook leaves lenet5's open]",
+        "[default: 0; not given in the notebook for lenet5]",
         "[default: runs/<model>]",
         "[default: cpu]",
-        "neither batch size nor learning rate nor seed",
+        "but no batch size, learning rate or seed",
         "The common alternative is --batch-size 64 --lr 1e-3.",
     ] {
         assert!(help.contains(sentence), "no {sentence:?} in:\n{help}");

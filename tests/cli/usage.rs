@@ -209,7 +209,7 @@ fn export_writes_to_stdout_when_asked_and_no_other_command_makes_a_file_of_that_
         &["study", "collect", "study", "-o", "-"],
         &["study", "report", "study", "-o", "-"],
     ] {
-        refused(stitch(folder.path()).args(arguments), 2, &["'-'", "standard output"]);
+        refused(stitch(folder.path()).args(arguments), 2, &["'-'", "stdout"]);
     }
     assert!(!folder.path().join("-").exists());
 }

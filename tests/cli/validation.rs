@@ -132,7 +132,7 @@ fn patience_ends_the_run_after_that_many_epochs_without_a_lower_loss() {
             }
             assert_eq!(losses.len() - 1 - best, patience, "{learner:?}: {losses:?}");
             assert!(losses.len() < 60, "{learner:?}");
-            let said = format!("lower than in epoch {} for {patience} epoch", best + 1);
+            let said = format!("improved for {patience} epochs since epoch {}", best + 1);
             assert!(stderr_of(&assert).contains(&said), "{}", stderr_of(&assert));
             assert_eq!(json(&files, CONFIG)["patience"], patience);
             assert_eq!(json(&files, METRICS)["epochs_run"], losses.len());
@@ -169,6 +169,6 @@ fn a_traced_run_traces_what_it_learns_from() {
     let mut parity = stitch(folder.path());
     parity.args(["parity", "one/trace", "two/trace"]).assert().code(0);
     let settings = stitch(folder.path()).args(["parity", "one", "two"]).assert();
-    let said = "val differs: none in the reference, 60 in the port";
+    let said = "val differs: none in the reference, 60 in the candidate";
     assert!(stdout_of(&settings).contains(said), "{}", stdout_of(&settings));
 }

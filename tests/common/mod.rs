@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stitch::dataset::idx::{IMAGES_MAGIC, LABELS_MAGIC};
 use stitch::dataset::source::{self, OFFICIAL};
@@ -97,4 +98,13 @@ pub fn run_python(script: &str, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits for the other tests of this process that compute with libtorch, and sets its number of threads. This number
+/// and the global generator belong to the whole process, and bits depend on both.
+pub fn libtorch(threads: i32) -> MutexGuard<'static, ()> {
+    static LIBTORCH: Mutex<()> = Mutex::new(());
+    let guard = LIBTORCH.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::set_num_threads(threads);
+    guard
 }

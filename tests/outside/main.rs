@@ -1,5 +1,6 @@
 //! What other programs make of what stitch writes: a browser of its pages, groff of its manual, shells of
-//! their completions. Where one of them is not installed, its test is ignored, and says so.
+//! their completions. Where one of them is not installed, its test is ignored, and says so. A binary of its own, since
+//! Rust's own test harness cannot ignore a test at run time; libtest-mimic can.
 
 #[path = "../common/mod.rs"]
 mod common;

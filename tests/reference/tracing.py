@@ -18,7 +18,7 @@ The format is described in docs/trace-format.md. Any PyTorch loop is traced by a
     trace.answers(y_pred, confusion_matrix, accuracy)
     trace.close()
 
-Each record is on the disk as soon as it is made: of a run that ends early, what was recorded until then can
+Each record is flushed to disk immediately: if a run ends early, what was recorded until then can
 be read. Needs numpy; PyTorch is never imported here. Tracing reads and changes nothing.
 """
 

@@ -85,16 +85,43 @@ pub struct HoldOutError {
 }
 
 impl Dataset {
-    /// Moves the last `n` training images to `validation`.
+    /// Moves the last `n` training images to `validation`; images that were held out before are training images again.
     ///
     /// # Errors
     /// [`HoldOutError`] when no training image would be left.
     pub fn hold_out(&mut self, n: usize) -> Result<(), HoldOutError> {
-        let images = self.train.len();
+        let images = self.train.len() + self.validation.as_ref().map_or(0, Split::len);
         if n >= images {
             return Err(HoldOutError { asked: n, images });
         }
-        self.validation = Some(self.train.split_off_last(n));
+        if let Some(before) = self.validation.take() {
+            self.train.images = [&self.train.images[..], &before.images].concat().into();
+            self.train.labels.extend(before.labels);
+        }
+        self.validation = (n > 0).then(|| self.train.split_off_last(n));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_held_out_once_whatever_was_held_out_before() {
+        let labels: Vec<u8> = (0..10).collect();
+        let images = labels.iter().flat_map(|&label| [label; PIXELS]).collect::<Vec<_>>().into();
+        let train = Split { images, labels };
+        let (directory, paths) = Default::default();
+        let found = source::Found { directory, rule: "test", paths };
+        let origin = source::Origin { found, files: Vec::new() };
+        let whole = Dataset { test: train.clone(), train, validation: None, origin };
+        let mut dataset = whole.clone();
+        for (n, left) in [(3, 7), (5, 5), (0, 10)] {
+            dataset.hold_out(n).unwrap();
+            assert_eq!((dataset.train.len(), dataset.validation.is_some()), (left, n > 0));
+        }
+        assert_eq!(dataset.train, whole.train);
+        assert!(dataset.hold_out(10).is_err());
     }
 }

@@ -11,9 +11,9 @@ use crate::tolerance::Tolerance;
 /// The element where a difference is greatest, and that difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Greatest<T> {
-    /// The first such element.
+    /// The first element with this difference, in row-major order.
     pub at: Element,
-    /// The difference.
+    /// The difference there: absolute, relative or in units in the last place.
     pub value: T,
 }
 

@@ -28,7 +28,7 @@ pub enum SideError {
         /// Error of the reader.
         error: ReadError,
     },
-    /// A trace is invalid.
+    /// A trace cannot be read, or its files contradict each other.
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The elements of a tensor cannot be read; the message names file and tensor.

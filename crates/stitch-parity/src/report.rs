@@ -11,8 +11,9 @@ use crate::task::TaskView;
 pub struct Report {
     /// Path of the reference, as the caller gave it.
     pub reference: String,
-    /// Path of the port, as the caller gave it.
-    pub port: String,
+    /// Path of the candidate, as the caller gave it.
+    #[serde(rename = "port")]
+    pub candidate: String,
     /// Differences between the settings of both runs, a sentence each; from
     /// [`Options::settings`](crate::Options::settings).
     pub settings: Vec<String>,
@@ -48,7 +49,7 @@ impl Report {
         self.tensors.iter().filter(|tensor| !tensor.passes()).count()
     }
 
-    /// Whether the port equals the reference in all that was compared: every tensor passes, there is at least
+    /// Whether the candidate equals the reference in all that was compared: every tensor passes, there is at least
     /// one, and no trace is truncated.
     pub fn is_equal(&self) -> bool {
         !self.tensors.is_empty() && self.different() == 0 && self.truncated.is_empty()

@@ -10,7 +10,7 @@ use crate::comparison::Comparison;
 use crate::element::{Element, is_number, number};
 use crate::tolerance::AppliedTolerance;
 
-/// How one tensor of the reference and of the port compare.
+/// How one tensor of the reference and of the candidate compare.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -32,20 +32,20 @@ pub enum Outcome {
     Unknown,
     /// Only the reference has the tensor.
     Missing,
-    /// Only the port has the tensor.
+    /// Only the candidate has the tensor.
     Unexpected,
-    /// The shapes differ.
+    /// Both sides have the tensor, in different shapes.
     Shape {
         /// Shape in the reference.
         expected: Vec<usize>,
-        /// Shape in the port.
+        /// Shape in the candidate.
         actual: Vec<usize>,
     },
-    /// The dtypes differ.
+    /// Both sides have the tensor, with different dtypes.
     Dtype {
         /// Dtype in the reference.
         expected: String,
-        /// Dtype in the port.
+        /// Dtype in the candidate.
         actual: String,
     },
 }
@@ -63,7 +63,7 @@ pub struct TensorResult {
     pub step: Option<usize>,
     /// Name of its file, if it is from a file of a run folder.
     pub file: Option<String>,
-    /// Shape in the reference; in the port if only the port has the tensor.
+    /// Shape in the reference; in the candidate if only the candidate has the tensor.
     pub shape: Vec<usize>,
     /// How it compares.
     pub outcome: Outcome,
@@ -134,7 +134,7 @@ impl fmt::Display for TensorResult {
         write!(to, "{}", self.place())?;
         match &self.outcome {
             Outcome::Equal | Outcome::Within(_) => write!(to, ": equal"),
-            Outcome::Missing => write!(to, ": missing in the port"),
+            Outcome::Missing => write!(to, ": missing in the candidate"),
             Outcome::Unexpected => write!(to, ": unexpected, the reference has no such tensor"),
             Outcome::HashDiffers => {
                 write!(to, ": its SHA-256 differs (the elements were not kept on both sides)")

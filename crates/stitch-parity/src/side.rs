@@ -317,7 +317,7 @@ impl<R: Read> Read for Placed<R> {
 fn open(path: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<File>>, SideError> {
     let io = |error| SideError::Io { path: path.into(), error };
     if !fs::metadata(path).map_err(io)?.is_file() {
-        return Err(io(io::Error::other("it is not a plain file: save it as one first")));
+        return Err(io(io::Error::other("it is not a regular file: save it as one first")));
     }
     let file = File::open(path).map_err(io)?;
     TensorFile::open_key(BufReader::new(file), key)

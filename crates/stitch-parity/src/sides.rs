@@ -33,46 +33,47 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-/// Compares the port with the reference, tensor by tensor in causal order. Elements are read as streams, so
+/// Compares the candidate with the reference, tensor by tensor in causal order. Elements are read as streams, so
 /// memory does not grow with the tensors.
 ///
 /// # Errors
 /// When a file cannot be read or a trace contradicts itself; see [`SideError`]. A difference is not an error.
 pub fn compare(
     reference: &mut Side,
-    port: &mut Side,
+    candidate: &mut Side,
     options: &Options,
 ) -> Result<Report, SideError> {
-    reference.match_names(port);
+    reference.match_names(candidate);
     positions(reference)?;
-    let places = positions(port)?;
-    let model = reference.model.clone().or_else(|| port.model.clone());
+    let places = positions(candidate)?;
+    let model = reference.model.clone().or_else(|| candidate.model.clone());
     let model = model.filter(|_| !options.same_program);
     let mut tensors = Vec::new();
     for expected in reference.items.clone() {
-        let actual = places.get(&expected.key).map(|&i| port.items[i].clone());
+        let actual = places.get(&expected.key).map(|&i| candidate.items[i].clone());
         tensors.push(match actual {
             Some(actual) => {
-                let mut pair = ItemPair { reference, port, expected: &expected, actual: &actual };
+                let mut pair =
+                    ItemPair { reference, candidate, expected: &expected, actual: &actual };
                 pair.compare(model.as_deref(), options)?
             }
             None => result(&expected, Outcome::Missing),
         });
     }
-    let tensors = with_unexpected(tensors, &reference.items, &port.items);
+    let tensors = with_unexpected(tensors, &reference.items, &candidate.items);
     let path = |side: &Side| side.path.display().to_string();
-    let sides = [&*reference, &*port];
+    let sides = [&*reference, &*candidate];
     let truncated = sides.iter().filter(|side| side.is_truncated());
     Ok(Report {
         reference: path(reference),
-        port: path(port),
+        candidate: path(candidate),
         settings: options.settings.clone(),
         first: tensors.iter().position(|tensor| !tensor.passes()),
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
         notes: sides.iter().flat_map(|side| notes(side)).collect(),
         not_compared: not_compared::phrases(sides, &tensors),
-        task: task::differences(reference, port)?,
+        task: task::differences(reference, candidate)?,
         tensors,
     })
 }
@@ -93,17 +94,17 @@ fn notes(side: &Side) -> impl Iterator<Item = String> {
     side.notes.iter().map(|note| format!("{}: {note}", side.path.display()))
 }
 
-/// The results for the reference's items, and each item that only the port has after the one that
+/// The results for the reference's items, and each item that only the candidate has after the one that
 /// it follows there.
 fn with_unexpected(
     results: Vec<TensorResult>,
     reference: &[Item],
-    port: &[Item],
+    candidate: &[Item],
 ) -> Vec<TensorResult> {
     let known: HashSet<&Key> = reference.iter().map(|item| &item.key).collect();
     let mut behind: HashMap<Option<&Key>, Vec<TensorResult>> = HashMap::new();
     let mut last = None;
-    for item in port {
+    for item in candidate {
         if known.contains(&item.key) {
             last = Some(&item.key);
         } else {
@@ -128,7 +129,7 @@ fn result(item: &Item, outcome: Outcome) -> TensorResult {
 /// The same tensor of both sides.
 struct ItemPair<'a> {
     reference: &'a mut Side,
-    port: &'a mut Side,
+    candidate: &'a mut Side,
     expected: &'a Item,
     actual: &'a Item,
 }
@@ -206,7 +207,7 @@ impl ItemPair<'_> {
     /// SHA-256 and number of NaN of both, verified where the elements are kept.
     fn bits(&mut self) -> Result<[Option<Bits>; 2], SideError> {
         let one = verify::bits(self.reference, self.expected)?;
-        Ok([one, verify::bits(self.port, self.actual)?])
+        Ok([one, verify::bits(self.candidate, self.actual)?])
     }
 }
 
@@ -217,7 +218,7 @@ impl Pair for ItemPair<'_> {
         // `compare` has made sure that both are kept.
         let nothing = || Box::new(io::empty()) as Box<dyn Read>;
         let expected = self.reference.stream(&self.expected.source)?.unwrap_or_else(nothing);
-        let actual = self.port.stream(&self.actual.source)?.unwrap_or_else(nothing);
+        let actual = self.candidate.stream(&self.actual.source)?.unwrap_or_else(nothing);
         Ok((expected, actual))
     }
 }

@@ -15,7 +15,7 @@ const BLOCK: usize = 256;
 /// Sums that are kept side by side. A fixed number, so that they are the same on every machine.
 const SUMS: usize = 8;
 
-/// The running comparison.
+/// Compares elements one block after another and sums up their differences.
 pub(super) struct Tally<'a> {
     comparison: Comparison,
     tolerance: &'a Tolerance,

@@ -18,9 +18,9 @@ pub struct PredictionDifference {
     pub truth: Option<i64>,
     /// Class predicted by the reference.
     pub expected: i64,
-    /// Class predicted by the port.
+    /// Class predicted by the candidate.
     pub actual: i64,
-    /// Largest logit minus second largest, in the reference and in the port, if both recorded logits. A small
+    /// Largest logit minus second largest, in the reference and in the candidate, if both recorded logits. A small
     /// margin is a near tie.
     #[serde(serialize_with = "json::pair")]
     pub margins: Option<[f64; 2]>,
@@ -35,7 +35,7 @@ pub struct CellDifference {
     pub predicted: usize,
     /// Count of the reference.
     pub expected: i64,
-    /// Count of the port.
+    /// Count of the candidate.
     pub actual: i64,
 }
 
@@ -48,10 +48,10 @@ pub struct TaskView {
     pub predictions: Vec<PredictionDifference>,
     /// Cells of the confusion matrix that differ.
     pub cells: Vec<CellDifference>,
-    /// Accuracy of the reference and of the port, from 0 to 1, whether or not they differ.
+    /// Accuracy of the reference and of the candidate, from 0 to 1, whether or not they differ.
     #[serde(serialize_with = "json::pair")]
     pub accuracy: Option<[f64; 2]>,
-    /// Epoch, and its mean loss in the reference and in the port, where these differ.
+    /// Epoch, and its mean loss in the reference and in the candidate, where these differ.
     #[serde(serialize_with = "json::losses")]
     pub losses: Vec<(usize, f64, f64)>,
 }
@@ -60,9 +60,12 @@ pub struct TaskView {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(crate) fn differences(reference: &mut Side, port: &mut Side) -> Result<TaskView, SideError> {
+pub(crate) fn differences(
+    reference: &mut Side,
+    candidate: &mut Side,
+) -> Result<TaskView, SideError> {
     let mut view = TaskView::default();
-    let sides = &mut [reference, port];
+    let sides = &mut [reference, candidate];
     if let Some([expected, actual]) = integers(sides, stage::PREDICTIONS)? {
         let truth = truth(sides)?;
         let logits = logits(sides)?;

@@ -22,9 +22,9 @@ fn side(steps: &[[f32; 2]]) -> Side {
 
 #[test]
 fn the_first_difference_is_a_sentence_with_step_index_and_values() {
-    let (mut reference, mut port) =
+    let (mut reference, mut candidate) =
         (side(&[[1.0, 2.0], [1.0, 2.0]]), side(&[[1.0, 2.0], [1.0, 2.5]]));
-    let report = compare(&mut reference, &mut port, &Options::default()).unwrap();
+    let report = compare(&mut reference, &mut candidate, &Options::default()).unwrap();
     assert_eq!(report.verdict(), "PARITY: DIFFERENT (1 of 2)");
     assert_eq!(
         report.first_difference().unwrap().to_string(),
@@ -37,10 +37,10 @@ fn the_first_difference_is_a_sentence_with_step_index_and_values() {
 
 #[test]
 fn a_tolerance_of_the_caller_is_reported_without_the_names_of_flags() {
-    let (mut reference, mut port) = (side(&[[1.0, 2.0]]), side(&[[1.0, 2.5]]));
+    let (mut reference, mut candidate) = (side(&[[1.0, 2.0]]), side(&[[1.0, 2.5]]));
     let overrides = Overrides { by_name: vec![("w".into(), 0.5, 0.0)], ..Overrides::default() };
     let options = Options { overrides, ..Options::default() };
-    let report = compare(&mut reference, &mut port, &options).unwrap();
+    let report = compare(&mut reference, &mut candidate, &options).unwrap();
     assert!(report.is_equal() && report.first_difference().is_none());
     assert_eq!(report.likely_cause(), None);
     let tensor = &report.tensors[0];
@@ -59,8 +59,8 @@ fn two_tensors_with_one_key_are_an_error_on_either_side() {
         side
     };
     let once = || side(&[[1.0, 2.0]]);
-    for (mut reference, mut port) in [(twice(), once()), (once(), twice())] {
-        let error = compare(&mut reference, &mut port, &Options::default()).unwrap_err();
+    for (mut reference, mut candidate) in [(twice(), once()), (once(), twice())] {
+        let error = compare(&mut reference, &mut candidate, &Options::default()).unwrap_err();
         assert!(matches!(error, SideError::Duplicate { .. }));
         assert_eq!(error.to_string(), "side: step 1, w after the optimizer step is there twice");
     }

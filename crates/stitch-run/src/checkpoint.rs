@@ -1,5 +1,5 @@
-//! A checkpoint as bytes: a safetensors file, which other readers open too, with the settings as JSON
-//! in its metadata and the SHA-256 of the whole file, so that any damage is seen.
+//! Checkpoints: safetensors files, with the settings as JSON in their metadata and a SHA-256 of the whole file, which
+//! detects any damage.
 
 use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
@@ -9,91 +9,93 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::sha256;
-use crate::{EpochRecord, Progress, RunConfig, TrainState};
+use crate::{EpochRecord, Progress, RunConfig, TrainState, counted};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
-/// The version of the format that is written, and the only one that is read.
+/// The version of the format, the only one that is read.
 const VERSION: u32 = 2;
-/// In the header, before the SHA-256. The settings are JSON in JSON: their quotes are escaped.
+/// The text before the SHA-256 in the header. It cannot occur in the settings: quotes are escaped in JSON strings.
 const SUM: &[u8] = b"\"sha256\":\"";
-/// What the SHA-256 is taken over has this in its place.
+/// Placeholder of the SHA-256 in the bytes that are hashed.
 const NO_SUM: [u8; 64] = [b'0'; 64];
 
-/// A run between two steps.
+/// The state of a run between two steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Settings, versions and data.
+    /// Settings, versions and data set.
     pub config: RunConfig,
-    /// Where it stands.
+    /// Progress.
     pub progress: Progress,
-    /// What training has changed.
+    /// Parameters, optimizer state and generators.
     pub state: TrainState,
-    /// How far its TensorBoard events are, if it writes them.
+    /// Position in the TensorBoard events, if the run writes them.
     pub events: Option<Events>,
 }
 
-/// The beginning of a file of TensorBoard events, up to where the run stands.
+/// The part of a TensorBoard events file that was written before a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
-    /// Its bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// Their SHA-256 in hex.
+    /// SHA-256 in hex.
     pub sha256: String,
 }
 
-/// A file that is no checkpoint, or a damaged one.
+/// Why a file cannot be read as a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// Not a file of tensors.
     #[error(transparent)]
     Tensors(#[from] ReadError),
-    /// A file of tensors of something else.
+    /// A file of tensors that is not a checkpoint.
     #[error("it is not a checkpoint of stitch: {0}")]
     Foreign(String),
-    /// Of another version of stitch.
+    /// Another version of the format.
     #[error(
-        "it is a checkpoint of format {found}, which another version of stitch wrote: this one reads {VERSION}"
+        "it is a checkpoint of format version {found}, written by another version of stitch; this version reads \
+         {VERSION}"
     )]
     Version {
-        /// The version of the format.
+        /// The version of the file.
         found: u32,
     },
-    /// What it says of where the run stands is no run's.
-    #[error("it contradicts itself: {0}. Remove it to continue from the one before")]
+    /// Inconsistent progress.
+    #[error("it is inconsistent: {0}. Remove it to resume from the previous checkpoint")]
     Contradictory(String),
-    /// Not the bytes that were written.
-    #[error("it is damaged: its content has the SHA-256 {found}, not {wanted} as written in it")]
+    /// The checksum does not match.
+    #[error("it is damaged: the SHA-256 of its content is {found}, but the file says {expected}")]
     Damaged {
-        /// Of the file as it is.
+        /// SHA-256 of the content.
         found: String,
-        /// In the file.
-        wanted: String,
+        /// SHA-256 in the file.
+        expected: String,
     },
 }
 
-/// The metadata `checkpoint`.
+/// The metadata entry `checkpoint`.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     version: u32,
     /// Steps of the epoch in progress.
     steps: usize,
-    /// Updates of the optimizer.
+    /// Optimizer steps.
     updates: u64,
     config: RunConfig,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events: Option<Events>,
 }
 
-/// Before the names of the best epoch's parameters.
+/// Prefix of the names of the best epoch's parameters.
 const BEST: &str = "best/";
-/// Before the columns of `history.csv`.
+/// Prefix of the names of the columns of `history.csv`.
 const EPOCHS: &str = "epochs/";
 
 impl Checkpoint {
-    /// The file. The same checkpoint gives the same bytes.
+    /// The bytes of the checkpoint file. The same checkpoint gives the same bytes.
     ///
     /// # Errors
-    /// When a tensor's data does not fit its shape and type.
+    /// If a tensor's data does not match its shape and dtype.
     pub fn write(&self) -> Result<Vec<u8>, ReadError> {
         let Progress { epochs, steps, loss_sum, seconds, best_parameters } = &self.progress;
         let TrainState { updates, tensors } = &self.state;
@@ -104,11 +106,11 @@ impl Checkpoint {
         let mut others: Vec<NamedTensor> = columns(epochs);
         others.push(floats("epoch/loss_sum", &[*loss_sum]));
         others.push(floats("epoch/seconds", &[*seconds]));
-        let named = |tensor: &NamedTensor| NamedTensor {
+        let prefixed = |tensor: &NamedTensor| NamedTensor {
             name: format!("{BEST}{}", tensor.name),
             ..tensor.clone()
         };
-        others.extend(best_parameters.iter().map(named));
+        others.extend(best_parameters.iter().map(prefixed));
         let no_sum = String::from_utf8_lossy(&NO_SUM).into_owned();
         let metadata = Metadata::from([("checkpoint".into(), header), ("sha256".into(), no_sum)]);
         let mut file = safetensors::write(tensors.iter().chain(&others), &metadata)?;
@@ -116,7 +118,7 @@ impl Checkpoint {
         Ok(file)
     }
 
-    /// Reads what [`Checkpoint::write`] gave.
+    /// Reads a checkpoint file.
     ///
     /// # Errors
     /// See [`CheckpointError`].
@@ -124,20 +126,24 @@ impl Checkpoint {
         let mut file = TensorFile::open(std::io::Cursor::new(bytes))?;
         let header = file.metadata().get("checkpoint").cloned();
         let header = header.filter(|_| file.kind() == FileKind::Safetensors);
-        let header = header.ok_or_else(|| foreign("its metadata have no `checkpoint`"))?;
+        let header = header.ok_or_else(|| foreign("its metadata has no `checkpoint`"))?;
         check_sum(bytes)?;
         let Header { version, steps, updates, config, events } =
             serde_json::from_str(&header).map_err(|error| foreign(&error.to_string()))?;
         if version != VERSION {
             return Err(CheckpointError::Version { found: version });
         }
+        config.check().map_err(|error| CheckpointError::Contradictory(error.to_string()))?;
         let mut tensors = file.load_all()?;
         let epochs = take_epochs(&mut tensors)?;
-        let is_validated = |epoch: &EpochRecord| epoch.val_loss.is_some();
-        if epochs.iter().any(|epoch| is_validated(epoch) != config.settings.val.is_some()) {
+        let is_validated = config.settings.val.is_some();
+        if !epochs.iter().all(|epoch| epoch.has_validation(is_validated)) {
             return Err(foreign("it does not have one validation per epoch"));
         }
         let best_parameters = take_prefixed(&mut tensors, BEST);
+        if best_parameters.is_empty() != (epochs.is_empty() || !is_validated) {
+            return Err(foreign("it does not have the best epoch's parameters"));
+        }
         let progress = Progress {
             epochs,
             steps,
@@ -149,8 +155,7 @@ impl Checkpoint {
     }
 }
 
-/// Checks that what a checkpoint says of where the run stands is what its training has written: of its settings
-/// and of this many training images.
+/// Checks that the progress in a checkpoint is consistent with its settings and the number of training images.
 ///
 /// # Errors
 /// [`CheckpointError::Contradictory`].
@@ -159,40 +164,48 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
     let contradictory = |what: String| Err(CheckpointError::Contradictory(what));
     let (epochs, steps) = (progress.epochs.len(), progress.steps);
     if epochs > settings.epochs {
-        return contradictory(format!("{epochs} epochs are done, of {}", settings.epochs));
+        return contradictory(format!(
+            "{epochs} of {} are done",
+            counted(settings.epochs, "epoch")
+        ));
     }
     let per_epoch = images.div_ceil(settings.batch_size.max(1));
     if steps > per_epoch || (steps > 0 && epochs == settings.epochs) {
         return contradictory(format!(
-            "{steps} steps are done after {epochs} epochs, of {} epochs of {per_epoch} steps",
-            settings.epochs
+            "{steps} steps after epoch {epochs} are done, but the run has {} of {}",
+            counted(settings.epochs, "epoch"),
+            counted(per_epoch, "step")
         ));
     }
     let updates = progress.count(per_epoch) as u64;
     if state.updates != updates {
         return contradictory(format!(
-            "{} updates were made, and {epochs} epochs and {steps} steps are {updates}",
-            state.updates
+            "it has {}, but {} and {} make {updates}",
+            counted(state.updates as usize, "optimizer step"),
+            counted(epochs, "epoch"),
+            counted(steps, "step")
         ));
     }
-    let epochs = progress.epochs.iter();
-    let mut numbers = epochs
-        .flat_map(|it| [Some(it.loss), Some(it.seconds), it.val_loss, it.val_accuracy])
-        .flatten()
-        .chain([progress.loss_sum, progress.seconds]);
+    let mut numbers = [progress.loss_sum, progress.seconds].into_iter();
     if let Some(number) = numbers.find(|number| !number.is_finite()) {
-        return contradictory(format!(
-            "{number} is no loss, accuracy or time of a run that goes on"
-        ));
+        return contradictory(not_finite(number));
+    }
+    let mut accuracies = progress.epochs.iter().filter_map(|epoch| epoch.val_accuracy);
+    if let Some(accuracy) = accuracies.find(|accuracy| !(0.0..=1.0).contains(accuracy)) {
+        return contradictory(format!("{accuracy} is not an accuracy"));
     }
     if steps == 0 && progress.loss_sum != 0.0 {
         let sum = progress.loss_sum;
-        return contradictory(format!("the losses of no step sum up to {sum}"));
+        return contradictory(format!("the sum of the losses of 0 steps is {sum}"));
     }
     Ok(())
 }
 
-/// The numbers of the epochs that are done: a tensor per column of `history.csv`.
+fn not_finite(number: f64) -> String {
+    format!("{number} is not the loss, accuracy or time of a run in progress")
+}
+
+/// The finished epochs as tensors, one per column of `history.csv`.
 fn columns(epochs: &[EpochRecord]) -> Vec<NamedTensor> {
     let mut columns = BTreeMap::<String, Vec<f64>>::new();
     for epoch in epochs {
@@ -210,19 +223,29 @@ fn object(epoch: &EpochRecord) -> Map<String, Value> {
     }
 }
 
-/// Takes the epochs that are done out of the tensors.
+/// Removes the columns of the finished epochs from the tensors, and returns the epochs.
 fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, CheckpointError> {
     let mut rows = Vec::<Map<String, Value>>::new();
     for column in take_prefixed(tensors, EPOCHS) {
         let values = numbers(&column)?;
         if rows.is_empty() {
-            rows = (1..=values.len()).map(epoch_alone).collect();
+            rows = (1..=values.len()).map(epoch_row).collect();
         }
         if rows.len() != values.len() {
             return Err(foreign("its epochs have columns of different lengths"));
         }
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(CheckpointError::Contradictory(not_finite(*value)));
+        }
         for (row, value) in rows.iter_mut().zip(values) {
-            row.insert(column.name.clone(), value.into());
+            // A column of integers is stored as float64 too.
+            let is_integer = value.fract() == 0.0 && value.abs() < 2f64.powi(53);
+            let number = if is_integer && !(value == 0.0 && value.is_sign_negative()) {
+                (value as i64).into()
+            } else {
+                value.into()
+            };
+            row.insert(column.name.clone(), number);
         }
     }
     let read = |row| serde_json::from_value(Value::Object(row));
@@ -232,11 +255,11 @@ fn take_epochs(tensors: &mut Vec<NamedTensor>) -> Result<Vec<EpochRecord>, Check
         .map_err(|error| foreign(&error.to_string()))
 }
 
-fn epoch_alone(epoch: usize) -> Map<String, Value> {
+fn epoch_row(epoch: usize) -> Map<String, Value> {
     Map::from_iter([("epoch".into(), epoch.into())])
 }
 
-/// Takes the tensors whose names begin with `prefix` out of the others, and removes it from the names.
+/// Removes and returns the tensors whose names start with `prefix`, without the prefix in their names.
 fn take_prefixed(tensors: &mut Vec<NamedTensor>, prefix: &str) -> Vec<NamedTensor> {
     let mut taken: Vec<_> =
         tensors.extract_if(.., |tensor| tensor.name.starts_with(prefix)).collect();
@@ -253,10 +276,10 @@ fn floats(name: &str, values: &[f64]) -> NamedTensor {
     NamedTensor { name: name.into(), dtype: Dtype::F64, shape: vec![values.len()], data }
 }
 
-/// The elements of a tensor that holds float64.
+/// The elements of a float64 tensor.
 fn numbers(tensor: &NamedTensor) -> Result<Vec<f64>, CheckpointError> {
     if tensor.dtype != Dtype::F64 {
-        return Err(foreign(&format!("{} is {}, float64 is expected", tensor.name, tensor.dtype)));
+        return Err(foreign(&format!("{} is {}, expected float64", tensor.name, tensor.dtype)));
     }
     Ok(tensor.data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
 }
@@ -270,7 +293,7 @@ fn take_one(tensors: &mut Vec<NamedTensor>, name: &str) -> Result<f64, Checkpoin
     }
 }
 
-/// Where in a safetensors file the SHA-256 is.
+/// The position of the SHA-256 in a safetensors file.
 fn place_of_sum(file: &[u8]) -> Option<std::ops::Range<usize>> {
     let size = usize::try_from(u64::from_le_bytes(*file.first_chunk()?)).ok()?;
     let header = file.get(8..size.checked_add(8)?)?;
@@ -278,7 +301,7 @@ fn place_of_sum(file: &[u8]) -> Option<std::ops::Range<usize>> {
     (start + NO_SUM.len() <= 8 + size).then_some(start..start + NO_SUM.len())
 }
 
-/// Writes the SHA-256 of a file to its place in it.
+/// Writes the SHA-256 of a checkpoint file into it.
 pub fn seal(file: &mut [u8]) {
     if let Some(place) = place_of_sum(file) {
         file[place.clone()].copy_from_slice(&NO_SUM);
@@ -287,9 +310,9 @@ pub fn seal(file: &mut [u8]) {
     }
 }
 
-/// Compares the SHA-256 in a file with its content.
+/// Checks the SHA-256 in a file against its content.
 fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
-    let place = place_of_sum(file).ok_or_else(|| foreign("its metadata have no `sha256`"))?;
+    let place = place_of_sum(file).ok_or_else(|| foreign("its metadata has no `sha256`"))?;
     let mut sum = Sha256::new();
     for part in [&file[..place.start], &NO_SUM, &file[place.end..]] {
         sum.update(part);
@@ -300,6 +323,59 @@ fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
     }
     Err(CheckpointError::Damaged {
         found,
-        wanted: String::from_utf8_lossy(&file[place]).into_owned(),
+        expected: String::from_utf8_lossy(&file[place]).into_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataConfig, Engine, TrainConfig};
+
+    /// A checkpoint after one epoch with validation.
+    fn checkpoint() -> Checkpoint {
+        let engine = Some(Engine::Exact);
+        let settings = TrainConfig {
+            threads: Some(1),
+            val: Some(5),
+            engine,
+            ..TrainConfig::new("lenet5", 2, 10, 1e-3)
+        };
+        let config = RunConfig {
+            program: "stitch".into(),
+            settings,
+            cpu_capability: None,
+            kernels_sha256: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        };
+        let mut progress = Progress { seconds: 2.0, ..Default::default() };
+        progress.end_epoch(1.0, Some((0.5, 0.25)));
+        progress.best_parameters = vec![floats("fc.bias", &[1.5])];
+        let state = TrainState { updates: 4, tensors: vec![floats("parameter/fc.bias", &[1.5])] };
+        Checkpoint { config, progress, state, events: None }
+    }
+
+    fn refused(change: impl Fn(&mut Checkpoint)) -> String {
+        let mut checkpoint = checkpoint();
+        change(&mut checkpoint);
+        let read = Checkpoint::read(&checkpoint.write().unwrap());
+        let checked = read.and_then(|checkpoint| check_progress(&checkpoint, 40));
+        checked.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_and_one_that_contradicts_itself_is_refused() {
+        let whole = checkpoint();
+        assert_eq!(Checkpoint::read(&whole.write().unwrap()).unwrap(), whole);
+        check_progress(&whole, 40).unwrap();
+        let validation = "one validation per epoch";
+        assert!(refused(|it| it.progress.epochs[0].val_accuracy = None).contains(validation));
+        assert!(refused(|it| it.config.settings.val = None).contains(validation));
+        assert!(refused(|it| it.progress.epochs[0].val_accuracy = Some(7.0)).contains("7 is not"));
+        assert!(refused(|it| it.progress.best_parameters.clear()).contains("best epoch"));
+        assert!(refused(|it| it.config.program = "x".into()).contains("program is"));
+        let foreign = floats("epochs/pace", &[1.0]);
+        assert!(refused(|it| it.state.tensors.push(foreign.clone())).contains("unknown field"));
+    }
 }

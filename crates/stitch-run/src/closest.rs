@@ -1,8 +1,8 @@
-//! Names that are in no list, and the closest match to a misspelled one.
+//! Unknown names, and the closest match to a misspelled one.
 
 use std::fmt::Display;
 
-/// A name that is not in a list.
+/// A name that is not among the known ones; the message lists them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {kind} {name:?}: the {kind}s are {names}{}", did_you_mean(*.closest))]
 pub struct UnknownName {
@@ -14,13 +14,13 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    /// `kind` is what the names are of, such as `model`.
+    /// The error about an unknown `kind` (such as `model`); `names` are the known ones.
     pub fn new(
         kind: &'static str,
         name: &str,
         names: impl IntoIterator<Item = &'static str>,
     ) -> Self {
-        /// Characters of a foreign text that the error shows.
+        /// Maximum number of characters of the name in the message.
         const SHOWN: usize = 60;
         let mut shown: String = name.chars().take(SHOWN).collect();
         if shown.len() < name.len() {
@@ -32,8 +32,7 @@ impl UnknownName {
     }
 }
 
-/// The candidate that is most similar to `word`, if one is similar enough; clap judges commands and flags
-/// by the same measure.
+/// The candidate that is most similar to `word`, if one is similar enough (by the measure that clap uses for flags).
 pub fn closest_match<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -41,13 +40,13 @@ pub fn closest_match<'a>(
     most_similar(candidates, |candidate| strsim::jaro(word, candidate), 0.7)
 }
 
-/// The first of the candidates with the greatest similarity, if that is above `least`.
+/// The candidate with the greatest similarity if that is above `threshold`; the first one in case of a tie.
 pub fn most_similar<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
     similarity: impl Fn(&str) -> f64,
-    least: f64,
+    threshold: f64,
 ) -> Option<&'a str> {
-    let mut best = (least, None);
+    let mut best = (threshold, None);
     for candidate in candidates {
         let similarity = similarity(candidate);
         if similarity > best.0 {
@@ -57,7 +56,7 @@ pub fn most_similar<'a>(
     best.1
 }
 
-/// `; did you mean …?`, or nothing.
-pub fn did_you_mean(meant: Option<impl Display>) -> String {
-    meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+/// The end of an error message: `; did you mean …?`, or nothing.
+pub fn did_you_mean(closest: Option<impl Display>) -> String {
+    closest.map_or_else(String::new, |closest| format!("; did you mean {closest}?"))
 }

@@ -9,15 +9,15 @@ use crate::EpochRecord;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, Scores};
 use crate::rows::{self, TableError, records};
 
-/// A row of `predictions.csv`: a test image.
+/// A row of `predictions.csv`, one per test image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prediction {
-    /// Its place in the test set, from 0.
+    /// Index in the test set.
     pub index: usize,
-    /// Its label.
+    /// True label.
     pub y_true: i64,
-    /// The label that the model predicts.
+    /// Predicted label.
     pub y_pred: i64,
 }
 
@@ -25,10 +25,10 @@ pub struct Prediction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportRow {
-    /// The name of the class or average; its column has no name.
+    /// Name of the class or average; the column has no name.
     #[serde(rename = "")]
     pub name: String,
-    /// Precision; in the row `accuracy` all four numbers are the accuracy, as pandas spreads it.
+    /// Precision; in the row `accuracy` all four numbers are the accuracy, as in pandas.
     pub precision: f64,
     /// Recall.
     pub recall: f64,
@@ -39,26 +39,29 @@ pub struct ReportRow {
     pub support: f64,
 }
 
-/// `history.csv`: a row per epoch.
+/// Formats `history.csv`: one row per epoch.
 pub fn history(epochs: &[EpochRecord]) -> Vec<u8> {
     rows::write(epochs)
 }
 
-/// Reads `history.csv`; there is an epoch, and epochs are numbered from 1.
+/// Reads `history.csv`; it must have at least one epoch, and epochs must be numbered from 1.
 ///
 /// # Errors
 /// [`TableError`].
 pub fn read_history(bytes: &[u8]) -> Result<Vec<EpochRecord>, TableError> {
     let epochs: Vec<EpochRecord> = read(bytes, "a history (epoch,loss,seconds)")?;
+    let is_validated = epochs.first().is_some_and(|row| row.val_loss.is_some());
+    if let Some(row) = epochs.iter().find(|row| !row.has_validation(is_validated)) {
+        let what = "val_loss and val_accuracy are expected in every epoch, or in none";
+        return Err(TableError::new(row.epoch + 1, what));
+    }
     match (1..).zip(&epochs).find(|(i, row)| row.epoch != *i) {
-        Some((i, row)) => {
-            Err(TableError::new(i + 1, format!("epoch {}, {i} is expected", row.epoch)))
-        }
+        Some((i, row)) => Err(TableError::new(i + 1, format!("epoch {}, expected {i}", row.epoch))),
         None => Ok(epochs),
     }
 }
 
-/// `predictions.csv`: a row per test image.
+/// Formats `predictions.csv`: one row per test image.
 pub fn predictions(y_true: &[u8], y_pred: &[u8]) -> Vec<u8> {
     let row = |(index, (&y_true, &y_pred)): (usize, (&u8, &u8))| Prediction {
         index,
@@ -68,22 +71,20 @@ pub fn predictions(y_true: &[u8], y_pred: &[u8]) -> Vec<u8> {
     rows::write(y_true.iter().zip(y_pred).enumerate().map(row))
 }
 
-/// Reads `predictions.csv`; images are numbered from 0.
+/// Reads `predictions.csv`; images must be numbered from 0.
 ///
 /// # Errors
 /// [`TableError`].
 pub fn read_predictions(bytes: &[u8]) -> Result<Vec<Prediction>, TableError> {
     let rows: Vec<Prediction> = read(bytes, "predictions (index,y_true,y_pred)")?;
     match rows.iter().enumerate().find(|(i, row)| row.index != *i) {
-        Some((i, row)) => {
-            Err(TableError::new(i + 2, format!("index {}, {i} is expected", row.index)))
-        }
+        Some((i, row)) => Err(TableError::new(i + 2, format!("index {}, expected {i}", row.index))),
         None => Ok(rows),
     }
 }
 
-/// `pd.DataFrame(classification_report(..., output_dict=True)).T.to_csv()`: the classes, then
-/// `accuracy`, `macro avg`, `weighted avg`.
+/// Formats `classification_report.csv`: the classes, then `accuracy`, `macro avg`, `weighted avg`, as
+/// `pd.DataFrame(classification_report(..., output_dict=True)).T.to_csv()`.
 pub fn classification_report(report: &ClassificationReport, names: &[&str; CLASSES]) -> Vec<u8> {
     let row = |name: &str, scores: &Scores| {
         let Scores { precision, recall, f1, support } = *scores;
@@ -104,7 +105,7 @@ pub fn read_report(bytes: &[u8]) -> Result<Vec<ReportRow>, TableError> {
     read(bytes, "a classification report (precision,recall,f1-score,support)")
 }
 
-/// The rows of a table; `what` names it, and its columns.
+/// Reads the rows of a table; `what` is its name with its columns, for errors.
 fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>, TableError> {
     let row = |(line, map)| {
         T::deserialize(Value::Object(map))
@@ -117,26 +118,26 @@ fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>, TableEr
     rows.into_iter().map(row).collect()
 }
 
-/// `confusion_matrix.csv`, of any classes.
+/// The content of `confusion_matrix.csv`, for any classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfusionTable {
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Row-major (true, predicted), of shape (classes, classes).
+    /// Counts (true, predicted), row-major, of shape (classes, classes).
     pub counts: Vec<i64>,
 }
 
-/// `pd.DataFrame(confusion_matrix(y, p), index=names, columns=names).to_csv()`: rows true, columns
-/// predicted.
+/// Formats `confusion_matrix.csv` (rows: true, columns: predicted), as
+/// `pd.DataFrame(confusion_matrix(y, p), index=names, columns=names).to_csv()`.
 pub fn confusion_matrix(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> Vec<u8> {
     let mut writer = rows::table_writer();
-    // Into memory, where nothing fails, and every row has the header's length.
+    // Writes to memory cannot fail, and every row has the header's length.
     writer.write_record([""].iter().chain(names)).expect("a header is a record");
     for (name, counts) in names.iter().zip(&matrix.counts) {
         let counts = counts.iter().map(u64::to_string);
         writer.write_record([name.to_string()].into_iter().chain(counts)).expect("a record");
     }
-    writer.into_inner().expect("a Vec takes every byte")
+    writer.into_inner().expect("writes to a Vec cannot fail")
 }
 
 /// Reads `confusion_matrix.csv`.
@@ -148,13 +149,13 @@ pub fn read_confusion_matrix(bytes: &[u8]) -> Result<ConfusionTable, TableError>
     let header = rows.next().map_or(Vec::new(), |(_, header)| header);
     let classes = header.len().saturating_sub(1);
     if !header.first().is_some_and(String::is_empty) || rows.len() != classes || classes == 0 {
-        let what = "not a confusion matrix: class names on both sides are expected";
+        let what = "not a confusion matrix: expected class names in the first row and column";
         return Err(TableError::of_file(what));
     }
     let mut counts = Vec::new();
     for ((line, row), class) in rows.zip(&header[1..]) {
         if row[0] != *class {
-            return Err(TableError::new(line, format!("{:?}, {class:?} is expected", row[0])));
+            return Err(TableError::new(line, format!("{:?}, expected {class:?}", row[0])));
         }
         for cell in &row[1..] {
             let count = cell.parse();
@@ -168,7 +169,7 @@ fn not_an_integer(cell: &str) -> String {
     format!("{cell:?} is not an integer")
 }
 
-/// Whether the first line is that of `predictions.csv`.
+/// Whether the file starts with the header of `predictions.csv`.
 pub fn is_predictions(bytes: &[u8]) -> bool {
     bytes.starts_with(b"index,y_true,y_pred")
 }

@@ -1,4 +1,4 @@
-//! Where a model computes.
+//! Devices.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::closest::{closest_match, did_you_mean};
 
-/// A device, written as PyTorch writes it: `cpu` or `cuda:N`.
+/// A device, written as in PyTorch: `cpu` or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
@@ -17,9 +17,9 @@ pub enum Device {
     Cuda(usize),
 }
 
-/// A text that names no device.
+/// A text that is not a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it must be cpu, cuda or cuda:N{}", did_you_mean(*.0))]
+#[error("expected cpu, cuda or cuda:N{}", did_you_mean(*.0))]
 pub struct UnknownDevice(Option<&'static str>);
 
 impl fmt::Display for Device {
@@ -40,7 +40,7 @@ impl FromStr for Device {
         match text.split_once(':') {
             None if text == "cpu" => Ok(Device::Cpu),
             None if text == "cuda" => Ok(Device::Cuda(0)),
-            // A u16, since no machine has more: `+1` is refused too.
+            // Digits only, since `parse` also accepts `+1`; u16, since no machine has more GPUs.
             Some(("cuda", number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
                 number.parse().map(|number: u16| Device::Cuda(number.into())).map_err(|_| unknown())
             }
@@ -77,6 +77,6 @@ mod tests {
             assert!(text.parse::<Device>().is_err(), "{text:?}");
         }
         let sentence = "cudo".parse::<Device>().unwrap_err().to_string();
-        assert_eq!(sentence, "it must be cpu, cuda or cuda:N; did you mean cuda?");
+        assert_eq!(sentence, "expected cpu, cuda or cuda:N; did you mean cuda?");
     }
 }

@@ -1,4 +1,4 @@
-//! The engines: which code computes a step, and in which order it sums.
+//! The engines that compute the steps of a run; they differ in speed and in the order of summation.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::Device;
 use crate::closest::UnknownName;
 
-/// How the steps of a run are computed.
+/// An engine, which computes the steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// libtorch's operations and its autograd, on any device.
     Eager,
-    /// Kernels for the CPU with eager's bits: the notebook's numbers.
+    /// CPU kernels whose results are bit-identical to eager.
     Exact,
-    /// Kernels for the CPU that sum in another order: faster, other low-order bits.
+    /// Faster CPU kernels that sum in a different order; results are not bit-identical to the notebook.
     Fast,
 }
 
@@ -23,7 +23,7 @@ impl Engine {
     /// All engines.
     pub const ALL: [Engine; 3] = [Engine::Eager, Engine::Exact, Engine::Fast];
 
-    /// The engine of that name.
+    /// The engine with a name.
     ///
     /// # Errors
     /// [`UnknownName`], which lists the engines.
@@ -41,30 +41,30 @@ impl Engine {
         }
     }
 
-    /// One line for `--help`.
+    /// The description for `--help`.
     pub fn description(self) -> &'static str {
         match self {
             Engine::Eager => "libtorch's operations and autograd, on any device",
             Engine::Exact => {
-                "kernels for the CPU with the same bits as eager (scikit-learn's models: within 1e-12)"
+                "CPU kernels, bit-identical to eager (scikit-learn's models: within 1e-12)"
             }
             Engine::Fast => {
-                "kernels for the CPU that sum in another order: not the notebook's bits"
+                "faster CPU kernels that sum in a different order; not bit-identical to the notebook"
             }
         }
     }
 
-    /// The engine of a run whose settings name none.
+    /// The default engine on a device.
     pub fn default_on(device: Device) -> Self {
         if device == Device::Cpu { Engine::Exact } else { Engine::Eager }
     }
 
-    /// Whether it computes on the device.
+    /// Whether the engine supports the device.
     pub fn runs_on(self, device: Device) -> bool {
         self == Engine::Eager || device == Device::Cpu
     }
 
-    /// Whether a step's tensors can be traced.
+    /// Whether the engine can record the tensors of a step.
     pub fn traces(self) -> bool {
         self != Engine::Fast
     }

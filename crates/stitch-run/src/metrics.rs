@@ -1,54 +1,54 @@
-//! Accuracy, confusion matrix and classification report, as `sklearn.metrics` (1.9) computes them
-//! with `labels=range(10)` and `zero_division=0`: equal to the last bit.
+//! Accuracy, confusion matrix and classification report, bit-identical to `sklearn.metrics` (1.9) with
+//! `labels=range(10)` and `zero_division=0`.
 
 use fashion_mnist::CLASSES;
 
-/// Counts of (true class, predicted class): `sklearn.metrics.confusion_matrix`.
+/// Counts of (true class, predicted class), as `sklearn.metrics.confusion_matrix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     /// `counts[true][predicted]`.
     pub counts: [[u64; CLASSES]; CLASSES],
 }
 
-/// One line of the classification report.
+/// A row of the classification report.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores {
-    /// Of those predicted to be of the class, how many are; 0 when none is predicted.
+    /// Share of the predictions of the class that are correct; 0 without predictions.
     pub precision: f64,
-    /// Of those of the class, how many are predicted to be; 0 when there is none.
+    /// Share of the samples of the class that are predicted correctly; 0 without samples.
     pub recall: f64,
-    /// Harmonic mean of the two; 0 when there is neither a true nor a predicted one.
+    /// Harmonic mean of precision and recall; 0 without samples and predictions.
     pub f1: f64,
     /// Number of true samples.
     pub support: u64,
 }
 
-/// `sklearn.metrics.classification_report`.
+/// The classification report, as `sklearn.metrics.classification_report`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassificationReport {
-    /// One line a class, in label order.
+    /// One row per class, in label order.
     pub classes: [Scores; CLASSES],
     /// Correct predictions over all predictions.
     pub accuracy: f64,
-    /// Plain mean over the classes.
+    /// Unweighted mean over the classes.
     pub macro_avg: Scores,
     /// Mean over the classes, weighted by support.
     pub weighted_avg: Scores,
 }
 
-/// Two classes and how often the first was taken for the second.
+/// A confusion: a true class, and another class that is predicted for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
-    /// The true class.
+    /// The true class, 0 to 9.
     pub truth: usize,
-    /// The class that was predicted instead.
+    /// The predicted class, 0 to 9.
     pub predicted: usize,
-    /// How often.
+    /// Number of samples.
     pub count: u64,
 }
 
 impl ConfusionMatrix {
-    /// Counts pairs of labels; both slices have one length and hold 0 to 9.
+    /// Counts pairs of labels; both slices must have the same length and values 0 to 9.
     pub fn new(truth: &[u8], predicted: &[u8]) -> Self {
         let mut counts = [[0; CLASSES]; CLASSES];
         for (&t, &p) in truth.iter().zip(predicted) {
@@ -93,7 +93,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// The `n` most frequent confusions that occur, most frequent first; ties in label order.
+    /// The `n` most frequent confusions, most frequent first; ties in label order.
     pub fn most_confused(&self, n: usize) -> Vec<Confusion> {
         let mut pairs: Vec<Confusion> = (0..CLASSES * CLASSES)
             .map(|i| (i / CLASSES, i % CLASSES))
@@ -110,7 +110,7 @@ impl ConfusionMatrix {
     }
 }
 
-/// Each score, averaged over the classes by `mean`; the support is the sum.
+/// The means of the scores over the classes, computed by `mean`; the support is the sum.
 fn average(classes: &[Scores; CLASSES], mean: impl Fn([f64; CLASSES]) -> f64) -> Scores {
     Scores {
         precision: mean(classes.map(|scores| scores.precision)),
@@ -120,12 +120,12 @@ fn average(classes: &[Scores; CLASSES], mean: impl Fn([f64; CLASSES]) -> f64) ->
     }
 }
 
-/// `zero_division=0`.
+/// The quotient; 0 if the denominator is 0 (`zero_division=0`).
 fn ratio(numerator: f64, denominator: f64) -> f64 {
     if denominator == 0.0 { 0.0 } else { numerator / denominator }
 }
 
-/// `numpy.sum` of ten float64: eight running sums, added in pairs, then the rest.
+/// The sum in the order of `numpy.sum` of ten float64: eight partial sums added in pairs, then the rest.
 fn numpy_sum(values: &[f64; CLASSES]) -> f64 {
     let [a, b, c, d, e, f, g, h, i, j] = *values;
     ((a + b) + (c + d)) + ((e + f) + (g + h)) + i + j
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn no_sample_at_all_scores_zero_and_not_nan() {
+    fn scores_without_samples_are_zero() {
         let report = ConfusionMatrix::new(&[], &[]).report();
         assert_eq!((report.accuracy, report.macro_avg.f1), (0.0, 0.0));
     }

@@ -1,36 +1,38 @@
-//! `metrics.json`.
+//! The format of `metrics.json`.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::metrics::{ClassificationReport, Scores};
 
-/// `metrics.json`: what the numbers are worth.
+/// The content of `metrics.json`: scores on the test images, training time, memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields")]
 pub struct Metrics {
-    /// Correct answers over all answers on the test images.
+    /// Accuracy on the test images.
     pub test_accuracy: f64,
-    /// Plain mean over the classes.
+    /// Unweighted mean over the classes.
     pub macro_avg: Average,
     /// Mean over the classes, weighted by support.
     pub weighted_avg: Average,
-    /// What training took; absent in an evaluation alone.
+    /// Loss and time of training; absent for an evaluation.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingMetrics>,
-    /// Greatest memory of the process so far in bytes, where the system tells.
+    /// Peak memory (resident set) of the process in bytes, if the system reports it.
     pub peak_rss_bytes: Option<u64>,
 }
 
 /// Precision, recall and F1, averaged over the classes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Average {
-    /// Averaged precision.
+    /// Mean precision.
     pub precision: f64,
-    /// Averaged recall.
+    /// Mean recall.
     pub recall: f64,
-    /// Averaged F1.
+    /// Mean F1.
     pub f1: f64,
 }
 
@@ -40,41 +42,50 @@ impl From<Scores> for Average {
     }
 }
 
-/// The part of `metrics.json` that a training run adds.
+/// The fields of `metrics.json` for a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TrainingMetrics {
     /// Mean loss of the last epoch.
     pub train_loss: f64,
-    /// Epochs that were run: fewer than asked for when the stopping rule ended the training.
+    /// Number of epochs; fewer than in the settings if training stopped early.
     pub epochs_run: usize,
-    /// Wall-clock seconds of the epochs' steps alone.
+    /// Wall-clock seconds of all steps, without validation.
     pub train_seconds: f64,
-    /// What the images that were held out say; absent when none were.
+    /// Validation metrics; absent if no images were held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<ValidationMetrics>,
 }
 
-/// The part of `metrics.json` about held-out images.
+/// The field `validation` of `metrics.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ValidationMetrics {
-    /// How many are held out.
+    /// Number of held-out images.
     pub images: usize,
     /// Mean cross-entropy after the last epoch.
     pub loss: f64,
-    /// Correct answers over all answers after the last epoch.
+    /// Accuracy after the last epoch.
     pub accuracy: f64,
-    /// The epoch with the lowest loss, the first of equals; counted from 1.
+    /// The epoch with the lowest loss, counted from 1; the first one in case of a tie.
     pub best_epoch: usize,
-    /// Its loss.
+    /// Loss of the best epoch.
     pub best_loss: f64,
-    /// Its accuracy.
+    /// Accuracy of the best epoch.
     pub best_accuracy: f64,
-    /// The accuracy of its weights on the test images.
+    /// Accuracy of the best epoch's weights on the test images.
     pub best_test_accuracy: f64,
 }
 
 impl Metrics {
-    /// The metrics of a report, and of the process as it stands.
+    /// Reads `metrics.json`.
+    ///
+    /// # Errors
+    /// Bytes that are not JSON; an unknown, missing, duplicate or invalid field.
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(json::read_object(bytes)?.into())
+    }
+
+    /// The metrics of a classification report, with the current peak memory of the process.
     pub fn new(report: &ClassificationReport, training: Option<TrainingMetrics>) -> Self {
         Self {
             test_accuracy: report.accuracy,
@@ -86,7 +97,7 @@ impl Metrics {
     }
 }
 
-/// The greatest resident set of this process: `VmHWM` of Linux. `None` elsewhere.
+/// Peak resident set of this process in bytes (`VmHWM`); `None` on systems other than Linux.
 pub fn peak_rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -94,9 +105,10 @@ pub fn peak_rss_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The fields of the file as they are read: one of a wrong type is an error, where a flattened struct would be
-/// left out.
+/// The fields of the file for reading. With a flattened `Option<TrainingMetrics>`, serde would ignore a field of a wrong
+/// type.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Fields {
     test_accuracy: f64,
     macro_avg: Average,
@@ -108,9 +120,9 @@ struct Fields {
     peak_rss_bytes: Option<u64>,
 }
 
-/// Training metrics of which some are missing.
+/// Some training metrics are missing.
 #[derive(Debug, thiserror::Error)]
-#[error("it has some of train_loss, epochs_run and train_seconds, and not all of them")]
+#[error("it has only some of train_loss, epochs_run and train_seconds")]
 struct IncompleteMetrics;
 
 impl TryFrom<Fields> for Metrics {
@@ -135,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_a_wrong_type_is_an_error_and_one_that_is_left_out_is_too() {
+    fn fields_of_a_wrong_type_and_missing_fields_are_errors() {
         let whole = serde_json::json!({
             "test_accuracy": 0.5,
             "macro_avg": {"precision": 0.5, "recall": 0.5, "f1": 0.5},

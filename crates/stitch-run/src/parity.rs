@@ -1,21 +1,21 @@
-//! `parity.json`: the verdict of `stitch parity` on a run, in its run folder.
+//! The format of `parity.json`, the verdict of `stitch parity` in a run folder.
 
 use serde::{Deserialize, Serialize};
 
-/// The verdict of `stitch parity` on a run. It is about the weights with `weights_sha256` only.
+/// The verdict of `stitch parity` on a run, valid for the weights with `weights_sha256`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParityVerdict {
-    /// Path of the reference, as the user gave it.
+    /// Path of the reference, as given on the command line.
     pub reference: String,
     /// The verdict in one line.
     pub verdict: String,
-    /// Whether the run equals the reference in all that was compared.
+    /// Whether the run equals the reference in everything that was compared.
     pub equal: bool,
     /// Number of tensors that were compared.
     pub tensors: usize,
     /// The tolerances that were applied, with their causes; empty if every bit had to be equal.
     pub tolerances: Vec<String>,
-    /// What was not compared, a phrase each.
+    /// What was not compared, one phrase per item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<String>,
     /// SHA-256 of the run's `weights.safetensors` at the time of the comparison, in hex.

@@ -1,43 +1,53 @@
-//! Where a run stands between two steps, and what it has learned so far: all that a checkpoint needs
-//! besides the settings. Orders of samples follow from the seed, the stopping rule from the losses.
+//! Progress and state of a run between two steps: everything in a checkpoint besides the settings. The order of samples
+//! follows from the seed, early stopping from the losses.
 
 use serde::{Deserialize, Serialize};
 use tensor_files::NamedTensor;
 
-/// A row of `history.csv`: an epoch that is done. To add a column, add a field.
+/// A row of `history.csv`: a finished epoch. To add a column, add a field.
+///
+/// The field is a number with a serde default, or an `Option` that has a value in every epoch of a run or in none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EpochRecord {
-    /// Counted from 1.
+    /// Number of the epoch, counted from 1.
     pub epoch: usize,
     /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
     pub loss: f64,
-    /// Wall-clock time of the epoch's steps; NaN in a history that does not record it, as the notebook's MLP.
+    /// Wall-clock seconds of the epoch's steps; NaN if not recorded, as for the notebook's MLP.
     #[serde(default = "not_recorded")]
     pub seconds: f64,
-    /// Mean cross-entropy on the images that are held out, without the MLP's L2 term; `None` without validation.
+    /// Mean cross-entropy on the held-out images, without the MLP's L2 term; `None` without validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_loss: Option<f64>,
-    /// Correct predictions over all predictions on the images that are held out.
+    /// Accuracy on the held-out images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,
+}
+
+impl EpochRecord {
+    /// Whether it has the numbers of a run with, or without, validation.
+    pub fn has_validation(&self, with: bool) -> bool {
+        self.val_loss.is_some() == with && self.val_accuracy.is_some() == with
+    }
 }
 
 fn not_recorded() -> f64 {
     f64::NAN
 }
 
-/// Where a run stands; the default is its beginning.
+/// Progress of a run; the default is the start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    /// The epochs that are done.
+    /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
-    /// Steps done of the epoch after them.
+    /// Finished steps of the epoch in progress.
     pub steps: usize,
-    /// Sum over the samples of those steps of their batches' mean losses.
+    /// Sum of the losses over the samples of these steps.
     pub loss_sum: f64,
-    /// Seconds spent on those steps.
+    /// Wall-clock seconds of these steps.
     pub seconds: f64,
-    /// The parameters after [`Progress::best`]; empty before the first validation.
+    /// Parameters after the epoch [`Progress::best`]; empty before the first validation.
     pub best_parameters: Vec<NamedTensor>,
 }
 
@@ -47,12 +57,12 @@ impl Progress {
         self.epochs.len() + 1
     }
 
-    /// Steps since the beginning, of `steps` an epoch.
+    /// Finished steps of the run, with `steps` per epoch.
     pub fn count(&self, steps: usize) -> usize {
         self.epochs.len() * steps + self.steps
     }
 
-    /// The epoch with the lowest validation loss, the first of equals.
+    /// The epoch with the lowest validation loss; the first one in case of a tie.
     pub fn best(&self) -> Option<&EpochRecord> {
         let validated = self.epochs.iter().filter_map(|epoch| Some((epoch.val_loss?, epoch)));
         validated.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, epoch)| epoch)
@@ -63,8 +73,7 @@ impl Progress {
         self.best().map_or(0, |best| self.epochs.len() - best.epoch)
     }
 
-    /// Copies it to `other` and reuses the memory there: new copies for each checkpoint of a long run would
-    /// fragment the heap.
+    /// Copies the progress to `other`, reusing its memory: new allocations for each checkpoint would fragment the heap.
     pub fn copy_to(&self, other: &mut Self) {
         let Self { epochs, steps, loss_sum, seconds, best_parameters } = self;
         other.epochs.clone_from(epochs);
@@ -72,7 +81,7 @@ impl Progress {
         other.best_parameters.clone_from(best_parameters);
     }
 
-    /// Ends the epoch in progress with this mean loss, and the loss and accuracy on the images that are held out.
+    /// Ends the epoch in progress; `validation` is the loss and accuracy on the held-out images.
     pub fn end_epoch(&mut self, loss: f64, validation: Option<(f64, f64)>) -> EpochRecord {
         let (val_loss, val_accuracy) = validation.unzip();
         let (epoch, seconds) = (self.epoch(), self.seconds);
@@ -83,12 +92,17 @@ impl Progress {
     }
 }
 
-/// What training has changed; the default is empty.
+/// The state of a trainer; the default is empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainState {
-    /// Updates that the optimizer has made.
+    /// Number of optimizer steps.
     pub updates: u64,
-    /// `parameter/fc1.weight`, `buffer/bn1.running_mean`, `exp_avg/fc1.weight`, …, and the state of the
-    /// generators.
+    /// Parameters, buffers, optimizer state (`parameter/fc1.weight`, `buffer/bn1.running_mean`, `exp_avg/fc1.weight`, …) and
+    /// the state of the random generators.
     pub tensors: Vec<NamedTensor>,
+}
+
+/// Number and noun: `1 epoch`, `2 epochs`.
+pub fn counted(count: usize, unit: &str) -> String {
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,17 +1,17 @@
-//! CSV tables whose rows are serde structs: the fields are the columns, so a column is declared once.
+//! CSV tables of serde structs: the fields are the columns.
 //!
-//! Cells are written as pandas 3 writes them with `to_csv`: floats as Python's `repr`, nothing for `None`.
+//! Cells are formatted as by `to_csv` of pandas 3: floats as Python's `repr`, `None` as an empty cell.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A CSV file that is not the table that was expected.
+/// A CSV file is not the expected table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{what}", .line.map_or(String::new(), |line| format!("line {line}: ")))]
 pub struct TableError {
-    /// The line, counted from 1; `None`: the whole file.
+    /// The line, counted from 1; `None` for the whole file.
     pub line: Option<usize>,
-    /// What is wrong with it.
+    /// What is wrong.
     pub what: String,
 }
 
@@ -25,15 +25,20 @@ impl TableError {
     }
 }
 
-/// A writer of lines as pandas ends them, into memory.
+/// A CSV writer to memory with the line endings of pandas.
 pub fn table_writer() -> csv::Writer<Vec<u8>> {
     csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new())
 }
 
-/// The table of these rows, structs of numbers, texts and options. A field that some rows leave out is a column
-/// too; without rows the file is empty.
+/// Formats rows, structs of numbers, strings and options, as a table. A field that only some rows have is a column too.
+/// Without rows the file is empty.
+///
+/// NaN and infinities become empty cells.
+///
+/// # Panics
+/// For rows that do not serialize to an object, such as tuples.
 pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
-    // A struct of numbers and texts becomes an object, and nothing fails into memory.
+    // A struct of numbers and strings serializes to an object, and writes to memory cannot fail.
     let object = |row| match serde_json::to_value(row) {
         Ok(Value::Object(map)) => map,
         other => unreachable!("a row is a struct: {other:?}"),
@@ -48,10 +53,10 @@ pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
         let cells = columns.iter().map(|&name| row.get(name).map_or(String::new(), text));
         writer.write_record(cells).expect("every row has the header's length");
     }
-    writer.into_inner().expect("a Vec takes every byte")
+    writer.into_inner().expect("writes to a Vec cannot fail")
 }
 
-/// The names in all rows, each after the one before it in its row.
+/// The names of the columns: the fields of all rows, in the order of the rows' fields.
 fn columns(rows: &[Map<String, Value>]) -> Vec<&str> {
     let mut columns: Vec<&str> = Vec::new();
     for row in rows {
@@ -69,7 +74,7 @@ fn columns(rows: &[Map<String, Value>]) -> Vec<&str> {
     columns
 }
 
-/// A cell.
+/// Formats a cell.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -82,13 +87,16 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A row of a table: the line that it is in, counted from 1, and its cells by the names of the columns.
+/// A row of a table: its line, counted from 1, and its cells by column.
 pub type Row = (usize, Map<String, Value>);
 
-/// The rows of a table. Empty cells are left out; a cell that is a JSON number is one, any other is a text.
+/// Reads the rows of a table. Empty cells are omitted; cells that are JSON numbers are read as numbers, others as strings.
+///
+/// For a struct whose text columns may hold numbers, `csv::Reader::deserialize` reads each column by the type of its
+/// field; this is for tables whose columns are known only when they are read.
 ///
 /// # Errors
-/// [`TableError`]: not CSV, a row of another length than the header, a column that occurs twice.
+/// [`TableError`]: not CSV, a row of another length than the header, a duplicate column.
 pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
     let mut rows = records(bytes)?.into_iter();
     let header = rows.next().map_or(Vec::new(), |(_, header)| header);
@@ -105,15 +113,15 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
     Ok(rows.map(row).collect())
 }
 
-/// A cell as a number, if it is one. No number is as long as a SHA-256, which may consist of digits.
+/// The value of a cell. Long cells are never numbers: a SHA-256 may consist of decimal digits.
 fn value(cell: String) -> Value {
-    /// Characters of the longest: `-1.7976931348623157e+308`.
-    const LONGEST: usize = 32;
-    let number = (cell.len() <= LONGEST).then(|| serde_json::from_str(&cell).ok()).flatten();
+    /// Maximum length of a number; the longest, `-1.7976931348623157e+308`, has 24 characters.
+    const MAX_NUMBER: usize = 32;
+    let number = (cell.len() <= MAX_NUMBER).then(|| serde_json::from_str(&cell).ok()).flatten();
     number.map_or(Value::String(cell), Value::Number)
 }
 
-/// Each line's number and its cells; all have the length of the first. The file is not empty.
+/// The line number and cells of each record; all have the same length. The file must not be empty.
 pub(crate) fn records(bytes: &[u8]) -> Result<Vec<(usize, Vec<String>)>, TableError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
     let mut rows = Vec::new();
@@ -125,8 +133,8 @@ pub(crate) fn records(bytes: &[u8]) -> Result<Vec<(usize, Vec<String>)>, TableEr
     if rows.is_empty() { Err(TableError::of_file("it is empty")) } else { Ok(rows) }
 }
 
-/// Python's `repr(float)`: the shortest digits that read back to the same float64, with an
-/// exponent below 1e-4 and from 1e16 on.
+/// Formats a float64 as Python's `repr`: the shortest digits that read back to the same value, with an exponent below
+/// 1e-4 and from 1e16 on.
 pub fn float(value: f64) -> String {
     if !value.is_finite() {
         let name = if value.is_nan() { "nan" } else { "inf" };
@@ -151,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_are_written_as_python_writes_them() {
+    fn floats_are_formatted_as_in_python() {
         let cases = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_columns_are_where_the_struct_has_them_and_rows_read_back() {
+    fn optional_columns_keep_the_order_of_the_fields_and_rows_read_back() {
         #[derive(Serialize)]
         struct Row {
             id: &'static str,
@@ -199,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_only_look_like_numbers_stay_texts() {
+    fn cells_that_only_look_like_numbers_are_strings() {
         let sum = "1".repeat(64);
         let table = format!("a,b,c,d\n{sum},007,+1,nan\n");
         let rows = read(table.as_bytes()).unwrap();
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_refused() {
+    fn invalid_tables_are_refused() {
         for (text, part) in [
             ("", "it is empty"),
             ("a,a\n1,2\n", "line 1: the column \"a\""),

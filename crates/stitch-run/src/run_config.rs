@@ -1,4 +1,4 @@
-//! `config.json`: what made the numbers of a run, and in what two of them differ.
+//! The format of `config.json`, and differences between two of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tensor_files::Metadata;
 
+use crate::json;
 use crate::train_config::{expected, find_wrong, shortened};
 use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
-/// `config.json`: the settings of a run, and the program, libraries, kernels and data that it ran with.
-// serde ignores `deny_unknown_fields` of a flattened struct; that of this one holds for all fields (tested below).
+/// The content of `config.json`: settings, program, versions, kernels and data set of a run.
+// serde ignores `deny_unknown_fields` of a flattened struct; the attribute of the outer struct covers all fields (tested
+// below).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -23,13 +25,13 @@ pub struct RunConfig {
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
-    /// What the kernels compute, see `stitch::train::kernels_sha256`; absent on a GPU, in runs of other programs
-    /// and of older versions.
+    /// Fingerprint of the kernels' results, see `stitch::train::kernels_sha256`; absent on a GPU and in runs of other
+    /// programs or older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_sha256: Option<String>,
     /// Versions of the program and its libraries, by name.
     pub versions: BTreeMap<String, String>,
-    /// The files that the run was trained and tested on.
+    /// Checksums of the four files of the data set.
     pub data: DataConfig,
 }
 
@@ -39,37 +41,39 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// Whether all four files are the official ones.
     pub official: bool,
-    /// SHA-256 of each file's unpacked content in hex, by the file's name.
+    /// SHA-256 of the unpacked files in hex, by file name.
     pub sha256: BTreeMap<String, String>,
 }
 
-/// Bytes that are not the `config.json` of a run.
+/// Why bytes are not the `config.json` of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunConfigError {
-    /// Not JSON, not an object, or a field occurs twice.
+    /// Not JSON, not an object, or with a duplicate field.
     #[error("it is not the config.json of a run: {0}")]
     Json(String),
-    /// A field is unknown, missing, or not what it must be.
+    /// A field is unknown, missing or invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
 }
 
 impl RunConfig {
-    /// Reads `config.json`, of stitch or of `notebook.py`. What older versions of stitch called `exact` on a GPU,
-    /// or did not name, is read as `eager`. Whether there is such a model is not checked.
+    /// Reads a `config.json` of stitch or `notebook.py`. On a GPU, the engine `exact` or none, as written by older versions
+    /// of stitch, is read as `eager`. The model's name is not checked.
     ///
     /// # Errors
-    /// [`RunConfigError`] names the first field that is unknown, missing, or not what it must be.
+    /// [`RunConfigError`], with the first field that is unknown, missing or invalid.
     pub fn read(bytes: &[u8]) -> Result<Self, RunConfigError> {
-        let json = |error: &serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
-        let mut config: Self = serde_json::from_slice(bytes).map_err(|error| {
-            match serde_json::from_slice::<Map<String, Value>>(bytes) {
-                // As an object without repeated names it would be readable.
-                Ok(map) if Self::deserialize(&Value::Object(map.clone())).is_ok() => json(&error),
-                Ok(map) => find_wrong::<Self>(&map, Self::example(), &error).into(),
-                Err(error) => json(&error),
+        let json = |error: serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
+        let map = json::read_object(bytes).map_err(json)?;
+        // serde reads a struct from an array, and a name from an object.
+        for name in ["data", "versions", "engine"] {
+            let Some(value) = map.get(name) else { continue };
+            if value.is_array() || (name == "engine" && value.is_object()) {
+                return Err(SettingError::wrong(name, &value.to_string(), expected(name)).into());
             }
-        })?;
+        }
+        let read = Self::deserialize(&Value::Object(map.clone()));
+        let mut config = read.map_err(|error| find_wrong::<Self>(&map, Self::example(), &error))?;
         config.check()?;
         let settings = &mut config.settings;
         if settings.device != Device::Cpu && settings.engine.is_none_or(|it| it == Engine::Exact) {
@@ -78,7 +82,8 @@ impl RunConfig {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), SettingError> {
+    /// Checks everything but the model.
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
         let wrong = |name, found: &String| {
             let found = Value::from(found.as_str()).to_string();
             Err(SettingError::wrong(name, &found, expected(name)))
@@ -95,7 +100,7 @@ impl RunConfig {
         self.settings.check()
     }
 
-    /// A readable object in which every field has a value.
+    /// A valid object with all fields.
     fn example() -> Map<String, Value> {
         let mut map = Map::from_iter([("program".into(), "stitch".into())]);
         map.extend(TrainConfig::names().into_iter().map(|name| (name, Value::Null)));
@@ -109,8 +114,7 @@ impl RunConfig {
         map
     }
 
-    /// What `weights.safetensors` says of its weights: the model, how it was trained, on which
-    /// files, and the accuracy on the test images.
+    /// The metadata of `weights.safetensors`: model, settings, test accuracy and checksums of the data set.
     pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
         let settings = &self.settings;
         let mut metadata = Metadata::from([
@@ -125,26 +129,25 @@ impl RunConfig {
         metadata
     }
 
-    /// The version of libtorch, in PyTorch too; `None` of a run without it.
+    /// The version of libtorch or PyTorch; `None` for a run without it.
     pub fn libtorch(&self) -> Option<String> {
         let version = self.versions.get("libtorch").or(self.versions.get("torch"))?;
-        // PyTorch names its build too: 2.13.0+cu130.
+        // PyTorch's version contains the build: 2.13.0+cu130.
         Some(version.split('+').next().unwrap_or_default().to_owned())
     }
 
-    /// The fingerprint of the kernels, where that of a run with the settings of `other` says whether both computed
-    /// with the same kernels: another model, engine, batch size or number of threads has another one on the
-    /// same machine.
+    /// The fingerprint of the kernels, if it is comparable with that of `other`: it depends on model, engine, batch size and
+    /// number of threads.
     pub fn comparable_kernels(&self, other: &Self) -> Option<String> {
-        let what = |TrainConfig { model, engine, batch_size, threads, .. }: &TrainConfig| {
+        let key = |TrainConfig { model, engine, batch_size, threads, .. }: &TrainConfig| {
             (model.clone(), *engine, *batch_size, *threads)
         };
-        self.kernels_sha256.clone().filter(|_| what(&self.settings) == what(&other.settings))
+        self.kernels_sha256.clone().filter(|_| key(&self.settings) == key(&other.settings))
     }
 
-    /// In what a run of these settings differs from one that is to resume it as `now`: one phrase per field. More
-    /// epochs are no difference: they come after.
-    pub fn differences(&self, now: &Self) -> Vec<String> {
+    /// The differences between an interrupted run and the run `now` that would resume it, one phrase per field. A higher
+    /// number of epochs is not a difference.
+    pub fn resume_differences(&self, now: &Self) -> Vec<String> {
         let (then, mut settings) = (self.settings.to_map(), now.settings.to_map());
         if now.settings.epochs > self.settings.epochs {
             settings.insert("epochs".into(), self.settings.epochs.into());
@@ -166,7 +169,7 @@ impl RunConfig {
                 lines.push(format!("the content of the data file {name}"));
             }
         }
-        // With other settings it differs too, and they say more.
+        // Other settings explain a different fingerprint.
         if lines.is_empty() && self.kernels_sha256 != now.kernels_sha256 {
             lines.push(kernels_differ(&self.kernels_sha256, &now.kernels_sha256));
         }
@@ -174,31 +177,31 @@ impl RunConfig {
     }
 }
 
-/// `NAME NOW, there THEN`, if the two differ; a setting without a value is `none`.
-pub fn difference(name: &str, then: Option<&Value>, now: Option<&Value>) -> Option<String> {
+/// `NAME NOW instead of THEN` if the two values differ; a missing value is `none`.
+fn difference(name: &str, then: Option<&Value>, now: Option<&Value>) -> Option<String> {
     let shown = |value: Option<&Value>| match value {
         None => "none".into(),
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     };
-    (then != now).then(|| format!("{name} {}, there {}", shown(now), shown(then)))
+    (then != now).then(|| format!("{name} {} instead of {}", shown(now), shown(then)))
 }
 
-/// The phrase about two fingerprints that differ.
+/// The phrase about different fingerprints.
 fn kernels_differ(then: &Option<String>, now: &Option<String>) -> String {
     let short = |sum: &Option<String>| match sum {
         Some(sum) => sum.chars().take(12).collect(),
         None => "unknown".to_owned(),
     };
     format!(
-        "the bits that the kernels of libtorch, MKL and oneDNN compute (fingerprint {}, there {}): set MKL_CBWR, \
-         ONEDNN_MAX_CPU_ISA and similar variables as the run had them, on the same kind of CPU",
+        "the results of the kernels of libtorch, MKL and oneDNN (fingerprint {} instead of {}): use the same kind of \
+         CPU, and the same values of MKL_CBWR, ONEDNN_MAX_CPU_ISA and similar variables",
         short(now),
         short(then)
     )
 }
 
-/// The keys of either, sorted.
+/// The keys of both maps, sorted.
 fn keys<'a>(
     a: &'a BTreeMap<String, String>,
     b: &'a BTreeMap<String, String>,
@@ -207,8 +210,7 @@ fn keys<'a>(
 }
 
 impl DataConfig {
-    /// One SHA-256 for all files: that of the lines `SHA-256  NAME`, in the order of the names, as
-    /// `sha256sum` prints them.
+    /// One SHA-256 for all files: that of the lines `SHA-256  NAME` in the order of the names, as printed by `sha256sum`.
     pub fn digest(&self) -> String {
         let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
         sha256::of(self.sha256.iter().map(line).collect::<String>())
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_on_a_gpu_of_older_versions_is_one_of_the_eager_engine() {
+    fn gpu_runs_of_older_versions_have_the_eager_engine() {
         let gpu = Device::Cuda(1);
         for (engine, device, today) in [
             (None, Device::Cpu, None),
@@ -265,56 +267,56 @@ mod tests {
             assert_eq!(read.settings.engine, today, "{engine:?} on {device}");
         }
         let then = config(None, Device::Cpu);
-        let differences = then.differences(&config(Some(Engine::Exact), Device::Cpu));
-        assert_eq!(differences, ["engine exact, there none"]);
+        let differences = then.resume_differences(&config(Some(Engine::Exact), Device::Cpu));
+        assert_eq!(differences, ["engine exact instead of none"]);
     }
 
     #[test]
-    fn other_kernels_are_a_difference_and_are_compared_between_equal_settings_alone() {
+    fn other_kernels_are_a_difference_and_are_compared_between_equal_settings_only() {
         let of = |sum: &str, threads| {
             let mut config = config(Some(Engine::Exact), Device::Cpu);
             config.kernels_sha256 = Some(sum.repeat(64));
             config.settings.threads = Some(threads);
             config
         };
-        assert_eq!(of("a", 1).differences(&of("a", 1)), Vec::<String>::new());
-        let lines = of("a", 1).differences(&of("b", 1));
-        assert!(lines.len() == 1 && lines[0].contains("bbbb, there aaaa"), "{lines:?}");
-        let unknown = config(Some(Engine::Exact), Device::Cpu).differences(&of("a", 1));
-        assert!(unknown.len() == 1 && unknown[0].contains("there unknown"), "{unknown:?}");
-        assert_eq!(of("a", 1).differences(&of("b", 2)), ["threads 2, there 1"]);
+        assert_eq!(of("a", 1).resume_differences(&of("a", 1)), Vec::<String>::new());
+        let lines = of("a", 1).resume_differences(&of("b", 1));
+        assert!(lines.len() == 1 && lines[0].contains("bbbb instead of aaaa"), "{lines:?}");
+        let unknown = config(Some(Engine::Exact), Device::Cpu).resume_differences(&of("a", 1));
+        assert!(unknown.len() == 1 && unknown[0].contains("instead of unknown"), "{unknown:?}");
+        assert_eq!(of("a", 1).resume_differences(&of("b", 2)), ["threads 2 instead of 1"]);
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 1)), Some("a".repeat(64)));
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 2)), None);
     }
 
     #[test]
-    fn more_epochs_are_no_difference_and_fewer_are_one() {
+    fn more_epochs_are_not_a_difference_but_fewer_are() {
         let of = |epochs| {
             let mut config = config(Some(Engine::Exact), Device::Cpu);
             config.settings.epochs = epochs;
             config
         };
-        assert_eq!(of(5).differences(&of(6)), Vec::<String>::new());
-        assert_eq!(of(5).differences(&of(4)), ["epochs 4, there 5"]);
+        assert_eq!(of(5).resume_differences(&of(6)), Vec::<String>::new());
+        assert_eq!(of(5).resume_differences(&of(4)), ["epochs 4 instead of 5"]);
     }
 
     #[test]
-    fn unknown_fields_are_refused_although_serde_ignores_the_attribute_of_a_flattened_struct() {
+    fn unknown_fields_are_refused() {
         let with = |name: &str, value: Value| {
             let mut json = serde_json::to_value(config(None, Device::Cpu)).unwrap();
             json[name] = value;
             RunConfig::read(json.to_string().as_bytes())
         };
         assert!(with("val", 3.into()).is_ok());
-        let unknown = SettingError::Unknown("dropout".into()).into();
-        assert_eq!(with("dropout", 0.5.into()), Err(unknown));
+        let unknown = with("dropout", 0.5.into()).unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown field \"dropout\""), "{unknown}");
         let data = serde_json::json!({ "official": true, "sha256": {}, "path": "x" });
         let sentence = with("data", data).unwrap_err().to_string();
         assert!(sentence.starts_with("data is {"), "{sentence}");
     }
 
     #[test]
-    fn a_field_that_occurs_twice_is_refused() {
+    fn duplicate_fields_are_refused() {
         let good = String::from_utf8(bytes(&config(None, Device::Cpu))).unwrap();
         for field in ["\"epochs\":5,", "\"program\":\"stitch\","] {
             let twice = good.replacen(field, &field.repeat(2), 1);

@@ -1,50 +1,53 @@
-//! The settings of a run.
+//! The settings of a run, with their checks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::closest::{closest_match, did_you_mean};
 use crate::{Device, Engine};
 
-/// Threads that a run may have.
-const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
+/// Allowed numbers of threads.
+pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
 
-/// The settings of a run: all that its numbers depend on besides the data, the machine and the libraries.
+/// The settings of a run: everything that its numbers depend on besides data set, machine and libraries.
 ///
-/// The fields are the settings in `config.json`, checkpoints, plans and results of studies, under the same names;
-/// the flags of `stitch train` are these names with hyphens. To add a setting, add a field (and its line in
-/// [`TrainConfig::example`] and [`expected`]): the files, comparisons and reports have it then.
+/// `config.json`, checkpoints, and plans and results of studies use the names of the fields; the flags of `stitch train`
+/// are the same names with hyphens. To add a setting, add a field and its line in `TrainConfig::example` and
+/// `expected`; files, comparisons and reports then include it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The model's name, as in the registry.
+    /// Name of the model in the registry.
     pub model: String,
     /// Passes over the training images, at least 1; `max_iter` in scikit-learn.
     pub epochs: usize,
     /// Images per step, at least 1; the last batch of an epoch may be shorter.
     pub batch_size: usize,
-    /// Learning rate of Adam; finite and above 0.
+    /// Learning rate of Adam, finite and above 0.
     pub lr: f64,
     /// Seed of the initial parameters and of every shuffle.
     pub seed: u64,
-    /// Threads of libtorch within an operation, 1 to 4096; `None`: libtorch's own choice.
+    /// Number of threads within an operation of libtorch, 1 to 4096; `None`: libtorch's own choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Where the model computes.
+    /// The device to compute on.
     pub device: Device,
-    /// Which code computes its steps; `None`: the default of the device, or, in the `config.json` of another
-    /// program, that program's own code. See [`TrainConfig::engine`].
+    /// The engine; `None`: the device's default, or unknown in the `config.json` of another program. See
+    /// [`TrainConfig::engine`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
-    /// Training images that are held out, the last ones; at least 1. `None`: no validation.
+    /// Number of training images to hold out (the last ones), at least 1; `None`: no validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val: Option<usize>,
-    /// Epochs in a row without a lower validation loss that end the run, at least 1; only with `val`.
+    /// Number of epochs without a lower validation loss after which training stops, at least 1; only with `val`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
 }
 
 impl TrainConfig {
-    /// These settings on the CPU, with the exact engine and seed 0; no images are held out.
+    /// Settings for the CPU with seed 0 and no validation.
+    ///
+    /// Of the ways to get settings, this and deserializing do not check ranges: [`TrainConfig::check`] does.
     ///
     /// ```
     /// use stitch_run::{Engine, TrainConfig};
@@ -68,7 +71,7 @@ impl TrainConfig {
         }
     }
 
-    /// Settings in which every setting has a value.
+    /// Valid settings in which every field has a value.
     pub(crate) fn example() -> Self {
         Self {
             threads: Some(1),
@@ -84,7 +87,7 @@ impl TrainConfig {
         Self::example().to_map().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// The engine that computes: the one named, or the device's default.
+    /// The engine, or the device's default if none is set.
     pub fn engine(&self) -> Engine {
         self.engine.unwrap_or(Engine::default_on(self.device))
     }
@@ -93,16 +96,20 @@ impl TrainConfig {
     pub fn to_map(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
-            // A struct of numbers and texts is an object.
+            // A struct of numbers and strings serializes to an object.
             other => unreachable!("{other:?}"),
         }
     }
 
-    /// Reads settings by name; `null` is the same as leaving an optional one out. The values are checked.
+    /// Reads and checks settings by name; `null` is the same as omitting an optional setting.
     ///
     /// # Errors
-    /// [`SettingError`] names the first setting that is unknown, missing, or not what it must be.
+    /// [`SettingError`], for the first setting that is unknown, missing or invalid.
     pub fn from_map(map: Map<String, Value>) -> Result<Self, SettingError> {
+        if let Some(engine) = map.get("engine").filter(|value| value.is_object()) {
+            // serde reads a name from an object, too.
+            return Err(SettingError::wrong("engine", &engine.to_string(), expected("engine")));
+        }
         let read = serde_json::from_value::<Self>(Value::Object(map.clone()));
         let config =
             read.map_err(|error| find_wrong::<Self>(&map, Self::example().to_map(), &error))?;
@@ -110,11 +117,11 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Checks the ranges of all settings. Whether there is such a model, and what its library and the engine
-    /// support, is checked by `stitch::train::check`.
+    /// Checks the ranges of all settings. `stitch::train::check` also checks the model's name, and what its library and the
+    /// engine support.
     ///
     /// # Errors
-    /// The first setting out of its range.
+    /// [`SettingError::Wrong`], for the first setting out of range.
     pub fn check(&self) -> Result<(), SettingError> {
         let wrong = |name: &str| {
             let found = self.to_map().get(name).map_or("null".into(), Value::to_string);
@@ -136,14 +143,14 @@ impl TrainConfig {
             return wrong("threads");
         }
         if let (Some(patience), None) = (self.patience, self.val) {
-            let expected = "left out where no images are held out: set val too";
+            let expected = "omitted without val: set val too";
             return Err(SettingError::wrong("patience", &patience.to_string(), expected));
         }
         Ok(())
     }
 }
 
-/// What a setting, or another field of `config.json`, must be.
+/// The expected value of a setting or another field of `config.json`.
 pub(crate) fn expected(name: &str) -> &'static str {
     match name {
         "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
@@ -154,58 +161,69 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "engine" => "eager, exact or fast",
         "program" => "\"stitch\" or \"notebook.py\"",
         "kernels_sha256" => "a SHA-256 of 64 hexadecimal digits",
-        "versions" => "an object of texts",
+        "versions" => "an object of strings",
         "data" => "an object with official and sha256",
-        _ => "a text",
+        "model" | "cpu_capability" => "a string",
+        _ => "",
     }
 }
 
-/// A setting that is unknown, missing, or not what it must be.
+/// A setting is unknown, missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// A name that no setting has.
-    #[error(
-        "the field {0:?} is not known: it may change the numbers. Remove it, or use the stitch that wrote it"
-    )]
-    Unknown(String),
-    /// A setting that every run has.
+    /// A field that no setting has.
+    #[error("unknown field {name:?}, which may affect the results: the fields are {known}")]
+    Unknown {
+        /// Name of the field, as it was given.
+        name: String,
+        /// The known names, and the closest match.
+        known: String,
+    },
+    /// A required setting is missing.
     #[error("the field {0:?} is missing")]
     Missing(String),
-    /// A value of another type, or out of its range.
+    /// A value of a wrong type or out of range.
     #[error("{name} is {found}: it must be {expected}")]
     Wrong {
-        /// The setting.
+        /// Name of the setting.
         name: String,
-        /// The value, shortened if it is long.
+        /// The value, shortened if long.
         found: String,
-        /// What it must be.
+        /// Type and range of valid values: `an integer of at least 1`.
         expected: String,
     },
 }
 
 impl SettingError {
-    /// The setting `name` is `found`, and must be `expected`.
+    /// The error about a setting whose value is `found` instead of `expected`.
     pub fn wrong(name: &str, found: &str, expected: &str) -> Self {
         Self::Wrong { name: name.into(), found: shortened(found), expected: expected.into() }
     }
 
-    /// The setting that it is about.
+    /// The error about a name that is not one of `known`.
+    pub fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let closest = did_you_mean(closest_match(name, known.clone()));
+        let known = known.collect::<Vec<_>>().join(", ");
+        Self::Unknown { name: shortened(name), known: format!("{known}{closest}") }
+    }
+
+    /// The name of the setting.
     pub fn name(&self) -> &str {
         match self {
-            Self::Unknown(name) | Self::Missing(name) | Self::Wrong { name, .. } => name,
+            Self::Unknown { name, .. } | Self::Missing(name) | Self::Wrong { name, .. } => name,
         }
     }
 }
 
-/// Which field made an object unreadable: serde's errors do not name it. `example` is readable and has all
-/// fields; the field that makes it unreadable too is the one.
-pub(crate) fn find_wrong<T: serde::de::DeserializeOwned>(
+/// Finds the field that makes an object unreadable, since serde's errors do not contain it: the first one that makes
+/// `example`, a valid object with all fields, unreadable too. `error` is serde's.
+pub fn find_wrong<T: serde::de::DeserializeOwned>(
     map: &Map<String, Value>,
     mut example: Map<String, Value>,
     error: &serde_json::Error,
 ) -> SettingError {
     if let Some(unknown) = map.keys().find(|name| !example.contains_key(*name)) {
-        return SettingError::Unknown(shortened(unknown));
+        return SettingError::unknown(unknown, example.keys().map(String::as_str));
     }
     let is_readable =
         |map: &Map<String, Value>| T::deserialize(&Value::Object(map.clone())).is_ok();
@@ -216,20 +234,35 @@ pub(crate) fn find_wrong<T: serde::de::DeserializeOwned>(
         }
         if let Some(value) = map.get(&name) {
             example.insert(name.clone(), value.clone());
-            if !is_readable(&example) {
-                return SettingError::wrong(&name, &value.to_string(), expected(&name));
+            if let Err(error) = T::deserialize(&Value::Object(example.clone())) {
+                let expected = match expected(&name) {
+                    "" => of_type(&error.to_string()),
+                    expected => expected,
+                };
+                return SettingError::wrong(&name, &value.to_string(), expected);
             }
         } else if let Some(value) = removed {
             example.insert(name, value);
         }
     }
-    // Every field fits by itself.
+    // Each field is valid separately.
     SettingError::wrong("the object", &error.to_string(), "the settings of a run")
 }
 
-/// The beginning of a text that may be long, or hold anything.
+/// What serde expected, without the names of Rust's types.
+fn of_type(error: &str) -> &'static str {
+    match error.split_once("expected ").map_or("", |(_, expected)| expected) {
+        "f64" => "a number",
+        "usize" | "u64" | "i64" => "an integer",
+        "a string" | "string" => "a string",
+        "a boolean" => "true or false",
+        _ => "of another type",
+    }
+}
+
+/// The first characters of an untrusted text, with control characters replaced.
 pub(crate) fn shortened(text: &str) -> String {
-    /// Characters that an error shows.
+    /// Maximum number of characters in an error.
     const SHOWN: usize = 120;
     let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     let start: String = printable.clone().take(SHOWN).collect();
@@ -246,12 +279,12 @@ mod tests {
         assert_eq!(TrainConfig::from_map(config.to_map()), Ok(config));
         let fewest = TrainConfig::new("mlp", 20, 200, 1e-3);
         assert_eq!(TrainConfig::from_map(fewest.to_map()), Ok(fewest));
-        // Debug shows all fields: the example leaves none out.
+        // Debug shows all fields, so the example has no `None`.
         assert!(!format!("{:?}", TrainConfig::example()).contains("None"));
     }
 
     #[test]
-    fn each_setting_that_cannot_be_is_named() {
+    fn each_invalid_setting_is_named() {
         for (name, value, part) in [
             ("epochs", Value::from(0), "epochs is 0: it must be an integer of at least 1"),
             ("batch_size", "64".into(), "batch_size is \"64\": it must be an integer"),
@@ -261,8 +294,8 @@ mod tests {
             ("threads", 4097.into(), "threads is 4097: it must be an integer from 1 to 4096"),
             ("device", "tpu".into(), "device is \"tpu\": it must be \"cpu\" or \"cuda:N\""),
             ("engine", "quick".into(), "engine is \"quick\": it must be eager, exact or fast"),
-            ("val", Value::Null, "patience is 1: it must be left out where no images are held out"),
-            ("dropout", 0.5.into(), "the field \"dropout\" is not known"),
+            ("val", Value::Null, "patience is 1: it must be omitted without val"),
+            ("dropout", 0.5.into(), "unknown field \"dropout\""),
         ] {
             let mut map = TrainConfig::example().to_map();
             map.insert(name.into(), value);

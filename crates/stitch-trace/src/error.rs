@@ -27,7 +27,7 @@ pub enum TraceError {
     Header(PathBuf),
     /// The version of the format is not supported.
     #[error(
-        "{}: it is a trace of version {version}, where versions 1 to {VERSION} are read{}",
+        "{}: it is a trace of version {version}; this version of stitch reads 1 to {VERSION}{}",
         .path.display(),
         if *version > VERSION { ": use a newer stitch" } else { "" }
     )]
@@ -52,7 +52,7 @@ pub enum TraceError {
     Elements {
         /// Path of the file of elements.
         path: PathBuf,
-        /// The contradiction.
+        /// How they contradict each other.
         error: ElementsError,
     },
     /// The `trace.safetensors` of version 1 cannot be read as safetensors.
@@ -76,7 +76,7 @@ pub enum LineError {
     #[error("is not an end marker ({{\"end\": \"{FORMAT}\", …}})")]
     End,
     /// The number of elements of this shape does not fit a `usize`.
-    #[error("has the shape {0:?}, which no tensor has")]
+    #[error("has the shape {0:?}: the number of elements overflows")]
     Shape(Vec<usize>),
     /// `sha256` is not 64 lower-case hexadecimal digits.
     #[error("has the sha256 {0:?}, where 64 lower-case hexadecimal digits are expected")]
@@ -85,7 +85,7 @@ pub enum LineError {
     #[error("records {0} twice")]
     Duplicate(String),
     /// The end marker counts another number of records than there are.
-    #[error("counts {expected} records, but {found} are there")]
+    #[error("is the end marker: expected {expected} records, found {found}")]
     Count {
         /// Number in the end marker.
         expected: usize,
@@ -93,7 +93,7 @@ pub enum LineError {
         found: usize,
     },
     /// It follows the end marker.
-    #[error("is behind the end marker")]
+    #[error("follows the end marker")]
     AfterEnd,
 }
 
@@ -130,7 +130,7 @@ pub enum ElementsError {
     #[error("{0} and {1} overlap")]
     Overlap(String, String),
     /// Version 1: a tensor has another dtype or shape than its record.
-    #[error("{key} is {tensor} there, but {record} in {RECORDS}")]
+    #[error("{key} is {tensor} in the file, {record} in {RECORDS}")]
     Tensor {
         /// Key of the record.
         key: String,
@@ -146,7 +146,7 @@ pub enum ElementsError {
 
 /// A tensor that cannot be recorded. `key` is that of [`Record::key`](crate::Record::key).
 ///
-/// After [`Io`](Self::Io) the trace cannot be continued; after any other, the next tensor can be recorded.
+/// After [`Io`](Self::Io) the trace cannot be used further; after any other error it is still usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {

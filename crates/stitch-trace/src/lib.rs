@@ -18,6 +18,10 @@ pub const FOLDER: &str = "trace";
 pub const RECORDS: &str = "trace.jsonl";
 /// Name of the file of elements in a trace's folder: raw bytes, at the offsets in the records.
 pub const ELEMENTS: &str = "trace.bin";
+/// Paths of the files in the folder of a run: [`RECORDS`] and [`ELEMENTS`] in [`FOLDER`].
+pub const PATHS: [&str; 2] = ["trace/trace.jsonl", "trace/trace.bin"];
+/// Path of the elements in version 1 of the format.
+pub const ELEMENTS_VERSION_1: &str = "trace/trace.safetensors";
 /// Name of the file of elements of a trace of version 1.
 const ELEMENTS_V1: &str = "trace.safetensors";
 /// The version of the format that is written, and the newest that is read.

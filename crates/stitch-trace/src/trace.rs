@@ -181,7 +181,7 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
 /// The contents of `trace.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Records {
-    /// The first line.
+    /// Format, version and model, from the first line.
     pub header: Header,
     /// One record per tensor, in the order in which they were recorded.
     pub records: Vec<Record>,

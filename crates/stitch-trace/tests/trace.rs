@@ -91,7 +91,7 @@ fn a_trace_cut_anywhere_is_readable_up_to_there_and_not_complete() {
         fs::write(folder.path().join(RECORDS), &text[..length]).unwrap();
         match Trace::open(folder.path()) {
             Ok(trace) => {
-                // The line break behind the end marker tells nothing.
+                // The line break after the end marker does not matter.
                 assert_eq!(trace.is_complete(), length + 1 == text.len(), "{length} bytes");
                 let lines = text[..length].iter().filter(|&&byte| byte == b'\n').count();
                 assert!(trace.records().len() + 1 >= lines.min(5), "{length} bytes");
@@ -120,8 +120,11 @@ fn a_trace_that_contradicts_itself_is_refused() {
         (text.replacen(&hash, "", 1), "line 2 has the sha256 \"\""),
         (text.replacen(&hash, &hash.to_uppercase(), 1), "line 2 has the sha256"),
         (join(&[&lines[..2], &lines[1..]].concat()), "line 3 records init/fc.bias twice"),
-        (join(&[&lines[..2], &lines[3..]].concat()), "line 5 counts 4 records, but 3 are there"),
-        (join(&[&lines[..], &lines[1..2]].concat()), "line 7 is behind the end marker"),
+        (
+            join(&[&lines[..2], &lines[3..]].concat()),
+            "line 5 is the end marker: expected 4 records, found 3",
+        ),
+        (join(&[&lines[..], &lines[1..2]].concat()), "line 7 follows the end marker"),
         (text.replacen("{\"stage\":\"init\"", "{\"stage\":1", 1), "line 2 is not a record"),
         (text.replacen("\"offset\":0", "\"offset\":20", 1), "lies beyond the end of the file"),
         (text.replacen("\"offset\":8", "\"offset\":4", 1), "overlap"),

@@ -73,7 +73,7 @@ pub enum ReadError {
     /// A checkpoint holds no dict of tensors under the requested key.
     #[error("it holds no dict of tensors under the key {}{}", .key.escape_debug(), those(.keys))]
     NoSuchKey {
-        /// The requested key.
+        /// The key that the caller asked for: `model` or `generator.ema`.
         key: String,
         /// Keys of dicts of tensors; the last may be an ellipsis.
         keys: Vec<String>,

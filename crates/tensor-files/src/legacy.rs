@@ -14,7 +14,7 @@ use super::{ReadError, locate};
 
 /// LONG1 of 10 bytes, `0x1950a86a20f9469cfc6c`, and STOP.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-/// The only version.
+/// Protocol version of `torch.save`; there was no other.
 const VERSION: i64 = 1001;
 
 /// Whether a file with this start is of this format. From protocol 4 on, a frame precedes the magic number.

@@ -24,12 +24,11 @@ use std::io::Cursor;
 
 pub use dtype::Dtype;
 pub use error::ReadError;
-pub use location::FileKind;
 pub use names::{Renaming, shared_prefixes};
 pub use npy::NpyError;
 pub use pickle::PickleError;
 pub use skipped::Skipped;
-pub use tensor_file::TensorFile;
+pub use tensor_file::{FileKind, TensorFile};
 
 /// The name, element type and shape of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

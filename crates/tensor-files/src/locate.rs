@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use super::candidates::{Key, LONGEST_NAME, Search, described, entries, is_tensor, joined};
-use super::location::FileKind;
 use super::pickle::{Id, Pickle, Value};
+use super::tensor_file::FileKind;
 use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
 
 /// The tensors found in a pickle.

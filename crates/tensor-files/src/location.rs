@@ -1,21 +1,7 @@
 //! Locations of tensors in a file, which the readers of the formats return.
 
+use super::tensor_file::FileKind;
 use super::{Metadata, TensorSpec, skipped};
-
-/// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// `torch.save(model.state_dict())`, as a zip archive or in the format before PyTorch 1.6.
-    StateDict,
-    /// `torch.jit.save`, or tch's `VarStore::save`.
-    TorchScript,
-    /// safetensors.
-    Safetensors,
-    /// `numpy.savez`.
-    Npz,
-    /// `numpy.save`.
-    Npy,
-}
 
 /// Where the elements of a tensor lie in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

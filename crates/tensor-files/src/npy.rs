@@ -6,7 +6,8 @@ use std::io::{self, Read};
 
 use npyz::{DType, Endianness, NpyHeader, Order};
 
-use super::location::{FileKind, Index, Location, Storage, View};
+use super::location::{Index, Location, Storage, View};
+use super::tensor_file::FileKind;
 use super::{DIMENSIONS, Dtype, NamedTensor, ReadError, SINGLE, TensorSpec};
 
 /// The magic number that a file starts with.

@@ -6,8 +6,9 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::archive::{self, damaged};
-use super::location::{FileKind, Index, Storage};
+use super::location::{Index, Storage};
 use super::npy::{self, Array, NpyError};
+use super::tensor_file::FileKind;
 use super::{NamedTensor, ReadError};
 
 /// Returns the bytes of an `.npz` file with `tensors`: one array in C order per tensor, stored without compression,

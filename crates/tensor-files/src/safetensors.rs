@@ -4,7 +4,8 @@ use std::io::Read;
 
 use safetensors::tensor::{self, Dtype as FileDtype, TensorView, serialize};
 
-use super::location::{FileKind, Index, Location, Storage};
+use super::location::{Index, Location, Storage};
+use super::tensor_file::FileKind;
 use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// Returns the bytes of a safetensors file with `tensors`, sorted by element size and name as the format requires, and

@@ -2,10 +2,25 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::location::{FileKind, Index, Location, Storage, View};
+use super::location::{Index, Location, Storage, View};
 use super::stream::{Exactly, Gather, Reading, content};
 use super::{Metadata, NamedTensor, ReadError, Skipped, TensorSpec, skipped};
 use super::{legacy, npy, npz, safetensors, state_dict};
+
+/// The format of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// `torch.save(model.state_dict())`, as a zip archive or in the format before PyTorch 1.6.
+    StateDict,
+    /// `torch.jit.save`, or tch's `VarStore::save`.
+    TorchScript,
+    /// safetensors.
+    Safetensors,
+    /// `numpy.savez`.
+    Npz,
+    /// `numpy.save`.
+    Npy,
+}
 
 /// Most bytes of all tensors, as a multiple of the size of the file. Tensors may share their bytes, as tied weights do,
 /// but a small file must not take forever.

@@ -2,7 +2,6 @@
 
 use super::error::{SyntaxError, TokenError};
 
-/// A token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     Name(String),

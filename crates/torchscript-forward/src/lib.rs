@@ -47,13 +47,13 @@ pub enum ForwardError {
         position: usize,
         /// The operation in the file, with the arguments that differ.
         found: String,
-        /// The expected operation.
+        /// The operation that the network has in this position.
         expected: String,
     },
     /// The file has more operations than the network.
     #[error("it goes on with {found}, where {expected} is the last operation")]
     Longer {
-        /// The first additional operation.
+        /// The first operation of the file after the network's last.
         found: String,
         /// The last operation of the network.
         expected: String,
@@ -61,7 +61,7 @@ pub enum ForwardError {
     /// The file ends before the network does.
     #[error("it ends before {expected}")]
     Shorter {
-        /// The first missing operation.
+        /// The first operation of the network after the file's last.
         expected: String,
     },
     /// The forward pass cannot be followed. The reason is a clause, such as "it changes its own fc.weight".

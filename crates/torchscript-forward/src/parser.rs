@@ -55,7 +55,7 @@ pub(super) struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// The next token.
+    /// Returns the next token without consuming it; `None` at the end.
     pub fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at)
     }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::error::SyntaxError;
 
-/// An expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expr {
     None,
@@ -21,7 +20,6 @@ pub(super) enum Expr {
     Call { function: Box<Expr>, arguments: Vec<Expr>, named: Vec<(String, Expr)> },
 }
 
-/// A statement.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Statement {
     Pass,
@@ -42,7 +40,6 @@ pub(super) struct Function {
     pub body: Result<Vec<Statement>, SyntaxError>,
 }
 
-/// A class.
 #[derive(Debug, Default)]
 pub(super) struct Class {
     /// Attributes of the type `Final`, `__forward_hooks__`, `__parameters__` and the like.

@@ -44,7 +44,7 @@ pub(super) struct Object {
 pub(super) enum Source {
     /// The file's pickle.
     File(Id),
-    /// The expected network.
+    /// The TorchScript of the expected network; its attributes have no pickle.
     Model,
 }
 

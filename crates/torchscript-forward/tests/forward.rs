@@ -1,4 +1,4 @@
-//! Forward passes of modules that are written here. Those that PyTorch writes are compared in `tests/nn/forward`.
+//! Forward passes of modules that are written here. Those that PyTorch writes are compared in `tests/library/nn/forward`.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The JSON document of `stitch parity`, and the verdict that it saves in the port's run folder.
+//! The JSON document of `stitch parity`, and the verdict that it saves in the candidate's run folder.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,11 +8,11 @@ use stitch::run::weights_sha256;
 use stitch::run_folder::{self, ParityVerdict, write_whole};
 use stitch_parity::Report;
 
-use super::flags::{applied, sentence};
+use super::flags::{applied, message};
 use crate::cli::ParityArgs;
 use crate::commands::Console;
 
-/// The whole report as JSON; `engines` are those of the reference and of the port.
+/// The report as JSON; `engines` are those of the reference and the candidate.
 pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     let mut value = serde_json::to_value(report)?;
     for (i, tensor) in report.tensors.iter().enumerate() {
@@ -22,21 +22,21 @@ pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     value["equal"] = report.is_equal().into();
     value["different"] = report.different().into();
     value["verdict"] = report.verdict().into();
-    value["first_divergence"] = report.first_difference().map(sentence).into();
+    value["first_divergence"] = report.first_difference().map(message).into();
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
-/// Saves the verdict on two runs as `parity.json` in the port's run folder, for its report. If it cannot be written,
-/// prints a note: the exit code is that of the comparison.
+/// Saves the verdict on two runs as `parity.json` in the candidate's run folder, for its report. Only prints a note if it
+/// cannot be written: the exit code is that of the comparison.
 pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
     let is_run = |path: &Path| path.join(run_folder::CONFIG).is_file();
-    if !is_run(&args.reference) || !is_run(&args.port) {
+    if !is_run(&args.reference) || !is_run(&args.candidate) {
         return;
     }
     let tolerances: BTreeSet<String> =
         report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref().map(applied)).collect();
-    let path = args.port.join(run_folder::PARITY);
-    let written = weights_sha256(&args.port).map_err(Error::from).and_then(|weights_sha256| {
+    let path = args.candidate.join(run_folder::PARITY);
+    let written = weights_sha256(&args.candidate).map_err(Error::from).and_then(|weights_sha256| {
         let verdict = ParityVerdict {
             reference: report.reference.clone(),
             verdict: report.verdict(),
@@ -51,7 +51,7 @@ pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
     });
     if let Err(error) = written {
         console.note(&format!(
-            "note: the verdict could not be saved in {}, so a report will not show it: {error:#}",
+            "note: the verdict cannot be saved in {}, so a report will not show it: {error:#}",
             path.display()
         ));
     }

@@ -2,8 +2,8 @@
 
 use stitch_parity::{AppliedTolerance, Comparison, Outcome, TensorResult, Tolerance};
 
-/// Where and how a tensor differs, in one sentence.
-pub fn sentence(tensor: &TensorResult) -> String {
+/// Where and how a tensor differs, as one line.
+pub fn message(tensor: &TensorResult) -> String {
     match tensor.outcome {
         Outcome::Nan { .. } => format!("{tensor} (see --equal-nan)"),
         _ => tensor.to_string(),

@@ -10,30 +10,30 @@ use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run};
 use stitch_parity::{Options, Overrides, Report, compare};
 
-use super::{Console, Outcome as Ending};
+use super::{Console, Outcome};
 use crate::cli::ParityArgs;
 
-pub fn run(args: &ParityArgs, console: Console) -> Result<Ending> {
-    let (mut reference, mut port) = sides::open(args, console)?;
+pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
+    let (mut reference, mut candidate) = sides::open(args, console)?;
     let overrides =
         Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
     let options = Options {
         overrides,
         equal_nan: args.equal_nan,
-        same_program: run::same_program(&reference, &port),
-        training: run::training(&reference).or_else(|| run::training(&port)),
-        settings: run::settings(&reference, &port),
+        same_program: run::same_program(&reference, &candidate),
+        training: run::training(&reference).or_else(|| run::training(&candidate)),
+        settings: run::settings(&reference, &candidate),
     };
-    let report = compare(&mut reference.side, &mut port.side, &options)?;
+    let report = compare(&mut reference.side, &mut candidate.side, &options)?;
     check_names(args, &report)?;
-    let engines = [&reference, &port].map(engine_of);
+    let engines = [&reference, &candidate].map(engine_of);
     let text = match console.json {
         true => document::json(&report, &engines)?,
         false => text::of(&report, &engines, args.histogram, console.screen),
     };
     console.print(text.trim_end())?;
     document::save_verdict(args, &report, console);
-    Ok(if report.is_equal() { Ending::Done } else { Ending::No })
+    Ok(if report.is_equal() { Outcome::Done } else { Outcome::CheckFailed })
 }
 
 /// Fails if `--tol` names a tensor that neither side has.
@@ -47,7 +47,7 @@ fn check_names(args: &ParityArgs, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// The engine that made a run of stitch; `None` for another program, or without a `config.json` that names it.
+/// The engine of a run; `None` for another program, or without a `config.json` that names it.
 fn engine_of(run: &Run) -> Option<String> {
     Some(run.config.as_ref()?.settings.engine?.to_string())
 }

@@ -14,9 +14,9 @@ use crate::commands::Console;
 use crate::suggest::hinted;
 
 /// Opens both sides. The traces of run folders are compared only if both have one. If one side is a single file or a
-/// trace without a run folder, only what it can have is compared of a run folder on the other side.
+/// trace, only tensors that it can contain are compared.
 pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
-    let paths = [&args.reference, &args.port].map(|path| run::without_wrapper(path));
+    let paths = [&args.reference, &args.candidate].map(|path| run::without_wrapper(path));
     let traced = paths.each_ref().map(|path| run::has_trace(path));
     let folders = paths.iter().all(|path| path.is_dir());
     if let Some(key) = args.key.as_ref().filter(|_| folders) {
@@ -26,7 +26,7 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
         return Ok((open_trace(&paths[0])?, open_trace(&paths[1])?));
     }
     if traced[0] != traced[1] && folders {
-        let only = if traced[0] { "REFERENCE" } else { "PORT" };
+        let only = if traced[0] { "REFERENCE" } else { "CANDIDATE" };
         console.note(&format!(
             "note: only {only} has a trace: comparing the files of the runs. \
              With --trace on both sides the first divergence is found within the run"
@@ -34,33 +34,33 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     }
     let (with_trace, key) = (traced[0] && traced[1], args.key.as_deref());
     let (mut reference, one_uses_key) = open_side(&paths[0], with_trace, key)?;
-    let (mut port, other_uses_key) = open_side(&paths[1], with_trace, key)?;
+    let (mut candidate, other_uses_key) = open_side(&paths[1], with_trace, key)?;
     if let Some(key) = key.filter(|_| !one_uses_key && !other_uses_key) {
         return Err(no_such_key(key));
     }
     if args.reference.is_file() {
-        keep_what_is_in(&reference.side, &mut port.side)?;
+        keep_comparable(&reference.side, &mut candidate.side)?;
     }
-    if args.port.is_file() {
-        keep_what_is_in(&port.side, &mut reference.side)?;
+    if args.candidate.is_file() {
+        keep_comparable(&candidate.side, &mut reference.side)?;
     }
-    Ok((reference, port))
+    Ok((reference, candidate))
 }
 
 fn no_such_key(key: &str) -> anyhow::Error {
     anyhow!("--key {key}: neither side is a checkpoint with a dict of tensors under this key")
 }
 
-/// Whether `path` is the folder of a trace itself, not a run folder with one.
+/// Whether `path` is the folder of a trace, not a run folder that contains one.
 fn is_bare_trace(path: &Path) -> bool {
     path.join(trace::RECORDS).exists()
 }
 
-/// Opens the trace alone, of a run folder too.
+/// Opens a trace, or only the trace of a run folder.
 fn open_trace(path: &Path) -> Result<Run> {
     if !run::has_trace(path) {
         bail!(
-            "{} has no trace to compare with the other side's: run it with --trace",
+            "{} has no trace to compare with that of the other side: run it with --trace",
             path.display()
         );
     }
@@ -72,7 +72,7 @@ fn open_trace(path: &Path) -> Result<Run> {
 /// Opens one side; also returns whether it may use `key`.
 fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, bool)> {
     let opened = match run::open(path, with_trace, key) {
-        // It has no keys: --key is for the other side.
+        // This side has no keys, so --key is for the other side.
         Err(RunError::Side(SideError::Tensors {
             error: ReadError::NoSuchKey { keys, .. },
             ..
@@ -91,33 +91,33 @@ fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, b
     })
 }
 
-/// Removes the tensors of `other` that the single file or trace `file` cannot have.
-fn keep_what_is_in(file: &Side, other: &mut Side) -> Result<()> {
+/// Removes the tensors of `other` that the single file or trace `file` cannot contain.
+fn keep_comparable(file: &Side, other: &mut Side) -> Result<()> {
     let mut stages: Vec<&str> = file.items.iter().map(|item| item.key.stage.as_str()).collect();
     if stages.is_empty() {
         // Only a file of tensors may be empty.
         stages.push(stage::FINAL);
     }
-    // Of a run folder's three files of weights, the one that every reader has.
-    let of_interest =
+    // One of the three weights files in a run folder is enough.
+    let compared_files =
         [run_folder::SAFETENSORS, run_folder::PREDICTIONS, run_folder::CONFUSION_MATRIX];
     let had = other.items.len();
     other.items.retain_mut(|item| {
-        let known = item.key.file.take().is_none_or(|file| of_interest.contains(&&*file));
-        let about = match item.key.stage.as_str() {
+        let known = item.key.file.take().is_none_or(|file| compared_files.contains(&&*file));
+        let in_file = match item.key.stage.as_str() {
             stage::DATA => file.items.iter().any(|other| other.key == item.key),
             stage => stages.contains(&stage),
         };
-        known && about
+        known && in_file
     });
     let left = had - other.items.len();
     if left > 0 {
         let path = file.path.display();
-        other.left_out.push(format!("{left} of its {had} tensors, which {path} does not hold"));
+        other.left_out.push(format!("{left} of its {had} tensors, which {path} does not contain"));
     }
     if had > 0 && other.items.is_empty() && !file.items.is_empty() {
         bail!(
-            "{} and {} are about different things: nothing in the one is in the other",
+            "{} and {} have no tensor in common: nothing can be compared",
             file.path.display(),
             other.path.display()
         );

@@ -6,13 +6,13 @@ use std::fmt::Write;
 use clap::builder::styling::AnsiColor;
 use stitch_parity::{Comparison, DECADES, Element, Outcome, Report, TaskView, TensorResult, stage};
 
-use super::flags::{applied, flag, sentence};
+use super::flags::{applied, flag, message};
 use crate::commands::terminal::{Screen, table, visible_line};
 
-/// Number of lines of one kind that are shown before the rest is counted.
+/// Maximum number of lines of one kind; the rest is only counted.
 const SHOWN: usize = 10;
 
-/// The report as text; `engines` are those of the reference and of the port.
+/// The report as text; `engines` are those of the reference and the candidate.
 pub fn of(
     report: &Report,
     engines: &[Option<String>; 2],
@@ -35,18 +35,18 @@ impl Printer {
         let _ = writeln!(self.out, "{}", visible_line(text));
     }
 
-    fn coloured(&mut self, colour: AnsiColor, text: &str) {
-        let _ = writeln!(self.out, "{}", self.screen.coloured(colour, &visible_line(text)));
+    fn colored(&mut self, color: AnsiColor, text: &str) {
+        let _ = writeln!(self.out, "{}", self.screen.colored(color, &visible_line(text)));
     }
 
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
-        let sides = [("reference", &report.reference), ("port     ", &report.port)];
+        let sides = [("reference", &report.reference), ("candidate", &report.candidate)];
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{side} {path}{engine}"));
         }
         for setting in &report.settings {
-            self.coloured(AnsiColor::Yellow, setting);
+            self.colored(AnsiColor::Yellow, setting);
         }
         self.stages(report);
         self.tolerances(report);
@@ -55,7 +55,7 @@ impl Printer {
             self.task(&report.task);
         }
         if let Some((first, cause)) = report.first_difference().zip(report.likely_cause()) {
-            self.coloured(AnsiColor::Red, &format!("first divergence: {}", sentence(first)));
+            self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
             self.line(&format!("likely cause: {cause}"));
             let differs = matches!(first.outcome, Outcome::Different(_));
             if differs && first.stage == stage::FINAL && !report.traced {
@@ -64,12 +64,12 @@ impl Printer {
                 );
             }
         } else if report.tensors.is_empty() {
-            self.line("there is nothing to compare: neither side holds a tensor");
+            self.line("nothing to compare: neither side contains a tensor");
         }
         for side in &report.truncated {
-            self.coloured(
+            self.colored(
                 AnsiColor::Red,
-                &format!("the trace of {side} ends without its end marker: the run did not end, or the file was cut"),
+                &format!("the trace of {side} has no end marker: the run did not end, or the file was truncated"),
             );
         }
         for note in &report.notes {
@@ -78,8 +78,8 @@ impl Printer {
         for what in &report.not_compared {
             self.line(&format!("not compared: {what}"));
         }
-        let colour = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
-        self.coloured(colour, &report.verdict());
+        let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
+        self.colored(color, &report.verdict());
         self.out
     }
 
@@ -132,7 +132,7 @@ impl Printer {
         let (numbers, names): (Vec<_>, Vec<_>) = (report.tensors.iter())
             .filter(|tensor| !tensor.passes())
             .partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
-        self.some(&names, |printer, tensor| printer.line(&sentence(tensor)));
+        self.some(&names, |printer, tensor| printer.line(&message(tensor)));
         self.some(&numbers, |printer, tensor| {
             if let Outcome::Different(comparison) = &tensor.outcome {
                 let shape = &tensor.shape;
@@ -143,7 +143,7 @@ impl Printer {
         });
     }
 
-    /// The first [`SHOWN`], and how many more there are.
+    /// Prints the first [`SHOWN`] items, and the number of the others.
     fn some<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
         all.iter().take(SHOWN).for_each(|one| each(self, one));
         if all.len() > SHOWN {
@@ -188,13 +188,13 @@ impl Printer {
         let most = c.histogram.iter().copied().max().unwrap_or(1).max(1);
         let labels = std::iter::once("0".to_string())
             .chain(DECADES.map(|decade| match decade {
-                // Down to the smallest number.
+                // The first bin has no lower end.
                 _ if decade == DECADES.start => format!("<1e{}", decade + 1),
                 _ => format!("1e{decade}"),
             }))
             .zip(&c.histogram);
         for (label, &count) in labels.filter(|(_, count)| **count > 0) {
-            // 40 marks for the largest count, at least one for any other.
+            // 40 marks for the largest count, at least one for each other.
             let marks = "#".repeat((count * 40).div_ceil(most) as usize);
             self.line(&format!("  {label:>6} {count:>12} {marks}"));
         }

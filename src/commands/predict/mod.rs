@@ -1,6 +1,6 @@
-//! `stitch predict`: the most probable classes of the user's own pictures.
+//! `stitch predict`: classifies the user's own images.
 
-mod answers;
+mod predictions;
 mod saved;
 mod sources;
 
@@ -16,16 +16,16 @@ use stitch::nn::Model;
 use stitch::tensor_files::TensorFile;
 use tch::Device;
 
-use self::answers::{Answer, Answers};
+use self::predictions::{Prediction, Predictions};
 use self::saved::SavedInputs;
-use self::sources::{ImageSource, Name, Picture};
-use super::progress::PicturesProgress;
+use self::sources::{Image, ImageSource, Name};
+use super::progress::ImagesProgress;
 use super::{Console, Outcome, inputs};
 use crate::cli::PredictArgs;
 
 pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let (classifier, paths) = model_and_pictures(args, device, console)?;
+    let (classifier, paths) = model_and_images(args, device, console)?;
     let sources = sources::find(paths, &args.index)?;
     let saved = args.save_input.as_deref().map(SavedInputs::claim).transpose()?;
     let total = sources.iter().map(ImageSource::len).sum();
@@ -33,50 +33,49 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
         model: &classifier.model,
         batch: Vec::new(),
         saved,
-        answers: Answers::new(args, console.json),
-        progress: PicturesProgress::new(console, total),
+        predictions: Predictions::new(args, console.json),
+        progress: ImagesProgress::new(console, total),
         total,
-        tally: Tally::default(),
+        counts: Counts::default(),
     };
     let read = sources.into_iter().try_for_each(|source| {
-        source.read(!args.no_invert, &mut |name, picture| session.take(name, picture))
+        source.read(!args.no_invert, &mut |name, image| session.add(name, image))
     });
     read.and_then(|()| session.finish()).or_else(|error| {
-        let end = session.answers.break_off(&error)?;
+        let end = session.predictions.fail(&error)?;
         session.progress.print(&end)?;
         Err(error)
     })
 }
 
-/// The model of the weights file that comes first, or the shipped one; and the pictures.
-fn model_and_pictures(
+/// The model of the weights file in the first argument, or the built-in one; and the paths of the images.
+fn model_and_images(
     args: &PredictArgs,
     device: Device,
     console: Console,
 ) -> Result<(Classifier, &[PathBuf])> {
     match &args.inputs[..] {
-        [file, pictures @ ..] if is_weights(file) => {
-            let model = inputs::model(file, args.model, args.key.of(), device, console)?;
+        [file, images @ ..] if is_weights(file) => {
+            let model = inputs::model(file, args.model, args.key.get(), device, console)?;
             let file = file.display();
-            ensure!(!pictures.is_empty(), "{file} holds weights: name a picture behind it");
-            Ok((model, pictures))
+            ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");
+            Ok((model, images))
         }
-        pictures => {
-            let none = args.key.of().is_none();
-            ensure!(none, "--key: it is for a weights FILE before the pictures, and there is none");
-            Ok((inputs::shipped(args.model, device)?, pictures))
+        images => {
+            let none = args.key.get().is_none();
+            ensure!(none, "--key: requires a weights FILE before the images");
+            Ok((inputs::built_in(args.model, device)?, images))
         }
     }
 }
 
-/// Whether `file` holds weights, or claims to by its name: a mistyped or foreign `.pt` must not let the shipped
-/// model answer in its place. Anything else is a picture, wherever it stands among the arguments, readable
-/// or not.
+/// Whether `file` is a weights file by its content or extension. A missing or unreadable `.pt` file is an error: the
+/// built-in model must not be used instead. Anything else is an image, readable or not.
 fn is_weights(file: &Path) -> bool {
-    // Those of other programs' models too.
+    // Including those of other programs' models.
     const EXTENSIONS: [&str; 10] =
         ["pt", "pth", "safetensors", "npz", "npy", "onnx", "ckpt", "pkl", "h5", "bin"];
-    let claims = || {
+    let has_extension = || {
         let extension = file.extension().and_then(|extension| extension.to_str());
         extension.is_some_and(|extension| {
             EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
@@ -85,104 +84,103 @@ fn is_weights(file: &Path) -> bool {
     if file.is_dir() {
         return false;
     }
-    // Anything else than a plain file, such as a pipe, might be read only once, or never end.
+    // A pipe can be read only once, and a device may have no end.
     let Some(opened) = file.is_file().then(|| File::open(file).ok()).flatten() else {
-        return claims();
+        return has_extension();
     };
-    // An archive of nothing is no more weights than pictures.
+    // An empty archive is not a weights file.
     TensorFile::open(BufReader::new(opened)).is_ok_and(|opened| !opened.specs().is_empty())
-        || (claims() && !sources::starts_as_picture(file))
+        || (has_extension() && !sources::starts_as_image(file))
 }
 
-/// One run over all pictures.
+/// Classifies images in batches.
 struct Session<'a> {
     model: &'a Model,
-    /// Read, and not yet answered.
-    batch: Vec<(Name, Picture)>,
+    /// Images that were read and are not classified yet.
+    batch: Vec<(Name, Image)>,
     saved: Option<SavedInputs<'a>>,
-    answers: Answers,
-    progress: PicturesProgress,
-    /// Pictures that there are.
+    predictions: Predictions,
+    progress: ImagesProgress,
+    /// Number of images.
     total: usize,
-    tally: Tally,
+    counts: Counts,
 }
 
-/// What became of the pictures.
+/// Numbers of images by outcome.
 #[derive(Default)]
-struct Tally {
-    answered: usize,
+struct Counts {
+    classified: usize,
     unreadable: usize,
     inverted: Vec<Name>,
 }
 
 impl Session<'_> {
-    /// A picture, or why it cannot be read.
-    fn take(&mut self, name: Name, picture: Result<Picture>) -> Result<()> {
+    /// Adds an image, or the error of one that cannot be read.
+    fn add(&mut self, name: Name, image: Result<Image>) -> Result<()> {
         self.progress.advance();
-        match picture {
-            Ok(picture) => self.batch.push((name, picture)),
-            // There is nothing to answer: the command fails with this error.
+        match image {
+            Ok(image) => self.batch.push((name, image)),
+            // It is the only image: the command fails with this error.
             Err(error) if self.total == 1 => return Err(error.context(name.to_string())),
             Err(error) => {
-                self.tally.unreadable += 1;
+                self.counts.unreadable += 1;
                 self.progress.error(&error.context(name.to_string()));
             }
         }
-        if self.batch.len() == BATCH { self.answer() } else { Ok(()) }
+        if self.batch.len() == BATCH { self.classify() } else { Ok(()) }
     }
 
-    /// Answers the batch.
-    fn answer(&mut self) -> Result<()> {
+    /// Classifies the batch.
+    fn classify(&mut self) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
         let mut pixels = Vec::with_capacity(self.batch.len() * PIXELS);
-        self.batch.iter().for_each(|(_, picture)| pixels.extend_from_slice(&picture.pixels));
+        self.batch.iter().for_each(|(_, image)| pixels.extend_from_slice(&image.pixels));
         let logits = evaluate::logits(self.model, &pixels);
         let probabilities = evaluate::probabilities(&logits);
-        for ((name, picture), probabilities) in self.batch.drain(..).zip(probabilities) {
+        for ((name, image), probabilities) in self.batch.drain(..).zip(probabilities) {
             if probabilities.iter().any(|probability| !probability.is_finite()) {
                 bail!(
-                    "{name}: the model's answer is no number; its weights are damaged or diverged"
+                    "{name}: the predicted probabilities are NaN or infinite: the weights are damaged or diverged"
                 );
             }
             if let Some(saved) = &mut self.saved {
-                saved.save(&name, &picture.pixels)?;
+                saved.save(&name, &image.pixels)?;
             }
-            if picture.inverted {
-                self.tally.inverted.push(name.clone());
+            if image.inverted {
+                self.counts.inverted.push(name.clone());
             }
-            self.tally.answered += 1;
-            self.answers.add(&Answer { name, inverted: picture.inverted, probabilities })?;
+            self.counts.classified += 1;
+            self.predictions.add(&Prediction { name, inverted: image.inverted, probabilities })?;
         }
-        self.progress.print(&self.answers.take())
+        self.progress.print(&self.predictions.take())
     }
 
-    /// Answers what is left, and says what was done.
+    /// Classifies the last batch, and prints the end of the output and a note.
     fn finish(&mut self) -> Result<Outcome> {
-        self.answer()?;
-        let Tally { answered, unreadable, .. } = self.tally;
-        ensure!(answered > 0 || unreadable == 0, "no picture can be read, of {unreadable} named");
-        self.progress.print(&self.answers.end())?;
-        if let Some(note) = self.tally.note() {
+        self.classify()?;
+        let Counts { classified, unreadable, .. } = self.counts;
+        ensure!(classified > 0 || unreadable == 0, "none of the {unreadable} images can be read");
+        self.progress.print(&self.predictions.end())?;
+        if let Some(note) = self.counts.note() {
             self.progress.note(&note);
         }
-        Ok(if unreadable == 0 { Outcome::Done } else { Outcome::No })
+        Ok(if unreadable == 0 { Outcome::Done } else { Outcome::CheckFailed })
     }
 }
 
-impl Tally {
-    /// What the user should know of inverted pictures.
+impl Counts {
+    /// The note about inverted images.
     fn note(&self) -> Option<String> {
-        let what = match &self.inverted[..] {
+        let (which, them) = match &self.inverted[..] {
             [] => return None,
-            [name] => format!("{name} has a ground lighter than the thing on it"),
-            names => format!(
-                "{} of {} pictures have a ground lighter than the thing on it",
-                names.len(),
-                self.answered
-            ),
+            [name] => (name.to_string(), "it"),
+            names => (format!("{} of {} images", names.len(), self.classified), "them"),
         };
-        Some(format!("note: {what}: inverted, as the models know light on dark (--no-invert)"))
+        Some(format!(
+            "note: inverted {which} (light background; the models expect light-on-dark). Use --no-invert to keep {them} \
+             as is"
+        ))
     }
 }

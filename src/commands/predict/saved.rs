@@ -1,4 +1,4 @@
-//! The 28x28 pictures that the model saw, as PNG files in a folder.
+//! Saves the preprocessed 28x28 images as PNG files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,24 +11,24 @@ use stitch::run_folder::write_whole;
 
 use super::sources::Name;
 
-/// The folder, and what this run has put into it.
+/// The folder, and the files that this run has written to it.
 pub struct SavedInputs<'a> {
     folder: &'a Path,
-    /// File names, in small letters: some systems tell no others apart.
+    /// File names in lower case, since some file systems ignore case.
     names: HashSet<String>,
 }
 
 impl<'a> SavedInputs<'a> {
-    /// Makes sure that the folder can be written, before the work starts.
+    /// Creates the folder and checks that it can be written.
     pub fn claim(folder: &'a Path) -> Result<Self> {
         fs::create_dir_all(folder)
             .and_then(|()| tempfile::tempfile_in(folder))
-            .with_context(|| format!("--save-input {}: it cannot be written", folder.display()))?;
+            .with_context(|| format!("--save-input {} cannot be written", folder.display()))?;
         Ok(Self { folder, names: HashSet::new() })
     }
 
-    /// Writes a picture, whole or not at all. What is there already is left as it is: the same
-    /// picture of an earlier run is right, another one is an error.
+    /// Writes an image atomically. An existing file is not overwritten: one with the same content is kept, another is an
+    /// error.
     pub fn save(&mut self, name: &Name, pixels: &[u8; PIXELS]) -> Result<()> {
         let path = self.folder.join(self.file_name(name));
         let png = picture::to_png(pixels)?;
@@ -36,13 +36,13 @@ impl<'a> SavedInputs<'a> {
         if path.exists() {
             let shown = path.display();
             let same = fs::read(&path).with_context(failed)? == png;
-            ensure!(same, "{shown} is there already and is another picture: name another folder");
+            ensure!(same, "{shown} exists and is another image: give another folder");
             return Ok(());
         }
         write_whole(&path, &png).with_context(failed)
     }
 
-    /// `shoe.png` for `photos/shoe.jpg`, `shoe-2.png` for the second one of that name,
+    /// The file name of an image: `shoe.png` for `photos/shoe.jpg`, `shoe-2.png` for the second one of that name,
     /// `t10k-images-idx3-ubyte-7.png` for an image of an IDX file.
     fn file_name(&mut self, name: &Name) -> String {
         let stem = name.path.file_stem().unwrap_or_default().to_string_lossy();

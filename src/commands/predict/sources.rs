@@ -1,4 +1,4 @@
-//! What the user named as pictures: files, folders of them, IDX files of 28x28 images.
+//! Reads the images in the arguments: files, folders, IDX files of 28x28 images.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,19 +15,17 @@ use stitch::tensor_files::TensorFile;
 
 use crate::suggest::hinted;
 
-/// An IDX file of unsigned bytes begins so; what follows says of what.
+/// The first bytes of an IDX file of unsigned bytes.
 const IDX: &[u8] = &[0, 0, 8];
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// A picture as the model takes it.
-pub use stitch::dataset::picture::Converted as Picture;
+pub use stitch::dataset::picture::Converted as Image;
 
-/// What a picture is called.
+/// The name of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// The file.
     pub path: PathBuf,
-    /// Its place in an IDX file.
+    /// Index in an IDX file.
     pub index: Option<usize>,
 }
 
@@ -38,31 +36,29 @@ impl fmt::Display for Name {
     }
 }
 
-/// Where pictures come from.
 pub enum ImageSource {
-    /// One picture.
+    /// A PNG, JPEG, BMP, GIF or WebP.
     File(PathBuf),
     /// Images of an IDX file.
     Idx {
-        /// The file.
         path: PathBuf,
-        /// The images, in the order asked for; all of them if none was.
+        /// The indices, in the order of the flags; all images if none was given.
         indices: Vec<Range<usize>>,
     },
-    /// What cannot be read, and why.
+    /// A path that cannot be read, and the error.
     Unreadable(PathBuf, anyhow::Error),
 }
 
-/// The sources that `paths` name, in that order; `indices` says which images of IDX files.
+/// The sources of `paths`, in that order; `indices` selects the images of IDX files.
 ///
 /// # Errors
-/// An index that is not there, or without an IDX file.
+/// An index out of range, or without an IDX file.
 pub fn find(paths: &[PathBuf], indices: &[Range<usize>]) -> Result<Vec<ImageSource>> {
     let mut sources = Vec::new();
     for path in paths {
         if path.is_dir() {
-            match pictures_in(path) {
-                Ok(pictures) => sources.extend(pictures.into_iter().map(ImageSource::File)),
+            match images_in(path) {
+                Ok(images) => sources.extend(images.into_iter().map(ImageSource::File)),
                 Err(error) => sources.push(ImageSource::Unreadable(path.clone(), error)),
             }
         } else if is_idx(path) {
@@ -72,38 +68,38 @@ pub fn find(paths: &[PathBuf], indices: &[Range<usize>]) -> Result<Vec<ImageSour
         }
     }
     let any = sources.iter().any(|source| !matches!(source, ImageSource::File(_)));
-    ensure!(any || indices.is_empty(), "--index: it is for IDX files, and none is named");
+    ensure!(any || indices.is_empty(), "--index: requires an IDX file");
     Ok(sources)
 }
 
-/// The pictures in a folder, sorted by name; not those in folders below it.
-fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut pictures = Vec::new();
+/// The images in a folder, sorted by name; subfolders are skipped.
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut images = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
-        // A hidden file is not meant, even if it is a picture.
+        // Hidden files are skipped.
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && path.is_file() && (is_named_as_picture(&path) || starts_as_picture(&path)) {
-            pictures.push(path);
+        if !hidden && path.is_file() && (has_image_extension(&path) || starts_as_image(&path)) {
+            images.push(path);
         }
     }
-    ensure!(!pictures.is_empty(), "it holds no picture (PNG, JPEG, BMP, GIF or WebP)");
-    pictures.sort();
-    Ok(pictures)
+    ensure!(!images.is_empty(), "it contains no image (PNG, JPEG, BMP, GIF or WebP)");
+    images.sort();
+    Ok(images)
 }
 
-fn is_named_as_picture(path: &Path) -> bool {
+fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)))
 }
 
-/// Whether the file begins as a picture does.
-pub fn starts_as_picture(path: &Path) -> bool {
+/// Whether the file starts with the signature of an image format.
+pub fn starts_as_image(path: &Path) -> bool {
     start_of(path).is_ok_and(|start| picture::is_picture(&start))
 }
 
-/// Whether the file begins as an IDX file does, packed or not.
+/// Whether the file starts with the signature of an IDX file, compressed or not.
 fn is_idx(path: &Path) -> bool {
     let Ok(start) = start_of(path) else { return false };
     if !start.starts_with(GZIP) {
@@ -120,9 +116,9 @@ fn start_of(path: &Path) -> Result<Vec<u8>> {
     Ok(start)
 }
 
-/// Opens a plain file: a pipe could block, and could not be read twice.
+/// Opens a regular file: a pipe could block, and cannot be read twice.
 fn open(path: &Path) -> Result<BufReader<File>> {
-    ensure!(fs::metadata(path)?.is_file(), "it is not a plain file");
+    ensure!(fs::metadata(path)?.is_file(), "it is not a regular file");
     Ok(BufReader::new(File::open(path)?))
 }
 
@@ -132,10 +128,10 @@ fn idx_source(path: &Path, indices: &[Range<usize>]) -> Result<ImageSource> {
         Err(error) => return Ok(ImageSource::Unreadable(path.into(), error)),
     };
     if let Some(beyond) = indices.iter().find(|range| range.end > count) {
-        let (path, asked) = (path.display(), beyond.end - 1);
-        bail!("--index {asked}: {path} holds {count} images, numbered 0 to {}", count - 1);
+        let (path, index) = (path.display(), beyond.end - 1);
+        bail!("--index {index}: {path} has {count} images, numbered 0 to {}", count - 1);
     }
-    // One range that is all of them.
+    // One range of all images.
     let all = || std::iter::once(0..count).collect();
     let indices = if indices.is_empty() { all() } else { indices.to_vec() };
     Ok(ImageSource::Idx { path: path.into(), indices })
@@ -151,7 +147,7 @@ fn open_idx(path: &Path) -> Result<ImageReader<Box<dyn Read>>> {
 }
 
 impl ImageSource {
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         match self {
             ImageSource::Idx { indices, .. } => indices.iter().map(ExactSizeIterator::len).sum(),
@@ -159,31 +155,31 @@ impl ImageSource {
         }
     }
 
-    /// Hands each picture, or why it cannot be read, to `take`.
+    /// Passes each image, or the error of one that cannot be read, to `add`.
     ///
     /// # Errors
-    /// Those of `take` alone.
+    /// Only those of `add`.
     pub fn read(
         self,
         invert: bool,
-        take: &mut dyn FnMut(Name, Result<Picture>) -> Result<()>,
+        add: &mut dyn FnMut(Name, Result<Image>) -> Result<()>,
     ) -> Result<()> {
         match self {
             ImageSource::File(path) => {
-                let picture = read_picture(&path, invert);
-                take(Name { path, index: None }, picture)
+                let image = read_image_file(&path, invert);
+                add(Name { path, index: None }, image)
             }
-            ImageSource::Unreadable(path, error) => take(Name { path, index: None }, Err(error)),
+            ImageSource::Unreadable(path, error) => add(Name { path, index: None }, Err(error)),
             ImageSource::Idx { path, indices } => {
                 let mut images = None;
                 for index in indices.into_iter().flatten() {
                     let pixels = read_image(&path, &mut images, index);
                     let broken = pixels.is_err();
                     let name = Name { path: path.clone(), index: Some(index) };
-                    // The pixels of a data set are taken as they are.
-                    take(name, pixels.map(|pixels| Picture { pixels, inverted: false }))?;
+                    // Images of a data set are not preprocessed.
+                    add(name, pixels.map(|pixels| Image { pixels, inverted: false }))?;
                     if broken {
-                        // Nor can what follows be read.
+                        // The images after it cannot be read either.
                         break;
                     }
                 }
@@ -193,7 +189,7 @@ impl ImageSource {
     }
 }
 
-fn read_picture(path: &Path, invert: bool) -> Result<Picture> {
+fn read_image_file(path: &Path, invert: bool) -> Result<Image> {
     let mut bytes = Vec::new();
     let file = open(path).map_err(|error| hinted(path, error))?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
@@ -202,14 +198,14 @@ fn read_picture(path: &Path, invert: bool) -> Result<Picture> {
         let weights = || open(path).is_ok_and(|file| TensorFile::open(file).is_ok());
         match error {
             PictureError::Unknown if weights() => {
-                anyhow!("it holds weights, not a picture; one weights file may come first")
+                anyhow!("it is a weights file, not an image: give it as the first argument")
             }
             error => error.into(),
         }
     })
 }
 
-/// Image `index` of `path`, through `open`, which is opened anew to go back.
+/// Reads image `index` of `path` with the reader in `open`, which is reopened to go back.
 fn read_image(
     path: &Path,
     open: &mut Option<ImageReader<Box<dyn Read>>>,

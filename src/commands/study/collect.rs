@@ -1,23 +1,30 @@
-//! `stitch study collect`: the results of studies as one table.
+//! `stitch study collect`: merges the results of studies into one table.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use stitch::run_folder::write_whole;
+use stitch::study::merge::{self, Contradiction};
 use stitch::study::plan;
-use stitch::study::results::{self, Contradiction, Record};
+use stitch::study::results::{self, Record};
 
-use super::{LONGEST_TABLE, counted, read_plan, read_record};
+use super::{MAX_TABLE, RERUN, counted, read_plan, read_record};
 use crate::cli::StudyCollectArgs;
 use crate::commands::{Console, Outcome, documents, inputs};
+
+/// The advice about a file that is not a result and does not have the name of a row's result.
+const STRAY: &str = "It is not a result of this study: move it away";
 
 pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
     check_there(&args.studies)?;
     let output = match (&args.output, args.studies.as_slice()) {
         (Some(output), _) => output.clone(),
         (None, [study]) if study.is_dir() => study.join("results.csv"),
-        _ => bail!("--output is wanted where it is not one study's folder: the table to write"),
+        _ => {
+            bail!("--output is required unless there is one study folder: give the table to write")
+        }
     };
     let records = merged(&args.studies)?;
     write_whole(&output, &results::write(&records))
@@ -30,15 +37,15 @@ pub fn run(args: &StudyCollectArgs, console: Console) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Refuses what is no study's folder and no file.
+/// Checks that each path is a study folder or a file.
 pub fn check_there(studies: &[PathBuf]) -> Result<()> {
     for study in studies {
         let shown = study.display();
-        ensure!(study.exists(), "{shown} is not there: a study's folder or its table is wanted");
+        ensure!(study.exists(), "{shown} does not exist: give a study folder or a table");
         let is_study = [plan::FILE, results::FOLDER].iter().any(|it| study.join(it).exists());
         ensure!(
             is_study || !study.is_dir(),
-            "{shown} is no study's folder: neither {} nor {} is in it",
+            "{shown} is not a study folder: it contains neither {} nor {}",
             plan::FILE,
             results::FOLDER
         );
@@ -46,32 +53,31 @@ pub fn check_there(studies: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// All results of studies and tables, at least one.
+/// Reads and merges the results of studies and tables; there is at least one.
 pub fn merged(studies: &[PathBuf]) -> Result<Vec<Record>> {
     check_there(studies)?;
     let mut all = Vec::new();
     for study in studies {
-        if study.join(plan::FILE).exists() {
-            read_plan(study)?;
-        }
         all.extend(read(study)?);
     }
-    results::of_one_data_set(&all)?;
-    let records = results::merge(all)?;
+    merge::of_one_data_set(&all)?;
+    let records = merge::merge(all)?;
     if records.is_empty() {
-        bail!("there is no result yet; `stitch study run` makes them");
+        bail!("there are no results yet: run `stitch study run` first");
     }
     Ok(records)
 }
 
-/// The results of a study's folder, or of a table; each with where it is.
+/// The results in a study folder or a table, each with its path.
 fn read(study: &Path) -> Result<Vec<(String, Record)>> {
     if !study.is_dir() {
-        let bytes = inputs::read_short(study, LONGEST_TABLE)?;
+        let bytes = inputs::read_limited(study, MAX_TABLE)?;
         let records = results::read(&bytes).with_context(|| study.display().to_string())?;
         let place = |record| (study.display().to_string(), record);
         return Ok(records.into_iter().map(place).collect());
     }
+    let plan = if study.join(plan::FILE).exists() { read_plan(study)? } else { Vec::new() };
+    let ids: BTreeSet<String> = plan.iter().map(plan::id).collect();
     let folder = study.join(results::FOLDER);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,7 +87,9 @@ fn read(study: &Path) -> Result<Vec<(String, Record)>> {
         entries.flatten().map(|entry| entry.path()).filter(|path| is_result(path)).collect();
     paths.sort();
     let record = |path: PathBuf| {
-        let record = read_record(&path)?;
+        let is_planned =
+            path.file_stem().is_some_and(|stem| ids.contains(&*stem.to_string_lossy()));
+        let record = read_record(&path, if is_planned { RERUN } else { STRAY })?;
         Ok((path.display().to_string(), record))
     };
     paths.into_iter().map(record).collect()
@@ -92,7 +100,7 @@ fn is_result(path: &Path) -> bool {
     !name.starts_with('.') && name.ends_with(".json")
 }
 
-/// Whether an error is the answer no: one run with two kinds of bits.
-pub fn is_no(error: &anyhow::Error) -> bool {
+/// Whether an error is a failed check: the same run produced different results.
+pub fn is_contradiction(error: &anyhow::Error) -> bool {
     error.is::<Box<Contradiction>>()
 }

@@ -1,4 +1,4 @@
-//! `stitch study`: many runs, from one plan.
+//! `stitch study`: plans, runs and evaluates many runs.
 
 mod collect;
 mod plan;
@@ -6,24 +6,25 @@ mod report;
 mod row;
 mod run;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use stitch::study::plan as plans;
 use stitch::study::results::{self, Record};
 use stitch::train::TrainConfig;
 
-pub use collect::{is_no, merged};
+pub use collect::{is_contradiction, merged};
 
 use super::{Console, Outcome, inputs};
 use crate::cli::{StudyAction, StudyCommand};
 
-/// Bytes of the longest plan or table of results: a million rows have some 600 each.
-const LONGEST_TABLE: u64 = 1 << 30;
-/// Bytes of the longest result.
-const LONGEST_RESULT: u64 = 64 << 10;
+/// Maximum size in bytes of a plan or table: a million rows of about 600 bytes.
+const MAX_TABLE: u64 = 1 << 30;
+/// Maximum size in bytes of a result.
+const MAX_RESULT: u64 = 64 << 10;
+/// The advice about a file that has the name of a row's result and is not its result.
+const RERUN: &str = "Remove it to run the row again";
 
 pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
     match &args.action {
@@ -37,46 +38,41 @@ pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
     }
 }
 
-/// The plan of the study in a folder.
+/// Reads the plan in a study folder.
 fn read_plan(study: &Path) -> Result<Vec<TrainConfig>> {
     let path = study.join(plans::FILE);
     if let Ok(false) = path.try_exists() {
-        bail!("{} is missing; `stitch study plan` makes it", path.display());
+        bail!("{} is missing: write it with `stitch study plan`", path.display());
     }
-    let bytes = inputs::read_short(&path, LONGEST_TABLE)?;
+    let bytes = inputs::read_limited(&path, MAX_TABLE)?;
     plans::read(&bytes).with_context(|| path.display().to_string())
 }
 
-/// Where the result of a run is.
+/// The path of a run's result.
 fn result_path(study: &Path, id: &str) -> PathBuf {
     study.join(results::FOLDER).join(format!("{id}.json"))
 }
 
-/// What a run came to, if it has come to something.
+/// Reads the result of a run, if it has one.
 fn read_result(study: &Path, id: &str) -> Result<Option<Record>> {
     let path = result_path(study, id);
     if let Ok(false) = path.try_exists() {
         return Ok(None);
     }
-    read_record(&path).map(Some)
+    read_record(&path, RERUN).map(Some)
 }
 
-/// Reads a file of results.
-fn read_record(path: &Path) -> Result<Record> {
-    let bytes = inputs::read_short(path, LONGEST_RESULT)?;
-    let of_file =
-        |what: Error| anyhow!("{}: {what}. Remove it to have the row run again", path.display());
-    let record = Record::read(&bytes).map_err(|error| of_file(error.into()))?;
-    if path.file_stem() != Some(OsStr::new(&record.id)) {
-        let id = &record.id;
-        return Err(of_file(anyhow!(
-            "it holds the result of {id}, not of the run that its name says"
-        )));
-    }
+/// Reads a result; its file must have the name of its run. `advice` says what to do if it is not a result.
+fn read_record(path: &Path, advice: &str) -> Result<Record> {
+    let bytes = inputs::read_limited(path, MAX_RESULT)?;
+    let shown = path.display();
+    let record = Record::read(&bytes).map_err(|error| anyhow!("{shown}: {error}. {advice}"))?;
+    let has_name = path.file_stem().is_some_and(|stem| *stem == *record.id);
+    ensure!(has_name, "{shown}: it contains the result of {}. {advice}", record.id);
     Ok(record)
 }
 
-/// Writes what a run came to, whole or not at all.
+/// Writes a result atomically.
 fn write_result(study: &Path, record: &Record) -> Result<()> {
     let path = result_path(study, &record.id);
     let write = || -> Result<()> {

@@ -1,4 +1,4 @@
-//! `stitch study plan`: the grid of runs as `plan.csv`.
+//! `stitch study plan`: writes the grid of runs to `plan.csv`.
 
 use std::fs;
 
@@ -7,41 +7,46 @@ use serde_json::{Map, json};
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
-use stitch::train::ConfigError;
+use stitch::train::{ConfigError, SettingError};
 
-use super::{LONGEST_TABLE, counted};
+use super::{MAX_TABLE, counted};
 use crate::cli::{StudyPlanArgs, number};
 use crate::commands::{Console, Outcome, documents, flags, inputs};
 
-/// Bytes of the longest file of grids.
-const LONGEST_GRID: u64 = 1 << 20;
+/// Maximum size in bytes of a TOML file of grids.
+const MAX_GRID: u64 = 1 << 20;
 
 pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
     let grids = match &args.file {
         None => vec![grid(args)?],
         Some(file) => {
-            let bytes = inputs::read_short(file, LONGEST_GRID).context("--file")?;
+            let bytes = inputs::read_limited(file, MAX_GRID).context("--file")?;
             let of_file = || format!("--file {}", file.display());
             let text = String::from_utf8(bytes).context("it is not UTF-8").with_context(of_file)?;
             grids::read(&text).with_context(of_file)?
         }
     };
     let rows = plans::rows(&grids).map_err(|error| match (&args.file, error) {
-        (None, PlanError::Setting(ConfigError::Setting(setting))) => flags::of_setting(&setting),
+        (None, PlanError::Setting(ConfigError::Setting(setting))) => match setting {
+            SettingError::Wrong { name, found, expected } if name == "seed" => {
+                flags::of_setting(&SettingError::wrong("seeds", &found, &expected))
+            }
+            setting => flags::of_setting(&setting),
+        },
         (None, error) => Error::from(error).context("the plan"),
         (Some(file), error) => Error::from(error).context(format!("--file {}", file.display())),
     })?;
     let output = args.output.display();
-    ensure!(!args.output.is_file(), "--output {output}: it is a file; a folder is wanted");
+    ensure!(!args.output.is_file(), "--output {output} is a file: give a folder");
     let path = args.output.join(plans::FILE);
     let bytes = plans::write(&rows);
-    let there = path.try_exists().unwrap_or(true);
-    if there && inputs::read_short(&path, LONGEST_TABLE).is_ok_and(|there| there == bytes) {
-        console.note(&format!("{} is this plan already", path.display()));
-    } else if there && !args.force {
+    let exists = path.try_exists().unwrap_or(true);
+    if exists && inputs::read_limited(&path, MAX_TABLE).is_ok_and(|existing| existing == bytes) {
+        console.note(&format!("{} contains this plan already", path.display()));
+    } else if exists && !args.force {
         bail!(
-            "--output {output}: it holds another plan. Give --force to replace it (results of rows that \
-             both have are kept), or another folder"
+            "--output {output} contains another plan. Give --force to replace it (results of rows in both plans \
+             are kept), or another folder"
         );
     } else {
         let cannot = || format!("{} cannot be written", path.display());
@@ -63,7 +68,7 @@ fn grid(args: &StudyPlanArgs) -> Result<Grid> {
         ("batch_size", json!(args.batch_size)),
         ("lr", args.lr.iter().copied().map(number).collect()),
         ("threads", json!([args.threads])),
-        ("engine", json!(Vec::from_iter(args.engine.asked()))),
+        ("engine", json!(Vec::from_iter(args.engine.given()))),
     ];
     for (name, list) in lists {
         if list != json!([]) {

@@ -1,4 +1,4 @@
-//! `stitch study report`: what the results say, as a page, a figure and a table.
+//! `stitch study report`: writes the results as an HTML report, a figure and a table.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::collect;
 use crate::cli::StudyReportArgs;
 use crate::commands::{Console, Outcome, documents};
 
-/// The files, in the folder of the report.
+// Names of the written files.
 const PAGE: &str = "report.html";
 const FIGURE: &str = "accuracies.svg";
 const SUMMARY: &str = "summary.csv";
@@ -21,7 +21,9 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
     let folder = match (&args.output, args.studies.as_slice()) {
         (Some(output), _) => output.as_path(),
         (None, [study]) if study.is_dir() => study,
-        _ => bail!("--output is wanted where it is not one study's folder: the folder to write to"),
+        _ => bail!(
+            "--output is required unless there is one study folder: give the folder to write to"
+        ),
     };
     let records = collect::merged(&args.studies)?;
     let all = configurations::group(&records)?;

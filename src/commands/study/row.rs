@@ -1,12 +1,12 @@
-//! `stitch study run --row`: one row, in this process.
+//! `stitch study run --row`: runs one row in this process.
 
 use std::fs;
 use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use stitch::run::{Options, Trained, weights_sha256};
+use anyhow::{Context, Error, Result, bail};
+use stitch::run::{Options, RunError, Trained, weights_sha256};
 use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
 use stitch::study::plan as plans;
 use stitch::study::results::{Outcome as RunOutcome, Record};
@@ -15,17 +15,17 @@ use stitch::train::{TrainConfig, TrainError};
 use super::{read_plan, read_result, write_result};
 use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::{Console, Outcome, inputs, training};
+use crate::commands::{Console, Outcome, flags, inputs, training};
 
-/// Folder of the run folders in the folder of a study.
+/// Folder of the run folders in a study folder.
 const RUNS: &str = "runs";
-/// Between two looks at a row that another process runs.
-const WAIT: Duration = Duration::from_millis(200);
+/// Interval of checks whether another process has finished the row.
+const POLL: Duration = Duration::from_millis(200);
 
 pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome> {
     let plan = read_plan(&args.study)?;
     let Some(settings) = plan.get(row) else {
-        bail!("--row {row}: the plan has the rows 0 to {}", plan.len() - 1);
+        bail!("--row {row}: the plan has rows 0 to {}", plan.len() - 1);
     };
     let id = plans::id(settings);
     signals::listen()?;
@@ -35,7 +35,7 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
     let record = match claim(args, &id, console)? {
         Claimed::Done(record) => {
             let what = if record.is_done() { "done" } else { "failed" };
-            console.note(&format!("row {row}, {id}: {what} already"));
+            console.note(&format!("row {row}, {id}: already {what}"));
             console.document(|| Ok(&record))?;
             return Ok(outcome(&record));
         }
@@ -44,8 +44,8 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
             write_result(&args.study, &record)?;
             if !args.keep_runs {
                 let path = folder.path();
-                let gone = fs::remove_dir_all(path);
-                gone.with_context(|| format!("{} cannot be removed", path.display()))?;
+                let removed = fs::remove_dir_all(path);
+                removed.with_context(|| format!("{} cannot be removed", path.display()))?;
             }
             record
         }
@@ -59,30 +59,30 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
     Ok(outcome(&record))
 }
 
-/// What a process that is to run a row finds.
+/// The outcome of claiming a row.
 enum Claimed {
-    /// Its result.
+    /// The row has a result.
     Done(Box<Record>),
-    /// Its folder, which no other process has.
+    /// The row's folder, locked by this process.
     Folder(RunFolder),
 }
 
-/// The result of the row, or the sole right to make it. While another process has that, this one
-/// waits: a scheduler that believes a worker lost may start a row a second time.
+/// Claims a row: returns its result, or its locked folder. Waits while another process has the lock, since a scheduler
+/// may start a row twice if it believes a worker lost.
 fn claim(args: &StudyRunArgs, id: &str, console: Console) -> Result<Claimed> {
     let path = args.study.join(RUNS).join(id);
-    let mut said = false;
+    let mut noted = false;
     loop {
-        let there = read_result(&args.study, id)?;
-        if let Some(record) = there.filter(|record| record.is_done() || !args.retry_failed) {
+        let result = read_result(&args.study, id)?;
+        if let Some(record) = result.filter(|record| record.is_done() || !args.retry_failed) {
             return Ok(Claimed::Done(Box::new(record)));
         }
         match RunFolder::claim(&path, inputs::claim(false, true)) {
             Ok(folder) => {
-                // Between the two questions another process may have ended its row.
+                // Another process may have finished the row since the first check.
                 return match read_result(&args.study, id)? {
                     Some(record) if record.is_done() => {
-                        // It was made by asking for it.
+                        // The claim created the folder.
                         let _ = fs::remove_dir(&path);
                         Ok(Claimed::Done(Box::new(record)))
                     }
@@ -90,11 +90,11 @@ fn claim(args: &StudyRunArgs, id: &str, console: Console) -> Result<Claimed> {
                 };
             }
             Err(FolderError::Locked { .. }) if signals::received().is_none() => {
-                if !said {
-                    console.note(&format!("{id}: another process runs it; waiting for that"));
-                    said = true;
+                if !noted {
+                    console.note(&format!("{id}: another process runs this row; waiting for it"));
+                    noted = true;
                 }
-                thread::sleep(WAIT);
+                thread::sleep(POLL);
             }
             Err(FolderError::Locked { .. }) => {
                 return Err(Interrupted::new(format!("{id}: stopped")).into());
@@ -105,24 +105,24 @@ fn claim(args: &StudyRunArgs, id: &str, console: Console) -> Result<Claimed> {
 }
 
 fn outcome(record: &Record) -> Outcome {
-    if record.is_done() { Outcome::Done } else { Outcome::No }
+    if record.is_done() { Outcome::Done } else { Outcome::CheckFailed }
 }
 
-/// A run with these settings; resumes what there is of it.
+/// Trains the row, resuming an interrupted run.
 fn train(
     args: &StudyRunArgs,
     settings: &TrainConfig,
     folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
-    inputs::check_device(settings.device)?;
+    inputs::check_device(settings.device).context("device")?;
     let dataset = match &args.shared_data {
         #[cfg(target_os = "linux")]
         Some(path) => stitch::dataset::shared::open(path)
             .with_context(|| format!("--shared-data {}", path.display()))?,
         _ => inputs::dataset(&args.data, console)?,
     };
-    // For a new row the note that there is nothing to resume is left out.
+    // Resume only a started row, to avoid the note that there is nothing to resume.
     let is_started = folder.path().join(run_folder::CHECKPOINTS).exists();
     let resume = is_started || folder.existing_file().is_some();
     let options = Options { resume, ..Options::default() };
@@ -130,22 +130,36 @@ fn train(
     let record = Record::new(settings);
     match trained {
         Ok(trained) => done(record, folder, &trained),
-        // It would end so every time.
-        Err(error) if error.is::<TrainError>() && !error.is::<Interrupted>() => {
+        // The error would be the same each time, so it is the row's result.
+        Err(error) if fails_each_time(&error) => {
             let outcome = RunOutcome { error: Some(format!("{error:#}")), ..record.outcome };
             Ok(Record { outcome, ..record })
         }
         Err(error) if error.is::<Interrupted>() => {
             let id = &record.id;
-            let sentence = format!("{id}: stopped; the same command goes on with it");
-            Err(Interrupted::new(sentence).into())
+            Err(Interrupted::new(format!("{id}: stopped; repeat the command to resume it")).into())
         }
-        Err(error) => Err(error),
+        // As text: the advice for `stitch train` names flags that this command does not have.
+        Err(error) => match error.downcast_ref() {
+            Some(RunError::Resume(reason)) => bail!(
+                "{}: {reason}. Remove {} to run the row from the beginning",
+                record.id,
+                folder.path().display()
+            ),
+            _ => bail!("{}: {error:#}", record.id),
+        },
     }
 }
 
+/// Whether a run fails with this error each time. What libtorch reports may depend on the state of a GPU.
+fn fails_each_time(error: &Error) -> bool {
+    let of_data = matches!(error.downcast_ref(), Some(RunError::HoldOut(_)));
+    let of_training = flags::train_error(error);
+    of_data || of_training.is_some_and(|error| !matches!(error, TrainError::Libtorch(_)))
+}
+
 fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record> {
-    let config: RunConfig = folder.read_config()?.context("the run has left no config.json")?;
+    let config: RunConfig = folder.read_config()?.context("the run has no config.json")?;
     let record = record.of_run(&config);
     let outcome = RunOutcome {
         test_accuracy: Some(trained.evaluation.report.accuracy),
@@ -158,12 +172,15 @@ fn done(record: Record, folder: &RunFolder, trained: &Trained) -> Result<Record>
     Ok(Record { outcome, ..record })
 }
 
-/// Ends the training, as SIGTERM would, when who started this process ends: then stdin does.
+/// Stops training as SIGTERM does when stdin is closed, as it is when the parent process ends.
 fn end_with_stdin() -> Result<()> {
     let wait = || {
         let _ = io::stdin().read(&mut [0]);
         signals::terminate();
     };
-    thread::Builder::new().name("parent".into()).spawn(wait).context("a thread cannot be had")?;
+    thread::Builder::new()
+        .name("parent".into())
+        .spawn(wait)
+        .context("a thread cannot be started")?;
     Ok(())
 }

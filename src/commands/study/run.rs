@@ -1,4 +1,4 @@
-//! `stitch study run`: what is not done yet, several processes at a time.
+//! `stitch study run`: runs the rows without a result, several processes at a time.
 
 mod table;
 
@@ -24,36 +24,35 @@ use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
 use crate::commands::{Console, Outcome, inputs};
 
-/// Between two looks for a signal.
-const WAIT: Duration = Duration::from_millis(50);
-/// How often a row is begun whose process is killed each time.
+/// Interval of checks for a signal.
+const POLL: Duration = Duration::from_millis(50);
+/// Attempts at a row whose process is killed.
 const ATTEMPTS: usize = 3;
 
-/// What is to be run, and how.
+/// The rows to run, shared by the worker threads.
 struct Rows<'a> {
     args: &'a StudyRunArgs,
-    /// From the last row to the first.
+    /// The rows to run, last row first.
     queue: Mutex<Vec<Waiting>>,
-    /// The other ends of the stdins of the rows that run: a row ends when its own is dropped.
+    /// Pipes to the stdin of running rows; dropping one stops its row.
     alive: Mutex<BTreeMap<usize, ChildStdin>>,
-    /// The data set, once for all processes, where the system can share it.
+    /// The data set in shared memory, where supported.
     data: Option<Data>,
 }
 
-/// A row that is to be run.
 #[derive(Clone)]
 struct Waiting {
     row: usize,
     settings: TrainConfig,
-    /// How often its process was killed.
+    /// How many times its process was killed.
     killed: usize,
 }
 
-/// How the process of a row ended.
+/// How a row's process ended.
 enum Ended {
-    /// It left a result.
+    /// With a result.
     Record(Box<Record>),
-    /// It was killed: by the system, for want of memory, or by somebody.
+    /// By a signal, for example when memory runs out.
     Killed(ExitStatus),
 }
 
@@ -62,18 +61,18 @@ type Data = stitch::dataset::shared::Shared;
 #[cfg(not(target_os = "linux"))]
 type Data = std::convert::Infallible;
 
-/// What happens to a row.
+/// An event of a row.
 pub enum Event {
-    /// A process works on it.
-    Begun(usize),
+    /// The process of the row with this number has started.
+    Started(usize),
     /// It has a result.
     Ended(usize, Box<Record>),
-    /// Its process was killed; it is run again, after the others.
+    /// Its process was killed; it will run again after the others.
     Killed(usize, ExitStatus),
-    /// Its process was killed each time: it has no result, and the other rows go on.
+    /// Its process was killed in every attempt: it has no result, and the other rows continue.
     GivenUp(usize, ExitStatus),
-    /// It has none: the study ends.
-    Broken(anyhow::Error),
+    /// Its process failed without a result: the study ends.
+    Failed(anyhow::Error),
 }
 
 pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
@@ -104,26 +103,26 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
     }
     console.show(&table.summary(&args.study))?;
     console.document(|| Ok(table.document(&args.study)))?;
-    Ok(if table.failed() == 0 { Outcome::Done } else { Outcome::No })
+    Ok(if table.failed() == 0 { Outcome::Done } else { Outcome::CheckFailed })
 }
 
-/// How many rows are run at the same time.
+/// Number of rows to run at the same time.
 fn jobs(args: &StudyRunArgs, missing: &[Waiting]) -> Result<usize> {
-    let cores = thread::available_parallelism().context("the number of cores is not known")?.get();
+    let cores = thread::available_parallelism().context("the number of cores is unknown")?.get();
     let threads = missing.iter().map(|waiting| waiting.settings.threads.unwrap_or(1));
     let threads = threads.max().unwrap_or(1);
     let fitting = (cores / threads).max(1);
-    let asked = args.jobs.map_or(fitting, |jobs| jobs as usize);
-    Ok(asked.min(missing.len()).max(1))
+    let jobs = args.jobs.map_or(fitting, |jobs| jobs as usize);
+    Ok(jobs.min(missing.len()).max(1))
 }
 
-/// Reads the data set and puts it where the processes of the rows find it.
+/// Reads the data set and copies it to shared memory for the rows' processes.
 fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
     let dataset = inputs::dataset(&args.data, console)?;
     #[cfg(target_os = "linux")]
     {
         use stitch::dataset::shared::Shared;
-        Ok(Some(Shared::new(&dataset).context("the data set cannot be put into shared memory")?))
+        Ok(Some(Shared::new(&dataset).context("the data set cannot be copied to shared memory")?))
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -132,37 +131,37 @@ fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
     }
 }
 
-/// Works on the queue until it is empty, a signal comes, or a row can have no result.
+/// Runs the queue until it is empty, a signal is received, or a row fails without a result.
 fn work(rows: &Rows, jobs: usize, plan: &[TrainConfig], table: &mut Table) -> Result<()> {
-    let mut broken = None;
-    let over = AtomicBool::new(false);
+    let mut failure = None;
+    let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| end_with_signal(rows, &over));
-        let (events, heard) = mpsc::channel();
+        scope.spawn(|| end_with_signal(rows, &is_done));
+        let (events, received) = mpsc::channel();
         for _ in 0..jobs {
             let events = events.clone();
             scope.spawn(move || worker(rows, &events));
         }
         drop(events);
-        for event in heard {
+        for event in received {
             match event {
-                Event::Begun(row) => table.begun(row, &plans::id(&plan[row])),
-                Event::Ended(row, record) => table.ended(row, &record),
-                Event::Killed(row, status) => table.killed(row, &plans::id(&plan[row]), status),
+                Event::Started(row) => table.start(row, &plans::id(&plan[row])),
+                Event::Ended(row, record) => table.end(row, &record),
+                Event::Killed(row, status) => table.retry(row, &plans::id(&plan[row]), status),
                 Event::GivenUp(row, status) => table.give_up(row, &plans::id(&plan[row]), status),
-                Event::Broken(error) => {
-                    // The others end their rows, and begin none.
+                Event::Failed(error) => {
+                    // The other workers finish their rows and start no more.
                     rows.queue.lock().expect("no thread panics with the queue").clear();
-                    broken.get_or_insert(error);
+                    failure.get_or_insert(error);
                 }
             }
         }
-        over.store(true, Ordering::Relaxed);
+        is_done.store(true, Ordering::Relaxed);
     });
     table.finish();
-    match broken {
+    match failure {
         Some(_) if signals::received().is_some() => Err(Interrupted::new(format!(
-            "the study was stopped; the same command goes on with it: stitch study run {}",
+            "the study was stopped; to resume it: stitch study run {}",
             rows.args.study.display()
         ))
         .into()),
@@ -171,26 +170,25 @@ fn work(rows: &Rows, jobs: usize, plan: &[TrainConfig], table: &mut Table) -> Re
     }
 }
 
-/// Ends the rows that run, and those that are just begun, when a signal comes: it may have come to this
-/// process alone.
-fn end_with_signal(rows: &Rows, over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
+/// Stops all rows when a signal is received, which may have been sent to this process only.
+fn end_with_signal(rows: &Rows, is_done: &AtomicBool) {
+    while !is_done.load(Ordering::Relaxed) {
         if signals::received().is_some() {
             rows.queue.lock().expect("no thread panics with the queue").clear();
             rows.alive.lock().expect("no thread panics with the rows").clear();
         }
-        thread::sleep(WAIT);
+        thread::sleep(POLL);
     }
 }
 
-/// Takes rows from the queue until there is none.
+/// Runs rows from the queue until it is empty.
 fn worker(rows: &Rows, events: &Sender<Event>) {
     loop {
         let next = rows.queue.lock().expect("no thread panics with the queue").pop();
         let Some(waiting) = next else { return };
         let Waiting { row, ref settings, killed } = waiting;
-        // The other side hears until every worker has ended.
-        let _ = events.send(Event::Begun(row));
+        // Cannot fail: the receiver is dropped after all workers have ended.
+        let _ = events.send(Event::Started(row));
         let ended = match run_row(rows, row, settings) {
             Ok(Ended::Record(record)) => Event::Ended(row, record),
             Ok(Ended::Killed(status)) if killed + 1 < ATTEMPTS => {
@@ -199,22 +197,22 @@ fn worker(rows: &Rows, events: &Sender<Event>) {
                 Event::Killed(row, status)
             }
             Ok(Ended::Killed(status)) => Event::GivenUp(row, status),
-            Err(error) => Event::Broken(error),
+            Err(error) => Event::Failed(error),
         };
         let _ = events.send(ended);
     }
 }
 
-/// Runs a row in a process of its own.
+/// Runs a row in its own process.
 fn run_row(rows: &Rows, row: usize, settings: &TrainConfig) -> Result<Ended> {
     let (args, id) = (rows.args, plans::id(settings));
     let mut child = start(rows, row).with_context(|| format!("row {row}, {id}"))?;
-    // Its stdin is closed when it has ended, when a signal comes, or when this process ends.
+    // Stdin is closed when the row ends, when a signal is received, or when this process ends.
     let alive = || rows.alive.lock().expect("no thread panics with the rows");
     alive().extend(child.stdin.take().map(|stdin| (row, stdin)));
-    let mut said = String::new();
+    let mut errors = String::new();
     if let Some(mut stderr) = child.stderr.take() {
-        let _ = stderr.read_to_string(&mut said);
+        let _ = stderr.read_to_string(&mut errors);
     }
     let status = child.wait().with_context(|| format!("row {row}, {id}"))?;
     alive().remove(&row);
@@ -224,7 +222,7 @@ fn run_row(rows: &Rows, row: usize, settings: &TrainConfig) -> Result<Ended> {
     if signals::received().is_some() {
         bail!("row {row}, {id}: stopped");
     }
-    let last = said.lines().last().unwrap_or("it said nothing");
+    let last = errors.lines().last().unwrap_or("its process failed without an error message");
     let last = last.strip_prefix("error: ").unwrap_or(last);
     match status.code() {
         Some(_) => bail!("row {row}, {id}: {last}"),
@@ -232,14 +230,14 @@ fn run_row(rows: &Rows, row: usize, settings: &TrainConfig) -> Result<Ended> {
     }
 }
 
-/// Whether a result is of the process that ended so.
+/// Whether a result matches the exit status of the process.
 fn fits(record: &Record, status: ExitStatus) -> bool {
     status.code() == Some(if record.is_done() { 0 } else { 1 })
 }
 
 fn start(rows: &Rows, row: usize) -> Result<Child> {
     let args = rows.args;
-    let mut command = Command::new(env::current_exe().context("the binary is not found")?);
+    let mut command = Command::new(env::current_exe().context("the stitch binary is not found")?);
     command.args(["study", "run"]).arg(&args.study).args(["--row", &row.to_string(), "--worker"]);
     if args.retry_failed {
         command.arg("--retry-failed");
@@ -256,5 +254,5 @@ fn start(rows: &Rows, row: usize) -> Result<Child> {
     }
     command.arg("--quiet");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().context("no process can be started")
+    command.spawn().context("its process cannot be started")
 }

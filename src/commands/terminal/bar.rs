@@ -1,21 +1,21 @@
-//! Where progress bars are drawn: stderr, but for its last columns.
+//! Progress bars on stderr, which leave its last columns free.
 
 use std::io;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// Columns for what the user types: `^C` and a letter.
+/// Free columns for what the user types: `^C` and a letter.
 pub const FREE: u16 = 3;
 
-/// The target of a bar that is cleared without a trace after Ctrl-C. indicatif fills the line that it
-/// draws: in the last column, the `^C` that the terminal shows begins another line, and the one with the
-/// bar stays. Its `println` builds on that fullness; other lines are written in `suspend`.
+/// The draw target of a bar that is cleared completely after Ctrl-C. indicatif fills the whole line, so the `^C` that
+/// the terminal shows would start a new line, and the line of the bar would not be cleared. indicatif's `println`
+/// needs full lines; other text must be printed in `suspend`.
 pub fn bar_target() -> ProgressDrawTarget {
     ProgressDrawTarget::term_like_with_hz(Box::new(Narrower(Term::buffered_stderr())), 20)
 }
 
-/// A bar of this form, for `length` items if that is known.
+/// A bar with this template, for `length` items if known.
 pub fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -1,4 +1,4 @@
-//! The confusion matrix as a heat table: counts on a ground that shows the share of their row.
+//! The confusion matrix as a heat table: the background of a count shows its share of the row.
 
 use anstyle_lossy::palette::Palette;
 use anstyle_lossy::{rgb_to_xterm, xterm_to_rgb};
@@ -7,63 +7,64 @@ use stitch::dataset::{CLASSES, classes};
 use stitch::metrics::ConfusionMatrix;
 use stitch::report::figures::heat;
 
-use super::{Colours, Screen};
+use super::{Colors, Screen};
 
-/// The matrix of `of`, in rows of numbered classes where that fits, else class by class.
-pub fn heat(screen: Screen, of: &str, matrix: &ConfusionMatrix) -> String {
+/// The confusion matrix of `model`: a table with numbered columns if it fits the screen, else a list of classes.
+pub fn heat(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
     let most = matrix.counts.iter().flatten().max().map_or(1, |count| count.to_string().len());
     let labels = classes::NAMES.iter().enumerate().map(|(i, name)| format!("{i} {name}"));
     let labels: Vec<String> = labels.collect();
     let label = labels.iter().map(|label| label.len()).max().unwrap_or(0);
-    // With a space on both sides of a number, or on one.
-    let mut cells = [1, 0].map(|behind| Cell { number: 1 + most, behind }).into_iter();
-    match cells.find(|cell| screen.fits(label + CLASSES * (cell.number + cell.behind))) {
-        Some(cell) => grid(screen, of, matrix, &labels, cell),
-        None => list(screen, of, matrix),
+    // With spaces on both sides of a number, or on its left only.
+    let mut cells = [1, 0].map(|after| Cell { number: 1 + most, after }).into_iter();
+    match cells.find(|cell| screen.fits(label + CLASSES * (cell.number + cell.after))) {
+        Some(cell) => grid(screen, model, matrix, &labels, cell),
+        None => list(screen, model, matrix),
     }
 }
 
-/// How wide a number is, with the space before it, and how many spaces are behind it.
+/// Width of a number with the space before it, and number of spaces after it.
 #[derive(Clone, Copy)]
 struct Cell {
     number: usize,
-    behind: usize,
+    after: usize,
 }
 
 impl Cell {
-    fn holding(self, text: &str) -> String {
-        format!("{text:>number$}{:behind$}", "", number = self.number, behind = self.behind)
+    fn with(self, text: &str) -> String {
+        format!("{text:>number$}{:after$}", "", number = self.number, after = self.after)
     }
 }
 
 fn grid(
     screen: Screen,
-    of: &str,
+    model: &str,
     matrix: &ConfusionMatrix,
     labels: &[String],
     cell: Cell,
 ) -> String {
-    let title = format!("{of}: true classes down, what they were taken for across");
+    let title = format!("{model} confusion matrix (rows: true class, columns: predicted)");
     let label = labels.iter().map(|label| label.len()).max().unwrap_or(0);
-    let numbers: String = (0..CLASSES).map(|class| cell.holding(&class.to_string())).collect();
+    let numbers: String = (0..CLASSES).map(|class| cell.with(&class.to_string())).collect();
     let mut lines = vec![screen.paragraph(&title), format!("{:label$}{numbers}", "")];
     for (name, row) in labels.iter().zip(&matrix.counts) {
         let total = row.iter().sum();
-        let cells =
-            row.iter().map(|&count| ground(screen, count, total, |text| cell.holding(text)));
+        let cells = row.iter().map(|&count| shaded(screen, count, total, |text| cell.with(text)));
         lines.push(format!("{name:label$}{}", cells.collect::<String>()));
     }
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
-fn list(screen: Screen, of: &str, matrix: &ConfusionMatrix) -> String {
+fn list(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
     let mut lines =
-        vec![screen.paragraph(&format!("{of}: how many of each class were recognised"))];
+        vec![screen.paragraph(&format!(
+            "{model}: correct predictions by true class, then the wrong ones"
+        ))];
     for (class, row) in matrix.counts.iter().enumerate() {
         let (name, total) = (classes::NAMES[class], row.iter().sum());
         let right = match row[class] {
             0 => " 0 ".into(),
-            count => ground(screen, count, total, |text| format!(" {text} ")),
+            count => shaded(screen, count, total, |text| format!(" {text} ")),
         };
         lines.push(format!("{name}{right}of {total}"));
         let others = row.iter().enumerate().filter(|&(other, &count)| other != class && count > 0);
@@ -77,41 +78,41 @@ fn list(screen: Screen, of: &str, matrix: &ConfusionMatrix) -> String {
             .map(|(i, (count, name))| format!("{count} {name}{}", if i < last { "," } else { "" }));
         let others: Vec<String> = others.collect();
         if !others.is_empty() {
-            let pieces = ["as"].into_iter().chain(others.iter().map(String::as_str));
+            let pieces = ["predicted as"].into_iter().chain(others.iter().map(String::as_str));
             lines.push(screen.lines(pieces, "  "));
         }
     }
     lines.join("\n")
 }
 
-/// `count` on the ground of its share of `total`; nothing is a point on no ground.
-fn ground(screen: Screen, count: u64, total: u64, cell: impl Fn(&str) -> String) -> String {
+/// `count` on a background that shows its share of `total`; 0 is a dot without background.
+fn shaded(screen: Screen, count: u64, total: u64, cell: impl Fn(&str) -> String) -> String {
     if count == 0 {
         return cell("·");
     }
     let text = cell(&count.to_string());
-    let [r, g, b] = heat::colour(count as f64 / total as f64);
-    let (ground, ink) = colours(RgbColor(r, g, b), screen.colours);
-    let style = Style::new().bg_color(Some(ground)).fg_color(Some(ink));
-    match screen.colours {
-        Colours::None => text,
+    let [r, g, b] = heat::color(count as f64 / total as f64);
+    let (background, text_color) = supported(RgbColor(r, g, b), screen.colors);
+    let style = Style::new().bg_color(Some(background)).fg_color(Some(text_color));
+    match screen.colors {
+        Colors::None => text,
         _ => format!("{style}{text}{style:#}"),
     }
 }
 
-/// The ground as the terminal can show it, and black or white for what is written on it: not those of
-/// the theme, which may be grey.
-fn colours(ground: RgbColor, there: Colours) -> (Color, Color) {
-    let ink = |RgbColor(r, g, b)| {
+/// The background color that the terminal supports, and black or white for the text on it. The theme's black and
+/// white are not used: they may be gray.
+fn supported(background: RgbColor, colors: Colors) -> (Color, Color) {
+    let text_color = |RgbColor(r, g, b)| {
         let [r, g, b] = heat::readable_on([r, g, b]);
         RgbColor(r, g, b)
     };
-    match there {
-        Colours::True => (ground.into(), ink(ground).into()),
-        Colours::None | Colours::Indexed => {
-            let ground = rgb_to_xterm(ground);
-            let shown = xterm_to_rgb(ground, Palette::default());
-            (ground.into(), rgb_to_xterm(ink(shown)).into())
+    match colors {
+        Colors::True => (background.into(), text_color(background).into()),
+        Colors::None | Colors::Indexed => {
+            let background = rgb_to_xterm(background);
+            let shown = xterm_to_rgb(background, Palette::default());
+            (background.into(), rgb_to_xterm(text_color(shown)).into())
         }
     }
 }
@@ -120,13 +121,13 @@ fn colours(ground: RgbColor, there: Colours) -> (Color, Color) {
 mod tests {
     use super::*;
 
-    const PLAIN: Colours = Colours::None;
+    const PLAIN: Colors = Colors::None;
 
-    fn screen(width: usize, colours: Colours) -> Screen {
-        Screen { width: Some(width), colours }
+    fn screen(width: usize, colors: Colors) -> Screen {
+        Screen { width: Some(width), colors }
     }
 
-    /// Counts of four digits, and each class taken for each other.
+    /// Counts of four digits, and every possible confusion.
     fn matrix() -> ConfusionMatrix {
         let counts =
             std::array::from_fn(|t| std::array::from_fn(|p| if t == p { 1000 } else { 7 }));
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_a_column_stand_below_its_heading() {
+    fn the_numbers_of_a_column_are_aligned_with_its_heading() {
         for width in [63, 80, 120] {
             let text = heat(screen(width, PLAIN), "lenet5", &matrix());
             let rows: Vec<&str> = text.lines().rev().take(1 + CLASSES).collect();
@@ -158,30 +159,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read_on_every_ground() {
+    fn text_is_readable_on_every_background() {
         for share in 0..=1000 {
-            // Of every share of the scale, which is that of its square root.
-            let [r, g, b] = heat::colour((f64::from(share) / 1000.0).powi(2));
-            for there in [Colours::Indexed, Colours::True] {
-                let seen = |colour| {
-                    let RgbColor(r, g, b) = match colour {
-                        Color::Rgb(colour) => colour,
-                        Color::Ansi256(colour) => xterm_to_rgb(colour, Palette::default()),
-                        Color::Ansi(_) => panic!("a colour of the theme"),
+            // The color scale is over the square root of the share.
+            let [r, g, b] = heat::color((f64::from(share) / 1000.0).powi(2));
+            for colors in [Colors::Indexed, Colors::True] {
+                let seen = |color| {
+                    let RgbColor(r, g, b) = match color {
+                        Color::Rgb(color) => color,
+                        Color::Ansi256(color) => xterm_to_rgb(color, Palette::default()),
+                        Color::Ansi(_) => panic!("a color of the theme"),
                     };
                     [r, g, b]
                 };
-                let (ground, ink) = colours(RgbColor(r, g, b), there);
-                let contrast = heat::contrast(seen(ground), seen(ink));
+                let (background, text) = supported(RgbColor(r, g, b), colors);
+                let contrast = heat::contrast(seen(background), seen(text));
                 assert!(contrast > 4.5, "{share}: {contrast}");
             }
         }
     }
 
     #[test]
-    fn without_colours_there_is_no_escape_and_with_them_nothing_else_changes() {
-        let [plain, indexed, full] = [PLAIN, Colours::Indexed, Colours::True]
-            .map(|colours| heat(screen(80, colours), "mlp", &matrix()));
+    fn colors_only_add_escape_sequences() {
+        let [plain, indexed, full] = [PLAIN, Colors::Indexed, Colors::True]
+            .map(|colors| heat(screen(80, colors), "mlp", &matrix()));
         assert!(!plain.contains('\x1b'));
         assert!(indexed.contains("\x1b[48;5;") && full.contains("\x1b[48;2;"), "{indexed}{full}");
         let stripped = |text: &str| {

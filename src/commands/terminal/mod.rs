@@ -1,7 +1,7 @@
-//! The one hand for people: how wide the terminal is, whether it takes colours, tables, heat tables.
+//! Output on a terminal: its width and colors, tables, heat tables, progress bars.
 //!
-//! Elsewhere than on a terminal nothing is coloured and nothing is narrowed. Nothing is ever wrapped by
-//! the terminal or cut: what does not fit takes another form.
+//! Without a terminal, output has no colors and no maximum width. Lines are never longer than the terminal: what does
+//! not fit is laid out differently, not cut.
 
 mod bar;
 mod heat;
@@ -19,27 +19,27 @@ pub use bar::{bar, bar_target};
 pub use heat::heat;
 pub use table::{table, table_with_text};
 
-/// What the output goes to.
+/// The properties of an output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
-    /// Columns; `None` where it is no terminal.
+    /// Columns; `None` if it is not a terminal.
     pub width: Option<usize>,
-    /// The colours that it takes.
-    pub colours: Colours,
+    /// The colors that it supports.
+    pub colors: Colors,
 }
 
-/// Which colours there are.
+/// The colors that a terminal supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colours {
+pub enum Colors {
     None,
-    /// The 256 of xterm.
+    /// The 256 colors of xterm.
     Indexed,
-    /// 24 bits of them.
+    /// 24-bit colors.
     True,
 }
 
-/// `--color` holds from here on, also for what [`Screen`] and `anstream` find out later.
-pub fn set_colour(choice: clap::ColorChoice) {
+/// Applies `--color` to the process, for [`Screen`] and `anstream`.
+pub fn set_color(choice: clap::ColorChoice) {
     match choice {
         clap::ColorChoice::Auto if is_dumb() => ColorChoice::Never,
         clap::ColorChoice::Auto => ColorChoice::Auto,
@@ -49,47 +49,46 @@ pub fn set_colour(choice: clap::ColorChoice) {
     .write_global();
 }
 
-/// A terminal that says it knows no codes gets none, unless they are forced. `anstream` alone would
-/// send them wherever the variable `CI` is set.
+/// Whether `$TERM` is `dumb` and colors are not forced. `anstream` alone would color the output if `$CI` is set.
 fn is_dumb() -> bool {
     let is_forced = env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty());
     !is_forced && env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 impl Screen {
-    /// Results go there.
+    /// Detects width and colors of stdout.
     pub fn stdout() -> Self {
-        let colours = match AutoStream::choice(&stdout()) {
-            ColorChoice::Never => Colours::None,
-            _ if is_true_colour() => Colours::True,
-            _ => Colours::Indexed,
+        let colors = match AutoStream::choice(&stdout()) {
+            ColorChoice::Never => Colors::None,
+            _ if is_true_color() => Colors::True,
+            _ => Colors::Indexed,
         };
-        Self { width: columns(&Term::stdout()), colours }
+        Self { width: columns(&Term::stdout()), colors }
     }
 
-    /// Whether so many columns are there.
+    /// Whether a line of this many columns fits.
     pub fn fits(self, columns: usize) -> bool {
         self.width.is_none_or(|width| columns <= width)
     }
 
-    /// `text` in bold, of this colour.
-    pub fn coloured(self, colour: AnsiColor, text: &str) -> String {
-        let style = Style::new().fg_color(Some(colour.into())).bold();
-        match self.colours {
-            Colours::None => text.into(),
+    /// `text` in bold and in this color.
+    pub fn colored(self, color: AnsiColor, text: &str) -> String {
+        let style = Style::new().fg_color(Some(color.into())).bold();
+        match self.colors {
+            Colors::None => text.into(),
             _ => format!("{style}{text}{style:#}"),
         }
     }
 
-    /// A paragraph: `text` broken between words where it is too long.
+    /// `text` with line breaks between words where it is too long.
     pub fn paragraph(self, text: &str) -> String {
         self.lines(text.split(' '), "")
     }
 
-    /// `pieces` one after the other, broken between them where they are too long; each line begins with
+    /// `pieces` joined by spaces, with line breaks between them where the line is too long; each line starts with
     /// `indent`.
     pub fn lines<'a>(self, pieces: impl IntoIterator<Item = &'a str>, indent: &str) -> String {
-        // Longer lines are hard to read, however wide the screen is.
+        // At most 100 columns: longer lines are hard to read.
         let width = self.width.map_or(usize::MAX, |width| width.min(100));
         let mut lines = Vec::new();
         let mut line = indent.to_string();
@@ -107,8 +106,8 @@ impl Screen {
     }
 }
 
-/// `text` with its control characters written out (`\u{1b}`), so that names from files cannot move the
-/// cursor, colour the screen or set the window's title. Line breaks stay.
+/// `text` with escaped control characters (`\u{1b}`), so that names from files cannot move the cursor, change colors
+/// or set the window's title. Line breaks are kept.
 pub fn visible(text: &str) -> Cow<'_, str> {
     let is_shown = |c: char| c == '\n' || !(c.is_control() || is_invisible(c));
     if text.chars().all(is_shown) {
@@ -121,7 +120,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(escaped).collect::<String>().into()
 }
 
-/// As [`visible`], with line breaks written out too: names within a line cannot begin another.
+/// As [`visible`], with line breaks escaped too.
 pub fn visible_line(text: &str) -> String {
     let is_break = |c: char| matches!(c, '\n' | '\u{2028}' | '\u{2029}');
     let escaped = |c: char| match is_break(c) {
@@ -131,22 +130,22 @@ pub fn visible_line(text: &str) -> String {
     visible(text).chars().map(escaped).collect()
 }
 
-/// Characters that change the order in which others are shown.
+/// Whether a character changes the text direction of others.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Columns that a progress bar has on stderr; `None` where it is no terminal.
+/// The columns for a progress bar on stderr; `None` if it is not a terminal.
 pub fn progress_columns() -> Option<usize> {
     columns(&Term::stderr()).map(|columns| columns.saturating_sub(bar::FREE.into()))
 }
 
-/// A terminal that does not know its size says 0.
+/// The columns of a terminal; one of unknown size reports 0.
 fn columns(terminal: &Term) -> Option<usize> {
     terminal.size_checked().map(|(_, columns)| usize::from(columns)).filter(|&columns| columns > 0)
 }
 
-/// What terminals say of themselves that take 24 bits.
-fn is_true_colour() -> bool {
+/// Whether `$COLORTERM` announces 24-bit colors.
+fn is_true_color() -> bool {
     env::var_os("COLORTERM").is_some_and(|value| value == "truecolor" || value == "24bit")
 }

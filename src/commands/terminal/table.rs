@@ -1,4 +1,4 @@
-//! Tables: boxed where there is room, without lines where there is less, as a list where there is none.
+//! Tables: with borders, without borders if the screen is narrower, as a list if it is narrower still.
 
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table};
@@ -23,16 +23,16 @@ pub fn table_with_text(
 ) -> String {
     let shown = |row: Vec<String>| row.iter().map(|cell| visible_line(cell)).collect();
     let rows: Vec<Vec<String>> = rows.into_iter().map(shown).collect();
-    let mut forms = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
-        let table = lined(preset, text, header, &rows);
+    let mut layouts = [UTF8_FULL_CONDENSED, NOTHING].into_iter().map(|preset| {
+        let table = with_style(preset, text, header, &rows);
         let width = table.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         (table, width)
     });
-    let fitting = forms.find(|(_, width)| screen.fits(*width));
+    let fitting = layouts.find(|(_, width)| screen.fits(*width));
     fitting.map_or_else(|| list(screen, header, &rows), |(table, _)| table)
 }
 
-fn lined(
+fn with_style(
     preset: comfy_table::TableStyle,
     text: usize,
     header: &[&str],
@@ -44,13 +44,13 @@ fn lined(
     for column in table.column_iter_mut().skip(text) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    // Without lines, the last column's padding is no use.
+    // Remove the padding of the last column.
     let lines: Vec<String> =
         table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
-/// A row as its first cell, and below it the others, each behind its column's name.
+/// The table as a list: the first cell of each row, and below it the others, each after the name of its column.
 fn list(screen: Screen, header: &[&str], rows: &[Vec<String>]) -> String {
     let item = |row: &Vec<String>| {
         let last = row.len().saturating_sub(1);

@@ -1,9 +1,9 @@
-//! The exact engine: eager's bits for PyTorch models on the CPU, faster; within 1e-12 for scikit-learn's.
+//! The exact engine. On the CPU, it is bit-identical to the eager engine for PyTorch models and faster; for
+//! scikit-learn's models, it differs by at most 1e-12.
 //!
-//! A network's graph is divided into stages ([`plan`]). Where a kernel declares that it supports the
-//! operations and shapes that come next, it computes them, forward and backward, without autograd;
-//! elsewhere a stage is libtorch's operations under autograd. All parameters and all gradients are in one
-//! buffer each, so that the optimizer updates one tensor.
+//! A network's graph is divided into stages ([`plan`]). If a kernel supports the next operations and their shapes, it
+//! computes their forward and backward pass without autograd; other operations run in libtorch under autograd. All
+//! parameters are in one flat tensor and all gradients in another, so that the optimizer updates a single tensor.
 
 pub(crate) mod kernels;
 mod plan;
@@ -18,8 +18,7 @@ use crate::dataset::loader::Batch;
 use crate::nn::{FlatParameters, Model};
 use crate::optim::Optimizer;
 
-/// The forward pass of a network in evaluation mode, with the kernels of the exact engine where the network
-/// is on the CPU.
+/// The forward pass of a network in evaluation mode. On the CPU, it uses the kernels of the exact engine.
 #[derive(Debug)]
 pub struct Forward<'a> {
     model: &'a Model,
@@ -27,7 +26,7 @@ pub struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    /// Plans the network's graph.
+    /// Divides the network's graph into stages.
     pub fn new(model: &'a Model) -> Self {
         Self { model, plan: Plan::new(model.graph(), model.kind(), model.device()) }
     }
@@ -38,19 +37,19 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// A network trained with kernels that have eager's bits.
+/// A network that is trained with kernels bit-identical to the eager engine.
 #[derive(Debug)]
 pub struct Exact {
     model: Model,
     plan: Plan,
     criterion: Criterion,
     gradients: FlatParameters,
-    /// Of the buffer of all parameters.
+    /// The optimizer of the flat tensor of all parameters.
     optimizer: Box<dyn Optimizer>,
     state: Option<StepState>,
 }
 
-/// What the forward pass of a step computes, and what its backward pass needs.
+/// The results of a step's forward pass, and the tensors that its backward pass needs.
 #[derive(Debug)]
 struct StepState {
     images: Tensor,
@@ -61,7 +60,7 @@ struct StepState {
 }
 
 impl Exact {
-    /// `optimizer` has one parameter: the buffer of all parameters of `model`.
+    /// Creates the engine; `optimizer` has one parameter, the flat tensor of all parameters of `model`.
     pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
         let plan = Plan::new(model.graph(), model.kind(), model.device());
         let specs = model.graph().parameters();
@@ -75,7 +74,7 @@ impl TrainStep for Exact {
         &self.model
     }
 
-    /// The gradients are overwritten by the backward pass; the memory of the last step is freed.
+    /// Frees the tensors of the last step. The backward pass overwrites the gradients.
     fn zero_grad(&mut self) {
         self.state = None;
     }
@@ -89,7 +88,7 @@ impl TrainStep for Exact {
     }
 
     fn loss(&mut self, batch: &Batch) -> f64 {
-        let state = self.state.as_mut().expect("forward comes before loss");
+        let state = self.state.as_mut().expect("forward is called before loss");
         let labels = (batch, &state.labels);
         let (loss, saved) =
             tch::no_grad(|| self.criterion.exact(&self.model, &state.logits, labels));
@@ -99,8 +98,8 @@ impl TrainStep for Exact {
     }
 
     fn backward(&mut self) {
-        let state = self.state.as_mut().expect("forward comes before backward");
-        let (_, saved) = state.loss.as_ref().expect("loss comes before backward");
+        let state = self.state.as_mut().expect("forward is called before backward");
+        let (_, saved) = state.loss.as_ref().expect("loss is called before backward");
         tch::no_grad(|| {
             let grad_logits = saved.grad_logits(&state.labels);
             self.plan.backward(&self.model, &mut state.stages, grad_logits, &self.gradients);

@@ -1,4 +1,4 @@
-//! Divides a network's graph into stages, each computed by itself.
+//! Divides a network's graph into stages that are computed independently.
 
 use std::ops::Range;
 
@@ -8,47 +8,47 @@ use super::stages::{self, BackwardPass, KERNELS, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Graph, Model, Operand};
 
-/// The stages of a network, in the order of its forward pass. Each reads the output of the one before.
+/// The stages of a network, in the order of its forward pass. Each reads only the output of the previous one.
 #[derive(Debug)]
 pub struct Plan {
     stages: Vec<Box<dyn Stage>>,
-    /// The first stage with parameters. The gradient goes no further back.
+    /// Index of the first stage with parameters, at which the backward pass ends.
     first: usize,
 }
 
 impl Plan {
-    /// Plans a graph for tensors of this kind on this device. The kernels are for the CPU.
+    /// Divides a graph into stages, for tensors of this element type on this device. Kernels are used on the CPU only.
     pub fn new(graph: &Graph, kind: Kind, device: Device) -> Self {
         let end = graph.nodes().len();
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let kernels_apply = device == Device::Cpu && !shares_parameters(graph);
-        let (mut at, mut pending) = (0, 0);
-        while at < end {
-            let chain = Chain::new(graph, kind, at);
-            let usable = kernels_apply && is_cut(graph, at);
+        let (mut next, mut pending) = (0, 0);
+        while next < end {
+            let chain = Chain::new(graph, kind, next);
+            let usable = kernels_apply && is_boundary(graph, next);
             let found = KERNELS.iter().filter(|_| usable).find_map(|matches| matches(&chain));
-            let found = found.filter(|(_, count)| is_cut(graph, at + count));
+            let found = found.filter(|(_, count)| is_boundary(graph, next + count));
             let Some((stage, count)) = found else {
-                at += 1;
+                next += 1;
                 continue;
             };
-            push_autograd(&mut stages, graph, pending..at);
+            push_autograd(&mut stages, graph, pending..next);
             stages.push(stage);
-            at += count;
-            pending = at;
+            next += count;
+            pending = next;
         }
         push_autograd(&mut stages, graph, pending..end);
         let first = stages.iter().position(|stage| stage.has_parameters()).unwrap_or(stages.len());
         Self { stages, first }
     }
 
-    /// The output of the network in training mode, and what the backward pass needs.
+    /// The output of the network in training mode, and the tensors that the backward pass needs, per stage.
     pub fn forward(&self, model: &Model, xs: &Tensor) -> (Tensor, Vec<Saved>) {
         let mut saved = Vec::with_capacity(self.stages.len());
         let mut value = xs.shallow_clone();
         for (i, stage) in self.stages.iter().enumerate() {
-            let (output, kept) = stage.forward(model, &value, i > self.first);
-            saved.push(kept);
+            let (output, tensors) = stage.forward(model, &value, i > self.first);
+            saved.push(tensors);
             value = output;
         }
         (value, saved)
@@ -59,8 +59,7 @@ impl Plan {
         self.stages.iter().fold(xs.shallow_clone(), |xs, stage| stage.evaluate(model, &xs))
     }
 
-    /// Writes the gradients w.r.t. all parameters, given that w.r.t. the output. What the forward pass saved
-    /// is used up.
+    /// Writes the gradients w.r.t. all parameters, given `grad_output`. Consumes the tensors that the forward pass saved.
     pub fn backward(
         &self,
         model: &Model,
@@ -85,30 +84,31 @@ impl Plan {
     }
 }
 
-/// The operations that no kernel supports.
+/// Adds a stage for operations that no kernel supports.
 fn push_autograd(stages: &mut Vec<Box<dyn Stage>>, graph: &Graph, range: Range<usize>) {
     if !range.is_empty() {
         stages.push(Box::new(stages::autograd::Autograd::new(graph, range)));
     }
 }
 
-/// Whether the nodes from `at` on read nothing of those before it but the output of the last of them, and the
-/// network returns nothing of those before it; at the end of the graph: the output of the last node.
-fn is_cut(graph: &Graph, at: usize) -> bool {
-    let before = |operand: Operand| match operand {
-        Operand::Input => at > 0,
-        Operand::Node(i) => i + 1 < at,
+/// Whether a stage can end before node `index`: later nodes read no earlier value except the output of node `index - 1`,
+/// and the network returns no earlier value. At the end of the graph, the network must return the output of the last
+/// node.
+fn is_boundary(graph: &Graph, index: usize) -> bool {
+    let is_hidden = |operand: Operand| match operand {
+        Operand::Input => index > 0,
+        Operand::Node(i) => i + 1 < index,
         Operand::Parameter(_) | Operand::Buffer(_) => false,
     };
-    let mut later = graph.nodes()[at..].iter().flat_map(|node| &node.inputs);
-    let returns_before = match graph.result() {
-        Operand::Node(i) if at < graph.nodes().len() => i < at,
-        result => before(result),
+    let mut read_later = graph.nodes()[index..].iter().flat_map(|node| &node.inputs);
+    let returns_earlier = match graph.result() {
+        Operand::Node(i) if index < graph.nodes().len() => i < index,
+        result => is_hidden(result),
     };
-    !returns_before && !later.any(|&operand| before(operand))
+    !returns_earlier && !read_later.any(|&operand| is_hidden(operand))
 }
 
-/// Whether two operations read one parameter. Their gradients must be added in autograd's order then.
+/// Whether two operations read the same parameter. Their gradients must then be added in autograd's order.
 fn shares_parameters(graph: &Graph) -> bool {
     (0..graph.parameters().len()).any(|i| graph.readers(Operand::Parameter(i)).count() > 1)
 }

@@ -14,8 +14,8 @@ pub struct ParameterChunk<'a> {
     pub gradients: Vec<&'a [f32]>,
 }
 
-/// One Adam update of a chunk, with the sum of the replicas' gradients. The factors are the step size and the
-/// square root of the second bias correction.
+/// An Adam update of a chunk with the sum of the replicas' gradients. The factors are the step size and the square root
+/// of the second bias correction.
 pub struct Update<'a, 'b>(pub (f64, f64), pub &'b mut ParameterChunk<'a>);
 
 impl WithSimd for Update<'_, '_> {
@@ -45,12 +45,12 @@ impl WithSimd for Update<'_, '_> {
     }
 }
 
-/// Smaller gradients and first moments are flushed to 0, and so are second moments below twice the
-/// smallest normal number: arithmetic on subnormal numbers is a hundred times as slow, and parameters
-/// whose gradient stays 0 have such moments. A step that is skipped is less than 1e-9 learning rates.
+/// Threshold below which gradients and first moments are flushed to 0; second moments are flushed below twice the
+/// smallest normal number. Arithmetic on subnormal numbers is a hundred times slower, and parameters whose gradient stays
+/// 0 have such moments. A skipped step is smaller than 1e-9 learning rates.
 const FLUSH_BELOW: f32 = 1e-17;
 
-/// One vector of parameters, first moments and second moments after one update.
+/// Updates one vector of parameters, first moments and second moments.
 #[inline(always)]
 fn update<S: Simd>(
     simd: S,
@@ -71,9 +71,9 @@ fn update<S: Simd>(
     [p, m, v]
 }
 
-/// Replaces values whose magnitude is below `least` with 0.
+/// Replaces values whose magnitude is below `threshold` with 0.
 #[inline(always)]
-fn flush_below<S: Simd>(simd: S, least: f32, values: S::f32s) -> S::f32s {
-    let is_less = simd.less_than_f32s(simd.abs_f32s(values), simd.splat_f32s(least));
+fn flush_below<S: Simd>(simd: S, threshold: f32, values: S::f32s) -> S::f32s {
+    let is_less = simd.less_than_f32s(simd.abs_f32s(values), simd.splat_f32s(threshold));
     simd.select_f32s(is_less, simd.splat_f32s(0.0), values)
 }

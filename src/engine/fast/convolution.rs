@@ -1,5 +1,5 @@
-//! 5x5 convolutions with stride 1, fused with ReLU and 2x2 average pooling, forward and backward. All
-//! activations are of one block of images, one image per lane.
+//! 5x5 convolutions with stride 1, fused with ReLU and 2x2 average pooling, forward and backward. All activations belong
+//! to one block of images, one image per lane.
 
 use pulp::Simd;
 
@@ -33,8 +33,7 @@ pub fn forward<
         let bias: &[f32; G] = window(bias, first);
         for y in 0..P {
             for x in 0..P {
-                // Loops: a closure that is not inlined is compiled without the CPU's vector
-                // instructions.
+                // Loops, because a closure that is not inlined is compiled without the CPU's vector instructions.
                 let mut start = [[zero; 4]; G];
                 for (sums, &bias) in start.iter_mut().zip(bias) {
                     *sums = [simd.splat_f32s(bias); 4];
@@ -56,7 +55,7 @@ pub fn forward<
     }
 }
 
-/// Adds to `sums` the convolution at the four positions of the pooling window whose top left is (y, x).
+/// Adds the convolution at the four positions of the pooling window with the top left corner (y, x) to `sums`.
 #[inline(always)]
 fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
     simd: S,
@@ -83,8 +82,8 @@ fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
     sums
 }
 
-/// The backward pass of ReLU and pooling: writes rows `2 * y` and `2 * y + 1` of `grad_conv`, a quarter
-/// of `grad_pooled` where `conv > 0`, else 0. Columns are written from index `margin`.
+/// The backward pass of ReLU and pooling: writes rows `2 * y` and `2 * y + 1` of `grad_conv`: a quarter of `grad_pooled`
+/// where `conv > 0`, else 0. Columns start at index `margin`.
 #[inline(always)]
 pub fn relu_avg_pool2d_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
     simd: S,
@@ -109,8 +108,8 @@ pub fn relu_avg_pool2d_backward<S: Simd, const H: usize, const P: usize, const M
     }
 }
 
-/// Adds to `grad_weight`, lane by lane, the contribution of `R` rows of `grad_output`, which start at
-/// row `y`. A tile is `G` filters.
+/// Adds the contribution of `R` rows of `grad_output`, from row `y` on, to `grad_weight`, lane by lane. A tile is `G`
+/// filters.
 #[inline(always)]
 pub fn grad_weight<
     S: Simd,
@@ -161,7 +160,7 @@ pub fn grad_weight<
     }
 }
 
-/// Adds to `grad_bias`, lane by lane, the sum of some rows of `grad_output`.
+/// Adds the sum of `R` rows of `grad_output` to `grad_bias`, lane by lane.
 #[inline(always)]
 pub fn grad_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
     simd: S,

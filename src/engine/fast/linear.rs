@@ -1,5 +1,5 @@
-//! Fully connected layers, forward and backward. Activations (N,) are of one block of images, one
-//! image per lane; weights are in PyTorch's layout (out, in).
+//! Fully connected layers, forward and backward. Activations (N,) belong to one block of images, one image per lane;
+//! weights are in PyTorch's layout (out, in).
 
 use std::array;
 
@@ -7,10 +7,10 @@ use pulp::Simd;
 
 use crate::engine::exact::kernels::direct::shape::window;
 
-/// Outputs, or inputs, per tile.
+/// Number of outputs, or inputs, per tile.
 const TILE: usize = 8;
 
-/// `weight @ input + bias`.
+/// Computes `weight @ input + bias`.
 #[inline(always)]
 pub fn forward<S: Simd>(
     simd: S,
@@ -31,7 +31,7 @@ pub fn forward<S: Simd>(
     }
 }
 
-/// `N` rows of the weight times the input; each sum starts from its bias.
+/// Computes `N` rows of the weight times the input; each sum starts from its bias.
 #[inline(always)]
 fn dots<S: Simd, const N: usize>(
     simd: S,
@@ -40,7 +40,7 @@ fn dots<S: Simd, const N: usize>(
     bias: &[f32; N],
 ) -> [S::f32s; N] {
     let rows: [&[f32]; N] = array::from_fn(|o| &rows[o * input.len()..][..input.len()]);
-    // Loops: a closure that is not inlined is compiled without the CPU's vector instructions.
+    // Loops, because a closure that is not inlined is compiled without the CPU's vector instructions.
     let mut sums = [simd.splat_f32s(0.0); N];
     for (sum, &bias) in sums.iter_mut().zip(bias) {
         *sum = simd.splat_f32s(bias);
@@ -53,7 +53,7 @@ fn dots<S: Simd, const N: usize>(
     sums
 }
 
-/// `grad_input = weightᵀ @ grad_output`.
+/// Computes `grad_input = weightᵀ @ grad_output`.
 #[inline(always)]
 pub fn grad_input<S: Simd>(
     simd: S,
@@ -72,7 +72,7 @@ pub fn grad_input<S: Simd>(
     }
 }
 
-/// Columns `first..first + N` of the weight times `grad_output`.
+/// Computes columns `first..first + N` of the weight times `grad_output`.
 #[inline(always)]
 fn columns<S: Simd, const N: usize>(
     simd: S,
@@ -91,10 +91,10 @@ fn columns<S: Simd, const N: usize>(
     sums
 }
 
-/// Vectors of a row of `grad_weight` per tile.
+/// Number of vectors of a row of `grad_weight` per tile.
 const VECTORS: usize = 5;
 
-/// Elements per row of [`transpose`]d activations.
+/// The number of elements per row of activations after [`transpose`].
 pub fn stride(inputs: usize, lanes: usize) -> usize {
     inputs.next_multiple_of(VECTORS * lanes)
 }
@@ -107,7 +107,7 @@ pub fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     }
 }
 
-/// Adds to `grad_weight` (out, in) and `grad_bias` (out). `transposed` is the input after
+/// Adds the gradients of a block to `grad_weight` (out, in) and `grad_bias` (out). `transposed` is the input after
 /// [`transpose`]. A tile is `R` rows; `R` divides the number of outputs.
 #[inline(always)]
 pub fn grad_parameters<S: Simd, const R: usize>(
@@ -131,7 +131,8 @@ pub fn grad_parameters<S: Simd, const R: usize>(
     }
 }
 
-/// Adds to `R` rows of `grad_weight`, [`VECTORS`] vectors per row, starting at column `first`.
+/// Adds the gradients of a block to a tile of `grad_weight`: `R` rows, [`VECTORS`] vectors per row from column `first`
+/// on.
 #[inline(always)]
 fn tile<S: Simd, const R: usize>(
     simd: S,

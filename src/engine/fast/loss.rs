@@ -2,9 +2,8 @@
 
 use crate::dataset::CLASSES;
 
-/// Overwrites the logits of one block, (10,) with one image per lane, with the gradient of the mean
-/// loss of the batch: `(softmax - one_hot) / n`, and 0 in lanes without an image. `n` is the batch
-/// size. Returns the sum of the losses.
+/// Replaces the logits of one block, (10,) with one image per lane, by the gradient of the mean loss of the batch:
+/// `(softmax - one_hot) / n`, and 0 in lanes without an image. `n` is the batch size. Returns the sum of the losses.
 pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) -> f64 {
     let mut sum = 0.0;
     for lane in 0..lanes {

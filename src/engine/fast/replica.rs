@@ -1,4 +1,4 @@
-//! One thread's share of a step: the forward and backward pass of its images, block by block.
+//! One thread's part of a step: the forward and backward pass of its images, block by block.
 
 use std::array;
 use std::ops::Range;
@@ -15,26 +15,26 @@ use crate::engine::exact::kernels::direct::shape::{
 };
 use crate::libtorch::lanes;
 
-/// Outputs of the fully connected layers.
+/// Numbers of outputs of the fully connected layers, and number of inputs of the first.
 const FC1: usize = 120;
 const FC2: usize = 84;
 const FLAT: usize = C2 * P2 * P2;
 
-/// The range of each parameter in the buffer of all parameters, in definition order.
+/// The range of each parameter in the flat tensor of all parameters, in definition order.
 pub type ParameterRanges = [Range<usize>; 10];
 
-/// One replica's images and labels of a batch.
+/// The images and labels of a batch that one replica processes.
 #[derive(Debug, Clone, Copy)]
-pub struct BatchShare<'a> {
+pub struct BatchPart<'a> {
     /// N x 784 bytes.
     pub pixels: &'a [u8],
     /// N labels.
     pub labels: &'a [u8],
-    /// Images in the whole batch, over which the loss is averaged.
+    /// Number of images in the whole batch, over which the loss is averaged.
     pub batch_size: usize,
 }
 
-/// One thread's buffers, overwritten in each step. Every buffer starts at a cache line.
+/// One thread's gradients and buffers, which each step overwrites. Every buffer starts at a cache line.
 #[derive(Debug)]
 pub struct Replica {
     /// Sum of the losses of this replica's images.
@@ -100,17 +100,17 @@ impl Buffers {
 }
 
 impl Replica {
-    /// Allocates the buffers, for a model with this many parameters.
+    /// Allocates the buffers for a flat tensor of this many parameters.
     pub fn new(parameters: usize) -> Self {
         Self { loss: 0.0, gradients: zeros(parameters, 1), buffers: Buffers::new(lanes()) }
     }
 
-    /// Runs the forward and backward pass; overwrites loss and gradients.
+    /// Computes the forward and backward pass; overwrites loss and gradients.
     pub fn forward_backward(
         &mut self,
         parameters: &[f32],
         ranges: &ParameterRanges,
-        batch: BatchShare,
+        batch: BatchPart,
     ) {
         Arch::new().dispatch(ForwardBackward { replica: self, parameters, ranges, batch });
     }
@@ -120,7 +120,7 @@ struct ForwardBackward<'a> {
     replica: &'a mut Replica,
     parameters: &'a [f32],
     ranges: &'a ParameterRanges,
-    batch: BatchShare<'a>,
+    batch: BatchPart<'a>,
 }
 
 impl WithSimd for ForwardBackward<'_> {
@@ -217,7 +217,7 @@ fn backward<S: Simd>(
     conv1_backward(simd, buffers);
 }
 
-/// From the gradient w.r.t. the logits to `grad_pool2`.
+/// The backward pass from the gradient w.r.t. the logits to `grad_pool2`.
 #[inline(always)]
 fn linear_backward<S: Simd>(
     simd: S,
@@ -249,7 +249,7 @@ fn linear_backward<S: Simd>(
     linear::grad_input(simd, grad_fc1, layers[4], grad_pool2);
 }
 
-/// From `grad_pool2` to `grad_pool1`.
+/// The backward pass from `grad_pool2` to `grad_pool1`.
 #[inline(always)]
 fn conv2_backward<S: Simd>(simd: S, buffers: &mut Buffers, weight: &Filters<f32, C2, C1>) {
     let Buffers { pool1, conv2, grad_pool2, .. } = buffers;
@@ -283,7 +283,7 @@ fn conv2_backward<S: Simd>(simd: S, buffers: &mut Buffers, weight: &Filters<f32,
     );
 }
 
-/// From `grad_pool1` on, two rows of `grad_conv1` at a time.
+/// The backward pass from `grad_pool1` to conv1's parameters, two rows of `grad_conv1` at a time.
 #[inline(always)]
 fn conv1_backward<S: Simd>(simd: S, buffers: &mut Buffers) {
     let Buffers { image, conv1, grad_pool1, .. } = buffers;
@@ -310,7 +310,7 @@ fn conv1_backward<S: Simd>(simd: S, buffers: &mut Buffers) {
     }
 }
 
-/// `grad_weight` and `grad_bias` of fc1, fc2 and fc3.
+/// The parts of the gradients that are `grad_weight` and `grad_bias` of fc1, fc2 and fc3.
 fn linear_gradients<'a>(
     gradients: &'a mut [f32],
     ranges: &ParameterRanges,
@@ -328,8 +328,7 @@ fn relu<S: Simd>(simd: S, xs: &mut [S::f32s]) {
     xs.iter_mut().for_each(|x| *x = simd.max_f32s(zero, *x));
 }
 
-/// `threshold_backward` in place: zeroes the gradient where the output of ReLU is not
-/// positive.
+/// `threshold_backward` in place: sets the gradient to 0 where the output of ReLU is not positive.
 #[inline(always)]
 fn relu_backward<S: Simd>(simd: S, output: &[S::f32s], grad_output: &mut [S::f32s]) {
     let zero = simd.splat_f32s(0.0);

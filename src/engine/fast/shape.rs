@@ -6,7 +6,7 @@ pub type Planes<V, const C: usize, const H: usize, const W: usize> = [[[V; W]; H
 /// Views the first `C * H * W` elements as (C, H, W).
 ///
 /// # Panics
-/// When the slice is shorter.
+/// If the slice is shorter.
 #[inline(always)]
 pub fn planes<V, const C: usize, const H: usize, const W: usize>(
     slice: &[V],
@@ -18,7 +18,7 @@ pub fn planes<V, const C: usize, const H: usize, const W: usize>(
 /// Same as [`planes`], mutable.
 ///
 /// # Panics
-/// When the slice is shorter.
+/// If the slice is shorter.
 #[inline(always)]
 pub fn planes_mut<V, const C: usize, const H: usize, const W: usize>(
     slice: &mut [V],

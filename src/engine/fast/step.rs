@@ -3,7 +3,7 @@
 use pulp::Arch;
 
 use super::adam::{ParameterChunk, Update};
-use super::replica::{BatchShare, ParameterRanges, Replica};
+use super::replica::{BatchPart, ParameterRanges, Replica};
 use crate::dataset::PIXELS;
 use crate::libtorch::{in_parts, lanes, values_mut};
 use crate::optim::Adam;
@@ -16,41 +16,41 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// The parameters are in a buffer of `count` elements, parameter i of LeNet-5 at `ranges[i]`; `threads`
-    /// replicas share each batch.
+    /// Creates `threads` replicas for parameters in a flat tensor of `count` elements, parameter i of LeNet-5 at
+    /// `ranges[i]`.
     pub fn new(count: usize, ranges: ParameterRanges, threads: usize) -> Self {
         Self { replicas: (0..threads).map(|_| Replica::new(count)).collect(), ranges }
     }
 
     /// Computes the gradients for one batch (N x 784 pixels, N labels); returns its mean loss.
-    pub fn pass(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) -> f64 {
-        self.forward_backward(parameters, pixels, labels);
+    pub fn forward_backward(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) -> f64 {
+        self.run_replicas(parameters, pixels, labels);
         self.replicas.iter().map(|replica| replica.loss).sum::<f64>() / labels.len() as f64
     }
 
-    /// Computes the loss and the gradients of each replica's share of the batch.
-    fn forward_backward(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) {
+    /// Computes the loss and the gradients of each replica's part of the batch.
+    fn run_replicas(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) {
         let batch_size = labels.len();
         let lanes = lanes();
         let replicas = self.replicas.len();
-        // Whole blocks, the same number for every replica except the last ones.
+        // The same number of full blocks for every replica except the last ones.
         let size = batch_size.div_ceil(lanes).div_ceil(replicas) * lanes;
-        let shares: Vec<BatchShare> = (0..replicas)
+        let parts: Vec<BatchPart> = (0..replicas)
             .map(|i| {
                 let range = (i * size).min(batch_size)..((i + 1) * size).min(batch_size);
                 let pixels = &pixels[range.start * PIXELS..range.end * PIXELS];
-                BatchShare { pixels, labels: &labels[range], batch_size }
+                BatchPart { pixels, labels: &labels[range], batch_size }
             })
             .collect();
         let ranges = &self.ranges;
-        in_parts((replicas, 1), [&mut self.replicas], [&shares], |[replicas], [shares]| {
-            for (replica, &share) in replicas.iter_mut().zip(shares) {
-                replica.forward_backward(parameters, ranges, share);
+        in_parts((replicas, 1), [&mut self.replicas], [&parts], |[replicas], [parts]| {
+            for (replica, &part) in replicas.iter_mut().zip(parts) {
+                replica.forward_backward(parameters, ranges, part);
             }
         });
     }
 
-    /// One update of the buffer of all parameters, each thread on a chunk of it.
+    /// Performs one update of the flat tensor of all parameters; each thread updates one chunk.
     pub fn update(&mut self, adam: &mut Adam) {
         let factors = adam.next_factors();
         let written = [&mut adam.parameters[0], &mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]];
@@ -87,8 +87,8 @@ mod tests {
     use crate::optim::Optimizer;
     use crate::train::Trainer;
 
-    /// Relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another
-    /// order; the largest difference observed is 8.4e-06.
+    /// Tolerance relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another order; the
+    /// largest observed difference is 8.4e-06.
     const TOLERANCE: f32 = 5e-5;
 
     /// Pseudo-random pixels, half of them black, and labels.
@@ -106,7 +106,7 @@ mod tests {
         let model = entry.zeros(Device::Cpu);
         model.reset_parameters();
         let flat = model.flat();
-        let ranges: ParameterRanges = flat.places().collect::<Vec<_>>().try_into().unwrap();
+        let ranges: ParameterRanges = flat.ranges().collect::<Vec<_>>().try_into().unwrap();
         let parameters = values::<f32>(flat.all()).to_vec();
         for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
             let case = format!("{n} images, {threads} threads");
@@ -121,7 +121,7 @@ mod tests {
             exact.engine_mut().backward();
             let expected = exact.engine().output().unwrap();
             let mut fast = Replicas::new(parameters.len(), ranges.clone(), threads);
-            let loss = fast.pass(&parameters, &batch.pixels, &batch.labels);
+            let loss = fast.forward_backward(&parameters, &batch.pixels, &batch.labels);
             assert!((loss - expected_loss).abs() < 1e-6, "{case}: {loss}, not {expected_loss}");
             for (i, (range, expected)) in ranges.iter().zip(&expected.gradients).enumerate() {
                 let expected = values::<f32>(expected);

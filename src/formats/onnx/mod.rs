@@ -1,6 +1,6 @@
-//! ONNX: parameters and forward pass as a graph of standard operators. Written, never read.
+//! Writes ONNX files: parameters, and the forward pass as a graph of standard operators.
 //!
-//! The messages follow `onnx.proto`; which operators compute a model is the model's affair.
+//! The messages follow `onnx.proto`. [`crate::nn`] chooses the operators of a model.
 
 mod proto;
 
@@ -8,58 +8,58 @@ use prost::Message;
 
 use tensor_files::{Dtype, NamedTensor};
 
-/// IR version 8 (`IR_VERSION_2021_7_30`) and operator set 17 belong together, in ONNX 1.12 of 2022;
-/// every reader since takes them.
+/// IR version 8 (`IR_VERSION_2021_7_30`). It belongs to operator set 17 (ONNX 1.12 of 2022); all later readers support
+/// both.
 const IR_VERSION: i64 = 8;
-/// Version of the operators.
+/// Version of the operator set.
 const OPSET: i64 = 17;
 
 /// Name of the input.
-pub const INPUT: &str = "x";
+pub(crate) const INPUT: &str = "x";
 /// Name of the output.
-pub const OUTPUT: &str = "logits";
-/// Name of the first dimension of both, which may have any size.
+pub(crate) const OUTPUT: &str = "logits";
+/// Name of the first dimension of input and output, which may have any size.
 const BATCH: &str = "N";
 
-/// A forward pass from the tensor `x` to the tensor `logits`, a batch of any size.
+/// A forward pass that computes the tensor `logits` from the tensor `x`, for batches of any size.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// Element type of both tensors.
+    /// Element type of `x` and `logits`.
     pub dtype: Dtype,
-    /// Sizes of `x` without the batch.
+    /// Shape of `x` without the batch.
     pub input: Vec<i64>,
-    /// Sizes of `logits` without the batch.
+    /// Shape of `logits` without the batch.
     pub output: Vec<i64>,
-    /// The operators in an order in which they can be computed.
+    /// The operators in topological order.
     pub nodes: Vec<Node>,
-    /// Tensors that the operators read besides the parameters.
+    /// Constant tensors that the operators read in addition to the parameters.
     pub constants: Vec<NamedTensor>,
 }
 
-/// An operator applied: names of what it reads, name of what it computes.
+/// One application of an operator: the names of its inputs and of its output.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The operator of ONNX.
+    /// Name of the operator in ONNX.
     pub operator: &'static str,
-    /// `x`, parameters and constants by their names, and outputs of earlier nodes.
+    /// Names of its inputs: `x`, parameters, constants, and outputs of earlier nodes.
     pub inputs: Vec<String>,
-    /// The name of its output.
+    /// Name of its output.
     pub output: String,
-    /// Settings that are not the operator's defaults.
+    /// Attributes that differ from the operator's defaults.
     pub attributes: Vec<Attribute>,
 }
 
-/// Name and value of a setting.
+/// Name and value of an operator's attribute.
 pub type Attribute = (&'static str, Value);
 
-/// The value of a setting.
+/// The value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// An integer.
+    /// Attribute type `INT`.
     Int(i64),
-    /// A list of integers.
+    /// Attribute type `INTS`.
     Ints(Vec<i64>),
-    /// A number; ONNX has it in float32.
+    /// A number, which ONNX stores in float32.
     Float(f32),
 }
 
@@ -81,9 +81,9 @@ impl From<f64> for Value {
     }
 }
 
-/// The file for a graph called `name` and its `parameters`. The same input gives the same bytes.
+/// Writes the file of a graph with this name and these parameters. The same input gives the same bytes.
 pub fn write(name: &str, graph: &Graph, parameters: &[NamedTensor]) -> Vec<u8> {
-    // Buffers such as num_batches_tracked have no part in evaluation.
+    // Evaluation does not read buffers such as num_batches_tracked.
     let read =
         |tensor: &&NamedTensor| graph.nodes.iter().any(|node| node.inputs.contains(&tensor.name));
     let graph = proto::Graph {
@@ -108,7 +108,7 @@ fn node(node: &Node) -> proto::Node {
     proto::Node {
         input: node.inputs.clone(),
         output: vec![node.output.clone()],
-        // There is one output per node, so its name is unique among the nodes, too.
+        // Each node has one output, so the name of the output is unique among nodes, too.
         name: Some(node.output.clone()),
         op_type: Some(node.operator.into()),
         attribute: node.attributes.iter().map(attribute).collect(),
@@ -177,7 +177,7 @@ fn data_type(dtype: Dtype) -> i32 {
         Dtype::F8_E5M2 => 19,
         Dtype::F8_E5M2FNUZ => 20,
         Dtype::F8_E8M0FNU => 24,
-        // Not among ONNX's types: undefined, which every reader refuses.
+        // ONNX does not have this type: 0 is UNDEFINED, which readers reject.
         Dtype::C32 => 0,
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_in_the_file_as_they_are_and_unread_tensors_are_not() {
+    fn the_file_has_the_elements_of_parameters_but_no_unread_tensors() {
         let unread = NamedTensor { name: "num_batches_tracked".into(), ..scale() };
         let file = write("G", &scaled(), &[scale(), unread]);
         assert!(file.windows(24).any(|window| window == scale().data));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_numbers_has_a_field_for_each_as_in_proto2() {
+    fn each_number_of_a_list_is_a_field_as_in_proto2() {
         let pads = attribute(&("pads", Value::Ints(vec![0, 2]))).encode_to_vec();
         // Field 1 (length 4), field 8 twice, field 20.
         assert_eq!(pads, b"\x0a\x04pads\x40\x00\x40\x02\xa0\x01\x07");

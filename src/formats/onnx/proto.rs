@@ -1,8 +1,7 @@
-//! The messages of `onnx.proto` (ONNX 1.23.2) that a model is made of, as far as
-//! [`write`](super::write) fills them.
+//! The messages of `onnx.proto` (ONNX 1.23.2) that [`write`](super::write) uses, with the fields that it sets.
 //!
-//! All are in the format since IR version 8 and before. `onnx.proto` is proto2, so lists of numbers
-//! are not packed, and each field that is set is on the wire even when it is zero or empty.
+//! IR version 8 has all of them. `onnx.proto` is proto2, so lists of numbers are not packed, and each field that is
+//! set is encoded even if it is zero or empty.
 
 use prost::{Message, Oneof};
 
@@ -12,16 +11,16 @@ pub struct Model {
     /// Version of these messages, of enum `Version`.
     #[prost(int64, optional, tag = "1")]
     pub ir_version: Option<i64>,
-    /// The program that wrote it.
+    /// The program that wrote the file.
     #[prost(string, optional, tag = "2")]
     pub producer_name: Option<String>,
-    /// Its version.
+    /// Version of that program.
     #[prost(string, optional, tag = "3")]
     pub producer_version: Option<String>,
-    /// The computation.
+    /// Nodes, parameters, inputs and outputs.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
-    /// Which operators `op_type` means.
+    /// The operator sets to which `op_type` refers.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetId>,
 }
@@ -29,70 +28,70 @@ pub struct Model {
 /// `OperatorSetIdProto`: a version of a set of operators.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetId {
-    /// The set; empty for ONNX's own.
+    /// Name of the set; empty for ONNX's own.
     #[prost(string, optional, tag = "1")]
     pub domain: Option<String>,
-    /// Its version.
+    /// Version of the set.
     #[prost(int64, optional, tag = "2")]
     pub version: Option<i64>,
 }
 
-/// `GraphProto`: inputs, parameters, and what is computed from them.
+/// `GraphProto`: inputs, parameters, operators and outputs.
 #[derive(Clone, PartialEq, Message)]
 pub struct Graph {
-    /// In an order in which they can be computed.
+    /// The operators in topological order.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<Node>,
     /// Name of the graph.
     #[prost(string, optional, tag = "2")]
     pub name: Option<String>,
-    /// The parameters.
+    /// Parameters and buffers, by the names that `input` of the nodes uses.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
-    /// What is to be given.
+    /// Inputs that the caller passes; parameters are not among them.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfo>,
-    /// What comes out.
+    /// Results that the caller gets, by the names that nodes give them.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
 }
 
-/// `NodeProto`: an operator applied.
+/// `NodeProto`: one application of an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    /// Names of values.
+    /// Names of the inputs.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Names of values.
+    /// Names of the outputs.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
-    /// What messages call it.
+    /// Name of the node in error messages.
     #[prost(string, optional, tag = "3")]
     pub name: Option<String>,
-    /// The operator.
+    /// Operator of the operator set, such as `Gemm`.
     #[prost(string, optional, tag = "4")]
     pub op_type: Option<String>,
-    /// Its settings; those left out have the operator's defaults.
+    /// Attributes that differ from the operator's defaults.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
 }
 
-/// `AttributeProto`: a setting of an operator.
+/// `AttributeProto`: an attribute of an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct Attribute {
-    /// The setting.
+    /// Name of the attribute.
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
-    /// The value of the type [`FLOAT`].
+    /// The value if the type is [`FLOAT`].
     #[prost(float, optional, tag = "2")]
     pub f: Option<f32>,
-    /// The value of the type [`INT`].
+    /// The value if the type is [`INT`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    /// The value of the type [`INTS`].
+    /// The value if the type is [`INTS`].
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the three it is, of enum `AttributeType`.
+    /// The type, of enum `AttributeType`.
     #[prost(int32, optional, tag = "20")]
     pub r#type: Option<i32>,
 }
@@ -113,7 +112,7 @@ pub struct Tensor {
     /// Element type, of enum `DataType`.
     #[prost(int32, optional, tag = "2")]
     pub data_type: Option<i32>,
-    /// Name of the value.
+    /// Name of the tensor.
     #[prost(string, optional, tag = "8")]
     pub name: Option<String>,
     /// Elements, row-major, little-endian.
@@ -127,12 +126,12 @@ pub struct ValueInfo {
     /// Name of the value.
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
-    /// Its type.
+    /// Element type and shape.
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<Type>,
 }
 
-/// `TypeProto`, which here is always a tensor.
+/// `TypeProto`; always a tensor in these files.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     /// Element type and shape.
@@ -146,7 +145,7 @@ pub struct TensorType {
     /// Element type, of enum `TensorProto.DataType`.
     #[prost(int32, optional, tag = "1")]
     pub elem_type: Option<i32>,
-    /// The shape.
+    /// Sizes of the dimensions; `None` if the rank is unknown.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
 }
@@ -154,7 +153,7 @@ pub struct TensorType {
 /// `TensorShapeProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Shape {
-    /// The dimensions.
+    /// From the outermost dimension to the innermost.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
@@ -162,7 +161,7 @@ pub struct Shape {
 /// `TensorShapeProto.Dimension`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
-    /// Its size, or a name for any size.
+    /// A size, or the name of a variable size.
     #[prost(oneof = "Size", tags = "1, 2")]
     pub value: Option<Size>,
 }
@@ -170,10 +169,10 @@ pub struct Dimension {
 /// The `oneof value` of `TensorShapeProto.Dimension`.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Size {
-    /// `dim_value`: this size.
+    /// `dim_value`: a fixed size.
     #[prost(int64, tag = "1")]
     Value(i64),
-    /// `dim_param`: any size, the same wherever the name stands.
+    /// `dim_param`: the name of a variable size; equal names are equal sizes.
     #[prost(string, tag = "2")]
     Param(String),
 }

@@ -1,7 +1,7 @@
-//! TensorBoard's event files: TFRecords of protobuf messages. Written, never read.
+//! Writes TensorBoard's event files: TFRecords of protobuf messages.
 //!
-//! A record is whole by itself (its length and its bytes have a CRC each), so a file that grows by whole
-//! records can be read at any moment. Times are an argument: everything else follows from the run.
+//! Each record has CRCs of its length and its bytes, so a file that grows by complete records can be read at any time.
+//! The caller passes the wall time, so the bytes depend only on the arguments.
 
 mod proto;
 
@@ -10,41 +10,41 @@ use prost::Message;
 
 use proto::{Event, Image, Summary, SummaryValue, Value, What};
 
-/// CRC-32C.
+/// The CRC-32C algorithm.
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
-/// What is added to a CRC so that one of data with CRCs in them is no trivial one
-/// (`tensorflow/core/lib/hash/crc32c.h`, `kMaskDelta`).
+/// Constant that masks a CRC, since the CRC of data that contains its own CRC is degenerate (`kMaskDelta` of
+/// `tensorflow/core/lib/hash/crc32c.h`).
 const MASK_DELTA: u32 = 0xa282_ead8;
 
-/// When something happened: seconds since 1970, and the place on the horizontal axis.
+/// Time and step of an event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment {
     /// Seconds since 1970.
     pub wall_time: f64,
-    /// The step, or the epoch.
+    /// Step or epoch, the position on the horizontal axis.
     pub step: i64,
 }
 
 /// A picture as a PNG file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Picture<'a> {
-    /// The file.
+    /// Contents of the PNG file.
     pub png: &'a [u8],
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// Channels: 1 grey, 2 with alpha, 3 RGB, 4 RGBA.
+    /// Number of channels: 1 gray, 2 gray with alpha, 3 RGB, 4 RGBA.
     pub channels: u8,
 }
 
 impl<'a> Picture<'a> {
-    /// Of a PNG file, whose header gives its size; `None` of anything else.
-    pub fn of_png(png: &'a [u8]) -> Option<Self> {
+    /// Reads the size and channels from the header of a PNG file; `None` if `png` is not a PNG file.
+    pub fn from_png(png: &'a [u8]) -> Option<Self> {
         let header = png.strip_prefix(b"\x89PNG\r\n\x1a\n")?.get(8..18)?;
         let (width, rest) = header.split_first_chunk()?;
         let (height, rest) = rest.split_first_chunk()?;
-        // Grey, RGB, palette, grey with alpha, RGBA.
+        // Color types: 0 gray, 2 RGB, 3 palette, 4 gray with alpha, 6 RGBA.
         let channels = match rest.get(1)? {
             0 => 1,
             2 | 3 => 3,
@@ -57,17 +57,17 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The first record of a file.
+/// Encodes the first record of a file: the version of the format.
 pub fn file_version(wall_time: f64) -> Vec<u8> {
     record(Moment { wall_time, step: 0 }, What::FileVersion("brain.Event:2".into()))
 }
 
-/// A record of a number under a name. The format has float32.
+/// Encodes a scalar with a name. The format stores it in float32.
 pub fn scalar(moment: Moment, tag: &str, value: f64) -> Vec<u8> {
     record(moment, summary(tag, Value::Simple(value as f32)))
 }
 
-/// A record of a picture under a name.
+/// Encodes a picture with a name.
 pub fn image(moment: Moment, tag: &str, picture: Picture) -> Vec<u8> {
     let Picture { png, width, height, channels } = picture;
     let image = Image {
@@ -83,7 +83,7 @@ fn summary(tag: &str, value: Value) -> What {
     What::Summary(Summary { value: vec![SummaryValue { tag: tag.into(), value: Some(value) }] })
 }
 
-/// Length, its CRC, the message, its CRC; all little-endian.
+/// Encodes a TFRecord: length, its CRC, message, its CRC; all little-endian.
 fn record(Moment { wall_time, step }: Moment, what: What) -> Vec<u8> {
     let message = Event { wall_time, step, what: Some(what) }.encode_to_vec();
     let length = (message.len() as u64).to_le_bytes();

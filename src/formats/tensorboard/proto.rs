@@ -1,5 +1,5 @@
-//! The messages of TensorBoard's event files (`tensorboard/compat/proto/event.proto` and `summary.proto`,
-//! TensorBoard 2.21) that a training writes, as far as [`super`] fills them.
+//! The messages of TensorBoard's event files (`tensorboard/compat/proto/event.proto` and `summary.proto`, TensorBoard
+//! 2.21) that [`super`] uses, with the fields that it sets.
 
 use prost::{Message, Oneof};
 
@@ -9,10 +9,10 @@ pub struct Event {
     /// Seconds since 1970.
     #[prost(double, tag = "1")]
     pub wall_time: f64,
-    /// Place on the horizontal axis.
+    /// Step or epoch, the position on the horizontal axis.
     #[prost(int64, tag = "2")]
     pub step: i64,
-    /// What happened.
+    /// The content of the record.
     #[prost(oneof = "What", tags = "3, 5")]
     pub what: Option<What>,
 }
@@ -31,7 +31,7 @@ pub enum What {
 /// `Summary`: values of one step.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
-    /// The values.
+    /// One entry per tag.
     #[prost(message, repeated, tag = "1")]
     pub value: Vec<SummaryValue>,
 }
@@ -39,10 +39,10 @@ pub struct Summary {
 /// `Summary.Value`: a value and its name.
 #[derive(Clone, PartialEq, Message)]
 pub struct SummaryValue {
-    /// The name; what is before a slash groups charts.
+    /// The name; the part before a slash groups charts.
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// The value.
+    /// A number or an image; `None` in a file that uses another kind.
     #[prost(oneof = "Value", tags = "2, 4")]
     pub value: Option<Value>,
 }
@@ -50,10 +50,10 @@ pub struct SummaryValue {
 /// `Summary.Value.value`.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Value {
-    /// A scalar.
+    /// A number of a line chart, in float32.
     #[prost(float, tag = "2")]
     Simple(f32),
-    /// A picture.
+    /// An encoded image, such as a PNG.
     #[prost(message, tag = "4")]
     Image(Image),
 }
@@ -61,16 +61,16 @@ pub enum Value {
 /// `Summary.Image`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Image {
-    /// Rows.
+    /// Height in pixels.
     #[prost(int32, tag = "1")]
     pub height: i32,
-    /// Columns.
+    /// Width in pixels.
     #[prost(int32, tag = "2")]
     pub width: i32,
-    /// Channels: 1 grey, 3 RGB, 4 RGBA.
+    /// Number of channels: 1 gray, 2 gray with alpha, 3 RGB, 4 RGBA.
     #[prost(int32, tag = "3")]
     pub colorspace: i32,
-    /// The picture as a file, such as a PNG.
+    /// Contents of the picture's file, such as a PNG.
     #[prost(bytes = "vec", tag = "4")]
     pub encoded: Vec<u8>,
 }

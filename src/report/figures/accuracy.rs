@@ -1,17 +1,19 @@
-//! Test accuracies beside those of the paper.
+//! The figure of test accuracies and those of the paper.
 
 use super::axis::Axis;
-use super::canvas::{Anchor, BLUE, GROUND, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of};
+use super::canvas::{
+    Anchor, BACKGROUND, BLUE, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
+};
 use super::{Drawn, Figure};
 
-/// A run's accuracy on the test images.
+/// The test accuracy of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accuracy {
-    /// What the run is called.
+    /// Name of the run.
     pub name: String,
-    /// Correct answers over all answers, 0 to 1.
+    /// Accuracy, 0 to 1.
     pub value: f64,
-    /// The paper's, where it gives one for this model.
+    /// The paper's accuracy, if it has one for this model.
     pub paper: Option<f64>,
 }
 
@@ -19,12 +21,12 @@ const TOP: i32 = 92;
 const ROW: i32 = 72;
 const BELOW: i32 = 60;
 
-/// Draws a row a run: a dot for the run, a diamond for the paper, each with its number. The axis shows
-/// the part of 0 to 1 that they lie in.
+/// Draws one row per run: a dot for the run and a diamond for the paper, each with its value. The axis does not start
+/// at 0.
 pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
     let width = drawn.width();
     let longest = rows.iter().map(|row| width_of(&row.name)).max().unwrap_or(0);
-    // Beside the rows where there is room, else above them.
+    // Names are beside the rows if they fit, else above them.
     let beside = drawn == Drawn::Wide && longest < width / 3;
     let left = if beside { 24 + longest } else { 20 };
     let (row_height, marks) = if beside { (ROW, 5) } else { (ROW + 28, 2) };
@@ -38,9 +40,9 @@ pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
         canvas.text("this run", (40, 54), TEXT);
         canvas.diamond((126, 54), 8, VERMILION);
         canvas.text("the paper", (142, 54), TEXT);
-        // On a patch of ground, so that no line runs through it.
+        // On a rectangle of the background color, which hides the grid lines.
         let number = |value: f64, (x, y): (i32, i32)| {
-            canvas.rectangle((x - 26, y - 9), (x + 26, y + 9), GROUND);
+            canvas.rectangle((x - 26, y - 9), (x + 26, y + 9), BACKGROUND);
             let style = Style { anchor: Anchor::Middle, bold: true, ..TEXT };
             canvas.text(format!("{value:.4}"), (x, y), style);
         };
@@ -56,10 +58,10 @@ pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
             }
             let at = (x.pixel(row.value), y);
             if let Some(paper) = row.paper {
-                let there = (x.pixel(paper), y);
-                canvas.line(vec![at, there], MUTED, 2);
-                canvas.diamond(there, 9, VERMILION);
-                number(paper, (there.0, y + 23));
+                let of_paper = (x.pixel(paper), y);
+                canvas.line(vec![at, of_paper], MUTED, 2);
+                canvas.diamond(of_paper, 9, VERMILION);
+                number(paper, (of_paper.0, y + 23));
             }
             canvas.dot(at, 6, BLUE);
             number(row.value, (at.0, y - 22));
@@ -67,7 +69,7 @@ pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
     })
 }
 
-/// What the figure shows, in words.
+/// The text alternative of the figure.
 fn label(rows: &[Accuracy]) -> String {
     let rows = rows.iter().map(|Accuracy { name, value, paper }| match paper {
         Some(paper) => format!("{name} {value:.4}, in the paper {paper:.4}"),

@@ -1,4 +1,4 @@
-//! A sheet to draw on: plotters' SVG backend, with the few marks that the figures are made of.
+//! A canvas with the shapes of the figures, on plotters' SVG backend.
 
 use plotters::coord::Shift;
 use plotters::element::{Drawable, PointCollection};
@@ -7,23 +7,23 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Figure;
 
-/// The sheet.
-pub const GROUND: RGBColor = RGBColor(255, 255, 255);
-/// Text that matters.
-pub const INK: RGBColor = RGBColor(31, 35, 40);
-/// Text that helps.
+/// Background color.
+pub const BACKGROUND: RGBColor = RGBColor(255, 255, 255);
+/// Color of text and lines.
+pub const FOREGROUND: RGBColor = RGBColor(31, 35, 40);
+/// Color of secondary text.
 pub const MUTED: RGBColor = RGBColor(89, 99, 110);
-/// Lines behind the data.
+/// Color of grid lines.
 pub const GRID: RGBColor = RGBColor(209, 217, 224);
-/// Of Okabe and Ito's colours, which colour-blind people tell apart, the blue.
+/// Blue of Okabe and Ito's palette, which color-blind people can distinguish.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
-/// And the vermilion.
+/// Vermilion of the same palette.
 pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
 
-/// The font beside this file; where an SVG is shown without it, one like it.
+/// The font in `report/fonts`, with substitutes for viewers that do not have it.
 pub const FONTS: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
 
-/// Height of letters, in pixels.
+/// Font size.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
     Text,
@@ -40,56 +40,61 @@ impl Size {
         }
     }
 
-    /// What plotters divides by 1.24 to get the pixels.
+    /// The size for plotters, which divides it by 1.24 to get pixels.
     fn points(self) -> f64 {
         f64::from(self.pixels()) * 1.24
     }
 }
 
-/// Where a text lies about its point.
+/// Horizontal alignment of a text relative to its point.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
-    /// To the right of it.
+    /// Starts at the point.
     Start,
-    /// About it.
+    /// Centered on the point.
     Middle,
-    /// To the left of it.
+    /// Ends at the point.
     End,
 }
 
-/// How a text is set.
+/// Style of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     pub size: Size,
     pub bold: bool,
-    pub colour: RGBColor,
-    /// Alignment; vertically, its middle lies on its point.
+    pub color: RGBColor,
+    /// Horizontal alignment; vertically, texts are centered on their point.
     pub anchor: Anchor,
-    /// Read from bottom to top.
+    /// Rotated, to be read from bottom to top.
     pub upward: bool,
 }
 
-/// Numbers and names.
-pub const TEXT: Style =
-    Style { size: Size::Text, bold: false, colour: INK, anchor: Anchor::Start, upward: false };
-/// The heading of a figure.
+/// Style of numbers and names.
+pub const TEXT: Style = Style {
+    size: Size::Text,
+    bold: false,
+    color: FOREGROUND,
+    anchor: Anchor::Start,
+    upward: false,
+};
+/// Style of the title.
 pub const TITLE: Style = Style { size: Size::Title, bold: true, ..TEXT };
 
-/// A figure that is being drawn.
+/// A figure while it is drawn.
 pub struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-/// Draws a figure of `size` in pixels; `label` says in words what it shows.
+/// Draws a figure of `size` in pixels; `label` is its text alternative.
 pub fn draw(size: (u32, u32), label: &str, drawing: impl FnOnce(&Canvas)) -> Figure {
     let mut svg = String::new();
     {
         let canvas = Canvas { area: SVGBackend::with_string(&mut svg, size).into_drawing_area() };
-        canvas.rectangle((0, 0), (size.0 as i32, size.1 as i32), GROUND);
+        canvas.rectangle((0, 0), (size.0 as i32, size.1 as i32), BACKGROUND);
         drawing(&canvas);
-        canvas.area.present().expect("a string takes every byte");
+        canvas.area.present().expect("writes to a string cannot fail");
     }
-    Figure { svg: tidy(&svg, label) }
+    Figure { svg: compact(&svg, label) }
 }
 
 impl Canvas<'_> {
@@ -98,32 +103,31 @@ impl Canvas<'_> {
         &'b E: PointCollection<'b, (i32, i32)>,
         E: for<'c> Drawable<SVGBackend<'c>>,
     {
-        // The backend writes into a string.
-        self.area.draw(element).expect("a string takes every byte");
+        self.area.draw(element).expect("writes to a string cannot fail");
     }
 
-    /// A filled rectangle; `(x, y)` of two corners.
-    pub fn rectangle(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor) {
-        self.put(&Rectangle::new([from, to], colour.filled()));
+    /// Draws a filled rectangle between two corners `(x, y)`.
+    pub fn rectangle(&self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        self.put(&Rectangle::new([from, to], color.filled()));
     }
 
-    /// A line through the points.
-    pub fn line(&self, points: Vec<(i32, i32)>, colour: RGBColor, width: u32) {
-        self.put(&PathElement::new(points, colour.stroke_width(width)));
+    /// Draws a line through the points.
+    pub fn line(&self, points: Vec<(i32, i32)>, color: RGBColor, width: u32) {
+        self.put(&PathElement::new(points, color.stroke_width(width)));
     }
 
-    /// A filled dot.
-    pub fn dot(&self, at: (i32, i32), radius: i32, colour: RGBColor) {
-        self.put(&Circle::new(at, radius, colour.filled()));
+    /// Draws a filled circle.
+    pub fn dot(&self, at: (i32, i32), radius: i32, color: RGBColor) {
+        self.put(&Circle::new(at, radius, color.filled()));
     }
 
-    /// A filled square, standing on a corner.
-    pub fn diamond(&self, (x, y): (i32, i32), radius: i32, colour: RGBColor) {
+    /// Draws a filled diamond.
+    pub fn diamond(&self, (x, y): (i32, i32), radius: i32, color: RGBColor) {
         let corners = vec![(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)];
-        self.put(&Polygon::new(corners, colour));
+        self.put(&Polygon::new(corners, color));
     }
 
-    /// A line of text.
+    /// Draws a line of text.
     pub fn text(&self, text: impl Into<String>, at: (i32, i32), style: Style) {
         let position = match style.anchor {
             Anchor::Start => HPos::Left,
@@ -133,27 +137,26 @@ impl Canvas<'_> {
         let weight = if style.bold { FontStyle::Bold } else { FontStyle::Normal };
         let font = FontDesc::new(FontFamily::SansSerif, style.size.points(), weight);
         let font = if style.upward { font.transform(FontTransform::Rotate270) } else { font };
-        let font = TextStyle::from(font).color(&style.colour);
+        let font = TextStyle::from(font).color(&style.color);
         self.put(&Text::new(text.into(), at, font.pos(Pos::new(position, VPos::Center))));
     }
 }
 
-/// What a text is wide at most, in pixels, if its letters are on average no wider than six tenths of
-/// their height: those of names are half as wide.
+/// Upper bound of the width of a text in pixels, for letters of 0.6 times the font size (names average 0.5).
 pub fn width_of(text: &str) -> i32 {
     let letters = text.chars().count() as i32;
     (letters * Size::Text.pixels() as i32 * 6).div_euclid(10)
 }
 
-/// The same document with what every text says said once, and with its words on the root.
-fn tidy(svg: &str, label: &str) -> String {
+/// Shortens an SVG document: common attributes are set once on the root, with the text alternative.
+fn compact(svg: &str, label: &str) -> String {
     let family = " font-family=\"sans-serif\"";
     let mut svg = svg.replace(" opacity=\"1\"", "").replace(family, "").replace("\"/>\n", "\"/>");
     for size in Size::ALL {
         let written = format!("font-size=\"{}\"", size.points() / 1.24);
         svg = svg.replace(&written, &format!("font-size=\"{}\"", size.pixels()));
     }
-    // plotters puts each text between line ends.
+    // plotters writes line breaks around each text.
     svg = svg.replace("\">\n", "\">").replace("\n</text>\n", "</text>");
     let root = format!(
         "<svg role=\"img\" aria-label=\"{}\" font-family=\"{FONTS}\" ",

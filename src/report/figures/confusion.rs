@@ -1,4 +1,4 @@
-//! The confusion matrix: rows true, columns predicted, as `confusion_matrix.csv` has it.
+//! The figure of the confusion matrix (rows: true class, columns: predicted).
 
 use plotters::style::RGBColor;
 
@@ -7,26 +7,25 @@ use super::{Figure, heat, thousands};
 use crate::dataset::CLASSES;
 use crate::metrics::ConfusionMatrix;
 
-/// What the cells say.
+/// What the cells of a confusion matrix show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Normalize {
     /// Numbers of images.
     Counts,
-    /// Percent of the images of the true class: each row adds up to 100.
+    /// Percent of the images of the true class: each row sums to 100.
     Rows,
 }
 
 /// Height of a row.
 const ROW: i32 = 44;
-/// Above the cells: title, the words for the columns, their names.
+/// Space above the cells for the title, axis label and column names.
 const TOP: i32 = 104;
 const GAP: i32 = 12;
-/// Of the legend of colours.
-const LEGEND: i32 = 14;
+/// Width of the color bar.
+const COLOR_BAR: i32 = 14;
 
-/// Draws the matrix with all its numbers, in viridis, which gets lighter evenly; the square root of a
-/// cell's share of its class is the place on it, so that rare confusions are seen too. The names are
-/// never cut: the cells are as wide as the longest.
+/// Draws the matrix with all its numbers. Colors are viridis over the square root of a cell's share of its row, so that
+/// rare confusions are visible. Columns are as wide as the longest name.
 pub fn confusion_matrix(
     matrix: &ConfusionMatrix,
     names: &[&str; CLASSES],
@@ -43,16 +42,16 @@ pub fn confusion_matrix(
                 layout.cell(canvas, (row, column), count, total, normalize);
             }
         }
-        layout.legend(canvas);
+        layout.color_bar(canvas);
     })
 }
 
-/// What the figure shows, in words.
+/// The text alternative of the figure.
 fn label(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> String {
     let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
     let most = matrix.most_confused(3).into_iter().map(|pair| {
         let [truth, predicted] = [pair.truth, pair.predicted].map(|class| names[class]);
-        format!("{truth} taken for {predicted}, {} times", pair.count)
+        format!("{truth} predicted as {predicted}, {} times", pair.count)
     });
     let most: Vec<String> = most.collect();
     let most = if most.is_empty() { "none".into() } else { most.join("; ") };
@@ -62,7 +61,7 @@ fn label(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> String {
     )
 }
 
-/// Pixels, from the left.
+/// Horizontal layout in pixels.
 struct Layout {
     left: i32,
     column: i32,
@@ -85,9 +84,9 @@ impl Layout {
             Normalize::Rows => "percent of the images of the true class",
         };
         let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
-        let title = format!("Confusion matrix, {what}: {correct} of {total} right");
+        let title = format!("Confusion matrix, {what}: {correct} of {total} correct");
         canvas.text(title, (self.left, 22), TITLE);
-        let axis = Style { colour: MUTED, anchor: Anchor::Middle, ..TEXT };
+        let axis = Style { color: MUTED, anchor: Anchor::Middle, ..TEXT };
         canvas.text("predicted class", ((self.left + self.right()) / 2, 58), axis);
         let middle = TOP + ROW * CLASSES as i32 / 2;
         canvas.text("true class", (24, middle), Style { upward: true, ..axis });
@@ -109,48 +108,49 @@ impl Layout {
         normalize: Normalize,
     ) {
         let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
-        let ground = colour(share);
+        let background = color(share);
         let corner = (self.left + self.column * column as i32, TOP + ROW * row as i32);
-        // A pixel between cells.
+        // One pixel between cells.
         let opposite = (corner.0 + self.column - 1, corner.1 + ROW - 1);
-        canvas.rectangle(corner, opposite, ground);
+        canvas.rectangle(corner, opposite, background);
         let text = match normalize {
             Normalize::Counts => count.to_string(),
             Normalize::Rows => format!("{:.1}", 100.0 * share),
         };
+        let text_color = readable_on(background);
         let style =
-            Style { colour: ink_on(ground), anchor: Anchor::Middle, bold: row == column, ..TEXT };
+            Style { color: text_color, anchor: Anchor::Middle, bold: row == column, ..TEXT };
         canvas.text(text, (corner.0 + self.column / 2, corner.1 + ROW / 2), style);
     }
 
-    /// The colours from none to all images of a class.
-    fn legend(&self, canvas: &Canvas) {
+    /// Draws the color bar, from 0 to 100 % of a class.
+    fn color_bar(&self, canvas: &Canvas) {
         let (left, height) = (self.right() + 18, ROW * CLASSES as i32 - 1);
         for step in 0..height / 2 {
-            // A pixel over the one below, so that no seam shows at any scale.
+            // Rectangles overlap by one pixel, so that no gap is visible at any scale.
             let [bottom, top] = [step * 2 - 1, step * 2 + 2].map(|y| TOP + height - y.max(0));
             let place = f64::from(step * 2) / f64::from(height);
-            canvas.rectangle((left, top), (left + LEGEND, bottom), colour(place * place));
+            canvas.rectangle((left, top), (left + COLOR_BAR, bottom), color(place * place));
         }
-        let text = Style { colour: MUTED, ..TEXT };
+        let text = Style { color: MUTED, ..TEXT };
         canvas.text("share of", (left, 58), text);
         canvas.text("true class", (left, 75), text);
         for percent in [0, 1, 5, 10, 25, 50, 75, 100] {
             let place = f64::from(percent).sqrt() / 10.0;
             let y = TOP + height - (place * f64::from(height)).round() as i32;
-            canvas.text(format!("{percent} %"), (left + LEGEND + 6, y), text);
+            canvas.text(format!("{percent} %"), (left + COLOR_BAR + 6, y), text);
         }
     }
 }
 
-/// The ground of a share.
-fn colour(share: f64) -> RGBColor {
-    let [r, g, b] = heat::colour(share);
+/// The background color of a share.
+fn color(share: f64) -> RGBColor {
+    let [r, g, b] = heat::color(share);
     RGBColor(r, g, b)
 }
 
-/// Black or white, as it is read on this ground.
-fn ink_on(RGBColor(r, g, b): RGBColor) -> RGBColor {
+/// Black or white, whichever is readable on this background.
+fn readable_on(RGBColor(r, g, b): RGBColor) -> RGBColor {
     let [r, g, b] = heat::readable_on([r, g, b]);
     RGBColor(r, g, b)
 }

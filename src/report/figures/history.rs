@@ -1,6 +1,6 @@
-//! Losses by epoch, and what was measured on held-out images if anything was.
+//! The figure of losses by epoch, and of the validation accuracy.
 
-use stitch_run::EpochRecord;
+use stitch_run::{EpochRecord, counted};
 
 use plotters::style::RGBColor;
 
@@ -8,19 +8,19 @@ use super::axis::Axis;
 use super::canvas::{Anchor, BLUE, Canvas, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw};
 use super::{Drawn, Figure};
 
-/// What `history.csv` tells; a value an epoch, all finite.
+/// The columns of `history.csv`, one finite value per epoch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Curves {
-    /// Mean loss over the training images.
+    /// Mean training loss.
     pub loss: Vec<f64>,
-    /// Mean loss over held-out images, if any were.
+    /// Mean validation loss, if images were held out.
     pub val_loss: Option<Vec<f64>>,
-    /// Accuracy on them, 0 to 1.
+    /// Validation accuracy, 0 to 1.
     pub val_accuracy: Option<Vec<f64>>,
 }
 
 impl Curves {
-    /// The columns of `history.csv`; a column that an epoch lacks is left out.
+    /// The columns of these epochs; a column that an epoch lacks is `None`.
     pub fn of(epochs: &[EpochRecord]) -> Self {
         let column = |value: fn(&EpochRecord) -> Option<f64>| epochs.iter().map(value).collect();
         Self {
@@ -35,14 +35,14 @@ const LEFT: i32 = 52;
 const TOP: i32 = 56;
 /// Height of one panel.
 const PANEL: i32 = 250;
-/// Below a panel.
+/// Space below a panel.
 const BELOW: i32 = 64;
-/// Above the second panel, for its title.
+/// Space above the second panel for its title.
 const BETWEEN: i32 = 52;
-/// Above a narrow panel besides, for the names of its lines.
+/// Additional space above a narrow panel for its legend.
 const LEGEND: i32 = 24;
 
-/// Draws the losses from 0 on and, where there is an accuracy, a panel of it below.
+/// Draws the losses on an axis from 0, and a panel of the validation accuracy below if there is one.
 pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
     let top = TOP + if drawn == Drawn::Narrow { LEGEND } else { 0 };
     let second = top + PANEL + BELOW + BETWEEN + (top - TOP);
@@ -52,9 +52,9 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
     };
     draw((drawn.width() as u32, height as u32), &label(curves), |canvas| {
         canvas.text("Loss by epoch", (LEFT, 22), TITLE);
-        let mut losses = vec![Series { name: "training", values: &curves.loss, colour: BLUE }];
+        let mut losses = vec![Series { name: "training", values: &curves.loss, color: BLUE }];
         if let Some(values) = &curves.val_loss {
-            losses.push(Series { name: "validation", values, colour: VERMILION });
+            losses.push(Series { name: "validation", values, color: VERMILION });
         }
         panel(canvas, (top, drawn), Some(0.0), &losses);
         if let Some(values) = &curves.val_accuracy {
@@ -63,21 +63,24 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
                 (LEFT, second - 34 - (top - TOP)),
                 TITLE,
             );
-            let series = [Series { name: "validation", values, colour: VERMILION }];
+            let series = [Series { name: "validation", values, color: VERMILION }];
             panel(canvas, (second, drawn), None, &series);
         }
     })
 }
 
-/// What the figure shows, in words.
+/// The text alternative of the figure.
 fn label(curves: &Curves) -> String {
     let ends = |values: &[f64]| match values {
         [] => "no value".into(),
         [only] => format!("{only:.4}"),
         [first, .., last] => format!("from {first:.4} to {last:.4}"),
     };
-    let mut label =
-        format!("Loss by epoch over {} epochs: {}", curves.loss.len(), ends(&curves.loss));
+    let mut label = format!(
+        "Loss by epoch over {}: {}",
+        counted(curves.loss.len(), "epoch"),
+        ends(&curves.loss)
+    );
     let others = [("validation loss", &curves.val_loss), ("accuracy", &curves.val_accuracy)];
     for (name, values) in others {
         label += &values.as_ref().map_or(String::new(), |it| format!("; {name} {}", ends(it)));
@@ -85,15 +88,14 @@ fn label(curves: &Curves) -> String {
     label + "."
 }
 
-/// A line.
+/// A line of a panel.
 struct Series<'a> {
     name: &'a str,
     values: &'a [f64],
-    colour: RGBColor,
+    color: RGBColor,
 }
 
-/// A panel whose upper edge is at `top`; its axis begins at `low` or below, at the least value if none
-/// is given.
+/// Draws a panel with its upper edge at `top`; the axis starts at `low`, or at the least value.
 fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: &[Series]) {
     let values = || series.iter().flat_map(|series| series.values.iter().copied());
     let epochs = series.iter().map(|series| series.values.len()).max().unwrap_or(0);
@@ -102,12 +104,12 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     }
     let least = values().chain(low).fold(f64::MAX, f64::min);
     let greatest = values().chain(low).fold(f64::MIN, f64::max);
-    // On a page, with room for the names at the ends of the lines.
+    // Wide figures have the names at the ends of the lines.
     let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
     let bottom = top + PANEL;
     let y = Axis::new((least, greatest), 5, (bottom, top));
-    let muted = Style { colour: MUTED, ..TEXT };
-    for (value, text) in y.marks() {
+    let muted = Style { color: MUTED, ..TEXT };
+    for (value, text) in y.ticks() {
         let at = y.pixel(value);
         canvas.line(vec![(LEFT, at), (right, at)], GRID, 1);
         canvas.text(text, (LEFT - 10, at), Style { anchor: Anchor::End, ..muted });
@@ -119,7 +121,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
             LEFT + 14 + (share * f64::from(right - LEFT - 28)).round() as i32
         }
     };
-    // So many that they stay apart.
+    // Few enough labels that they do not overlap.
     let every = epochs.div_ceil(if drawn == Drawn::Wide { 20 } else { 8 });
     for epoch in (0..epochs).step_by(every) {
         let at = (x(epoch), bottom + 18);
@@ -131,9 +133,9 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     for (i, (series, end)) in series.iter().zip(ends).enumerate() {
         let points = series.values.iter().enumerate();
         let points: Vec<_> = points.map(|(epoch, &value)| (x(epoch), y.pixel(value))).collect();
-        canvas.line(points.clone(), series.colour, 2);
+        canvas.line(points.clone(), series.color, 2);
         if epochs <= 60 {
-            points.iter().for_each(|&at| canvas.dot(at, 4, series.colour));
+            points.iter().for_each(|&at| canvas.dot(at, 4, series.color));
         }
         if let (Some(&(at, _)), Some(last)) = (points.last(), series.values.last()) {
             let text = format!("{} {last:.4}", series.name);
@@ -142,7 +144,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
                 Drawn::Wide => canvas.text(text, (at + 14, end), style),
                 Drawn::Narrow => {
                     let (left, above) = (LEFT + 6 + 132 * i as i32, top - LEGEND);
-                    canvas.dot((left, above), 4, series.colour);
+                    canvas.dot((left, above), 4, series.color);
                     canvas.text(text, (left + 10, above), style);
                 }
             }
@@ -150,7 +152,7 @@ fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: 
     }
 }
 
-/// Where the names at the ends of the lines lie: at the last values, a line of text apart.
+/// Vertical positions of the names at the ends of the lines: at the last values, at least a line of text apart.
 fn ends_apart(series: &[Series], y: &Axis) -> Vec<i32> {
     let last = |series: &Series| series.values.last().map_or(0, |&value| y.pixel(value));
     let mut ends: Vec<i32> = series.iter().map(last).collect();

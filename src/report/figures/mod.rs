@@ -1,8 +1,8 @@
-//! Figures: the confusion matrix, the losses by epoch, and the accuracies beside the paper's.
+//! Figures: confusion matrix, losses by epoch, accuracies and those of the paper.
 //!
-//! plotters draws each as SVG, resvg makes the PNG of it, with the font beside this file, so that both
-//! are the same picture and the same bytes on every machine. Colours are told apart by people who are
-//! colour-blind, and never carry anything alone: there is a number, a mark or a word with each.
+//! plotters draws each figure as SVG, and resvg renders it as PNG with the fonts in `report/fonts`, so that both are
+//! the same bytes on every machine. Color-blind people can distinguish the colors, and no information is in colors
+//! alone.
 
 mod accuracy;
 mod axis;
@@ -18,12 +18,12 @@ pub use confusion::{Normalize, confusion_matrix};
 pub use history::{Curves, losses};
 pub use samples::{Sample, samples};
 
-/// How wide a figure is drawn.
+/// Width of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drawn {
-    /// For a page: 760 pixels.
+    /// 760 pixels, for wide screens.
     Wide,
-    /// For a telephone: 340 pixels.
+    /// 340 pixels, for phones.
     Narrow,
 }
 
@@ -36,26 +36,25 @@ impl Drawn {
     }
 }
 
-/// A drawn figure.
+/// A figure as SVG text; `png` renders it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
     svg: String,
 }
 
 impl Figure {
-    /// As an SVG document of its own, which is also fit to stand within HTML. It has the role of an
-    /// image and says in words what it shows.
+    /// The SVG document, which can also be embedded in HTML. It has the role of an image and a text alternative.
     pub fn svg(&self) -> &str {
         &self.svg
     }
 
-    /// As a PNG of twice the width and height.
+    /// The figure as PNG, with twice the width and height.
     pub fn png(&self) -> Vec<u8> {
         png::render(&self.svg)
     }
 }
 
-/// `12345` as `12,345`.
+/// Formats an integer with thousands separators: `12,345`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -73,7 +72,7 @@ mod tests {
     use super::thousands;
 
     #[test]
-    fn thousands_are_parted_by_commas() {
+    fn thousands_are_separated_by_commas() {
         let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
         cases.into_iter().for_each(|(number, text)| assert_eq!(thousands(number), text));
     }

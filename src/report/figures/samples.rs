@@ -1,21 +1,22 @@
-//! Many runs of each configuration: a histogram and a dot a run, beside the paper's accuracy.
+//! The figure of a study: a histogram and one dot per run for each configuration, and the paper's accuracy.
 
 use super::axis::Axis;
 use super::canvas::{
-    Anchor, BLUE, Canvas, GRID, GROUND, INK, Style, TEXT, TITLE, VERMILION, draw, width_of,
+    Anchor, BACKGROUND, BLUE, Canvas, FOREGROUND, GRID, Style, TEXT, TITLE, VERMILION, draw,
+    width_of,
 };
 use super::{Drawn, Figure};
 
 /// The runs of one configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// What it is called.
+    /// Name of the configuration.
     pub name: String,
     /// Test accuracies, 0 to 1.
     pub values: Vec<f64>,
-    /// Their mean and its 95 % interval, where there are several.
+    /// Mean with the bounds of its 95 % confidence interval; `None` for one run.
     pub mean: Option<(f64, f64, f64)>,
-    /// The paper's accuracy, where it gives one for this model.
+    /// The paper's accuracy, if it has one for this model.
     pub paper: Option<f64>,
 }
 
@@ -23,14 +24,14 @@ const TOP: i32 = 96;
 const BELOW: i32 = 60;
 /// Height of a row: histogram, dots, interval.
 const ROW: i32 = 84;
-/// Of that, the histogram's.
+/// Height of the histogram.
 const BARS: i32 = 26;
-/// Bars over the whole axis.
+/// Number of histogram bins over the whole axis.
 const BINS: usize = 40;
 /// Radius of a dot.
 const DOT: i32 = 3;
 
-/// Draws a row a configuration.
+/// Draws one row per configuration.
 pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let width = drawn.width();
     let longest = rows.iter().map(|row| width_of(&row.name)).max().unwrap_or(0);
@@ -40,8 +41,8 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let bottom = TOP + row_height * rows.len() as i32;
     let values = || rows.iter().flat_map(|row| row.values.iter().copied().chain(row.paper));
     let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
-    let marks = if drawn == Drawn::Wide { 6 } else { 3 };
-    let x = Axis::new(range, marks, (left + 12, width - 40));
+    let ticks = if drawn == Drawn::Wide { 6 } else { 3 };
+    let x = Axis::new(range, ticks, (left + 12, width - 40));
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
         legend(canvas, drawn);
@@ -56,7 +57,7 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
                 }
                 false => {
                     let (from, to) = ((left, below - ROW - 20), (width, below - ROW - 2));
-                    canvas.rectangle(from, to, GROUND);
+                    canvas.rectangle(from, to, BACKGROUND);
                     canvas.text(&row.name, (left, below - ROW - 11), name);
                 }
             }
@@ -71,11 +72,11 @@ fn legend(canvas: &Canvas, drawn: Drawn) {
     canvas.diamond((96, 50), 6, VERMILION);
     canvas.text("the paper", (110, 50), TEXT);
     let (x, y) = if drawn == Drawn::Wide { (200, 50) } else { (20, 72) };
-    canvas.line(vec![(x, y), (x + 24, y)], INK, 2);
+    canvas.line(vec![(x, y), (x + 24, y)], FOREGROUND, 2);
     canvas.text("95 % interval of the mean", (x + 32, y), TEXT);
 }
 
-/// A row whose upper edge is at `top`.
+/// Draws a row with its upper edge at `top`.
 fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
     let (bars, dots, interval) = (top + 6 + BARS, top + 6 + BARS + 8, top + ROW - 12);
     let (from, to) = x.ends();
@@ -95,16 +96,16 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
     if let Some(paper) = paper {
         canvas.line(vec![(paper, top + 6), (paper, interval + 4)], VERMILION, 1);
     }
-    // Dots that would lie upon each other are stacked.
-    let mut taken: Vec<(i32, i32)> = Vec::new();
+    // Dots that would overlap are stacked.
+    let mut drawn: Vec<(i32, i32)> = Vec::new();
     for &value in &row.values {
         let at = x.pixel(value);
         let levels = 0..4;
-        let free = levels
-            .clone()
-            .find(|&level| taken.iter().all(|&(x, its)| its != level || (x - at).abs() > 2 * DOT));
+        let free = levels.clone().find(|&level| {
+            drawn.iter().all(|&(x, other)| other != level || (x - at).abs() > 2 * DOT)
+        });
         let level = free.unwrap_or(levels.end - 1);
-        taken.push((at, level));
+        drawn.push((at, level));
         canvas.dot((at, dots + level * (2 * DOT + 1)), DOT, BLUE);
     }
     if let Some(paper) = paper {
@@ -112,14 +113,14 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
     }
     if let Some((mean, low, high)) = row.mean {
         let ends = [x.pixel(low), x.pixel(high)];
-        canvas.line(vec![(ends[0], interval), (ends[1], interval)], INK, 2);
+        canvas.line(vec![(ends[0], interval), (ends[1], interval)], FOREGROUND, 2);
         for end in ends.into_iter().chain([x.pixel(mean)]) {
-            canvas.line(vec![(end, interval - 4), (end, interval + 4)], INK, 2);
+            canvas.line(vec![(end, interval - 4), (end, interval + 4)], FOREGROUND, 2);
         }
     }
 }
 
-/// What the figure shows, in words.
+/// The text alternative of the figure.
 fn label(rows: &[Sample]) -> String {
     let rows = rows.iter().map(|Sample { name, values, mean, paper }| {
         let mean = mean.map_or(String::new(), |(mean, low, high)| {

@@ -1,5 +1,4 @@
-//! The page about runs: one HTML file with everything in it. askama fills `page.html`, and escapes what
-//! comes from the run folders.
+//! The HTML report of runs, one self-contained file. askama renders `page.html` and escapes all values.
 
 mod study;
 mod text;
@@ -13,40 +12,39 @@ use super::figures::Normalize;
 use super::{Pictures, PicturesError, Run};
 use crate::run_folder::ParityVerdict;
 
-/// A run on the page.
+/// A run in a report.
 #[derive(Debug)]
 pub struct Section {
-    /// The run.
+    /// Settings, losses and predictions, read from the run folder.
     pub run: Run,
-    /// Its test images, or why there are none.
+    /// Its images, or why there are none.
     pub pictures: Result<Pictures, PicturesError>,
-    /// What `stitch parity` said of it.
+    /// The verdict of `stitch parity`.
     pub parity: Parity,
-    /// What it is called where another run on the page is of the same model.
+    /// Name that distinguishes it from other runs of the same model.
     pub folder: String,
 }
 
-/// What is known of a run's parity.
+/// The parity of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parity {
-    /// It was compared.
+    /// `stitch parity` compared the run with these weights.
     Checked(ParityVerdict),
-    /// Weights were compared that are no longer the run's.
+    /// The run has other weights than those that were compared.
     Stale,
-    /// It was not.
+    /// The run was not compared.
     Unchecked,
 }
 
-/// The page about `sections`, at least one, in this order, and about a study, if one is given; `normalize` is
-/// for the runs' confusion matrices.
-/// The same runs give the same bytes: nothing on it is about time or place.
+/// Renders the report of runs, at least one, and of a study, if one is given. `normalize` is for the confusion
+/// matrices. The same runs give the same bytes: the report contains no dates.
 pub fn page(sections: &[&Section], study: Option<&Study>, normalize: Normalize) -> String {
     let names = names(sections);
     let page = view::Page::new(sections, &names, study, normalize);
-    page.render().expect("a string takes every byte")
+    page.render().expect("writes to a string cannot fail")
 }
 
-/// What the runs are called: as little as tells them apart.
+/// Short names that distinguish the runs.
 fn names(sections: &[&Section]) -> Vec<String> {
     let plain = |section: &&Section| {
         let model = section.run.model.title;

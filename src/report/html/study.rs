@@ -1,4 +1,4 @@
-//! The page about a study: `study.html`, filled.
+//! The HTML report of a study, from `study.html`.
 
 use askama::Template;
 
@@ -17,7 +17,7 @@ struct Page<'a> {
     study: &'a Study,
 }
 
-/// What the sections about a study say.
+/// The contents of the sections about a study.
 #[derive(Debug)]
 pub struct Study {
     done: usize,
@@ -26,7 +26,7 @@ pub struct Study {
     pub(super) narrow: String,
     pub(super) likely: Vec<String>,
     pub(super) rows: Vec<Row>,
-    /// The paper's two models, as sentences call them; none where the registry has no such pair.
+    /// The paper's two models with their articles; `None` if the registry has no such pair.
     pub(super) pair: Option<[String; 2]>,
     pub(super) difference: Vec<String>,
     pub(super) ahead: Vec<Row>,
@@ -39,11 +39,11 @@ pub(super) struct Row {
     pub(super) cells: Vec<String>,
 }
 
-/// What cannot be said of so few runs.
-const NOTHING: &str = "–";
+/// A cell without a value.
+const EMPTY: &str = "–";
 
 impl Study {
-    /// About a study's configurations, whose results are `records`. The same results give the same bytes.
+    /// The sections about a study with these configurations and results. The same results give the same bytes.
     pub fn new(all: &[Configuration], records: &[Record]) -> Self {
         let samples: Vec<Sample> = all.iter().map(sample).collect();
         Self {
@@ -60,25 +60,25 @@ impl Study {
         }
     }
 
-    /// A page of it alone.
+    /// Renders the report of the study alone.
     pub fn page(&self) -> String {
         let Self { done, configurations, .. } = *self;
         let page = Page {
             version: env!("CARGO_PKG_VERSION"),
-            title: "Fashion-MNIST: how sure are the accuracies?",
+            title: "Fashion-MNIST: accuracy with confidence intervals",
             lead: format!(
-                "{} run{} of {configurations} configuration{}, each with another seed.",
+                "{} run{} of {configurations} configuration{} with different seeds.",
                 thousands(done as u64),
                 plural(done),
                 plural(configurations),
             ),
             study: self,
         };
-        page.render().expect("a string takes every byte")
+        page.render().expect("writes to a string cannot fail")
     }
 }
 
-/// A configuration as the figure shows it.
+/// The row of a configuration in the figure.
 pub fn sample(it: &Configuration) -> Sample {
     let summary = it.summary();
     let mean = summary.and_then(|summary| {
@@ -96,7 +96,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// Of which configurations of a model the paper's accuracy lies within the range of the runs.
+/// Which configurations of a model have the paper's accuracy within the range of their runs.
 fn likely(model: &ModelEntry, all: &[Configuration]) -> Option<String> {
     let paper = model.paper_accuracy()?;
     let (mut within, mut above, mut below) = (Vec::new(), Vec::new(), Vec::new());
@@ -119,12 +119,12 @@ fn likely(model: &ModelEntry, all: &[Configuration]) -> Option<String> {
     ];
     let clauses: Vec<String> = clauses.into_iter().flatten().collect();
     (!clauses.is_empty()).then(|| {
-        format!("{}: the paper's {paper:.4} lies {}.", model.title, clauses.join(". It lies "))
+        format!("{}: the paper's {paper:.4} is {}.", model.title, clauses.join(". It is "))
     })
 }
 
 fn row(it: &Configuration) -> Row {
-    let number = |value: Option<f64>| value.map_or(NOTHING.into(), |value| format!("{value:.4}"));
+    let number = |value: Option<f64>| value.map_or(EMPTY.into(), |value| format!("{value:.4}"));
     let summary = it.summary();
     let interval = summary.and_then(|summary| summary.mean_interval);
     let share = it.at_least_paper();
@@ -134,11 +134,11 @@ fn row(it: &Configuration) -> Row {
             failed => format!("{} ({failed} failed)", it.accuracies.len()),
         },
         number(summary.map(|summary| summary.mean)),
-        interval.map_or(NOTHING.into(), |it| format!("{:.4} to {:.4}", it.low, it.high)),
+        interval.map_or(EMPTY.into(), |it| format!("{:.4} to {:.4}", it.low, it.high)),
         number(summary.and_then(|summary| summary.sd)),
         number(summary.map(|summary| summary.median)),
-        summary.map_or(NOTHING.into(), |it| format!("{:.4} to {:.4}", it.min, it.max)),
-        share.map_or(NOTHING.into(), |share| {
+        summary.map_or(EMPTY.into(), |it| format!("{:.4} to {:.4}", it.min, it.max)),
+        share.map_or(EMPTY.into(), |share| {
             let (low, high) = (percent(share.interval.low), percent(share.interval.high));
             format!("{} of {}, {low} to {high}", share.count, share.n)
         }),
@@ -158,24 +158,24 @@ fn difference(all: &[Configuration]) -> Vec<String> {
     let compared: Vec<_> =
         all.iter().filter_map(|it| Some((it, ahead(it, Some(baseline))?))).collect();
     if compared.is_empty() {
-        let both = "at least two runs of each are wanted";
-        return vec![format!("This study is too small to compare the two: {both}.")];
+        let both = "at least two runs of each are needed";
+        return vec![format!("This study is too small to compare the two models: {both}.")];
     }
-    let count = |says: fn(f64, f64) -> bool| {
-        compared.iter().filter(|(_, (_, interval))| says(interval.low, interval.high)).count()
+    let count = |is_counted: fn(f64, f64) -> bool| {
+        compared.iter().filter(|(_, (_, interval))| is_counted(interval.low, interval.high)).count()
     };
     let (above, below) = (count(|low, _| low > 0.0), count(|_, high| high < 0.0));
     let open = compared.len() - above - below;
     vec![
         format!(
-            "{second} is compared with {}: the difference of the two means over the seeds, each \
-             configuration by itself.",
+            "{second} is compared with {}: the difference of the mean accuracies over the seeds, for each \
+             configuration.",
             baseline.name()
         ),
         format!(
-            "Of {} configuration{} of {second}, the 95 % interval of the difference lies above 0 for \
-             {above}, below 0 for {below}, and holds 0 for {open}: of these the runs do not tell which \
-             model is better. An interval is of one comparison; among many, one in twenty misses.",
+            "Of {} configuration{} of {second}, the 95 % confidence interval of the difference is above 0 for \
+             {above}, below 0 for {below}, and contains 0 for {open} (no significant difference). Intervals are \
+             not corrected for multiple comparisons.",
             compared.len(),
             plural(compared.len()),
         ),

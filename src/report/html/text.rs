@@ -1,4 +1,4 @@
-//! Sentences and numbers of the page. They say what the numbers carry, and no more.
+//! The sentences of a report, from the numbers of its runs.
 
 use crate::dataset::classes;
 use crate::models::{self, Library, ModelEntry};
@@ -6,7 +6,7 @@ use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
 
-/// A difference, with its sign; `digits` behind the point.
+/// Formats a difference with its sign and `digits` decimals.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let zero = text.chars().all(|c| "0.".contains(c));
@@ -14,7 +14,7 @@ pub fn signed(value: f64, digits: usize) -> String {
     format!("{sign}{text}")
 }
 
-/// A probability, never rounded to impossible or certain.
+/// Formats a probability, never rounded to 0 or 1.
 pub fn probability(value: f64) -> String {
     match value {
         ..0.0005 => "<0.001".into(),
@@ -31,7 +31,7 @@ fn accuracy(run: &Run) -> f64 {
     run.matrix.report().accuracy
 }
 
-/// `A`, `A and B`, `A, B and C`.
+/// Joins items: `A`, `A and B`, `A, B and C`.
 pub fn list(items: &[String]) -> String {
     match items {
         [] => String::new(),
@@ -40,8 +40,7 @@ pub fn list(items: &[String]) -> String {
     }
 }
 
-/// The runs of the paper's two models, the MLP's first, if there are these two and the test images are the
-/// same.
+/// The runs of the paper's two models, the MLP first, if there are exactly these two with the same test images.
 pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     let [a, b] = runs else { return None };
     let [first, second] = models::paper_pair()?;
@@ -53,7 +52,7 @@ pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     (a.truth == b.truth).then_some(pair)
 }
 
-/// Two runs that were asked the same.
+/// Two runs with the same test images.
 pub fn pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     match runs {
         [a, b] if a.truth == b.truth => paper_pair(runs).or(Some([(0, *a), (1, *b)])),
@@ -61,7 +60,7 @@ pub fn pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     }
 }
 
-/// Above everything.
+/// The title of the report.
 pub fn heading(runs: &[&Run], names: &[String]) -> String {
     match (paper_pair(runs), runs) {
         (Some([(first, _), (second, _)]), _) => {
@@ -72,64 +71,67 @@ pub fn heading(runs: &[&Run], names: &[String]) -> String {
     }
 }
 
-/// The result in a sentence.
+/// The result in one or two sentences.
 pub fn lead(runs: &[&Run], names: &[String]) -> String {
     let here = |(run, name): (&&Run, &String)| {
-        format!("{} recognises {}", spoken(run, name), percent(accuracy(run)))
+        format!("{} classifies {}", with_article(run, name), percent(accuracy(run)))
     };
     let here: Vec<String> = runs.iter().zip(names).map(here).collect();
     let all = runs.iter().all(|run| run.model.paper.is_some());
     let there = |(run, name): (&&Run, &String)| {
         let accuracy = percent(run.model.paper_accuracy()?);
-        Some(if all { accuracy } else { format!("{accuracy} for {}", spoken(run, name)) })
+        Some(if all { accuracy } else { format!("{accuracy} for {}", with_article(run, name)) })
     };
     let there: Vec<String> = runs.iter().zip(names).filter_map(there).collect();
     let there = match there.is_empty() {
         true => String::new(),
         false => format!(" The paper reports {}.", list(&there)),
     };
-    format!("{} of the test images.{there}", sentence(&list(&here)))
+    format!("{} of the test images correctly.{there}", sentence(&list(&here)))
 }
 
-/// The model in a sentence.
-fn spoken(run: &Run, name: &str) -> String {
+/// The name of a run with the article of its model.
+fn with_article(run: &Run, name: &str) -> String {
     format!("{}{name}", run.model.article)
 }
 
-/// With a capital letter.
+/// Capitalizes the first letter.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// What is asked.
+/// The question of the comparison.
 pub fn question(runs: &[&Run], names: &[String]) -> String {
-    let task = "Pictures of clothes, 28×28 grey pixels, are to be told apart in ten classes";
+    let task = "The task is to classify 28×28 gray images of clothes into ten classes";
     match (paper_pair(runs), runs) {
         (Some(_), _) => format!(
-            "{task}. Is a small convolutional network, LeNet-5, better at it than a plain multilayer \
-             perceptron (MLP), which knows nothing of images? The paper trains both on Fashion-MNIST and \
-             compares their accuracy on test images that neither has learned from."
+            "{task}. Is a small convolutional network, LeNet-5, more accurate than a multilayer perceptron (MLP), \
+             which does not use the image structure? The paper trains both on Fashion-MNIST and compares their \
+             accuracy on the test images."
         ),
         (None, [run]) => format!(
-            "{task}. How many does {} recognise that it has not learned from?",
-            spoken(run, &names[0])
+            "{task}. How many of the test images does {} classify correctly?",
+            with_article(run, &names[0])
         ),
-        (None, _) => format!("{task}. Which of these {} runs is best at it?", runs.len()),
+        (None, _) => format!("{task}. Which of these {} runs is the most accurate?", runs.len()),
     }
 }
 
-/// What came out.
+/// The results, as paragraphs.
 pub fn result(runs: &[&Run], names: &[String]) -> Vec<String> {
     let counted = |(run, name): (&&Run, &String)| {
         let [correct, total] = [run.matrix.correct(), run.matrix.total()].map(thousands);
-        let name = spoken(run, name);
-        format!("{name} is right on {correct} of {total} test images ({:.4})", accuracy(run))
+        let name = with_article(run, name);
+        format!(
+            "{name} classifies {correct} of {total} test images correctly ({:.4})",
+            accuracy(run)
+        )
     };
     let counted: Vec<String> = runs.iter().zip(names).map(counted).collect();
     let mut paragraphs = vec![format!("{}.", sentence(&list(&counted)))];
     if let Some([(first, a), (second, b)]) = pair(runs) {
-        let (first, second) = (spoken(a, &names[first]), spoken(b, &names[second]));
+        let (first, second) = (with_article(a, &names[first]), with_article(b, &names[second]));
         paragraphs[0] += &format!(" {}", ahead([(&first, a), (&second, b)]));
         let counts = disagreement(&a.truth, &a.predicted, &b.predicted);
         paragraphs.push(paired([&first, &second], counts));
@@ -139,33 +141,31 @@ pub fn result(runs: &[&Run], names: &[String]) -> Vec<String> {
     paragraphs
 }
 
-/// Which of two is ahead.
+/// Which of two runs is more accurate.
 fn ahead(runs: [(&str, &Run); 2]) -> String {
     let [(first, a), (second, b)] = runs;
     let difference = accuracy(b) - accuracy(a);
     match b.matrix.correct().cmp(&a.matrix.correct()) {
-        std::cmp::Ordering::Equal => "That is the same number.".into(),
-        std::cmp::Ordering::Greater => sentence(&format!("{second} is ahead by {difference:.4}.")),
-        std::cmp::Ordering::Less => sentence(&format!("{first} is ahead by {:.4}.", -difference)),
+        std::cmp::Ordering::Equal => "Their accuracies are equal.".into(),
+        std::cmp::Ordering::Greater => sentence(&format!("{second} is better by {difference:.4}.")),
+        std::cmp::Ordering::Less => sentence(&format!("{first} is better by {:.4}.", -difference)),
     }
 }
 
-/// The images on which two differ.
+/// The images that exactly one of two runs classifies correctly, with McNemar's test.
 fn paired([first, second]: [&str; 2], counts: Disagreement) -> String {
     let [only_first, only_second] = [counts.first, counts.second].map(thousands);
     let p = match counts.p {
-        ..0.0001 => "less than 0.0001".into(),
-        p => format!("{p:.4}"),
+        ..0.0001 => "p < 0.0001".into(),
+        p => format!("p = {p:.4}"),
     };
     format!(
-        "Only {second} is right on {only_second} images, only {first} on {only_first}. If each of \
-         these were as likely to be won by either, a split at least as uneven would come up with a \
-         probability of {p} (McNemar's exact test). This is about these two trainings alone: one run \
-         and one seed each say nothing of how other seeds would end."
+        "Only {second} is correct on {only_second} images, only {first} on {only_first}. McNemar's exact test: {p}. \
+         This compares these two trained models only; it says nothing about other seeds."
     )
 }
 
-/// How a run's settings and accuracy compare with the paper's, of a model that is in the paper.
+/// Compares a run's settings and accuracy with the paper's; `None` for a model that is not in the paper.
 fn against_the_paper(run: &Run, name: &str) -> Option<String> {
     let (config, paper) = (&run.config.settings, run.model.paper?);
     let notebook = run.model.config();
@@ -183,56 +183,61 @@ fn against_the_paper(run: &Run, name: &str) -> Option<String> {
     }
     let difference = signed(accuracy(run) - paper.accuracy, 4);
     let there = paper.accuracy;
-    let mut text = format!("{name} against the paper's {there:.4}: a difference of {difference}.");
+    let mut text = format!("{name}: the difference from the paper's {there:.4} is {difference}.");
     if !others.is_empty() {
         text += &format!(" It was not trained with the paper's settings: {}.", list(&others));
     }
     let ModelEntry { title, article, defaults, .. } = run.model;
     text += &match paper.settings_given {
         true if others.is_empty() => format!(
-            " The paper gives {article}{title}'s settings in full, and this run has them, so its \
-             accuracy should be met exactly."
+            " The paper gives all settings of {article}{title}, and this run has them, so the accuracies should be \
+             equal."
         ),
         true => String::new(),
         false => format!(
-            " For {article}{title} the paper gives {} epochs and Adam, but neither batch size nor \
-             learning rate nor seed. They are {}, {} and {} here, and the accuracy depends on them.",
+            " For {article}{title} the paper gives {} epochs and Adam, but no batch size, learning rate or seed. \
+             Here they are {}, {} and {}; the accuracy depends on them.",
             defaults.epochs, config.batch_size, config.lr, config.seed
         ),
     };
     Some(text)
 }
 
-/// Reasons that the models' structure gives, and what the numbers show of them.
+/// Reasons for the result, as paragraphs.
 pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     let mut paragraphs = Vec::new();
     if let Some([(_, mlp), (_, lenet5)]) = paper_pair(runs) {
         let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.model.parameter_count()));
         paragraphs.push(format!(
-            "The MLP gets an image as a row of 784 numbers: nothing tells it which pixels are \
-             neighbours. LeNet-5 slides small filters over the image, so a pattern is found with the \
-             same few weights wherever it lies, and pooling makes its exact place matter less. The two \
-             are of one size, {mlp} parameters and {lenet5}; what differs is how they are connected, \
-             and for how long each was trained."
+            "The input of the MLP is a vector of 784 numbers, without information on which pixels are neighbors. \
+             LeNet-5 applies small filters to the whole image, so it detects a pattern at any position with the \
+             same weights, and pooling reduces the effect of the exact position. The models have about the same \
+             size ({mlp} and {lenet5} parameters); they differ in structure and in the number of epochs."
         ));
     }
     if let Some([(first, a), (second, b)]) = pair(runs) {
-        paragraphs.push(gains([&spoken(a, &names[first]), &spoken(b, &names[second])], [a, b]));
+        paragraphs.push(gains(
+            [&with_article(a, &names[first]), &with_article(b, &names[second])],
+            [a, b],
+        ));
     }
     let confusion = |(run, name): (&&Run, &String)| {
         let pair = *run.matrix.most_confused(1).first()?;
         let [truth, predicted] = [pair.truth, pair.predicted].map(|class| classes::NAMES[class]);
         let count = thousands(pair.count);
-        Some(format!("{truth} taken for {predicted} by {} ({count} images)", spoken(run, name)))
+        Some(format!(
+            "{truth} predicted as {predicted} by {} ({count} images)",
+            with_article(run, name)
+        ))
     };
     let confusions: Vec<String> = runs.iter().zip(names).filter_map(confusion).collect();
     if !confusions.is_empty() {
-        paragraphs.push(format!("The most frequent confusion: {}.", list(&confusions)));
+        paragraphs.push(format!("Most frequent confusion: {}.", list(&confusions)));
     }
     paragraphs
 }
 
-/// In which classes the second of two recognises more, and less.
+/// In how many classes the second of two runs has a higher or lower recall.
 fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     let gains = recall_gains(&a.matrix, &b.matrix);
     let side = |sign: f64| {
@@ -241,24 +246,24 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
         let by_gain = |x: &usize, y: &usize| (gains[*x] * sign).total_cmp(&(gains[*y] * sign));
         let most = classes.iter().copied().max_by(by_gain);
         let most = most.map(|class| {
-            format!(", most of all of {} ({})", classes::NAMES[class], signed(gains[class], 3))
+            format!(" (most for {}, {})", classes::NAMES[class], signed(gains[class], 3))
         });
         (classes.len(), most.unwrap_or_default())
     };
     let ((more, most), (less, least)) = (side(1.0), side(-1.0));
     format!(
-        "Class by class, {second} recognises a greater share than {first} of {more} of the ten classes\
-         {most}, and a smaller share of {less}{least}."
+        "The recall of {second} is higher than that of {first} in {more} of the ten classes{most}, and lower in \
+         {less}{least}."
     )
 }
 
-/// What the model is.
+/// The description of a model.
 pub fn description(model: &ModelEntry) -> String {
     let parameters = thousands(model.parameter_count());
     format!("{}; {parameters} parameters in {}.", model.structure, model.dtype)
 }
 
-/// How the losses went.
+/// The losses, as a paragraph.
 pub fn losses(run: &Run) -> String {
     let epochs = run.curves.loss.len();
     let mut text = match run.curves.loss.as_slice() {
@@ -271,11 +276,11 @@ pub fn losses(run: &Run) -> String {
         ),
     };
     if let Some(last) = run.curves.val_loss.as_ref().and_then(|values| values.last()) {
-        text += &format!(" On the held-out images it ends at {last:.4}.");
+        text += &format!(" The last validation loss is {last:.4}.");
     }
     if run.model.library == Library::ScikitLearn {
-        text += " It is scikit-learn's, which adds a small penalty for large weights, so it cannot be \
-                 compared with the loss of a PyTorch model.";
+        text += " scikit-learn's loss includes an L2 penalty, so it is not comparable with the loss of a PyTorch \
+                 model.";
     }
     text
 }
@@ -295,7 +300,7 @@ mod tests {
     use super::{list, ordinal, probability, signed};
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_are_formatted() {
         assert_eq!(
             [0.0184, -0.0184, -0.00001].map(|x| signed(x, 4)),
             ["+0.0184", "−0.0184", "0.0000"]

@@ -1,4 +1,4 @@
-//! What `page.html` is filled with: strings, ready to be read.
+//! The values of `page.html`, formatted as text.
 
 use askama::Template;
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct Page<'a> {
     why: Vec<String>,
     accuracy: Widths,
     recalls: Option<Recalls<'a>>,
-    /// A name, and the value of each run.
+    /// Name of a setting and its value in each run.
     settings: Vec<(String, Vec<String>)>,
     data: Vec<Data<'a>>,
     classes: &'static [&'static str; CLASSES],
@@ -36,7 +36,7 @@ pub struct Page<'a> {
     verdicts: Vec<(&'a String, &'a Parity)>,
 }
 
-/// A figure for screens of both kinds, as SVG within HTML.
+/// A figure in both widths, as embedded SVG.
 struct Widths {
     wide: String,
     narrow: String,
@@ -123,7 +123,7 @@ struct FiltersView<'a> {
     side: usize,
     greatest: String,
     averaged: String,
-    /// A class, and its sample as an URI.
+    /// A class and the URI of its sample image.
     samples: Vec<(&'static str, &'a String)>,
     filters: Vec<FilterView<'a>>,
 }
@@ -131,7 +131,7 @@ struct FiltersView<'a> {
 struct FilterView<'a> {
     number: usize,
     weights: &'a str,
-    /// As the samples.
+    /// A class and the URI of the response to its sample image.
     responses: Vec<(&'static str, &'a String)>,
     most: String,
     least: String,
@@ -172,7 +172,7 @@ fn accuracy(run: &Run) -> f64 {
     run.matrix.report().accuracy
 }
 
-/// A figure to stand within HTML.
+/// The SVG of a figure, for embedding in HTML.
 pub fn inline(figure: &Figure) -> String {
     figure.svg().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
 }
@@ -206,7 +206,7 @@ fn recalls<'a>(runs: &[&Run], names: &'a [String]) -> Option<Recalls<'a>> {
 }
 
 fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
-    let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".into());
+    let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
     let row = |name: String, value: &dyn Fn(&Run) -> String| -> (String, Vec<String>) {
         (name, runs.iter().map(|run| value(run)).collect())
     };
@@ -241,7 +241,7 @@ fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
     rows
 }
 
-/// The data sets of the runs: once, where they are the same.
+/// The data sets of the runs, without duplicates.
 fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
     let mut blocks: Vec<(&Run, Vec<String>)> = Vec::new();
     for (run, name) in runs.iter().zip(names) {
@@ -258,11 +258,11 @@ fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
         let official =
             OFFICIAL.iter().all(|file| sums.get(file.name).is_some_and(|s| s == file.sha256));
         let what = match official {
-            true => "the official four files of Fashion-MNIST",
-            false => "another data set in the format of Fashion-MNIST, shown under its names",
+            true => "the four official files of Fashion-MNIST",
+            false => "another data set in the format of Fashion-MNIST, shown with its class names",
         };
         Data {
-            sentence: format!("Of {}: {what}. SHA-256 of each file, unpacked:", text::list(&names)),
+            sentence: format!("{}: {what}. SHA-256 of the unpacked files:", text::list(&names)),
             files: sums.iter().collect(),
         }
     };
@@ -322,9 +322,9 @@ fn pairs(run: &Run) -> Vec<Pair> {
 fn pictures_of(pictures: &pictures::Pictures) -> PicturesView<'_> {
     let note = (pictures.differing > 0).then(|| {
         format!(
-            "The weights classify {} of the test images otherwise here than predictions.csv says. \
-             Another CPU, or another number of threads, adds up in another order; a greater number \
-             means that the weights are of another run.",
+            "For {} of the test images, the weights give another class here than in predictions.csv. A few are \
+             expected with another CPU or number of threads, which sum in a different order; more mean that the \
+             weights are of another run.",
             thousands(pictures.differing as u64)
         )
     });

@@ -21,11 +21,23 @@ pub struct Found {
     pub paths: [PathBuf; 4],
 }
 
+/// The subject of a message: the folder, and who named it if that was not the caller.
+fn subject(rule: &str, directory: &Path) -> String {
+    match rule {
+        "" => directory.display().to_string(),
+        rule if rule.starts_with('$') => format!("{rule} ({})", directory.display()),
+        rule => format!("{rule} {}", directory.display()),
+    }
+}
+
 /// No folder with the four files.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The named folder lacks a file.
-    #[error("{rule} names {}, which holds neither {missing} nor {missing}.gz: it must hold the four files of Fashion-MNIST", .directory.display())]
+    #[error(
+        "{} contains neither {missing} nor {missing}.gz: it must contain the four files of Fashion-MNIST",
+        subject(rule, directory)
+    )]
     Incomplete {
         /// Who named the folder.
         rule: &'static str,
@@ -35,13 +47,16 @@ pub enum FindError {
         missing: &'static str,
     },
     /// The named folder does not exist or is not a folder.
-    #[error("{rule} names {}, which is {found}: it must be a folder with the four files of Fashion-MNIST", .directory.display())]
+    #[error(
+        "{} {found}: it must be a folder with the four files of Fashion-MNIST",
+        subject(rule, directory)
+    )]
     NotADirectory {
         /// Who named the folder.
         rule: &'static str,
-        /// The path.
+        /// Path that was given for the folder.
         directory: PathBuf,
-        /// `not there` or `a file`.
+        /// `does not exist` or `is a file`.
         found: &'static str,
     },
     /// No folder was named, and none of the usual places has the four files.
@@ -70,7 +85,7 @@ impl fmt::Display for Places {
 /// See [`FindError`].
 pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
     if let Some(directory) = directory {
-        return named(directory, "the caller");
+        return named(directory, "");
     }
     if let Some(directory) = env::var_os(ENVIRONMENT_VARIABLE).filter(|value| !value.is_empty()) {
         return named(Path::new(&directory), "$FASHION_MNIST_DIR");
@@ -79,7 +94,7 @@ pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
     for (directory, rule) in usual_places() {
         match files_in(&directory) {
             Ok(paths) => return Ok(Found { directory, rule, paths }),
-            Err(_) if !directory.is_dir() => looked.push((directory, "not there".into())),
+            Err(_) if !directory.is_dir() => looked.push((directory, "does not exist".into())),
             Err(missing) => looked.push((directory, format!("{missing} is missing"))),
         }
     }
@@ -94,7 +109,7 @@ pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
 pub fn named(directory: &Path, rule: &'static str) -> Result<Found, FindError> {
     let directory = directory.to_path_buf();
     if !directory.is_dir() {
-        let found = if directory.exists() { "a file" } else { "not there" };
+        let found = if directory.exists() { "is a file" } else { "does not exist" };
         return Err(FindError::NotADirectory { rule, directory, found });
     }
     match files_in(&directory) {
@@ -141,13 +156,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("data");
         let said = find(Some(&missing)).unwrap_err().to_string();
-        assert!(said.starts_with("the caller names ") && said.contains("not there"), "{said}");
+        assert!(said.contains("data does not exist: it must be a folder"), "{said}");
         let said = named(folder.path(), "--data").unwrap_err().to_string();
-        assert!(said.starts_with("--data names ") && said.contains("holds neither"), "{said}");
-        let places = Places(vec![(missing, "not there".into())]);
+        let expected = format!("--data {} contains neither ", folder.path().display());
+        assert!(said.starts_with(&expected), "{said}");
+        let places = Places(vec![(missing, "does not exist".into())]);
         let said = FindError::Nowhere(places).to_string();
         assert!(
-            said.contains("data: not there\n") && said.contains("$FASHION_MNIST_DIR"),
+            said.contains("data: does not exist\n") && said.contains("$FASHION_MNIST_DIR"),
             "{said}"
         );
         assert!(!said.contains("--"), "{said}");

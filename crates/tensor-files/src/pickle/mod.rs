@@ -90,7 +90,7 @@ pub(crate) struct Rebuilt {
 pub(crate) struct Pickle {
     /// All values.
     pub arena: Vec<Value>,
-    /// The pickled value.
+    /// Position in `arena` of the object that was pickled.
     pub top: Id,
     /// Bytes of memory that values may still take.
     pub memory: usize,
@@ -157,7 +157,7 @@ pub enum PickleError {
         }
     )]
     Opcode {
-        /// The opcode byte.
+        /// Value of the byte.
         opcode: u8,
         /// Offset of the opcode in the pickle, in bytes.
         at: usize,
@@ -173,7 +173,7 @@ pub enum PickleError {
     /// A dict has a key twice, and readers differ in which value they use.
     #[error("refused: a dict has the key {key:?} twice")]
     Twice {
-        /// The duplicate key.
+        /// The key, at most 100 characters; an integer in decimal.
         key: String,
     },
     /// Its values would take far more memory than the file.

@@ -4,7 +4,7 @@ use super::globals::{has_storage_class, storage_class};
 use crate::NamedTensor;
 use crate::location::View;
 
-/// A pickle being written.
+/// The bytes of a pickle, to which each method appends one object.
 pub(crate) struct Pickler(Vec<u8>);
 
 impl Pickler {
@@ -61,7 +61,7 @@ impl Pickler {
         }
     }
 
-    /// A tuple of integers.
+    /// Appends a tuple of integers.
     pub fn ints(&mut self, values: &[usize]) {
         self.raw(b"(");
         values.iter().for_each(|&value| self.int(value));

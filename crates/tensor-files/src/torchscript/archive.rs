@@ -45,19 +45,19 @@ pub struct Archive {
 pub enum Value<'a> {
     /// `None`.
     None,
-    /// A bool.
+    /// Python `bool`.
     Bool(bool),
-    /// An int.
+    /// Python `int`; larger ones than 64 bits are not supported.
     Int(i64),
-    /// A float.
+    /// Python `float`, which has 64 bits.
     Float(f64),
-    /// A string.
+    /// Python `str`.
     Str(&'a str),
     /// A list or a tuple.
     List(&'a [Id]),
     /// An instance of one of the archive's classes: [`Archive::object`] has its attributes.
     Object,
-    /// A tensor.
+    /// `torch.Tensor`, whose elements are not read here.
     Tensor,
     /// Anything else, such as a dict.
     Other,

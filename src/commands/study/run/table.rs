@@ -1,5 +1,5 @@
-//! What is shown of a study that runs: on a terminal a line for each running row and a bar over all;
-//! elsewhere a line for each row that has ended.
+//! Progress of a study: on a terminal, one line per running row and a bar for all rows; otherwise one line per
+//! finished row.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -14,27 +14,28 @@ use crate::commands::study::counted;
 use crate::commands::terminal::progress_columns;
 use crate::commands::{Console, documents};
 
-/// Columns of a terminal that does not know them.
-const WIDE: usize = 80;
-/// Columns before what is said of a running row.
+/// Columns of a terminal of unknown width.
+const DEFAULT_COLUMNS: usize = 80;
+/// Columns before the name of a running row.
 const RUNNING: usize = 16;
-/// How often the seconds of running rows are drawn again.
+/// Interval of updates of the running rows' times.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Running, done, failed, and time left.
+/// Shows running rows, counts of done and failed rows, and the time left.
 pub struct Table {
     console: Console,
     bars: Option<Bars>,
     total: usize,
     done: usize,
     failed: usize,
+    /// Rows that had a result before.
     before: usize,
-    /// Of the first row whose process was killed each time; how many there are.
+    /// The message about the first row whose process was killed in every attempt, and the number of such rows.
     given_up: Option<(String, usize)>,
 }
 
-/// How the process of a row ended, in words.
-fn was_killed(row: usize, id: &str, status: ExitStatus) -> String {
+/// The message about a killed process.
+fn killed(row: usize, id: &str, status: ExitStatus) -> String {
     format!("row {row}, {id}: its process was killed ({status})")
 }
 
@@ -46,22 +47,22 @@ struct Bars {
 }
 
 impl Table {
-    /// Of `missing` rows, where `done` and `failed` have results already.
+    /// The progress of `missing` rows, of a study in which `done` and `failed` rows have results already.
     pub fn new(console: Console, missing: usize, done: usize, failed: usize, jobs: usize) -> Self {
         let total = missing + done + failed;
         console.note(&format!(
-            "{}: {done} done before, {failed} failed before, {missing} to do, {jobs} at a time",
+            "{}: {done} already done, {failed} already failed, {missing} to do, {jobs} at a time",
             counted(total)
         ));
         let on_terminal = !console.quiet && stderr().is_terminal() && missing > 0;
         let bars = on_terminal.then(|| {
-            let columns = progress_columns().unwrap_or(WIDE);
-            // What stands beside the bar may become so long.
+            let columns = progress_columns().unwrap_or(DEFAULT_COLUMNS);
+            // The text beside the bar has up to 45 columns.
             let bar = columns.saturating_sub(45).clamp(5, 30);
             let style = format!("{{bar:{bar}}} {{pos}} of {{len}} runs{{msg}}");
             let style = ProgressStyle::with_template(&style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            // Not `bar_target`: several bars need lines that are filled to the end.
+            // Not `bar_target`: several bars need full lines.
             let all = MultiProgress::new();
             let total = all.add(ProgressBar::new(missing as u64).with_style(style));
             total.enable_steady_tick(TICK);
@@ -70,8 +71,8 @@ impl Table {
         Self { console, bars, total, done, failed, before: done + failed, given_up: None }
     }
 
-    /// A process works on this row.
-    pub fn begun(&mut self, row: usize, id: &str) {
+    /// Shows a row as running.
+    pub fn start(&mut self, row: usize, id: &str) {
         let Some(bars) = &mut self.bars else { return };
         let style = ProgressStyle::with_template("  running {elapsed:>4}  {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -83,8 +84,8 @@ impl Table {
         bars.running.insert(row, bar);
     }
 
-    /// It has a result.
-    pub fn ended(&mut self, row: usize, record: &Record) {
+    /// Shows the result of a row.
+    pub fn end(&mut self, row: usize, record: &Record) {
         let result = match (record.outcome.test_accuracy, &record.outcome.error) {
             (Some(accuracy), _) => {
                 self.done += 1;
@@ -98,7 +99,7 @@ impl Table {
         };
         let count = self.done + self.failed;
         let line = format!("{count}/{}: row {row}, {}: {result}", self.total, record.id);
-        self.say_of(row, &line);
+        self.print(row, &line);
         if let Some(bars) = &mut self.bars {
             bars.total.set_position((count - self.before) as u64);
             let left = HumanDuration(bars.total.eta());
@@ -106,34 +107,34 @@ impl Table {
         }
     }
 
-    /// Its process was killed, and it is run again.
-    pub fn killed(&mut self, row: usize, id: &str, status: ExitStatus) {
-        self.say_of(row, &format!("warning: {}; it is run again", was_killed(row, id, status)));
+    /// Shows that a row's process was killed and will run again.
+    pub fn retry(&mut self, row: usize, id: &str, status: ExitStatus) {
+        self.print(row, &format!("warning: {}; it will run again", killed(row, id, status)));
     }
 
-    /// Its process was killed each time.
+    /// Shows that a row's process was killed in every attempt.
     pub fn give_up(&mut self, row: usize, id: &str, status: ExitStatus) {
-        let sentence = was_killed(row, id, status);
-        self.say_of(row, &format!("warning: {sentence}; it has no result"));
-        self.given_up.get_or_insert((sentence, 0)).1 += 1;
+        let message = killed(row, id, status);
+        self.print(row, &format!("warning: {message}; it has no result"));
+        self.given_up.get_or_insert((message, 0)).1 += 1;
     }
 
-    /// The error of rows that have no result because their processes were killed each time.
+    /// The error about rows without a result because their processes were killed in every attempt.
     pub fn given_up(&self) -> Option<String> {
-        let (sentence, rows) = self.given_up.as_ref()?;
+        let (message, rows) = self.given_up.as_ref()?;
         let others = match rows - 1 {
             0 => String::new(),
-            1 => ", and that of another row too".into(),
-            n => format!(", and those of {n} other rows too"),
+            1 => ", as was that of another row".into(),
+            n => format!(", as were those of {n} other rows"),
         };
         Some(format!(
-            "{sentence} each time{others}. Where memory is short, give fewer --jobs. The same command runs what \
-             has no result"
+            "{message} in every attempt{others}. If memory is short, reduce --jobs. Repeat the command to run the \
+             rows without a result"
         ))
     }
 
-    /// A line about a row that runs no more.
-    fn say_of(&mut self, row: usize, line: &str) {
+    /// Prints a line about a row and removes it from the running rows.
+    fn print(&mut self, row: usize, line: &str) {
         let Some(bars) = &mut self.bars else { return self.console.note(line) };
         if let Some(bar) = bars.running.remove(&row) {
             bar.finish_and_clear();
@@ -141,7 +142,7 @@ impl Table {
         bars.all.suspend(|| self.console.note(line));
     }
 
-    /// Nothing runs any more.
+    /// Removes the bars.
     pub fn finish(&mut self) {
         if let Some(bars) = self.bars.take() {
             bars.running.values().for_each(ProgressBar::finish_and_clear);
@@ -149,18 +150,18 @@ impl Table {
         }
     }
 
-    /// Rows without an accuracy.
+    /// Number of failed rows.
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// What the study has come to.
+    /// The summary of the study.
     pub fn summary(&self, study: &Path) -> String {
         let Self { total, done, failed, .. } = self;
         format!("{}: {done} done, {failed} failed, in {}", counted(*total), study.display())
     }
 
-    /// The same for programs.
+    /// The summary as a JSON document.
     pub fn document(&self, study: &Path) -> documents::Studied {
         let Self { total, done, failed, .. } = *self;
         documents::Studied { study: study.display().to_string(), runs: total, done, failed }

@@ -1,10 +1,10 @@
 //! The element-wise operations of `torch.optim.Adam` in two passes over memory, with libtorch's bits.
 //!
-//! libtorch's vectorized `lerp_` and `addcmul_` use fused multiply-adds on CPUs that have them;
-//! [`rounding`] finds out by comparing with libtorch. The square root between the two passes stays
-//! libtorch's: MKL's is not always the nearest float32.
+//! libtorch's vectorized `lerp_` and `addcmul_` use fused multiply-adds on CPUs that have them; [`rounding`] detects
+//! this by comparison with libtorch. libtorch computes the square root between the two passes, because MKL's is not
+//! always correctly rounded.
 //!
-//! Short names as in Adam's paper: `m` is `exp_avg`, `v` is `exp_avg_sq`, `g` is the gradient.
+//! Names follow Adam's paper: `m` is `exp_avg`, `v` is `exp_avg_sq`, `g` is the gradient.
 
 mod subnormal;
 
@@ -19,11 +19,11 @@ use super::noise::noise;
 use crate::libtorch::{in_parts, values, values_mut};
 use crate::optim::{self, Adam, BETA1, BETA2, EPSILON};
 
-/// Least number of elements of an optimizer's buffers per thread.
+/// Minimum number of elements per thread.
 pub const GRAIN: usize = 4096;
 
-/// One update of [`Adam`] over one buffer, float32 on the CPU. Returns whether it is supported: there, and
-/// where it is known how libtorch rounds. Otherwise nothing is changed.
+/// Performs one update of [`Adam`] over one flat tensor. Supports float32 on the CPU if libtorch's rounding is known;
+/// otherwise returns false and changes nothing.
 pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
     let supported = gradient.device() == Device::Cpu && gradient.kind() == Kind::Float;
     let Some(rounding) = rounding().filter(|_| supported) else { return false };
@@ -35,20 +35,20 @@ pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
     true
 }
 
-/// How `a + b * c` is rounded.
+/// The rounding of `a + b * c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rounding {
-    /// Once.
+    /// Rounded once, at the end.
     Fused,
-    /// After the multiplication and after the addition.
+    /// Rounded after the multiplication and after the addition.
     Separate,
 }
 
-/// How libtorch rounds in this process; `None` when neither way gives its bits. Cached.
+/// libtorch's rounding in this process; `None` if neither variant gives libtorch's bits. Cached.
 pub fn rounding() -> Option<Rounding> {
     static FOUND: OnceLock<Option<Rounding>> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        // Whole vectors and a remainder, for which libtorch has separate code.
+        // Full vectors and a remainder, for which libtorch has separate code.
         const COUNT: i64 = 1039;
         let [m, v, g] = [1, 2, 3].map(|i| noise(&[COUNT + i]).narrow(0, 0, COUNT).contiguous());
         let weights = [0.1, 0.999];
@@ -64,9 +64,9 @@ pub fn rounding() -> Option<Rounding> {
     })
 }
 
-/// Same as [`optim::update_moments`] in one pass over memory, float32 on the CPU. `weight` must
-/// be in [2^-6, 1/2); Adam's is 1 - beta1.
-pub fn update_moments(
+/// Same as [`optim::update_moments`] in one pass over memory, for float32 on the CPU. `weight` must be in [2^-6, 1/2);
+/// Adam's is 1 - beta1.
+fn update_moments(
     m: &mut Tensor,
     v: &mut Tensor,
     g: &Tensor,
@@ -120,7 +120,7 @@ fn update_vector<S: Simd>(
     factors: [f32; 3],
     rounding: Rounding,
 ) {
-    let taken = subnormal::take(lanes_mut(m), lanes_mut(&mut g), factors[0], rounding);
+    let tiny = subnormal::extract(lanes_mut(m), lanes_mut(&mut g), factors[0], rounding);
     let [weight, decay, rest] = factors.map(|factor| simd.splat_f32s(factor));
     let (difference, scaled) = (simd.sub_f32s(g, *m), simd.mul_f32s(g, rest));
     let decayed = simd.mul_f32s(*v, decay);
@@ -133,20 +133,20 @@ fn update_vector<S: Simd>(
             simd.add_f32s(simd.mul_f32s(scaled, g), decayed),
         ],
     };
-    if let Some(taken) = taken {
-        subnormal::put_back(&taken, lanes_mut(m));
+    if let Some(tiny) = tiny {
+        subnormal::insert(&tiny, lanes_mut(m));
     }
 }
 
-/// The elements of a vector.
+/// The elements of a vector as a slice.
 #[inline(always)]
 fn lanes_mut<V: Pod>(vector: &mut V) -> &mut [f32] {
     bytemuck::cast_slice_mut(slice::from_mut(vector))
 }
 
-/// `parameter.addcdiv_(m, (root / correction).add_(epsilon), value=-step_size)` in one pass over
-/// memory, float32 on the CPU; `root` is `v.sqrt()`.
-pub fn update_parameter(
+/// `parameter.addcdiv_(m, (root / correction).add_(epsilon), value=-step_size)` in one pass over memory, for float32 on
+/// the CPU; `root` is `v.sqrt()`.
+fn update_parameter(
     parameter: &mut Tensor,
     m: &Tensor,
     root: &Tensor,
@@ -174,12 +174,12 @@ impl WithSimd for ParameterUpdate<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let [step, correction, epsilon] = self.factors;
-        // A step of less than 2^-26 of the parameter changes no bit of it. Using 0 instead avoids
-        // arithmetic on subnormal numbers, which is slow (see `subnormal`).
-        let least = 2f32.powi(-26) * epsilon / step.abs();
+        // A step below 2^-26 of the parameter does not change it. Using 0 for `m` then avoids arithmetic on subnormal
+        // numbers, which is slow (see `subnormal`).
+        let threshold = 2f32.powi(-26) * epsilon / step.abs();
         for ((parameter, m), root) in self.parameter.iter_mut().zip(self.m).zip(self.root) {
-            let least = parameter.abs() * least;
-            let m = if m.abs() < least && least < f32::INFINITY { 0.0 } else { *m };
+            let threshold = parameter.abs() * threshold;
+            let m = if m.abs() < threshold && threshold < f32::INFINITY { 0.0 } else { *m };
             *parameter += m * step / (root / correction + epsilon);
         }
     }
@@ -189,9 +189,9 @@ impl WithSimd for ParameterUpdate<'_> {
 mod tests {
     use super::*;
 
-    /// Zeros, subnormal and normal numbers up to the largest, of both signs.
+    /// Zeros, subnormal numbers, and normal numbers up to the largest, of both signs.
     fn numbers_of_all_magnitudes(count: u32, salt: u32) -> Tensor {
-        let sizes = [
+        let magnitudes = [
             0,
             1,
             5,
@@ -205,21 +205,21 @@ mod tests {
         ];
         let bits = |i: u32| {
             let random = i.wrapping_mul(2_654_435_761);
-            let size = sizes[random as usize / 7 % sizes.len()];
-            f32::from_bits(size ^ (random >> 31 << 31) ^ (random >> 9 & 0xf))
+            let magnitude = magnitudes[random as usize / 7 % magnitudes.len()];
+            f32::from_bits(magnitude ^ (random >> 31 << 31) ^ (random >> 9 & 0xf))
         };
         let all = (0..count).map(|i| bits(i.wrapping_mul(2 * salt + 1) ^ salt << 20));
         Tensor::from_slice(&all.collect::<Vec<_>>())
     }
 
-    /// Bits, not values: 0 and -0 differ.
+    /// The bits of all elements, so that 0 and -0 differ.
     fn bits(tensor: &Tensor) -> Vec<u32> {
         values::<f32>(tensor).iter().map(|value| value.to_bits()).collect()
     }
 
     #[test]
     fn numbers_of_all_magnitudes_have_libtorchs_bits() {
-        let rounding = rounding().expect("libtorch rounds once or twice");
+        let rounding = rounding().expect("libtorch uses one of the two roundings");
         for weight in [0.1, 0.25, 0.4999] {
             let [g, m, v, p] = [1, 2, 3, 4].map(|salt| numbers_of_all_magnitudes(62_003, salt));
             let v = v.abs();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn both_passes_have_libtorchs_bits() {
-        let rounding = rounding().expect("libtorch rounds once or twice");
+        let rounding = rounding().expect("libtorch uses one of the two roundings");
         for count in [1, 7, 16, 1001, 62_000] {
             let random = || Tensor::randn([count], (Kind::Float, Device::Cpu));
             let g = random() * 1e-3;

@@ -1,5 +1,5 @@
-//! Hand-written kernels with the bits of libtorch's own operations: convolutions fused with ReLU and
-//! pooling, and element-wise operations that libtorch runs in several passes over memory.
+//! Kernels that are bit-identical to libtorch's operations: convolutions fused with ReLU and pooling, and element-wise
+//! operations that libtorch computes in several passes over memory.
 //!
 //! All kernels run on the CPU, on contiguous tensors.
 
@@ -15,8 +15,8 @@ use tch::Tensor;
 
 use crate::optim::{Adam, Optimizer, SklearnAdam};
 
-/// One update of an optimizer whose only parameter is the buffer of all parameters. Returns whether there
-/// is a kernel for it; without one nothing is changed.
+/// Performs one update of an optimizer whose only parameter is the flat tensor of all parameters. Returns false and
+/// changes nothing if no kernel supports it.
 pub fn update(optimizer: &mut dyn Optimizer, gradient: &Tensor) -> bool {
     let optimizer = optimizer as &mut dyn Any;
     if let Some(optimizer) = optimizer.downcast_mut::<Adam>() {

@@ -1,11 +1,11 @@
-//! Input for the probes that find out how libtorch rounds.
+//! Input for the probes that compare kernels with libtorch.
 
 use tch::Tensor;
 
 use crate::libtorch::filled;
 
-/// Pseudo-random float32 values in [-1, 1), which depend on the number of elements only; no
-/// generator of PyTorch or NumPy is advanced.
+/// Pseudo-random float32 values in [-1, 1) that depend only on the number of elements. No generator of PyTorch or NumPy
+/// is advanced.
 pub(super) fn noise(shape: &[i64]) -> Tensor {
     filled(shape, |values: &mut [f32]| {
         let mut state = values.len() as u32;

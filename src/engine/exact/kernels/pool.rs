@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use crate::libtorch::{filled, in_parts, values};
 
-/// Least number of planes (images x channels) per thread.
+/// Minimum number of planes (images x channels) per thread.
 const GRAIN: usize = 64;
 
 /// `F.avg_pool2d(F.relu(xs), 2)` of `xs` (N, C, H, W), float32, H and W even: (N, C, H/2, W/2).
@@ -82,7 +82,7 @@ pub(super) fn row_backward(grad_input: &mut [f32], xs: &[f32], grad_output: &[f3
 }
 
 fn sizes(xs: &Tensor) -> (i64, i64, i64, i64) {
-    let (n, c, h, w) = xs.size4().expect("an image batch has four dimensions");
+    let (n, c, h, w) = xs.size4().expect("a batch of images has four dimensions");
     assert!(h % 2 == 0 && w % 2 == 0, "height and width must be even, found {h}x{w}");
     (n, c, h, w)
 }

@@ -6,8 +6,8 @@ use super::adam::GRAIN;
 use crate::libtorch::{in_parts, values, values_mut};
 use crate::optim::{BETA1, BETA2, EPSILON, SklearnAdam};
 
-/// One update of [`SklearnAdam`] over one buffer, float64 on the CPU. Returns whether it is supported;
-/// otherwise nothing is changed.
+/// Performs one update of [`SklearnAdam`] over one flat tensor. Supports float64 on the CPU; otherwise returns false and
+/// changes nothing.
 pub fn update(adam: &mut SklearnAdam, gradient: &Tensor) -> bool {
     if gradient.device() != Device::Cpu || gradient.kind() != Kind::Double {
         return false;

@@ -1,4 +1,4 @@
-//! Operations that no kernel supports: libtorch's, under autograd.
+//! Operations that no kernel supports: they run in libtorch under autograd.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use super::{BackwardPass, Saved, Stage};
 use crate::libtorch::{backward, clear_grad};
 use crate::nn::{Graph, Model, Operand};
 
-/// A range of nodes of the graph.
+/// A range of nodes of the graph, computed under autograd.
 #[derive(Debug)]
 pub struct Autograd {
     nodes: Range<usize>,
-    /// The parameters that they read.
+    /// Indices of the parameters that the nodes read.
     parameters: Vec<usize>,
 }
 

@@ -1,5 +1,5 @@
-//! Two convolutions with their ReLUs and average poolings, of the shapes that
-//! [`crate::engine::exact::kernels::direct`] has kernels for.
+//! Two convolutions with their ReLUs and average poolings, with the shapes that
+//! [`crate::engine::exact::kernels::direct`] supports.
 
 use tch::{Kind, Tensor};
 
@@ -9,13 +9,14 @@ use crate::engine::exact::kernels::direct::shape::{C1, C2, H1, K, PADDING};
 use crate::engine::exact::kernels::direct::{self, Features};
 use crate::nn::Model;
 
-/// The indices of both weights and biases.
+/// The stage; see [`matches()`].
 #[derive(Debug)]
 struct Direct {
+    /// Indices of weight and bias of conv1, then of conv2.
     parameters: [usize; 4],
 }
 
-/// conv2d, ReLU, `avg_pool2d(2)`, twice, of float32 images at the beginning of the network.
+/// Matches conv2d, ReLU, `avg_pool2d(2)`, twice, on float32 images at the start of the network.
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     let [w1, b1] = chain.conv2d_relu_avg_pool2d(0, PADDING, [C1, 1, K, K])?;
     let [w2, b2] = chain.conv2d_relu_avg_pool2d(3, 0, [C2, C1, K, K])?;
@@ -35,7 +36,7 @@ impl Stage for Direct {
         (pool2, saved)
     }
 
-    /// The stage comes first: its input has no gradient.
+    /// Returns `None`: this is the first stage, so its input needs no gradient.
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
         let BackwardPass { model, saved, grad_output, gradients, .. } = pass;
         let [xs, conv1, pool1, conv2, pool2] = <[Tensor; 5]>::try_from(saved).ok()?;

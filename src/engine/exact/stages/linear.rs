@@ -1,4 +1,4 @@
-//! `Linear`, alone or with the ReLU after it: the operations that autograd would call, without autograd.
+//! `Linear`, optionally followed by ReLU: the operations that autograd would call, without autograd.
 
 use tch::Tensor;
 
@@ -6,7 +6,7 @@ use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::{LinearOp, Model, ReluOp};
 
-/// `Linear` with a bias on (N, in_features), then ReLU if there is one.
+/// The stage: `Linear` with a bias on (N, in_features), optionally followed by ReLU.
 #[derive(Debug)]
 struct Linear {
     weight: usize,
@@ -14,8 +14,8 @@ struct Linear {
     relu: bool,
 }
 
-/// Any `Linear` with a bias on two contiguous dimensions, as every operation of [`crate::nn`] gives them. (For a single input feature autograd multiplies in another
-/// order.)
+/// Matches `Linear` with a bias on contiguous (N, in_features), in_features > 1; all operations of [`crate::nn`] return
+/// contiguous tensors. With a single input feature, autograd multiplies in another order.
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     chain.operation::<LinearOp>(0)?;
     let (weight, bias) = (chain.parameter(0, 1)?, chain.parameter(0, 2)?);

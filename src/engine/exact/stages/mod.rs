@@ -1,4 +1,5 @@
-//! Parts of a network's forward and backward pass. A file is a kernel and the pattern that it supports.
+//! Stages of a network's forward and backward pass. Each file has one stage and the pattern of operations that it
+//! supports.
 
 pub(super) mod autograd;
 mod direct;
@@ -13,38 +14,38 @@ use tch::Tensor;
 use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Model};
 
-/// Finds out whether a kernel supports the operations at the beginning of a chain: the stage, and how many
-/// operations it covers.
+/// Returns the stage for the first operations of a chain and the number of operations that it covers; `None` if the
+/// kernel does not support them.
 type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
 
-/// Every kernel, the ones that cover most operations first.
+/// All kernels; those that cover the most operations come first.
 pub(super) const KERNELS: [Matcher; 4] =
     [direct::matches, relu_avg_pool2d::matches, linear::matches, reshape::matches];
 
-/// What a forward pass leaves for the backward pass.
+/// The tensors that a forward pass saves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;
 
-/// What a stage's backward pass reads and writes.
+/// The arguments of [`Stage::backward`].
 pub(super) struct BackwardPass<'a> {
     pub model: &'a Model,
-    /// What the forward pass left.
+    /// The tensors that the forward pass saved.
     pub saved: Saved,
     pub grad_output: &'a Tensor,
-    /// Where the gradients w.r.t. the parameters are written.
+    /// The gradients w.r.t. all parameters, of which the stage writes its own.
     pub gradients: &'a FlatParameters,
-    /// Whether the gradient w.r.t. the input is asked for.
+    /// Whether the gradient w.r.t. the input is needed.
     pub needs_grad: bool,
 }
 
 /// A part of a network with one input and one output.
 pub(super) trait Stage: Debug {
-    /// Whether it has parameters to learn.
+    /// Whether the stage has parameters.
     fn has_parameters(&self) -> bool {
         true
     }
 
-    /// The output in training mode, and what the backward pass needs. `needs_grad`: the gradient w.r.t. the
-    /// input will be asked for.
+    /// The output in training mode, and the tensors that the backward pass needs. `needs_grad` is whether the gradient
+    /// w.r.t. the input will be needed.
     fn forward(&self, model: &Model, xs: &Tensor, needs_grad: bool) -> (Tensor, Saved);
 
     /// The output in evaluation mode.
@@ -52,7 +53,6 @@ pub(super) trait Stage: Debug {
         self.forward(model, xs, false).0
     }
 
-    /// Writes the gradients w.r.t. the stage's parameters, given that w.r.t. its output; returns that w.r.t.
-    /// its input, if it is asked for.
+    /// Writes the gradients w.r.t. the stage's parameters, given `grad_output`; returns `grad_input` if it is needed.
     fn backward(&self, pass: BackwardPass) -> Option<Tensor>;
 }

@@ -10,10 +10,10 @@ use crate::nn::{AvgPool2dOp, Model, ReluOp};
 #[derive(Debug)]
 struct ReluAvgPool2d;
 
-/// ReLU, then `avg_pool2d(2)`, of float32 (N, C, H, W) with even H and W.
+/// Matches ReLU and then `avg_pool2d(2)` on float32 (N, C, H, W) with even H and W.
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     chain.operation::<ReluOp>(0)?;
-    let pools_by_two = chain.operation::<AvgPool2dOp>(1)?.is_plain(2);
+    let pools_by_two = chain.operation::<AvgPool2dOp>(1)?.is_default(2);
     let even = matches!(chain.input_shape(0), [_, _, h, w] if h % 2 == 0 && w % 2 == 0);
     let supported = pools_by_two && even && chain.kind() == Kind::Float;
     supported.then(|| (Box::new(ReluAvgPool2d) as Box<dyn Stage>, 2))

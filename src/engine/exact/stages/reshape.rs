@@ -1,4 +1,4 @@
-//! `view` and `flatten`: no element moves.
+//! `view` and `flatten`, which do not move elements.
 
 use tch::Tensor;
 
@@ -6,15 +6,15 @@ use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::Model;
 
-/// Gives contiguous values another shape.
+/// The stage: reshapes a contiguous tensor.
 #[derive(Debug)]
 struct Reshape {
     shape: Vec<i64>,
 }
 
-/// Any `view` or `flatten`.
+/// Matches any `view` or `flatten`.
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
-    let stage = Reshape { shape: chain.reshapes(0).then(|| chain.input_shape(1).to_vec())? };
+    let stage = Reshape { shape: chain.is_reshape(0).then(|| chain.input_shape(1).to_vec())? };
     Some((Box::new(stage), 1))
 }
 

@@ -25,7 +25,7 @@ pub struct ParameterGradients {
     pub conv2: [Tensor; 2],
 }
 
-/// The gradients, computed by libtorch, given the images (N, 1, 28, 28), their features, `grad_pool2`
+/// Computes the gradients with libtorch, given the images (N, 1, 28, 28), their features, `grad_pool2`
 /// (N, 16, 5, 5) and the weights of conv1 and conv2.
 pub fn with_libtorch(
     images: &Tensor,
@@ -44,7 +44,7 @@ pub fn with_libtorch(
     }
 }
 
-/// Same as [`with_libtorch`], computed by the kernels of this folder.
+/// Same as [`with_libtorch`], but computed by the kernels of this module.
 pub fn direct(
     images: &Tensor,
     features: &Features,
@@ -66,13 +66,13 @@ pub fn direct(
 pub struct FeatureGradients {
     /// (N, 6, 14, 14).
     pub grad_pool1: Tensor,
-    /// With the channels last: (N, 10, 10, 16).
+    /// Channels last: (N, 10, 10, 16).
     grad_conv2: Tensor,
 }
 
 impl FeatureGradients {
-    /// Computes them from conv2 (N, 10, 10, 16), `grad_pool2` (N, 16, 5, 5) and conv2's weight; `block`
-    /// as in [`Backward`].
+    /// Computes the gradients from conv2 (N, 10, 10, 16), `grad_pool2` (N, 16, 5, 5) and conv2's weight; `block` is that
+    /// of [`Backward`].
     pub fn new(conv2: &[f32], grad_pool2: &[f32], weight: &[f32], block: usize) -> Self {
         let n = conv2.len() / (C2 * H2 * H2);
         let empty = |shape: [usize; 3]| {
@@ -94,7 +94,7 @@ impl FeatureGradients {
     }
 }
 
-/// One thread's images of [`FeatureGradients::new`]; writes `grad_pool1` and `grad_conv2`.
+/// The task of one thread in [`FeatureGradients::new`]: writes `grad_pool1` and `grad_conv2` of its images.
 struct FeatureGradTask<'a> {
     conv2: &'a [f32],
     grad_pool2: &'a [f32],
@@ -127,7 +127,7 @@ impl WithSimd for FeatureGradTask<'_> {
                     }
                 }
             }
-            // As many rows at once as there are registers for their sums.
+            // As many rows at once as fit into the vector registers.
             match S::F32_LANES {
                 16 => grad_input::grad_input::<S, 2>(simd, padded, weight, block, grad_pool1),
                 _ => grad_input::grad_input::<S, 1>(simd, padded, weight, block, grad_pool1),
@@ -169,7 +169,7 @@ pub fn conv1_gradients(
     ]
 }
 
-/// One range of rows of [`conv1_gradients`], see [`grad_weight::conv1`].
+/// The task of [`conv1_gradients`] for one range of rows, see [`grad_weight::conv1`].
 struct Conv1GradTask<'a> {
     images: &'a [f32],
     conv1: &'a [f32],
@@ -184,9 +184,10 @@ impl WithSimd for Conv1GradTask<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { images, conv1, grad_pool1, rows, sums } = self;
-        let grad_conv1 = |at: usize| {
-            let (image, y) = (at / H1, at % H1);
-            // A loop: a closure of `array::from_fn` may be left as a call, without the CPU's vectors.
+        let grad_conv1 = |row: usize| {
+            let (image, y) = (row / H1, row % H1);
+            // A loop, because a closure of `array::from_fn` that is not inlined is compiled without the CPU's vector
+            // instructions.
             let mut rows = [[0.0; H1]; C1];
             for (c, row) in rows.iter_mut().enumerate() {
                 let plane = image * C1 + c;
@@ -231,7 +232,7 @@ pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition)
 /// Input channels per task of [`conv2_gradients`]; it divides their number.
 const GROUP: usize = 3;
 
-/// One task of [`conv2_gradients`]: all ranges of rows, for a filter row and a group of input channels.
+/// A task of [`conv2_gradients`]: all ranges of rows, for one filter row and one group of input channels.
 struct Conv2GradTask<'a> {
     pool1: &'a [f32],
     grad_conv2: Rows<'a>,
@@ -259,14 +260,14 @@ impl WithSimd for Conv2GradTask<'_> {
     }
 }
 
-/// The sum of all parts, added from the first to the last.
+/// Adds all parts, from the first to the last.
 fn sum_in_order(parts: &[[[f32; FILTER1]; C1]]) -> [[f32; FILTER1]; C1] {
     let mut total = [[0.0; FILTER1]; C1];
     parts.iter().enumerate().for_each(|(i, part)| accumulate(&mut total, part, i));
     total
 }
 
-/// Adds part `i` to the total. Part 0 is copied, not added to 0, so that -0 stays -0.
+/// Adds part `i` to the total. Part 0 is copied rather than added to 0, which would turn -0 into 0.
 fn accumulate<const N: usize, T: pulp::bytemuck::Pod>(total: &mut [T; N], part: &[T; N], i: usize) {
     let total: &mut [f32] = pulp::bytemuck::cast_slice_mut(total);
     let part: &[f32] = pulp::bytemuck::cast_slice(part);

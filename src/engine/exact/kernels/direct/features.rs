@@ -12,21 +12,21 @@ use super::shape::{
 use crate::engine::exact::kernels::pool::{pool_planes, pool_window, relu_avg_pool2d};
 use crate::libtorch::{filled, in_parts, values, values_mut};
 
-/// The activations of both convolutions for a batch, float32.
+/// The activations up to pool2 for a batch, float32.
 #[derive(Debug)]
 pub struct Features {
     /// conv1 (N, 6, 28, 28), before ReLU.
     pub conv1: Tensor,
     /// pool1 (N, 6, 14, 14).
     pub pool1: Tensor,
-    /// conv2 with the channels last (N, 10, 10, 16), before ReLU.
+    /// conv2 (N, 10, 10, 16), channels last, before ReLU.
     pub conv2: Tensor,
     /// pool2 (N, 16, 5, 5).
     pub pool2: Tensor,
 }
 
-/// The features of images (N, 1, 28, 28), computed by libtorch; `[w1, b1, w2, b2]` are the weights and
-/// biases of conv1 and conv2.
+/// Computes the features of images (N, 1, 28, 28) with libtorch; `[w1, b1, w2, b2]` are the weights and biases of conv1
+/// and conv2.
 pub fn with_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Features {
     let conv1 = images.conv2d(w1, Some(b1), 1, PADDING as i64, 1, 1);
     let pool1 = relu_avg_pool2d(&conv1);
@@ -35,7 +35,7 @@ pub fn with_libtorch(images: &Tensor, [w1, b1, w2, b2]: [&Tensor; 4]) -> Feature
     Features { conv1, pool1, conv2: nchw_to_nhwc(&conv2), pool2 }
 }
 
-/// Same as [`with_libtorch`], computed by the kernels of this module.
+/// Same as [`with_libtorch`], but computed by the kernels of this module.
 pub fn direct(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features {
     let n = images.size()[0];
     let empty = |c: usize, h: usize| filled::<f32>(&[n, c as i64, h as i64, h as i64], |_| {});
@@ -52,7 +52,7 @@ pub fn direct(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features
     Features { conv1, pool1, conv2, pool2 }
 }
 
-/// One thread's images; writes conv1, pool1, conv2 and pool2.
+/// The task of one thread: writes conv1, pool1, conv2 and pool2 of its images.
 struct FeaturesTask<'a> {
     images: &'a [f32],
     weights: (&'a Filters<f32, C1, 1>, &'a Aligned<Hwio>),
@@ -77,7 +77,7 @@ impl WithSimd for FeaturesTask<'_> {
             pad(image, padded);
             convolve1::<S, 2>(simd, padded, w1, (b1, order), conv1);
             pool_planes::<H1>(pool1, conv1);
-            // As many rows at once as there are registers for their sums.
+            // As many rows at once as fit into the vector registers.
             match S::F32_LANES {
                 16 => convolve2::<S, 2>(simd, pool1, w2, (b2, order), conv2),
                 _ => convolve2::<S, 1>(simd, pool1, w2, (b2, order), conv2),
@@ -99,7 +99,7 @@ fn convolve1<S: Simd, const V: usize>(
 ) {
     for y in 0..H1 {
         for first in (0..H1).step_by(V * S::F32_LANES) {
-            // The last vectors end with the row, so elements that two of them cover are computed twice.
+            // The last vectors end at the end of the row, so elements that two vectors cover are computed twice.
             let last = H1 - S::F32_LANES;
             let mut xs = [0; V];
             for (v, x) in xs.iter_mut().enumerate() {
@@ -150,16 +150,16 @@ fn convolve2<S: Simd, const R: usize>(
     const { assert!(H2.is_multiple_of(R)) };
     for first in (0..C2).step_by(S::F32_LANES) {
         let [bias] = *vectors::<S, 1>(biases, first);
-        let start = if order == Bias::First { bias } else { simd.splat_f32s(0.0) };
+        let initial = if order == Bias::First { bias } else { simd.splat_f32s(0.0) };
         for (y, rows) in outputs.as_chunks_mut::<R>().0.iter_mut().enumerate() {
-            let mut sums = [[start; H2]; R];
+            let mut sums = [[initial; H2]; R];
             for (ky, weight) in weight.iter().enumerate() {
                 for (kx, weight) in weight.iter().enumerate() {
                     for (c, weight) in weight.iter().enumerate() {
                         let [weight] = *vectors::<S, 1>(weight, first);
                         for (r, sums) in sums.iter_mut().enumerate() {
-                            let at = (c * P1 + y * R + r + ky) * P1 + kx;
-                            let inputs: &[f32; H2] = window(inputs, at);
+                            let start = (c * P1 + y * R + r + ky) * P1 + kx;
+                            let inputs: &[f32; H2] = window(inputs, start);
                             for (sum, &input) in sums.iter_mut().zip(inputs) {
                                 *sum = simd.mul_add_f32s(simd.splat_f32s(input), weight, *sum);
                             }
@@ -177,7 +177,7 @@ fn convolve2<S: Simd, const R: usize>(
     }
 }
 
-/// ReLU and 2x2 mean of (10, 10, 16), written as (16, 5, 5).
+/// Applies ReLU and 2x2 average pooling to (10, 10, 16); writes (16, 5, 5).
 #[inline(always)]
 fn pool_nhwc(pooled: &mut [f32], xs: &[[[f32; C2]; H2]]) {
     for (y, [upper, lower]) in xs.as_chunks::<2>().0.iter().enumerate() {
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::engine::exact::kernels::noise::noise;
 
-    /// The bits of all activations of one image, layer after layer.
+    /// The bits of all activations of one image, layer by layer.
     fn outputs(order: Bias, dispatch: impl FnOnce(FeaturesTask)) -> Vec<u32> {
         let [image, w1, w2] = [H1 * H1, C1 * K * K, C2 * C1 * K * K].map(|n| noise(&[n as i64]));
         let (b1, b2) = (noise(&[C1 as i64]), noise(&[C2 as i64]));

@@ -5,16 +5,16 @@ use pulp::Simd;
 use super::layout::Hwoi;
 use super::shape::{C1, C2, H2, K, P1, vectors};
 
-/// Columns of a row of [`Padded`]: four zeros, the ten columns of `grad_output`, and zeros so that every
-/// vector that is loaded lies within the row.
+/// Number of columns of a row of [`Padded`]: four zeros, the ten columns of `grad_output`, and zeros so that every vector
+/// load is within the row.
 const COLUMNS: usize = 24;
-/// Zeros before a row of `grad_output`.
+/// Number of zeros before a row of `grad_output`.
 const MARGIN: usize = K - 1;
-/// `grad_output` of one image (16, 10, 10) with zeros around each plane: one row above and below,
-/// columns as in [`COLUMNS`].
+/// `grad_output` of one image (16, 10, 10) with zeros around each plane: one row above and below, and columns, see
+/// [`COLUMNS`].
 pub type Padded = [[[f32; COLUMNS]; H2 + 2]; C2];
 
-/// All zeros; the caller writes the rows.
+/// A padded `grad_output` of zeros, whose rows the caller writes.
 #[inline(always)]
 pub fn zeros() -> Padded {
     [[[0.0; COLUMNS]; H2 + 2]; C2]
@@ -30,8 +30,7 @@ pub fn row(padded: &mut Padded, o: usize, y: usize) -> &mut [f32; H2] {
 /// blocks of `block` filters, then filter rows, then columns, then the filters of the block. A tile is
 /// `R` rows.
 ///
-/// oneDNN skips positions outside of `grad_output`; here they are zeros, which change no sum, since no
-/// sum is -0.
+/// oneDNN skips positions outside `grad_output`. Here they are zeros, which do not change a sum, since no sum is -0.
 #[inline(always)]
 pub fn grad_input<S: Simd, const R: usize>(
     simd: S,

@@ -10,18 +10,18 @@ use pulp::Simd;
 use super::layout::pad;
 use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, window};
 
-/// Elements of the sums of one filter of conv1 and its bias: each filter row has a slot.
+/// Number of elements of the sums of one filter of conv1 and its bias: each filter row has a slot.
 pub const FILTER1: usize = 6 * SLOT;
-/// Elements per slot: a filter row, then padding.
+/// Number of elements per slot: a filter row, then padding.
 pub const SLOT: usize = 8;
-/// Slots per output column: one per row of the padded image, one more because the last vector reads past
-/// them, rounded up so that each column starts at a cache line.
+/// Number of slots per output column: one per row of the padded image, and one more because the last vector reads past
+/// them; rounded up so that each column starts at a cache line.
 const SLOTS: usize = (PADDED + 1).next_multiple_of(2);
 /// Index of `grad_bias` in the sums of a filter: the first free element of a slot.
 pub const BIAS1: usize = K;
 
-/// Sums of conv1 over `rows` of `grad_output`: (6, [`FILTER1`]). `grad_output(i)` returns row i (6, 28).
-/// `V` vectors hold a filter; a tile is `G` filters.
+/// Computes the sums of conv1 over `rows` of `grad_output`: (6, [`FILTER1`]). `grad_output(i)` returns row i (6, 28). `V`
+/// vectors hold a filter; a tile is `G` filters.
 #[inline(always)]
 pub fn conv1<S: Simd, const V: usize, const G: usize>(
     simd: S,
@@ -33,21 +33,21 @@ pub fn conv1<S: Simd, const V: usize, const G: usize>(
     const { assert!(C1.is_multiple_of(G)) };
     let mut padded = [0.0; PADDED * (PADDED + 1)];
     let Aligned(taps) = &mut Aligned([[[0.0; SLOT]; SLOTS]; H1]);
-    // The input of the bias is 1.
+    // The bias is a weight whose input is 1.
     taps.iter_mut().flatten().for_each(|slot| slot[BIAS1] = 1.0);
     let mut acc = [[simd.splat_f32s(0.0); V]; C1];
     let mut image = usize::MAX;
-    for at in rows {
-        if at / H1 != image {
-            image = at / H1;
+    for row in rows {
+        if row / H1 != image {
+            image = row / H1;
             pad(&images[image * H1 * H1..][..H1 * H1], &mut padded);
             im2col(&padded, taps);
         }
-        let grad_output = grad_output(at);
+        let grad_output = grad_output(row);
         for first in (0..C1).step_by(G) {
             let mut sums: [[S::f32s; V]; G] = *window(&acc, first);
             for (x, taps) in taps.iter().enumerate() {
-                let taps: &[S::f32s; V] = vectors::<S, V>(taps.as_flattened(), at % H1 * SLOT);
+                let taps: &[S::f32s; V] = vectors::<S, V>(taps.as_flattened(), row % H1 * SLOT);
                 for (o, sums) in sums.iter_mut().enumerate() {
                     let grad = simd.splat_f32s(grad_output[first + o][x]);
                     for (sum, &taps) in sums.iter_mut().zip(taps) {
@@ -65,7 +65,7 @@ pub fn conv1<S: Simd, const V: usize, const G: usize>(
     }
 }
 
-/// Copies the five inputs of each output column from each row of the padded image: (28, rows, 5).
+/// Copies the five inputs of each output column from each row of the padded image to `taps`: (28, rows, 5).
 #[inline(always)]
 fn im2col(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
     for (x, taps) in taps.iter_mut().enumerate() {
@@ -75,11 +75,11 @@ fn im2col(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
     }
 }
 
-/// `grad_output` of conv2 with the channels last, as rows: (N * 10, 10, 16).
+/// `grad_output` of conv2 as rows, channels last: (N * 10, 10, 16).
 pub type Rows<'a> = &'a [[[f32; C2]; H2]];
 
-/// Sums of conv2 over `rows` of `grad_output`, for filter row `ky` and input channels `c..c + G`:
-/// (G, 5, 16), the output channels last. `inputs` is (N, 6, 14, 14).
+/// Computes the sums of conv2 over `rows` of `grad_output`, for filter row `ky` and input channels `c..c + G`:
+/// (G, 5, 16), output channels last. `inputs` is (N, 6, 14, 14).
 #[inline(always)]
 pub fn conv2<S: Simd, const G: usize>(
     simd: S,
@@ -112,7 +112,7 @@ pub fn conv2<S: Simd, const G: usize>(
     }
 }
 
-/// `grad_bias` of conv2 over `rows` of `grad_output`.
+/// Computes `grad_bias` of conv2 over `rows` of `grad_output`.
 #[inline(always)]
 pub fn conv2_bias(grad_output: Rows, rows: Range<usize>, sums: &mut [f32; C2]) {
     *sums = [0.0; C2];

@@ -1,4 +1,4 @@
-//! Memory layouts: zero padding, NCHW and NHWC, and conv2's weight with its last axes swapped.
+//! Conversions of memory layouts: zero padding, NCHW and NHWC, and permutations of conv2's weight.
 
 use tch::Tensor;
 

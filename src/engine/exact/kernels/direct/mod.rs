@@ -1,14 +1,13 @@
 //! LeNet-5's two convolutions with their ReLUs and poolings, forward and backward, with oneDNN's bits.
 //!
-//! libtorch runs these convolutions on the direct kernels of oneDNN 3.12, which compute each result as
-//! one chain of fused multiply-adds. Where a chain starts, its order, and how it is split over threads
-//! depend on the CPU, the batch size and the number of threads. The kernels here take that order as an
-//! argument; [`probe`] finds it by comparing with libtorch, and where no known order gives libtorch's
-//! bits, libtorch computes. What is saved is oneDNN's conversions between memory layouts and the passes
-//! over memory between the operations.
+//! libtorch runs these convolutions on the direct kernels of oneDNN 3.12, which compute each result as one chain of fused
+//! multiply-adds. The start of a chain, its order, and its division among threads depend on the CPU, the batch size and
+//! the number of threads. The kernels here take that order as an argument. [`probe`] finds it by comparison with
+//! libtorch; if no known order gives libtorch's bits, libtorch is used. These kernels are faster because they need no
+//! conversions between memory layouts and fewer passes over memory.
 //!
-//! Only LeNet-5's shapes are supported. Modules, each using only those before it: [`shape`], [`order`]
-//! and [`layout`]; the kernels [`features`](mod@features), [`grad_input`] and [`grad_weight`];
+//! Only LeNet-5's shapes are supported. The modules, each of which uses only earlier ones: [`shape`], [`order`] and
+//! [`layout`]; the kernels [`features`](mod@features), [`grad_input`] and [`grad_weight`];
 //! [`backward`]; [`probe`].
 
 use tch::Tensor;
@@ -26,11 +25,11 @@ pub use backward::ParameterGradients;
 pub use features::Features;
 use shape::{C1, C2, H1, K, P2};
 
-/// conv1 → ReLU → pool1 → conv2 → ReLU → pool2 of images (N, 1, 28, 28), float32; `parameters` are
-/// weight and bias of conv1, then of conv2.
+/// Computes conv1 → ReLU → pool1 → conv2 → ReLU → pool2 of images (N, 1, 28, 28), float32; `parameters` are weight and
+/// bias of conv1, then of conv2.
 ///
 /// # Panics
-/// For other shapes.
+/// If the shapes are not LeNet-5's.
 pub fn features(images: &Tensor, parameters: [&Tensor; 4]) -> Features {
     assert_eq!(images.size()[1..], [1, H1 as i64, H1 as i64], "shape of LeNet-5's images");
     let sizes = [C1 * K * K, C1, C2 * C1 * K * K, C2];
@@ -41,11 +40,11 @@ pub fn features(images: &Tensor, parameters: [&Tensor; 4]) -> Features {
     }
 }
 
-/// The backward pass of [`features()`]: the gradients w.r.t. the parameters, given the images
+/// The backward pass of [`features()`]: computes the gradients w.r.t. the parameters, given the images
 /// (N, 1, 28, 28), their features, `grad_pool2` (N, 16, 5, 5) and the weights of conv1 and conv2.
 ///
 /// # Panics
-/// For other shapes.
+/// If the shapes are not LeNet-5's.
 pub fn gradients(
     images: &Tensor,
     features: &Features,
@@ -70,7 +69,7 @@ mod tests {
 
     #[test]
     fn forward_and_backward_have_libtorchs_bits() {
-        // On CPUs whose oneDNN kernels have a known order.
+        // oneDNN's kernels for these CPUs have a known order.
         if matches!(lanes(), 8 | 16) && std::env::var_os("ONEDNN_MAX_CPU_ISA").is_none() {
             assert!(
                 probe::forward(64).is_some() && probe::backward(64).is_some(),

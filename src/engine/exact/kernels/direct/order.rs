@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// When the bias is added to an output.
+/// The position of the bias in the sum of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bias {
     /// The sum starts from the bias.
@@ -16,14 +16,14 @@ pub enum Bias {
 pub struct Backward {
     /// Number of filters per block of the sums of conv2's `grad_input`.
     pub block: usize,
-    /// For conv1's `grad_weight` and `grad_bias`.
+    /// Partition of the sums of conv1's `grad_weight` and `grad_bias`.
     pub conv1: RowPartition,
-    /// For conv2's `grad_weight` and `grad_bias`.
+    /// Partition of the sums of conv2's `grad_weight` and `grad_bias`.
     pub conv2: RowPartition,
 }
 
-/// A partition of the rows of all images of a batch into ranges of almost equal length, the longer
-/// ones first; libtorch sums each range on one thread and then adds the sums in order.
+/// A partition of the rows of all images of a batch into ranges of almost equal length, the longer ones first. libtorch
+/// sums each range on one thread and then adds the sums in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowPartition {
     /// Number of ranges.
@@ -41,7 +41,7 @@ impl RowPartition {
         (0..self.count).map(|i| start(i) * rows..start(i + 1) * rows).collect()
     }
 
-    /// The partitions that `threads` threads may use for `rows` rows, the likeliest first.
+    /// The partitions that `threads` threads may use for `rows` rows, the most likely first.
     pub fn candidates(threads: usize, rows: usize) -> impl Iterator<Item = Self> {
         let counts = std::iter::once(threads).chain(1..threads.min(rows));
         counts.flat_map(|count| [true, false].map(|within_images| Self { count, within_images }))

@@ -1,8 +1,8 @@
-//! Finds the order in which libtorch sums, by comparing bits.
+//! Finds the order in which libtorch sums, by comparison of bits.
 //!
-//! Once per batch size, number of threads and process: libtorch and the kernels of this folder compute
-//! the same noise, and the first known order that gives libtorch's bits is the one it uses. A wrong
-//! order changes the last bits of hundreds of elements, so it cannot pass by chance.
+//! Once per batch size, number of threads and process, libtorch and the kernels of this module compute the features and
+//! gradients of the same noise. The first known order that gives libtorch's bits is used. A wrong order changes the last
+//! bits of hundreds of elements, so it cannot match by chance.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,19 +18,19 @@ use crate::engine::exact::kernels::noise::noise;
 use crate::engine::exact::kernels::pool::relu_avg_pool2d_backward;
 use crate::libtorch::{convolution_backward, lanes, values};
 
-/// The order of the forward pass of `n` images; `None` when no known order gives libtorch's bits.
+/// The order of the forward pass of `n` images; `None` if no known order gives libtorch's bits.
 pub fn forward(n: i64) -> Option<Bias> {
     static FOUND: Mutex<Option<Cache<Bias>>> = Mutex::new(None);
     cached(&FOUND, n, find_forward)
 }
 
-/// The order of the backward pass of `n` images; `None` when no known order gives libtorch's bits.
+/// The order of the backward pass of `n` images; `None` if no known order gives libtorch's bits.
 pub fn backward(n: i64) -> Option<Backward> {
     static FOUND: Mutex<Option<Cache<Backward>>> = Mutex::new(None);
     cached(&FOUND, n, find_backward)
 }
 
-/// Keys are the number of images and the number of threads.
+/// The known orders by number of images and number of threads.
 type Cache<T> = HashMap<(i64, i32), Option<T>>;
 
 fn cached<T: Copy>(
@@ -38,11 +38,11 @@ fn cached<T: Copy>(
     n: i64,
     find: impl Fn(i64) -> Option<T>,
 ) -> Option<T> {
-    // A panic in `find` leaves the cache as it was, so a poisoned lock is harmless.
+    // A panic in `find` does not change the cache, so a poisoned lock is harmless.
     let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let cache = cache.get_or_insert_default();
     *cache.entry((n, tch::get_num_threads())).or_insert_with(|| {
-        // The kernels' tiles are written for vectors of these lengths.
+        // The kernels' tiles support only these vector lengths.
         if matches!(lanes(), 8 | 16) { tch::no_grad(|| find(n)) } else { None }
     })
 }

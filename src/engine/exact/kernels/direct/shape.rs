@@ -8,15 +8,15 @@ pub const K: usize = 5;
 pub const PADDING: usize = 2;
 /// Height and width of a padded image.
 pub const PADDED: usize = H1 + 2 * PADDING;
-/// Height and width of an image; with [`C1`] channels after the first convolution.
+/// Height and width of an image and of the output of the first convolution.
 pub const H1: usize = 28;
-/// Channels after the first convolution.
+/// Number of channels after the first convolution.
 pub const C1: usize = 6;
 /// Height and width after the first pooling.
 pub const P1: usize = H1 / 2;
-/// Height, width and channels after the second convolution.
+/// Height and width after the second convolution.
 pub const H2: usize = P1 + 1 - K;
-/// See [`H2`].
+/// Number of channels after the second convolution.
 pub const C2: usize = 16;
 /// Height and width after the second pooling.
 pub const P2: usize = H2 / 2;
@@ -32,31 +32,31 @@ pub type Filters<T, const O: usize, const C: usize> = [[[[T; K]; K]; C]; O];
 /// Views a slice as a weight (O, C, 5, 5).
 ///
 /// # Panics
-/// When the slice is shorter.
+/// If the slice is shorter.
 #[inline(always)]
 pub fn filters<T, const O: usize, const C: usize>(weight: &[T]) -> &Filters<T, O, C> {
     let planes = weight.as_chunks::<K>().0.as_chunks::<K>().0.as_chunks::<C>().0;
     planes.first_chunk().expect("a weight of this shape")
 }
 
-/// Returns `N` consecutive elements, starting at index `at`.
+/// Returns `N` consecutive elements, starting at index `start`.
 ///
 /// # Panics
-/// When the slice ends before them.
+/// If the slice is shorter.
 #[inline(always)]
-pub fn window<V, const N: usize>(slice: &[V], at: usize) -> &[V; N] {
-    slice[at..].first_chunk().expect("a window within the row")
+pub fn window<V, const N: usize>(slice: &[V], start: usize) -> &[V; N] {
+    slice[start..].first_chunk().expect("a window within the row")
 }
 
-/// Returns `N` consecutive vectors, starting at element `at`.
+/// Returns `N` consecutive vectors, starting at element `start`.
 #[inline(always)]
-pub fn vectors<S: Simd, const N: usize>(slice: &[f32], at: usize) -> &[S::f32s; N] {
-    window(S::as_simd_f32s(&slice[at..at + N * S::F32_LANES]).0, 0)
+pub fn vectors<S: Simd, const N: usize>(slice: &[f32], start: usize) -> &[S::f32s; N] {
+    window(S::as_simd_f32s(&slice[start..start + N * S::F32_LANES]).0, 0)
 }
 
 /// Same as [`vectors`], mutable.
 #[inline(always)]
-pub fn vectors_mut<S: Simd, const N: usize>(slice: &mut [f32], at: usize) -> &mut [S::f32s; N] {
-    let vectors = S::as_mut_simd_f32s(&mut slice[at..at + N * S::F32_LANES]).0;
+pub fn vectors_mut<S: Simd, const N: usize>(slice: &mut [f32], start: usize) -> &mut [S::f32s; N] {
+    let vectors = S::as_mut_simd_f32s(&mut slice[start..start + N * S::F32_LANES]).0;
     vectors.first_chunk_mut().expect("N vectors in the slice")
 }

@@ -1,0 +1,183 @@
+//! What parity says must be true: advice that passes, names that are matched, what was left out.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::*;
+
+/// The files that `weights.py` writes.
+static FILES: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    common::run_python("cli/divergence/weights.py", &[folder.path().to_str().unwrap()]);
+    folder
+});
+
+fn file(name: &str) -> PathBuf {
+    FILES.path().join(name)
+}
+
+fn pair(name: &str) -> [PathBuf; 2] {
+    ["reference", "port"].map(|side| file(&format!("{name}-{side}.pt")))
+}
+
+/// What parity prints about two files that differ.
+fn said(name: &str) -> String {
+    let [reference, port] = pair(name);
+    let shown = parity(&[&reference, &port]).assert().code(1);
+    String::from_utf8(shown.get_output().stdout.clone()).unwrap()
+}
+
+#[test]
+fn the_advice_passes_for_every_type() {
+    for name in ["int64", "bool", "uint8", "float16", "bfloat16", "zero", "scalar"] {
+        let text = said(name);
+        let advice =
+            text.lines().find_map(|line| line.trim().strip_prefix("it would pass with ")).unwrap();
+        for flags in advice.split(", or ") {
+            let [reference, port] = pair(name);
+            let mut command = parity(&[&reference, &port]);
+            let assert = command.args(flags.split(' ')).assert().code(0);
+            assert.stdout(predicate::str::ends_with("PARITY: EQUAL within tolerance\n"));
+        }
+    }
+}
+
+#[test]
+fn complex_numbers_and_8_bit_floats_are_compared_as_bits_whatever_the_tolerance() {
+    for name in ["complex64", "float8"] {
+        let [reference, port] = pair(name);
+        parity(&[&reference, &port])
+            .args(["--tol", "w=1,1"])
+            .assert()
+            .code(1)
+            .stdout(predicate::str::contains("is not applied to "))
+            .stdout(predicate::str::contains("1 of 2 elements differ"))
+            .stdout(predicate::str::contains("it would pass").not());
+        parity(&[&reference, &reference])
+            .assert()
+            .code(1)
+            .stdout(predicate::str::contains("the bits are equal, and 1 elements are NaN"));
+        parity(&[&reference, &reference, Path::new("--equal-nan")]).assert().code(0);
+    }
+}
+
+#[test]
+fn no_advice_is_given_where_none_passes() {
+    for name in ["infinity", "nan"] {
+        assert!(!said(name).contains("it would pass"), "{}", said(name));
+    }
+}
+
+#[test]
+fn a_shape_and_a_type_have_causes_of_their_own() {
+    assert!(
+        said("shape").contains("likely cause: a layer of a different size"),
+        "{}",
+        said("shape")
+    );
+    assert!(said("type").contains("likely cause: a different dtype"), "{}", said("type"));
+}
+
+#[test]
+fn infinities_are_numbers_in_json() {
+    let [reference, port] = pair("infinity");
+    let output = parity(&[&reference, &port]).arg("--json").assert().code(1);
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let numbers = &report["tensors"][0]["outcome"]["different"];
+    assert_eq!((&numbers["abs"]["value"], &numbers["mean"]), (&"inf".into(), &"inf".into()));
+}
+
+#[test]
+fn an_empty_side_misses_every_tensor() {
+    let (empty, net) = (file("empty.pt"), file("net.pt"));
+    let first = "final value of conv.weight: ";
+    assert_diverges(&net, &empty, &format!("{first}missing in the candidate"))
+        .stdout(predicate::str::contains("PARITY: DIFFERENT (2 of 2)"));
+    assert_diverges(&empty, &net, &format!("{first}unexpected"));
+}
+
+#[test]
+fn names_that_differ_by_a_prefix_are_matched_with_a_note() {
+    for wrapped in ["lightning", "parallel", "deep", "averaged"] {
+        let averaged = wrapped == "averaged";
+        let wrapped = file(&format!("{wrapped}.pt"));
+        for sides in [[&file("net.pt"), &wrapped], [&wrapped, &file("net.pt")]] {
+            parity(&sides.map(PathBuf::as_path))
+                .assert()
+                .code(0)
+                .stdout(predicate::str::contains("begin with "))
+                .stdout(predicate::function(|text: &str| {
+                    text.contains("not compared: ") && text.contains("the tensor n_averaged")
+                        || !averaged
+                }))
+                .stdout(predicate::str::ends_with("PARITY: EQUAL (bit for bit)\n"));
+        }
+    }
+}
+
+#[test]
+fn one_of_several_dicts_is_chosen_by_its_key() {
+    let (net, two) = (file("net.pt"), file("two.pt"));
+    let refused = parity(&[&net, &two]).assert().code(2);
+    refused.stderr(predicate::str::contains("model, ema. Choose with --key NAME"));
+    let with_key = |key: &str| {
+        let mut command = parity(&[&net, &two]);
+        command.args(["--key", key]).assert()
+    };
+    with_key("model")
+        .code(0)
+        .stdout(predicate::str::contains("two.pt: the weights are those under model"))
+        .stdout(predicate::str::contains("entries of the file that are not tensors: "));
+    with_key("ema").code(1);
+    with_key("nets").code(2).stderr(predicate::str::contains("nets"));
+    // One dict under two keys is one.
+    assert_equal(&net, &file("alias.pt"));
+    for key in ["model", "copy"] {
+        let mut alias = parity(&[&net, &file("alias.pt")]);
+        alias.args(["--key", key]).assert().code(0);
+    }
+    let mut unused = parity(&[&net, &net]);
+    unused.args(["--key", "ema"]).assert().code(2).stderr(predicate::str::contains("--key ema"));
+    let notebook = LENET5.notebook();
+    let table = notebook.join("predictions.csv");
+    for sides in [[&notebook, &notebook], [&notebook.join("trace"), &notebook], [&table, &table]] {
+        let mut unused = parity(&sides.map(PathBuf::as_path));
+        unused
+            .args(["--key", "ema"])
+            .assert()
+            .code(2)
+            .stderr(predicate::str::contains("--key ema"));
+    }
+}
+
+#[test]
+fn the_recorder_takes_every_type_and_leaves_what_it_has_recorded_when_a_run_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let mut command = std::process::Command::new(common::python());
+        command.arg(common::root().join("tests/cli/divergence/tracer.py")).arg(&path).args(more);
+        (path, command.output().unwrap())
+    };
+    let (reference, output) = run("reference", &["0.5"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (same, _) = run("same", &["0.5"]);
+    assert_equal(&reference, &same);
+    // Float targets that the same integers are made of.
+    let (other, _) = run("other", &["0.75"]);
+    assert_diverges(&reference, &other, "data of train.labels[1]: expected 0.5 ");
+    let (failed, output) = run("failed", &["0.5", "fail"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be recorded"));
+    let records =
+        |path: &Path| fs::read_to_string(path.join("trace.jsonl")).unwrap().lines().count();
+    assert_eq!(records(&failed) + 1, records(&reference));
+    parity(&[&failed, &failed])
+        .assert()
+        .code(1)
+        .stdout(predicate::str::contains("PARITY: INCOMPLETE"));
+    let stages = fs::read_to_string(reference.join("trace.jsonl")).unwrap();
+    for stage in ["momentum_buffer", "buffer\", \"name\": \"1.running_mean"] {
+        assert!(stages.contains(stage), "{stage}");
+    }
+}
