@@ -27,7 +27,7 @@ fn main() {
 
 /// Compiles `src/libtorch/*.cpp` with libtorch's headers.
 fn compile_bindings(include: &Path) {
-    let files = ["autograd", "convolution", "generator", "memory", "parallel"]
+    let files = ["arithmetic", "autograd", "convolution", "generator", "memory", "parallel"]
         .map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();

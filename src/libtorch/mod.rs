@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+mod arithmetic;
 mod autograd;
 mod capability;
 mod convolution;
@@ -17,6 +18,7 @@ mod values;
 
 use std::ffi::{CStr, c_char};
 
+pub(crate) use arithmetic::add_scaled;
 pub(crate) use autograd::{backward, clear_grad};
 pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;

@@ -6,8 +6,9 @@
 use tch::Tensor;
 
 use super::{BETA1, BETA2, EPSILON, Optimizer};
+use crate::libtorch::add_scaled;
 
-/// Adam over a list of parameters, without weight decay or amsgrad.
+/// Adam or AdamW over a list of parameters, without amsgrad.
 ///
 /// ```
 /// use stitch::nn::{Linear, Model, cross_entropy};
@@ -38,6 +39,26 @@ pub struct Adam {
     pub(crate) exp_avg_sq: Vec<Tensor>,
     steps: u64,
     lr: f64,
+    config: AdamConfig,
+}
+
+/// The arguments of `torch.optim.Adam` besides the parameters and the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamConfig {
+    /// Decay of the first and the second moment.
+    pub betas: [f64; 2],
+    /// L2 penalty, or with `decoupled_weight_decay` the decay of the parameters.
+    pub weight_decay: f64,
+    /// `AdamW`: each step multiplies the parameters by `1 - lr * weight_decay` first, and leaves the gradients as they
+    /// are.
+    pub decoupled_weight_decay: bool,
+}
+
+impl Default for AdamConfig {
+    /// PyTorch's.
+    fn default() -> Self {
+        Self { betas: [BETA1, BETA2], weight_decay: 0.0, decoupled_weight_decay: false }
+    }
 }
 
 impl Adam {
@@ -50,15 +71,27 @@ impl Adam {
         drop(Tensor::from(1f32).sqrt());
         let (exp_avg, exp_avg_sq) = (zeros(), zeros());
         let parameters = parameters.iter().map(Tensor::shallow_clone).collect();
-        Self { parameters, exp_avg, exp_avg_sq, steps: 0, lr }
+        Self { parameters, exp_avg, exp_avg_sq, steps: 0, lr, config: AdamConfig::default() }
+    }
+
+    /// `torch.optim.Adam(parameters, lr=lr, …)`, or with `decoupled_weight_decay` `torch.optim.AdamW`, whose default
+    /// weight decay is 0.01.
+    pub fn with_config(parameters: &[Tensor], lr: f64, config: AdamConfig) -> Self {
+        Self { config, ..Self::new(parameters, lr) }
+    }
+
+    /// The arguments as they are for the next step.
+    pub(crate) fn config(&self) -> AdamConfig {
+        self.config
     }
 
     /// Increments the step count; returns the step size and the square root of the second bias correction.
     pub(crate) fn next_factors(&mut self) -> (f64, f64) {
         self.steps += 1;
         // Python's `beta ** step` is C's pow; powi would multiply repeatedly and round differently.
-        let bias_correction1 = 1.0 - BETA1.powf(self.steps as f64);
-        let bias_correction2 = 1.0 - BETA2.powf(self.steps as f64);
+        let [beta1, beta2] = self.config.betas;
+        let bias_correction1 = 1.0 - beta1.powf(self.steps as f64);
+        let bias_correction2 = 1.0 - beta2.powf(self.steps as f64);
         (self.lr / bias_correction1, bias_correction2.powf(0.5))
     }
 }
@@ -84,6 +117,8 @@ impl Optimizer for Adam {
 
     fn update(&mut self, gradients: &[Tensor]) {
         let (step_size, bias_correction2_sqrt) = self.next_factors();
+        let AdamConfig { betas: [beta1, beta2], weight_decay, decoupled_weight_decay } =
+            self.config;
         let moments = self.exp_avg.iter_mut().zip(&mut self.exp_avg_sq);
         let parameters = self.parameters.iter_mut().zip(gradients).zip(moments);
         tch::no_grad(|| {
@@ -91,7 +126,14 @@ impl Optimizer for Adam {
                 if !grad.defined() {
                     continue;
                 }
-                update_moments(exp_avg, exp_avg_sq, grad, [1.0 - BETA1, BETA2]);
+                let mut grad = grad.shallow_clone();
+                if weight_decay != 0.0 && decoupled_weight_decay {
+                    let _ = parameter.g_mul_scalar_(1.0 - self.lr * weight_decay);
+                } else if weight_decay != 0.0 {
+                    grad = grad.copy();
+                    add_scaled(&mut grad, parameter, weight_decay);
+                }
+                update_moments(exp_avg, exp_avg_sq, &grad, [1.0 - beta1, beta2]);
                 let denom = (exp_avg_sq.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);
                 // addcdiv_(exp_avg, denom, value=-step_size), scaled the same way.
                 let _ = parameter.addcdiv_(&(&*exp_avg * -step_size), &denom);
@@ -109,5 +151,17 @@ impl Optimizer for Adam {
 
     fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
+    }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
+
+    fn set_momentum(&mut self, momentum: f64) {
+        self.config.betas[0] = momentum;
     }
 }

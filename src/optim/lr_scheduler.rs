@@ -87,7 +87,13 @@ impl LrScheduler {
     }
 
     /// Repeats the calls of so many complete epochs and steps of the next one, of a run that resumes.
-    pub fn replay(&mut self, optimizer: &mut dyn Optimizer, epochs: usize, steps: usize, per_epoch: usize) {
+    pub fn replay(
+        &mut self,
+        optimizer: &mut dyn Optimizer,
+        epochs: usize,
+        steps: usize,
+        per_epoch: usize,
+    ) {
         for _ in 0..epochs {
             (0..per_epoch).for_each(|_| self.step_batch(optimizer));
             self.step_epoch(optimizer);

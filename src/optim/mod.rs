@@ -1,13 +1,16 @@
 //! Optimizers as PyTorch and scikit-learn compute them, operation by operation.
 
 mod adam;
+pub mod lr_scheduler;
+mod sgd;
 mod sklearn_adam;
 
 use std::any::Any;
 use std::fmt::Debug;
 
-pub use adam::Adam;
 pub(crate) use adam::update_moments;
+pub use adam::{Adam, AdamConfig};
+pub use sgd::{Sgd, SgdConfig};
 pub use sklearn_adam::SklearnAdam;
 use tch::Tensor;
 
@@ -53,6 +56,14 @@ use crate::libtorch::clear_grad;
 ///         self.steps
 ///     }
 ///
+///     fn lr(&self) -> f64 {
+///         self.lr
+///     }
+///
+///     fn set_lr(&mut self, lr: f64) {
+///         self.lr = lr;
+///     }
+///
 ///     fn set_steps(&mut self, steps: u64) {
 ///         self.steps = steps;
 ///     }
@@ -82,6 +93,15 @@ pub trait Optimizer: Any + Debug {
     /// Sets the number of updates, to resume a training. The caller also overwrites the tensors of
     /// [`Optimizer::state`] in place.
     fn set_steps(&mut self, steps: u64);
+
+    /// The learning rate of the next step: `param_groups[0]["lr"]`.
+    fn lr(&self) -> f64;
+
+    /// Sets the learning rate of the following steps, as a scheduler does.
+    fn set_lr(&mut self, lr: f64);
+
+    /// Sets the momentum of the following steps, or beta1 of an optimizer with betas; does nothing for others.
+    fn set_momentum(&mut self, _momentum: f64) {}
 
     /// `optimizer.zero_grad()`: sets the gradients to None.
     fn zero_grad(&mut self) {

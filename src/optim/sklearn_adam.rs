@@ -74,4 +74,12 @@ impl Optimizer for SklearnAdam {
     fn set_steps(&mut self, steps: u64) {
         self.t = steps;
     }
+
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
 }

@@ -59,8 +59,10 @@ impl FromStr for LrSchedule {
             "onecycle" => return Ok(Self::OneCycle),
             _ => {}
         }
-        let (every, gamma) =
-            text.strip_prefix("step:").and_then(|rest| rest.split_once(',')).ok_or(UnknownSchedule)?;
+        let (every, gamma) = text
+            .strip_prefix("step:")
+            .and_then(|rest| rest.split_once(','))
+            .ok_or(UnknownSchedule)?;
         match (every.parse(), gamma.parse()) {
             (Ok(every), Ok(gamma)) if every >= 1 && f64::is_finite(gamma) && gamma > 0.0 => {
                 Ok(Self::Step { every, gamma })
@@ -94,7 +96,9 @@ mod tests {
         for schedule in [LrSchedule::None, step, LrSchedule::Cosine, LrSchedule::OneCycle] {
             assert_eq!(schedule.to_string().parse(), Ok(schedule));
         }
-        for text in ["", "step", "step:5", "step:0,0.1", "step:5,0", "step:5,nan", "step:-1,0.1", "linear"] {
+        for text in
+            ["", "step", "step:5", "step:0,0.1", "step:5,0", "step:5,nan", "step:-1,0.1", "linear"]
+        {
             assert_eq!(text.parse::<LrSchedule>(), Err(UnknownSchedule), "{text:?}");
         }
     }

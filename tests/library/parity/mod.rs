@@ -12,6 +12,7 @@ mod metrics;
 mod mlp_steps;
 mod numpy_draws;
 mod onnx;
+mod optimizers;
 mod torch_draws;
 mod training;
 

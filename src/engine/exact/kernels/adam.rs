@@ -17,19 +17,25 @@ use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
 use crate::libtorch::{in_parts, values, values_mut};
-use crate::optim::{self, Adam, BETA1, BETA2, EPSILON};
+use crate::optim::{self, Adam, AdamConfig, EPSILON};
 
 /// Minimum number of elements per thread.
 pub const GRAIN: usize = 4096;
+/// Values of 1 - beta1 that the kernel supports.
+const WEIGHTS: std::ops::Range<f64> = 0.015_625..0.5;
 
 /// Performs one update of [`Adam`] over one flat tensor. Supports float32 on the CPU if libtorch's rounding is known;
 /// otherwise returns false and changes nothing.
 pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
-    let supported = gradient.device() == Device::Cpu && gradient.kind() == Kind::Float;
+    let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = adam.config();
+    let supported = gradient.device() == Device::Cpu
+        && gradient.kind() == Kind::Float
+        && weight_decay == 0.0
+        && WEIGHTS.contains(&(1.0 - beta1));
     let Some(rounding) = rounding().filter(|_| supported) else { return false };
     let (step_size, correction) = adam.next_factors();
     let (m, v) = (&mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]);
-    update_moments(m, v, gradient, [1.0 - BETA1, BETA2], rounding);
+    update_moments(m, v, gradient, [1.0 - beta1, beta2], rounding);
     let root = v.sqrt();
     update_parameter(&mut adam.parameters[0], m, &root, [step_size, correction, EPSILON]);
     true
@@ -73,7 +79,7 @@ fn update_moments(
     [weight, decay]: [f64; 2],
     rounding: Rounding,
 ) {
-    debug_assert!((0.015_625..0.5).contains(&weight), "weight {weight}");
+    debug_assert!(WEIGHTS.contains(&weight), "weight {weight}");
     let factors = [weight, decay, 1.0 - decay].map(|factor| factor as f32);
     let written = [values_mut::<f32>(m), values_mut(v)];
     in_parts((g.numel(), GRAIN), written, [values::<f32>(g)], |[m, v], [g]| {
