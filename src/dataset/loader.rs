@@ -3,7 +3,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{PIXELS, SIDE, Split};
+use stitch_run::Augment;
+
+use super::{PIXELS, SIDE, Split, transforms};
 use crate::libtorch::{filled, generator, in_parts};
 use crate::rng::torch::Generator;
 
@@ -109,13 +111,20 @@ pub struct Batches<'a> {
     split: &'a Split,
     order: &'a [u32],
     batch_size: usize,
+    augment: Augment,
     batch: Batch,
 }
 
 impl<'a> Batches<'a> {
     /// Divides the samples `order` of `split` into batches of `batch_size`; the last one may be smaller.
     pub fn new(split: &'a Split, order: &'a [u32], batch_size: usize) -> Self {
-        Self { split, order, batch_size, batch: Batch::default() }
+        Self { split, order, batch_size, augment: Augment::default(), batch: Batch::default() }
+    }
+
+    /// Applies random transforms to each image when its batch is read, in the order of the samples. Skipped batches draw
+    /// nothing.
+    pub fn augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
     }
 
     /// Skips the first `batches` batches.
@@ -131,6 +140,7 @@ impl<'a> Batches<'a> {
         self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
         self.split.gather(indices, pixels, labels);
+        pixels.chunks_mut(PIXELS).for_each(|image| transforms::apply(&self.augment, image));
         (!indices.is_empty()).then_some(&self.batch)
     }
 }
@@ -200,17 +210,24 @@ pub struct DataLoader<'a> {
     split: &'a Split,
     batch_size: usize,
     shuffle: bool,
+    augment: Augment,
 }
 
 impl<'a> DataLoader<'a> {
     /// Creates a loader that keeps the order of the data set. A `batch_size` of 0 counts as 1.
     pub fn new(split: &'a Split, batch_size: usize) -> Self {
-        Self { split, batch_size: batch_size.max(1), shuffle: false }
+        Self { split, batch_size: batch_size.max(1), shuffle: false, augment: Augment::default() }
     }
 
     /// Sets whether each epoch has a new random order.
     pub fn shuffle(self, shuffle: bool) -> Self {
         Self { shuffle, ..self }
+    }
+
+    /// Sets random transforms of the images: those of a data set with a `transform`, drawn sample by sample as with
+    /// `num_workers=0`.
+    pub fn augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
     }
 
     /// Starts an epoch and returns its batches: images and labels. As in Python, this draws from libtorch's global
@@ -224,8 +241,10 @@ impl<'a> DataLoader<'a> {
             }
         };
         let (split, batch_size, mut start) = (self.split, self.batch_size, 0);
+        let augment = self.augment.clone();
         std::iter::from_fn(move || {
-            let mut batches = Batches::new(split, &order[start..], batch_size);
+            let batches = Batches::new(split, &order[start..], batch_size);
+            let mut batches = batches.augment(augment.clone());
             let batch = batches.next_batch()?;
             start += batch.len();
             let side = SIDE as i64;

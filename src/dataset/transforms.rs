@@ -83,7 +83,8 @@ fn rand() -> f32 {
 
 /// `torch.randint(0, end, size=())`.
 fn randint(end: usize) -> usize {
-    Tensor::randint(end as i64, [] as [i64; 0], (Kind::Int64, Device::Cpu)).int64_value(&[]) as usize
+    Tensor::randint(end as i64, [] as [i64; 0], (Kind::Int64, Device::Cpu)).int64_value(&[])
+        as usize
 }
 
 /// `torch.empty(1).uniform_(low, high)`, float32.

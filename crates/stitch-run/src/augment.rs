@@ -120,7 +120,17 @@ mod tests {
         assert_eq!(list.to_string().parse(), Ok(list));
         assert_eq!("none".parse(), Ok(Augment::default()));
         assert_eq!("flip:1,crop:0".parse::<Augment>().unwrap().to_string(), "flip:1,crop:0");
-        for text in ["", "crop,", "crop:-1", "crop:29", "flip:1.5", "flip:nan", "rotate", "none,flip", "flip:"] {
+        for text in [
+            "",
+            "crop,",
+            "crop:-1",
+            "crop:29",
+            "flip:1.5",
+            "flip:nan",
+            "rotate",
+            "none,flip",
+            "flip:",
+        ] {
             assert!(text.parse::<Augment>().is_err(), "{text:?}");
         }
     }

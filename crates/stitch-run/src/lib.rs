@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod augment;
 pub mod checkpoint;
 pub mod closest;
 pub mod csv;
@@ -16,6 +17,7 @@ mod run_config;
 pub mod sha256;
 mod train_config;
 
+pub use augment::{Augment, Transform, UnknownTransform};
 pub use checkpoint::{Checkpoint, CheckpointError, Events};
 pub use device::{Device, UnknownDevice};
 pub use engine::Engine;

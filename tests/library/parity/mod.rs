@@ -15,6 +15,7 @@ mod onnx;
 mod optimizers;
 mod torch_draws;
 mod training;
+mod transforms;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -99,7 +99,12 @@ fn a_scheduler_that_replays_a_run_has_its_learning_rate_and_momentum() {
             }
             scheduler.step_epoch(&mut run);
         }
-        LrScheduler::new(schedule, &mut resumed, EPOCHS, STEPS).replay(&mut resumed, EPOCHS, 0, STEPS);
+        LrScheduler::new(schedule, &mut resumed, EPOCHS, STEPS).replay(
+            &mut resumed,
+            EPOCHS,
+            0,
+            STEPS,
+        );
         assert_eq!(resumed.lr().to_bits(), run.lr().to_bits(), "{schedule}");
     }
 }
