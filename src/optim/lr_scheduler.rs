@@ -72,7 +72,7 @@ impl LrScheduler {
     pub fn step_epoch(&mut self, optimizer: &mut dyn Optimizer) {
         let lr = optimizer.lr();
         match self.schedule {
-            LrSchedule::None | LrSchedule::OneCycle => return,
+            LrSchedule::None | LrSchedule::OneCycle => {}
             LrSchedule::Step { every, gamma } => {
                 self.last_epoch += 1;
                 if self.last_epoch.is_multiple_of(every) {
