@@ -303,7 +303,7 @@ fn a_missing_file_is_named() {
         data.to_path_buf()
     };
     let wanted = "neither t10k-images-idx3-ubyte nor t10k-images-idx3-ubyte.gz";
-    training_is_refused(spoil, &["--data names data", wanted, "four files"]);
+    training_is_refused(spoil, &["--data data contains", wanted, "four files"]);
 }
 
 #[test]
