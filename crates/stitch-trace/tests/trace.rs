@@ -112,7 +112,7 @@ fn a_trace_that_contradicts_itself_is_refused() {
     let join = |lines: &[&str]| lines.join("\n") + "\n";
     for (changed, said) in [
         (text.replacen("\"version\":2", "\"version\":3", 1), "it is a trace of version 3"),
-        (text.replacen("\"version\":2", "\"version\":0", 1), "it is a trace of version 0, where"),
+        (text.replacen("\"version\":2", "\"version\":0", 1), "it is a trace of version 0; this"),
         (text.replacen("float32", "float33", 1), "init/fc.bias has an unknown size: its type is"),
         // The last line is read, too, unless it was cut.
         (join(&[&lines[..4], &[&last]].concat()), "line 5 has the sha256 \"X"),
