@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
+use stitch::stitch_run::json;
 
 use super::values::{NumberOrOff, number, parse_number_or_off, written_path};
 use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, models};
@@ -133,11 +134,7 @@ pub struct SettingArgs {
 impl SettingArgs {
     /// The given settings by name; null means off.
     pub fn given(&self) -> Map<String, Value> {
-        let mut map = match serde_json::to_value(self) {
-            Ok(Value::Object(map)) => map,
-            // A struct of numbers and strings serializes to an object.
-            other => unreachable!("{other:?}"),
-        };
+        let mut map = json::to_object(self);
         map.extend(self.lr.map(|lr| ("lr".into(), number(lr))));
         map.extend(self.engine.given().map(|engine| ("engine".into(), engine.name().into())));
         map

@@ -111,20 +111,20 @@ pub struct Batches<'a> {
     split: &'a Split,
     order: &'a [u32],
     batch_size: usize,
-    augment: Augment,
+    augment: Option<&'a Augment>,
     batch: Batch,
 }
 
 impl<'a> Batches<'a> {
     /// Divides the samples `order` of `split` into batches of `batch_size`; the last one may be smaller.
     pub fn new(split: &'a Split, order: &'a [u32], batch_size: usize) -> Self {
-        Self { split, order, batch_size, augment: Augment::default(), batch: Batch::default() }
+        Self { split, order, batch_size, augment: None, batch: Batch::default() }
     }
 
     /// Applies random transforms to each image when its batch is read, in the order of the samples. Skipped batches draw
     /// nothing.
-    pub fn augment(self, augment: Augment) -> Self {
-        Self { augment, ..self }
+    pub fn augment(self, augment: &'a Augment) -> Self {
+        Self { augment: Some(augment), ..self }
     }
 
     /// Skips the first `batches` batches.
@@ -140,7 +140,9 @@ impl<'a> Batches<'a> {
         self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
         self.split.gather(indices, pixels, labels);
-        pixels.chunks_mut(PIXELS).for_each(|image| transforms::apply(&self.augment, image));
+        if let Some(augment) = self.augment {
+            pixels.chunks_mut(PIXELS).for_each(|image| transforms::apply(augment, image));
+        }
         (!indices.is_empty()).then_some(&self.batch)
     }
 }
@@ -244,7 +246,7 @@ impl<'a> DataLoader<'a> {
         let augment = self.augment.clone();
         std::iter::from_fn(move || {
             let batches = Batches::new(split, &order[start..], batch_size);
-            let mut batches = batches.augment(augment.clone());
+            let mut batches = batches.augment(&augment);
             let batch = batches.next_batch()?;
             start += batch.len();
             let side = SIDE as i64;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stitch_parity::{Dtype, Place, Side, SideError, Training, stage};
+use stitch_run::json;
 use stitch_trace as trace;
 
 use crate::formats::csv;
@@ -111,12 +112,13 @@ impl Run {
         match file {
             run_folder::HISTORY => {
                 let rows = parse(path, csv::read_history)?;
-                let columns = stitch_run::rows::read(&read(path)?).unwrap_or_default();
-                let names = columns.first().map(|(_, row)| row.keys().cloned().collect::<Vec<_>>());
+                let columns = rows.first().map(json::to_object).unwrap_or_default();
                 let compared = ["epoch", "loss", "seconds"];
-                let others = names.unwrap_or_default().into_iter();
-                let others: Vec<String> =
-                    others.filter(|name| !compared.contains(&name.as_str())).collect();
+                let others: Vec<String> = columns
+                    .into_iter()
+                    .map(|(name, _)| name)
+                    .filter(|name| !compared.contains(&name.as_str()))
+                    .collect();
                 if !others.is_empty() {
                     let others = others.join(", ");
                     self.side.left_out.push(format!("{others} in history.csv"));
@@ -171,8 +173,9 @@ impl Run {
     }
 
     fn add_csv(&mut self, path: &Path) -> Result<(), RunError> {
-        if csv::is_predictions(&read(path)?) {
-            let rows = parse(path, csv::read_predictions)?;
+        let bytes = read(path)?;
+        if csv::is_predictions(&bytes) {
+            let rows = parse_bytes(path, &bytes, csv::read_predictions)?;
             let column = |value: fn(&csv::Prediction) -> i64| -> Vec<i64> {
                 rows.iter().map(value).collect()
             };
@@ -181,7 +184,8 @@ impl Run {
             self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
             self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
         } else {
-            let csv::ConfusionTable { classes, counts } = parse(path, csv::read_confusion_matrix)?;
+            let table = parse_bytes(path, &bytes, csv::read_confusion_matrix)?;
+            let csv::ConfusionTable { classes, counts } = table;
             self.push_names(stage::CONFUSION_MATRIX, "classes", &classes)?;
             let shape = [classes.len(), classes.len()];
             self.push_integers(stage::CONFUSION_MATRIX, "counts", &shape, &counts)
@@ -296,6 +300,14 @@ fn parse<T, E: std::fmt::Display>(
     path: &Path,
     parse: impl Fn(&[u8]) -> Result<T, E>,
 ) -> Result<T, RunError> {
-    parse(&read(path)?)
-        .map_err(|error| RunError::Table { path: path.into(), what: error.to_string() })
+    parse_bytes(path, &read(path)?, parse)
+}
+
+/// Parses the content of the file `path` with `parse`.
+fn parse_bytes<T, E: std::fmt::Display>(
+    path: &Path,
+    bytes: &[u8],
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<T, RunError> {
+    parse(bytes).map_err(|error| RunError::Table { path: path.into(), what: error.to_string() })
 }

@@ -347,11 +347,10 @@ pub fn run(
     let log = options.tensorboard.then(|| tensorboard::open(folder, checkpoint));
     let mut log = log.transpose()?;
     let Prepared { model: entry, dataset, trainer, .. } = &mut prepared;
-    let recorder = options.trace.then(|| {
+    let mut recorder = options.trace.then(|| {
         let _ = on_event(Event::Note(&Note::TracedWithoutCheckpoints));
         Recorder::new(entry, trainer.model(), &dataset.train, &dataset.test)
     });
-    let mut recorder = recorder;
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
     let every = if options.trace { CheckpointEvery::Never } else { options.checkpoint_every };
     let job = training::Job { folder, config: &config, every, dataset };

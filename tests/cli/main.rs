@@ -45,6 +45,21 @@ use predicates::str::contains;
 use stitch::dataset::Dataset;
 use tempfile::TempDir;
 
+/// A folder with the real data set in `data`, cut to 300 and 50 images.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        common::small_dataset(&folder.path().join("data"), 300, 50);
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
 /// Images in the cut data set.
 const TRAIN: usize = 300;
 const TEST: usize = 100;

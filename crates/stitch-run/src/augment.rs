@@ -95,19 +95,7 @@ impl FromStr for Augment {
     }
 }
 
-impl TryFrom<String> for Augment {
-    type Error = UnknownTransform;
-
-    fn try_from(text: String) -> Result<Self, UnknownTransform> {
-        text.parse()
-    }
-}
-
-impl From<Augment> for String {
-    fn from(augment: Augment) -> Self {
-        augment.to_string()
-    }
-}
+crate::string_conversions!(Augment);
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::sha256;
 use crate::{EpochRecord, Progress, RunConfig, TrainState, counted};
+use crate::{json, sha256};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format, the only one that is read.
@@ -209,18 +209,12 @@ fn not_finite(number: f64) -> String {
 fn columns(epochs: &[EpochRecord]) -> Vec<NamedTensor> {
     let mut columns = BTreeMap::<String, Vec<f64>>::new();
     for epoch in epochs {
-        for (name, value) in object(epoch).into_iter().filter(|(name, _)| name != "epoch") {
+        for (name, value) in json::to_object(epoch).into_iter().filter(|(name, _)| name != "epoch")
+        {
             columns.entry(name).or_default().push(value.as_f64().unwrap_or(f64::NAN));
         }
     }
     columns.iter().map(|(name, values)| floats(&format!("{EPOCHS}{name}"), values)).collect()
-}
-
-fn object(epoch: &EpochRecord) -> Map<String, Value> {
-    match serde_json::to_value(epoch) {
-        Ok(Value::Object(map)) => map,
-        other => unreachable!("a row is a struct of numbers: {other:?}"),
-    }
 }
 
 /// Removes the columns of the finished epochs from the tensors, and returns the epochs.
@@ -330,7 +324,7 @@ fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DataConfig, Engine, TrainConfig};
+    use crate::{Engine, TrainConfig};
 
     /// A checkpoint after one epoch with validation.
     fn checkpoint() -> Checkpoint {
@@ -341,14 +335,7 @@ mod tests {
             engine,
             ..TrainConfig::new("lenet5", 2, 10, 1e-3)
         };
-        let config = RunConfig {
-            program: "stitch".into(),
-            settings,
-            cpu_capability: None,
-            kernels_sha256: None,
-            versions: BTreeMap::new(),
-            data: DataConfig { official: false, sha256: BTreeMap::new() },
-        };
+        let config = RunConfig::of_settings(settings);
         let mut progress = Progress { seconds: 2.0, ..Default::default() };
         progress.end_epoch(1.0, Some((0.5, 0.25)));
         progress.best_parameters = vec![floats("fc.bias", &[1.5])];

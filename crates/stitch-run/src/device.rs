@@ -49,19 +49,7 @@ impl FromStr for Device {
     }
 }
 
-impl TryFrom<String> for Device {
-    type Error = UnknownDevice;
-
-    fn try_from(text: String) -> Result<Self, UnknownDevice> {
-        text.parse()
-    }
-}
-
-impl From<Device> for String {
-    fn from(device: Device) -> Self {
-        device.to_string()
-    }
-}
+crate::string_conversions!(Device);
 
 #[cfg(test)]
 mod tests {

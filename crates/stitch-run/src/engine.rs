@@ -1,6 +1,7 @@
 //! The engines that compute the steps of a run; they differ in speed and in the order of summation.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::closest::UnknownName;
 
 /// An engine, which computes the steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum Engine {
     /// libtorch's operations and its autograd, on any device.
     Eager,
@@ -69,6 +70,16 @@ impl Engine {
         self != Engine::Fast
     }
 }
+
+impl FromStr for Engine {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
+}
+
+crate::string_conversions!(Engine);
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,21 @@
-//! JSON objects without duplicate names, of which readers could take either value.
+//! JSON objects: of structs, and read without duplicate names, of which readers could take either value.
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+/// The fields of a struct of numbers, strings, options and structs of these, in their order.
+///
+/// # Panics
+/// For a value that does not serialize to an object, such as a tuple.
+pub fn to_object(value: impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(map)) => map,
+        other => panic!("expected a struct, found {other:?}"),
+    }
+}
 
 /// Reads a JSON object; a name that occurs twice in it, or in an object within it, is an error.
 ///

@@ -1,5 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+/// Implements `TryFrom<String>` and `Into<String>`, which serde uses, by `FromStr` and `Display`.
+macro_rules! string_conversions {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <Self as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use string_conversions;
+
 mod augment;
 pub mod checkpoint;
 pub mod closest;

@@ -72,19 +72,7 @@ impl FromStr for LrSchedule {
     }
 }
 
-impl TryFrom<String> for LrSchedule {
-    type Error = UnknownSchedule;
-
-    fn try_from(text: String) -> Result<Self, UnknownSchedule> {
-        text.parse()
-    }
-}
-
-impl From<LrSchedule> for String {
-    fn from(schedule: LrSchedule) -> Self {
-        schedule.to_string()
-    }
-}
+crate::string_conversions!(LrSchedule);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// A CSV file is not the expected table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{what}", .line.map_or(String::new(), |line| format!("line {line}: ")))]
@@ -38,13 +40,9 @@ pub fn table_writer() -> csv::Writer<Vec<u8>> {
 /// # Panics
 /// For rows that do not serialize to an object, such as tuples.
 pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
-    // A struct of numbers and strings serializes to an object, and writes to memory cannot fail.
-    let object = |row| match serde_json::to_value(row) {
-        Ok(Value::Object(map)) => map,
-        other => unreachable!("a row is a struct: {other:?}"),
-    };
-    let rows: Vec<Map<String, Value>> = rows.into_iter().map(object).collect();
+    let rows: Vec<Map<String, Value>> = rows.into_iter().map(json::to_object).collect();
     let columns = columns(&rows);
+    // Writes to memory cannot fail.
     let mut writer = table_writer();
     if !columns.is_empty() {
         writer.write_record(&columns).expect("a header is a record");

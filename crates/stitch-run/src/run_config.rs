@@ -65,12 +65,9 @@ impl RunConfig {
     pub fn read(bytes: &[u8]) -> Result<Self, RunConfigError> {
         let json = |error: serde_json::Error| RunConfigError::Json(shortened(&error.to_string()));
         let map = json::read_object(bytes).map_err(json)?;
-        // serde reads a struct from an array, and a name from an object.
-        for name in ["data", "versions", "engine"] {
-            let Some(value) = map.get(name) else { continue };
-            if value.is_array() || (name == "engine" && value.is_object()) {
-                return Err(SettingError::wrong(name, &value.to_string(), expected(name)).into());
-            }
+        // serde reads a struct from an array, too.
+        if let Some(data) = map.get("data").filter(|value| value.is_array()) {
+            return Err(SettingError::wrong("data", &data.to_string(), expected("data")).into());
         }
         let read = Self::deserialize(&Value::Object(map.clone()));
         let mut config = read.map_err(|error| find_wrong::<Self>(&map, Self::example(), &error))?;
@@ -103,7 +100,6 @@ impl RunConfig {
     /// A valid object with all fields.
     fn example() -> Map<String, Value> {
         let mut map = Map::from_iter([("program".into(), "stitch".into())]);
-        map.extend(TrainConfig::names().into_iter().map(|name| (name, Value::Null)));
         map.extend(TrainConfig::example().to_map());
         map.extend([
             ("cpu_capability".into(), Value::Null),
@@ -228,6 +224,21 @@ impl From<&Origin> for DataConfig {
 }
 
 #[cfg(test)]
+impl RunConfig {
+    /// A run of stitch with these settings, for tests.
+    pub(crate) fn of_settings(settings: TrainConfig) -> Self {
+        Self {
+            program: "stitch".into(),
+            settings,
+            cpu_capability: None,
+            kernels_sha256: None,
+            versions: BTreeMap::new(),
+            data: DataConfig { official: false, sha256: BTreeMap::new() },
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -238,14 +249,7 @@ mod tests {
             threads: Some(1),
             ..TrainConfig::new("lenet5", 5, 32, 2e-3)
         };
-        RunConfig {
-            program: "stitch".into(),
-            settings,
-            cpu_capability: None,
-            kernels_sha256: None,
-            versions: BTreeMap::new(),
-            data: DataConfig { official: false, sha256: BTreeMap::new() },
-        }
+        RunConfig::of_settings(settings)
     }
 
     fn bytes(config: &RunConfig) -> Vec<u8> {

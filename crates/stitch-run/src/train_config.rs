@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::closest::{closest_match, did_you_mean};
-use crate::{Device, Engine};
+use crate::{Device, Engine, json};
 
 /// Allowed numbers of threads.
 pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
@@ -94,11 +94,7 @@ impl TrainConfig {
 
     /// The settings that have a value, by name, in the order of the fields.
     pub fn to_map(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(map)) => map,
-            // A struct of numbers and strings serializes to an object.
-            other => unreachable!("{other:?}"),
-        }
+        json::to_object(self)
     }
 
     /// Reads and checks settings by name; `null` is the same as omitting an optional setting.
@@ -106,10 +102,6 @@ impl TrainConfig {
     /// # Errors
     /// [`SettingError`], for the first setting that is unknown, missing or invalid.
     pub fn from_map(map: Map<String, Value>) -> Result<Self, SettingError> {
-        if let Some(engine) = map.get("engine").filter(|value| value.is_object()) {
-            // serde reads a name from an object, too.
-            return Err(SettingError::wrong("engine", &engine.to_string(), expected("engine")));
-        }
         let read = serde_json::from_value::<Self>(Value::Object(map.clone()));
         let config =
             read.map_err(|error| find_wrong::<Self>(&map, Self::example().to_map(), &error))?;

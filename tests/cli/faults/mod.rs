@@ -18,9 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
-
-use crate::common;
+use crate::{Place, common};
 
 /// A model and the flags of its engine.
 type Learner = &'static [&'static str];
@@ -40,20 +38,7 @@ const FLAGS: [&str; 10] = [
     "2steps",
 ];
 
-/// A folder with the real data set, cut.
-struct Place(TempDir);
-
 impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        common::small_dataset(&folder.path().join("data"), 300, 50);
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     /// `stitch train LEARNER FLAGS --out OUT MORE`, OUT absolute.
     fn train(&self, learner: Learner, out: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stitch"));

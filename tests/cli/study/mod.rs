@@ -8,26 +8,11 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::{Place, common};
 use stitch::sha256;
 use stitch::study::results::{self, Record};
-use tempfile::TempDir;
-
-use crate::common;
-
-/// A folder with the real data set, cut to 300 and 50 images.
-struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        common::small_dataset(&folder.path().join("data"), 300, 50);
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn stitch(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stitch"));
         command.current_dir(self.0.path()).env("FASHION_MNIST_DIR", "data").args(flags);
