@@ -39,7 +39,19 @@ pub fn batch_size() -> String {
 /// Help of `--lr`.
 pub fn lr() -> String {
     let defaults = by_model(|it| format!("{:e}", it.lr));
-    format!("Learning rate of Adam [default: {defaults}{}]", not_given())
+    format!("Learning rate [default: {defaults}{}]", not_given())
+}
+
+/// Help of `--batch-norm`.
+pub fn batch_norm() -> String {
+    let defaults = by_model(|it| if it.options.batch_norm { "on" } else { "off" }.into());
+    format!("Batch normalization after each convolution [default: {defaults}]")
+}
+
+/// Help of `--dropout`.
+pub fn dropout() -> String {
+    let defaults = by_model(|it| it.options.dropout.to_string());
+    format!("Probability of dropout before the last layer; 0: no dropout [default: {defaults}]")
 }
 
 /// Help of `--seed`.

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
-use stitch::stitch_run::json;
+use stitch::stitch_run::{Augment, LrSchedule, Optimizer, json};
 
-use super::values::{NumberOrOff, number, parse_number_or_off, written_path};
+use super::values::{NumberOrOff, number, parse_number_or_off, parse_on_or_off, written_path};
 use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, models};
 
 /// `stitch reproduce`
@@ -40,7 +41,8 @@ pub struct ReproduceArgs {
 #[command(after_long_help = "\
 The defaults of mlp are the notebook's. For lenet5 the notebook gives 5 epochs and Adam, but no batch \
 size, learning rate or seed. Of 16 pairs screened with 5 seeds, the best three were rerun with 20; 32/2e-3 \
-had the median closest to 0.8953. The common alternative is --batch-size 64 --lr 1e-3.
+had the median closest to 0.8953. The common alternative is --batch-size 64 --lr 1e-3. deepcnn is not in \
+the paper: its architecture and defaults are this port's choice.
 
 Examples:
   stitch train mlp
@@ -48,6 +50,7 @@ Examples:
   stitch train lenet5 --epochs 1 --out runs/short
   stitch train lenet5 --fast --out runs/fast
   stitch train lenet5 --batch-size 64 --lr 1e-3 --seed 3 --threads 2 --out runs/seed3
+  stitch train deepcnn --augment crop,flip --lr-schedule cosine --epochs 30 --out runs/long-deepcnn
   stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
   stitch train --config runs/long/config.json --out runs/again
   stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
@@ -57,8 +60,7 @@ pub struct TrainArgs {
     pub model: Option<&'static ModelEntry>,
     /// Repeat the run of this config.json or run folder; flags override its settings
     ///
-    /// Reads runs of stitch and notebook.py. The settings are epochs, batch size, learning rate, seed, threads, device,
-    /// engine, val and patience. The result is bit-identical with the same libtorch and kind of CPU. If a different data
+    /// Reads runs of stitch and notebook.py. The result is bit-identical with the same libtorch and kind of CPU. If a different data
     /// set is found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -102,9 +104,9 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::batch_size())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
-    /// Learning rate of Adam
+    /// Learning rate
     #[arg(long, value_name = "F", allow_negative_numbers = true, help = models::lr())]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub lr: Option<f64>,
     /// Seed of initial weights and shuffling
     #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::seed(),
@@ -123,6 +125,49 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N|off", allow_negative_numbers = true, value_parser = parse_number_or_off)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<NumberOrOff>,
+    /// Batch normalization after each convolution
+    #[arg(long, value_name = "on|off", value_parser = parse_on_or_off, help = models::batch_norm())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_norm: Option<bool>,
+    /// Probability of dropout before the last layer; 0: no dropout
+    #[arg(long, value_name = "P", allow_negative_numbers = true, help = models::dropout())]
+    #[serde(skip)]
+    pub dropout: Option<f64>,
+    /// Random transforms of the training images, such as crop,flip [default: none]
+    ///
+    /// A list, applied in this order: crop[:PADDING] (RandomCrop, 2 pixels), flip[:P] (RandomHorizontalFlip, 0.5) and
+    /// erase[:P] (RandomErasing, 0.1) of torchvision.transforms.v2.
+    #[arg(long, value_name = "none|LIST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
+    /// The optimizer [default: adam]
+    #[arg(long, value_name = "NAME", value_parser = optimizer_parser())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
+    /// Momentum of sgd [default: 0]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub momentum: Option<f64>,
+    /// Nesterov momentum of sgd; needs --momentum [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          value_parser = parse_on_or_off)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    /// Weight decay [default: 0; adamw 0.01]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub weight_decay: Option<f64>,
+    /// Label smoothing of the loss, 0 to 1 [default: 0]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub label_smoothing: Option<f64>,
+    /// Schedule of the learning rate: none, step:EVERY,GAMMA, cosine or onecycle [default: none]
+    ///
+    /// PyTorch's StepLR and CosineAnnealingLR (to 0, over all epochs) change it after an epoch, OneCycleLR (up to --lr,
+    /// over all steps of the run) after each step. A run with cosine or onecycle cannot be resumed with more epochs.
+    #[arg(long, value_name = "SCHEDULE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_schedule: Option<LrSchedule>,
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: ComputeArgs,
@@ -131,11 +176,23 @@ pub struct SettingArgs {
     pub engine: EngineArgs,
 }
 
+fn optimizer_parser() -> impl TypedValueParser<Value = Optimizer> {
+    PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse())
+}
+
 impl SettingArgs {
     /// The given settings by name; null means off.
     pub fn given(&self) -> Map<String, Value> {
         let mut map = json::to_object(self);
-        map.extend(self.lr.map(|lr| ("lr".into(), number(lr))));
+        for (name, value) in [
+            ("lr", self.lr),
+            ("dropout", self.dropout),
+            ("momentum", self.momentum),
+            ("weight_decay", self.weight_decay),
+            ("label_smoothing", self.label_smoothing),
+        ] {
+            map.extend(value.map(|value| (name.into(), number(value))));
+        }
         map.extend(self.engine.given().map(|engine| ("engine".into(), engine.name().into())));
         map
     }

@@ -55,6 +55,15 @@ pub fn parse_number_or_off(text: &str) -> Result<NumberOrOff> {
     number.context("expected an integer or off")
 }
 
+/// Parses `on` or `off`.
+pub fn parse_on_or_off(text: &str) -> Result<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => bail!("expected on or off"),
+    }
+}
+
 /// Parses `7` or `0..5`.
 pub fn parse_indices(text: &str) -> Result<Range<usize>> {
     let parsed = match text.split_once("..") {

@@ -35,7 +35,7 @@ fn list(console: Console) -> Result<()> {
         "paper",
     ];
     let rows = MODELS.iter().map(|entry| {
-        let Defaults { epochs, batch_size, lr } = entry.defaults;
+        let Defaults { epochs, batch_size, lr, .. } = entry.defaults;
         let paper =
             entry.paper_accuracy().map_or("–".into(), |accuracy| format!("{accuracy:.4}"));
         vec![
@@ -61,7 +61,7 @@ fn list(console: Console) -> Result<()> {
 
 /// Shows the layers of a model.
 fn show(entry: &ModelEntry, console: Console) -> Result<()> {
-    let graph = entry.graph();
+    let graph = entry.graph(entry.options());
     let Summary { layers, parameters, buffers, multiply_adds } = graph.summary();
     console.document(|| Ok(documents::ModelLayers::of(entry, &graph)))?;
     console.show(&console.screen.paragraph(&description(entry)))?;

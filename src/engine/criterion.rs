@@ -4,14 +4,17 @@ use tch::{Device, Reduction, Tensor};
 
 use crate::dataset::CLASSES;
 use crate::dataset::loader::Batch;
-use crate::libtorch::{filled, values, values_mut};
-use crate::nn::{Model, cross_entropy};
+use crate::libtorch::{backward, filled, values, values_mut};
+use crate::nn::{Model, smoothed_cross_entropy};
 
 /// A loss function of logits (N, classes) and labels (N), int64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Criterion {
-    /// `nn.CrossEntropyLoss()`: the mean over the batch, without class weights or label smoothing.
-    CrossEntropy,
+    /// `nn.CrossEntropyLoss(label_smoothing=…)`: the mean over the batch, without class weights.
+    CrossEntropy {
+        /// Share of a label that is spread over all classes, 0 to 1.
+        label_smoothing: f64,
+    },
     /// `MLPClassifier._backprop` of scikit-learn 1.9 (`sklearn/neural_network/_multilayer_perceptron.py`):
     /// the mean log-loss plus `0.5 * alpha * Σw² / N`. The sum is over the weights, not the intercepts.
     LogLoss {
@@ -29,7 +32,13 @@ impl Criterion {
         (batch, labels): (&Batch, &Tensor),
     ) -> (Tensor, Saved) {
         match self {
-            Self::CrossEntropy => {
+            Self::CrossEntropy { label_smoothing } if label_smoothing != 0.0 => {
+                let logits = logits.detach().set_requires_grad(true);
+                let loss =
+                    tch::with_grad(|| smoothed_cross_entropy(&logits, labels, label_smoothing));
+                (loss.detach(), Saved::Autograd { logits, loss })
+            }
+            Self::CrossEntropy { .. } => {
                 let log_probabilities = logits.log_softmax(-1, None);
                 (log_probabilities.nll_loss(labels), Saved::LogProbabilities(log_probabilities))
             }
@@ -50,8 +59,12 @@ impl Criterion {
         logits: &Tensor,
         (batch, labels): (&Batch, &Tensor),
     ) -> (Tensor, f64) {
-        let cross_entropy = cross_entropy(logits, labels);
-        let Self::LogLoss { alpha } = self else {
+        let (label_smoothing, alpha) = match self {
+            Self::CrossEntropy { label_smoothing } => (label_smoothing, None),
+            Self::LogLoss { alpha } => (0.0, Some(alpha)),
+        };
+        let cross_entropy = smoothed_cross_entropy(logits, labels, label_smoothing);
+        let Some(alpha) = alpha else {
             let value = cross_entropy.double_value(&[]);
             return (cross_entropy, value);
         };
@@ -71,6 +84,8 @@ impl Criterion {
 pub(super) enum Saved {
     /// `log_softmax` of the logits.
     LogProbabilities(Tensor),
+    /// The logits, a leaf of autograd, and their loss.
+    Autograd { logits: Tensor, loss: Tensor },
     /// The gradient of the sum of the log-losses w.r.t. the logits.
     Delta(Tensor),
 }
@@ -81,6 +96,10 @@ impl Saved {
     pub(super) fn grad_logits(&self, labels: &Tensor) -> Tensor {
         let log_probabilities = match self {
             Self::Delta(delta) => return delta.shallow_clone(),
+            Self::Autograd { logits, loss } => {
+                backward(loss, &loss.ones_like(), &[logits]);
+                return logits.grad();
+            }
             Self::LogProbabilities(log_probabilities) => log_probabilities,
         };
         let kind = log_probabilities.kind();

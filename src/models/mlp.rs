@@ -3,7 +3,7 @@
 
 use tensor_files::Dtype;
 
-use super::{Defaults, Library, ModelEntry, Paper};
+use super::{Defaults, Library, ModelEntry, ModelOptions, Paper};
 use crate::nn::{Linear, Module, ReLU, Scope, Sequential, Value, flatten};
 
 pub struct Mlp {
@@ -36,11 +36,11 @@ pub static ENTRY: ModelEntry = ModelEntry {
     article: "the ",
     description: "scikit-learn's MLPClassifier: one hidden layer of 64, float64",
     structure: "scikit-learn's MLPClassifier: 784 pixels, one hidden layer of 64 with ReLU, ten outputs",
-    build: |vs| Box::new(Mlp::new(vs)),
+    build: |vs, _| Box::new(Mlp::new(vs)),
     input: &[784],
     dtype: Dtype::F64,
     library: Library::ScikitLearn,
-    defaults: Defaults { epochs: 20, batch_size: 200, lr: 1e-3 },
+    defaults: Defaults { epochs: 20, batch_size: 200, lr: 1e-3, options: ModelOptions::NONE },
     paper: Some(Paper { accuracy: 0.8709, settings_given: true }),
     shipped: Some(include_bytes!("../../models/mlp/state_dict.pt")),
 };

@@ -31,6 +31,7 @@ macro_rules! models {
 models! {
     mlp,
     lenet5,
+    deepcnn,
 }
 
 /// Name, definition and defaults of a model. Two entries are equal when their names are.
@@ -49,14 +50,14 @@ pub struct ModelEntry {
     /// parameters.
     pub structure: &'static str,
     /// Defines its layers.
-    pub build: fn(&Scope) -> Box<dyn Module>,
+    pub build: fn(&Scope, &ModelOptions) -> Box<dyn Module>,
     /// The shape of its input without the batch.
     pub input: &'static [i64],
     /// Element type of its parameters, its input and its logits: float32 or float64.
     pub dtype: Dtype,
     /// The library whose initial values, training loop and loss it uses.
     pub library: Library,
-    /// Epochs, batch size and learning rate unless they are given.
+    /// Epochs, batch size, learning rate and options unless they are given.
     pub defaults: Defaults,
     /// Its results in the paper; `None` for a model that is not in the paper.
     pub paper: Option<Paper>,
@@ -82,6 +83,29 @@ pub struct Defaults {
     pub batch_size: usize,
     /// Learning rate.
     pub lr: f64,
+    /// Options of the network.
+    #[serde(flatten)]
+    pub options: ModelOptions,
+}
+
+/// The options of a model's definition; a model of scikit-learn has none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ModelOptions {
+    /// Whether each convolution is followed by batch normalization.
+    pub batch_norm: bool,
+    /// Probability of the dropout before the last layer, 0 to 1; 0: no dropout.
+    pub dropout: f64,
+}
+
+impl ModelOptions {
+    /// Neither batch normalization nor dropout.
+    pub const NONE: Self = Self { batch_norm: false, dropout: 0.0 };
+}
+
+impl From<&TrainConfig> for ModelOptions {
+    fn from(config: &TrainConfig) -> Self {
+        Self { batch_norm: config.batch_norm, dropout: config.dropout }
+    }
 }
 
 /// A model's result in the paper.
@@ -136,20 +160,32 @@ impl ModelEntry {
         MODELS.iter().position(|entry| *entry == self).unwrap_or(MODELS.len())
     }
 
-    /// Traces the model's definition.
+    /// Traces the model's definition with these options.
     ///
     /// # Panics
-    /// If the definition is invalid; a test traces every model of the registry.
-    pub fn graph(&self) -> Graph {
-        let graph = Graph::trace(self.input, self.build);
+    /// If the definition or an option is invalid; a test traces every model of the registry.
+    pub fn graph(&self, options: &ModelOptions) -> Graph {
+        let graph = Graph::trace(self.input, |vs| (self.build)(vs, options));
         graph.unwrap_or_else(|error| {
             panic!("the definition of the model {self} is invalid: {error}")
         })
     }
 
     /// Creates the model with all parameters zero.
-    pub fn zeros(&self, device: Device) -> Model {
-        Model::zeros(self.class, Arc::new(self.graph()), self.kind(), device)
+    pub fn zeros(&self, options: &ModelOptions, device: Device) -> Model {
+        Model::zeros(self.class, Arc::new(self.graph(options)), self.kind(), device)
+    }
+
+    /// The default options.
+    pub fn options(&self) -> &ModelOptions {
+        &self.defaults.options
+    }
+
+    /// The options that lead to different tensors, the default first.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = ModelOptions> + use<> {
+        let default = self.defaults.options;
+        let other = ModelOptions { batch_norm: !default.batch_norm, ..default };
+        std::iter::once(default).chain((self.library == Library::PyTorch).then_some(other))
     }
 
     /// [`ModelEntry::dtype`] as tch's type.
@@ -160,13 +196,14 @@ impl ModelEntry {
     /// The model's default settings: the notebook's, as far as it gives them. The seed is 0 and was not chosen by its
     /// result.
     pub fn config(&self) -> TrainConfig {
-        let Defaults { epochs, batch_size, lr } = self.defaults;
-        TrainConfig::new(self.name, epochs, batch_size, lr)
+        let Defaults { epochs, batch_size, lr, options } = self.defaults;
+        let ModelOptions { batch_norm, dropout } = options;
+        TrainConfig { batch_norm, dropout, ..TrainConfig::new(self.name, epochs, batch_size, lr) }
     }
 
-    /// The number of elements of all parameters.
+    /// The number of elements of all parameters, with the default options.
     pub fn parameter_count(&self) -> u64 {
-        self.graph().summary().parameters
+        self.graph(self.options()).summary().parameters
     }
 
     /// The test accuracy in the paper, if the model is in it.
@@ -244,9 +281,11 @@ mod tests {
         for (i, &entry) in MODELS.iter().enumerate() {
             assert_eq!(named(entry.name), Ok(entry));
             assert_eq!(entry.position(), i);
-            let model = entry.zeros(Device::Cpu);
-            assert_eq!(model.graph().output(), [10], "{entry}");
-            model.onnx().unwrap();
+            for options in entry.variants() {
+                let model = entry.zeros(&options, Device::Cpu);
+                assert_eq!(model.graph().output(), [10], "{entry}");
+                model.onnx().unwrap();
+            }
             if let Some(bytes) = entry.shipped {
                 let tensors = read_weights(bytes).unwrap();
                 weights::from_named(&tensors, Some(entry), Device::Cpu).unwrap();

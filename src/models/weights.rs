@@ -1,8 +1,10 @@
 //! Identifies the model of a weights file and loads its tensors.
 
+use std::cmp::Reverse;
+
 use tch::Device;
 
-use super::{Classifier, MODELS, ModelEntry, names_of};
+use super::{Classifier, MODELS, ModelEntry, ModelOptions, names_of};
 use crate::nn::{Graph, StateDictError};
 use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefixes};
 
@@ -46,6 +48,9 @@ pub enum WeightsError {
 pub struct Identified {
     /// Entry of the registry whose names and shapes fit.
     pub entry: &'static ModelEntry,
+    /// The options with which they fit: batch normalization if it has tensors in the file, and the model's default
+    /// dropout, which has none.
+    pub options: ModelOptions,
     /// Conversion of the tensors' names to the model's.
     pub renaming: Renaming,
 }
@@ -85,8 +90,8 @@ pub fn from_named(
     device: Device,
 ) -> Result<Classifier, WeightsError> {
     let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let Identified { entry, renaming } = identify(&specs, requested)?;
-    let model = entry.zeros(device);
+    let Identified { entry, options, renaming } = identify(&specs, requested)?;
+    let model = entry.zeros(&options, device);
     let renamed = |tensor: &NamedTensor| {
         let name = renaming.of(&tensor.name)?.into();
         Some(NamedTensor { name, ..tensor.clone() })
@@ -107,20 +112,26 @@ pub fn identify(
     requested: Option<&'static ModelEntry>,
 ) -> Result<Identified, WeightsError> {
     let candidates = requested.map_or(MODELS.to_vec(), |entry| vec![entry]);
-    for &entry in &candidates {
-        if let Some(renaming) = renaming_to(entry, tensors) {
-            return Ok(Identified { entry, renaming });
+    let graphs = candidates.iter().flat_map(|&entry| {
+        entry.variants().map(move |options| (entry, options, entry.graph(&options)))
+    });
+    let graphs: Vec<_> = graphs.collect();
+    for (entry, options, graph) in &graphs {
+        if let Some(renaming) = renaming_to(graph, tensors) {
+            return Ok(Identified { entry, options: *options, renaming });
         }
     }
     if tensors.is_empty() {
         return Err(WeightsError::Empty { expected: names_of(candidates) });
     }
-    let comparisons = candidates.iter().flat_map(|&entry| {
-        prefixes(tensors).into_iter().map(move |prefix| Comparison::new(tensors, entry, &prefix))
+    let comparisons = graphs.iter().flat_map(|(entry, _, graph)| {
+        let prefixes = prefixes(tensors).into_iter();
+        prefixes.map(move |prefix| Comparison::new(tensors, entry.name, graph, &prefix))
     });
     // Of equal matches the first: models are in the registry's order, prefixes from the shortest on.
+    let rank = |it: &Comparison| (it.common, Reverse(it.missing.len()));
     let closest =
-        comparisons.reduce(|best, next| if next.common > best.common { next } else { best });
+        comparisons.reduce(|best, next| if rank(&next) > rank(&best) { next } else { best });
     match closest.filter(|closest| closest.common > 0) {
         Some(closest) => Err(closest.error()),
         None => Err(WeightsError::UnknownNames {
@@ -137,15 +148,14 @@ pub fn identify(
 }
 
 /// The renaming with which the tensors match the model's names and shapes, if there is one.
-fn renaming_to(entry: &ModelEntry, tensors: &[TensorSpec]) -> Option<Renaming> {
-    let graph = entry.graph();
+fn renaming_to(graph: &Graph, tensors: &[TensorSpec]) -> Option<Renaming> {
     let names: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
     let expected: Vec<&str> = graph.state().map(|spec| spec.name).collect();
     let renaming = Renaming::between(&names, &expected)?;
     let matches = |tensor: &TensorSpec| {
         let name = renaming.of(&tensor.name);
         name.is_none_or(|name| {
-            shape_of(&graph, name).is_some_and(|shape| same_shape(&tensor.shape, shape))
+            shape_of(graph, name).is_some_and(|shape| same_shape(&tensor.shape, shape))
         })
     };
     tensors.iter().all(matches).then_some(renaming)
@@ -181,8 +191,7 @@ struct Comparison {
 
 impl Comparison {
     /// Compares the tensors with a model after removing `prefix` from their names.
-    fn new(tensors: &[TensorSpec], entry: &'static ModelEntry, prefix: &str) -> Self {
-        let graph = entry.graph();
+    fn new(tensors: &[TensorSpec], model: &'static str, graph: &Graph, prefix: &str) -> Self {
         let name = |tensor: &TensorSpec| tensor.name.strip_prefix(prefix).map(str::to_owned);
         let (mut missing, mut shapes, mut common) = (Vec::new(), Vec::new(), 0);
         for spec in graph.state() {
@@ -204,7 +213,7 @@ impl Comparison {
         let unexpected =
             tensors.iter().filter(|tensor| !name(tensor).is_some_and(|n| is_expected(&n)));
         let unexpected = unexpected.map(|tensor| tensor.name.clone()).collect();
-        Self { model: entry.name, prefix: prefix.into(), common, missing, unexpected, shapes }
+        Self { model, prefix: prefix.into(), common, missing, unexpected, shapes }
     }
 
     fn error(self) -> WeightsError {
@@ -243,7 +252,7 @@ fn listed(names: impl Iterator<Item = String>) -> String {
 }
 
 fn expected_tensors(entry: &ModelEntry) -> String {
-    let graph = entry.graph();
+    let graph = entry.graph(entry.options());
     let list = graph.state().map(|spec| format!("{} {:?}", spec.name, spec.shape));
     format!("{entry} ({})", listed(list))
 }

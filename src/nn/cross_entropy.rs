@@ -1,4 +1,4 @@
-//! `F.cross_entropy` and `nn.CrossEntropyLoss()` on tensors: the loss is not a layer of a network.
+//! `F.cross_entropy` and `nn.CrossEntropyLoss` on tensors: the loss is not a layer of a network.
 
 use tch::{Reduction, Tensor};
 
@@ -20,6 +20,14 @@ use tch::{Reduction, Tensor};
 /// # Panics
 /// With libtorch's message if shapes or element types do not match.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
-    // Arguments: class weights, reduction, ignore_index, label_smoothing; PyTorch's defaults.
-    logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)
+    smoothed_cross_entropy(logits, labels, 0.0)
+}
+
+/// `F.cross_entropy(logits, labels, label_smoothing=…)`, with a smoothing from 0 to 1.
+///
+/// # Panics
+/// As [`cross_entropy`].
+pub fn smoothed_cross_entropy(logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> Tensor {
+    // The other arguments, class weights, reduction and ignore_index, have PyTorch's defaults.
+    logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, label_smoothing)
 }

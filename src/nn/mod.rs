@@ -43,7 +43,7 @@ pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{cross_entropy, smoothed_cross_entropy};
 pub use dropout::{Dropout, dropout};
 pub use dropout2d::{Dropout2d, dropout2d};
 pub use flat_parameters::FlatParameters;

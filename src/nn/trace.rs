@@ -47,6 +47,37 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
+/// A layer that an option of the network removes: `None` is `nn.Identity()`, which has no parameters.
+///
+/// ```
+/// # use stitch::nn::{Dropout, Graph, Linear, Module, Scope, Value};
+/// struct Net {
+///     dropout: Option<Dropout>,
+///     fc: Linear,
+/// }
+///
+/// impl Module for Net {
+///     fn forward(&self, x: Value) -> Value {
+///         self.fc.forward(self.dropout.forward(x))
+///     }
+/// }
+/// let net = |vs: &Scope, p: f64| Net {
+///     dropout: (p > 0.0).then(|| Dropout::new(vs / "dropout", p)),
+///     fc: Linear::new(vs / "fc", 8, 8),
+/// };
+/// assert_eq!(Graph::trace(&[8], |vs| net(vs, 0.5))?.nodes().len(), 2);
+/// assert_eq!(Graph::trace(&[8], |vs| net(vs, 0.0))?.nodes().len(), 1);
+/// # Ok::<(), stitch::nn::TraceError>(())
+/// ```
+impl<M: Module> Module for Option<M> {
+    fn forward(&self, x: Value) -> Value {
+        match self {
+            Some(module) => module.forward(x),
+            None => x,
+        }
+    }
+}
+
 /// An invalid definition of a network, such as two parameters with the same name or shapes that do not match.
 ///
 /// ```

@@ -165,7 +165,7 @@ impl Run {
         let specs: Vec<_> = items.iter().filter_map(stitch_parity::Item::spec).collect();
         if let Ok(identified) = weights::identify(&specs, None) {
             let model = identified.entry;
-            let graph = model.graph();
+            let graph = model.graph(&identified.options);
             items.sort_by_key(|item| graph.state().position(|spec| item.key.name == spec.name));
             self.side.model.get_or_insert(model.name.into());
         }

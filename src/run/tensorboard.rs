@@ -25,7 +25,10 @@ pub fn open<'a>(
 /// Adds the loss of a step (step `count` of the run) or the losses and accuracy of an epoch.
 pub fn add(log: &mut EventLog, event: Event, count: usize) -> Result<(), FolderError> {
     match event {
-        Event::Step { batch_loss, .. } => log.scalar("loss/step", count, batch_loss),
+        Event::Step { batch_loss, lr, .. } => {
+            log.scalar("loss/step", count, batch_loss)?;
+            log.scalar("lr", count, lr)
+        }
         Event::Epoch(EpochRecord { epoch, loss, val_loss, val_accuracy, .. }) => {
             log.scalar("loss/train", epoch, loss)?;
             for (tag, value) in [("loss/val", val_loss), ("accuracy/val", val_accuracy)] {

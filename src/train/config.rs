@@ -3,7 +3,7 @@
 use stitch_run::{Device, Engine, SettingError, TrainConfig};
 
 use crate::engine::Fast;
-use crate::models::{self, ModelEntry, UnknownModel};
+use crate::models::{self, Library, ModelEntry, UnknownModel};
 
 /// A setting that is unknown, out of range, or does not suit the model or its engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,21 +40,46 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
         let expected = format!("an integer from 0 to {largest} for {model}");
         return Err(SettingError::wrong("seed", &config.seed.to_string(), &expected).into());
     }
+    check_options(model, config)?;
     let engine = config.engine();
-    if !(supports(engine, model) && engine.runs_on(config.device)) {
-        let is_usable = |it: &Engine| supports(*it, model) && it.runs_on(config.device);
+    let is_usable = |it: &Engine| supports(*it, model, config) && it.runs_on(config.device);
+    if !is_usable(&engine) {
         let names = Engine::ALL.into_iter().filter(is_usable).map(Engine::name);
         let device = if config.device == Device::Cpu { "the CPU" } else { "a GPU" };
         let names = names.collect::<Vec<_>>().join(" or ");
-        let expected = format!("{names} for {model} on {device}");
+        let expected = format!("{names} for {model} with these settings on {device}");
         return Err(SettingError::wrong("engine", engine.name(), &expected).into());
     }
     Ok(model)
 }
 
-/// Whether the engine supports the model.
-pub fn supports(engine: Engine, model: &ModelEntry) -> bool {
-    engine != Engine::Fast || Fast::supports(&model.graph(), model.kind())
+/// Whether the engine supports the model with the options, optimizer and loss of the settings.
+pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> bool {
+    engine != Engine::Fast
+        || (Fast::supports_training(config)
+            && Fast::supports(&model.graph(&config.into()), model.kind()))
+}
+
+/// Refuses options of PyTorch's training for a model of scikit-learn.
+fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
+    let plain = TrainConfig {
+        seed: config.seed,
+        threads: config.threads,
+        device: config.device,
+        engine: config.engine,
+        val: config.val,
+        patience: config.patience,
+        ..TrainConfig::new(model.name, config.epochs, config.batch_size, config.lr)
+    };
+    let plain = plain.to_map();
+    match config.to_map().into_iter().find(|(name, _)| !plain.contains_key(name)) {
+        Some((name, found)) if model.library == Library::ScikitLearn => {
+            let expected =
+                format!("omitted for {model}, which is trained as {} does", model.library);
+            Err(SettingError::wrong(&name, &found.to_string(), &expected))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -79,9 +104,10 @@ mod tests {
             check(&config).map_err(|error| error.to_string())
         };
         assert!(result("lenet5", |it| it.engine = Some(Engine::Fast)).is_ok());
-        let fast = "engine is fast: it must be eager or exact for mlp on the CPU";
+        let fast =
+            "engine is fast: it must be eager or exact for mlp with these settings on the CPU";
         assert_eq!(result("mlp", |it| it.engine = Some(Engine::Fast)), Err(fast.into()));
-        let exact = "engine is exact: it must be eager for lenet5 on a GPU";
+        let exact = "engine is exact: it must be eager for lenet5 with these settings on a GPU";
         let on_gpu = |it: &mut TrainConfig| {
             (it.device, it.engine) = (Device::Cuda(0), Some(Engine::Exact));
         };

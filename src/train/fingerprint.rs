@@ -18,7 +18,7 @@ const SEED: u64 = 0;
 /// The SHA-256, in hex, of the loss, the parameters and the optimizer's state after one step of the model from fixed
 /// parameters on fixed images.
 ///
-/// It depends on the model, the engine, the batch size, the number of threads, and the kernels that libtorch, MKL and
+/// It depends on the model, the engine, the batch size, the number of threads, the options of network, loss and optimizer, and the kernels that libtorch, MKL and
 /// oneDNN choose by the CPU and by variables such as `MKL_CBWR` and `ONEDNN_MAX_CPU_ISA`. It does not depend on the
 /// data, the seed or the learning rate, and leaves the state of libtorch's global generator unchanged. `None` on a GPU,
 /// whose kernels are not deterministic.
@@ -33,12 +33,15 @@ pub fn kernels_sha256(config: &TrainConfig) -> Result<Option<String>, TrainError
     // scikit-learn requires every class.
     let images = config.batch_size.clamp(CLASSES, MAX_IMAGES);
     let batch_size = config.batch_size.min(images);
-    let config = TrainConfig { batch_size, engine: config.engine, ..model.config() };
+    let config = TrainConfig { batch_size, ..config.of_one_step() };
     let mut noise = Noise(1);
     let data = noise.split(images);
     let trainer = match model.library {
         // `Trainer::new` would draw the initial values from the global generator.
-        Library::PyTorch => Trainer::pytorch(model.zeros(tch::Device::Cpu), &config, &data)?,
+        Library::PyTorch => {
+            let model = model.zeros(&(&config).into(), tch::Device::Cpu);
+            Trainer::pytorch(model, &config, &data)?
+        }
         Library::ScikitLearn => Trainer::new(&config, &data)?,
     };
     Ok(Some(step_sha256(trainer, &data, batch_size, noise)?))

@@ -43,6 +43,8 @@ pub enum Event {
         loss: f64,
         /// Loss of this step's batch.
         batch_loss: f64,
+        /// Learning rate of this step.
+        lr: f64,
     },
     /// An epoch and its validation were completed.
     Epoch(EpochRecord),
@@ -214,14 +216,14 @@ pub fn fit(
     mut tracer: Option<&mut dyn Tracer>,
 ) -> Result<History, TrainError> {
     let patience = config.patience.unwrap_or(usize::MAX);
-    let mut converged = trainer.replay(progress.epochs.iter().map(|record| record.loss));
     let step = steps(config, data);
+    let mut converged = trainer.replay(&progress, step);
     while progress.epochs.len() < config.epochs && !converged && progress.waited() < patience {
         // Reborrowed for each epoch, because the call moves the reference.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
-        let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
+        let (loss, lr) = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
         let validation = validation.map(|data| validate(trainer.model(), data));
-        let record = progress.end_epoch(loss, validation);
+        let record = progress.end_epoch(loss, lr, validation);
         store_best(&mut progress, trainer.model())?;
         if on_event(Event::Epoch(record), &progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch: record.epoch, step });
@@ -278,7 +280,7 @@ pub fn first_step(
     data: &Split,
 ) -> Result<f64, TrainError> {
     let order = trainer.next_order();
-    let mut batches = Batches::new(data, &order, config.batch_size);
+    let mut batches = Batches::new(data, &order, config.batch_size).augment(&config.augment);
     let Some(batch) = batches.next_batch() else { return Ok(0.0) };
     let loss = take_step(trainer.engine_mut(), batch);
     if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
@@ -289,7 +291,7 @@ pub fn steps(config: &TrainConfig, data: &Split) -> usize {
     data.len().div_ceil(config.batch_size)
 }
 
-/// Trains for one epoch, or completes an interrupted one; returns its mean loss.
+/// Trains for one epoch, or completes an interrupted one; returns its mean loss and the learning rate of its last step.
 fn run_epoch(
     trainer: &mut Trainer,
     config: &TrainConfig,
@@ -297,7 +299,7 @@ fn run_epoch(
     progress: &mut Progress,
     on_event: OnEvent,
     mut tracer: Option<&mut dyn Tracer>,
-) -> Result<f64, TrainError> {
+) -> Result<(f64, f64), TrainError> {
     let epoch = progress.epoch();
     let (start, seconds) = (Instant::now(), progress.seconds);
     let order = match progress.steps {
@@ -309,8 +311,11 @@ fn run_epoch(
     }
     let steps = steps(config, data);
     let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
-    let mut loader = Batches::new(data, &order, config.batch_size).skip(progress.steps);
+    let loader = Batches::new(data, &order, config.batch_size);
+    let mut loader = loader.augment(&config.augment).skip(progress.steps);
+    let mut lr = trainer.lr();
     while let Some(batch) = loader.next_batch() {
+        lr = trainer.lr();
         let loss = take_step(trainer.engine_mut(), batch);
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
@@ -319,6 +324,7 @@ fn run_epoch(
         {
             trace_step(*tracer, count, trainer.engine());
         }
+        trainer.end_step();
         if !loss.is_finite() {
             return Err(TrainError::Diverged { epoch, step, loss });
         }
@@ -326,7 +332,7 @@ fn run_epoch(
         progress.seconds = seconds + start.elapsed().as_secs_f64();
         samples += batch.len();
         let mean = progress.loss_sum / samples as f64;
-        let event = Event::Step { epoch, samples, loss: mean, batch_loss: loss };
+        let event = Event::Step { epoch, samples, loss: mean, batch_loss: loss, lr };
         if on_event(event, progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch, step });
         }
@@ -335,7 +341,8 @@ fn run_epoch(
     if let Some(tracer) = tracer {
         tracer.epoch(epoch, loss);
     }
-    Ok(loss)
+    trainer.end_epoch();
+    Ok((loss, lr))
 }
 
 /// Takes the notebook's training step; returns the mean loss of the batch before the update.

@@ -1,14 +1,17 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the stopping rule.
 
 use super::state::{self, RestoreError};
-use super::{ConfigError, Device, Engine, TrainConfig, TrainError, TrainState, check};
+use super::{
+    ConfigError, Device, Engine, Progress, TrainConfig, TrainError, TrainState, check, steps,
+};
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::libtorch;
 use crate::models::{Library, init};
 use crate::nn::Model;
-use crate::optim::{Adam, Optimizer, SklearnAdam};
+use crate::optim::lr_scheduler::LrScheduler;
+use crate::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, SklearnAdam};
 use crate::rng::numpy::RandomState;
 
 /// `alpha` of `MLPClassifier`: factor of the L2 term.
@@ -24,6 +27,7 @@ pub struct Trainer {
     engine: Box<dyn TrainStep>,
     sampler: Sampler,
     stopping: Option<NoImprovement>,
+    scheduler: LrScheduler,
 }
 
 impl Trainer {
@@ -44,7 +48,7 @@ impl Trainer {
     /// [`TrainError::MissingClasses`].
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
-        let model = entry.zeros(libtorch::device(config.device));
+        let model = entry.zeros(&config.into(), libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
                 // libtorch uses the seed's bits as an unsigned integer; the binding's type is signed.
@@ -57,15 +61,15 @@ impl Trainer {
                 // `check` has rejected larger seeds.
                 let mut rng = RandomState::new(config.seed as u32);
                 init::sklearn(&model, &mut rng);
-                Ok(Self::sklearn(model, config, rng, data.len()))
+                Ok(Self::sklearn(model, config, rng, data))
             }
         }
     }
 
-    /// Trains a custom network like the notebook's PyTorch model: `DataLoader(shuffle=True)`, cross-entropy, Adam. The
-    /// network has its initial values already, takes images of 28x28 pixels and returns the logits of ten classes.
-    /// Draws come from libtorch's global generator, in Python's order; `config.model`, `config.seed` and
-    /// `config.threads` are not used.
+    /// Trains a custom network like the notebook's PyTorch models: `DataLoader(shuffle=True)`, cross-entropy, and the
+    /// optimizer, schedule and augmentation of the settings. The network has its initial values already, takes images of
+    /// 28x28 pixels and returns the logits of ten classes. Draws come from libtorch's global generator, in Python's order;
+    /// `config.model`, `config.seed`, `config.threads`, `config.batch_norm` and `config.dropout` are not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
@@ -89,22 +93,27 @@ impl Trainer {
         config.check().map_err(ConfigError::from)?;
         check_network(&model, config)?;
         let n = data.len();
-        let engine = engine(model, config, n, Criterion::CrossEntropy, |parameters| {
-            Box::new(Adam::new(parameters, config.lr))
-        });
-        Ok(Self { engine, sampler: Sampler::Torch(RandomSampler::new(n)), stopping: None })
+        let criterion = Criterion::CrossEntropy { label_smoothing: config.label_smoothing };
+        let mut engine =
+            engine(model, config, n, criterion, |parameters| optimizer(config, parameters));
+        let scheduler = scheduler(engine.as_mut(), config, data);
+        let sampler = Sampler::Torch(RandomSampler::new(n));
+        Ok(Self { engine, sampler, stopping: None, scheduler })
     }
 
     /// `MLPClassifier._fit_stochastic` of scikit-learn 1.9
     /// (`sklearn/neural_network/_multilayer_perceptron.py`) with the solver Adam. `rng` has drawn the initial values;
     /// its next draws shuffle the samples.
-    fn sklearn(model: Model, config: &TrainConfig, rng: RandomState, n: usize) -> Self {
-        let engine = engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
-            Box::new(SklearnAdam::new(parameters, config.lr))
-        });
+    fn sklearn(model: Model, config: &TrainConfig, rng: RandomState, data: &Split) -> Self {
+        let n = data.len();
+        let mut engine =
+            engine(model, config, n, Criterion::LogLoss { alpha: ALPHA }, |parameters| {
+                Box::new(SklearnAdam::new(parameters, config.lr))
+            });
         let sampler = Sampler::Sklearn { rng: Box::new(rng), order: (0..n as u32).collect() };
         let stopping = Some(NoImprovement { best_loss: f64::INFINITY, count: 0 });
-        Self { engine, sampler, stopping }
+        let scheduler = scheduler(engine.as_mut(), config, data);
+        Self { engine, sampler, stopping, scheduler }
     }
 
     /// The network, with the parameters after the latest step.
@@ -120,6 +129,21 @@ impl Trainer {
     /// The engine that computes the steps, mutable.
     pub fn engine_mut(&mut self) -> &mut dyn TrainStep {
         self.engine.as_mut()
+    }
+
+    /// The learning rate of the next step.
+    pub fn lr(&self) -> f64 {
+        self.engine.optimizer().lr()
+    }
+
+    /// `scheduler.step()` after a step of the optimizer.
+    pub(super) fn end_step(&mut self) {
+        self.scheduler.step_batch(self.engine.optimizer_mut());
+    }
+
+    /// `scheduler.step()` after an epoch.
+    pub(super) fn end_epoch(&mut self) {
+        self.scheduler.step_epoch(self.engine.optimizer_mut());
     }
 
     /// Draws the order in which the next epoch visits the samples.
@@ -144,16 +168,18 @@ impl Trainer {
         }
     }
 
-    /// Replays the state that is not in the saved tensors (the order of samples, the stopping rule) from the losses of
-    /// the completed epochs; returns whether the stopping rule ends the training after them.
-    pub(super) fn replay(&mut self, losses: impl Iterator<Item = f64>) -> bool {
+    /// Replays the state that is not in the saved tensors (the order of samples, the learning rate, the stopping rule) from
+    /// the progress so far, with `steps` steps per epoch; returns whether the stopping rule ends the training there.
+    pub(super) fn replay(&mut self, progress: &Progress, steps: usize) -> bool {
         let mut converged = false;
-        for loss in losses {
+        for record in &progress.epochs {
             if matches!(self.sampler, Sampler::Sklearn { .. }) {
                 self.next_order();
             }
-            converged = self.has_converged(loss);
+            converged = self.has_converged(record.loss);
         }
+        let (epochs, optimizer) = (progress.epochs.len(), self.engine.optimizer_mut());
+        self.scheduler.replay(optimizer, epochs, progress.steps, steps);
         converged
     }
 
@@ -188,6 +214,28 @@ impl Trainer {
     pub fn into_model(self) -> Model {
         self.engine.into_model()
     }
+}
+
+/// Creates the optimizer that the settings choose.
+fn optimizer(config: &TrainConfig, parameters: &[tch::Tensor]) -> Box<dyn Optimizer> {
+    let &TrainConfig { lr, optimizer, momentum, nesterov, .. } = config;
+    let weight_decay = config.weight_decay();
+    match optimizer {
+        stitch_run::Optimizer::Adam | stitch_run::Optimizer::AdamW => {
+            let decoupled_weight_decay = optimizer == stitch_run::Optimizer::AdamW;
+            let adam = AdamConfig { weight_decay, decoupled_weight_decay, ..Default::default() };
+            Box::new(Adam::with_config(parameters, lr, adam))
+        }
+        stitch_run::Optimizer::Sgd => {
+            Box::new(Sgd::new(parameters, lr, SgdConfig { momentum, weight_decay, nesterov }))
+        }
+    }
+}
+
+/// Creates the scheduler that the settings choose, which sets the first learning rate.
+fn scheduler(engine: &mut dyn TrainStep, config: &TrainConfig, data: &Split) -> LrScheduler {
+    let optimizer = engine.optimizer_mut();
+    LrScheduler::new(config.lr_schedule, optimizer, config.epochs, steps(config, data))
 }
 
 /// Creates the engine that the settings choose.
@@ -257,7 +305,8 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
         return unsupported(format!("it is on {found:?}, but the settings choose {expected}"));
     }
     let fast = config.engine() == Engine::Fast;
-    if fast && !(config.device == Device::Cpu && Fast::supports(graph, model.kind())) {
+    let is_supported = Fast::supports(graph, model.kind()) && Fast::supports_training(config);
+    if fast && !(config.device == Device::Cpu && is_supported) {
         return Err(TrainError::UnsupportedEngine(config.engine(), class()));
     }
     Ok(())

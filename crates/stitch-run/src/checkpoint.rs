@@ -13,7 +13,7 @@ use crate::{json, sha256};
 use tensor_files::{Dtype, FileKind, Metadata, NamedTensor, ReadError, TensorFile, safetensors};
 
 /// The version of the format, the only one that is read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The text before the SHA-256 in the header. It cannot occur in the settings: quotes are escaped in JSON strings.
 const SUM: &[u8] = b"\"sha256\":\"";
 /// Placeholder of the SHA-256 in the bytes that are hashed.
@@ -337,7 +337,7 @@ mod tests {
         };
         let config = RunConfig::of_settings(settings);
         let mut progress = Progress { seconds: 2.0, ..Default::default() };
-        progress.end_epoch(1.0, Some((0.5, 0.25)));
+        progress.end_epoch(1.0, 1e-3, Some((0.5, 0.25)));
         progress.best_parameters = vec![floats("fc.bias", &[1.5])];
         let state = TrainState { updates: 4, tensors: vec![floats("parameter/fc.bias", &[1.5])] };
         Checkpoint { config, progress, state, events: None }

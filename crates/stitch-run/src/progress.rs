@@ -14,6 +14,9 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss over the samples of the epoch: the batches' mean losses weighted by their sizes.
     pub loss: f64,
+    /// Learning rate of the epoch's last step; NaN if not recorded, as by older versions.
+    #[serde(default = "not_recorded")]
+    pub lr: f64,
     /// Wall-clock seconds of the epoch's steps; NaN if not recorded, as for the notebook's MLP.
     #[serde(default = "not_recorded")]
     pub seconds: f64,
@@ -81,11 +84,11 @@ impl Progress {
         other.best_parameters.clone_from(best_parameters);
     }
 
-    /// Ends the epoch in progress; `validation` is the loss and accuracy on the held-out images.
-    pub fn end_epoch(&mut self, loss: f64, validation: Option<(f64, f64)>) -> EpochRecord {
+    /// Ends the epoch in progress; `lr` is the learning rate of its last step, `validation` is the loss and accuracy on the held-out images.
+    pub fn end_epoch(&mut self, loss: f64, lr: f64, validation: Option<(f64, f64)>) -> EpochRecord {
         let (val_loss, val_accuracy) = validation.unzip();
         let (epoch, seconds) = (self.epoch(), self.seconds);
-        let record = EpochRecord { epoch, loss, seconds, val_loss, val_accuracy };
+        let record = EpochRecord { epoch, loss, lr, seconds, val_loss, val_accuracy };
         self.epochs.push(record);
         (self.steps, self.loss_sum, self.seconds) = (0, 0.0, 0.0);
         record

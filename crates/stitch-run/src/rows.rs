@@ -88,7 +88,8 @@ fn text(value: &Value) -> String {
 /// A row of a table: its line, counted from 1, and its cells by column.
 pub type Row = (usize, Map<String, Value>);
 
-/// Reads the rows of a table. Empty cells are omitted; cells that are JSON numbers are read as numbers, others as strings.
+/// Reads the rows of a table. Empty cells are omitted; cells that are JSON numbers, `true` or `false` are read as such, others
+/// as strings.
 ///
 /// For a struct whose text columns may hold numbers, `csv::Reader::deserialize` reads each column by the type of its
 /// field; this is for tables whose columns are known only when they are read.
@@ -116,7 +117,10 @@ fn value(cell: String) -> Value {
     /// Maximum length of a number; the longest, `-1.7976931348623157e+308`, has 24 characters.
     const MAX_NUMBER: usize = 32;
     let number = (cell.len() <= MAX_NUMBER).then(|| serde_json::from_str(&cell).ok()).flatten();
-    number.map_or(Value::String(cell), Value::Number)
+    match number {
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        _ => Value::String(cell),
+    }
 }
 
 /// The line number and cells of each record; all have the same length. The file must not be empty.

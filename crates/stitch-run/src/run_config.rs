@@ -132,20 +132,19 @@ impl RunConfig {
         Some(version.split('+').next().unwrap_or_default().to_owned())
     }
 
-    /// The fingerprint of the kernels, if it is comparable with that of `other`: it depends on model, engine, batch size and
-    /// number of threads.
+    /// The fingerprint of the kernels, if it is comparable with that of `other`: it depends on all settings but those of
+    /// [`TrainConfig::of_one_step`].
     pub fn comparable_kernels(&self, other: &Self) -> Option<String> {
-        let key = |TrainConfig { model, engine, batch_size, threads, .. }: &TrainConfig| {
-            (model.clone(), *engine, *batch_size, *threads)
-        };
-        self.kernels_sha256.clone().filter(|_| key(&self.settings) == key(&other.settings))
+        let [key, of_other] = [self, other].map(|it| it.settings.of_one_step());
+        self.kernels_sha256.clone().filter(|_| key == of_other)
     }
 
     /// The differences between an interrupted run and the run `now` that would resume it, one phrase per field. A higher
-    /// number of epochs is not a difference.
+    /// number of epochs is not a difference, unless the learning rates depend on it.
     pub fn resume_differences(&self, now: &Self) -> Vec<String> {
         let (then, mut settings) = (self.settings.to_map(), now.settings.to_map());
-        if now.settings.epochs > self.settings.epochs {
+        let extends = !self.settings.lr_schedule.depends_on_epochs();
+        if extends && now.settings.epochs > self.settings.epochs {
             settings.insert("epochs".into(), self.settings.epochs.into());
         }
         let mut lines: Vec<String> = TrainConfig::names()
@@ -302,6 +301,13 @@ mod tests {
         };
         assert_eq!(of(5).resume_differences(&of(6)), Vec::<String>::new());
         assert_eq!(of(5).resume_differences(&of(4)), ["epochs 4 instead of 5"]);
+        let cosine = |epochs| {
+            let mut config = of(epochs);
+            config.settings.lr_schedule = crate::LrSchedule::Cosine;
+            config
+        };
+        assert_eq!(cosine(5).resume_differences(&cosine(5)), Vec::<String>::new());
+        assert_eq!(cosine(5).resume_differences(&cosine(6)), ["epochs 6 instead of 5"]);
     }
 
     #[test]
@@ -312,8 +318,8 @@ mod tests {
             RunConfig::read(json.to_string().as_bytes())
         };
         assert!(with("val", 3.into()).is_ok());
-        let unknown = with("dropout", 0.5.into()).unwrap_err().to_string();
-        assert!(unknown.starts_with("unknown field \"dropout\""), "{unknown}");
+        let unknown = with("pace", 0.5.into()).unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown field \"pace\""), "{unknown}");
         let data = serde_json::json!({ "official": true, "sha256": {}, "path": "x" });
         let sentence = with("data", data).unwrap_err().to_string();
         assert!(sentence.starts_with("data is {"), "{sentence}");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::closest::{closest_match, did_you_mean};
-use crate::{Device, Engine, json};
+use crate::{Augment, Device, Engine, LrSchedule, Optimizer, Transform, json};
 
 /// Allowed numbers of threads.
 pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
@@ -14,6 +14,8 @@ pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
 /// `config.json`, checkpoints, and plans and results of studies use the names of the fields; the flags of `stitch train`
 /// are the same names with hyphens. To add a setting, add a field and its line in `TrainConfig::example` and
 /// `expected`; files, comparisons and reports then include it.
+///
+/// An option that is off is not written, and a missing one is read as off, whatever the model's default is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -23,7 +25,7 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images per step, at least 1; the last batch of an epoch may be shorter.
     pub batch_size: usize,
-    /// Learning rate of Adam, finite and above 0.
+    /// Learning rate, finite and above 0; the maximum of the schedule `onecycle`.
     pub lr: f64,
     /// Seed of the initial parameters and of every shuffle.
     pub seed: u64,
@@ -42,10 +44,42 @@ pub struct TrainConfig {
     /// Number of epochs without a lower validation loss after which training stops, at least 1; only with `val`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Whether the network has batch normalization.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub batch_norm: bool,
+    /// Probability of the network's dropout, 0 to 1; 0: no dropout.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dropout: f64,
+    /// Random transforms of the training images.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub augment: Augment,
+    /// The optimizer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optimizer: Optimizer,
+    /// Momentum of SGD, at least 0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub momentum: f64,
+    /// Nesterov momentum of SGD; needs momentum.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nesterov: bool,
+    /// Weight decay, at least 0; `None`: PyTorch's default for the optimizer. See [`TrainConfig::weight_decay`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Label smoothing of the cross-entropy, 0 to 1.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub label_smoothing: f64,
+    /// How the learning rate changes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lr_schedule: LrSchedule,
+}
+
+/// Whether an option is off.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl TrainConfig {
-    /// Settings for the CPU with seed 0 and no validation.
+    /// Settings for the CPU with seed 0, no validation and all options off.
     ///
     /// Of the ways to get settings, this and deserializing do not check ranges: [`TrainConfig::check`] does.
     ///
@@ -68,6 +102,15 @@ impl TrainConfig {
             engine: None,
             val: None,
             patience: None,
+            batch_norm: false,
+            dropout: 0.0,
+            augment: Augment::default(),
+            optimizer: Optimizer::Adam,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: None,
+            label_smoothing: 0.0,
+            lr_schedule: LrSchedule::None,
         }
     }
 
@@ -78,6 +121,15 @@ impl TrainConfig {
             engine: Some(Engine::Eager),
             val: Some(1),
             patience: Some(1),
+            batch_norm: true,
+            dropout: 0.5,
+            augment: Augment(vec![Transform::RandomCrop { padding: 2 }]),
+            optimizer: Optimizer::Sgd,
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: Some(1e-4),
+            label_smoothing: 0.1,
+            lr_schedule: LrSchedule::Cosine,
             ..Self::new("lenet5", 5, 64, 1e-3)
         }
     }
@@ -90,6 +142,26 @@ impl TrainConfig {
     /// The engine, or the device's default if none is set.
     pub fn engine(&self) -> Engine {
         self.engine.unwrap_or(Engine::default_on(self.device))
+    }
+
+    /// The weight decay, or PyTorch's default for the optimizer if none is set.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay.unwrap_or(self.optimizer.default_weight_decay())
+    }
+
+    /// The settings without those that do not change which kernels a training step uses: seed, epochs, learning rate and its
+    /// schedule, augmentation and validation.
+    pub fn of_one_step(&self) -> Self {
+        Self {
+            seed: 0,
+            epochs: 1,
+            lr: 1e-3,
+            lr_schedule: LrSchedule::None,
+            augment: Augment::default(),
+            val: None,
+            patience: None,
+            ..self.clone()
+        }
     }
 
     /// The settings that have a value, by name, in the order of the fields.
@@ -128,8 +200,26 @@ impl TrainConfig {
         if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == Some(0)) {
             return wrong(name);
         }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            return Err(SettingError::wrong("lr", &self.lr.to_string(), expected("lr")));
+        let lr_is_valid = self.lr.is_finite() && self.lr > 0.0;
+        let is_decay = |it: f64| it.is_finite() && it >= 0.0;
+        for (name, value, is_valid) in [
+            ("lr", self.lr, lr_is_valid),
+            ("dropout", self.dropout, (0.0..=1.0).contains(&self.dropout)),
+            ("momentum", self.momentum, is_decay(self.momentum)),
+            ("weight_decay", self.weight_decay(), is_decay(self.weight_decay())),
+            ("label_smoothing", self.label_smoothing, (0.0..=1.0).contains(&self.label_smoothing)),
+        ] {
+            if !is_valid {
+                return Err(SettingError::wrong(name, &value.to_string(), expected(name)));
+            }
+        }
+        if self.momentum > 0.0 && self.optimizer != Optimizer::Sgd {
+            let expected = "0, unless optimizer is sgd";
+            return Err(SettingError::wrong("momentum", &self.momentum.to_string(), expected));
+        }
+        if self.nesterov && self.momentum == 0.0 {
+            let expected = "false, unless optimizer is sgd with a momentum above 0";
+            return Err(SettingError::wrong("nesterov", "true", expected));
         }
         if self.threads.is_some_and(|threads| !THREADS.contains(&threads)) {
             return wrong("threads");
@@ -147,6 +237,14 @@ pub(crate) fn expected(name: &str) -> &'static str {
     match name {
         "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
         "lr" => "a number above 0",
+        "batch_norm" | "nesterov" => "true or false",
+        "dropout" | "label_smoothing" => "a number from 0 to 1",
+        "augment" => {
+            "none, or a list of crop[:PADDING] (0 to 28), flip[:P] and erase[:P] (0 to 1), such as crop,flip"
+        }
+        "optimizer" => "adam, adamw or sgd",
+        "momentum" | "weight_decay" => "a number of at least 0",
+        "lr_schedule" => "none, step:EVERY,GAMMA (such as step:5,0.1), cosine or onecycle",
         "seed" => "an integer from 0 to 18446744073709551615",
         "threads" => "an integer from 1 to 4096",
         "device" => "\"cpu\" or \"cuda:N\"",
@@ -287,7 +385,19 @@ mod tests {
             ("device", "tpu".into(), "device is \"tpu\": it must be \"cpu\" or \"cuda:N\""),
             ("engine", "quick".into(), "engine is \"quick\": it must be eager, exact or fast"),
             ("val", Value::Null, "patience is 1: it must be omitted without val"),
-            ("dropout", 0.5.into(), "unknown field \"dropout\""),
+            ("dropout", 1.5.into(), "dropout is 1.5: it must be a number from 0 to 1"),
+            ("batch_norm", "yes".into(), "batch_norm is \"yes\": it must be true or false"),
+            (
+                "augment",
+                "rotate".into(),
+                "augment is \"rotate\": it must be none, or a list of crop",
+            ),
+            ("optimizer", "lion".into(), "optimizer is \"lion\": it must be adam, adamw or sgd"),
+            ("optimizer", "adam".into(), "momentum is 0.9: it must be 0, unless optimizer is sgd"),
+            ("momentum", 0.into(), "nesterov is true: it must be false, unless"),
+            ("weight_decay", (-1).into(), "weight_decay is -1: it must be a number of at least 0"),
+            ("lr_schedule", "linear".into(), "lr_schedule is \"linear\": it must be none, step:"),
+            ("pace", 0.5.into(), "unknown field \"pace\""),
         ] {
             let mut map = TrainConfig::example().to_map();
             map.insert(name.into(), value);

@@ -30,6 +30,7 @@ use crate::dataset::loader::Batch;
 use crate::libtorch::{lanes, values};
 use crate::nn::{Graph, Model, ReluOp};
 use crate::optim::{Adam, Optimizer};
+use stitch_run::TrainConfig;
 
 /// A network with LeNet-5's shapes, trained with cross-entropy and Adam.
 #[derive(Debug)]
@@ -59,6 +60,13 @@ impl Fast {
     /// Whether the engine supports a network: it must have LeNet-5's operations and shapes, and be in float32.
     pub fn supports(graph: &Graph, kind: Kind) -> bool {
         parameters(graph, kind).is_some()
+    }
+
+    /// Whether the engine supports optimizer and loss of the settings.
+    pub fn supports_training(config: &TrainConfig) -> bool {
+        config.optimizer == stitch_run::Optimizer::Adam
+            && config.weight_decay() == 0.0
+            && config.label_smoothing == 0.0
     }
 
     /// Creates the engine for batches of at most `batch_size` images, on libtorch's number of threads.

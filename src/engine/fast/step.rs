@@ -103,14 +103,14 @@ mod tests {
     fn loss_and_gradients_equal_the_exact_engines_up_to_rounding() {
         let entry = named("lenet5").unwrap();
         let config = entry.config();
-        let model = entry.zeros(Device::Cpu);
+        let model = entry.zeros(entry.options(), Device::Cpu);
         model.reset_parameters();
         let flat = model.flat();
         let ranges: ParameterRanges = flat.ranges().collect::<Vec<_>>().try_into().unwrap();
         let parameters = values::<f32>(flat.all()).to_vec();
         for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
             let case = format!("{n} images, {threads} threads");
-            let exact = entry.zeros(Device::Cpu);
+            let exact = entry.zeros(entry.options(), Device::Cpu);
             exact.load_state_dict(&model.state_dict()).unwrap();
             let batch = batch(n);
             let images = batch.pixels.clone().into();
