@@ -59,7 +59,7 @@ fn trace_naive(fault: Fault, folder: &Path) {
 fn initial(fault: Fault) -> Vec<Tensor> {
     tch::manual_seed(0);
     if fault != Fault::BiasFirst {
-        let model = entry().zeros(Device::Cpu);
+        let model = entry().zeros(entry().options(), Device::Cpu);
         model.reset_parameters();
         return model.parameters().iter().map(Tensor::detach).collect();
     }
@@ -170,7 +170,7 @@ impl Naive {
 
     /// A copy as a model of the registry.
     fn model(&self) -> Model {
-        let model = entry().zeros(Device::Cpu);
+        let model = entry().zeros(entry().options(), Device::Cpu);
         tch::no_grad(|| {
             for (place, value) in model.parameters().iter().zip(self.parameters()) {
                 place.shallow_clone().copy_(&value);
