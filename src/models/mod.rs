@@ -132,6 +132,11 @@ pub fn of_the_paper() -> impl Iterator<Item = &'static ModelEntry> {
     MODELS.iter().copied().filter(|entry| entry.paper.is_some())
 }
 
+/// The models that the paper names as future work, which `stitch reproduce --future` trains as well.
+pub fn future_work() -> impl Iterator<Item = &'static ModelEntry> {
+    MODELS.iter().copied().filter(|entry| entry.paper.is_none())
+}
+
 /// The paper's two models, baseline first; `None` if the registry does not have exactly two.
 pub(crate) fn paper_pair() -> Option<[&'static ModelEntry; 2]> {
     of_the_paper().collect::<Vec<_>>().try_into().ok()
@@ -265,6 +270,20 @@ pub struct Classifier {
     pub entry: &'static ModelEntry,
     /// The network, on the CPU unless it was moved.
     pub model: Model,
+}
+
+impl Classifier {
+    /// The same weights in a network with this dropout, whose probability is not part of the weights.
+    ///
+    /// # Panics
+    /// If it is not a probability.
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        let Self { entry, model } = self;
+        let batch_norm = !model.buffers().is_empty();
+        let other = entry.zeros(&ModelOptions { batch_norm, dropout }, model.device());
+        other.load_state_dict(&model.state_dict()).expect("dropout has no tensors");
+        Self { entry, model: other }
+    }
 }
 
 #[cfg(test)]

@@ -205,7 +205,8 @@ fn a_file_of_no_tensors_is_refused() {
 /// Zeros with the mlp's names and shapes.
 fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
     let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
-    let graph = named("mlp").unwrap().graph();
+    let mlp = named("mlp").unwrap();
+    let graph = mlp.graph(mlp.options());
     let specs = graph.parameters().iter();
     specs.map(|spec| tensor(&spec.name, dtype, &shape(&spec.shape))).collect()
 }

@@ -11,6 +11,9 @@ use crate::json;
 use crate::train_config::{expected, find_wrong, shortened};
 use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
+/// Name of the setting in the metadata of weights.
+const DROPOUT: &str = "dropout";
+
 /// The content of `config.json`: settings, program, versions, kernels and data set of a run.
 // serde ignores `deny_unknown_fields` of a flattened struct; the attribute of the outer struct covers all fields (tested
 // below).
@@ -110,7 +113,8 @@ impl RunConfig {
         map
     }
 
-    /// The metadata of `weights.safetensors`: model, settings, test accuracy and checksums of the data set.
+    /// The metadata of `weights.safetensors`: model, settings, test accuracy and checksums of the data set. Options that are
+    /// off are omitted.
     pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
         let settings = &self.settings;
         let mut metadata = Metadata::from([
@@ -120,9 +124,28 @@ impl RunConfig {
             ("test_accuracy".into(), test_accuracy.to_string()),
         ]);
         metadata.extend(settings.engine.map(|engine| ("engine".into(), engine.to_string())));
+        if settings.dropout > 0.0 {
+            metadata.insert(DROPOUT.into(), settings.dropout.to_string());
+        }
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata
+    }
+
+    /// The dropout of the network whose weights have this metadata, which their tensors do not tell; `None` if the metadata is
+    /// not that of a run, see [`RunConfig::weights_metadata`].
+    ///
+    /// # Errors
+    /// [`SettingError::Wrong`] if it is not a probability.
+    pub fn dropout_of(metadata: &Metadata) -> Result<Option<f64>, SettingError> {
+        if !metadata.contains_key("epochs") {
+            return Ok(None);
+        }
+        let Some(text) = metadata.get(DROPOUT) else { return Ok(Some(0.0)) };
+        match text.parse() {
+            Ok(p) if (0.0..=1.0).contains(&p) => Ok(Some(p)),
+            _ => Err(SettingError::wrong(DROPOUT, text, expected(DROPOUT))),
+        }
     }
 
     /// The version of libtorch or PyTorch; `None` for a run without it.

@@ -64,7 +64,7 @@ fn initial(fault: Fault) -> Vec<Tensor> {
         return model.parameters().iter().map(Tensor::detach).collect();
     }
     let mut values = Vec::new();
-    for layer in entry().graph().parameters().chunks(2) {
+    for layer in entry().graph(entry().options()).parameters().chunks(2) {
         let fan_in: i64 = layer[0].shape[1..].iter().product();
         let bound = 1.0 / (fan_in as f64).sqrt();
         let draw = |shape: &[i64]| {
