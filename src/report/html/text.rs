@@ -1,7 +1,7 @@
 //! The sentences of a report, from the numbers of its runs.
 
 use crate::dataset::classes;
-use crate::models::{self, Library, ModelEntry};
+use crate::models::{self, Library, ModelEntry, ModelOptions};
 use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
@@ -212,7 +212,7 @@ fn against_the_paper(run: &Run, name: &str) -> Option<String> {
 pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     let mut paragraphs = Vec::new();
     if let Some([(_, mlp), (_, lenet5)]) = paper_pair(runs) {
-        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.model.parameter_count()));
+        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.parameters()));
         paragraphs.push(format!(
             "The input of the MLP is a vector of 784 numbers, without information on which pixels are neighbors. \
              LeNet-5 applies small filters to the whole image, so it detects a pattern at any position with the \
@@ -262,10 +262,16 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     )
 }
 
-/// The description of a model.
-pub fn description(model: &ModelEntry) -> String {
-    let parameters = thousands(model.parameter_count());
-    format!("{}; {parameters} parameters in {}.", model.structure, model.dtype)
+/// The description of a run's network.
+pub fn description(run: &Run) -> String {
+    let ModelEntry { structure, dtype, .. } = run.model;
+    let ModelOptions { batch_norm, dropout } = run.options();
+    let norm = if batch_norm { "; batch normalization after each convolution" } else { "" };
+    let dropout = match dropout {
+        0.0 => String::new(),
+        p => format!("; dropout of {p} before the last layer"),
+    };
+    format!("{structure}{norm}{dropout}; {} parameters in {dtype}.", thousands(run.parameters()))
 }
 
 /// The losses, as a paragraph.
