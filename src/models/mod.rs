@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Kind};
 
-use crate::nn::{Graph, Model, Module, Scope};
+use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Model, Module, Scope};
 use stitch_run::TrainConfig;
 use stitch_run::closest::UnknownName;
 use tensor_files::Dtype;
@@ -100,6 +100,17 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Neither batch normalization nor dropout.
     pub const NONE: Self = Self { batch_norm: false, dropout: 0.0 };
+
+    /// A layer of batch normalization if the option is on.
+    fn batch_norm(&self, vs: Scope, num_features: i64) -> Option<BatchNorm2d> {
+        let layer = || BatchNorm2d::new(vs, num_features, BatchNorm2dConfig::default());
+        self.batch_norm.then(layer)
+    }
+
+    /// A layer of dropout if its probability is above 0.
+    fn dropout(&self, vs: Scope) -> Option<Dropout> {
+        (self.dropout > 0.0).then(|| Dropout::new(vs, self.dropout))
+    }
 }
 
 impl From<&TrainConfig> for ModelOptions {
