@@ -21,12 +21,30 @@ pub struct Effect<'a> {
     difference: Option<(f64, Interval)>,
 }
 
+/// What a comparison shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Conclusion {
+    /// The interval is above 0.
+    #[serde(rename = "helped")]
+    Helped,
+    /// The interval is below 0.
+    #[serde(rename = "hurt")]
+    Hurt,
+    /// The interval contains 0.
+    #[serde(rename = "no significant difference")]
+    NotSignificant,
+    /// There is no interval.
+    #[serde(rename = "too few runs")]
+    TooFewRuns,
+}
+
 /// Compares each configuration with those that lack one of its options, and one with several options also with the one
 /// that has none of them, as far as they are among `all`.
 pub fn effects(all: &[Configuration]) -> Vec<Effect<'_>> {
     let of = |with| {
         let options = Configuration::options(with);
-        let single = |(name, value): (&String, &Value)| Map::from_iter([(name.clone(), value.clone())]);
+        let single =
+            |(name, value): (&String, &Value)| Map::from_iter([(name.clone(), value.clone())]);
         let mut added: Vec<_> = options.iter().map(single).collect();
         added.extend((options.len() > 1).then_some(options));
         added.into_iter().filter_map(move |added| Effect::new(with, added, all))
@@ -60,12 +78,12 @@ impl<'a> Effect<'a> {
     }
 
     /// What the interval supports: an effect only if it does not contain 0.
-    pub fn conclusion(&self) -> &'static str {
+    pub fn conclusion(&self) -> Conclusion {
         match self.difference {
-            None => "too few runs",
-            Some((_, Interval { low, .. })) if low > 0.0 => "helped",
-            Some((_, Interval { high, .. })) if high < 0.0 => "hurt",
-            Some(_) => "no significant difference",
+            None => Conclusion::TooFewRuns,
+            Some((_, Interval { low, .. })) if low > 0.0 => Conclusion::Helped,
+            Some((_, Interval { high, .. })) if high < 0.0 => Conclusion::Hurt,
+            Some(_) => Conclusion::NotSignificant,
         }
     }
 
@@ -83,21 +101,21 @@ impl<'a> Effect<'a> {
     /// The comparison as a sentence.
     pub fn sentence(&self) -> String {
         let rest: Vec<String> = in_words(self.without.options().iter()).collect();
-        let rest = if rest.is_empty() { String::new() } else { format!(", with {}", rest.join(", ")) };
+        let rest =
+            if rest.is_empty() { String::new() } else { format!(", with {}", rest.join(", ")) };
         let (subject, options) = (self.without.without_options() + &rest, self.options());
         let [with, without] = self.runs();
         let runs = format!("{with} and {without} runs");
-        match (self.numbers(), self.conclusion()) {
-            (None, _) => format!(
-                "{subject}: {options} cannot be judged from {runs}; at least two of each are needed."
-            ),
-            (Some([by, interval]), "no significant difference") => format!(
-                "{subject}: {options} made no significant difference, {by} (95 % interval {interval}; {runs})."
-            ),
-            (Some([by, interval]), verb) => {
-                format!("{subject}: {options} {verb}, {by} (95 % interval {interval}; {runs}).")
-            }
-        }
+        let Some([by, interval]) = self.numbers() else {
+            let needed = "at least two of each are needed";
+            return format!("{subject}: {options} cannot be judged from {runs}; {needed}.");
+        };
+        let did = match self.conclusion() {
+            Conclusion::Helped => "helped",
+            Conclusion::Hurt => "hurt",
+            _ => "made no significant difference",
+        };
+        format!("{subject}: {options} {did}, {by} (95 % interval {interval}; {runs}).")
     }
 }
 
@@ -121,7 +139,7 @@ struct EffectRow {
     difference: Option<f64>,
     difference_low: Option<f64>,
     difference_high: Option<f64>,
-    conclusion: &'static str,
+    conclusion: Conclusion,
 }
 
 impl EffectRow {

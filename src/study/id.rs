@@ -67,7 +67,8 @@ mod tests {
     use super::*;
 
     fn with(options: Value) -> TrainConfig {
-        let settings = TrainConfig { threads: Some(1), ..TrainConfig::new("deepcnn", 10, 64, 1e-3) };
+        let settings =
+            TrainConfig { threads: Some(1), ..TrainConfig::new("deepcnn", 10, 64, 1e-3) };
         let mut map = settings.to_map();
         map.extend(options.as_object().unwrap().clone());
         TrainConfig::from_map(map).unwrap()

@@ -133,7 +133,10 @@ mod tests {
         assert!((summary.sd.unwrap() - 0.010085894130748481_f64).abs() < 1e-15, "{summary:?}");
         // scipy.stats.t.interval(0.95, 3, mean, sem)
         let Interval { low, high } = summary.mean_interval.unwrap();
-        assert!((low - 0.8706698417440585).abs() < 1e-9 && (high - 0.9027676582559415).abs() < 1e-9, "{summary:?}");
+        assert!(
+            (low - 0.8706698417440585).abs() < 1e-9 && (high - 0.9027676582559415).abs() < 1e-9,
+            "{summary:?}"
+        );
         assert_eq!(super::summary(&[0.0, 1.0]).unwrap().mean_interval.unwrap().low, 0.0);
     }
 
@@ -183,7 +186,10 @@ mod tests {
         // scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
         let (by, Interval { low, high }) = difference(&[0.9, 0.91, 0.93], &[0.8, 0.81]).unwrap();
         assert!((by - 0.10833333333333339).abs() < 1e-12, "{by}");
-        assert!((low - 0.07539291617046817).abs() < 1e-9 && (high - 0.1412737504961986).abs() < 1e-9, "{low} {high}");
+        assert!(
+            (low - 0.07539291617046817).abs() < 1e-9 && (high - 0.1412737504961986).abs() < 1e-9,
+            "{low} {high}"
+        );
         let equal = difference(&[0.5, 0.5], &[0.25, 0.25]);
         assert_eq!(equal, Some((0.25, Interval { low: 0.25, high: 0.25 })));
         assert_eq!(difference(&[0.5], &[0.25, 0.5]), None);
