@@ -127,7 +127,7 @@ pub(crate) fn in_words<'a>(
         Value::String(transforms) if name == "augment" => transforms.clone(),
         Value::Bool(_) => name.replace('_', " "),
         Value::String(text) => format!("{} {text}", name.replace('_', " ")),
-        number => format!("{} {number}", name.replace('_', " ")),
+        number => format!("{} {}", name.replace('_', " "), id::number_text(number)),
     })
 }
 
@@ -206,6 +206,50 @@ impl SummaryRow {
             ahead_of_mlp: ahead.map(|(by, _)| by),
             ahead_of_mlp_low: ahead.map(|(_, interval)| interval.low),
             ahead_of_mlp_high: ahead.map(|(_, interval)| interval.high),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_has_the_options_that_are_on_and_the_models_that_are_off() {
+        let name = |model: &str, options: Value| {
+            let model = models::named(model).unwrap();
+            let mut map = TrainConfig { threads: Some(1), ..model.config() }.to_map();
+            for (name, value) in options.as_object().unwrap() {
+                map.insert(name.clone(), value.clone());
+            }
+            let settings = TrainConfig::from_map(map).unwrap();
+            Configuration { model, settings, accuracies: Vec::new(), failed: 0 }.name()
+        };
+        let (lenet5, deepcnn) = ("LeNet-5, batch 32, lr 0.002", "DeepCNN, batch 64, lr 0.001");
+        let off = json!({ "batch_norm": false, "dropout": 0, "augment": "crop,flip" });
+        let others = json!({
+            "epochs": 1, "engine": "fast", "device": "cuda:0", "threads": 2, "weight_decay": 1e-4,
+            "lr_schedule": "step:5,0.1", "val": 60, "patience": 3
+        });
+        for (found, expected) in [
+            (name("lenet5", json!({})), lenet5.to_owned()),
+            (name("lenet5", json!({ "batch_norm": true })), format!("{lenet5}, batch norm")),
+            (name("deepcnn", json!({})), format!("{deepcnn}, batch norm, dropout 0.5")),
+            (
+                name("deepcnn", off),
+                format!("{deepcnn}, crop:2,flip:0.5, without batch norm, without dropout"),
+            ),
+            (
+                name("lenet5", others),
+                format!(
+                    "{lenet5}, 1 epoch, fast engine, cuda:0, 2 threads, val 60, patience 3, weight decay 0.0001, \
+                     lr schedule step:5,0.1"
+                ),
+            ),
+        ] {
+            assert_eq!(found, expected);
         }
     }
 }

@@ -161,3 +161,92 @@ impl EffectRow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::models::named;
+    use crate::train::TrainConfig;
+
+    /// LeNet-5 with these options and accuracies.
+    fn configuration(options: Value, accuracies: &[f64]) -> Configuration {
+        let model = named("lenet5").unwrap();
+        let mut map = TrainConfig { epochs: 10, threads: Some(1), ..model.config() }.to_map();
+        map.extend(options.as_object().unwrap().clone());
+        let settings = TrainConfig::from_map(map).unwrap();
+        Configuration {
+            model,
+            settings,
+            accuracies: (0..).zip(accuracies.iter().copied()).collect(),
+            failed: 0,
+        }
+    }
+
+    #[test]
+    fn each_option_is_compared_with_the_configuration_that_lacks_only_it() {
+        let all = [
+            configuration(json!({}), &[0.89, 0.891, 0.892, 0.893, 0.894]),
+            configuration(json!({ "batch_norm": true }), &[0.90, 0.901, 0.902, 0.903, 0.904]),
+            configuration(json!({ "dropout": 0.5 }), &[0.891, 0.889, 0.893, 0.894, 0.8925]),
+            configuration(json!({ "dropout": 0.25 }), &[0.88]),
+            configuration(
+                json!({ "batch_norm": true, "dropout": 0.5 }),
+                &[0.88, 0.881, 0.882, 0.883, 0.884],
+            ),
+            // No counterpart: another number of epochs.
+            configuration(json!({ "batch_norm": true, "epochs": 5 }), &[0.9, 0.9]),
+        ];
+        let sentences: Vec<String> = effects(&all).iter().map(Effect::sentence).collect();
+        let base = "LeNet-5, batch 32, lr 0.002, 10 epochs";
+        let end = "; 5 and 5 runs).";
+        let welch = "(95 % interval +0.0077 to +0.0123";
+        assert_eq!(
+            sentences,
+            [
+                format!("{base}: batch norm helped, +0.0100 {welch}{end}"),
+                format!(
+                    "{base}: dropout 0.5 made no significant difference, -0.0001 (95 % interval -0.0027 to +0.0025{end}"
+                ),
+                format!(
+                    "{base}: dropout 0.25 cannot be judged from 1 and 5 runs; at least two of each are needed."
+                ),
+                format!(
+                    "{base}, with dropout 0.5: batch norm hurt, -0.0099 (95 % interval -0.0125 to -0.0073{end}"
+                ),
+                format!(
+                    "{base}, with batch norm: dropout 0.5 hurt, -0.0200 (95 % interval -0.0223 to -0.0177{end}"
+                ),
+                format!(
+                    "{base}: batch norm and dropout 0.5 together hurt, -0.0100 (95 % interval -0.0123 to -0.0077{end}"
+                ),
+            ]
+        );
+        let table = String::from_utf8(effects_csv(&effects(&all))).unwrap();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 7);
+        assert!(lines[3].ends_with(",0.25,dropout,1,5,0.88,0.892,,,,too few runs"), "{table}");
+        assert!(lines[6].contains(",true,0.5,batch_norm+dropout,5,5,"), "{table}");
+        assert!(lines[6].ends_with(",hurt"), "{table}");
+    }
+
+    #[test]
+    fn an_option_that_needs_another_is_compared_with_what_there_is() {
+        let sgd = json!({ "optimizer": "sgd", "momentum": 0.9, "nesterov": true });
+        let all = [
+            configuration(json!({}), &[0.5, 0.5]),
+            configuration(json!({ "optimizer": "sgd", "momentum": 0.9 }), &[0.5, 0.5]),
+            configuration(sgd, &[0.5, 0.5]),
+        ];
+        let words: Vec<String> = effects(&all).iter().map(Effect::options).collect();
+        assert_eq!(
+            words,
+            [
+                "optimizer sgd and momentum 0.9 together",
+                "nesterov",
+                "optimizer sgd, momentum 0.9 and nesterov together"
+            ]
+        );
+    }
+}

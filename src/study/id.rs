@@ -39,7 +39,15 @@ fn option(name: &str, value: &Value) -> String {
     match value {
         Value::Bool(_) => format!("-{name}"),
         Value::String(text) => format!("-{name}_{}", text.replace(':', "").replace(',', "+")),
-        number => format!("-{name}{number}"),
+        number => format!("-{name}{}", number_text(number)),
+    }
+}
+
+/// A number as in the learning rate's part of an id: `60`, `0.5`, `1e-5`.
+pub(crate) fn number_text(number: &Value) -> String {
+    match number.as_f64() {
+        Some(value) if number.is_f64() => format!("{value:?}"),
+        _ => number.to_string(),
     }
 }
 
@@ -67,8 +75,11 @@ mod tests {
     use super::*;
 
     fn with(options: Value) -> TrainConfig {
-        let settings =
-            TrainConfig { threads: Some(1), ..TrainConfig::new("deepcnn", 10, 64, 1e-3) };
+        let settings = TrainConfig {
+            threads: Some(1),
+            engine: Some(Engine::Exact),
+            ..TrainConfig::new("deepcnn", 10, 64, 1e-3)
+        };
         let mut map = settings.to_map();
         map.extend(options.as_object().unwrap().clone());
         TrainConfig::from_map(map).unwrap()

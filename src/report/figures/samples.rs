@@ -63,7 +63,8 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
         legend(canvas, drawn, rows);
-        x.draw_accuracies(canvas, (layout.top - 8, bottom), (left + width) / 2);
+        let top = layout.places.first().map_or(bottom, |place| place.top - place.above);
+        x.draw_accuracies(canvas, (top - 8, bottom), (left + width) / 2);
         for (row, place) in rows.iter().zip(&layout.places) {
             if let Some(heading) = &place.heading {
                 let above = place.top - place.above;
@@ -88,8 +89,6 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
 
 /// Where rows and their names are.
 struct Layout {
-    /// The upper edge of the first row or heading.
-    top: i32,
     /// The left edge of the axis.
     left: i32,
     /// The lower edge of the last row.
@@ -139,7 +138,7 @@ impl Layout {
             places.push(Place { top, above, name, heading });
         }
         let left = if is_beside { 24 + longest } else { 20 };
-        Self { top, left, bottom, is_beside, places }
+        Self { left, bottom, is_beside, places }
     }
 }
 
@@ -240,4 +239,60 @@ fn label(rows: &[Sample]) -> String {
         format!("{group}{name}: {} runs{mean}{paper}", values.len())
     });
     format!("Test accuracy by configuration. {}.", rows.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, group: Option<&str>, mean: (f64, f64, f64)) -> Sample {
+        let group = group.map(|heading| Group { heading: heading.into(), plain: Some(0.87) });
+        let values = vec![0.86, 0.87, 0.88];
+        Sample { name: name.into(), group, values, mean: Some(mean), paper: None }
+    }
+
+    #[test]
+    fn a_heading_is_above_the_first_row_of_its_group() {
+        let mean = (0.87, 0.85, 0.89);
+        let rows = [
+            row("alone, with a name", None, mean),
+            row("no options", Some("LeNet-5, batch 32"), mean),
+            row("batch norm, dropout 0.5, crop:2,flip:0.5", Some("LeNet-5, batch 32"), mean),
+        ];
+        for drawn in [Drawn::Wide, Drawn::Narrow] {
+            let svg = samples(&rows, drawn).svg().to_owned();
+            assert_eq!(svg.matches(">LeNet-5, batch 32</text>").count(), 1, "{svg}");
+            // Within the figure's width, in two lines.
+            assert!(svg.contains(">batch norm, dropout 0.5,</text>"), "{svg}");
+            assert!(svg.contains(">mean without options</text>") && !svg.contains("the paper<"));
+            assert!(svg.contains("no options: 3 runs, mean 0.8700, 95 % interval"));
+        }
+    }
+
+    #[test]
+    fn the_interval_of_two_runs_is_cut_off_at_the_axis() {
+        let mut two = row("two", None, (0.87, 0.0, 1.0));
+        two.values.pop();
+        let figure = |row| samples(&[row], Drawn::Wide).svg().to_owned();
+        assert!(!figure(two.clone()).contains(">0.0</text>"));
+        two.values.push(0.88);
+        assert!(figure(two).contains(">0.0</text>"));
+    }
+    #[test]
+    fn tmp_png() {
+        let text = std::fs::read("/tmp/h3/study/s/results.csv").unwrap();
+        let records = crate::study::results::read(&text).unwrap();
+        let all = crate::report::configurations::group(&records).unwrap();
+        let rows = crate::report::study_samples(&all);
+        std::fs::write("/tmp/h3/study/wide_fig.png", samples(&rows, Drawn::Wide).png()).unwrap();
+        std::fs::write("/tmp/h3/study/narrow_fig.png", samples(&rows, Drawn::Narrow).png())
+            .unwrap();
+        let text = std::fs::read("docs/study/results.csv").unwrap();
+        let records = crate::study::results::read(&text).unwrap();
+        let all = crate::report::configurations::group(&records).unwrap();
+        let rows = crate::report::study_samples(&all);
+        std::fs::write("/tmp/h3/study/docs_fig.png", samples(&rows, Drawn::Wide).png()).unwrap();
+        std::fs::write("/tmp/h3/study/docs_narrow.png", samples(&rows, Drawn::Narrow).png())
+            .unwrap();
+    }
 }
