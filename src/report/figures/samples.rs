@@ -69,7 +69,7 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
             if let Some(heading) = &place.heading {
                 let above = place.top - place.above;
                 let top = above - LINE * heading.len() as i32;
-                canvas.rectangle((0, top - 12), (width, above - 1), BACKGROUND);
+                canvas.rectangle((0, top - 12), (width, above), BACKGROUND);
                 write(canvas, heading, (20, top), Style { bold: true, ..TEXT });
             }
             let style = Style { bold: row.group.is_none(), ..TEXT };
@@ -277,22 +277,5 @@ mod tests {
         assert!(!figure(two.clone()).contains(">0.0</text>"));
         two.values.push(0.88);
         assert!(figure(two).contains(">0.0</text>"));
-    }
-    #[test]
-    fn tmp_png() {
-        let text = std::fs::read("/tmp/h3/study/s/results.csv").unwrap();
-        let records = crate::study::results::read(&text).unwrap();
-        let all = crate::report::configurations::group(&records).unwrap();
-        let rows = crate::report::study_samples(&all);
-        std::fs::write("/tmp/h3/study/wide_fig.png", samples(&rows, Drawn::Wide).png()).unwrap();
-        std::fs::write("/tmp/h3/study/narrow_fig.png", samples(&rows, Drawn::Narrow).png())
-            .unwrap();
-        let text = std::fs::read("docs/study/results.csv").unwrap();
-        let records = crate::study::results::read(&text).unwrap();
-        let all = crate::report::configurations::group(&records).unwrap();
-        let rows = crate::report::study_samples(&all);
-        std::fs::write("/tmp/h3/study/docs_fig.png", samples(&rows, Drawn::Wide).png()).unwrap();
-        std::fs::write("/tmp/h3/study/docs_narrow.png", samples(&rows, Drawn::Narrow).png())
-            .unwrap();
     }
 }
