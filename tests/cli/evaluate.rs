@@ -198,7 +198,7 @@ fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
 fn a_file_of_no_tensors_is_refused() {
     bytes_are_refused(
         &safetensors::write(&[], &Metadata::new()).unwrap(),
-        &["the file holds no tensor", "the weights of mlp, lenet5 are expected"],
+        &["the file holds no tensor", "the weights of mlp, lenet5, deepcnn are expected"],
     );
 }
 
