@@ -28,8 +28,8 @@ pub struct RunConfig {
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
-    /// Fingerprint of the kernels' results, see `stitch::train::kernels_sha256`; absent on a GPU and in runs of other
-    /// programs or older versions.
+    /// Fingerprint of the kernels' results, see `stitch::train::kernels_sha256`; absent in runs of other programs or
+    /// older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_sha256: Option<String>,
     /// Versions of the program and its libraries, by name.
@@ -212,8 +212,8 @@ fn kernels_differ(then: &Option<String>, now: &Option<String>) -> String {
         None => "unknown".to_owned(),
     };
     format!(
-        "the results of the kernels of libtorch, MKL and oneDNN (fingerprint {} instead of {}): use the same kind of \
-         CPU, and the same values of MKL_CBWR, ONEDNN_MAX_CPU_ISA and similar variables",
+        "the results of the kernels of libtorch and its libraries (fingerprint {} instead of {}): use the same kind of \
+         CPU or GPU, and the same values of MKL_CBWR, ONEDNN_MAX_CPU_ISA and similar variables",
         short(now),
         short(then)
     )
