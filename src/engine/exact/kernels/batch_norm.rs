@@ -17,26 +17,24 @@ use super::adam::Rounding;
 use super::relu_pool::{Affine, Planes, Pool, unpool};
 use crate::libtorch::{filled, in_parts, values};
 
-/// How libtorch computes batch norm in this process.
+/// How libtorch computes batch norm, by the instruction set for which it chooses its kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order {
-    /// The rounding of `a * b + c`, except in sums.
-    pub rounding: Rounding,
-    /// The rounding of a sum of products.
-    pub products: Rounding,
-    /// The order of the sum over a plane.
-    pub lanes: Lanes,
+pub enum Order {
+    /// AVX2, also on CPUs with AVX-512: fused multiply-adds, though in the sum of products only for elements beyond the
+    /// last whole vector; the lanes of a sum are added as a tree.
+    Vectors,
+    /// No vectors: no fused multiply-adds; the lanes of a sum are added from the first to the last.
+    Scalars,
 }
 
-/// The order of a sum of float32 values in vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lanes {
-    /// 16 lanes, then a tree.
-    Sixteen,
-    /// 8 lanes, then a tree.
-    Eight,
-    /// 8 lanes, then from the first to the last.
-    EightInOrder,
+impl Order {
+    /// The rounding of `a * b + c`, except in sums.
+    pub fn rounding(self) -> Rounding {
+        match self {
+            Self::Vectors => Rounding::Fused,
+            Self::Scalars => Rounding::Separate,
+        }
+    }
 }
 
 /// Mean and sum of squared deviations of a channel, as libtorch rounds them.
@@ -137,25 +135,38 @@ fn sum_of<const G: usize, const SQUARES: bool>(
     let mut sums = [0.0; G];
     for image in xs.chunks_exact(planes.channels * area) {
         let planes = &image[first * area..][..G * area];
-        for i in 0..area / 4 {
-            let mut columns = [[0.0; G]; 4];
-            for g in 0..G {
-                let four: &[f32; 4] = planes[g * area + 4 * i..].first_chunk().expect("4 elements");
-                for (column, &x) in columns.iter_mut().zip(four) {
-                    column[g] = match SQUARES {
-                        true => (x - means[g]) * (x - means[g]),
-                        false => x,
-                    };
-                }
-            }
-            for column in columns {
-                for (sum, x) in sums.iter_mut().zip(column) {
-                    *sum += f64::from(x);
-                }
-            }
+        let mut i = 0;
+        while i + 4 <= area {
+            add_columns::<G, 4, SQUARES>(&mut sums, &planes[i..], area, &means);
+            i += 4;
+        }
+        for i in i..area {
+            add_columns::<G, 1, SQUARES>(&mut sums, &planes[i..], area, &means);
         }
     }
     sums
+}
+
+/// Adds `W` consecutive elements of each of `G` planes of `area` elements.
+#[inline(always)]
+fn add_columns<const G: usize, const W: usize, const SQUARES: bool>(
+    sums: &mut [f64; G],
+    planes: &[f32],
+    area: usize,
+    means: &[f32; G],
+) {
+    let mut columns = [[0.0; G]; W];
+    for g in 0..G {
+        let row: &[f32; W] = planes[g * area..].first_chunk().expect("the rest of a plane");
+        for (column, &x) in columns.iter_mut().zip(row) {
+            column[g] = if SQUARES { (x - means[g]) * (x - means[g]) } else { x };
+        }
+    }
+    for column in columns {
+        for (sum, x) in sums.iter_mut().zip(column) {
+            *sum += f64::from(x);
+        }
+    }
 }
 
 /// The factors with which the output is `x * alpha + beta`, given mean and `1 / sqrt(variance + eps)` of each channel.
@@ -234,7 +245,7 @@ pub fn backward(
                 |[grad_input], [grad_output, masks, xs]| {
                     let pooled =
                         Pooled { grad_output: cast_slice(grad_output), masks, pool, planes };
-                    let (factors, rounding, xs) = (&factors[..], order.rounding, cast_slice(xs));
+                    let (factors, rounding, xs) = (&factors[..], order.rounding(), cast_slice(xs));
                     Arch::new().dispatch(InputTask { pooled, xs, factors, rounding, grad_input });
                 },
             );
@@ -256,7 +267,7 @@ impl Pooled<'_> {
     /// Writes the gradient w.r.t. plane `i` of batch norm's output.
     #[inline(always)]
     fn unpool(&self, i: usize, grad: &mut [f32]) {
-        let windows = self.planes.area() / 4;
+        let windows = self.planes.windows();
         let [start, end] = [i * windows, (i + 1) * windows];
         let read = (&self.grad_output[start..end], &self.masks[start..end]);
         unpool(grad, read, self.planes.width, self.pool);
@@ -283,56 +294,47 @@ impl WithSimd for SumsTask<'_> {
         for (i, (sums, xs)) in sums.iter_mut().zip(xs.chunks_exact(area)).enumerate() {
             pooled.unpool(i, &mut grad);
             let [mean, _] = moments[i % moments.len()];
-            let fused = order.products == Rounding::Fused;
-            *sums = match (order.lanes, fused) {
-                (Lanes::Sixteen, true) => plane_sums::<16, true>(&grad, xs, mean, true),
-                (Lanes::Sixteen, false) => plane_sums::<16, false>(&grad, xs, mean, true),
-                (Lanes::Eight, true) => plane_sums::<8, true>(&grad, xs, mean, true),
-                (Lanes::Eight, false) => plane_sums::<8, false>(&grad, xs, mean, true),
-                (Lanes::EightInOrder, true) => plane_sums::<8, true>(&grad, xs, mean, false),
-                (Lanes::EightInOrder, false) => plane_sums::<8, false>(&grad, xs, mean, false),
+            *sums = match order {
+                Order::Vectors => plane_sums::<true>(&grad, xs, mean),
+                Order::Scalars => plane_sums::<false>(&grad, xs, mean),
             };
         }
     }
 }
 
-/// `[sum(grad), sum((x - mean) * grad)]` over a plane, in `L` lanes, which are then added as a tree or in order.
+/// The lanes of a vector of libtorch.
+const LANES: usize = 8;
+
+/// `[sum(grad), sum((x - mean) * grad)]` over a plane, in the lanes of vectors, in [`Order::Vectors`] or
+/// [`Order::Scalars`].
 #[inline(always)]
-fn plane_sums<const L: usize, const FUSED: bool>(
-    grad: &[f32],
-    xs: &[f32],
-    mean: f32,
-    tree: bool,
-) -> [f32; 2] {
-    let ((grads, grad_rest), (vectors, rest)) = (grad.as_chunks::<L>(), xs.as_chunks::<L>());
-    let (mut sums, mut products) = ([0f32; L], [0f32; L]);
+fn plane_sums<const VECTORS: bool>(grad: &[f32], xs: &[f32], mean: f32) -> [f32; 2] {
+    let ((grads, grad_rest), (vectors, rest)) =
+        (grad.as_chunks::<LANES>(), xs.as_chunks::<LANES>());
+    let (mut sums, mut products) = ([0f32; LANES], [0f32; LANES]);
     let Some((first, first_xs)) = grads.first().zip(vectors.first()) else {
         for (l, (&grad, &x)) in grad_rest.iter().zip(rest).enumerate() {
             (sums[l], products[l]) = (grad, (x - mean) * grad);
         }
         return [&sums, &products].map(|lanes| in_order(&lanes[..rest.len()]));
     };
-    for l in 0..L {
+    for l in 0..LANES {
         (sums[l], products[l]) = (first[l], (first_xs[l] - mean) * first[l]);
     }
     for (grads, xs) in grads[1..].iter().zip(&vectors[1..]) {
-        add::<FUSED>([&mut sums, &mut products], grads, xs, mean);
+        for l in 0..LANES {
+            sums[l] += grads[l];
+            products[l] += (xs[l] - mean) * grads[l];
+        }
     }
-    add::<FUSED>([&mut sums, &mut products], grad_rest, rest, mean);
-    [sums, products].map(|lanes| if tree { as_tree(lanes) } else { in_order(&lanes) })
-}
-
-/// Adds to the sums of as many lanes as there are elements.
-#[inline(always)]
-fn add<const FUSED: bool>([sums, products]: [&mut [f32]; 2], grads: &[f32], xs: &[f32], mean: f32) {
-    let lanes = sums.iter_mut().zip(products);
-    for ((sum, product), (&grad, &x)) in lanes.zip(grads.iter().zip(xs)) {
-        *sum += grad;
-        *product = match FUSED {
-            true => (x - mean).mul_add(grad, *product),
-            false => *product + (x - mean) * grad,
+    for (l, (&grad, &x)) in grad_rest.iter().zip(rest).enumerate() {
+        sums[l] += grad;
+        products[l] = match VECTORS {
+            true => (x - mean).mul_add(grad, products[l]),
+            false => products[l] + (x - mean) * grad,
         };
     }
+    [sums, products].map(|lanes| if VECTORS { as_tree(lanes) } else { in_order(&lanes) })
 }
 
 /// The sum from the first to the last.
@@ -343,15 +345,9 @@ fn in_order(lanes: &[f32]) -> f32 {
 
 /// The sum of the halves, lane by lane, until one lane is left.
 #[inline(always)]
-fn as_tree<const L: usize>(mut lanes: [f32; L]) -> f32 {
-    let mut half = L / 2;
-    while half > 0 {
-        for l in 0..half {
-            lanes[l] += lanes[l + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+fn as_tree([a, b, c, d, e, f, g, h]: [f32; LANES]) -> f32 {
+    let [a, b, c, d] = [a + e, b + f, c + g, d + h];
+    (a + c) + (b + d)
 }
 
 /// One thread's part of [`backward`]: the gradient w.r.t. the input. The factors of each channel are mean, k, the mean
@@ -406,7 +402,7 @@ mod tests {
         for threads in [1, 2, 3] {
             tch::set_num_threads(threads);
             for n in [1, 3, 37, 64, 100] {
-                for shape in [[16, 28, 28], [32, 14, 14], [5, 2, 6], [8, 2, 2], [64, 6, 6]] {
+                for shape in [[16, 28, 28], [32, 14, 14], [5, 2, 6], [8, 3, 2], [64, 7, 7]] {
                     for (pool, special) in
                         [(Pool::Max, false), (Pool::Average, false), (Pool::Max, true)]
                     {
@@ -443,7 +439,7 @@ mod tests {
             .map(|it| [it.mean, it.invstd((n * h * w) as usize, 1e-5)])
             .collect();
         let affine =
-            affine(moments.iter().copied(), [values(&weight), values(&bias)], order.rounding);
+            affine(moments.iter().copied(), [values(&weight), values(&bias)], order.rounding());
         let (actual, masks) = relu_pool::forward(&xs, Some(&affine), pool);
         assert!(bits(&pooled.detach()) == bits(&actual), "output of {case}");
         let gradient = (&grad_output, &masks, pool);

@@ -14,6 +14,8 @@ use crate::nn::{BatchNorm2dConfig, BatchNorm2dOp, Model, ReluOp};
 struct NormReluPool {
     norm: Option<Norm>,
     pool: Pool,
+    /// Height and width of the input.
+    size: [usize; 2],
 }
 
 /// A batch norm with a weight, a bias and running statistics.
@@ -28,7 +30,7 @@ struct Norm {
 }
 
 /// Matches `BatchNorm2d` with parameters and running statistics, if there is one; then ReLU; then `max_pool2d(2)` or
-/// `avg_pool2d(2)`, on float32 (N, C, H, W) with even H and W.
+/// `avg_pool2d(2)`, on float32 (N, C, H, W).
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     let norm = match chain.operation::<BatchNorm2dOp>(0) {
         Some(_) => Some(Norm::matching(chain)?),
@@ -37,10 +39,9 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     let first = usize::from(norm.is_some());
     chain.operation::<ReluOp>(first)?;
     let pool = chain.pool2d(first + 1)?;
-    let even = matches!(chain.input_shape(0), [_, _, h, w] if h % 2 == 0 && w % 2 == 0);
-    let stage = NormReluPool { norm, pool };
-    let supported = even && chain.kind() == Kind::Float;
-    supported.then(|| (Box::new(stage) as Box<dyn Stage>, first + 2))
+    let [_, _, height, width] = *chain.input_shape(0) else { return None };
+    let stage = NormReluPool { norm, pool, size: [height, width].map(|size| size as usize) };
+    (chain.kind() == Kind::Float).then(|| (Box::new(stage) as Box<dyn Stage>, first + 2))
 }
 
 impl Norm {
@@ -71,7 +72,7 @@ impl Norm {
 
     fn affine(&self, model: &Model, moments: impl Iterator<Item = [f32; 2]>) -> Affine {
         let parameters = self.parameters.map(|i| values(&model.parameters()[i]));
-        batch_norm::affine(moments, parameters, self.order.rounding)
+        batch_norm::affine(moments, parameters, self.order.rounding())
     }
 }
 
@@ -105,7 +106,8 @@ impl Stage for NormReluPool {
         let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
         let grad_output = grad_output.contiguous();
         let (Some(norm), [masks, xs, moments]) = (&self.norm, &saved[..]) else {
-            return needs_grad.then(|| relu_pool::backward(&grad_output, &saved[0], self.pool));
+            return needs_grad
+                .then(|| relu_pool::backward(&grad_output, &saved[0], self.size, self.pool));
         };
         let [weight, _] = norm.parameters.map(|i| values(&model.parameters()[i]));
         let (moments, _) = values::<f32>(moments).as_chunks::<2>();

@@ -4,31 +4,23 @@ use std::sync::OnceLock;
 
 use tch::{Kind, Tensor};
 
-use super::{Lanes, Order, affine, backward, running_moments, statistics};
-use crate::engine::exact::kernels::adam::Rounding;
+use super::{Order, affine, backward, running_moments, statistics};
 use crate::engine::exact::kernels::noise::noise;
 use crate::engine::exact::kernels::relu_pool::{self, Pool};
 use crate::libtorch::values;
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
-/// Shapes whose planes have whole vectors only, a rest, and less than a vector.
-const SHAPES: [[i64; 4]; 4] = [[3, 9, 8, 8], [2, 3, 14, 14], [5, 2, 6, 6], [4, 17, 2, 2]];
+/// Shapes whose planes have whole vectors only, vectors and a rest (twice), and less than a vector.
+const SHAPES: [[i64; 4]; 4] = [[3, 9, 8, 8], [2, 40, 14, 14], [5, 20, 7, 7], [4, 17, 2, 2]];
 
 /// How libtorch computes batch norm in this process; `None` if no known order gives its bits. Cached.
 pub fn order() -> Option<Order> {
     static FOUND: OnceLock<Option<Order>> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let reference = SHAPES.map(Reference::new);
-        let lanes = [Lanes::Eight, Lanes::Sixteen, Lanes::EightInOrder];
-        let roundings = [Rounding::Fused, Rounding::Separate];
-        let all = lanes.into_iter().flat_map(|lanes| {
-            roundings.into_iter().flat_map(move |rounding| {
-                roundings.map(|products| Order { rounding, products, lanes })
-            })
-        });
         let is_libtorchs = |order: &Order| reference.iter().all(|it| it.has_bits_of(*order));
-        { all }.find(is_libtorchs)
+        [Order::Vectors, Order::Scalars].into_iter().find(is_libtorchs)
     })
 }
 
@@ -89,7 +81,7 @@ impl Reference {
         let moments: Vec<_> =
             statistics.iter().map(|it| [it.mean, it.invstd(count, EPS)]).collect();
         let forward = |moments: &[[f32; 2]]| {
-            let affine = affine(moments.iter().copied(), [weight, bias], order.rounding);
+            let affine = affine(moments.iter().copied(), [weight, bias], order.rounding());
             relu_pool::forward(xs, Some(&affine), Pool::Max)
         };
         let (pooled, masks) = forward(&moments);
