@@ -2,8 +2,10 @@
 
 use tch::Kind;
 
+use super::exact::kernels::relu_pool::Pool;
 use crate::nn::{
-    AvgPool2dOp, Conv2dOp, FlattenOp, Graph, LinearOp, Operand, Operation, ReluOp, ViewOp,
+    AvgPool2dOp, Conv2dOp, FlattenOp, Graph, LinearOp, MaxPool2dOp, Operand, Operation, ReluOp,
+    ViewOp,
 };
 
 /// A chain of operations from one node on, each of which reads the output of the previous one. Operations are numbered
@@ -55,6 +57,23 @@ impl<'a> Chain<'a> {
             Operand::Parameter(i) => Some(*i),
             _ => None,
         }
+    }
+
+    /// The index of the buffer that is input `input` of operation `number`; `None` if that is not a buffer.
+    pub fn buffer(&self, number: usize, input: usize) -> Option<usize> {
+        match self.graph.nodes()[self.start + number].inputs.get(input)? {
+            Operand::Buffer(i) => Some(*i),
+            _ => None,
+        }
+    }
+
+    /// The pooling, if operation `number` is maximum or average pooling over windows of 2x2 without padding.
+    pub fn pool2d(&self, number: usize) -> Option<Pool> {
+        let max = self.operation::<MaxPool2dOp>(number).map(|it| (it.is_default(2), Pool::Max));
+        let average =
+            || Some((self.operation::<AvgPool2dOp>(number)?.is_default(2), Pool::Average));
+        let (is_default, pool) = max.or_else(average)?;
+        is_default.then_some(pool)
     }
 
     /// The shape of that parameter.

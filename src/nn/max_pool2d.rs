@@ -87,6 +87,13 @@ impl MaxPool2dOp {
         let stride = stride.unwrap_or(kernel_size);
         Window { kernel_size, stride, padding, dilation, ceil_mode }
     }
+
+    /// Whether this is pooling with windows of `size` x `size`, stride `size` and defaults otherwise.
+    pub(crate) fn is_default(&self, size: i64) -> bool {
+        let Window { kernel_size, stride, padding, dilation, ceil_mode } = self.window();
+        let pairs = [kernel_size, stride, padding, dilation];
+        pairs == [[size; 2], [size; 2], [0, 0], [1, 1]] && !ceil_mode
+    }
 }
 
 impl Operation for MaxPool2dOp {

@@ -4,9 +4,11 @@
 //! All kernels run on the CPU, on contiguous tensors.
 
 mod adam;
+pub mod batch_norm;
 pub mod direct;
 mod noise;
 pub mod pool;
+pub mod relu_pool;
 mod sklearn_adam;
 
 use std::any::Any;

@@ -89,7 +89,7 @@ fn sizes(xs: &Tensor) -> (i64, i64, i64, i64) {
 
 /// `F.relu`: NaN stays NaN.
 #[inline(always)]
-fn relu(x: f32) -> f32 {
+pub(super) fn relu(x: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { x }
 }
 
@@ -110,22 +110,10 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::engine::exact::kernels::noise::{bits, with_special_values};
 
-    /// Random values and special ones: signed zeros, NaN, infinities, subnormal and huge numbers.
     fn images(shape: &[i64]) -> Tensor {
-        let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45, 3e38];
-        let xs = Tensor::randn(shape, (Kind::Float, Device::Cpu));
-        filled(shape, |all: &mut [f32]| {
-            for (i, (x, &random)) in all.iter_mut().zip(values::<f32>(&xs)).enumerate() {
-                *x = if i % 7 == 0 { special[i / 7 % special.len()] } else { random };
-            }
-        })
-    }
-
-    fn bits(tensor: &Tensor) -> Vec<u32> {
-        // All NaNs count as equal.
-        let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
-        values::<f32>(tensor).iter().map(canonical).collect()
+        with_special_values(&Tensor::randn(shape, (Kind::Float, Device::Cpu)))
     }
 
     #[test]

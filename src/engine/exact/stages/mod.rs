@@ -4,7 +4,7 @@
 pub(super) mod autograd;
 mod direct;
 mod linear;
-mod relu_avg_pool2d;
+mod norm_relu_pool;
 mod reshape;
 
 use std::fmt::Debug;
@@ -20,7 +20,7 @@ type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
 
 /// All kernels; those that cover the most operations come first.
 pub(super) const KERNELS: [Matcher; 4] =
-    [direct::matches, relu_avg_pool2d::matches, linear::matches, reshape::matches];
+    [direct::matches, norm_relu_pool::matches, linear::matches, reshape::matches];
 
 /// The tensors that a forward pass saves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;
