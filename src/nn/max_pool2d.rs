@@ -87,6 +87,13 @@ impl MaxPool2dOp {
         let stride = stride.unwrap_or(kernel_size);
         Window { kernel_size, stride, padding, dilation, ceil_mode }
     }
+
+    /// Whether it is `F.max_pool2d(x, size)`.
+    pub(crate) fn is_default(&self, size: i64) -> bool {
+        let Window { kernel_size, stride, padding, dilation, ceil_mode } = self.window();
+        [kernel_size, stride] == [[size; 2]; 2]
+            && (padding, dilation, ceil_mode) == ([0, 0], [1, 1], false)
+    }
 }
 
 impl Operation for MaxPool2dOp {

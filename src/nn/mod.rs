@@ -40,10 +40,12 @@ mod window;
 
 pub(crate) use avg_pool2d::AvgPool2dOp;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
+pub(crate) use batch_norm2d::BatchNorm2dOp;
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use cross_entropy::{cross_entropy, smoothed_cross_entropy};
+pub(crate) use dropout::DropoutOp;
 pub use dropout::{Dropout, dropout};
 pub use dropout2d::{Dropout2d, dropout2d};
 pub use flat_parameters::FlatParameters;
@@ -55,6 +57,7 @@ pub use graph::{
 pub use init::Init;
 pub(crate) use linear::LinearOp;
 pub use linear::{Linear, LinearConfig};
+pub(crate) use max_pool2d::MaxPool2dOp;
 pub use max_pool2d::{MaxPool2d, MaxPool2dConfig, max_pool2d};
 pub use model::Model;
 pub use onnx::OnnxNodes;
