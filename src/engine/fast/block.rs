@@ -1,11 +1,14 @@
 //! The forward and backward pass of one block of images.
 
+use std::ops::Range;
+
 use pulp::Arch;
 
 use super::batch_norm::Statistics;
 use super::convolution::{Correlate, GradWeight, group};
 use super::pool::{self, GradientSums, Pooling};
 use super::replica::{Block, Scratch, Step};
+use super::shape::Planes;
 use super::{linear, loss};
 use crate::libtorch::lanes;
 
@@ -34,7 +37,6 @@ impl BlockPass<'_> {
             if layer.batch_norm.is_some() {
                 return;
             }
-            self.pool(i);
         }
         self.linear_forward();
         let logits = self.scratch.outputs.last().expect("a linear layer");
@@ -58,23 +60,22 @@ impl BlockPass<'_> {
         }
     }
 
-    /// Convolution `i`, and the statistics of its output for batch normalization.
+    /// Convolution `i`, with the statistics of its output for batch normalization; without one with ReLU and pooling.
     fn convolution(&mut self, i: usize) {
         let layer = &self.step.network.convolutions[i];
-        let filters = layer.output.channels;
-        self.block.sums.clear();
-        self.block.sums.resize(filters, [0.0; 2]);
+        let Block { inputs, conv, mask, sums, .. } = &mut *self.block;
+        let (inputs, outputs) = inputs.split_at_mut(i + 1);
         let bias = self.step.parameter(layer.parameters[1]);
-        // Filter by filter, so that the statistics are computed while the output is in the cache.
-        let group = group(filters);
-        let plane = group * layer.output.plane() * lanes();
-        let outputs = self.block.conv[i].chunks_exact_mut(plane);
+        sums.clear();
+        sums.resize(bias.len(), [0.0; 2]);
+        // Tile by tile of filters, so that the second pass over the output finds it in the cache.
+        let group = group(bias.len());
         let weights = self.scratch.packed[i][0].chunks_exact(group * layer.filter());
-        let sums = self.block.sums.chunks_exact_mut(group);
-        let groups = outputs.zip(sums).zip(weights.zip(bias.chunks_exact(group)));
-        for ((output, statistics), (weight, bias)) in groups {
+        for (number, (weight, bias)) in weights.zip(bias.chunks_exact(group)).enumerate() {
+            let channels = number * group..(number + 1) * group;
+            let output = &mut conv[i][elements(layer.output, &channels)];
             Arch::new().dispatch(Correlate {
-                input: &self.block.inputs[i],
+                input: &inputs[i],
                 input_shape: layer.input,
                 kernel_size: layer.kernel_size,
                 weight,
@@ -83,23 +84,28 @@ impl BlockPass<'_> {
                 width: layer.output.width,
             });
             if layer.batch_norm.is_some() {
-                let (input, mask, shape) = (&*output, &self.block.mask[..], layer.output);
-                Arch::new().dispatch(Statistics { input, shape, mask, statistics });
+                let (shape, statistics) = (layer.output, &mut sums[channels]);
+                Arch::new().dispatch(Statistics { input: output, shape, mask, statistics });
+            } else {
+                let pooled = &mut outputs[0][elements(layer.pooled, &channels)];
+                let pooling = pooling(self.step, &conv[i], i, channels);
+                Arch::new().dispatch(pool::Forward(pooling, pooled));
             }
         }
     }
 
     /// Batch normalization, ReLU and pooling after convolution `i`.
     pub fn pool(&mut self, i: usize) {
-        let pooling = pooling(self.step, &self.block.conv[i], i);
+        let channels = 0..self.step.network.convolutions[i].output.channels;
+        let pooling = pooling(self.step, &self.block.conv[i], i, channels);
         Arch::new().dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
     }
 
     /// The sums for the backward pass of the batch normalization after convolution `i`.
     fn gradient_sums(&mut self, i: usize) {
         let Block { conv, grad_pooled, sums, .. } = &mut *self.block;
-        let pooling = pooling(self.step, &conv[i], i);
         let mean = &self.step.factors[i].mean;
+        let pooling = pooling(self.step, &conv[i], i, 0..mean.len());
         sums.clear();
         sums.resize(mean.len(), [0.0; 2]);
         Arch::new().dispatch(GradientSums { pooling, grad_pooled: &grad_pooled[i], mean, sums });
@@ -110,27 +116,38 @@ impl BlockPass<'_> {
         let layer = &self.step.network.convolutions[i];
         let (block, grad_conv) = (&mut *self.block, &mut self.scratch.grad_conv[i]);
         let [grad_weight, grad_bias] = &mut self.scratch.grad_parameters[i];
-        Arch::new().dispatch(pool::Backward {
-            pooling: pooling(self.step, &block.conv[i], i),
-            grad_pooled: &block.grad_pooled[i],
-            gradient: &self.step.factors[i].gradient,
-            mask: &block.mask,
-            grad_conv: &mut grad_conv[..],
-            grad_conv_shape: layer.grad_output(),
-            grad_bias,
-        });
-        Arch::new().dispatch(GradWeight {
-            input: &block.inputs[i],
-            input_shape: layer.input,
-            grad_output: grad_conv,
-            grad_output_shape: layer.grad_output(),
-            kernel_size: layer.kernel_size,
-            grad_weight,
-        });
+        let (filters, lanes) = (layer.output.channels, lanes());
+        let group = group(filters);
+        let shape = layer.grad_output(i);
+        // As in the forward pass. Without a gradient w.r.t. the input, all tiles use the same memory.
+        let tiles = grad_weight.chunks_exact_mut(group * layer.filter() * lanes);
+        for (number, grad_weight) in tiles.enumerate() {
+            let channels = number * group..(number + 1) * group;
+            let stored = if i > 0 { channels.clone() } else { 0..group };
+            let grad_conv = &mut grad_conv[elements(shape, &stored)];
+            let grad_pooled = elements(layer.pooled.with_margin(0), &channels);
+            Arch::new().dispatch(pool::Backward {
+                pooling: pooling(self.step, &block.conv[i], i, channels.clone()),
+                grad_pooled: &block.grad_pooled[i][grad_pooled],
+                gradient: &self.step.factors[i].gradient[channels.clone()],
+                mask: &block.mask,
+                grad_conv,
+                grad_conv_shape: shape,
+                grad_bias: &mut grad_bias[channels.start * lanes..channels.end * lanes],
+            });
+            Arch::new().dispatch(GradWeight {
+                input: &block.inputs[i],
+                input_shape: layer.input,
+                grad_output: grad_conv,
+                grad_output_shape: Planes { channels: group, ..shape },
+                kernel_size: layer.kernel_size,
+                grad_weight,
+            });
+        }
         if let Some(before) = i.checked_sub(1) {
             Arch::new().dispatch(Correlate {
                 input: grad_conv,
-                input_shape: layer.grad_output(),
+                input_shape: shape,
                 kernel_size: layer.kernel_size,
                 weight: &self.scratch.packed[i][1],
                 bias: &vec![0.0; layer.input.channels],
@@ -194,17 +211,23 @@ impl BlockPass<'_> {
     }
 }
 
-/// What follows convolution `i`, whose output is `conv`.
-fn pooling<'a>(step: &'a Step, conv: &'a [f32], i: usize) -> Pooling<'a> {
+/// What follows these channels of convolution `i`, whose output is `conv`.
+fn pooling<'a>(step: &'a Step, conv: &'a [f32], i: usize, channels: Range<usize>) -> Pooling<'a> {
     let (layer, factors) = (&step.network.convolutions[i], &step.factors[i]);
     Pooling {
         pool: layer.pool,
-        conv,
+        conv: &conv[elements(layer.output, &channels)],
         conv_shape: layer.output,
         pooled_shape: layer.pooled,
-        scale: &factors.scale,
-        shift: &factors.shift,
+        scale: &factors.scale[channels.clone()],
+        shift: &factors.shift[channels],
     }
+}
+
+/// The range of the elements of channels.
+fn elements(shape: Planes, channels: &Range<usize>) -> Range<usize> {
+    let plane = shape.plane() * lanes();
+    channels.start * plane..channels.end * plane
 }
 
 /// Writes the factors (N, outputs) of a block's images, one image per lane; lanes without an image are 0.

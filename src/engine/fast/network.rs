@@ -142,10 +142,11 @@ impl Convolution {
         is_supported.then_some(layer)
     }
 
-    /// The shape of the gradient w.r.t. the output, with the padding that makes the gradient w.r.t. the input a
-    /// convolution of it.
-    pub fn grad_output(&self) -> Planes {
-        self.output.with_margin(self.kernel_size - 1 - self.input.margin)
+    /// The shape of the gradient w.r.t. the output of convolution `i`: except for the first one, with the padding that
+    /// makes the gradient w.r.t. the input a convolution of it.
+    pub fn grad_output(&self, i: usize) -> Planes {
+        let padding = self.kernel_size - 1 - self.input.margin;
+        self.output.with_margin(if i > 0 { padding } else { 0 })
     }
 
     /// The number of elements of a filter.

@@ -167,7 +167,9 @@ impl Scratch {
         let widest = linears.iter().map(|it| it.inputs).max().unwrap_or(0);
         Self {
             packed: weights().map(|size| [zeros(size, 1), zeros(size, 1)]).collect(),
-            grad_conv: convolutions.iter().map(|it| zeros(it.grad_output().len(), lanes)).collect(),
+            grad_conv: (convolutions.iter().enumerate())
+                .map(|(i, it)| zeros(it.grad_output(i).len(), lanes))
+                .collect(),
             grad_parameters: (convolutions.iter().zip(weights()))
                 .map(|(it, size)| [zeros(size, lanes), zeros(it.output.channels, lanes)])
                 .collect(),
