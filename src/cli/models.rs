@@ -68,9 +68,17 @@ pub fn seed_in_full() -> String {
     format!("{}\n\n{}.", seed(), ranges.collect::<Vec<_>>().join("; "))
 }
 
+/// Help of `--future` of `stitch reproduce`.
+pub fn future() -> String {
+    let others = names_of(models::future_work());
+    format!("Also train the paper's future work ({others}), and add it to the comparison")
+}
+
 /// Help of `--out` of `stitch reproduce`.
 pub fn reproduce_out() -> String {
-    format!("Folder for the run folders ({}) and report.html", names_of(models::of_the_paper()))
+    let names = names_of(models::of_the_paper());
+    let others = names_of(models::future_work());
+    format!("Folder for the run folders ({names}; with --future also {others}) and report.html")
 }
 
 /// Help of `--model` of `stitch predict`.

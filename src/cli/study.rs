@@ -151,7 +151,8 @@ pub struct StudyCollectArgs {
 /// `stitch study report`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Writes report.html, accuracies.svg and summary.csv.
+Writes report.html, accuracies.svg and summary.csv, and effects.csv if configurations differ in an option. Prints \
+what each option changed, as far as the runs show it.
 
 Examples:
   stitch study report study

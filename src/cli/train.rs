@@ -17,9 +17,13 @@ use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, model
 #[command(after_long_help = "\
 Examples:
   stitch reproduce
+  stitch reproduce --future
   stitch reproduce --force --json
   stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
+    /// Also train the paper's future work, a deeper network, and add it to the comparison
+    #[arg(long, help = models::future())]
+    pub future: bool,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]

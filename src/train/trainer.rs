@@ -7,7 +7,7 @@ use super::{
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
-use crate::libtorch;
+use crate::libtorch::{self, cuda};
 use crate::models::{Library, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
@@ -44,10 +44,11 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Config`]; for scikit-learn, which sizes its output layer by the labels, also
-    /// [`TrainError::MissingClasses`].
+    /// [`TrainError::Config`]; [`TrainError::Libtorch`] if the GPU does not exist; for scikit-learn, which sizes its output
+    /// layer by the labels, also [`TrainError::MissingClasses`].
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
+        cuda::check(config.device)?;
         let model = entry.zeros(&config.into(), libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
@@ -322,4 +323,22 @@ fn check_classes(data: &Split) -> Result<(), TrainError> {
     data.labels.iter().for_each(|&label| present[usize::from(label)] = true);
     let found = present.iter().filter(|&&is_present| is_present).count();
     if found < CLASSES { Err(TrainError::MissingClasses(found)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_does_not_exist_is_an_error() {
+        let data = Split { images: vec![0; 10 * PIXELS].into(), labels: (0..10).collect() };
+        for model in ["mlp", "lenet5"] {
+            let device = Device::Cuda(99);
+            let config = TrainConfig { device, ..TrainConfig::new(model, 1, 10, 1e-3) };
+            let error = Trainer::new(&config, &data).err().unwrap();
+            assert!(matches!(error, TrainError::Libtorch(_)));
+            let text = error.to_string();
+            assert!(text.starts_with("cuda:99: ") && text.contains("Use cpu"), "{text}");
+        }
+    }
 }

@@ -13,7 +13,6 @@ use stitch::dataset::{CLASSES, PIXELS, Split, classes};
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, FILES, HISTORY, METRICS, PREDICTIONS,
 };
-use tch::Cuda;
 
 use crate::{
     Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, models, put,
@@ -106,18 +105,6 @@ fn an_unknown_device_is_refused_with_the_known_ones() {
 #[test]
 fn a_gpu_that_is_not_there_is_refused() {
     flags_are_refused("lenet5", &["--device", "cuda:99"], &["--device", "cuda:99", "Use cpu"]);
-}
-
-#[test]
-fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsewhere() {
-    if Cuda::is_available() {
-        let device = format!("cuda:{}", Cuda::device_count());
-        let parts = ["--device", &device, "existing GPU"];
-        flags_are_refused("mlp", &["--device", &device], &parts);
-    } else {
-        let parts = ["--device", "cuda:0", "no GPU", "Use cpu"];
-        flags_are_refused("mlp", &["--device", "cuda"], &parts);
-    }
 }
 
 #[test]
