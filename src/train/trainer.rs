@@ -88,8 +88,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError::Config`] for a setting out of its range; [`TrainError::UnsupportedNetwork`] if the network's
-    /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if the network
-    /// does not have LeNet-5's shapes or is not on the CPU.
+    /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if it does not
+    /// support the network or its device.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         config.check().map_err(ConfigError::from)?;
         check_network(&model, config)?;
@@ -256,7 +256,11 @@ fn engine(
             let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
             Box::new(Exact::new(model, criterion, optimizer))
         }
-        Engine::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
+        Engine::Fast => {
+            let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
+            let batch_size = config.batch_size.min(n);
+            Box::new(Fast::new(model, config.label_smoothing, optimizer, batch_size))
+        }
     }
 }
 
@@ -306,7 +310,7 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
         return unsupported(format!("it is on {found:?}, but the settings choose {expected}"));
     }
     let fast = config.engine() == Engine::Fast;
-    let is_supported = Fast::supports(graph, model.kind()) && Fast::supports_training(config);
+    let is_supported = Fast::supports(graph, model.kind());
     if fast && !(config.device == Device::Cpu && is_supported) {
         return Err(TrainError::UnsupportedEngine(config.engine(), class()));
     }

@@ -1,5 +1,6 @@
 //! The exact engine against the eager one: the bits of everything that training changes.
 
+mod fast;
 mod networks;
 mod resume;
 
