@@ -28,10 +28,10 @@ run: data
 test: venv data outside lint
 	cargo test --release --locked --workspace
 
-# Trains both models with the notebook and the port, traced, and compares every record.
+# Trains all models with the notebook and the port, traced, and compares every record.
 PARITY_RUNS := runs/parity
 parity: venv data
-	@for model in mlp lenet5; do \
+	@for model in mlp lenet5 deepcnn; do \
 	    .venv/bin/python -W ignore tests/reference/notebook.py --model $$model --trace \
 	        --out $(PARITY_RUNS)/notebook-$$model >/dev/null && \
 	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \

@@ -71,7 +71,7 @@ pub struct StudyPlanArgs {
     /// Images per step
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub batch_size: Vec<usize>,
-    /// Learning rates of Adam
+    /// Learning rates
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub lr: Vec<f64>,
     /// Number of passes over the training images

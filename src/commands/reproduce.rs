@@ -63,7 +63,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         let runs = runs.collect::<Result<Vec<_>>>()?;
         Ok(json!({ "out": args.out.display().to_string(), "runs": runs }))
     })?;
-    // The last 24 lines, a small terminal, are the heat table of the second model and the comparison.
+    // The last 24 lines, a small terminal, are the heat table of the last model and the comparison.
     for run in &runs {
         console.show(&format!("{}\n", details(run, console.screen)))?;
     }
@@ -168,7 +168,7 @@ fn conclusion(runs: &[Reproduced], screen: Screen) -> String {
         let is_equal = run.difference().is_some_and(|difference| difference.abs() < 5e-5);
         let (color, text) = match (model.paper.map(|paper| paper.settings_given), is_equal) {
             (None, _) => {
-                let text = "not in the paper, whose future work it is: architecture and settings are this port's choice.";
+                let text = "the paper's future work, without a published result; architecture and settings are this port's choice.";
                 (None, format!("{model}: {text}"))
             }
             (Some(true), true) => (

@@ -68,5 +68,6 @@ pub static ENTRY: ModelEntry = ModelEntry {
         options: ModelOptions { batch_norm: true, dropout: 0.5 },
     },
     paper: None,
+    is_future_work: true,
     shipped: None,
 };

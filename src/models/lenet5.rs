@@ -62,5 +62,6 @@ pub static ENTRY: ModelEntry = ModelEntry {
     library: Library::PyTorch,
     defaults: Defaults { epochs: 5, batch_size: 32, lr: 2e-3, options: ModelOptions::NONE },
     paper: Some(Paper { accuracy: 0.8953, settings_given: false }),
+    is_future_work: false,
     shipped: Some(include_bytes!("../../models/lenet5/state_dict.pt")),
 };

@@ -61,6 +61,8 @@ pub struct ModelEntry {
     pub defaults: Defaults,
     /// Its results in the paper; `None` for a model that is not in the paper.
     pub paper: Option<Paper>,
+    /// Whether the paper names it as future work: `stitch reproduce --future` trains it, too.
+    pub is_future_work: bool,
     /// Trained weights included in the program: the bytes of a `state_dict.pt` (`models/`).
     pub shipped: Option<&'static [u8]>,
 }
@@ -145,7 +147,7 @@ pub fn of_the_paper() -> impl Iterator<Item = &'static ModelEntry> {
 
 /// The models that the paper names as future work, which `stitch reproduce --future` trains as well.
 pub fn future_work() -> impl Iterator<Item = &'static ModelEntry> {
-    MODELS.iter().copied().filter(|entry| entry.paper.is_none())
+    MODELS.iter().copied().filter(|entry| entry.is_future_work)
 }
 
 /// The paper's two models, baseline first; `None` if the registry does not have exactly two.

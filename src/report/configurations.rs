@@ -56,11 +56,11 @@ impl Configuration {
     /// and those of the model's defaults that are off.
     pub fn settings(&self) -> String {
         let defaults = id::options(&self.model.config());
-        let missing = defaults.keys().filter(|name| !self.options().contains_key(*name));
+        let missing = defaults.keys().filter(|name| !self.others().contains_key(*name));
         let missing = missing.map(|name| format!("without {}", name.replace('_', " ")));
         let epochs = (self.settings.epochs != self.model.defaults.epochs).then(|| self.epochs());
         let all = self.numbers().into_iter().chain(epochs).chain(self.machine());
-        all.chain(in_words(self.options().iter())).chain(missing).collect::<Vec<_>>().join(", ")
+        all.chain(in_words(self.others().iter())).chain(missing).collect::<Vec<_>>().join(", ")
     }
 
     /// Model and settings as text, epochs included and options left out.
@@ -73,6 +73,11 @@ impl Configuration {
     /// The options that are on, by name.
     pub(crate) fn options(&self) -> Map<String, Value> {
         id::options(&self.settings)
+    }
+
+    /// The options and the settings of the validation, by name.
+    pub(crate) fn others(&self) -> Map<String, Value> {
+        id::others(&self.settings)
     }
 
     /// All settings except the seed.

@@ -4,14 +4,24 @@ use serde_json::{Map, Value};
 
 use crate::train::{Device, Engine, TrainConfig};
 
-/// The settings that are not options: without options, a run has only these.
-const NOT_OPTIONS: [&str; 8] =
+/// The settings that are neither options nor parts of the validation: every run has them.
+const ALWAYS: [&str; 8] =
     ["model", "epochs", "batch_size", "lr", "seed", "threads", "device", "engine"];
+/// The settings of the validation, which do not change a step of the training.
+const VALIDATION: [&str; 2] = ["val", "patience"];
 
-/// The options that are on, by name, in the order of the fields: `batch_norm`, `dropout`, and so on.
+/// The options of network, data and training that are on, by name, in the order of the fields: `batch_norm`, `dropout`,
+/// and so on.
 pub(crate) fn options(settings: &TrainConfig) -> Map<String, Value> {
+    let mut map = others(settings);
+    map.retain(|name, _| !VALIDATION.contains(&name.as_str()));
+    map
+}
+
+/// The options and the settings of the validation.
+pub(crate) fn others(settings: &TrainConfig) -> Map<String, Value> {
     let mut map = settings.to_map();
-    map.retain(|name, _| !NOT_OPTIONS.contains(&name.as_str()));
+    map.retain(|name, _| !ALWAYS.contains(&name.as_str()));
     map
 }
 
@@ -30,7 +40,7 @@ pub fn id(settings: &TrainConfig) -> String {
         Device::Cuda(number) => format!("-cuda{number}"),
     };
     let options: String =
-        options(settings).iter().map(|(name, value)| option(name, value)).collect();
+        others(settings).iter().map(|(name, value)| option(name, value)).collect();
     format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{device}{options}")
 }
 
@@ -56,7 +66,7 @@ pub(crate) fn number_text(number: &Value) -> String {
 pub fn order(settings: &TrainConfig) -> impl Ord + use<> {
     let TrainConfig { epochs, batch_size, lr, threads, device, .. } = *settings;
     let names = TrainConfig::names();
-    let options = options(settings);
+    let options = others(settings);
     let places: Vec<_> =
         options.keys().map(|name| names.iter().position(|it| it == name)).collect();
     let values: String = options.iter().map(|(name, value)| option(name, value)).collect();

@@ -1,7 +1,7 @@
 //! Statistics of test accuracies, with confidence intervals.
 //!
-//! The intervals of means and differences are Student's and Welch's 95 % t intervals, which are exact for normal samples
-//! however small they are. With 5 values, a bootstrap percentile interval would contain the mean in only 85 % of samples.
+//! The intervals of means are Student's 95 % t intervals, exact for normal samples of any size; those of differences are
+//! Welch's, a close approximation. With 5 values, a bootstrap percentile interval would contain the mean in only 85 % of samples.
 
 use statrs::distribution::{Beta, ContinuousCDF, StudentsT};
 use statrs::statistics::{Data, Distribution, Max, Min, OrderStatistics};
@@ -75,7 +75,7 @@ fn mean_interval(values: &[f64]) -> Option<Interval> {
 /// Mean of `a` minus mean of `b`, with Welch's interval; `None` unless both have several values.
 ///
 /// The samples are treated as independent. Runs with equal seeds start from equal weights, and where this matters to the
-/// accuracy, the difference varies less than that of independent runs, so the interval is rather too wide than too narrow.
+/// accuracy, the difference varies less than that of independent runs, so the true interval is narrower.
 pub fn difference(a: &[f64], b: &[f64]) -> Option<(f64, Interval)> {
     let (of_a, of_b) = (variance_of_mean(a)?, variance_of_mean(b)?);
     let part = |variance: f64, n: usize| variance * variance / (n as f64 - 1.0);

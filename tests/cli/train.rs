@@ -109,7 +109,7 @@ fn a_gpu_that_is_not_there_is_refused() {
 
 #[test]
 fn the_fast_engine_is_refused_where_there_is_none() {
-    let parts = ["--engine is fast", "eager or exact for mlp on the CPU"];
+    let parts = ["--engine is fast", "eager or exact for mlp with these settings on the CPU"];
     flags_are_refused("mlp", &["--fast"], &parts);
     flags_are_refused("mlp", &["--engine", "fast"], &parts);
     flags_are_refused("lenet5", &["--fast", "--trace"], &["--trace", "--engine eager or exact"]);

@@ -88,8 +88,10 @@ options = {
     "label_smoothing": args.label_smoothing,
     "lr_schedule": args.lr_schedule,
 }
-# Options that are off are not written to config.json.
-options = {name: value for name, value in options.items() if value not in (0, None, "none", "adam")}
+# Options that are off are not written to config.json, nor is the optimizer's own weight decay.
+off = {"augment": "none", "optimizer": "adam", "lr_schedule": "none"}
+off["weight_decay"] = 0.01 if args.optimizer == "adamw" else 0
+options = {name: it for name, it in options.items() if it is not None and it != off.get(name, 0)}
 if args.model == "mlp" and options:
     sys.exit(f"error: scikit-learn's MLP has no {', '.join(options)}")
 args.out = args.out or Path("runs") / f"notebook-{args.model}"

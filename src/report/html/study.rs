@@ -95,7 +95,7 @@ pub fn samples(all: &[Configuration]) -> Vec<Sample> {
             let plain = plain.and_then(|it| it.summary()).map(|summary| summary.mean);
             Group { heading: heading.clone(), plain }
         });
-        let options: Vec<String> = in_words(it.options().iter()).collect();
+        let options: Vec<String> = in_words(it.others().iter()).collect();
         let name = match (&group, options.as_slice()) {
             (None, _) => it.name(),
             (Some(_), []) => "no options".into(),
