@@ -113,7 +113,7 @@ impl Replicas {
         if let Some(adam) = (optimizer as &mut dyn Any).downcast_mut() {
             return self.update_adam(adam);
         }
-        let [first, others @ ..] = &self.replicas[..] else { return };
+        let (first, others) = self.replicas.split_first().expect("at least one replica");
         let gradient = filled(&[first.gradients.len() as i64], |sum: &mut [f32]| {
             sum.copy_from_slice(&first.gradients);
             for replica in others {
