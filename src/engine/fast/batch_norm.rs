@@ -130,7 +130,11 @@ impl WithSimd for Statistics<'_> {
                 *total = f64::from(simd.reduce_sum_f32s(simd.mul_f32s(sum, mask)));
             }
             let [sum, squares] = sums;
-            *statistics = [f64::from(near) + sum / count, squares - sum * sum / count];
+            let squares = squares - sum * sum / count;
+            // It can be negative if all values are equal and the square of a deviation rounds to 0 in float32. NaN stays
+            // NaN, unlike with `f64::max`.
+            let squares = if squares < 0.0 { 0.0 } else { squares };
+            *statistics = [f64::from(near) + sum / count, squares];
         }
     }
 }
@@ -154,4 +158,37 @@ fn moments<S: Simd>(simd: S, plane: &[S::f32s], center: S::f32s) -> [S::f32s; 2]
         total = [simd.add_f32s(total[0], sums[0]), simd.add_f32s(total[1], sums[1])];
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Arch;
+
+    use super::*;
+    use crate::libtorch::lanes;
+
+    /// The statistics of a channel whose values are all equal, as those after a filter of zeros.
+    fn of_constant(value: f32) -> [f64; 2] {
+        let shape = Planes { channels: 1, height: 13, width: 13, margin: 0 };
+        let (input, mask) = (vec![value; shape.len() * lanes()], vec![1.0; lanes()]);
+        let mut statistics = [[f64::NAN; 2]];
+        let (input, mask) = (&input[..], &mask[..]);
+        Arch::new().dispatch(Statistics { input, shape, mask, statistics: &mut statistics });
+        statistics[0]
+    }
+
+    #[test]
+    fn the_variance_of_a_constant_channel_is_not_negative() {
+        let values = (1..1000).flat_map(|i| [1e-3, 1e-19].map(|scale| i as f32 * scale));
+        for value in values {
+            let [mean, squares] = of_constant(value);
+            assert!((mean - f64::from(value)).abs() < 1e-6, "mean of {value}: {mean}");
+            assert!((0.0..1e-9).contains(&squares), "squares of {value}: {squares:e}");
+        }
+    }
+
+    #[test]
+    fn statistics_of_nan_are_nan() {
+        assert!(of_constant(f32::NAN).iter().all(|value| value.is_nan()));
+    }
 }
