@@ -55,7 +55,7 @@ fn normalized<S: Simd>(
     values
 }
 
-/// The maximum of four; of NaN and a number, the last.
+/// The maximum of four. Which of NaN and a number it returns depends on the CPU.
 #[inline(always)]
 fn max<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> S::f32s {
     simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d))

@@ -18,9 +18,9 @@ use crate::libtorch::lanes;
 /// The images and labels of a batch that one replica processes.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchPart<'a> {
-    /// N x 784 bytes.
+    /// Pixels (N, 784).
     pub pixels: &'a [u8],
-    /// N labels.
+    /// Labels (N).
     pub labels: &'a [u8],
     /// The number of its first image in the batch.
     pub first: usize,

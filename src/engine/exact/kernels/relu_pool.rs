@@ -215,8 +215,8 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t. the pooled
-/// values and the masks.
+/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t. the
+/// pooled values and the masks.
 #[inline(always)]
 pub fn unpool(
     grad_input: &mut [f32],
