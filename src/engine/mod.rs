@@ -11,6 +11,7 @@ mod criterion;
 mod eager;
 pub(crate) mod exact;
 pub(crate) mod fast;
+mod window;
 
 use tch::Tensor;
 
