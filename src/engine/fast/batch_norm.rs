@@ -4,8 +4,8 @@
 use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
-use super::network::BatchNorm;
 use super::shape::Planes;
+use crate::engine::chain::BatchNorm;
 use crate::libtorch::values_mut;
 
 /// Factors per channel for the pass over the output of a convolution (`pool.rs`). Without batch normalization they are
@@ -49,16 +49,17 @@ impl Factors {
         let [mut mean, mut variance, mut batches] =
             layer.buffers.map(|i| buffers[i].shallow_clone());
         let running = values_mut::<f32>(&mut mean).iter_mut().zip(values_mut::<f32>(&mut variance));
+        let momentum = layer.config.momentum.expect("a supported layer has a momentum");
         for (c, (running_mean, running_var)) in running.enumerate() {
             let (count, mean, squares) = merge(parts, c);
-            let inverse = 1.0 / (squares / count + layer.eps).sqrt();
+            let inverse = 1.0 / (squares / count + layer.config.eps).sqrt();
             let scale = inverse * f64::from(weight[c]);
             (self.mean[c], self.inverse[c]) = (mean as f32, inverse);
             self.scale[c] = scale as f32;
             self.shift[c] = (f64::from(bias[c]) - mean * scale) as f32;
             let update = |running: &mut f32, value: f64| {
-                let kept = (1.0 - layer.momentum) * f64::from(*running);
-                *running = (kept + layer.momentum * value) as f32;
+                let kept = (1.0 - momentum) * f64::from(*running);
+                *running = (kept + momentum * value) as f32;
             };
             update(running_mean, mean);
             update(running_var, squares / (count - 1.0));
@@ -131,8 +132,8 @@ impl WithSimd for Statistics<'_> {
             }
             let [sum, squares] = sums;
             let squares = squares - sum * sum / count;
-            // It can be negative if all values are equal and the square of a deviation rounds to 0 in float32. NaN stays
-            // NaN, unlike with `f64::max`.
+            // It can be negative if all values are equal and the square of a deviation rounds to 0 in float32.
+            // NaN stays NaN, unlike with `f64::max`.
             let squares = if squares < 0.0 { 0.0 } else { squares };
             *statistics = [f64::from(near) + sum / count, squares];
         }

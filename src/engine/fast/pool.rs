@@ -3,8 +3,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::network::Pool;
 use super::shape::Planes;
+use crate::engine::chain::Pool;
 
 /// The output of a convolution of one block, and what follows it.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,8 @@ use tch::Tensor;
 pub use probe::order;
 
 use super::adam::Rounding;
-use super::relu_pool::{Affine, Planes, Pool, unpool};
+use super::relu_pool::{Affine, Planes, unpool};
+use crate::engine::chain::Pool;
 use crate::libtorch::{filled, in_parts, values};
 
 /// How libtorch computes batch norm, by the instruction set for which it chooses its kernels.

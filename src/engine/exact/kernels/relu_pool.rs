@@ -11,16 +11,8 @@ use tch::Tensor;
 
 use super::adam::Rounding;
 use super::pool::relu;
+use crate::engine::chain::Pool;
 use crate::libtorch::{filled, in_parts, values, values_mut};
-
-/// The pooling of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pool {
-    /// `max_pool2d(2)`.
-    Max,
-    /// `avg_pool2d(2)`.
-    Average,
-}
 
 /// `x * alpha + beta` with these factors per channel.
 #[derive(Debug)]
@@ -215,8 +207,8 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t. the
-/// pooled values and the masks.
+/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t.
+/// the pooled values and the masks.
 #[inline(always)]
 pub fn unpool(
     grad_input: &mut [f32],
