@@ -25,7 +25,7 @@ pub struct Affine {
 
 /// The shape of a batch of planes.
 #[derive(Debug, Clone, Copy)]
-pub struct Planes {
+pub struct BatchShape {
     /// Number of images.
     pub images: usize,
     /// Planes per image.
@@ -36,7 +36,7 @@ pub struct Planes {
     pub width: usize,
 }
 
-impl Planes {
+impl BatchShape {
     /// The shape of `xs` (N, C, H, W).
     pub fn of(xs: &Tensor) -> Self {
         let (n, c, h, w) = xs.size4().expect("a batch of images has four dimensions");
@@ -62,7 +62,7 @@ impl Planes {
 /// Pools `relu(affine(xs))`, `xs` (N, C, H, W). Returns the pooled values and the windows' masks,
 /// both (N, C, H/2, W/2): bit i of a mask is set if element i of the window, in row-major order, gets a gradient.
 pub fn forward(xs: &Tensor, affine: Option<&Affine>, pool: Pool) -> (Tensor, Tensor) {
-    let planes = Planes::of(xs);
+    let planes = BatchShape::of(xs);
     let mut masks = filled::<u8>(&planes.pooled_size(), |_| {});
     let pooled = filled(&planes.pooled_size(), |pooled: &mut [f32]| {
         let written = [cast_slice_mut(pooled), values_mut::<u8>(&mut masks)];
@@ -79,7 +79,7 @@ struct Forward<'a> {
     xs: &'a [f32],
     pooled: &'a mut [f32],
     masks: &'a mut [u8],
-    planes: Planes,
+    planes: BatchShape,
     affine: Option<&'a Affine>,
     pool: Pool,
 }
@@ -175,7 +175,7 @@ pub fn backward(
 ) -> Tensor {
     let (n, c, ..) = grad_output.size4().expect("a batch of images has four dimensions");
     filled(&[n, c, height as i64, width as i64], |grad_input: &mut [f32]| {
-        let planes = Planes { images: n as usize, channels: c as usize, height, width };
+        let planes = BatchShape { images: n as usize, channels: c as usize, height, width };
         let read = [cast_slice(values::<f32>(grad_output)), values::<u8>(masks)];
         in_parts((planes.images, 1), [grad_input], read, |[grad_input], [grad_output, masks]| {
             let grad_output = cast_slice(grad_output);
@@ -189,7 +189,7 @@ struct Backward<'a> {
     grad_input: &'a mut [f32],
     grad_output: &'a [f32],
     masks: &'a [u8],
-    planes: Planes,
+    planes: BatchShape,
     pool: Pool,
 }
 

@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::Order;
 use crate::engine::chain::Pool;
 use crate::engine::exact::kernels::adam::Rounding;
-use crate::engine::exact::kernels::relu_pool::{Planes, unpool};
+use crate::engine::exact::kernels::relu_pool::{BatchShape, unpool};
 use crate::libtorch::{filled, in_parts, values};
 
 /// The gradients that [`backward`] returns.
@@ -30,7 +30,7 @@ pub fn backward(
     order: Order,
     needs_grad: bool,
 ) -> Gradients {
-    let planes = Planes::of(xs);
+    let planes = BatchShape::of(xs);
     let mut of_planes = vec![[0f32; 2]; planes.images * planes.channels];
     let read =
         || [cast_slice(values::<f32>(grad_output)), values(masks), cast_slice(values::<f32>(xs))];
@@ -75,7 +75,7 @@ struct Pooled<'a> {
     grad_output: &'a [f32],
     masks: &'a [u8],
     pool: Pool,
-    planes: Planes,
+    planes: BatchShape,
 }
 
 impl Pooled<'_> {

@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use tch::Tensor;
 
-use crate::engine::exact::kernels::relu_pool::Planes;
+use crate::engine::exact::kernels::relu_pool::BatchShape;
 use crate::libtorch::{in_parts, values};
 
 /// Mean and sum of squared deviations of a channel, as libtorch rounds them.
@@ -40,7 +40,7 @@ const GROUP: usize = 8;
 
 /// The statistics of each channel of `xs` (N, C, H, W).
 pub fn statistics(xs: &Tensor) -> Vec<Statistics> {
-    let (planes, xs) = (Planes::of(xs), values(xs));
+    let (planes, xs) = (BatchShape::of(xs), values(xs));
     let mut all = vec![Statistics::default(); planes.channels];
     let channels: Vec<usize> = (0..planes.channels).collect();
     in_parts((planes.channels, 1), [&mut all], [&channels], |[all], [channels]| {
@@ -53,7 +53,7 @@ pub fn statistics(xs: &Tensor) -> Vec<Statistics> {
 /// One thread's part of [`statistics`]: the channels from `first` on.
 struct StatisticsTask<'a> {
     xs: &'a [f32],
-    planes: Planes,
+    planes: BatchShape,
     first: usize,
     all: &'a mut [Statistics],
 }
@@ -77,7 +77,7 @@ impl WithSimd for StatisticsTask<'_> {
 
 /// The statistics of `G` channels from `first` on.
 #[inline(always)]
-fn of_channels<const G: usize>(xs: &[f32], planes: Planes, first: usize) -> [Statistics; G] {
+fn of_channels<const G: usize>(xs: &[f32], planes: BatchShape, first: usize) -> [Statistics; G] {
     let count = (planes.images * planes.area()) as f64;
     let sums = sum_of::<G, false>(xs, planes, first, [0.0; G]);
     let mut all = [Statistics::default(); G];
@@ -96,7 +96,7 @@ fn of_channels<const G: usize>(xs: &[f32], planes: Planes, first: usize) -> [Sta
 #[inline(always)]
 fn sum_of<const G: usize, const SQUARES: bool>(
     xs: &[f32],
-    planes: Planes,
+    planes: BatchShape,
     first: usize,
     means: [f32; G],
 ) -> [f64; G] {
