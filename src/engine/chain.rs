@@ -2,10 +2,29 @@
 
 use tch::Kind;
 
-use super::exact::kernels::relu_pool::Pool;
 use crate::nn::{
-    AvgPool2dOp, Conv2dOp, FlattenOp, Graph, MaxPool2dOp, Operand, Operation, ReluOp, ViewOp,
+    AvgPool2dOp, BatchNorm2dConfig, BatchNorm2dOp, FlattenOp, Graph, MaxPool2dOp, Operand,
+    Operation, ViewOp,
 };
+
+/// Pooling over windows of 2x2 without padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// `max_pool2d(2)`.
+    Max,
+    /// `avg_pool2d(2)`.
+    Average,
+}
+
+/// Batch normalization with weight, bias and running statistics.
+#[derive(Debug, Clone)]
+pub(super) struct BatchNorm {
+    pub config: BatchNorm2dConfig,
+    /// The indices of weight and bias.
+    pub parameters: [usize; 2],
+    /// The indices of `running_mean`, `running_var` and `num_batches_tracked`.
+    pub buffers: [usize; 3],
+}
 
 /// A chain of operations from one node on, each of which reads the output of the previous one. Operations are numbered
 /// from 0.
@@ -66,6 +85,17 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// The batch normalization, if operation `number` is one with weight, bias and running statistics.
+    pub fn batch_norm2d(&self, number: usize) -> Option<BatchNorm> {
+        let config = self.operation::<BatchNorm2dOp>(number)?.0;
+        if !config.affine || !config.track_running_stats {
+            return None;
+        }
+        let parameters = [self.parameter(number, 1)?, self.parameter(number, 2)?];
+        let buffers = [self.buffer(number, 3)?, self.buffer(number, 4)?, self.buffer(number, 5)?];
+        Some(BatchNorm { config, parameters, buffers })
+    }
+
     /// The pooling, if operation `number` is maximum or average pooling over windows of 2x2 without padding.
     pub fn pool2d(&self, number: usize) -> Option<Pool> {
         let max = self.operation::<MaxPool2dOp>(number).map(|it| (it.is_default(2), Pool::Max));
@@ -78,25 +108,6 @@ impl<'a> Chain<'a> {
     /// The shape of the parameter that is input `input` of operation `number`.
     pub fn parameter_shape(&self, number: usize, input: usize) -> Option<&[i64]> {
         Some(&self.graph.parameters()[self.parameter(number, input)?].shape)
-    }
-
-    /// The indices of weight and bias, if the three operations from `number` on are a convolution with stride 1, this
-    /// padding and a weight of this shape, ReLU, and average pooling over windows of 2x2.
-    pub fn conv2d_relu_avg_pool2d(
-        &self,
-        number: usize,
-        padding: usize,
-        weight: [usize; 4],
-    ) -> Option<[usize; 2]> {
-        let config = self.operation::<Conv2dOp>(number)?.0;
-        let pools = self.operation::<ReluOp>(number + 1).is_some()
-            && self.operation::<AvgPool2dOp>(number + 2)?.is_default(2);
-        let supported = pools
-            && self.parameter_shape(number, 1)? == weight.map(|size| size as i64)
-            && (config.stride, config.dilation, config.groups) == ([1, 1], [1, 1], 1)
-            && config.padding == [padding as i64; 2];
-        let parameters = [self.parameter(number, 1)?, self.parameter(number, 2)?];
-        supported.then_some(parameters)
     }
 
     /// Whether operation `number` only reshapes its input.

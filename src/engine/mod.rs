@@ -9,8 +9,9 @@
 mod chain;
 mod criterion;
 mod eager;
-pub(crate) mod exact;
-pub(crate) mod fast;
+mod exact;
+mod fast;
+mod window;
 
 use tch::Tensor;
 

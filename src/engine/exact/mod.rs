@@ -5,7 +5,7 @@
 //! computes their forward and backward pass without autograd; other operations run in libtorch under autograd. All
 //! parameters are in one flat tensor and all gradients in another, so that the optimizer updates a single tensor.
 
-pub(crate) mod kernels;
+mod kernels;
 mod plan;
 mod stages;
 

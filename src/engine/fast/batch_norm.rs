@@ -4,8 +4,8 @@
 use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
-use super::network::BatchNorm;
 use super::shape::Planes;
+use crate::engine::chain::BatchNorm;
 use crate::libtorch::values_mut;
 
 /// Factors per channel for the pass over the output of a convolution (`pool.rs`). Without batch normalization they are
@@ -49,16 +49,17 @@ impl Factors {
         let [mut mean, mut variance, mut batches] =
             layer.buffers.map(|i| buffers[i].shallow_clone());
         let running = values_mut::<f32>(&mut mean).iter_mut().zip(values_mut::<f32>(&mut variance));
+        let momentum = layer.config.momentum.expect("a supported layer has a momentum");
         for (c, (running_mean, running_var)) in running.enumerate() {
             let (count, mean, squares) = merge(parts, c);
-            let inverse = 1.0 / (squares / count + layer.eps).sqrt();
+            let inverse = 1.0 / (squares / count + layer.config.eps).sqrt();
             let scale = inverse * f64::from(weight[c]);
             (self.mean[c], self.inverse[c]) = (mean as f32, inverse);
             self.scale[c] = scale as f32;
             self.shift[c] = (f64::from(bias[c]) - mean * scale) as f32;
             let update = |running: &mut f32, value: f64| {
-                let kept = (1.0 - layer.momentum) * f64::from(*running);
-                *running = (kept + layer.momentum * value) as f32;
+                let kept = (1.0 - momentum) * f64::from(*running);
+                *running = (kept + momentum * value) as f32;
             };
             update(running_mean, mean);
             update(running_var, squares / (count - 1.0));
@@ -130,7 +131,11 @@ impl WithSimd for Statistics<'_> {
                 *total = f64::from(simd.reduce_sum_f32s(simd.mul_f32s(sum, mask)));
             }
             let [sum, squares] = sums;
-            *statistics = [f64::from(near) + sum / count, squares - sum * sum / count];
+            let squares = squares - sum * sum / count;
+            // It can be negative if all values are equal and the square of a deviation rounds to 0 in float32.
+            // NaN stays NaN, unlike with `f64::max`.
+            let squares = if squares < 0.0 { 0.0 } else { squares };
+            *statistics = [f64::from(near) + sum / count, squares];
         }
     }
 }
@@ -154,4 +159,37 @@ fn moments<S: Simd>(simd: S, plane: &[S::f32s], center: S::f32s) -> [S::f32s; 2]
         total = [simd.add_f32s(total[0], sums[0]), simd.add_f32s(total[1], sums[1])];
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use pulp::Arch;
+
+    use super::*;
+    use crate::libtorch::lanes;
+
+    /// The statistics of a channel whose values are all equal, as those after a filter of zeros.
+    fn of_constant(value: f32) -> [f64; 2] {
+        let shape = Planes { channels: 1, height: 13, width: 13, margin: 0 };
+        let (input, mask) = (vec![value; shape.len() * lanes()], vec![1.0; lanes()]);
+        let mut statistics = [[f64::NAN; 2]];
+        let (input, mask) = (&input[..], &mask[..]);
+        Arch::new().dispatch(Statistics { input, shape, mask, statistics: &mut statistics });
+        statistics[0]
+    }
+
+    #[test]
+    fn the_variance_of_a_constant_channel_is_not_negative() {
+        let values = (1..1000).flat_map(|i| [1e-3, 1e-19].map(|scale| i as f32 * scale));
+        for value in values {
+            let [mean, squares] = of_constant(value);
+            assert!((mean - f64::from(value)).abs() < 1e-6, "mean of {value}: {mean}");
+            assert!((0.0..1e-9).contains(&squares), "squares of {value}: {squares:e}");
+        }
+    }
+
+    #[test]
+    fn statistics_of_nan_are_nan() {
+        assert!(of_constant(f32::NAN).iter().all(|value| value.is_nan()));
+    }
 }

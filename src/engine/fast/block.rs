@@ -7,7 +7,7 @@ use pulp::Arch;
 use super::batch_norm::Statistics;
 use super::convolution::{Correlate, GradWeight, group};
 use super::pool::{self, GradientSums, Pooling};
-use super::replica::{Block, Scratch, Step};
+use super::replica::{Block, Scratch, StepInput};
 use super::shape::Planes;
 use super::{linear, loss};
 use crate::libtorch::lanes;
@@ -15,7 +15,7 @@ use crate::libtorch::lanes;
 /// One block, and what its passes read and write.
 #[derive(Debug)]
 pub struct BlockPass<'a> {
-    pub step: &'a Step<'a>,
+    pub step: &'a StepInput<'a>,
     pub block: &'a mut Block,
     pub scratch: &'a mut Scratch,
     /// The gradients of the block are added to it.
@@ -42,7 +42,7 @@ impl BlockPass<'_> {
         let logits = self.scratch.outputs.last().expect("a linear layer");
         let grad_logits = self.scratch.grad_outputs.last_mut().expect("a linear layer");
         grad_logits.copy_from_slice(logits);
-        let Step { batch_size, label_smoothing, .. } = *self.step;
+        let StepInput { batch_size, label_smoothing, .. } = *self.step;
         *self.loss +=
             loss::cross_entropy(grad_logits, lanes(), self.labels, label_smoothing, batch_size);
         self.linear_backward();
@@ -212,7 +212,12 @@ impl BlockPass<'_> {
 }
 
 /// What follows these channels of convolution `i`, whose output is `conv`.
-fn pooling<'a>(step: &'a Step, conv: &'a [f32], i: usize, channels: Range<usize>) -> Pooling<'a> {
+fn pooling<'a>(
+    step: &'a StepInput,
+    conv: &'a [f32],
+    i: usize,
+    channels: Range<usize>,
+) -> Pooling<'a> {
     let (layer, factors) = (&step.network.convolutions[i], &step.factors[i]);
     Pooling {
         pool: layer.pool,

@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 
 use super::shape::Planes;
 use crate::dataset::SIDE;
-use crate::engine::exact::kernels::direct::shape::window;
+use crate::engine::window::window;
 
 /// The number of filters per tile; it divides `filters`, which is a multiple of 4 or 3.
 pub fn group(filters: usize) -> usize {

@@ -5,7 +5,7 @@ use std::array;
 
 use pulp::{Simd, WithSimd};
 
-use crate::engine::exact::kernels::direct::shape::window;
+use crate::engine::window::window;
 
 /// Number of outputs, or inputs, per tile.
 const TILE: usize = 8;

@@ -26,15 +26,15 @@ mod loss;
 mod network;
 mod pool;
 mod replica;
+mod replicas;
 mod shape;
-mod step;
 #[cfg(test)]
 mod tests;
 
 use tch::{Kind, Tensor};
 
 use self::network::Network;
-use self::step::Replicas;
+use self::replicas::Replicas;
 use super::{StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
 use crate::libtorch::lanes;

@@ -4,11 +4,8 @@ use tch::Kind;
 
 use super::shape::Planes;
 use crate::dataset::{CLASSES, SIDE};
-use crate::engine::chain::Chain;
-use crate::nn::{
-    AvgPool2dOp, BatchNorm2dConfig, BatchNorm2dOp, Conv2dConfig, Conv2dOp, DropoutOp, Graph,
-    LinearOp, MaxPool2dOp, ReluOp,
-};
+use crate::engine::chain::{BatchNorm, Chain, Pool};
+use crate::nn::{Conv2dConfig, Conv2dOp, DropoutOp, Graph, LinearOp, ReluOp};
 
 /// Convolutions, each with ReLU and pooling, then linear layers, the last of which returns the logits.
 #[derive(Debug, Clone)]
@@ -29,26 +26,9 @@ pub struct Convolution {
     pub pooled: Planes,
     /// The indices of weight and bias.
     pub parameters: [usize; 2],
+    /// With a momentum.
     pub batch_norm: Option<BatchNorm>,
     pub pool: Pool,
-}
-
-/// Batch normalization with weight, bias and running statistics.
-#[derive(Debug, Clone)]
-pub struct BatchNorm {
-    /// The indices of weight and bias.
-    pub parameters: [usize; 2],
-    /// The indices of `running_mean`, `running_var` and `num_batches_tracked`.
-    pub buffers: [usize; 3],
-    pub eps: f64,
-    pub momentum: f64,
-}
-
-/// `F.avg_pool2d(x, 2)` or `F.max_pool2d(x, 2)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pool {
-    Average,
-    Max,
 }
 
 /// A linear layer, optionally followed by ReLU and dropout.
@@ -124,17 +104,11 @@ impl Convolution {
         let input = planes(chain.input_shape(*next), margin)?;
         let output = planes(chain.input_shape(*next + 1), 0)?;
         *next += 1;
-        let batch_norm = match chain.operation::<BatchNorm2dOp>(*next) {
-            Some(operation) => Some(BatchNorm::read(chain, operation.0, next)?),
-            None => None,
-        };
+        // Without momentum, the running statistics are means over all batches, which is not supported.
+        let batch_norm = chain.batch_norm2d(*next).filter(|it| it.config.momentum.is_some());
+        *next += usize::from(batch_norm.is_some());
         chain.operation::<ReluOp>(*next)?;
-        let pool = if chain.operation::<MaxPool2dOp>(*next + 1).is_some_and(|it| it.is_default(2)) {
-            Pool::Max
-        } else {
-            chain.operation::<AvgPool2dOp>(*next + 1).filter(|it| it.is_default(2))?;
-            Pool::Average
-        };
+        let pool = chain.pool2d(*next + 1)?;
         *next += 2;
         let margin = chain.operation::<Conv2dOp>(*next).map_or(0, |it| it.0.padding[0] as usize);
         let pooled = planes(chain.input_shape(*next), margin)?;
@@ -152,22 +126,6 @@ impl Convolution {
     /// The number of elements of a filter.
     pub fn filter(&self) -> usize {
         self.input.channels * self.kernel_size * self.kernel_size
-    }
-}
-
-impl BatchNorm {
-    fn read(chain: &Chain, config: BatchNorm2dConfig, next: &mut usize) -> Option<Self> {
-        if !(config.affine && config.track_running_stats) {
-            return None;
-        }
-        let number = *next;
-        *next += 1;
-        Some(Self {
-            parameters: [chain.parameter(number, 1)?, chain.parameter(number, 2)?],
-            buffers: [chain.buffer(number, 3)?, chain.buffer(number, 4)?, chain.buffer(number, 5)?],
-            eps: config.eps,
-            momentum: config.momentum?,
-        })
     }
 }
 

@@ -3,8 +3,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::network::Pool;
 use super::shape::Planes;
+use crate::engine::chain::Pool;
 
 /// The output of a convolution of one block, and what follows it.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ fn normalized<S: Simd>(
     values
 }
 
-/// The maximum of four; of NaN and a number, the last.
+/// The maximum of four. Which of NaN and a number it returns depends on the CPU.
 #[inline(always)]
 fn max<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> S::f32s {
     simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d))
@@ -197,6 +197,7 @@ impl WithSimd for Backward<'_> {
         let Self { pooling, grad_pooled, gradient, mask, grad_conv, grad_conv_shape, grad_bias } =
             self;
         let to = grad_conv_shape;
+        let grad_pooled = S::as_simd_f32s(grad_pooled).0;
         let planes = S::as_mut_simd_f32s(grad_conv).0.chunks_exact_mut(to.plane());
         let mask = S::as_simd_f32s(mask).0[0];
         for ((c, plane), bias) in planes.enumerate().zip(S::as_mut_simd_f32s(grad_bias).0) {
@@ -209,7 +210,8 @@ impl WithSimd for Backward<'_> {
             let rows = plane.chunks_exact_mut(2 * to.stride()).take(pooling.pooled_shape.height);
             let mut sums = [*bias, simd.splat_f32s(0.0)];
             for (y, rows) in rows.enumerate() {
-                pooling.backward_row::<S>(simd, c, y, grad_pooled, factors, (rows, to), &mut sums);
+                let row = BackwardRow { channel: c, y, grad_pooled, factors, rows, shape: to };
+                pooling.backward_row(simd, row, &mut sums);
             }
             for at in pooling.not_pooled() {
                 let input = S::as_simd_f32s(pooling.conv).0
@@ -221,6 +223,18 @@ impl WithSimd for Backward<'_> {
             *bias = simd.add_f32s(sums[0], sums[1]);
         }
     }
+}
+
+/// What [`Pooling::backward_row`] reads and writes for row `y` of windows of a channel.
+struct BackwardRow<'a, V> {
+    channel: usize,
+    y: usize,
+    grad_pooled: &'a [V],
+    /// See [`Backward::gradient`].
+    factors: [V; 3],
+    /// Two rows of the gradient w.r.t. the output of the convolution, which has this shape.
+    rows: &'a mut [V],
+    shape: Planes,
 }
 
 impl Pooling<'_> {
@@ -237,20 +251,12 @@ impl Pooling<'_> {
 
     /// Writes two rows of the gradient w.r.t. the output of the convolution, and adds it to `sums`.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn backward_row<S: Simd>(
-        &self,
-        simd: S,
-        c: usize,
-        y: usize,
-        grad_pooled: &[f32],
-        [of_grad, of_input, constant]: [S::f32s; 3],
-        (rows, to): (&mut [S::f32s], Planes),
-        sums: &mut [S::f32s; 2],
-    ) {
+    fn backward_row<S: Simd>(&self, simd: S, row: BackwardRow<S::f32s>, sums: &mut [S::f32s; 2]) {
+        let BackwardRow { channel: c, y, grad_pooled, factors, rows, shape: to } = row;
+        let [of_grad, of_input, constant] = factors;
         let factors = [simd.splat_f32s(self.scale[c]), simd.splat_f32s(self.shift[c])];
         let shape = self.pooled_shape.with_margin(0);
-        let grads = &S::as_simd_f32s(grad_pooled).0[self.pooled_row(shape, c, y)];
+        let grads = &grad_pooled[self.pooled_row(shape, c, y)];
         let (upper, lower) = rows.split_at_mut(to.stride());
         let [upper, lower] =
             [upper, lower].map(|row| row[to.margin..][..to.width].as_chunks_mut::<2>().0);

@@ -18,9 +18,9 @@ use crate::libtorch::lanes;
 /// The images and labels of a batch that one replica processes.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchPart<'a> {
-    /// N x 784 bytes.
+    /// Pixels (N, 784).
     pub pixels: &'a [u8],
-    /// N labels.
+    /// Labels (N).
     pub labels: &'a [u8],
     /// The number of its first image in the batch.
     pub first: usize,
@@ -28,7 +28,7 @@ pub struct BatchPart<'a> {
 
 /// What all replicas read in a step.
 #[derive(Debug, Clone, Copy)]
-pub struct Step<'a> {
+pub struct StepInput<'a> {
     pub network: &'a Network,
     /// The flat tensor of all parameters.
     pub parameters: &'a [f32],
@@ -43,7 +43,7 @@ pub struct Step<'a> {
     pub label_smoothing: f64,
 }
 
-impl<'a> Step<'a> {
+impl<'a> StepInput<'a> {
     /// The values of parameter `i`.
     pub fn parameter(&self, i: usize) -> &'a [f32] {
         &self.parameters[self.ranges[i].clone()]
@@ -181,7 +181,7 @@ impl Scratch {
     }
 
     /// Packs the weights, and sets the sums to 0.
-    fn prepare(&mut self, step: &Step) {
+    fn prepare(&mut self, step: &StepInput) {
         for (i, layer) in step.network.convolutions.iter().enumerate() {
             let weight = step.parameter(layer.parameters[0]);
             let [packed, transposed] = &mut self.packed[i];
@@ -210,7 +210,7 @@ impl Replica {
     }
 
     /// Computes a segment of a step; the first one overwrites loss and gradients, the last one completes them.
-    pub fn run(&mut self, segment: Segment, is_last: bool, step: &Step, part: BatchPart) {
+    pub fn run(&mut self, segment: Segment, is_last: bool, step: &StepInput, part: BatchPart) {
         let lanes = lanes();
         let keeps_blocks = step.network.convolutions.iter().any(|it| it.batch_norm.is_some());
         if segment == Segment::Start {
@@ -257,7 +257,7 @@ impl Replica {
 }
 
 /// Writes the sums over the lanes of the gradients of the convolutions.
-struct ReduceLanes<'a, 'b>(&'a mut Replica, &'a Step<'b>);
+struct ReduceLanes<'a, 'b>(&'a mut Replica, &'a StepInput<'b>);
 
 impl WithSimd for ReduceLanes<'_, '_> {
     type Output = ();

@@ -1,5 +1,5 @@
-//! Kernels that are bit-identical to libtorch's operations: convolutions fused with ReLU and pooling, and element-wise
-//! operations that libtorch computes in several passes over memory.
+//! Kernels that are bit-identical to libtorch's operations: convolutions fused with ReLU and pooling; batch
+//! normalization, ReLU and pooling in one stage; and the updates of optimizers.
 //!
 //! All kernels run on the CPU, on contiguous tensors.
 

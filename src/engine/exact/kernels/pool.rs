@@ -1,4 +1,6 @@
-//! `F.avg_pool2d(F.relu(xs), 2)` and its backward pass, each in one pass over memory.
+//! `F.avg_pool2d(F.relu(xs), 2)` and its backward pass, each in one pass over memory. The backward pass recomputes
+//! ReLU from its input: [`super::direct`] saves the outputs of the convolutions and needs no masks.
+//! [`super::relu_pool`] saves a mask per window instead of its input.
 //!
 //! Same bits as `aten/src/ATen/native/cpu/AvgPoolKernel.cpp` of PyTorch 2.13: the four elements of a
 //! window are added row by row, starting from 0, and the sum is divided by 4.

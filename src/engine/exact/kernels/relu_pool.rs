@@ -11,16 +11,8 @@ use tch::Tensor;
 
 use super::adam::Rounding;
 use super::pool::relu;
+use crate::engine::chain::Pool;
 use crate::libtorch::{filled, in_parts, values, values_mut};
-
-/// The pooling of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pool {
-    /// `max_pool2d(2)`.
-    Max,
-    /// `avg_pool2d(2)`.
-    Average,
-}
 
 /// `x * alpha + beta` with these factors per channel.
 #[derive(Debug)]
@@ -33,7 +25,7 @@ pub struct Affine {
 
 /// The shape of a batch of planes.
 #[derive(Debug, Clone, Copy)]
-pub struct Planes {
+pub struct BatchShape {
     /// Number of images.
     pub images: usize,
     /// Planes per image.
@@ -44,7 +36,7 @@ pub struct Planes {
     pub width: usize,
 }
 
-impl Planes {
+impl BatchShape {
     /// The shape of `xs` (N, C, H, W).
     pub fn of(xs: &Tensor) -> Self {
         let (n, c, h, w) = xs.size4().expect("a batch of images has four dimensions");
@@ -70,7 +62,7 @@ impl Planes {
 /// Pools `relu(affine(xs))`, `xs` (N, C, H, W). Returns the pooled values and the windows' masks,
 /// both (N, C, H/2, W/2): bit i of a mask is set if element i of the window, in row-major order, gets a gradient.
 pub fn forward(xs: &Tensor, affine: Option<&Affine>, pool: Pool) -> (Tensor, Tensor) {
-    let planes = Planes::of(xs);
+    let planes = BatchShape::of(xs);
     let mut masks = filled::<u8>(&planes.pooled_size(), |_| {});
     let pooled = filled(&planes.pooled_size(), |pooled: &mut [f32]| {
         let written = [cast_slice_mut(pooled), values_mut::<u8>(&mut masks)];
@@ -87,7 +79,7 @@ struct Forward<'a> {
     xs: &'a [f32],
     pooled: &'a mut [f32],
     masks: &'a mut [u8],
-    planes: Planes,
+    planes: BatchShape,
     affine: Option<&'a Affine>,
     pool: Pool,
 }
@@ -183,7 +175,7 @@ pub fn backward(
 ) -> Tensor {
     let (n, c, ..) = grad_output.size4().expect("a batch of images has four dimensions");
     filled(&[n, c, height as i64, width as i64], |grad_input: &mut [f32]| {
-        let planes = Planes { images: n as usize, channels: c as usize, height, width };
+        let planes = BatchShape { images: n as usize, channels: c as usize, height, width };
         let read = [cast_slice(values::<f32>(grad_output)), values::<u8>(masks)];
         in_parts((planes.images, 1), [grad_input], read, |[grad_input], [grad_output, masks]| {
             let grad_output = cast_slice(grad_output);
@@ -197,7 +189,7 @@ struct Backward<'a> {
     grad_input: &'a mut [f32],
     grad_output: &'a [f32],
     masks: &'a [u8],
-    planes: Planes,
+    planes: BatchShape,
     pool: Pool,
 }
 
@@ -215,8 +207,8 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t. the pooled
-/// values and the masks.
+/// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t.
+/// the pooled values and the masks.
 #[inline(always)]
 pub fn unpool(
     grad_input: &mut [f32],

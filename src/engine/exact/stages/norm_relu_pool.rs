@@ -3,11 +3,11 @@
 use tch::{Kind, Tensor};
 
 use super::{BackwardPass, Saved, Stage};
-use crate::engine::chain::Chain;
+use crate::engine::chain::{BatchNorm, Chain, Pool};
 use crate::engine::exact::kernels::batch_norm::{self, Order};
-use crate::engine::exact::kernels::relu_pool::{self, Affine, Pool};
+use crate::engine::exact::kernels::relu_pool::{self, Affine};
 use crate::libtorch::{values, values_mut};
-use crate::nn::{BatchNorm2dConfig, BatchNorm2dOp, Model, ReluOp};
+use crate::nn::{Model, ReluOp};
 
 /// The stage; see [`matches()`].
 #[derive(Debug)]
@@ -18,22 +18,18 @@ struct NormReluPool {
     size: [usize; 2],
 }
 
-/// A batch norm with a weight, a bias and running statistics.
+/// A batch norm, and how libtorch computes it.
 #[derive(Debug)]
 struct Norm {
-    config: BatchNorm2dConfig,
-    /// Indices of weight and bias.
-    parameters: [usize; 2],
-    /// Indices of running_mean, running_var and num_batches_tracked.
-    buffers: [usize; 3],
+    layer: BatchNorm,
     order: Order,
 }
 
 /// Matches `BatchNorm2d` with parameters and running statistics, if there is one; then ReLU; then `max_pool2d(2)` or
 /// `avg_pool2d(2)`, on float32 (N, C, H, W).
 pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
-    let norm = match chain.operation::<BatchNorm2dOp>(0) {
-        Some(_) => Some(Norm::matching(chain)?),
+    let norm = match chain.batch_norm2d(0) {
+        Some(layer) => Some(Norm { layer, order: batch_norm::order()? }),
         None => None,
     };
     let first = usize::from(norm.is_some());
@@ -45,33 +41,24 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 }
 
 impl Norm {
-    fn matching(chain: &Chain) -> Option<Self> {
-        let config = chain.operation::<BatchNorm2dOp>(0)?.0;
-        if !config.affine || !config.track_running_stats {
-            return None;
-        }
-        let parameters = [chain.parameter(0, 1)?, chain.parameter(0, 2)?];
-        let buffers = [chain.buffer(0, 3)?, chain.buffer(0, 4)?, chain.buffer(0, 5)?];
-        Some(Self { config, parameters, buffers, order: batch_norm::order()? })
-    }
-
     /// Updates the buffers; returns `[mean, 1 / sqrt(variance + eps)]` of each channel of the batch.
     fn update(&self, model: &Model, xs: &Tensor) -> Vec<[f32; 2]> {
         let [mut mean, mut variance, batches] =
-            self.buffers.map(|i| model.buffers()[i].shallow_clone());
+            self.layer.buffers.map(|i| model.buffers()[i].shallow_clone());
         let batches = batches.shallow_clone().g_add_scalar_(1);
-        let momentum = self.config.momentum.unwrap_or_else(|| 1.0 / batches.double_value(&[]));
+        let momentum =
+            self.layer.config.momentum.unwrap_or_else(|| 1.0 / batches.double_value(&[]));
         let statistics = batch_norm::statistics(xs);
         let count = xs.numel() / statistics.len();
         let running = values_mut(&mut mean).iter_mut().zip(values_mut(&mut variance));
         for (statistics, (mean, variance)) in statistics.iter().zip(running) {
             statistics.update(count, momentum, mean, variance);
         }
-        statistics.iter().map(|it| [it.mean, it.invstd(count, self.config.eps)]).collect()
+        statistics.iter().map(|it| [it.mean, it.invstd(count, self.layer.config.eps)]).collect()
     }
 
     fn affine(&self, model: &Model, moments: impl Iterator<Item = [f32; 2]>) -> Affine {
-        let parameters = self.parameters.map(|i| values(&model.parameters()[i]));
+        let parameters = self.layer.parameters.map(|i| values(&model.parameters()[i]));
         batch_norm::affine(moments, parameters, self.order.rounding())
     }
 }
@@ -95,9 +82,9 @@ impl Stage for NormReluPool {
 
     fn evaluate(&self, model: &Model, xs: &Tensor) -> Tensor {
         let affine = self.norm.as_ref().map(|norm| {
-            let [mean, variance, _] = norm.buffers.map(|i| &model.buffers()[i]);
+            let [mean, variance, _] = norm.layer.buffers.map(|i| &model.buffers()[i]);
             let running = [mean, variance].map(values);
-            norm.affine(model, batch_norm::running_moments(running, norm.config.eps))
+            norm.affine(model, batch_norm::running_moments(running, norm.layer.config.eps))
         });
         relu_pool::forward(&xs.contiguous(), affine.as_ref(), self.pool).0
     }
@@ -109,11 +96,12 @@ impl Stage for NormReluPool {
             return needs_grad
                 .then(|| relu_pool::backward(&grad_output, &saved[0], self.size, self.pool));
         };
-        let [weight, _] = norm.parameters.map(|i| values(&model.parameters()[i]));
+        let [weight, _] = norm.layer.parameters.map(|i| values(&model.parameters()[i]));
         let (moments, _) = values::<f32>(moments).as_chunks::<2>();
         let pooled = (&grad_output, masks, self.pool);
         let computed = batch_norm::backward(pooled, xs, (moments, weight), norm.order, needs_grad);
-        for (i, gradient) in norm.parameters.into_iter().zip([computed.weight, computed.bias]) {
+        for (i, gradient) in norm.layer.parameters.into_iter().zip([computed.weight, computed.bias])
+        {
             values_mut(&mut gradients.views()[i].detach()).copy_from_slice(&gradient);
         }
         computed.input

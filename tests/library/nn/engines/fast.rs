@@ -2,9 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use stitch::nn::{
+    AvgPool2d, AvgPool2dConfig, Conv2d, Conv2dConfig, Dropout, Flatten, Linear, Model, ReLU, Scope,
+    Sequential,
+};
 use stitch::stitch_run::{LrSchedule, Optimizer};
 use stitch::tensor_files::NamedTensor;
 use stitch::train::{Engine, Event, Progress, TrainConfig, TrainState, Trainer, fit};
+use tch::Kind;
 
 use super::{data, train};
 use crate::nn::compare::{first_difference, greatest_difference};
@@ -71,6 +76,34 @@ fn a_training_of_the_fast_engine_is_the_eager_ones_up_to_rounding() {
             assert!(parameters < 1e-4 && buffers < 1e-3, "{i}: {parameters:e}, {buffers:e}");
         }
     }
+}
+
+#[test]
+fn a_step_with_dropout_but_no_relu_is_the_eager_ones_up_to_rounding() {
+    let _guard = libtorch(2);
+    let network = |vs: &Scope| {
+        Sequential::new(vs)
+            .add(|vs| Conv2d::new(vs, 1, 4, 5, Conv2dConfig::default()))
+            .add(|vs| ReLU::new(vs))
+            .add(|vs| AvgPool2d::new(vs, 2, AvgPool2dConfig::default()))
+            .add(|vs| Flatten::new(vs))
+            .add(|vs| Linear::new(vs, 576, 8))
+            .add(|vs| Dropout::new(vs, 0.5))
+            .add(|vs| Linear::new(vs, 8, 10))
+    };
+    let data = data(IMAGES);
+    let [eager, fast] = [Engine::Eager, Engine::Fast].map(|engine| {
+        // The learning rate is 1, so that gradients are compared.
+        let options = TrainConfig::new("", 1, IMAGES, 1.0);
+        let config = TrainConfig { engine: Some(engine), optimizer: Optimizer::Sgd, ..options };
+        tch::manual_seed(0);
+        let model = Model::new("Net", &[1, 28, 28], Kind::Float, network).unwrap();
+        train(Trainer::pytorch(model, &config, &data).unwrap(), &config, &data)
+    });
+    assert_eq!([eager.updates, fast.updates], [1, 1]);
+    assert_eq!(first_difference(&of(&eager, "generator"), &of(&fast, "generator")), None);
+    let difference = greatest_difference(&of(&eager, "parameter/"), &of(&fast, "parameter/"));
+    assert!(difference > 0.0 && difference < 1e-5, "{difference:e}");
 }
 
 #[test]

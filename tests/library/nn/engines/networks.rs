@@ -3,8 +3,8 @@
 
 use stitch::nn::{
     AvgPool2d, AvgPool2dConfig, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Dropout,
-    Dropout2d, Flatten, Linear, LinearConfig, MaxPool2d, Module, ReLU, Scope, Sequential, Tanh,
-    Value, avg_pool2d, dropout, flatten, max_pool2d, relu,
+    Dropout2d, Flatten, Linear, LinearConfig, MaxPool2d, MaxPool2dConfig, Module, ReLU, Scope,
+    Sequential, Tanh, Value, avg_pool2d, dropout, flatten, max_pool2d, relu,
 };
 
 use crate::nn::networks::{Network, networks};
@@ -24,6 +24,17 @@ pub static NETWORKS: &[Network] = networks! {
         .add(|vs| Dropout2d::new(vs, 0.25))
         .add(|vs| Flatten::new(vs))
         .add(|vs| Linear::new(vs, 576, 10));
+    "batch norm with eps and momentum, ReLU, max pooling" IMAGE, vs => normalized(vs, BatchNorm2dConfig { eps: 0.02, momentum: Some(0.3), ..Default::default() });
+    "batch norm without weight and bias" IMAGE, vs => normalized(vs, BatchNorm2dConfig { affine: false, ..Default::default() });
+    "ReLU, max pooling of overlapping windows and in ceil mode" IMAGE, vs => Sequential::new(vs)
+        .add(|vs| Conv2d::new(vs, 1, 4, 4, Conv2dConfig { stride: [3, 3], ..Default::default() }))
+        .add(|vs| ReLU::new(vs))
+        .add(|vs| MaxPool2d::new(vs, 2, MaxPool2dConfig { stride: Some([1, 1]), ..Default::default() }))
+        .add(|vs| Conv2d::new(vs, 4, 4, 2, Default::default()))
+        .add(|vs| ReLU::new(vs))
+        .add(|vs| MaxPool2d::new(vs, 2, MaxPool2dConfig { ceil_mode: true, ..Default::default() }))
+        .add(|vs| Flatten::new(vs))
+        .add(|vs| Linear::new(vs, 64, 10));
     "LeNet-5 with dropout" IMAGE, vs => lenet(vs, Conv2dConfig::default());
     "LeNet-5 without the bias of a convolution" IMAGE, vs => lenet(vs, Conv2dConfig { bias: false, ..Default::default() });
     "tanh" IMAGE, vs => Sequential::new(vs)
@@ -91,6 +102,17 @@ fn conv_net(vs: &Scope) -> Sequential {
         .add(|vs| MaxPool2d::new(vs, 2, Default::default()))
         .add(|vs| Flatten::new(vs))
         .add(|vs| Dropout::new(vs, 0.3))
+        .add(|vs| Linear::new(vs, 216, 10))
+}
+
+/// A convolution, batch norm, ReLU and max pooling.
+fn normalized(vs: &Scope, config: BatchNorm2dConfig) -> Sequential {
+    Sequential::new(vs)
+        .add(|vs| Conv2d::new(vs, 1, 6, 3, Conv2dConfig { stride: [2, 2], ..Default::default() }))
+        .add(|vs| BatchNorm2d::new(vs, 6, config))
+        .add(|vs| ReLU::new(vs))
+        .add(|vs| MaxPool2d::new(vs, 2, Default::default()))
+        .add(|vs| Flatten::new(vs))
         .add(|vs| Linear::new(vs, 216, 10))
 }
 

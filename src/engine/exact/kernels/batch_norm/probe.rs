@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use tch::{Kind, Tensor};
 
 use super::{Order, affine, backward, running_moments, statistics};
+use crate::engine::chain::Pool;
 use crate::engine::exact::kernels::noise::noise;
-use crate::engine::exact::kernels::relu_pool::{self, Pool};
+use crate::engine::exact::kernels::relu_pool;
 use crate::libtorch::values;
 
 const EPS: f64 = 1e-5;

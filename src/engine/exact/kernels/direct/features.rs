@@ -7,9 +7,9 @@ use super::layout::{Hwio, nchw_to_nhwc, oihw_to_hwio, pad};
 use super::order::Bias;
 use super::shape::{
     Aligned, C1, C2, Filters, H1, H2, K, P1, P2, PADDED, PADDING, filters, vectors, vectors_mut,
-    window,
 };
 use crate::engine::exact::kernels::pool::{pool_planes, pool_window, relu_avg_pool2d};
+use crate::engine::window::window;
 use crate::libtorch::{filled, in_parts, values, values_mut};
 
 /// The activations up to pool2 for a batch, float32.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::layout::pad;
-use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, window};
+use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors};
+use crate::engine::window::window;
 
 /// Number of elements of the sums of one filter of conv1 and its bias: each filter row has a slot.
 pub const FILTER1: usize = 6 * SLOT;

@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use crate::engine::window::window;
+
 /// Height and width of every filter.
 pub const K: usize = 5;
 /// Zero padding on each side of an image.
@@ -37,15 +39,6 @@ pub type Filters<T, const O: usize, const C: usize> = [[[[T; K]; K]; C]; O];
 pub fn filters<T, const O: usize, const C: usize>(weight: &[T]) -> &Filters<T, O, C> {
     let planes = weight.as_chunks::<K>().0.as_chunks::<K>().0.as_chunks::<C>().0;
     planes.first_chunk().expect("a weight of this shape")
-}
-
-/// Returns `N` consecutive elements, starting at index `start`.
-///
-/// # Panics
-/// If the slice is shorter.
-#[inline(always)]
-pub fn window<V, const N: usize>(slice: &[V], start: usize) -> &[V; N] {
-    slice[start..].first_chunk().expect("a window within the row")
 }
 
 /// Returns `N` consecutive vectors, starting at element `start`.

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::adam::{self, ParameterChunk, Update};
 use super::batch_norm::{Factors, Sums};
 use super::network::Network;
-use super::replica::{BatchPart, Replica, Segment, Step, segments};
+use super::replica::{BatchPart, Replica, Segment, StepInput, segments};
 use crate::dataset::PIXELS;
 use crate::dataset::loader::Batch;
 use crate::libtorch::{filled, in_parts, lanes, values, values_mut};
@@ -51,7 +51,7 @@ impl Replicas {
         for (number, &segment) in segments.iter().enumerate() {
             self.synchronize(segment, model);
             let Self { network, ranges, factors, replicas, label_smoothing } = self;
-            let step = Step {
+            let step = StepInput {
                 network,
                 parameters: values(model.flat().all()),
                 ranges,
@@ -113,7 +113,7 @@ impl Replicas {
         if let Some(adam) = (optimizer as &mut dyn Any).downcast_mut() {
             return self.update_adam(adam);
         }
-        let [first, others @ ..] = &self.replicas[..] else { return };
+        let (first, others) = self.replicas.split_first().expect("at least one replica");
         let gradient = filled(&[first.gradients.len() as i64], |sum: &mut [f32]| {
             sum.copy_from_slice(&first.gradients);
             for replica in others {
