@@ -9,6 +9,8 @@ readme=models/README.md
 
 # One thread: results depend on the number of threads in their low-order bits.
 "$stitch" train lenet5 --batch-size 32 --lr 2e-3 --seed 0 --threads 1 --force --out "$runs/lenet5" >/dev/null
+"$stitch" train deepcnn --augment crop,flip --lr-schedule cosine --epochs 30 --seed 0 --threads 1 --force \
+    --out "$runs/deepcnn" >/dev/null
 "$stitch" train mlp --threads 1 --force --out "$runs/mlp" >/dev/null
 
 sum() {
@@ -17,7 +19,7 @@ sum() {
 
 rows=$runs/rows
 : >"$rows"
-for file in lenet5/state_dict.pt lenet5/torchscript.pt mlp/state_dict.pt; do
+for file in deepcnn/state_dict.pt lenet5/state_dict.pt lenet5/torchscript.pt mlp/state_dict.pt; do
     folder=$(dirname "$file")
     mkdir -p "models/$folder"
     for name in "$file" "$folder/config.json" "$folder/metrics.json"; do

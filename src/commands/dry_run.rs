@@ -115,6 +115,7 @@ fn text(dry_run: &DryRun, screen: Screen) -> String {
     let row = |setting: &Setting| {
         let value = match &setting.value {
             Value::Null => "off".into(),
+            Value::Bool(true) => "on".into(),
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };

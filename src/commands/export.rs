@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::export::Format;
-use stitch::models::{Library, MODELS, ModelEntry, names_of, weights};
+use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
 use stitch::run_folder::{self, RunConfig, write_whole};
 use stitch::sha256;
@@ -43,10 +43,8 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         );
     }
     let metadata = metadata(&args.file, &model.model.state_dict(), entry);
-    if let Some(dropout) = RunConfig::dropout_of(&metadata)
-        .with_context(|| format!("the metadata of {}", args.file.display()))?
-    {
-        model = model.with_dropout(dropout);
+    if args.format.has_forward {
+        model = with_dropout_of_run(model, &metadata, args, console)?;
     }
     let bytes = encode(&model.model, &metadata, args)?;
     if to_stdout {
@@ -67,6 +65,33 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     })?;
     console.show(&format!("{entry}: {} bytes written to {output}", bytes.len()))?;
     Ok(Outcome::Done)
+}
+
+/// The model with the dropout of its run, which the metadata tell, and the tensors do not.
+fn with_dropout_of_run(
+    model: Classifier,
+    metadata: &Metadata,
+    args: &ExportArgs,
+    console: Console,
+) -> Result<Classifier> {
+    let file = args.file.display();
+    let dropout = RunConfig::dropout_of(metadata);
+    match dropout.with_context(|| format!("the metadata of {file}"))? {
+        Some(dropout) => Ok(model.with_dropout(dropout)),
+        None if model.entry.library == Library::PyTorch => {
+            let default = match model.entry.options().dropout {
+                0.0 => "no dropout".into(),
+                p => format!("a dropout of {p}"),
+            };
+            console.note(&format!(
+                "note: {file}: not in a run folder of stitch, so the dropout of its training is unknown. In training mode \
+                 the exported network has {default}, the default of {}",
+                model.entry
+            ));
+            Ok(model)
+        }
+        None => Ok(model),
+    }
 }
 
 /// Checks that the output path can be written, and does not exist unless `force`.

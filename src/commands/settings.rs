@@ -116,7 +116,13 @@ impl Settings {
                 }
                 _ => SettingOrigin::Default,
             };
-            Setting { value: values.get(&name).cloned().unwrap_or_default(), name, source }
+            let value = match name.as_str() {
+                // Not written if they are PyTorch's defaults.
+                "optimizer" => config.optimizer.name().into(),
+                "weight_decay" if config.weight_decay() > 0.0 => config.weight_decay().into(),
+                _ => values.get(&name).cloned().unwrap_or_default(),
+            };
+            Setting { value, name, source }
         };
         let sources = TrainConfig::names().into_iter().map(setting).collect();
         Ok(Self { model, config, sources, repeated })

@@ -69,5 +69,5 @@ pub static ENTRY: ModelEntry = ModelEntry {
     },
     paper: None,
     is_future_work: true,
-    shipped: None,
+    shipped: Some(include_bytes!("../../models/deepcnn/state_dict.pt")),
 };

@@ -15,6 +15,8 @@ use stitch_run::rows::{self, TableError};
 pub const FILE: &str = "plan.csv";
 /// Maximum number of rows; more are a mistake.
 const MAX_ROWS: usize = 1_000_000;
+/// Maximum length of an id, which becomes the name of a file; file systems allow 255 bytes.
+const MAX_ID: usize = 200;
 
 /// Lists of values; every combination is a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +96,11 @@ pub enum PlanError {
     /// A plan with too many rows.
     #[error("it has more than {MAX_ROWS} rows: give fewer values")]
     TooMany,
+    /// An id that is too long for the name of a file.
+    #[error(
+        "{0} has an id of more than {MAX_ID} characters, too long for a file: give fewer transforms in augment"
+    )]
+    LongId(String),
     /// A grid gives an empty list for the setting of this name.
     #[error("{0} is an empty list: give at least one value")]
     EmptyList(String),
@@ -160,6 +167,9 @@ pub fn rows(grids: &[Grid]) -> Result<Vec<TrainConfig>, PlanError> {
         }
         for settings in combinations(grid)? {
             train::check(&settings)?;
+            if id(&settings).len() > MAX_ID {
+                return Err(PlanError::LongId(id(&settings)));
+            }
             if seen.insert(id(&settings)) {
                 rows.push(settings);
             }
@@ -310,6 +320,9 @@ mod tests {
         assert!(refused(with(json!({ "dropout": [0.5, 2] }))).contains("dropout is 2: it must be"));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
         assert!(refused(Grid { seeds: vec![], ..grid() }).contains("seeds is an empty list"));
+        let long = with(json!({ "augment": ["flip,".repeat(40) + "flip"] }));
+        let lenet5 = Grid { models: vec![named("lenet5").unwrap()], ..long };
+        assert!(refused(lenet5).contains("too long for a file"));
         let batch_sizes: Vec<_> = (1..1001).collect();
         let many = with(json!({ "batch_size": batch_sizes }));
         let many = Grid { seeds: (0..1001).collect(), ..many };

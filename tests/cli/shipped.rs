@@ -26,7 +26,7 @@ fn the_shipped_weights_have_the_sums_and_the_accuracy_that_are_written_beside_th
     let folder = temporary_folder();
     copy_real(&folder.path().join("data"));
     let rows = table();
-    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(rows.len(), 4, "{rows:?}");
     for [file, accuracy, sha256] in rows {
         let path = common::root().join("models").join(&file);
         assert_eq!(sha256::of(fs::read(&path).unwrap()), sha256, "{file}");
@@ -46,7 +46,7 @@ fn the_shipped_weights_have_the_sums_and_the_accuracy_that_are_written_beside_th
 fn the_shipped_weights_were_made_by_the_command_that_is_written_beside_them() {
     let readme = fs::read_to_string(common::root().join("models/README.md")).unwrap();
     let script = fs::read_to_string(common::root().join("setup/models.sh")).unwrap();
-    for model in ["lenet5", "mlp"] {
+    for model in ["deepcnn", "lenet5", "mlp"] {
         let command = format!("train {model} ");
         let line = readme.lines().find(|line| line.contains(&command)).unwrap();
         let flags = line.split_once(&command).unwrap().1;
@@ -59,6 +59,7 @@ fn the_shipped_weights_were_made_by_the_command_that_is_written_beside_them() {
             ("--lr", "lr"),
             ("--seed", "seed"),
             ("--threads", "threads"),
+            ("--epochs", "epochs"),
         ] {
             if let Some(value) = flag(name) {
                 assert_eq!(config[key].as_f64(), value.parse().ok(), "{model} {name}");

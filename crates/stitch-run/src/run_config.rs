@@ -174,6 +174,10 @@ impl RunConfig {
             .iter()
             .filter_map(|name| difference(name, then.get(name), settings.get(name)))
             .collect();
+        if !extends && now.settings.epochs > self.settings.epochs {
+            let schedule = self.settings.lr_schedule;
+            lines.push(format!("the learning rates of {schedule} depend on the number of epochs"));
+        }
         let text = |text: &Option<String>| text.clone().map(Value::from);
         let (before, after) = (text(&self.cpu_capability), text(&now.cpu_capability));
         lines.extend(difference("cpu_capability", before.as_ref(), after.as_ref()));
@@ -330,7 +334,9 @@ mod tests {
             config
         };
         assert_eq!(cosine(5).resume_differences(&cosine(5)), Vec::<String>::new());
-        assert_eq!(cosine(5).resume_differences(&cosine(6)), ["epochs 6 instead of 5"]);
+        let reason = "the learning rates of cosine depend on the number of epochs";
+        let lines = cosine(5).resume_differences(&cosine(6));
+        assert_eq!(lines, ["epochs 6 instead of 5", reason]);
     }
 
     #[test]

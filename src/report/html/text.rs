@@ -44,7 +44,7 @@ pub fn list(items: &[String]) -> String {
 /// images, and all other runs are of models that are not in the paper.
 pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
     let of_the_paper = runs.iter().filter(|run| run.model.paper.is_some()).count();
-    let of = |model| Some(runs.iter().copied().enumerate().find(|(_, run)| run.model == model)?);
+    let of = |model| runs.iter().copied().enumerate().find(|(_, run)| run.model == model);
     let [first, second] = models::paper_pair()?.map(of);
     let [a, b] = [first?, second?];
     (of_the_paper == 2 && a.1.truth == b.1.truth).then_some([a, b])
