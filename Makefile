@@ -28,10 +28,10 @@ run: data
 test: venv data outside lint
 	cargo test --release --locked --workspace
 
-# Trains both models with the notebook and the port, traced, and compares every record.
+# Trains all models with the notebook and the port, traced, and compares every record.
 PARITY_RUNS := runs/parity
 parity: venv data
-	@for model in mlp lenet5; do \
+	@for model in mlp lenet5 deepcnn; do \
 	    .venv/bin/python -W ignore tests/reference/notebook.py --model $$model --trace \
 	        --out $(PARITY_RUNS)/notebook-$$model >/dev/null && \
 	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \
@@ -62,13 +62,15 @@ bench: venv data
 	cargo bench --locked --bench parts --bench formats
 	.venv/bin/python benches/goals.py
 
-# Updates docs/figures from the two runs of `make run`, and docs/study from its table.
+# Updates docs/figures from the two runs of `make run`, and docs/study from its tables.
 figures: run
 	cp runs/reproduce/accuracy_comparison.svg docs/figures/
 	cp runs/reproduce/mlp/confusion_matrix.svg docs/figures/confusion_matrix_mlp.svg
 	cp runs/reproduce/lenet5/confusion_matrix.svg docs/figures/confusion_matrix_lenet5.svg
 	$(STITCH) study report docs/study/results.csv --output target/study
 	cp target/study/accuracies.svg target/study/summary.csv docs/study/
+	$(STITCH) study report docs/study/future/results.csv --output target/future
+	cp target/future/accuracies.svg target/future/summary.csv target/future/effects.csv docs/study/future/
 
 # `man target/man/stitch.1`
 MAN := target/man

@@ -27,8 +27,9 @@ fn main() {
 
 /// Compiles `src/libtorch/*.cpp` with libtorch's headers.
 fn compile_bindings(include: &Path) {
-    let files = ["arithmetic", "autograd", "convolution", "generator", "memory", "parallel"]
-        .map(|name| format!("src/libtorch/{name}.cpp"));
+    let files =
+        ["arithmetic", "autograd", "convolution", "cuda", "generator", "memory", "parallel"]
+            .map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();
     // libtorch's headers use OpenMP if libtorch was built with it.

@@ -87,7 +87,7 @@ fn images(criterion: &mut Criterion) {
 /// A state_dict of LeNet-5, in memory.
 fn weights(criterion: &mut Criterion) {
     let lenet5 = named("lenet5").expect("the registry has it");
-    let tensors = lenet5.zeros(Device::Cpu).state_dict();
+    let tensors = lenet5.zeros(lenet5.options(), Device::Cpu).state_dict();
     let file = state_dict::write(&tensors).expect("the tensors can be written");
     let mut group = criterion.benchmark_group("state_dict");
     group.throughput(Throughput::Bytes(file.len() as u64));

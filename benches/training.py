@@ -30,7 +30,7 @@ STITCH = ["STITCH", "--quiet", "train", "MODEL"]
 VARIANTS = ["whole", "foreach", "fused", "channels-last", "compile", "compile-channels-last"]
 # candle takes almost a minute per epoch: it trains on a twentieth of one, and its seconds are multiplied by 20.
 CANDLE_IMAGES = 3000
-BOUNDS = {"mlp": 1e-12, "lenet5": 0.0}
+BOUNDS = {"mlp": 1e-12, "lenet5": 0.0, "deepcnn": 0.0}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Contender:
 
 
 def variant(name):
-    command = [*PYTHON, "benches/contenders/pytorch.py", name]
+    command = [*PYTHON, "benches/contenders/pytorch.py", name, "MODEL"]
     return Contender(command, exact=name in ("whole", "foreach"), environment=KEEP)
 
 
@@ -56,6 +56,10 @@ CONTENDERS = {
 }
 MLP = ["notebook", "notebook, memory kept", "stitch"]
 WHOLE = ["notebook", "stitch", "stitch --fast"]
+DEEP = [
+    *("notebook", "notebook, memory kept", "PyTorch foreach", "PyTorch channels-last"),
+    *("PyTorch compile", "PyTorch compile-channels-last", "stitch", "stitch --fast"),
+]
 SWEEP = ["notebook", "PyTorch channels-last", "candle", "stitch", "stitch --fast"]
 
 
@@ -81,6 +85,7 @@ SETTINGS = [
     Setting("lenet5-64", "lenet5", 64, 5, 2, WHOLE, 40),
     Setting("lenet5-1024", "lenet5", 1024, 5, 2, WHOLE, 45),
     Setting("all-64", "lenet5", 64, 1, 2, list(CONTENDERS), 80),
+    Setting("deepcnn-64", "deepcnn", 64, 1, 2, DEEP, 180),
     Setting("all-1024", "lenet5", 1024, 1, 2, list(CONTENDERS), 80),
     *(
         Setting(f"sweep-{size}-{threads}", "lenet5", size, 1, threads, SWEEP, {16: 40}.get(size, 30))

@@ -116,7 +116,13 @@ pub fn expect_exit() {
 /// The error message for exhausted memory; `None` if `message`, from libtorch, CUDA or the C++ library, reports
 /// something else.
 pub fn out_of_memory_message(message: &str) -> Option<String> {
-    let parts = ["can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc"];
+    let parts = [
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "std::bad_alloc",
+        "_STATUS_ALLOC_FAILED",
+    ];
     // oneDNN does not give the reason.
     if message.contains("could not create a primitive") {
         return Some(
@@ -125,6 +131,12 @@ pub fn out_of_memory_message(message: &str) -> Option<String> {
     }
     if !parts.iter().any(|part| message.contains(part)) {
         return None;
+    }
+    if ["CUDA", "CUBLAS", "CUDNN"].iter().any(|library| message.contains(library)) {
+        let size =
+            message.split_once("Tried to allocate ").and_then(|(_, rest)| rest.split_once(". "));
+        let size = size.map(|(size, _)| format!(": {size} cannot be allocated"));
+        return Some(format!("out of GPU memory{}", size.unwrap_or_default()));
     }
     let size = message.split_once("tried to allocate ").map(|(_, rest)| rest);
     let size = size.and_then(|rest| rest.split_once(" bytes")).map(|(bytes, _)| bytes);
@@ -166,6 +178,14 @@ mod tests {
         assert!(error.starts_with("out of memory: 188160000 bytes cannot"), "{error}");
         let error = out_of_memory_message("std::bad_alloc").unwrap();
         assert_eq!(error, "out of memory");
+        let cuda = "Torch(\"CUDA out of memory. Tried to allocate 8.76 GiB. GPU 0 has a total capacity of 139.80 GiB \
+                    of which 699.00 MiB is free.\")";
+        let error = out_of_memory_message(cuda).unwrap();
+        assert_eq!(error, "out of GPU memory: 8.76 GiB cannot be allocated");
+        for message in ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"]
+        {
+            assert_eq!(out_of_memory_message(message).unwrap(), "out of GPU memory");
+        }
         assert_eq!(out_of_memory_message("index out of range"), None);
     }
 }

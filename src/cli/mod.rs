@@ -73,7 +73,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train both models as the notebook does and compare them with the paper
+    /// Train the paper's two models as the notebook does and compare them with the paper
     Reproduce(ReproduceArgs),
     /// Train one model and write a run folder
     Train(TrainArgs),

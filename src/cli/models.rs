@@ -1,7 +1,7 @@
 //! Names of models and help texts with their defaults, all from the registry.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use stitch::models::{self, Defaults, MODELS, ModelEntry, names_of};
+use stitch::models::{self, Defaults, Library, MODELS, ModelEntry, ModelOptions, names_of};
 
 /// The parser of a model's name.
 pub fn parser() -> impl TypedValueParser<Value = &'static ModelEntry> {
@@ -39,18 +39,28 @@ pub fn batch_size() -> String {
 /// Help of `--lr`.
 pub fn lr() -> String {
     let defaults = by_model(|it| format!("{:e}", it.lr));
-    format!("Learning rate [default: {defaults}{}]", not_given())
+    format!(
+        "Learning rate; the maximum with --lr-schedule onecycle [default: {defaults}{}]",
+        not_given()
+    )
+}
+
+/// A default for each PyTorch model.
+fn by_pytorch_model(value: impl Fn(&ModelOptions) -> String) -> String {
+    let models = MODELS.iter().filter(|entry| entry.library == Library::PyTorch);
+    let of = |entry: &&ModelEntry| format!("{entry} {}", value(entry.options()));
+    models.map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// Help of `--batch-norm`.
 pub fn batch_norm() -> String {
-    let defaults = by_model(|it| if it.options.batch_norm { "on" } else { "off" }.into());
+    let defaults = by_pytorch_model(|it| if it.batch_norm { "on" } else { "off" }.into());
     format!("Batch normalization after each convolution [default: {defaults}]")
 }
 
 /// Help of `--dropout`.
 pub fn dropout() -> String {
-    let defaults = by_model(|it| it.options.dropout.to_string());
+    let defaults = by_pytorch_model(|it| it.dropout.to_string());
     format!("Probability of dropout before the last layer; 0: no dropout [default: {defaults}]")
 }
 
@@ -68,9 +78,17 @@ pub fn seed_in_full() -> String {
     format!("{}\n\n{}.", seed(), ranges.collect::<Vec<_>>().join("; "))
 }
 
+/// Help of `--future` of `stitch reproduce`.
+pub fn future() -> String {
+    let others = names_of(models::future_work());
+    format!("Also train the paper's future work ({others}), and add it to the comparison")
+}
+
 /// Help of `--out` of `stitch reproduce`.
 pub fn reproduce_out() -> String {
-    format!("Folder for the run folders ({}) and report.html", names_of(models::of_the_paper()))
+    let names = names_of(models::of_the_paper());
+    let others = names_of(models::future_work());
+    format!("Folder for the run folders ({names}; with --future also {others}) and report.html")
 }
 
 /// Help of `--model` of `stitch predict`.

@@ -71,7 +71,7 @@ pub struct StudyPlanArgs {
     /// Images per step
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub batch_size: Vec<usize>,
-    /// Learning rates of Adam
+    /// Learning rates
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub lr: Vec<f64>,
     /// Number of passes over the training images
@@ -151,7 +151,8 @@ pub struct StudyCollectArgs {
 /// `stitch study report`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Writes report.html, accuracies.svg and summary.csv.
+Writes report.html, accuracies.svg and summary.csv, and effects.csv if configurations differ in an option. Prints \
+what each option changed, as far as the runs show it.
 
 Examples:
   stitch study report study

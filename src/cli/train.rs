@@ -17,9 +17,13 @@ use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, model
 #[command(after_long_help = "\
 Examples:
   stitch reproduce
+  stitch reproduce --future
   stitch reproduce --force --json
   stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
+    /// Also train the paper's future work, a deeper network, and add it to the comparison
+    #[arg(long, help = models::future())]
+    pub future: bool,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -135,16 +139,16 @@ pub struct SettingArgs {
     pub dropout: Option<f64>,
     /// Random transforms of the training images, such as crop,flip [default: none]
     ///
-    /// A list, applied in this order: crop[:PADDING] (RandomCrop, 2 pixels), flip[:P] (RandomHorizontalFlip, 0.5) and
+    /// For PyTorch models. A list, applied in this order: crop[:PADDING] (RandomCrop, 2 pixels), flip[:P] (RandomHorizontalFlip, 0.5) and
     /// erase[:P] (RandomErasing, 0.1) of torchvision.transforms.v2.
     #[arg(long, value_name = "none|LIST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
-    /// The optimizer [default: adam]
+    /// The optimizer of PyTorch models [default: adam]
     #[arg(long, value_name = "NAME", value_parser = optimizer_parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
-    /// Momentum of sgd [default: 0]
+    /// Momentum of sgd; --lr-schedule onecycle sets it at each step [default: 0]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     #[serde(skip)]
     pub momentum: Option<f64>,
@@ -164,7 +168,7 @@ pub struct SettingArgs {
     /// Schedule of the learning rate: none, step:EVERY,GAMMA, cosine or onecycle [default: none]
     ///
     /// PyTorch's StepLR and CosineAnnealingLR (to 0, over all epochs) change it after an epoch, OneCycleLR (up to --lr,
-    /// over all steps of the run) after each step. A run with cosine or onecycle cannot be resumed with more epochs.
+    /// over all steps of the run) after each step, and with it the momentum of sgd or beta1 of Adam. A run with cosine or onecycle cannot be resumed with more epochs.
     #[arg(long, value_name = "SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_schedule: Option<LrSchedule>,

@@ -137,6 +137,8 @@ pub struct StudyReported {
     pub report: String,
     pub figure: String,
     pub summary: String,
+    /// Only if configurations differ in an option.
+    pub effects: Option<String>,
 }
 
 /// A file of the data set.

@@ -1,7 +1,6 @@
 //! `stitch train --dry-run`: runs one step and shows what the run would do. Writes nothing.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -72,9 +71,7 @@ pub fn run(args: &TrainArgs, settings: &Settings, out: &Path, console: Console) 
     let prepared = Prepared::new(&settings.config, &dataset);
     let prepared = prepared.map_err(|error| settings.explained(error.into()))?;
     let data = data(&prepared.dataset);
-    let start = Instant::now();
-    let FirstStep { images, loss, steps_per_epoch } = prepared.first_step()?;
-    let seconds = start.elapsed().as_secs_f64();
+    let FirstStep { images, loss, seconds, steps_per_epoch } = prepared.first_step()?;
     let steps = steps_per_epoch.saturating_mul(settings.config.epochs);
     let dry_run = DryRun {
         settings: settings.sources.clone(),

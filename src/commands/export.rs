@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::export::Format;
-use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
-use stitch::run_folder::{self, write_whole};
+use stitch::models::{Library, MODELS, ModelEntry, names_of, weights};
+use stitch::nn::Model;
+use stitch::run_folder::{self, RunConfig, write_whole};
 use stitch::sha256;
 use stitch::tensor_files::{Metadata, NamedTensor, Renaming, TensorFile, npz};
 use tch::Device;
@@ -31,7 +32,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     }
     // A forward pass must equal that of the file.
     let read = if args.format.has_forward { inputs::model } else { inputs::weights_of };
-    let model = read(&args.file, args.model, args.key.get(), Device::Cpu, console)?;
+    let mut model = read(&args.file, args.model, args.key.get(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
     if args.sklearn && (args.format.name != "npz" || !of_sklearn(entry)) {
@@ -41,7 +42,13 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
             args.format
         );
     }
-    let bytes = encode(&model, args)?;
+    let metadata = metadata(&args.file, &model.model.state_dict(), entry);
+    if let Some(dropout) = RunConfig::dropout_of(&metadata)
+        .with_context(|| format!("the metadata of {}", args.file.display()))?
+    {
+        model = model.with_dropout(dropout);
+    }
+    let bytes = encode(&model.model, &metadata, args)?;
     if to_stdout {
         print_bytes(&bytes)?;
         return Ok(Outcome::Done);
@@ -92,13 +99,11 @@ fn check_extension(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-fn encode(classifier: &Classifier, args: &ExportArgs) -> Result<Vec<u8>> {
-    let Classifier { entry, model } = classifier;
-    if args.sklearn {
-        return Ok(npz::write(&weights::to_sklearn(&model.state_dict()))?);
+fn encode(model: &Model, metadata: &Metadata, args: &ExportArgs) -> Result<Vec<u8>> {
+    match args.sklearn {
+        true => Ok(npz::write(&weights::to_sklearn(&model.state_dict()))?),
+        false => Ok(args.format.write(model, metadata)?),
     }
-    let metadata = metadata(&args.file, &model.state_dict(), entry);
-    Ok(args.format.write(model, &metadata)?)
 }
 
 /// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same

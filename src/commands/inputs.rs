@@ -14,7 +14,6 @@ use stitch::report::figures::Normalize;
 use stitch::run_folder::Claim;
 use stitch::tensor_files::{FileKind, ReadError, Skipped, TensorFile, read_weights};
 use stitch::train::Device;
-use tch::Cuda;
 
 use super::Console;
 use crate::cli::{ComputeArgs, DataArgs, FigureArgs};
@@ -24,31 +23,13 @@ use crate::suggest::hinted;
 pub fn compute(args: &ComputeArgs) -> Result<tch::Device> {
     set_threads(args.threads())?;
     let device = args.device.unwrap_or(Device::Cpu);
-    check_device(device).context("--device")?;
+    cuda::check(device).context("--device")?;
     Ok(libtorch::device(device))
 }
 
 /// Sets the number of threads, and returns it; `None` is libtorch's own choice. OpenMP's limit must allow it.
 pub fn set_threads(threads: Option<usize>) -> Result<usize> {
     threads::set(threads).context("--threads")
-}
-
-/// Refuses a GPU that does not exist.
-pub fn check_device(device: Device) -> Result<()> {
-    let Device::Cuda(number) = device else { return Ok(()) };
-    if let Err(error) = cuda::load() {
-        bail!("{device}: this libtorch has no GPU support ({error}). Use cpu");
-    }
-    let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
-    if count <= number as i64 {
-        let found = match count {
-            0 => "libtorch finds no GPU".into(),
-            1 => "libtorch finds one GPU, cuda:0".into(),
-            n => format!("libtorch finds {n} GPUs, cuda:0 to cuda:{}", n - 1),
-        };
-        bail!("{device}: {found}. Use cpu, or an existing GPU");
-    }
-    Ok(())
 }
 
 impl FigureArgs {

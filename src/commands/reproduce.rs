@@ -1,10 +1,11 @@
-//! `stitch reproduce`: trains both models as the notebook does, and compares them with the paper.
+//! `stitch reproduce`: trains the paper's models as the notebook does, and compares them with the paper; with `--future`,
+//! also the models of its future work.
 
 use anyhow::{Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
 use serde_json::json;
-use stitch::models::{self, ModelEntry, Paper};
+use stitch::models::{self, ModelEntry};
 use stitch::report::figures::{Accuracy, Drawn, accuracies};
 use stitch::report::{self, Section};
 use stitch::run::{Options, Trained, clear_checkpoints};
@@ -18,28 +19,27 @@ use crate::cli::ReproduceArgs;
 
 pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
     inputs::compute(&args.compute)?;
-    let claim = |model: &'static ModelEntry| -> Option<Result<_>> {
-        let paper = model.paper?;
+    let claim = |model: &'static ModelEntry| -> Result<_> {
         let claim = inputs::claim(args.force, args.checkpoints.resume);
-        let folder = RunFolder::claim(&args.out.join(model.name), claim);
-        Some(folder.map(|folder| (model, paper, folder)).map_err(Into::into))
+        Ok((model, RunFolder::claim(&args.out.join(model.name), claim)?))
     };
-    let folders = models::of_the_paper().filter_map(claim).collect::<Result<Vec<_>>>()?;
+    let future = models::future_work().filter(|_| args.future);
+    let folders = models::of_the_paper().chain(future).map(claim).collect::<Result<Vec<_>>>()?;
     let parent = claim_parent(args)?;
     let dataset = inputs::dataset(&args.data, console)?;
     if args.force {
         for file in COMPARISON_FILES {
             parent.remove(&parent.path().join(file))?;
         }
-        // Both are cleared before the first training: after an interruption, --resume must not take one of the old runs for
+        // All are cleared before the first training: after an interruption, --resume must not take one of the old runs for
         // finished.
-        for (_, _, folder) in &folders {
+        for (_, folder) in &folders {
             folder.clear()?;
             clear_checkpoints(folder)?;
         }
     }
     let mut runs = Vec::new();
-    for &(model, paper, ref folder) in &folders {
+    for &(model, ref folder) in &folders {
         let device = args.compute.device.unwrap_or(Device::Cpu);
         let config = TrainConfig { device, threads: args.compute.threads(), ..model.config() };
         let options = Options {
@@ -49,13 +49,13 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
             ..Options::default()
         };
         let trained = training::run(folder, &config, &options, &dataset, console)?;
-        runs.push(Reproduced { model, paper, trained });
+        runs.push(Reproduced { model, trained });
     }
     write_comparison(&parent, args, &runs)?;
     console.document(|| {
-        let runs = runs.iter().zip(&folders).map(|(run, (_, _, folder))| {
+        let runs = runs.iter().zip(&folders).map(|(run, (_, folder))| {
             Ok(Reproduction {
-                paper_accuracy: run.paper.accuracy,
+                paper_accuracy: run.model.paper_accuracy(),
                 difference: run.difference(),
                 training: Training::read(folder, &run.trained.evaluation)?,
             })
@@ -63,7 +63,7 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
         let runs = runs.collect::<Result<Vec<_>>>()?;
         Ok(json!({ "out": args.out.display().to_string(), "runs": runs }))
     })?;
-    // The last 24 lines, a small terminal, are the heat table of the second model and the comparison.
+    // The last 24 lines, a small terminal, are the heat table of the last model and the comparison.
     for run in &runs {
         console.show(&format!("{}\n", details(run, console.screen)))?;
     }
@@ -76,17 +76,17 @@ pub fn run(args: &ReproduceArgs, console: Console) -> Result<Outcome> {
 /// The JSON object of one model.
 #[derive(Serialize)]
 struct Reproduction {
-    paper_accuracy: f64,
+    /// Null for a model that is not in the paper.
+    paper_accuracy: Option<f64>,
     /// Accuracy of the port minus that of the paper.
-    difference: f64,
+    difference: Option<f64>,
     #[serde(flatten)]
     training: Training,
 }
 
-/// A trained model of the paper.
+/// A trained model.
 struct Reproduced {
     model: &'static ModelEntry,
-    paper: Paper,
     trained: Trained,
 }
 
@@ -95,9 +95,9 @@ impl Reproduced {
         self.trained.evaluation.report.accuracy
     }
 
-    /// Accuracy minus that of the paper.
-    fn difference(&self) -> f64 {
-        self.accuracy() - self.paper.accuracy
+    /// Accuracy minus that of the paper; `None` for a model that is not in the paper.
+    fn difference(&self) -> Option<f64> {
+        Some(self.accuracy() - self.model.paper_accuracy()?)
     }
 }
 
@@ -116,12 +116,12 @@ fn claim_parent(args: &ReproduceArgs) -> Result<RunFolder> {
     Ok(parent)
 }
 
-/// Writes the figure of the accuracies and the report of both runs.
+/// Writes the figure of the accuracies and the report of all runs.
 fn write_comparison(parent: &RunFolder, args: &ReproduceArgs, runs: &[Reproduced]) -> Result<()> {
     let row = |run: &Reproduced| Accuracy {
         name: run.model.title.into(),
         value: run.accuracy(),
-        paper: Some(run.paper.accuracy),
+        paper: run.model.paper_accuracy(),
     };
     let figure = accuracies(&runs.iter().map(row).collect::<Vec<_>>(), Drawn::Wide);
     parent.write(run_folder::ACCURACY_SVG, figure.svg().as_bytes())?;
@@ -147,11 +147,12 @@ fn details(run: &Reproduced, screen: Screen) -> String {
 
 fn comparison(runs: &[Reproduced], screen: Screen) -> String {
     let row = |run: &Reproduced| {
+        let paper = run.model.paper_accuracy();
         vec![
             run.model.name.into(),
-            format!("{:.4}", run.paper.accuracy),
+            paper.map_or("–".into(), |accuracy| format!("{accuracy:.4}")),
             format!("{:.4}", run.accuracy()),
-            format!("{:+.4}", run.difference()),
+            run.difference().map_or("–".into(), |difference| format!("{difference:+.4}")),
             format!("{:.1} s", run.trained.metrics.train_seconds),
         ]
     };
@@ -164,19 +165,23 @@ fn conclusion(runs: &[Reproduced], screen: Screen) -> String {
     let sentence = |run: &Reproduced| {
         let model = run.model;
         // The paper gives four decimals.
-        let is_equal = run.difference().abs() < 5e-5;
-        let (color, text) = match (run.paper.settings_given, is_equal) {
-            (true, true) => (
+        let is_equal = run.difference().is_some_and(|difference| difference.abs() < 5e-5);
+        let (color, text) = match (model.paper.map(|paper| paper.settings_given), is_equal) {
+            (None, _) => {
+                let text = "the paper's future work, without a published result; architecture and settings are this port's choice.";
+                (None, format!("{model}: {text}"))
+            }
+            (Some(true), true) => (
                 Some(AnsiColor::Green),
                 format!("{model}: reproduces the paper's accuracy (the paper gives all settings)."),
             ),
-            (true, false) => (
+            (Some(true), false) => (
                 Some(AnsiColor::Red),
                 format!(
                     "{model}: does NOT match the paper's accuracy. Check the data with `stitch data`."
                 ),
             ),
-            (false, _) => {
+            (Some(false), _) => {
                 let TrainConfig { batch_size, lr, seed, .. } = model.config();
                 let text = format!(
                     "{model}: the paper does not give batch size, learning rate and seed. Here they are {batch_size}, \

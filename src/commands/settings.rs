@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::dataset::source::Origin;
-use stitch::libtorch::{self, threads};
+use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
 use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
@@ -87,7 +87,7 @@ impl Settings {
             (ConfigError::Setting(setting), None) => flags::of_setting(setting),
             (ConfigError::Model(_), None) => error.into(),
         })?;
-        inputs::check_device(config.device).with_context(|| match &repeated {
+        cuda::check(config.device).with_context(|| match &repeated {
             Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
             _ => "--device".into(),
         })?;

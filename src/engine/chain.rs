@@ -4,8 +4,7 @@ use tch::Kind;
 
 use super::exact::kernels::relu_pool::Pool;
 use crate::nn::{
-    AvgPool2dOp, Conv2dOp, FlattenOp, Graph, LinearOp, MaxPool2dOp, Operand, Operation, ReluOp,
-    ViewOp,
+    AvgPool2dOp, Conv2dOp, FlattenOp, Graph, MaxPool2dOp, Operand, Operation, ReluOp, ViewOp,
 };
 
 /// A chain of operations from one node on, each of which reads the output of the previous one. Operations are numbered
@@ -76,8 +75,8 @@ impl<'a> Chain<'a> {
         is_default.then_some(pool)
     }
 
-    /// The shape of that parameter.
-    fn parameter_shape(&self, number: usize, input: usize) -> Option<&[i64]> {
+    /// The shape of the parameter that is input `input` of operation `number`.
+    pub fn parameter_shape(&self, number: usize, input: usize) -> Option<&[i64]> {
         Some(&self.graph.parameters()[self.parameter(number, input)?].shape)
     }
 
@@ -96,14 +95,6 @@ impl<'a> Chain<'a> {
             && self.parameter_shape(number, 1)? == weight.map(|size| size as i64)
             && (config.stride, config.dilation, config.groups) == ([1, 1], [1, 1], 1)
             && config.padding == [padding as i64; 2];
-        let parameters = [self.parameter(number, 1)?, self.parameter(number, 2)?];
-        supported.then_some(parameters)
-    }
-
-    /// The indices of weight and bias, if operation `number` is linear with a weight of this shape.
-    pub fn linear(&self, number: usize, weight: [usize; 2]) -> Option<[usize; 2]> {
-        self.operation::<LinearOp>(number)?;
-        let supported = self.parameter_shape(number, 1)? == weight.map(|size| size as i64);
         let parameters = [self.parameter(number, 1)?, self.parameter(number, 2)?];
         supported.then_some(parameters)
     }

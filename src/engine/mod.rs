@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Eager`] | libtorch's autograd over the network's operations, on any device; the reference |
 //! | [`Exact`] | bit-identical on the CPU (scikit-learn's models: within 1e-12), with kernels for supported patterns of operations |
-//! | [`Fast`] | kernels with another order of summation, for LeNet-5's shapes |
+//! | [`Fast`] | kernels with another order of summation, for chains of convolutions with pooling, then linear layers |
 
 mod chain;
 mod criterion;

@@ -4,7 +4,7 @@ use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, ModelOptions};
 use crate::nn::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
+    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
     flatten, max_pool2d, relu,
 };
 
@@ -23,19 +23,15 @@ pub struct DeepCnn {
 impl DeepCnn {
     pub fn new(vs: &Scope, options: &ModelOptions) -> Self {
         let padding_1 = Conv2dConfig { padding: [1, 1], ..Default::default() };
-        let norm = |vs, channels| {
-            options.batch_norm.then(|| BatchNorm2d::new(vs, channels, BatchNorm2dConfig::default()))
-        };
-        let p = options.dropout;
         Self {
             conv1: Conv2d::new(vs / "conv1", 1, 16, 3, padding_1),
-            bn1: norm(vs / "bn1", 16),
+            bn1: options.batch_norm(vs / "bn1", 16),
             conv2: Conv2d::new(vs / "conv2", 16, 32, 3, padding_1),
-            bn2: norm(vs / "bn2", 32),
+            bn2: options.batch_norm(vs / "bn2", 32),
             conv3: Conv2d::new(vs / "conv3", 32, 64, 3, padding_1),
-            bn3: norm(vs / "bn3", 64),
+            bn3: options.batch_norm(vs / "bn3", 64),
             fc1: Linear::new(vs / "fc1", 64 * 3 * 3, 128),
-            dropout: (p > 0.0).then(|| Dropout::new(vs / "dropout", p)),
+            dropout: options.dropout(vs / "dropout"),
             fc2: Linear::new(vs / "fc2", 128, 10),
         }
     }
@@ -72,5 +68,6 @@ pub static ENTRY: ModelEntry = ModelEntry {
         options: ModelOptions { batch_norm: true, dropout: 0.5 },
     },
     paper: None,
+    is_future_work: true,
     shipped: None,
 };

@@ -4,7 +4,7 @@ use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, ModelOptions, Paper};
 use crate::nn::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
+    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
     avg_pool2d, relu,
 };
 
@@ -22,18 +22,14 @@ pub struct LeNet5 {
 impl LeNet5 {
     pub fn new(vs: &Scope, options: &ModelOptions) -> Self {
         let padding_2 = Conv2dConfig { padding: [2, 2], ..Default::default() };
-        let norm = |vs, channels| {
-            options.batch_norm.then(|| BatchNorm2d::new(vs, channels, BatchNorm2dConfig::default()))
-        };
-        let p = options.dropout;
         Self {
             conv1: Conv2d::new(vs / "conv1", 1, 6, 5, padding_2),
-            bn1: norm(vs / "bn1", 6),
+            bn1: options.batch_norm(vs / "bn1", 6),
             conv2: Conv2d::new(vs / "conv2", 6, 16, 5, Conv2dConfig::default()),
-            bn2: norm(vs / "bn2", 16),
+            bn2: options.batch_norm(vs / "bn2", 16),
             fc1: Linear::new(vs / "fc1", 400, 120),
             fc2: Linear::new(vs / "fc2", 120, 84),
-            dropout: (p > 0.0).then(|| Dropout::new(vs / "dropout", p)),
+            dropout: options.dropout(vs / "dropout"),
             fc3: Linear::new(vs / "fc3", 84, 10),
         }
     }
@@ -66,5 +62,6 @@ pub static ENTRY: ModelEntry = ModelEntry {
     library: Library::PyTorch,
     defaults: Defaults { epochs: 5, batch_size: 32, lr: 2e-3, options: ModelOptions::NONE },
     paper: Some(Paper { accuracy: 0.8953, settings_given: false }),
+    is_future_work: false,
     shipped: Some(include_bytes!("../../models/lenet5/state_dict.pt")),
 };

@@ -42,5 +42,6 @@ pub static ENTRY: ModelEntry = ModelEntry {
     library: Library::ScikitLearn,
     defaults: Defaults { epochs: 20, batch_size: 200, lr: 1e-3, options: ModelOptions::NONE },
     paper: Some(Paper { accuracy: 0.8709, settings_given: true }),
+    is_future_work: false,
     shipped: Some(include_bytes!("../../models/mlp/state_dict.pt")),
 };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Kind};
 
-use crate::nn::{Graph, Model, Module, Scope};
+use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Model, Module, Scope};
 use stitch_run::TrainConfig;
 use stitch_run::closest::UnknownName;
 use tensor_files::Dtype;
@@ -61,6 +61,8 @@ pub struct ModelEntry {
     pub defaults: Defaults,
     /// Its results in the paper; `None` for a model that is not in the paper.
     pub paper: Option<Paper>,
+    /// Whether the paper names it as future work: `stitch reproduce --future` trains it, too.
+    pub is_future_work: bool,
     /// Trained weights included in the program: the bytes of a `state_dict.pt` (`models/`).
     pub shipped: Option<&'static [u8]>,
 }
@@ -100,6 +102,17 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Neither batch normalization nor dropout.
     pub const NONE: Self = Self { batch_norm: false, dropout: 0.0 };
+
+    /// A layer of batch normalization if the option is on.
+    fn batch_norm(&self, vs: Scope, num_features: i64) -> Option<BatchNorm2d> {
+        let layer = || BatchNorm2d::new(vs, num_features, BatchNorm2dConfig::default());
+        self.batch_norm.then(layer)
+    }
+
+    /// A layer of dropout if its probability is above 0.
+    fn dropout(&self, vs: Scope) -> Option<Dropout> {
+        (self.dropout > 0.0).then(|| Dropout::new(vs, self.dropout))
+    }
 }
 
 impl From<&TrainConfig> for ModelOptions {
@@ -130,6 +143,11 @@ pub fn named(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
 /// The models that the paper compares, which `stitch reproduce` trains.
 pub fn of_the_paper() -> impl Iterator<Item = &'static ModelEntry> {
     MODELS.iter().copied().filter(|entry| entry.paper.is_some())
+}
+
+/// The models that the paper names as future work, which `stitch reproduce --future` trains as well.
+pub fn future_work() -> impl Iterator<Item = &'static ModelEntry> {
+    MODELS.iter().copied().filter(|entry| entry.is_future_work)
 }
 
 /// The paper's two models, baseline first; `None` if the registry does not have exactly two.
@@ -265,6 +283,20 @@ pub struct Classifier {
     pub entry: &'static ModelEntry,
     /// The network, on the CPU unless it was moved.
     pub model: Model,
+}
+
+impl Classifier {
+    /// The same weights in a network with this dropout, whose probability is not part of the weights.
+    ///
+    /// # Panics
+    /// If it is not a probability.
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        let Self { entry, model } = self;
+        let batch_norm = !model.buffers().is_empty();
+        let other = entry.zeros(&ModelOptions { batch_norm, dropout }, model.device());
+        other.load_state_dict(&model.state_dict()).expect("dropout has no tensors");
+        Self { entry, model: other }
+    }
 }
 
 #[cfg(test)]

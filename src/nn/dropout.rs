@@ -53,12 +53,17 @@ pub fn dropout(x: Value, p: f64) -> Value {
 /// `torch.dropout(input, p, train)`, or `torch.feature_dropout` for whole channels. libtorch draws the mask
 /// from its global generator, so the mask equals PyTorch's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct DropoutOp {
+pub(crate) struct DropoutOp {
     p: f64,
     channels: bool,
 }
 
 impl DropoutOp {
+    /// Whether it drops single elements, and not whole channels.
+    pub fn drops_elements(&self) -> bool {
+        !self.channels
+    }
+
     pub fn elements(p: f64) -> Self {
         Self { p, channels: false }
     }

@@ -45,6 +45,7 @@ pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use cross_entropy::{cross_entropy, smoothed_cross_entropy};
+pub(crate) use dropout::DropoutOp;
 pub use dropout::{Dropout, dropout};
 pub use dropout2d::{Dropout2d, dropout2d};
 pub use flat_parameters::FlatParameters;

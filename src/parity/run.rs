@@ -113,7 +113,7 @@ impl Run {
             run_folder::HISTORY => {
                 let rows = parse(path, csv::read_history)?;
                 let columns = rows.first().map(json::to_object).unwrap_or_default();
-                let compared = ["epoch", "loss", "seconds"];
+                let compared = ["epoch", "loss", "lr", "seconds"];
                 let others: Vec<String> = columns
                     .into_iter()
                     .map(|(name, _)| name)
@@ -125,6 +125,10 @@ impl Run {
                 }
                 for row in rows {
                     let place = Place::epoch(row.epoch);
+                    // Older versions did not record it.
+                    if row.lr.is_finite() {
+                        self.push_floats(stage::LR, place, "lr", &[], &[row.lr])?;
+                    }
                     self.push_floats(stage::EPOCH_LOSS, place, "loss", &[], &[row.loss])?;
                 }
             }

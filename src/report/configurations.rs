@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use stitch_run::rows;
 
 use crate::models::{self, ModelEntry, UnknownModel};
-use crate::study::plan;
+use crate::study::id;
 use crate::study::results::Record;
 use crate::study::statistics::{self, Interval, Proportion, Summary};
-use crate::train::{Engine, TrainConfig};
+use crate::train::{Device, Engine, TrainConfig};
 
 /// The runs that differ only in their seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
     for record in records {
         let model = models::named(&record.settings.model)?;
         let settings = record.settings.clone();
-        let group = groups.entry((model.position(), plan::order(&settings)));
+        let group = groups.entry((model.position(), id::order(&settings)));
         let configuration =
             group.or_insert(Configuration { model, settings, accuracies: Vec::new(), failed: 0 });
         match record.outcome.test_accuracy {
@@ -52,19 +52,60 @@ impl Configuration {
         format!("{}, {}", self.model.title, self.settings())
     }
 
-    /// Batch size and learning rate as text, with other settings that differ from the notebook's.
+    /// Batch size and learning rate as text, with other settings that differ from the notebook's, the options that are on,
+    /// and those of the model's defaults that are off.
     pub fn settings(&self) -> String {
-        let notebook = self.model.config();
-        let TrainConfig { epochs, batch_size, lr, .. } = self.settings;
-        let mut name = format!("batch {batch_size}, lr {lr:?}");
-        if epochs != notebook.epochs {
-            let plural = if epochs == 1 { "" } else { "s" };
-            name += &format!(", {epochs} epoch{plural}");
-        }
-        if self.settings.engine() != Engine::Exact {
-            name += &format!(", {} engine", self.settings.engine());
-        }
-        name + &plan::others(&self.settings).replace('-', ", ")
+        let defaults = id::options(&self.model.config());
+        let missing = defaults.keys().filter(|name| !self.others().contains_key(*name));
+        let missing = missing.map(|name| format!("without {}", name.replace('_', " ")));
+        let epochs = (self.settings.epochs != self.model.defaults.epochs).then(|| self.epochs());
+        let all = self.numbers().into_iter().chain(epochs).chain(self.machine());
+        all.chain(in_words(self.others().iter())).chain(missing).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Model and settings as text, epochs included and options left out.
+    pub(crate) fn without_options(&self) -> String {
+        let title = [self.model.title.to_owned()];
+        let all = title.into_iter().chain(self.numbers()).chain([self.epochs()]);
+        all.chain(self.machine()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The options that are on, by name.
+    pub(crate) fn options(&self) -> Map<String, Value> {
+        id::options(&self.settings)
+    }
+
+    /// The options and the settings of the validation, by name.
+    pub(crate) fn others(&self) -> Map<String, Value> {
+        id::others(&self.settings)
+    }
+
+    /// All settings except the seed.
+    pub(crate) fn of_all_seeds(&self) -> Map<String, Value> {
+        let mut settings = self.settings.to_map();
+        settings.shift_remove("seed");
+        settings
+    }
+
+    fn numbers(&self) -> [String; 2] {
+        let TrainConfig { batch_size, lr, .. } = self.settings;
+        [format!("batch {batch_size}"), format!("lr {lr:?}")]
+    }
+
+    fn epochs(&self) -> String {
+        let epochs = self.settings.epochs;
+        format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })
+    }
+
+    /// Engine, device and threads that differ from the defaults of a plan.
+    fn machine(&self) -> impl Iterator<Item = String> {
+        let engine = self.settings.engine();
+        let engine = (engine != Engine::Exact).then(|| format!("{engine} engine"));
+        let device = self.settings.device;
+        let device = (device != Device::Cpu).then(|| device.to_string());
+        let threads = self.settings.threads.filter(|threads| *threads != 1);
+        let threads = threads.map(|threads| format!("{threads} threads"));
+        [engine, device, threads].into_iter().flatten()
     }
 
     /// Test accuracies from 0 to 1, in the order of the seeds.
@@ -81,6 +122,18 @@ impl Configuration {
     pub(crate) fn at_least_paper(&self) -> Option<Proportion> {
         statistics::at_least(&self.values(), self.model.paper_accuracy()?)
     }
+}
+
+/// Options as on the command line: `batch norm`, `dropout 0.5`, `crop:2,flip:0.5`.
+pub(crate) fn in_words<'a>(
+    options: impl Iterator<Item = (&'a String, &'a Value)>,
+) -> impl Iterator<Item = String> {
+    options.map(|(name, value)| match value {
+        Value::String(transforms) if name == "augment" => transforms.clone(),
+        Value::Bool(_) => name.replace('_', " "),
+        Value::String(text) => format!("{} {text}", name.replace('_', " ")),
+        number => format!("{} {}", name.replace('_', " "), id::number_text(number)),
+    })
 }
 
 /// The configuration that LeNet-5 is compared with: the MLP with the notebook's settings, else its first
@@ -140,10 +193,8 @@ impl SummaryRow {
     fn new(it: &Configuration, ahead: Option<(f64, Interval)>) -> Self {
         let (summary, proportion) = (it.summary(), it.at_least_paper());
         let mean = summary.and_then(|it| it.mean_interval);
-        let mut settings = it.settings.to_map();
-        settings.shift_remove("seed");
         Self {
-            settings,
+            settings: it.of_all_seeds(),
             n: it.accuracies.len(),
             failed: it.failed,
             mean: summary.map(|it| it.mean),
@@ -160,6 +211,50 @@ impl SummaryRow {
             ahead_of_mlp: ahead.map(|(by, _)| by),
             ahead_of_mlp_low: ahead.map(|(_, interval)| interval.low),
             ahead_of_mlp_high: ahead.map(|(_, interval)| interval.high),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_has_the_options_that_are_on_and_the_models_that_are_off() {
+        let name = |model: &str, options: Value| {
+            let model = models::named(model).unwrap();
+            let mut map = TrainConfig { threads: Some(1), ..model.config() }.to_map();
+            for (name, value) in options.as_object().unwrap() {
+                map.insert(name.clone(), value.clone());
+            }
+            let settings = TrainConfig::from_map(map).unwrap();
+            Configuration { model, settings, accuracies: Vec::new(), failed: 0 }.name()
+        };
+        let (lenet5, deepcnn) = ("LeNet-5, batch 32, lr 0.002", "DeepCNN, batch 64, lr 0.001");
+        let off = json!({ "batch_norm": false, "dropout": 0, "augment": "crop,flip" });
+        let others = json!({
+            "epochs": 1, "engine": "fast", "device": "cuda:0", "threads": 2, "weight_decay": 1e-4,
+            "lr_schedule": "step:5,0.1", "val": 60, "patience": 3
+        });
+        for (found, expected) in [
+            (name("lenet5", json!({})), lenet5.to_owned()),
+            (name("lenet5", json!({ "batch_norm": true })), format!("{lenet5}, batch norm")),
+            (name("deepcnn", json!({})), format!("{deepcnn}, batch norm, dropout 0.5")),
+            (
+                name("deepcnn", off),
+                format!("{deepcnn}, crop:2,flip:0.5, without batch norm, without dropout"),
+            ),
+            (
+                name("lenet5", others),
+                format!(
+                    "{lenet5}, 1 epoch, fast engine, cuda:0, 2 threads, val 60, patience 3, weight decay 0.0001, \
+                     lr schedule step:5,0.1"
+                ),
+            ),
+        ] {
+            assert_eq!(found, expected);
         }
     }
 }

@@ -5,12 +5,13 @@
 
 mod compare;
 pub mod configurations;
+pub mod effects;
 pub mod figures;
 mod html;
 mod pictures;
 mod run;
 
-pub use html::{Parity, Section, Study, page, study_sample};
+pub use html::{Parity, Section, Study, page, study_samples};
 pub use pictures::{Pictures, PicturesError};
 pub(crate) use run::RunFiles;
 pub use run::{Run, RunError};

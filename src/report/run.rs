@@ -6,7 +6,7 @@ use super::figures::Curves;
 use crate::dataset::{CLASSES, classes};
 use crate::formats::csv;
 use crate::metrics::ConfusionMatrix;
-use crate::models::{self, ModelEntry};
+use crate::models::{self, ModelEntry, ModelOptions};
 use crate::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PREDICTIONS, RunConfig,
 };
@@ -54,6 +54,16 @@ pub struct RunError {
 }
 
 impl Run {
+    /// The options of its network.
+    pub fn options(&self) -> ModelOptions {
+        (&self.config.settings).into()
+    }
+
+    /// The number of elements of its network's parameters.
+    pub fn parameters(&self) -> u64 {
+        self.model.graph(&self.options()).summary().parameters
+    }
+
     /// The data of a run; `truth` and `predicted` have the same length and values 0 to 9.
     pub(crate) fn new(
         model: &'static ModelEntry,

@@ -18,6 +18,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use stitch_run::{Checkpoint, CheckpointError, counted};
 use tensor_files::ReadError;
@@ -33,7 +34,7 @@ use crate::parity::recorder::Recorder;
 use crate::report::Section;
 use crate::report::figures::Normalize;
 use crate::run_folder::{FolderError, RunConfig, RunFolder, TrainingMetrics};
-use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
+use crate::train::{self, Device, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
 pub use checkpoints::{CheckpointEvery, ResumeError};
@@ -256,6 +257,8 @@ pub struct FirstStep {
     pub images: usize,
     /// Mean loss of the batch before the update.
     pub loss: f64,
+    /// Seconds of the step; on a GPU of the next one, because the first one also loads the kernels.
+    pub seconds: f64,
     /// Steps per epoch.
     pub steps_per_epoch: usize,
 }
@@ -277,15 +280,23 @@ impl Prepared {
         Ok(Self { config, model, dataset, trainer })
     }
 
-    /// Runs only the first step; writes nothing.
+    /// Runs only the first step, on a GPU also another one; writes nothing.
     ///
     /// # Errors
     /// [`TrainError::Diverged`].
     pub fn first_step(mut self) -> Result<FirstStep, RunError> {
         let (config, train) = (&self.config, &self.dataset.train);
-        let loss = train::first_step(&mut self.trainer, config, train)?;
+        let mut step = || {
+            let start = Instant::now();
+            let loss = train::first_step(&mut self.trainer, config, train)?;
+            Ok::<_, TrainError>((loss, start.elapsed().as_secs_f64()))
+        };
+        let (loss, mut seconds) = step()?;
+        if config.device != Device::Cpu {
+            (_, seconds) = step()?;
+        }
         let images = config.batch_size.min(train.len());
-        Ok(FirstStep { images, loss, steps_per_epoch: train::steps(config, train) })
+        Ok(FirstStep { images, loss, seconds, steps_per_epoch: train::steps(config, train) })
     }
 }
 
@@ -397,7 +408,7 @@ fn run_config(prepared: &Prepared) -> Result<RunConfig, RunError> {
         program: "stitch".into(),
         settings: prepared.config.clone(),
         cpu_capability: libtorch::cpu_capability(),
-        kernels_sha256: train::kernels_sha256(&prepared.config)?,
+        kernels_sha256: Some(train::kernels_sha256(&prepared.config)?),
         versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
         data: (&prepared.dataset.origin).into(),
     })

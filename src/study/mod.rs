@@ -4,6 +4,7 @@
 //! so any number of processes on any number of machines can work on them; results are written atomically.
 
 pub mod grids;
+pub(crate) mod id;
 pub mod merge;
 pub mod plan;
 pub mod results;

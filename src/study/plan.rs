@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use super::id::id;
 use crate::models::{ModelEntry, UnknownModel};
-use crate::train::{self, ConfigError, Device, Engine, SettingError, TrainConfig};
+use crate::train::{self, ConfigError, Device, SettingError, TrainConfig};
 use stitch_run::closest::UnknownName;
 use stitch_run::rows::{self, TableError};
 
@@ -14,41 +15,6 @@ use stitch_run::rows::{self, TableError};
 pub const FILE: &str = "plan.csv";
 /// Maximum number of rows; more are a mistake.
 const MAX_ROWS: usize = 1_000_000;
-
-/// The id of a run, determined by its settings: `lenet5-b64-lr0.001-e5-s0-t1`. It contains the engine if that is not
-/// `exact`, and other settings that have a value.
-pub fn id(settings: &TrainConfig) -> String {
-    let TrainConfig { model, epochs, batch_size, lr, seed, threads, .. } = settings;
-    let engine = match settings.engine() {
-        Engine::Exact => String::new(),
-        other => format!("-{other}"),
-    };
-    let threads = threads.map_or(String::new(), |threads| format!("-t{threads}"));
-    let others = others(settings);
-    format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{others}")
-}
-
-/// The end of an id: device, if not the CPU, and optional settings.
-pub(crate) fn others(settings: &TrainConfig) -> String {
-    let named = ["model", "epochs", "batch_size", "lr", "seed", "threads", "device", "engine"];
-    let mut text = match settings.device {
-        Device::Cpu => String::new(),
-        Device::Cuda(number) => format!("-cuda{number}"),
-    };
-    for (name, value) in settings.to_map() {
-        if !named.contains(&name.as_str()) {
-            text += &format!("-{name}{}", value.to_string().replace('"', ""));
-        }
-    }
-    text
-}
-
-/// The sort key of the configurations of a model: all settings except the seed.
-pub fn order(settings: &TrainConfig) -> impl Ord + use<> {
-    let TrainConfig { epochs, batch_size, lr, threads, .. } = *settings;
-    // Learning rates are above 0, so their bits have the same order as their values.
-    (settings.engine(), epochs, batch_size, lr.to_bits(), threads, others(settings))
-}
 
 /// Lists of values; every combination is a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -340,7 +306,8 @@ mod tests {
         let with = |wrong| Grid { values: values(wrong), ..grid() };
         assert!(refused(with(json!({ "lr": -1.0 }))).contains("lr is -1"));
         assert!(refused(with(json!({ "lr": "small" }))).contains("lr is \"small\""));
-        assert!(refused(with(json!({ "dropout": [0.5] }))).contains("unknown field \"dropout\""));
+        assert!(refused(with(json!({ "pace": [0.5] }))).contains("unknown field \"pace\""));
+        assert!(refused(with(json!({ "dropout": [0.5, 2] }))).contains("dropout is 2: it must be"));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
         assert!(refused(Grid { seeds: vec![], ..grid() }).contains("seeds is an empty list"));
         let batch_sizes: Vec<_> = (1..1001).collect();
@@ -356,6 +323,22 @@ mod tests {
         let rows = rows(&[Grid { models, seeds: vec![0], values: more }]).unwrap();
         let ids: Vec<String> = rows.iter().map(id).collect();
         assert_eq!(ids[1], "lenet5-fast-b32-lr0.002-e5-s0-t2-val60-patience3");
+        assert_eq!(read(&write(&rows)).unwrap(), rows);
+    }
+
+    #[test]
+    fn options_of_a_plan_read_back_on_or_off() {
+        let more = values(json!({
+            "batch_norm": [false, true], "dropout": [0, 0.5], "augment": ["none", "crop,flip"],
+            "lr_schedule": ["none", "step:5,0.1"]
+        }));
+        let models = vec![named("deepcnn").unwrap()];
+        let rows = rows(&[Grid { models, seeds: vec![0], values: more }]).unwrap();
+        assert_eq!(rows.len(), 16);
+        let [first, last] = [&rows[0], &rows[15]].map(id);
+        assert_eq!(first, "deepcnn-b64-lr0.001-e10-s0-t1");
+        let options = "-batch_norm-dropout0.5-augment_crop2+flip0.5-lr_schedule_step5+0.1";
+        assert_eq!(last, format!("{first}{options}"));
         assert_eq!(read(&write(&rows)).unwrap(), rows);
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use stitch_run::rows::{self, TableError};
 use stitch_run::{SettingError, find_wrong, json, sha256};
 
-use super::plan;
+use super::{id, plan};
 use crate::run_folder::RunConfig;
 use crate::train::{ConfigError, TrainConfig};
 
@@ -180,7 +180,7 @@ impl Record {
     /// The sort key of rows: model, then other settings, then seed.
     pub(super) fn order(&self) -> impl Ord + use<> {
         let TrainConfig { model, seed, .. } = &self.settings;
-        (model.clone(), plan::order(&self.settings), *seed)
+        (model.clone(), id::order(&self.settings), *seed)
     }
 }
 

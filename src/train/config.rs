@@ -53,11 +53,9 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
     Ok(model)
 }
 
-/// Whether the engine supports the model with the options, optimizer and loss of the settings.
+/// Whether the engine supports the model with the options of the settings.
 pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> bool {
-    engine != Engine::Fast
-        || (Fast::supports_training(config)
-            && Fast::supports(&model.graph(&config.into()), model.kind()))
+    engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
 /// Refuses options of PyTorch's training for a model of scikit-learn.

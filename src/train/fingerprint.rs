@@ -4,10 +4,10 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
-use super::{Device, TrainConfig, TrainError, TrainState, Trainer, check, take_step};
+use super::{TrainConfig, TrainError, TrainState, Trainer, check, take_step};
 use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
-use crate::libtorch::{LibtorchError, generator};
+use crate::libtorch::{self, LibtorchError, cuda, generator};
 use crate::models::Library;
 
 /// Maximum number of images of the step; more would take too long.
@@ -20,16 +20,14 @@ const SEED: u64 = 0;
 ///
 /// It depends on the model, the engine, the batch size, the number of threads, the options of network, loss and optimizer, and the kernels that libtorch, MKL and
 /// oneDNN choose by the CPU and by variables such as `MKL_CBWR` and `ONEDNN_MAX_CPU_ISA`. It does not depend on the
-/// data, the seed or the learning rate, and leaves the state of libtorch's global generator unchanged. `None` on a GPU,
-/// whose kernels are not deterministic.
+/// data, the seed or the learning rate, and leaves the state of libtorch's global generators unchanged. On a GPU it depends
+/// on the kernels that cuDNN and cuBLAS choose by the GPU.
 ///
 /// # Errors
 /// The errors of [`Trainer::new`].
-pub fn kernels_sha256(config: &TrainConfig) -> Result<Option<String>, TrainError> {
+pub fn kernels_sha256(config: &TrainConfig) -> Result<String, TrainError> {
     let model = check(config)?;
-    if config.device != Device::Cpu {
-        return Ok(None);
-    }
+    cuda::check(config.device)?;
     // scikit-learn requires every class.
     let images = config.batch_size.clamp(CLASSES, MAX_IMAGES);
     let batch_size = config.batch_size.min(images);
@@ -39,12 +37,12 @@ pub fn kernels_sha256(config: &TrainConfig) -> Result<Option<String>, TrainError
     let trainer = match model.library {
         // `Trainer::new` would draw the initial values from the global generator.
         Library::PyTorch => {
-            let model = model.zeros(&(&config).into(), tch::Device::Cpu);
+            let model = model.zeros(&(&config).into(), libtorch::device(config.device));
             Trainer::pytorch(model, &config, &data)?
         }
         Library::ScikitLearn => Trainer::new(&config, &data)?,
     };
-    Ok(Some(step_sha256(trainer, &data, batch_size, noise)?))
+    step_sha256(trainer, &data, batch_size, noise)
 }
 
 /// The fingerprint of one step on the first `batch_size` images of `data`, after `noise` has set the parameters.
@@ -54,7 +52,9 @@ fn step_sha256(
     batch_size: usize,
     mut noise: Noise,
 ) -> Result<String, TrainError> {
-    let _restored_at_end = SeededGenerator::new()?;
+    let _restored_at_end = SeededGenerator::new(tch::Device::Cpu)?;
+    // On the CPU the same generator again, which is restored twice.
+    let _restored_first = SeededGenerator::new(trainer.model().device())?;
     tch::no_grad(|| {
         for parameter in trainer.model().parameters() {
             parameter.shallow_clone().copy_(&noise.parameter(&parameter.size()));
@@ -77,21 +77,21 @@ fn step_sha256(
     Ok(HEXLOWER.encode(&sum.finalize()))
 }
 
-/// Seeds libtorch's global CPU generator with [`SEED`]; restores its state when dropped.
-struct SeededGenerator(Tensor);
+/// Seeds libtorch's global generator of a device with [`SEED`]; restores its state when dropped.
+struct SeededGenerator(tch::Device, Tensor);
 
 impl SeededGenerator {
-    fn new() -> Result<Self, LibtorchError> {
-        let state = generator::state(tch::Device::Cpu)?;
-        // Not `tch::manual_seed`, which also seeds the generators of the GPUs.
-        generator::seed(tch::Device::Cpu, SEED)?;
-        Ok(Self(state))
+    fn new(device: tch::Device) -> Result<Self, LibtorchError> {
+        let state = generator::state(device)?;
+        // Not `tch::manual_seed`, which seeds the generators of all devices.
+        generator::seed(device, SEED)?;
+        Ok(Self(device, state))
     }
 }
 
 impl Drop for SeededGenerator {
     fn drop(&mut self) {
-        generator::set_state(tch::Device::Cpu, &self.0).expect("a state of this generator");
+        generator::set_state(self.0, &self.1).expect("a state of this generator");
     }
 }
 
@@ -134,9 +134,9 @@ mod tests {
     fn the_fingerprint_does_not_depend_on_seed_epochs_and_learning_rate() {
         for &model in MODELS {
             let config = model.config();
-            let first = kernels_sha256(&config).unwrap().unwrap();
+            let first = kernels_sha256(&config).unwrap();
             let other = TrainConfig { seed: 7, lr: 0.5, epochs: 1, ..config };
-            assert_eq!(kernels_sha256(&other).unwrap().unwrap(), first, "{model}");
+            assert_eq!(kernels_sha256(&other).unwrap(), first, "{model}");
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let lenet5 = named("lenet5").unwrap();
         let fingerprint = |engine, batch_size| {
             let config = TrainConfig { engine: Some(engine), batch_size, ..lenet5.config() };
-            kernels_sha256(&config).unwrap().unwrap()
+            kernels_sha256(&config).unwrap()
         };
         assert_eq!(fingerprint(Engine::Exact, 64), fingerprint(Engine::Eager, 64));
         assert_ne!(fingerprint(Engine::Exact, 64), fingerprint(Engine::Fast, 64));

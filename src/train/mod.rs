@@ -128,8 +128,8 @@ pub enum TrainError {
     UnsupportedNetwork(String, String),
     /// The engine does not support the network.
     #[error(
-        "the {0} engine does not support the network {1}: it supports only LeNet-5's operations and shapes \
-         on the CPU. Use the exact or the eager engine"
+        "the {0} engine does not support the network {1}: it supports convolutions of 3x3 or 5x5, each with ReLU and \
+         2x2 pooling, followed by linear layers, in float32 on the CPU. Use the exact or the eager engine"
     )]
     UnsupportedEngine(Engine, String),
     /// The training labels do not include all classes, so scikit-learn would build another network.

@@ -7,7 +7,7 @@ use super::{
 use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
-use crate::libtorch;
+use crate::libtorch::{self, cuda};
 use crate::models::{Library, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
@@ -44,10 +44,11 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Config`]; for scikit-learn, which sizes its output layer by the labels, also
-    /// [`TrainError::MissingClasses`].
+    /// [`TrainError::Config`]; [`TrainError::Libtorch`] if the GPU does not exist; for scikit-learn, which sizes its output
+    /// layer by the labels, also [`TrainError::MissingClasses`].
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
+        cuda::check(config.device)?;
         let model = entry.zeros(&config.into(), libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
@@ -87,8 +88,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError::Config`] for a setting out of its range; [`TrainError::UnsupportedNetwork`] if the network's
-    /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if the network
-    /// does not have LeNet-5's shapes or is not on the CPU.
+    /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if it does not
+    /// support the network or its device.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         config.check().map_err(ConfigError::from)?;
         check_network(&model, config)?;
@@ -255,7 +256,11 @@ fn engine(
             let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
             Box::new(Exact::new(model, criterion, optimizer))
         }
-        Engine::Fast => Box::new(Fast::new(model, config.lr, config.batch_size.min(n))),
+        Engine::Fast => {
+            let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
+            let batch_size = config.batch_size.min(n);
+            Box::new(Fast::new(model, config.label_smoothing, optimizer, batch_size))
+        }
     }
 }
 
@@ -305,7 +310,7 @@ fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> 
         return unsupported(format!("it is on {found:?}, but the settings choose {expected}"));
     }
     let fast = config.engine() == Engine::Fast;
-    let is_supported = Fast::supports(graph, model.kind()) && Fast::supports_training(config);
+    let is_supported = Fast::supports(graph, model.kind());
     if fast && !(config.device == Device::Cpu && is_supported) {
         return Err(TrainError::UnsupportedEngine(config.engine(), class()));
     }
@@ -318,4 +323,22 @@ fn check_classes(data: &Split) -> Result<(), TrainError> {
     data.labels.iter().for_each(|&label| present[usize::from(label)] = true);
     let found = present.iter().filter(|&&is_present| is_present).count();
     if found < CLASSES { Err(TrainError::MissingClasses(found)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_does_not_exist_is_an_error() {
+        let data = Split { images: vec![0; 10 * PIXELS].into(), labels: (0..10).collect() };
+        for model in ["mlp", "lenet5"] {
+            let device = Device::Cuda(99);
+            let config = TrainConfig { device, ..TrainConfig::new(model, 1, 10, 1e-3) };
+            let error = Trainer::new(&config, &data).err().unwrap();
+            assert!(matches!(error, TrainError::Libtorch(_)));
+            let text = error.to_string();
+            assert!(text.starts_with("cuda:99: ") && text.contains("Use cpu"), "{text}");
+        }
+    }
 }

@@ -33,10 +33,23 @@ fn without(key: &str) -> Vec<u8> {
 #[test]
 fn every_kind_of_run_is_repeated_to_the_same_bits_and_the_same_configuration() {
     let folder = folder_with_data();
-    let runs: [&[&str]; 4] = [
+    let runs: [&[&str]; 6] = [
         &["mlp", "--epochs", "2", "--seed", "7", "--lr", "3e-3", "--batch-size", "33"],
         &["lenet5", "--epochs", "2", "--seed", "18446744073709551615", "--lr", "0.0017"],
         &["lenet5", "--epochs", "2", "--fast", "--threads", "2"],
+        &["deepcnn", "--epochs", "2", "--batch-norm", "off", "--augment", "erase,flip:0.3,crop:0"],
+        &[
+            "lenet5",
+            "--epochs",
+            "3",
+            "--optimizer",
+            "sgd",
+            "--momentum",
+            "0.9",
+            "--nesterov",
+            "--lr-schedule",
+            "step:2,0.1",
+        ],
         &["mlp", "--epochs", "9", "--val", "60", "--patience", "1", "--lr", "0.1"],
     ];
     for flags in runs {
@@ -197,7 +210,17 @@ fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
         (twice.into_bytes(), &["duplicate field `epochs`"]),
         (without("epochs"), &["\"epochs\" is missing"]),
         (without("data"), &["\"data\" is missing"]),
-        (with("dropout", json!(0.5)), &["unknown field \"dropout\""]),
+        (with("pace", json!(0.5)), &["unknown field \"pace\""]),
+        (with("dropout", json!(2)), &["dropout is 2: it must be a number from 0 to 1"]),
+        (
+            with("augment", json!("rotate")),
+            &["augment is \"rotate\": it must be none, or a list of"],
+        ),
+        (
+            with("nesterov", json!(true)),
+            &["nesterov is true: it must be false, unless optimizer is sgd"],
+        ),
+        (mlp("batch_norm", json!(true)), &["batch_norm is true: it must be omitted for mlp"]),
         (with("program", json!("other")), &["program is \"other\""]),
         (with("model", json!("resnet")), &["unknown model \"resnet\": the models are"]),
         (with("epochs", json!(0)), &["epochs is 0", "at least 1"]),

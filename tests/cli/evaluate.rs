@@ -198,14 +198,15 @@ fn tensors_of_no_known_model_are_refused_with_what_each_model_wants() {
 fn a_file_of_no_tensors_is_refused() {
     bytes_are_refused(
         &safetensors::write(&[], &Metadata::new()).unwrap(),
-        &["the file holds no tensor", "the weights of mlp, lenet5 are expected"],
+        &["the file holds no tensor", "the weights of mlp, lenet5, deepcnn are expected"],
     );
 }
 
 /// Zeros with the mlp's names and shapes.
 fn mlp_of_zeros(dtype: Dtype) -> Vec<NamedTensor> {
     let shape = |sizes: &[i64]| sizes.iter().map(|&n| n as usize).collect::<Vec<_>>();
-    let graph = named("mlp").unwrap().graph();
+    let mlp = named("mlp").unwrap();
+    let graph = mlp.graph(mlp.options());
     let specs = graph.parameters().iter();
     specs.map(|spec| tensor(&spec.name, dtype, &shape(&spec.shape))).collect()
 }

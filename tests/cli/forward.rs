@@ -12,7 +12,8 @@ use crate::{common, finished_run, refused, stdout_of, stitch};
 /// LeNet-5's trained weights, with the forward pass that `change` makes of its own.
 fn lenet5_that_computes(change: impl FnOnce(String) -> String) -> Vec<u8> {
     let tensors = read_weights(&finished_run("lenet5")[STATE_DICT]).unwrap();
-    let program = named("lenet5").unwrap().graph().torchscript("LeNet5");
+    let lenet5 = named("lenet5").unwrap();
+    let program = lenet5.graph(lenet5.options()).torchscript("LeNet5");
     let program = torchscript::Program { forward: change(program.forward), ..program };
     torchscript::write(&program, &tensors).unwrap()
 }

@@ -55,7 +55,7 @@ fn training_agrees(document: &Value, out: &str, folder: &Path) {
     for (epoch, row) in document["history"].as_array().unwrap().iter().zip(&history[1..]) {
         assert_eq!(
             epoch.as_object().unwrap().keys().collect::<Vec<_>>(),
-            [&"epoch", &"loss", &"seconds"]
+            [&"epoch", &"loss", &"lr", &"seconds"]
         );
         for (key, cell) in history[0].iter().zip(row) {
             assert_eq!(epoch[key].as_f64(), cell.parse().ok(), "{key}");

@@ -62,7 +62,7 @@ fn the_list_has_a_row_per_model_of_the_registry() {
 #[test]
 fn a_model_has_a_row_per_layer_and_a_row_of_totals() {
     for entry in MODELS {
-        let summary = entry.graph().summary();
+        let summary = entry.graph(entry.options()).summary();
         let lines = cells(&[entry.name]);
         for LayerSummary { name, class, output, parameters, multiply_adds } in &summary.layers {
             let [parameters, multiply_adds] = [*parameters, *multiply_adds].map(thousands);
@@ -70,7 +70,7 @@ fn a_model_has_a_row_per_layer_and_a_row_of_totals() {
             let row = [name.clone(), (*class).into(), output, parameters, multiply_adds];
             assert!(lines.iter().any(|line| line[..] == row), "{row:?}: {lines:#?}");
         }
-        let output = with_batch(entry.graph().output());
+        let output = with_batch(entry.graph(entry.options()).output());
         let [parameters, multiply_adds] =
             [summary.parameters, summary.multiply_adds].map(thousands);
         let totals = ["total".into(), output, parameters, multiply_adds];
@@ -85,7 +85,7 @@ fn the_documents_are_the_registry_and_its_graphs() {
     let list = document(&[]);
     assert_eq!(list.as_array().unwrap().len(), MODELS.len());
     for (i, entry) in MODELS.iter().enumerate() {
-        let (graph, defaults) = (entry.graph(), entry.defaults);
+        let (graph, defaults) = (entry.graph(entry.options()), entry.defaults);
         let summary = graph.summary();
         let mut expected = json!({
             "name": entry.name, "class": entry.class, "title": entry.title,
@@ -94,6 +94,7 @@ fn the_documents_are_the_registry_and_its_graphs() {
             "parameters": summary.parameters,
             "defaults": {
                 "epochs": defaults.epochs, "batch_size": defaults.batch_size, "lr": defaults.lr,
+                "batch_norm": defaults.options.batch_norm, "dropout": defaults.options.dropout,
             },
             "paper_accuracy": entry.paper_accuracy(), "shipped": entry.shipped.is_some(),
         });

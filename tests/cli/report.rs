@@ -168,7 +168,11 @@ fn hostile_run_folders_are_refused_with_a_sentence_and_nothing_is_written() {
     damaged(PREDICTIONS, replaced("\n0,9,", "\n0,10,"), &["line 2", "10 is not a class"]);
     damaged(PREDICTIONS, |_| "index,y_true,y_pred\n".into(), &["it has no rows"]);
     damaged(HISTORY, replaced("seconds", "minutes"), &["line 2", "minutes"]);
-    damaged(HISTORY, |text| text.to_owned() + "2,0.5,0.1\n", &["2 epochs", "a run of 1 epoch "]);
+    damaged(
+        HISTORY,
+        |text| text.to_owned() + "2,0.5,0.001,0.1\n",
+        &["2 epochs", "a run of 1 epoch "],
+    );
     damaged(METRICS, replaced("\"epochs_run\": 1", "\"epochs_run\": 5"), &["different runs"]);
     damaged(METRICS, replaced("{", "{\"loss\": 1, "), &["unknown field"]);
     damaged(CONFUSION_MATRIX, replaced("Trouser", "Trousers"), &["Trouser"]);

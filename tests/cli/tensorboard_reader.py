@@ -30,7 +30,7 @@ def column(name):
     return [(int(row["epoch"]), float(np.float32(row[name]))) for row in history]
 
 
-wanted = ["loss/step", "loss/train", "accuracy/test"]
+wanted = ["loss/step", "lr", "loss/train", "accuracy/test"]
 if "val" in config:
     wanted += ["loss/val", "accuracy/val"]
     assert scalars("loss/val") == column("val_loss")
@@ -38,6 +38,8 @@ if "val" in config:
 assert sorted(tags["scalars"]) == sorted(wanted), tags
 assert not tags["graph"] and not tags["meta_graph"], tags
 assert scalars("loss/train") == column("loss")
+assert [step for step, _ in scalars("lr")] == [step for step, _ in scalars("loss/step")]
+assert scalars("lr")[-1][1] == column("lr")[-1][1]
 accuracy = float(np.float32(metrics["test_accuracy"]))
 assert scalars("accuracy/test") == [(len(history), accuracy)]
 

@@ -13,7 +13,6 @@ use stitch::dataset::{CLASSES, PIXELS, Split, classes};
 use stitch::run_folder::{
     CLASSIFICATION_REPORT, CONFIG, CONFUSION_MATRIX, FILES, HISTORY, METRICS, PREDICTIONS,
 };
-use tch::Cuda;
 
 use crate::{
     Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, models, put,
@@ -109,20 +108,8 @@ fn a_gpu_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn the_first_gpu_is_refused_where_there_is_none_and_the_one_after_the_last_elsewhere() {
-    if Cuda::is_available() {
-        let device = format!("cuda:{}", Cuda::device_count());
-        let parts = ["--device", &device, "existing GPU"];
-        flags_are_refused("mlp", &["--device", &device], &parts);
-    } else {
-        let parts = ["--device", "cuda:0", "no GPU", "Use cpu"];
-        flags_are_refused("mlp", &["--device", "cuda"], &parts);
-    }
-}
-
-#[test]
 fn the_fast_engine_is_refused_where_there_is_none() {
-    let parts = ["--engine is fast", "eager or exact for mlp on the CPU"];
+    let parts = ["--engine is fast", "eager or exact for mlp with these settings on the CPU"];
     flags_are_refused("mlp", &["--fast"], &parts);
     flags_are_refused("mlp", &["--engine", "fast"], &parts);
     flags_are_refused("lenet5", &["--fast", "--trace"], &["--trace", "--engine eager or exact"]);

@@ -55,7 +55,7 @@ fn the_run_has_the_bits_of_one_on_files_without_the_held_out_images() {
 fn without_the_flags_nothing_of_them_is_in_the_files() {
     for model in ["mlp", "lenet5"] {
         let files = finished_run(model);
-        assert_eq!(cells(files, HISTORY)[0], ["epoch", "loss", "seconds"]);
+        assert_eq!(cells(files, HISTORY)[0], ["epoch", "loss", "lr", "seconds"]);
         for file in [CONFIG, METRICS] {
             for key in ["val", "patience", "validation"] {
                 assert!(json(files, file).get(key).is_none(), "{file}: {key}");
@@ -70,7 +70,7 @@ fn history_metrics_and_configuration_agree_on_the_held_out_images() {
     let folder = folder_with_data();
     for learner in LEARNERS {
         let files = run(&folder, learner, "data", &["--epochs", "3", "--val", "60"], "run");
-        let header = ["epoch", "loss", "seconds", "val_loss", "val_accuracy"];
+        let header = ["epoch", "loss", "lr", "seconds", "val_loss", "val_accuracy"];
         assert_eq!(cells(&files, HISTORY)[0], header);
         let (losses, accuracies) = (column(&files, "val_loss"), column(&files, "val_accuracy"));
         assert_eq!(losses.len(), 3);

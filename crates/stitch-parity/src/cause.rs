@@ -143,6 +143,7 @@ fn cause_in(stage: &str) -> &'static str {
         stage::BUFFER => {
             "a different update of the running statistics: check momentum and biased or unbiased variance"
         }
+        stage::LR => "another schedule, or another number of epochs or steps",
         stage::EPOCH_LOSS => "a different average: mean of batches instead of mean of samples",
         stage::FINAL => {
             "training differed somewhere before: compare traces of both runs to see where"

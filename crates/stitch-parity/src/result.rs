@@ -162,6 +162,7 @@ fn stage_name(stage: &str) -> &str {
         stage::INIT => "initial value",
         stage::EXP_AVG => "first moment",
         stage::EXP_AVG_SQ => "second moment",
+        stage::LR => "learning rate",
         stage::EPOCH_LOSS => "mean loss",
         stage::FINAL => "final value",
         stage::TEST_LOGITS => "test logits",

@@ -54,9 +54,12 @@ pub fn write<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Vec<u8> {
     writer.into_inner().expect("writes to a Vec cannot fail")
 }
 
-/// The names of the columns: the fields of all rows, in the order of the rows' fields.
+/// The names of the columns: the fields of all rows, in the order of the rows' fields. The longest rows come first, since
+/// they tell the order of fields that other rows do not have together.
 fn columns(rows: &[Map<String, Value>]) -> Vec<&str> {
     let mut columns: Vec<&str> = Vec::new();
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.len()));
     for row in rows {
         let mut next = 0;
         for name in row.keys() {

@@ -11,6 +11,9 @@ use crate::json;
 use crate::train_config::{expected, find_wrong, shortened};
 use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
+/// Name of the setting in the metadata of weights.
+const DROPOUT: &str = "dropout";
+
 /// The content of `config.json`: settings, program, versions, kernels and data set of a run.
 // serde ignores `deny_unknown_fields` of a flattened struct; the attribute of the outer struct covers all fields (tested
 // below).
@@ -25,8 +28,8 @@ pub struct RunConfig {
     /// The instruction set that libtorch's kernels use: `DEFAULT`, `AVX2`, `AVX512`, …
     #[serde(default)]
     pub cpu_capability: Option<String>,
-    /// Fingerprint of the kernels' results, see `stitch::train::kernels_sha256`; absent on a GPU and in runs of other
-    /// programs or older versions.
+    /// Fingerprint of the kernels' results, see `stitch::train::kernels_sha256`; absent in runs of other programs or
+    /// older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_sha256: Option<String>,
     /// Versions of the program and its libraries, by name.
@@ -110,7 +113,8 @@ impl RunConfig {
         map
     }
 
-    /// The metadata of `weights.safetensors`: model, settings, test accuracy and checksums of the data set.
+    /// The metadata of `weights.safetensors`: model, settings, test accuracy and checksums of the data set. Options that are
+    /// off are omitted.
     pub fn weights_metadata(&self, test_accuracy: f64) -> Metadata {
         let settings = &self.settings;
         let mut metadata = Metadata::from([
@@ -120,9 +124,28 @@ impl RunConfig {
             ("test_accuracy".into(), test_accuracy.to_string()),
         ]);
         metadata.extend(settings.engine.map(|engine| ("engine".into(), engine.to_string())));
+        if settings.dropout > 0.0 {
+            metadata.insert(DROPOUT.into(), settings.dropout.to_string());
+        }
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata
+    }
+
+    /// The dropout of the network whose weights have this metadata, which their tensors do not tell; `None` if the metadata is
+    /// not that of a run, see [`RunConfig::weights_metadata`].
+    ///
+    /// # Errors
+    /// [`SettingError::Wrong`] if it is not a probability.
+    pub fn dropout_of(metadata: &Metadata) -> Result<Option<f64>, SettingError> {
+        if !metadata.contains_key("epochs") {
+            return Ok(None);
+        }
+        let Some(text) = metadata.get(DROPOUT) else { return Ok(Some(0.0)) };
+        match text.parse() {
+            Ok(p) if (0.0..=1.0).contains(&p) => Ok(Some(p)),
+            _ => Err(SettingError::wrong(DROPOUT, text, expected(DROPOUT))),
+        }
     }
 
     /// The version of libtorch or PyTorch; `None` for a run without it.
@@ -189,8 +212,8 @@ fn kernels_differ(then: &Option<String>, now: &Option<String>) -> String {
         None => "unknown".to_owned(),
     };
     format!(
-        "the results of the kernels of libtorch, MKL and oneDNN (fingerprint {} instead of {}): use the same kind of \
-         CPU, and the same values of MKL_CBWR, ONEDNN_MAX_CPU_ISA and similar variables",
+        "the results of the kernels of libtorch and its libraries (fingerprint {} instead of {}): use the same kind of \
+         CPU or GPU, and the same values of MKL_CBWR, ONEDNN_MAX_CPU_ISA and similar variables",
         short(now),
         short(then)
     )

@@ -12,8 +12,8 @@ pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
 /// The settings of a run: everything that its numbers depend on besides data set, machine and libraries.
 ///
 /// `config.json`, checkpoints, and plans and results of studies use the names of the fields; the flags of `stitch train`
-/// are the same names with hyphens. To add a setting, add a field and its line in `TrainConfig::example` and
-/// `expected`; files, comparisons and reports then include it.
+/// are the same names with hyphens. To add a setting, add a field, its line in `new`, `example` and `expected`,
+/// its range in `check`, and its flag in `src/cli/train.rs` and `notebook.py`; files, comparisons and reports then include it.
 ///
 /// An option that is off is not written, and a missing one is read as off, whatever the model's default is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,8 @@ pub struct TrainConfig {
     /// Nesterov momentum of SGD; needs momentum.
     #[serde(default, skip_serializing_if = "is_default")]
     pub nesterov: bool,
-    /// Weight decay, at least 0; `None`: PyTorch's default for the optimizer. See [`TrainConfig::weight_decay`].
+    /// Weight decay, at least 0; `None`: PyTorch's default for the optimizer, which is read as `None` too. See
+    /// [`TrainConfig::weight_decay`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// Label smoothing of the cross-entropy, 0 to 1.
@@ -175,8 +176,11 @@ impl TrainConfig {
     /// [`SettingError`], for the first setting that is unknown, missing or invalid.
     pub fn from_map(map: Map<String, Value>) -> Result<Self, SettingError> {
         let read = serde_json::from_value::<Self>(Value::Object(map.clone()));
-        let config =
+        let mut config =
             read.map_err(|error| find_wrong::<Self>(&map, Self::example().to_map(), &error))?;
+        if config.weight_decay == Some(config.optimizer.default_weight_decay()) {
+            config.weight_decay = None;
+        }
         config.check()?;
         Ok(config)
     }
@@ -368,6 +372,11 @@ mod tests {
         let config = TrainConfig::example();
         assert_eq!(TrainConfig::from_map(config.to_map()), Ok(config));
         let fewest = TrainConfig::new("mlp", 20, 200, 1e-3);
+        for (optimizer, default) in [(Optimizer::AdamW, 0.01), (Optimizer::Sgd, 0.0)] {
+            let given = TrainConfig { optimizer, weight_decay: Some(default), ..fewest.clone() };
+            let read = TrainConfig::from_map(given.to_map()).unwrap();
+            assert_eq!((read.weight_decay, read.weight_decay()), (None, default));
+        }
         assert_eq!(TrainConfig::from_map(fewest.to_map()), Ok(fewest));
         // Debug shows all fields, so the example has no `None`.
         assert!(!format!("{:?}", TrainConfig::example()).contains("None"));

@@ -27,6 +27,8 @@ pub const BUFFER: &str = "buffer";
 pub const EPOCH_LOSS: &str = "epoch_loss";
 /// Parameters and buffers after the last step.
 pub const FINAL: &str = "final";
+/// Learning rate of an epoch's last step.
+pub const LR: &str = "lr";
 /// Logits of the test images.
 pub const TEST_LOGITS: &str = "test_logits";
 /// Predicted classes of the test images.
@@ -49,6 +51,7 @@ pub const KNOWN: &[&str] = &[
     EXP_AVG_SQ,
     PARAMETER,
     BUFFER,
+    LR,
     EPOCH_LOSS,
     FINAL,
     TEST_LOGITS,

@@ -80,7 +80,7 @@ fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
     let mut progress = Progress::default();
     for &loss in losses {
         progress.seconds = 2.0;
-        progress.end_epoch(loss, None);
+        progress.end_epoch(loss, 1e-3, None);
     }
     progress.epochs
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use stitch::parity::run::{self, Run, RunError};
 use stitch::run_folder;
-use stitch_parity::{Side, SideError, stage};
+use stitch_parity::{Item, Side, SideError, stage};
 use stitch_trace as trace;
 use tensor_files::ReadError;
 
@@ -38,6 +38,8 @@ pub fn open(args: &ParityArgs, console: Console) -> Result<(Run, Run)> {
     if let Some(key) = key.filter(|_| !one_uses_key && !other_uses_key) {
         return Err(no_such_key(key));
     }
+    leave_out_unrecorded(&reference.side, &mut candidate.side);
+    leave_out_unrecorded(&candidate.side, &mut reference.side);
     if args.reference.is_file() {
         keep_comparable(&reference.side, &mut candidate.side)?;
     }
@@ -89,6 +91,16 @@ fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, b
         }
         error => hinted(path, error),
     })
+}
+
+/// Removes the learning rates of `other` if `side` is a run of a version that did not record them.
+fn leave_out_unrecorded(side: &Side, other: &mut Side) {
+    let of_lr = |item: &Item| item.key.stage == stage::LR;
+    if side.items.iter().any(of_lr) || !other.items.iter().any(of_lr) {
+        return;
+    }
+    other.items.retain(|item| !of_lr(item));
+    other.left_out.push("lr in history.csv, which the other side does not have".into());
 }
 
 /// Removes the tensors of `other` that the single file or trace `file` cannot contain.

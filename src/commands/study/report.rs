@@ -1,8 +1,10 @@
 //! `stitch study report`: writes the results as an HTML report, a figure and a table.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use stitch::report::effects::{Effect, effects, effects_csv};
 use stitch::report::figures::{self, Drawn};
 use stitch::report::{self, Study, configurations};
 use stitch::run_folder::write_whole;
@@ -15,6 +17,11 @@ use crate::commands::{Console, Outcome, documents};
 const PAGE: &str = "report.html";
 const FIGURE: &str = "accuracies.svg";
 const SUMMARY: &str = "summary.csv";
+/// Only if configurations differ in an option.
+const EFFECTS: &str = "effects.csv";
+
+/// How far the comparisons of options go.
+const NOTE: &str = "Intervals are not corrected for multiple comparisons; the results are about these epochs and settings only.";
 
 pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
     collect::check_there(&args.studies)?;
@@ -27,12 +34,19 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
     };
     let records = collect::merged(&args.studies)?;
     let all = configurations::group(&records)?;
-    let samples: Vec<_> = all.iter().map(report::study_sample).collect();
+    let (samples, effects) = (report::study_samples(&all), effects(&all));
     let cannot = || format!("--output {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
     write(folder, SUMMARY, &configurations::summary_csv(&all))?;
     write(folder, FIGURE, figures::samples(&samples, Drawn::Wide).svg().as_bytes())?;
+    write_effects(folder, &effects)?;
     write(folder, PAGE, Study::new(&all, &records).page().as_bytes())?;
+    for effect in &effects {
+        console.show(&effect.sentence())?;
+    }
+    if !effects.is_empty() {
+        console.show(NOTE)?;
+    }
     console.show(&folder.join(PAGE).display().to_string())?;
     console.document(|| {
         let path = |name| folder.join(name).display().to_string();
@@ -40,9 +54,23 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
             report: path(PAGE),
             figure: path(FIGURE),
             summary: path(SUMMARY),
+            effects: (!effects.is_empty()).then(|| path(EFFECTS)),
         })
     })?;
     Ok(Outcome::Done)
+}
+
+/// Writes the comparisons of options; without any, removes those of an earlier report.
+fn write_effects(folder: &Path, effects: &[Effect]) -> Result<()> {
+    if !effects.is_empty() {
+        return write(folder, EFFECTS, &effects_csv(effects));
+    }
+    match std::fs::remove_file(folder.join(EFFECTS)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} is outdated", folder.join(EFFECTS).display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {

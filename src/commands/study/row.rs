@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
+use stitch::libtorch::cuda;
 use stitch::run::{Options, RunError, Trained, weights_sha256};
 use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
 use stitch::study::plan as plans;
@@ -115,7 +116,7 @@ fn train(
     folder: &RunFolder,
     console: Console,
 ) -> Result<Record> {
-    inputs::check_device(settings.device).context("device")?;
+    cuda::check(settings.device).context("device")?;
     let dataset = match &args.shared_data {
         #[cfg(target_os = "linux")]
         Some(path) => stitch::dataset::shared::open(path)

@@ -1,223 +1,270 @@
-//! 5x5 convolutions with stride 1, fused with ReLU and 2x2 average pooling, forward and backward. All activations belong
-//! to one block of images, one image per lane.
+//! Convolutions with stride 1, forward and backward, of one block of images, one image per lane.
 
-use pulp::Simd;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
 
 use super::shape::Planes;
-use crate::engine::exact::kernels::direct::shape::{Filters, K, window};
+use crate::dataset::SIDE;
+use crate::engine::exact::kernels::direct::shape::window;
 
-/// Computes `conv = relu(conv2d(input, weight, bias))` and `pooled = avg_pool2d(conv, 2)`. The input
-/// (C, W, W) is already padded. A tile is `G` filters; `G` divides O.
-#[inline(always)]
-pub fn forward<
-    S: Simd,
-    const C: usize,
-    const O: usize,
-    const W: usize,
-    const H: usize,
-    const P: usize,
-    const G: usize,
->(
-    simd: S,
-    input: &Planes<S::f32s, C, W, W>,
-    weight: &Filters<f32, O, C>,
-    bias: &[f32; O],
-    conv: &mut Planes<S::f32s, O, H, H>,
-    pooled: &mut Planes<S::f32s, O, P, P>,
-) {
-    const { assert!(O.is_multiple_of(G) && W == H + K - 1 && H == 2 * P) };
-    let zero = simd.splat_f32s(0.0);
-    let quarter = simd.splat_f32s(0.25);
-    for first in (0..O).step_by(G) {
-        let weight: &Filters<f32, G, C> = window(weight, first);
-        let bias: &[f32; G] = window(bias, first);
-        for y in 0..P {
-            for x in 0..P {
-                // Loops, because a closure that is not inlined is compiled without the CPU's vector instructions.
-                let mut start = [[zero; 4]; G];
-                for (sums, &bias) in start.iter_mut().zip(bias) {
-                    *sums = [simd.splat_f32s(bias); 4];
-                }
-                let sums = quad(simd, input, weight, (2 * y, 2 * x), start);
-                for (o, mut sums) in sums.into_iter().enumerate() {
-                    for sum in &mut sums {
-                        *sum = simd.max_f32s(zero, *sum);
+/// The number of filters per tile; it divides `filters`, which is a multiple of 4 or 3.
+pub fn group(filters: usize) -> usize {
+    if filters.is_multiple_of(4) { 4 } else { 3 }
+}
+
+/// Copies a weight (O, C, K, K) to the layout (O / G, C, K, K, G) that [`Correlate`] reads, where G is
+/// [`group`] of O.
+pub fn pack(weight: &[f32], filters: usize, packed: &mut [f32]) {
+    let group = group(filters);
+    let size = weight.len() / filters;
+    for (rows, tile) in weight.chunks_exact(group * size).zip(packed.chunks_exact_mut(group * size))
+    {
+        for (o, row) in rows.chunks_exact(size).enumerate() {
+            tile[o..].iter_mut().step_by(group).zip(row).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
+/// Copies a weight (O, C, K, K) in the layout of [`pack`] with channels and filters exchanged, and rows and columns
+/// reversed: with it, [`Correlate`] computes the gradient w.r.t. the input from the one w.r.t. the output.
+pub fn pack_transposed(weight: &[f32], filters: usize, taps: usize, packed: &mut [f32]) {
+    let channels = weight.len() / filters / taps;
+    let group = group(channels);
+    for (o, filter) in weight.chunks_exact(channels * taps).enumerate() {
+        for (c, plane) in filter.chunks_exact(taps).enumerate() {
+            let start = (c / group * filters + o) * taps * group + c % group;
+            let to = packed[start..].iter_mut().step_by(group);
+            to.zip(plane.iter().rev()).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
+/// Computes `conv2d(input, weight, bias)`, with as much padding as the input has margin.
+#[derive(Debug)]
+pub struct Correlate<'a> {
+    pub input: &'a [f32],
+    pub input_shape: Planes,
+    pub kernel_size: usize,
+    /// In the layout of [`pack`].
+    pub weight: &'a [f32],
+    /// One per filter.
+    pub bias: &'a [f32],
+    /// The output, without a margin.
+    pub output: &'a mut [f32],
+    pub width: usize,
+}
+
+impl WithSimd for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match group(self.bias.len()) {
+            4 => self.groups::<S, 4>(simd),
+            _ => self.groups::<S, 3>(simd),
+        }
+    }
+}
+
+impl Correlate<'_> {
+    #[inline(always)]
+    fn groups<S: Simd, const G: usize>(self, simd: S) {
+        // The accumulators of a tile, a column of inputs and a weight fit the vector registers.
+        let most = if S::F32_LANES >= 16 { 6 } else { 3 };
+        let width = self.width;
+        let size = self.weight.len() / self.bias.len();
+        let plane = S::as_mut_simd_f32s(self.output).0.len() / self.bias.len();
+        let weights = self.weight.as_chunks::<G>().0.chunks_exact(size);
+        let outputs = S::as_mut_simd_f32s(self.output).0.chunks_exact_mut(G * plane);
+        let tiles = width.div_ceil(most);
+        let convolution = Tile {
+            input: S::as_simd_f32s(self.input).0,
+            shape: self.input_shape,
+            kernel_size: self.kernel_size,
+        };
+        for ((output, weight), bias) in outputs.zip(weights).zip(self.bias.as_chunks::<G>().0) {
+            for y in 0..plane / width {
+                for tile in 0..tiles {
+                    let (start, end) = (tile * width / tiles, (tile + 1) * width / tiles);
+                    let output = &mut output[y * width + start..];
+                    let at = (y, start);
+                    match end - start {
+                        1 => convolution.store::<S, G, 1>(simd, weight, bias, at, output, plane),
+                        2 => convolution.store::<S, G, 2>(simd, weight, bias, at, output, plane),
+                        3 => convolution.store::<S, G, 3>(simd, weight, bias, at, output, plane),
+                        4 => convolution.store::<S, G, 4>(simd, weight, bias, at, output, plane),
+                        5 => convolution.store::<S, G, 5>(simd, weight, bias, at, output, plane),
+                        _ => convolution.store::<S, G, 6>(simd, weight, bias, at, output, plane),
                     }
-                    let [a, b, c, d] = sums;
-                    let plane = &mut conv[first + o];
-                    (plane[2 * y][2 * x], plane[2 * y][2 * x + 1]) = (a, b);
-                    (plane[2 * y + 1][2 * x], plane[2 * y + 1][2 * x + 1]) = (c, d);
-                    let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
-                    pooled[first + o][y][x] = simd.mul_f32s(sum, quarter);
                 }
             }
         }
     }
 }
 
-/// Adds the convolution at the four positions of the pooling window with the top left corner (y, x) to `sums`.
-#[inline(always)]
-fn quad<S: Simd, const C: usize, const W: usize, const G: usize>(
-    simd: S,
-    input: &Planes<S::f32s, C, W, W>,
-    weight: &Filters<f32, G, C>,
-    (y, x): (usize, usize),
-    mut sums: [[S::f32s; 4]; G],
-) -> [[S::f32s; 4]; G] {
-    for c in 0..C {
-        for ky in 0..K {
-            let upper: &[S::f32s; K + 1] = window(&input[c][y + ky], x);
-            let lower: &[S::f32s; K + 1] = window(&input[c][y + ky + 1], x);
-            for kx in 0..K {
-                let inputs = [upper[kx], upper[kx + 1], lower[kx], lower[kx + 1]];
-                for (sums, weight) in sums.iter_mut().zip(weight) {
-                    let weight = simd.splat_f32s(weight[c][ky][kx]);
-                    for (sum, input) in sums.iter_mut().zip(inputs) {
-                        *sum = simd.mul_add_f32s(weight, input, *sum);
+/// Computes tiles of `G` filters and `T` columns of a row.
+struct Tile<'a, V> {
+    input: &'a [V],
+    shape: Planes,
+    kernel_size: usize,
+}
+
+impl<V: Copy> Tile<'_, V> {
+    /// Writes the tile to the start of `output`, whose channels have `plane` vectors.
+    #[inline(always)]
+    fn store<S: Simd<f32s = V>, const G: usize, const T: usize>(
+        &self,
+        simd: S,
+        weight: &[[f32; G]],
+        bias: &[f32; G],
+        at: (usize, usize),
+        output: &mut [V],
+        plane: usize,
+    ) {
+        let sums = self.sums::<S, G, T>(simd, weight, bias, at);
+        for (output, sums) in output.chunks_mut(plane).zip(&sums) {
+            output[..T].copy_from_slice(sums);
+        }
+    }
+
+    /// Rows and columns of the filters that overlap the input, for the outputs from (y, x) to (y, x + t - 1).
+    #[inline(always)]
+    fn overlap(&self, (y, x): (usize, usize), t: usize) -> [Range<usize>; 2] {
+        let Planes { height, width, margin, .. } = self.shape;
+        let kys = margin.saturating_sub(y)..(height + margin - y).min(self.kernel_size);
+        let kxs = margin.saturating_sub(x + t - 1)..(width + margin - x).min(self.kernel_size);
+        [kys, kxs]
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd<f32s = V>, const G: usize, const T: usize>(
+        &self,
+        simd: S,
+        weight: &[[f32; G]],
+        bias: &[f32; G],
+        (y, x): (usize, usize),
+    ) -> [[V; T]; G] {
+        let (shape, k) = (self.shape, self.kernel_size);
+        let [kys, kxs] = self.overlap((y, x), T);
+        // Loops, because a closure that is not inlined is compiled without the CPU's vector instructions.
+        let mut sums = [[simd.splat_f32s(0.0); T]; G];
+        for (sums, &bias) in sums.iter_mut().zip(bias) {
+            *sums = [simd.splat_f32s(bias); T];
+        }
+        let planes = self.input.chunks_exact(shape.plane());
+        for (plane, filter) in planes.zip(weight.chunks_exact(k * k)) {
+            for ky in kys.clone() {
+                let row = &plane[(y + ky - shape.margin) * shape.stride() + x..][..T + k - 1];
+                let weights = &filter[ky * k..][..k];
+                for kx in kxs.clone() {
+                    let inputs: &[V; T] = window(row, kx);
+                    for (sums, &weight) in sums.iter_mut().zip(&weights[kx]) {
+                        let weight = simd.splat_f32s(weight);
+                        for (sum, &input) in sums.iter_mut().zip(inputs) {
+                            *sum = simd.mul_add_f32s(weight, input, *sum);
+                        }
                     }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Adds the gradient of a block to `grad_weight` (O, C, K, K), lane by lane.
+#[derive(Debug)]
+pub struct GradWeight<'a> {
+    pub input: &'a [f32],
+    /// The margin is the padding.
+    pub input_shape: Planes,
+    pub grad_output: &'a [f32],
+    pub grad_output_shape: Planes,
+    pub kernel_size: usize,
+    pub grad_weight: &'a mut [f32],
+}
+
+impl WithSimd for GradWeight<'_> {
+    type Output = ();
+
+    /// A tile is `G` filters and `R` of their `K` rows, so that the sums fit the vector registers and the gradients of
+    /// `G` filters the cache.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let filters = self.grad_output_shape.channels;
+        match (self.kernel_size, S::F32_LANES >= 16) {
+            (3, true) if filters.is_multiple_of(2) => self.groups::<S, 3, 3, 2>(simd),
+            (3, true) => self.groups::<S, 3, 3, 1>(simd),
+            (3, false) if filters.is_multiple_of(4) => self.groups::<S, 3, 1, 4>(simd),
+            (3, false) => self.groups::<S, 3, 1, 3>(simd),
+            _ if filters.is_multiple_of(3) => self.groups::<S, 5, 1, 3>(simd),
+            _ => self.groups::<S, 5, 1, 2>(simd),
+        }
+    }
+}
+
+/// The length of a row of zeros, the padding above and below an input. No row is longer.
+const WIDEST: usize = SIDE + 2 * 4;
+
+impl GradWeight<'_> {
+    #[inline(always)]
+    fn groups<S: Simd, const K: usize, const R: usize, const G: usize>(self, simd: S) {
+        const { assert!(K.is_multiple_of(R)) };
+        let (from, to) = (self.input_shape, self.grad_output_shape);
+        let zeros = &[simd.splat_f32s(0.0); WIDEST][..to.width + K - 1];
+        let rows = S::as_mut_simd_f32s(self.grad_weight).0.as_chunks_mut::<K>().0;
+        let tiles = rows.as_chunks_mut::<R>().0;
+        let size = from.channels * K / R;
+        let grads = S::as_simd_f32s(self.grad_output).0.chunks_exact(G * to.plane());
+        for (filters, grads) in tiles.chunks_exact_mut(G * size).zip(grads) {
+            for at in 0..size {
+                let (c, ky) = (at / (K / R), at % (K / R) * R);
+                let input = &S::as_simd_f32s(self.input).0[c * from.plane()..][..from.plane()];
+                // Loops, see `Tile::sums`.
+                let mut sums = [[[simd.splat_f32s(0.0); K]; R]; G];
+                for (sums, filter) in sums.iter_mut().zip(filters.chunks_exact(size)) {
+                    *sums = filter[at];
+                }
+                for y in 0..to.height {
+                    let mut inputs = [zeros; R];
+                    for (r, row) in inputs.iter_mut().enumerate() {
+                        let y = (y + ky + r).checked_sub(from.margin);
+                        if let Some(y) = y.filter(|&y| y < from.height) {
+                            *row = &input[y * from.stride()..][..to.width + K - 1];
+                        }
+                    }
+                    let start = y * to.stride() + to.margin;
+                    let mut columns = [&grads[..to.width]; G];
+                    for (column, plane) in columns.iter_mut().zip(grads.chunks_exact(to.plane())) {
+                        *column = &plane[start..][..to.width];
+                    }
+                    sums = add_row::<S, K, R, G>(simd, inputs, columns, sums);
+                }
+                for (sums, filter) in sums.into_iter().zip(filters.chunks_exact_mut(size)) {
+                    filter[at] = sums;
+                }
+            }
+        }
+    }
+}
+
+/// Adds the gradients of `R` rows of `G` filters at one row of the output to `sums`.
+#[inline(always)]
+fn add_row<S: Simd, const K: usize, const R: usize, const G: usize>(
+    simd: S,
+    inputs: [&[S::f32s]; R],
+    grads: [&[S::f32s]; G],
+    mut sums: [[[S::f32s; K]; R]; G],
+) -> [[[S::f32s; K]; R]; G] {
+    for x in 0..grads[0].len() {
+        for (r, row) in inputs.iter().enumerate() {
+            let inputs: &[S::f32s; K] = window(row, x);
+            for (sums, grads) in sums.iter_mut().zip(grads) {
+                for (sum, &input) in sums[r].iter_mut().zip(inputs) {
+                    *sum = simd.mul_add_f32s(grads[x], input, *sum);
                 }
             }
         }
     }
     sums
-}
-
-/// The backward pass of ReLU and pooling: writes rows `2 * y` and `2 * y + 1` of `grad_conv`: a quarter of `grad_pooled`
-/// where `conv > 0`, else 0. Columns start at index `margin`.
-#[inline(always)]
-pub fn relu_avg_pool2d_backward<S: Simd, const H: usize, const P: usize, const M: usize>(
-    simd: S,
-    conv: &[[S::f32s; H]; H],
-    grad_pooled: &[[S::f32s; P]; P],
-    y: usize,
-    margin: usize,
-    rows: &mut [[S::f32s; M]; 2],
-) {
-    let zero = simd.splat_f32s(0.0);
-    let quarter = simd.splat_f32s(0.25);
-    for (row, conv) in rows.iter_mut().zip([&conv[2 * y], &conv[2 * y + 1]]) {
-        let row: &mut [S::f32s; H] =
-            row[margin..].first_chunk_mut().expect("a row after the margin");
-        let pairs = row.as_chunks_mut::<2>().0.iter_mut().zip(conv.as_chunks::<2>().0);
-        for ((pair, conv), &grad) in pairs.zip(&grad_pooled[y]) {
-            let grad = simd.mul_f32s(grad, quarter);
-            for (out, &conv) in pair.iter_mut().zip(conv) {
-                *out = simd.select_f32s(simd.greater_than_f32s(conv, zero), grad, zero);
-            }
-        }
-    }
-}
-
-/// Adds the contribution of `R` rows of `grad_output`, from row `y` on, to `grad_weight`, lane by lane. A tile is `G`
-/// filters.
-#[inline(always)]
-pub fn grad_weight<
-    S: Simd,
-    const C: usize,
-    const O: usize,
-    const W: usize,
-    const R: usize,
-    const M: usize,
-    const H: usize,
-    const G: usize,
->(
-    simd: S,
-    input: &Planes<S::f32s, C, W, W>,
-    grad_output: &[[[S::f32s; M]; R]; O],
-    margin: usize,
-    y: usize,
-    grad_weight: &mut Filters<S::f32s, O, C>,
-) {
-    const { assert!(O.is_multiple_of(G) && W == H + K - 1 && M >= H) };
-    for first in (0..O).step_by(G) {
-        for c in 0..C {
-            for ky in 0..K {
-                // Loops, see `dots` in linear.rs.
-                let mut acc = [grad_weight[first][c][ky]; G];
-                for (acc, filter) in acc.iter_mut().zip(&grad_weight[first..]) {
-                    *acc = filter[c][ky];
-                }
-                for r in 0..R {
-                    let row = &input[c][y + r + ky];
-                    let mut grads: [&[S::f32s; H]; G] = [window(&grad_output[first][r], margin); G];
-                    for (grads, plane) in grads.iter_mut().zip(&grad_output[first..]) {
-                        *grads = window(&plane[r], margin);
-                    }
-                    for x in 0..H {
-                        let inputs: &[S::f32s; K] = window(row, x);
-                        for (acc, grad) in acc.iter_mut().zip(grads) {
-                            for (sum, &input) in acc.iter_mut().zip(inputs) {
-                                *sum = simd.mul_add_f32s(grad[x], input, *sum);
-                            }
-                        }
-                    }
-                }
-                for (o, acc) in acc.into_iter().enumerate() {
-                    grad_weight[first + o][c][ky] = acc;
-                }
-            }
-        }
-    }
-}
-
-/// Adds the sum of `R` rows of `grad_output` to `grad_bias`, lane by lane.
-#[inline(always)]
-pub fn grad_bias<S: Simd, const O: usize, const R: usize, const M: usize>(
-    simd: S,
-    grad_output: &[[[S::f32s; M]; R]; O],
-    grad_bias: &mut [S::f32s; O],
-) {
-    for (sum, rows) in grad_bias.iter_mut().zip(grad_output) {
-        // Two independent sums; a row has an even number of columns.
-        let mut pair = [*sum, simd.splat_f32s(0.0)];
-        for values in rows.as_flattened().as_chunks::<2>().0 {
-            pair = [simd.add_f32s(pair[0], values[0]), simd.add_f32s(pair[1], values[1])];
-        }
-        *sum = simd.add_f32s(pair[0], pair[1]);
-    }
-}
-
-/// Computes `grad_input` (C, W, W). `grad_output` (O, H, M) has a column of zeros on both sides
-/// (M = H + 2).
-#[inline(always)]
-pub fn grad_input<
-    S: Simd,
-    const C: usize,
-    const O: usize,
-    const W: usize,
-    const H: usize,
-    const M: usize,
->(
-    simd: S,
-    grad_output: &[[[S::f32s; M]; H]; O],
-    weight: &Filters<f32, O, C>,
-    grad_input: &mut Planes<S::f32s, C, W, W>,
-) {
-    const { assert!(W == H + K - 1 && M == H + 2 && W.is_multiple_of(2)) };
-    for y in 0..W {
-        // Filter rows and columns that overlap grad_output.
-        let kys = y.saturating_sub(H - 1)..(y + 1).min(K);
-        for x in (0..W).step_by(2) {
-            let kxs = x.saturating_sub(H - 1)..(x + 2).min(K);
-            let mut sums = [[simd.splat_f32s(0.0); 2]; C];
-            for (grad_output, weight) in grad_output.iter().zip(weight) {
-                for ky in kys.clone() {
-                    let row = &grad_output[y - ky];
-                    for kx in kxs.clone() {
-                        // Index 0 of a row is the column of zeros, x - kx = -1.
-                        let grads: &[S::f32s; 2] = window(row, x + 1 - kx);
-                        for (sums, weight) in sums.iter_mut().zip(weight) {
-                            let weight = simd.splat_f32s(weight[ky][kx]);
-                            for (sum, &grad) in sums.iter_mut().zip(grads) {
-                                *sum = simd.mul_add_f32s(weight, grad, *sum);
-                            }
-                        }
-                    }
-                }
-            }
-            for (plane, sums) in grad_input.iter_mut().zip(sums) {
-                plane[y][x..x + 2].copy_from_slice(&sums);
-            }
-        }
-    }
 }

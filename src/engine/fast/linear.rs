@@ -3,7 +3,7 @@
 
 use std::array;
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use crate::engine::exact::kernels::direct::shape::window;
 
@@ -11,8 +11,27 @@ use crate::engine::exact::kernels::direct::shape::window;
 const TILE: usize = 8;
 
 /// Computes `weight @ input + bias`.
+#[derive(Debug)]
+pub struct Forward<'a> {
+    pub input: &'a [f32],
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub output: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { input, weight, bias, output } = self;
+        let (input, output) = (S::as_simd_f32s(input).0, S::as_mut_simd_f32s(output).0);
+        forward(simd, input, weight, bias, output);
+    }
+}
+
 #[inline(always)]
-pub fn forward<S: Simd>(
+fn forward<S: Simd>(
     simd: S,
     input: &[S::f32s],
     weight: &[f32],
@@ -53,9 +72,51 @@ fn dots<S: Simd, const N: usize>(
     sums
 }
 
-/// Computes `grad_input = weightᵀ @ grad_output`.
+/// Computes `grad_input = weightᵀ @ grad_output`, and adds the gradients of a block to `grad_weight` (out, in) and
+/// `grad_bias` (out).
+#[derive(Debug)]
+pub struct Backward<'a> {
+    pub input: &'a [f32],
+    pub weight: &'a [f32],
+    pub grad_output: &'a [f32],
+    /// A buffer of [`stride`] elements per lane, whose contents do not matter.
+    pub transposed: &'a mut [f32],
+    pub grad_weight: &'a mut [f32],
+    pub grad_bias: &'a mut [f32],
+    pub grad_input: &'a mut [f32],
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            input,
+            weight,
+            grad_output,
+            transposed,
+            grad_weight,
+            grad_bias,
+            grad_input: out,
+        } = self;
+        transpose(input, S::F32_LANES, transposed);
+        let grad_output = S::as_simd_f32s(grad_output).0;
+        match grad_output.len() {
+            n if n.is_multiple_of(4) => {
+                grad_parameters::<S, 4>(simd, grad_output, transposed, grad_weight, grad_bias);
+            }
+            n if n.is_multiple_of(2) => {
+                grad_parameters::<S, 2>(simd, grad_output, transposed, grad_weight, grad_bias);
+            }
+            _ => grad_parameters::<S, 1>(simd, grad_output, transposed, grad_weight, grad_bias),
+        }
+        grad_input(simd, grad_output, weight, S::as_mut_simd_f32s(out).0);
+    }
+}
+
 #[inline(always)]
-pub fn grad_input<S: Simd>(
+fn grad_input<S: Simd>(
     simd: S,
     grad_output: &[S::f32s],
     weight: &[f32],
@@ -100,17 +161,17 @@ pub fn stride(inputs: usize, lanes: usize) -> usize {
 }
 
 /// Copies the activations of a block to one row of [`stride`] elements per image.
-pub fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
+fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     let stride = stride(input.len() / lanes, lanes);
     for (i, values) in input.chunks_exact(lanes).enumerate() {
         values.iter().zip(transposed.chunks_exact_mut(stride)).for_each(|(&x, row)| row[i] = x);
     }
 }
 
-/// Adds the gradients of a block to `grad_weight` (out, in) and `grad_bias` (out). `transposed` is the input after
+/// Adds the gradients of the parameters. `transposed` is the input after
 /// [`transpose`]. A tile is `R` rows; `R` divides the number of outputs.
 #[inline(always)]
-pub fn grad_parameters<S: Simd, const R: usize>(
+fn grad_parameters<S: Simd, const R: usize>(
     simd: S,
     grad_output: &[S::f32s],
     transposed: &[f32],

@@ -3,9 +3,18 @@
 use crate::dataset::CLASSES;
 
 /// Replaces the logits of one block, (10,) with one image per lane, by the gradient of the mean loss of the batch:
-/// `(softmax - one_hot) / n`, and 0 in lanes without an image. `n` is the batch size. Returns the sum of the losses.
-pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) -> f64 {
+/// `(softmax - target) / n`, and 0 in lanes without an image. `n` is the batch size; `target` has `1 - smoothing` at
+/// the label, plus `smoothing / 10` at every class. Returns the sum of the losses.
+pub fn cross_entropy(
+    logits: &mut [f32],
+    lanes: usize,
+    labels: &[u8],
+    smoothing: f64,
+    n: usize,
+) -> f64 {
     let mut sum = 0.0;
+    let spread = (smoothing / CLASSES as f64) as f32;
+    let targets = [spread, (1.0 - smoothing) as f32 + spread];
     for lane in 0..lanes {
         let at = |class: usize| class * lanes + lane;
         let Some(&label) = labels.get(lane) else {
@@ -19,10 +28,12 @@ pub fn cross_entropy(logits: &mut [f32], lanes: usize, labels: &[u8], n: usize) 
             total += shifted.exp();
         }
         let log_total = total.ln();
-        sum -= f64::from(logits[at(usize::from(label))] - max - log_total);
         for class in 0..CLASSES {
             let log_probability = logits[at(class)] - max - log_total;
-            let target = if class == usize::from(label) { 1.0 } else { 0.0 };
+            let target = targets[usize::from(class == usize::from(label))];
+            if target != 0.0 {
+                sum -= f64::from(target) * f64::from(log_probability);
+            }
             logits[at(class)] = (log_probability.exp() - target) / n as f32;
         }
     }

@@ -1,88 +1,78 @@
-//! The fast engine: LeNet-5's training step on the CPU, with another order of summation.
+//! The fast engine: training steps of convolutional networks on the CPU, with another order of summation.
 //!
-//! In float32, it uses the same initial parameters, batches, loss and optimizer as [`super::Exact`]. Only the order of
-//! summation differs, so the low-order bits differ; they depend on the number of threads and on the vector length of the
-//! CPU. Two runs on the same machine with the same number of threads are bit-identical.
+//! In float32, it uses the same initial parameters, batches, dropout, loss and optimizer as [`super::Exact`]. Only the
+//! order of summation differs, so the low-order bits differ; they depend on the number of threads and on the vector
+//! length of the CPU. Two runs on the same machine with the same number of threads are bit-identical.
 //!
-//! A block has as many images as a vector has lanes. An activation (C, H, W) of a block is an array `[[[V; W]; H]; C]` of
-//! vectors with one image per lane, so the forward pass never combines lanes. A block runs forward and backward through
-//! the whole network while its activations are in the cache. Each thread has a replica, which processes an equal part of
-//! the blocks of a batch and sums their gradients. The replicas' gradients are added in order, and Adam updates all
-//! parameters.
+//! A block has as many images as a vector has lanes. An activation (C, H, W) of a block is an array of vectors with one
+//! image per lane, so the forward pass never combines lanes. A block runs forward and backward through the whole network
+//! while its activations are in the cache. Each thread has a replica, which processes an equal part of the blocks of a
+//! batch and sums their gradients. The replicas' gradients are added in order, and the optimizer updates all parameters.
+//! Batch normalization needs sums over the whole batch, in the forward and in the backward pass. There all replicas wait
+//! for each other, so the step is divided into segments ([`replica::Segment`]), and the activations of all blocks
+//! are kept.
 //!
-//! Only LeNet-5's shapes on the CPU are supported. Traces are not.
+//! A network is supported ([`network`]) if it is a chain of: square convolutions of 3x3 or 5x5 with stride 1, each with
+//! optional batch normalization, ReLU, and average or maximum pooling over windows of 2x2; then linear layers with
+//! optional ReLU and dropout. That is every PyTorch model of the registry, with and without its options, with every
+//! optimizer. Traces are not supported.
 
 mod adam;
+mod batch_norm;
+mod block;
 mod convolution;
 mod linear;
 mod loss;
+mod network;
+mod pool;
 mod replica;
 mod shape;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use tch::{Kind, Tensor};
 
-use self::replica::ParameterRanges;
+use self::network::Network;
 use self::step::Replicas;
-use super::chain::Chain;
 use super::{StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
-use crate::libtorch::{lanes, values};
-use crate::nn::{Graph, Model, ReluOp};
-use crate::optim::{Adam, Optimizer};
-use stitch_run::TrainConfig;
+use crate::libtorch::lanes;
+use crate::nn::{Graph, Model};
+use crate::optim::Optimizer;
 
-/// A network with LeNet-5's shapes, trained with cross-entropy and Adam.
+/// A supported network, trained with cross-entropy.
 #[derive(Debug)]
 pub struct Fast {
     model: Model,
     replicas: Replicas,
     /// The optimizer of the flat tensor of all parameters.
-    optimizer: Adam,
+    optimizer: Box<dyn Optimizer>,
     loss: f64,
 }
 
-/// The indices of the parameters in the engine's order; `None` if it does not support the network.
-fn parameters(graph: &Graph, kind: Kind) -> Option<[usize; 10]> {
-    let chain = Chain::new(graph, kind, 0);
-    let image = kind == Kind::Float && chain.input_shape(0) == [-1, 1, 28, 28];
-    let conv1 = chain.conv2d_relu_avg_pool2d(0, 2, [6, 1, 5, 5])?;
-    let conv2 = chain.conv2d_relu_avg_pool2d(3, 0, [16, 6, 5, 5])?;
-    let (fc1, fc2) = (chain.linear(7, [120, 400])?, chain.linear(9, [84, 120])?);
-    let fc3 = chain.linear(11, [10, 84])?;
-    let relus = [8, 10].iter().all(|&number| chain.operation::<ReluOp>(number).is_some());
-    let supported = image && chain.is_reshape(6) && relus && chain.ends_after(12);
-    let all = [conv1, conv2, fc1, fc2, fc3].concat();
-    all.try_into().ok().filter(|_| supported)
-}
-
 impl Fast {
-    /// Whether the engine supports a network: it must have LeNet-5's operations and shapes, and be in float32.
+    /// Whether the engine supports a network, by its operations, shapes and element type.
     pub fn supports(graph: &Graph, kind: Kind) -> bool {
-        parameters(graph, kind).is_some()
+        Network::new(graph, kind).is_some()
     }
 
-    /// Whether the engine supports optimizer and loss of the settings.
-    pub fn supports_training(config: &TrainConfig) -> bool {
-        config.optimizer == stitch_run::Optimizer::Adam
-            && config.weight_decay() == 0.0
-            && config.label_smoothing == 0.0
-    }
-
-    /// Creates the engine for batches of at most `batch_size` images, on libtorch's number of threads.
+    /// Creates the engine for batches of about `batch_size` images, on libtorch's number of threads. `optimizer` has
+    /// the flat tensor of the parameters of `model`.
     ///
     /// # Panics
     /// If the network is not supported.
-    pub fn new(model: Model, lr: f64, batch_size: usize) -> Self {
-        let order = parameters(model.graph(), model.kind()).expect("a supported network");
-        let all_ranges: Vec<_> = model.flat().ranges().collect();
-        let ranges: ParameterRanges = order.map(|i| all_ranges[i].clone());
+    pub fn new(
+        model: Model,
+        label_smoothing: f64,
+        optimizer: Box<dyn Optimizer>,
+        batch_size: usize,
+    ) -> Self {
+        let network = Network::new(model.graph(), model.kind()).expect("a supported network");
         // At most one replica per block of images.
         let blocks = batch_size.div_ceil(lanes()).max(1);
         let threads = (tch::get_num_threads() as usize).min(blocks);
-        let all = model.flat().all();
-        let replicas = Replicas::new(all.numel(), ranges, threads);
-        let optimizer = Adam::new(std::slice::from_ref(all), lr);
+        let replicas = Replicas::new(network, &model, threads, label_smoothing);
         Self { model, replicas, optimizer, loss: 0.0 }
     }
 }
@@ -95,10 +85,9 @@ impl TrainStep for Fast {
     /// Does nothing: each pass overwrites the gradients.
     fn zero_grad(&mut self) {}
 
-    /// Computes the forward and backward pass, each block of images through both while it is in the cache.
+    /// Computes the forward and backward pass.
     fn forward(&mut self, batch: &Batch) {
-        let parameters = values(self.model.flat().all());
-        self.loss = self.replicas.forward_backward(parameters, &batch.pixels, &batch.labels);
+        self.loss = self.replicas.forward_backward(&self.model, batch);
     }
 
     fn loss(&mut self, _batch: &Batch) -> f64 {
@@ -109,7 +98,7 @@ impl TrainStep for Fast {
     fn backward(&mut self) {}
 
     fn step(&mut self) {
-        self.replicas.update(&mut self.optimizer);
+        self.replicas.update(self.optimizer.as_mut());
     }
 
     /// Returns `None`: activations exist only per block of images.
@@ -118,15 +107,15 @@ impl TrainStep for Fast {
     }
 
     fn optimizer_state(&self) -> Vec<(&'static str, Vec<Tensor>)> {
-        flat_state(&self.optimizer, self.model.flat())
+        flat_state(self.optimizer.as_ref(), self.model.flat())
     }
 
     fn optimizer(&self) -> &dyn Optimizer {
-        &self.optimizer
+        self.optimizer.as_ref()
     }
 
     fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
-        &mut self.optimizer
+        self.optimizer.as_mut()
     }
 
     fn into_model(self: Box<Self>) -> Model {

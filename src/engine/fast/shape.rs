@@ -1,28 +1,33 @@
-//! Views of slices of vectors as arrays of LeNet-5's shapes.
+//! Shapes of the activations of a block of images.
 
-/// An activation (C, H, W) of one block of images.
-pub type Planes<V, const C: usize, const H: usize, const W: usize> = [[[V; W]; H]; C];
-
-/// Views the first `C * H * W` elements as (C, H, W).
-///
-/// # Panics
-/// If the slice is shorter.
-#[inline(always)]
-pub fn planes<V, const C: usize, const H: usize, const W: usize>(
-    slice: &[V],
-) -> &Planes<V, C, H, W> {
-    let rows = slice.as_chunks::<W>().0;
-    rows.as_chunks::<H>().0.first_chunk().expect("a buffer of this shape")
+/// The shape (channels, height, width) of an activation of one block. In memory, each row has `margin` columns of zeros
+/// on both sides, and each element is a vector with one image per lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planes {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub margin: usize,
 }
 
-/// Same as [`planes`], mutable.
-///
-/// # Panics
-/// If the slice is shorter.
-#[inline(always)]
-pub fn planes_mut<V, const C: usize, const H: usize, const W: usize>(
-    slice: &mut [V],
-) -> &mut Planes<V, C, H, W> {
-    let rows = slice.as_chunks_mut::<W>().0;
-    rows.as_chunks_mut::<H>().0.first_chunk_mut().expect("a buffer of this shape")
+impl Planes {
+    /// The number of vectors of a row.
+    pub fn stride(self) -> usize {
+        self.width + 2 * self.margin
+    }
+
+    /// The number of vectors of a channel.
+    pub fn plane(self) -> usize {
+        self.height * self.stride()
+    }
+
+    /// The number of vectors of all channels.
+    pub fn len(self) -> usize {
+        self.channels * self.plane()
+    }
+
+    /// The same shape with another margin.
+    pub fn with_margin(self, margin: usize) -> Self {
+        Self { margin, ..self }
+    }
 }

@@ -1,58 +1,131 @@
-//! One training step: the forward and backward pass of all replicas, then Adam, both multithreaded.
+//! One training step: the forward and backward pass of all replicas, then the optimizer's update, both multithreaded.
+
+use std::any::Any;
+use std::ops::Range;
 
 use pulp::Arch;
+use tch::{Device, Kind, Tensor};
 
-use super::adam::{ParameterChunk, Update};
-use super::replica::{BatchPart, ParameterRanges, Replica};
+use super::adam::{self, ParameterChunk, Update};
+use super::batch_norm::{Factors, Sums};
+use super::network::Network;
+use super::replica::{BatchPart, Replica, Segment, Step, segments};
 use crate::dataset::PIXELS;
-use crate::libtorch::{in_parts, lanes, values_mut};
-use crate::optim::Adam;
+use crate::dataset::loader::Batch;
+use crate::libtorch::{filled, in_parts, lanes, values, values_mut};
+use crate::nn::{Model, Operation};
+use crate::optim::{Adam, Optimizer};
 
-/// One replica of LeNet-5 per thread.
+/// One replica of the network per thread.
 #[derive(Debug)]
 pub struct Replicas {
+    network: Network,
+    /// The range of each parameter in the flat tensor of all parameters.
+    ranges: Vec<Range<usize>>,
+    /// For the pass over the output of each convolution.
+    factors: Vec<Factors>,
     replicas: Vec<Replica>,
-    ranges: ParameterRanges,
+    label_smoothing: f64,
 }
 
 impl Replicas {
-    /// Creates `threads` replicas for parameters in a flat tensor of `count` elements, parameter i of LeNet-5 at
-    /// `ranges[i]`.
-    pub fn new(count: usize, ranges: ParameterRanges, threads: usize) -> Self {
-        Self { replicas: (0..threads).map(|_| Replica::new(count)).collect(), ranges }
+    /// Creates `threads` replicas of a model's network.
+    pub fn new(network: Network, model: &Model, threads: usize, label_smoothing: f64) -> Self {
+        let count = model.flat().all().numel();
+        Self {
+            ranges: model.flat().ranges().collect(),
+            factors: (network.convolutions.iter())
+                .map(|layer| Factors::new(layer.output.channels))
+                .collect(),
+            replicas: (0..threads).map(|_| Replica::new(&network, count)).collect(),
+            network,
+            label_smoothing,
+        }
     }
 
-    /// Computes the gradients for one batch (N x 784 pixels, N labels); returns its mean loss.
-    pub fn forward_backward(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) -> f64 {
-        self.run_replicas(parameters, pixels, labels);
-        self.replicas.iter().map(|replica| replica.loss).sum::<f64>() / labels.len() as f64
+    /// Computes the gradients for one batch, and updates the running statistics; returns its mean loss.
+    pub fn forward_backward(&mut self, model: &Model, batch: &Batch) -> f64 {
+        let noise = self.draw_noise(batch.len());
+        let parts = parts(batch, self.replicas.len());
+        let segments = segments(&self.network);
+        for (number, &segment) in segments.iter().enumerate() {
+            self.synchronize(segment, model);
+            let Self { network, ranges, factors, replicas, label_smoothing } = self;
+            let step = Step {
+                network,
+                parameters: values(model.flat().all()),
+                ranges,
+                factors,
+                noise: &noise,
+                batch_size: batch.len(),
+                label_smoothing: *label_smoothing,
+            };
+            let is_last = number + 1 == segments.len();
+            in_parts((replicas.len(), 1), [replicas], [&parts], |[replicas], [parts]| {
+                for (replica, &part) in replicas.iter_mut().zip(parts) {
+                    replica.run(segment, is_last, &step, part);
+                }
+            });
+        }
+        self.replicas.iter().map(|replica| replica.loss).sum::<f64>() / batch.len() as f64
     }
 
-    /// Computes the loss and the gradients of each replica's part of the batch.
-    fn run_replicas(&mut self, parameters: &[f32], pixels: &[u8], labels: &[u8]) {
-        let batch_size = labels.len();
-        let lanes = lanes();
-        let replicas = self.replicas.len();
-        // The same number of full blocks for every replica except the last ones.
-        let size = batch_size.div_ceil(lanes).div_ceil(replicas) * lanes;
-        let parts: Vec<BatchPart> = (0..replicas)
-            .map(|i| {
-                let range = (i * size).min(batch_size)..((i + 1) * size).min(batch_size);
-                let pixels = &pixels[range.start * PIXELS..range.end * PIXELS];
-                BatchPart { pixels, labels: &labels[range], batch_size }
-            })
-            .collect();
-        let ranges = &self.ranges;
-        in_parts((replicas, 1), [&mut self.replicas], [&parts], |[replicas], [parts]| {
-            for (replica, &part) in replicas.iter_mut().zip(parts) {
-                replica.forward_backward(parameters, ranges, part);
+    /// Draws the factors of dropout, by libtorch's operation on ones, so that the draws are PyTorch's.
+    fn draw_noise(&self, batch_size: usize) -> Vec<Vec<f32>> {
+        let draw = |layer: &super::network::Linear| {
+            let Some(dropout) = layer.dropout else { return Vec::new() };
+            let shape = [batch_size as i64, layer.outputs as i64];
+            let ones = Tensor::ones(shape, (Kind::Float, Device::Cpu));
+            values(&dropout.forward(&[&ones], true).contiguous()).to_vec()
+        };
+        self.network.linears.iter().map(draw).collect()
+    }
+
+    /// Combines the replicas' sums for the batch normalization with which a segment starts.
+    fn synchronize(&mut self, segment: Segment, model: &Model) {
+        let Self { network, ranges, factors, replicas, .. } = self;
+        let (Segment::Forward(i) | Segment::Backward(i)) = segment else { return };
+        let layer = &network.convolutions[i];
+        let Some(batch_norm) = &layer.batch_norm else { return };
+        let ranges = batch_norm.parameters.map(|i| ranges[i].clone());
+        let parameters = values::<f32>(model.flat().all());
+        let values = ranges.clone().map(|range| &parameters[range]);
+        let plane = layer.output.plane();
+        let parts: Vec<Sums> = replicas.iter().flat_map(|it| it.sums(plane)).collect();
+        if let Segment::Forward(_) = segment {
+            factors[i].set_forward(batch_norm, values, &parts, model.buffers());
+            return;
+        }
+        let gradients = factors[i].set_backward(values[0], &parts);
+        for (range, gradient) in ranges.into_iter().zip(gradients) {
+            replicas[0].gradients[range].copy_from_slice(&gradient);
+        }
+    }
+
+    /// The gradients of each replica.
+    #[cfg(test)]
+    pub fn gradients(&self) -> impl Iterator<Item = &[f32]> {
+        self.replicas.iter().map(|replica| &replica.gradients[..])
+    }
+
+    /// Performs one update of the flat tensor of all parameters.
+    pub fn update(&mut self, optimizer: &mut dyn Optimizer) {
+        if let Some(adam) = (optimizer as &mut dyn Any).downcast_mut() {
+            return self.update_adam(adam);
+        }
+        let [first, others @ ..] = &self.replicas[..] else { return };
+        let gradient = filled(&[first.gradients.len() as i64], |sum: &mut [f32]| {
+            sum.copy_from_slice(&first.gradients);
+            for replica in others {
+                sum.iter_mut().zip(replica.gradients.iter()).for_each(|(sum, &x)| *sum += x);
             }
         });
+        optimizer.update(&[gradient]);
     }
 
-    /// Performs one update of the flat tensor of all parameters; each thread updates one chunk.
-    pub fn update(&mut self, adam: &mut Adam) {
-        let factors = adam.next_factors();
+    /// [`Adam`]'s update; each thread updates one chunk.
+    fn update_adam(&mut self, adam: &mut Adam) {
+        let factors = adam::Factors::next(adam);
         let written = [&mut adam.parameters[0], &mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]];
         let [parameters, exp_avg, exp_avg_sq] = written.map(values_mut::<f32>);
         let size = parameters.len().div_ceil(self.replicas.len()).next_multiple_of(16);
@@ -75,85 +148,14 @@ impl Replicas {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tch::{Device, Kind, Tensor};
-
-    use super::*;
-    use crate::dataset::Split;
-    use crate::dataset::loader::Batch;
-    use crate::libtorch::values;
-    use crate::models::named;
-    use crate::optim::Optimizer;
-    use crate::train::Trainer;
-
-    /// Tolerance relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another order; the
-    /// largest observed difference is 8.4e-06.
-    const TOLERANCE: f32 = 5e-5;
-
-    /// Pseudo-random pixels, half of them black, and labels.
-    fn batch(n: usize) -> Batch {
-        let mixed = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 23;
-        let pixels = (0..n * PIXELS).map(|i| mixed(i).saturating_sub(256) as u8);
-        let labels = (0..n).map(|i| (mixed(i) % 10) as u8);
-        Batch { pixels: pixels.collect(), labels: labels.collect() }
-    }
-
-    #[test]
-    fn loss_and_gradients_equal_the_exact_engines_up_to_rounding() {
-        let entry = named("lenet5").unwrap();
-        let config = entry.config();
-        let model = entry.zeros(entry.options(), Device::Cpu);
-        model.reset_parameters();
-        let flat = model.flat();
-        let ranges: ParameterRanges = flat.ranges().collect::<Vec<_>>().try_into().unwrap();
-        let parameters = values::<f32>(flat.all()).to_vec();
-        for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
-            let case = format!("{n} images, {threads} threads");
-            let exact = entry.zeros(entry.options(), Device::Cpu);
-            exact.load_state_dict(&model.state_dict()).unwrap();
-            let batch = batch(n);
-            let images = batch.pixels.clone().into();
-            let data = Split { images, labels: batch.labels.clone() };
-            let mut exact = Trainer::pytorch(exact, &config, &data).unwrap();
-            exact.engine_mut().forward(&batch);
-            let expected_loss = exact.engine_mut().loss(&batch);
-            exact.engine_mut().backward();
-            let expected = exact.engine().output().unwrap();
-            let mut fast = Replicas::new(parameters.len(), ranges.clone(), threads);
-            let loss = fast.forward_backward(&parameters, &batch.pixels, &batch.labels);
-            assert!((loss - expected_loss).abs() < 1e-6, "{case}: {loss}, not {expected_loss}");
-            for (i, (range, expected)) in ranges.iter().zip(&expected.gradients).enumerate() {
-                let expected = values::<f32>(expected);
-                let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
-                for (at, &expected) in range.clone().zip(expected) {
-                    let actual: f32 =
-                        fast.replicas.iter().map(|replica| replica.gradients[at]).sum();
-                    let close = (actual - expected).abs() <= TOLERANCE * largest;
-                    assert!(
-                        close,
-                        "{case}: parameter {i}, element {at}: {actual:e}, not {expected:e}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn adam_equals_pytorchs_up_to_rounding() {
-        const COUNT: i64 = 1000;
-        let gradient = Tensor::randn([COUNT], (Kind::Float, Device::Cpu));
-        let [expected, actual] = [gradient.zeros_like(), gradient.zeros_like()];
-        let [mut adam, mut fast] =
-            [&expected, &actual].map(|all| Adam::new(std::slice::from_ref(all), 1e-2));
-        let mut replicas = Replicas::new(COUNT as usize, ParameterRanges::default(), 2);
-        for _ in 0..10 {
-            adam.update(&[gradient.shallow_clone()]);
-            replicas.replicas[0].gradients.copy_from_slice(values(&gradient));
-            replicas.update(&mut fast);
-        }
-        for (expected, actual) in values::<f32>(&expected).iter().zip(values::<f32>(&actual)) {
-            assert!((expected - actual).abs() < 1e-6, "{actual:e}, not {expected:e}");
-        }
-    }
+/// The part of a batch of each replica: the same number of full blocks for every replica except the last ones.
+fn parts(batch: &Batch, replicas: usize) -> Vec<BatchPart<'_>> {
+    let n = batch.len();
+    let size = n.div_ceil(lanes()).div_ceil(replicas) * lanes();
+    let part = |i: usize| {
+        let range = (i * size).min(n)..((i + 1) * size).min(n);
+        let pixels = &batch.pixels[range.start * PIXELS..range.end * PIXELS];
+        BatchPart { pixels, first: range.start, labels: &batch.labels[range] }
+    };
+    (0..replicas).map(part).collect()
 }

@@ -16,7 +16,7 @@ mod samples;
 pub use accuracy::{Accuracy, accuracies};
 pub use confusion::{Normalize, confusion_matrix};
 pub use history::{Curves, losses};
-pub use samples::{Sample, samples};
+pub use samples::{Group, Sample, samples};
 
 /// Width of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

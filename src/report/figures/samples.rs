@@ -1,8 +1,9 @@
 //! The figure of a study: a histogram and one dot per run for each configuration, and the paper's accuracy.
+//! Configurations that differ only in their options are a group below a heading.
 
 use super::axis::Axis;
 use super::canvas::{
-    Anchor, BACKGROUND, BLUE, Canvas, FOREGROUND, GRID, Style, TEXT, TITLE, VERMILION, draw,
+    Anchor, BACKGROUND, BLUE, Canvas, FOREGROUND, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw,
     width_of,
 };
 use super::{Drawn, Figure};
@@ -10,14 +11,25 @@ use super::{Drawn, Figure};
 /// The runs of one configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Name of the configuration.
+    /// Name of the configuration; in a group, its options.
     pub name: String,
+    /// The group that consecutive rows with the same heading are in.
+    pub group: Option<Group>,
     /// Test accuracies, 0 to 1.
     pub values: Vec<f64>,
     /// Mean with the bounds of its 95 % confidence interval; `None` for one run.
     pub mean: Option<(f64, f64, f64)>,
     /// The paper's accuracy, if it has one for this model.
     pub paper: Option<f64>,
+}
+
+/// Configurations that differ only in their options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// What they have in common.
+    pub heading: String,
+    /// Mean test accuracy of the one without options.
+    pub plain: Option<f64>,
 }
 
 const TOP: i32 = 96;
@@ -28,52 +40,143 @@ const ROW: i32 = 84;
 const BARS: i32 = 26;
 /// Number of histogram bins over the whole axis.
 const BINS: usize = 40;
+/// Height of a line of a name or heading.
+const LINE: i32 = 18;
+/// Maximum number of lines of a name beside its row.
+const MAX_LINES: usize = 4;
 /// Radius of a dot.
 const DOT: i32 = 3;
 
 /// Draws one row per configuration.
 pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let width = drawn.width();
-    let longest = rows.iter().map(|row| width_of(&row.name)).max().unwrap_or(0);
-    let beside = drawn == Drawn::Wide && longest < width / 3;
-    let left = if beside { 24 + longest } else { 20 };
-    let row_height = if beside { ROW } else { ROW + 24 };
-    let bottom = TOP + row_height * rows.len() as i32;
+    let layout = Layout::new(rows, drawn);
+    let Layout { left, bottom, .. } = layout;
     let values = || rows.iter().flat_map(|row| row.values.iter().copied().chain(row.paper));
+    // The interval of two runs may be far wider than their distance: it is cut off.
+    let several = rows.iter().filter(|row| row.values.len() > 2);
+    let bounds = several.filter_map(|row| row.mean).flat_map(|(_, low, high)| [low, high]);
+    let values = || values().chain(bounds.clone());
     let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
     let ticks = if drawn == Drawn::Wide { 6 } else { 3 };
     let x = Axis::new(range, ticks, (left + 12, width - 40));
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
-        legend(canvas, drawn);
-        x.draw_accuracies(canvas, (TOP - 8, bottom), (left + width) / 2);
-        for (i, row) in rows.iter().enumerate() {
-            let below = TOP + row_height * (i as i32 + 1);
-            let name = Style { bold: true, ..TEXT };
-            match beside {
-                true => {
-                    let end = Style { anchor: Anchor::End, ..name };
-                    canvas.text(&row.name, (left - 4, below - ROW / 2), end);
-                }
-                false => {
-                    let (from, to) = ((left, below - ROW - 20), (width, below - ROW - 2));
-                    canvas.rectangle(from, to, BACKGROUND);
-                    canvas.text(&row.name, (left, below - ROW - 11), name);
-                }
+        legend(canvas, drawn, rows);
+        let top = layout.places.first().map_or(bottom, |place| place.top - place.above);
+        x.draw_accuracies(canvas, (top - 8, bottom), (left + width) / 2);
+        for (row, place) in rows.iter().zip(&layout.places) {
+            if let Some(heading) = &place.heading {
+                let above = place.top - place.above;
+                let top = above - LINE * heading.len() as i32;
+                canvas.rectangle((0, top - 12), (width, above), BACKGROUND);
+                write(canvas, heading, (20, top), Style { bold: true, ..TEXT });
             }
-            draw_row(canvas, row, &x, below - ROW);
+            let style = Style { bold: row.group.is_none(), ..TEXT };
+            let height = LINE * place.name.len() as i32;
+            if layout.is_beside {
+                let end = Style { anchor: Anchor::End, ..style };
+                write(canvas, &place.name, (left - 4, place.top + (ROW - height) / 2), end);
+            } else {
+                let (from, to) = ((left, place.top - place.above), (width, place.top - 2));
+                canvas.rectangle(from, to, BACKGROUND);
+                write(canvas, &place.name, (left, place.top - place.above + 2), style);
+            }
+            draw_row(canvas, row, &x, place.top);
         }
     })
 }
 
-fn legend(canvas: &Canvas, drawn: Drawn) {
+/// Where rows and their names are.
+struct Layout {
+    /// The left edge of the axis.
+    left: i32,
+    /// The lower edge of the last row.
+    bottom: i32,
+    /// Whether names are beside their rows, not above them.
+    is_beside: bool,
+    places: Vec<Place>,
+}
+
+/// Where a row is.
+struct Place {
+    /// The upper edge of the row, below its name.
+    top: i32,
+    /// Height of the name above the row.
+    above: i32,
+    /// Lines of the name.
+    name: Vec<String>,
+    /// Lines of the heading, above the first row of a group.
+    heading: Option<Vec<String>>,
+}
+
+impl Layout {
+    fn new(rows: &[Sample], drawn: Drawn) -> Self {
+        let (width, third) = (drawn.width(), drawn.width() / 3);
+        let all_within = |limit: i32| -> Vec<Vec<String>> {
+            rows.iter().map(|row| wrapped(&row.name, limit)).collect()
+        };
+        let mut names = all_within(third);
+        let longest = names.iter().flatten().map(|line| width_of(line)).max().unwrap_or(0);
+        let fits = longest < third && names.iter().all(|name| name.len() <= MAX_LINES);
+        let is_beside = drawn == Drawn::Wide && fits;
+        if !is_beside {
+            names = all_within(width - 40);
+        }
+        let is_grouped = rows.iter().any(|row| row.group.is_some());
+        let top = if is_grouped && drawn == Drawn::Narrow { TOP + 22 } else { TOP };
+        let mut bottom = top;
+        let mut places = Vec::new();
+        for (i, name) in names.into_iter().enumerate() {
+            let is_first = i == 0 || rows[i - 1].group != rows[i].group;
+            let heading = rows[i].group.as_ref().filter(|_| is_first);
+            let heading = heading.map(|group| wrapped(&group.heading, width - 40));
+            let above = if is_beside { 0 } else { LINE * name.len() as i32 + 6 };
+            let heading_height = heading.as_ref().map_or(0, |it| LINE * it.len() as i32 + 12);
+            let top = bottom + heading_height + above;
+            bottom = top + ROW;
+            places.push(Place { top, above, name, heading });
+        }
+        let left = if is_beside { 24 + longest } else { 20 };
+        Self { left, bottom, is_beside, places }
+    }
+}
+
+/// Splits a list of settings into lines of at most `limit` pixels, if its parts are that short.
+fn wrapped(text: &str, limit: i32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in text.split_inclusive(", ") {
+        match lines.last_mut() {
+            Some(line) if width_of((line.clone() + part).trim_end()) <= limit => *line += part,
+            _ => lines.push(part.into()),
+        }
+    }
+    lines.into_iter().map(|line| line.trim_end().into()).collect()
+}
+
+/// Writes lines below `top`.
+fn write(canvas: &Canvas, lines: &[String], (x, top): (i32, i32), style: Style) {
+    for (i, line) in lines.iter().enumerate() {
+        canvas.text(line, (x, top + LINE * i as i32 + LINE / 2), style);
+    }
+}
+
+fn legend(canvas: &Canvas, drawn: Drawn, rows: &[Sample]) {
     canvas.dot((26, 50), DOT + 1, BLUE);
     canvas.text("a run", (38, 50), TEXT);
-    canvas.diamond((96, 50), 6, VERMILION);
-    canvas.text("the paper", (110, 50), TEXT);
-    let (x, y) = if drawn == Drawn::Wide { (200, 50) } else { (20, 72) };
+    if rows.iter().any(|row| row.paper.is_some()) {
+        canvas.diamond((96, 50), 6, VERMILION);
+        canvas.text("the paper", (110, 50), TEXT);
+    }
+    let is_wide = drawn == Drawn::Wide;
+    let (x, y) = if is_wide { (200, 50) } else { (20, 72) };
     canvas.line(vec![(x, y), (x + 24, y)], FOREGROUND, 2);
     canvas.text("95 % interval of the mean", (x + 32, y), TEXT);
+    if rows.iter().any(|row| row.group.is_some()) {
+        let (x, y) = if is_wide { (430, 50) } else { (20, 94) };
+        canvas.line(vec![(x + 12, y - 8), (x + 12, y + 8)], MUTED, 1);
+        canvas.text("mean without options", (x + 32, y), TEXT);
+    }
 }
 
 /// Draws a row with its upper edge at `top`.
@@ -91,6 +194,10 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
     for (i, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
         let height = (BARS * count / greatest).max(2);
         canvas.rectangle((edge(i), bars - height), (edge(i + 1) - 1, bars), GRID);
+    }
+    if let Some(plain) = row.group.as_ref().and_then(|group| group.plain) {
+        let plain = x.pixel(plain);
+        canvas.line(vec![(plain, top), (plain, top + ROW)], MUTED, 1);
     }
     let paper = row.paper.map(|paper| x.pixel(paper));
     if let Some(paper) = paper {
@@ -112,9 +219,10 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
         canvas.diamond((paper, interval), 6, VERMILION);
     }
     if let Some((mean, low, high)) = row.mean {
-        let ends = [x.pixel(low), x.pixel(high)];
-        canvas.line(vec![(ends[0], interval), (ends[1], interval)], FOREGROUND, 2);
-        for end in ends.into_iter().chain([x.pixel(mean)]) {
+        let marks = [x.pixel(low), x.pixel(mean), x.pixel(high)];
+        let line = [marks[0], marks[2]].map(|end| (end.clamp(from, to), interval));
+        canvas.line(line.into(), FOREGROUND, 2);
+        for end in marks.into_iter().filter(|mark| (from..=to).contains(mark)) {
             canvas.line(vec![(end, interval - 4), (end, interval + 4)], FOREGROUND, 2);
         }
     }
@@ -122,12 +230,52 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
 
 /// The text alternative of the figure.
 fn label(rows: &[Sample]) -> String {
-    let rows = rows.iter().map(|Sample { name, values, mean, paper }| {
+    let rows = rows.iter().map(|Sample { name, group, values, mean, paper }| {
+        let group = group.as_ref().map_or(String::new(), |it| format!("{}, ", it.heading));
         let mean = mean.map_or(String::new(), |(mean, low, high)| {
             format!(", mean {mean:.4}, 95 % interval {low:.4} to {high:.4}")
         });
         let paper = paper.map_or(String::new(), |paper| format!(", in the paper {paper:.4}"));
-        format!("{name}: {} runs{mean}{paper}", values.len())
+        format!("{group}{name}: {} runs{mean}{paper}", values.len())
     });
     format!("Test accuracy by configuration. {}.", rows.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, group: Option<&str>, mean: (f64, f64, f64)) -> Sample {
+        let group = group.map(|heading| Group { heading: heading.into(), plain: Some(0.87) });
+        let values = vec![0.86, 0.87, 0.88];
+        Sample { name: name.into(), group, values, mean: Some(mean), paper: None }
+    }
+
+    #[test]
+    fn a_heading_is_above_the_first_row_of_its_group() {
+        let mean = (0.87, 0.85, 0.89);
+        let rows = [
+            row("alone, with a name", None, mean),
+            row("no options", Some("LeNet-5, batch 32"), mean),
+            row("batch norm, dropout 0.5, crop:2,flip:0.5", Some("LeNet-5, batch 32"), mean),
+        ];
+        for drawn in [Drawn::Wide, Drawn::Narrow] {
+            let svg = samples(&rows, drawn).svg().to_owned();
+            assert_eq!(svg.matches(">LeNet-5, batch 32</text>").count(), 1, "{svg}");
+            // Within the figure's width, in two lines.
+            assert!(svg.contains(">batch norm, dropout 0.5,</text>"), "{svg}");
+            assert!(svg.contains(">mean without options</text>") && !svg.contains("the paper<"));
+            assert!(svg.contains("no options: 3 runs, mean 0.8700, 95 % interval"));
+        }
+    }
+
+    #[test]
+    fn the_interval_of_two_runs_is_cut_off_at_the_axis() {
+        let mut two = row("two", None, (0.87, 0.0, 1.0));
+        two.values.pop();
+        let figure = |row| samples(&[row], Drawn::Wide).svg().to_owned();
+        assert!(!figure(two.clone()).contains(">0.0</text>"));
+        two.values.push(0.88);
+        assert!(figure(two).contains(">0.0</text>"));
+    }
 }

@@ -6,7 +6,7 @@ mod view;
 
 use askama::Template;
 
-pub use study::{Study, sample as study_sample};
+pub use study::{Study, samples as study_samples};
 
 use super::figures::Normalize;
 use super::{Pictures, PicturesError, Run};

@@ -4,8 +4,9 @@ use askama::Template;
 
 use super::view::inline;
 use crate::models::{self, ModelEntry};
-use crate::report::configurations::{Configuration, ahead, baseline};
-use crate::report::figures::{self, Drawn, Sample, thousands};
+use crate::report::configurations::{Configuration, ahead, baseline, in_words};
+use crate::report::effects::{Effect, effects};
+use crate::report::figures::{self, Drawn, Group, Sample, thousands};
 use crate::study::results::Record;
 
 #[derive(Template)]
@@ -30,6 +31,9 @@ pub struct Study {
     pub(super) pair: Option<[String; 2]>,
     pub(super) difference: Vec<String>,
     pub(super) ahead: Vec<Row>,
+    /// The comparisons of options as sentences.
+    pub(super) effects: Vec<String>,
+    pub(super) effect_rows: Vec<Row>,
     pub(super) failures: Vec<String>,
 }
 
@@ -45,7 +49,8 @@ const EMPTY: &str = "–";
 impl Study {
     /// The sections about a study with these configurations and results. The same results give the same bytes.
     pub fn new(all: &[Configuration], records: &[Record]) -> Self {
-        let samples: Vec<Sample> = all.iter().map(sample).collect();
+        let samples = samples(all);
+        let effects = effects(all);
         Self {
             done: records.iter().filter(|record| record.is_done()).count(),
             configurations: all.len(),
@@ -56,6 +61,8 @@ impl Study {
             pair: pair(),
             difference: difference(all),
             ahead: ahead_rows(all),
+            effects: effects.iter().map(Effect::sentence).collect(),
+            effect_rows: effects.iter().map(effect_row).collect(),
             failures: records.iter().filter_map(failure).collect(),
         }
     }
@@ -78,14 +85,29 @@ impl Study {
     }
 }
 
-/// The row of a configuration in the figure.
-pub fn sample(it: &Configuration) -> Sample {
-    let summary = it.summary();
-    let mean = summary.and_then(|summary| {
-        summary.mean_interval.map(|interval| (summary.mean, interval.low, interval.high))
-    });
-    let paper = it.model.paper_accuracy();
-    Sample { name: it.name(), values: it.values(), mean, paper }
+/// The rows of the figure. Configurations that differ only in their options are grouped.
+pub fn samples(all: &[Configuration]) -> Vec<Sample> {
+    let sample = |it: &Configuration| {
+        let heading = it.without_options();
+        let alike = || all.iter().filter(|other| other.without_options() == heading);
+        let group = (alike().count() > 1).then(|| {
+            let plain = alike().find(|other| other.options().is_empty());
+            let plain = plain.and_then(|it| it.summary()).map(|summary| summary.mean);
+            Group { heading: heading.clone(), plain }
+        });
+        let options: Vec<String> = in_words(it.others().iter()).collect();
+        let name = match (&group, options.as_slice()) {
+            (None, _) => it.name(),
+            (Some(_), []) => "no options".into(),
+            (Some(_), options) => options.join(", "),
+        };
+        let summary = it.summary();
+        let mean = summary.and_then(|summary| {
+            summary.mean_interval.map(|interval| (summary.mean, interval.low, interval.high))
+        });
+        Sample { name, group, values: it.values(), mean, paper: it.model.paper_accuracy() }
+    };
+    all.iter().map(sample).collect()
 }
 
 fn plural(count: usize) -> &'static str {
@@ -191,6 +213,13 @@ fn ahead_rows(all: &[Configuration]) -> Vec<Row> {
         Some(Row { name: it.name(), cells })
     };
     all.iter().filter_map(row).collect()
+}
+
+fn effect_row(it: &Effect) -> Row {
+    let [with, without] = it.runs();
+    let [by, interval] = it.numbers().unwrap_or([EMPTY; 2].map(String::from));
+    let cells = vec![it.options(), format!("{with} and {without}"), by, interval];
+    Row { name: it.with.name(), cells }
 }
 
 fn failure(record: &Record) -> Option<String> {

@@ -1,7 +1,7 @@
 //! The sentences of a report, from the numbers of its runs.
 
 use crate::dataset::classes;
-use crate::models::{self, Library, ModelEntry};
+use crate::models::{self, Library, ModelEntry, ModelOptions};
 use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
 use crate::report::figures::thousands;
@@ -40,31 +40,36 @@ pub fn list(items: &[String]) -> String {
     }
 }
 
-/// The runs of the paper's two models, the MLP first, if there are exactly these two with the same test images.
+/// The runs of the paper's two models, the MLP first, with their positions, if each has one run, with the same test
+/// images, and all other runs are of models that are not in the paper.
 pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
-    let [a, b] = runs else { return None };
-    let [first, second] = models::paper_pair()?;
-    let pair = match [a.model, b.model] {
-        both if both == [first, second] => [(0, *a), (1, *b)],
-        both if both == [second, first] => [(1, *b), (0, *a)],
-        _ => return None,
-    };
-    (a.truth == b.truth).then_some(pair)
+    let of_the_paper = runs.iter().filter(|run| run.model.paper.is_some()).count();
+    let of = |model| Some(runs.iter().copied().enumerate().find(|(_, run)| run.model == model)?);
+    let [first, second] = models::paper_pair()?.map(of);
+    let [a, b] = [first?, second?];
+    (of_the_paper == 2 && a.1.truth == b.1.truth).then_some([a, b])
 }
 
-/// Two runs with the same test images.
+/// The runs of the paper's two models, or the only two runs, with the same test images.
 pub fn pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
-    match runs {
-        [a, b] if a.truth == b.truth => paper_pair(runs).or(Some([(0, *a), (1, *b)])),
+    let only = || match runs {
+        [a, b] if a.truth == b.truth => Some([(0, *a), (1, *b)]),
         _ => None,
-    }
+    };
+    paper_pair(runs).or_else(only)
 }
 
 /// The title of the report.
 pub fn heading(runs: &[&Run], names: &[String]) -> String {
     match (paper_pair(runs), runs) {
         (Some([(first, _), (second, _)]), _) => {
-            format!("Fashion-MNIST: {} against {}", names[first], names[second])
+            let both = format!("{} against {}", names[first], names[second]);
+            let others = (0..names.len()).filter(|&i| i != first && i != second);
+            let others: Vec<String> = others.map(|i| names[i].clone()).collect();
+            match others.is_empty() {
+                true => format!("Fashion-MNIST: {both}"),
+                false => format!("Fashion-MNIST: {both}, and {}", list(&others)),
+            }
         }
         (None, [_]) => format!("Fashion-MNIST: {}", names[0]),
         (None, _) => format!("Fashion-MNIST: {} runs", runs.len()),
@@ -207,7 +212,7 @@ fn against_the_paper(run: &Run, name: &str) -> Option<String> {
 pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     let mut paragraphs = Vec::new();
     if let Some([(_, mlp), (_, lenet5)]) = paper_pair(runs) {
-        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.model.parameter_count()));
+        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.parameters()));
         paragraphs.push(format!(
             "The input of the MLP is a vector of 784 numbers, without information on which pixels are neighbors. \
              LeNet-5 applies small filters to the whole image, so it detects a pattern at any position with the \
@@ -257,10 +262,16 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
     )
 }
 
-/// The description of a model.
-pub fn description(model: &ModelEntry) -> String {
-    let parameters = thousands(model.parameter_count());
-    format!("{}; {parameters} parameters in {}.", model.structure, model.dtype)
+/// The description of a run's network.
+pub fn description(run: &Run) -> String {
+    let ModelEntry { structure, dtype, .. } = run.model;
+    let ModelOptions { batch_norm, dropout } = run.options();
+    let norm = if batch_norm { "; batch normalization after each convolution" } else { "" };
+    let dropout = match dropout {
+        0.0 => String::new(),
+        p => format!("; dropout of {p} before the last layer"),
+    };
+    format!("{structure}{norm}{dropout}; {} parameters in {dtype}.", thousands(run.parameters()))
 }
 
 /// The losses, as a paragraph.

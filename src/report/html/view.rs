@@ -210,10 +210,7 @@ fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
     let row = |name: String, value: &dyn Fn(&Run) -> String| -> (String, Vec<String>) {
         (name, runs.iter().map(|run| value(run)).collect())
     };
-    let mut rows = vec![
-        row("program".into(), &|run| run.config.program.clone()),
-        row("optimizer".into(), &|_| "Adam".into()),
-    ];
+    let mut rows = vec![row("program".into(), &|run| run.config.program.clone())];
     let names = TrainConfig::names().into_iter().filter(|name| name != "model");
     for name in names {
         let value = |run: &Run| match (name.as_str(), run.config.settings.to_map().get(&name)) {
@@ -222,8 +219,10 @@ fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
                 (done, asked) => format!("{done} of at most {asked}"),
             },
             (_, Some(Value::String(text))) => text.clone(),
+            (_, Some(Value::Bool(true))) => "on".into(),
             (_, Some(value)) => value.to_string(),
             ("engine", None) => or_none(&None),
+            ("optimizer", None) => run.config.settings.optimizer.to_string(),
             (_, None) => "none".into(),
         };
         let value = row(name.replace('_', " "), &value);
@@ -284,7 +283,7 @@ fn run<'a>(
     RunView {
         id: format!("run-{number}"),
         name,
-        description: text::description(run.model),
+        description: text::description(run),
         accuracy: format!("{:.4}", report.accuracy),
         correct: thousands(run.matrix.correct()),
         total: thousands(run.matrix.total()),

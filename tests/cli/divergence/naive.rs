@@ -59,12 +59,12 @@ fn trace_naive(fault: Fault, folder: &Path) {
 fn initial(fault: Fault) -> Vec<Tensor> {
     tch::manual_seed(0);
     if fault != Fault::BiasFirst {
-        let model = entry().zeros(Device::Cpu);
+        let model = entry().zeros(entry().options(), Device::Cpu);
         model.reset_parameters();
         return model.parameters().iter().map(Tensor::detach).collect();
     }
     let mut values = Vec::new();
-    for layer in entry().graph().parameters().chunks(2) {
+    for layer in entry().graph(entry().options()).parameters().chunks(2) {
         let fan_in: i64 = layer[0].shape[1..].iter().product();
         let bound = 1.0 / (fan_in as f64).sqrt();
         let draw = |shape: &[i64]| {
@@ -170,7 +170,7 @@ impl Naive {
 
     /// A copy as a model of the registry.
     fn model(&self) -> Model {
-        let model = entry().zeros(Device::Cpu);
+        let model = entry().zeros(entry().options(), Device::Cpu);
         tch::no_grad(|| {
             for (place, value) in model.parameters().iter().zip(self.parameters()) {
                 place.shallow_clone().copy_(&value);

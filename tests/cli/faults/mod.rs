@@ -155,7 +155,7 @@ fn files(run: &Path) -> BTreeMap<String, Vec<u8>> {
     let history = String::from_utf8(files.remove("history.csv").unwrap()).unwrap();
     let without_seconds = |line: &str| {
         let mut cells: Vec<&str> = line.split(',').collect();
-        cells.remove(2);
+        cells.remove(3);
         cells.join(",")
     };
     let losses = history.lines().map(without_seconds);

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use stitch::stitch_run::Checkpoint;
 
-use super::{LEARNERS, Place, ends_the_same, files, left_alone, logged, said};
+use super::{
+    FLAGS, LEARNERS, Learner, Place, calls_of, ends_the_same, files, left_alone, logged, said,
+};
 
 const LENET5: super::Learner = LEARNERS[0];
 
@@ -16,6 +18,38 @@ fn refused(command: &mut Command, parts: &[&str]) {
     let sentence = said(&output);
     assert_eq!(output.status.code(), Some(2), "{sentence}");
     parts.iter().for_each(|part| assert!(sentence.contains(part), "no {part:?} in {sentence}"));
+}
+
+/// A run that draws for its order, its images and its dropout, and whose schedule changes rate and momentum at each step.
+const DRAWING: Learner = &[
+    "deepcnn",
+    "--augment=crop,flip,erase:0.5",
+    "--lr-schedule=onecycle",
+    "--optimizer=sgd",
+    "--momentum=0.9",
+    "--label-smoothing=0.1",
+];
+
+#[test]
+fn a_run_that_draws_at_each_step_ends_the_same_wherever_it_is_killed() {
+    let place = Place::new();
+    let wanted = left_alone(DRAWING);
+    let calls = calls_of(&place, DRAWING);
+    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
+    // Checkpoints of steps 2, 4, 5 (the end of an epoch) and 7.
+    for (i, rename) in renames.take(4).enumerate() {
+        let out = format!("run-{i}");
+        let killed = place.faulty(DRAWING, &out, rename + 1, "kill").output().unwrap();
+        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+        if i == 1 {
+            let mut more = Command::new(env!("CARGO_BIN_EXE_stitch"));
+            let flags = FLAGS.map(|flag| if flag == "3" { "4" } else { flag });
+            more.current_dir(place.0.path()).arg("train").args(DRAWING).args(flags);
+            more.args(["--resume", "--out", &out]);
+            refused(&mut more, &["--resume", "epochs 4 instead of 3"]);
+        }
+        ends_the_same(&place, DRAWING, &out, &wanted, &out);
+    }
 }
 
 #[test]

@@ -51,8 +51,11 @@ def busy(workers):
     if len(list((FOLDER / "study" / "results").glob("*.json"))) < 2:
         return None
     for process in workers:
-        if any("study" in child.cmdline() for child in psutil.Process(process.pid).children()):
-            return process
+        try:
+            if any("study" in child.cmdline() for child in psutil.Process(process.pid).children()):
+                return process
+        except psutil.NoSuchProcess:
+            pass  # The row has just ended.
     return None
 
 

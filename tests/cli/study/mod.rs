@@ -1,5 +1,7 @@
 //! `stitch study`: the plan, its runs, killed and gone on with, and their results as one table.
 
+mod options;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};

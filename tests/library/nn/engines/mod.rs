@@ -1,5 +1,6 @@
 //! The exact engine against the eager one: the bits of everything that training changes.
 
+mod fast;
 mod networks;
 mod resume;
 
@@ -74,7 +75,8 @@ fn compare(model: impl Fn(u64) -> Model, run: (usize, u64, i32), images: usize) 
 fn lenet5(seed: u64) -> Model {
     let entry = models::named("lenet5").unwrap();
     tch::manual_seed(seed as i64);
-    Model::new(entry.class, entry.input, entry.kind(), entry.build).unwrap()
+    Model::new(entry.class, entry.input, entry.kind(), |vs| (entry.build)(vs, entry.options()))
+        .unwrap()
 }
 
 /// Batch sizes with every seed; threads so that each batch size has all of 1 to 3.

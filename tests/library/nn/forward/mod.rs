@@ -17,7 +17,7 @@ fn graph_of(name: &str) -> (Graph, Kind) {
     match name.strip_prefix("the model ") {
         Some(model) => {
             let entry = named(model).unwrap();
-            (entry.graph(), entry.kind())
+            (entry.graph(entry.options()), entry.kind())
         }
         None => ((**network(name).model(0).graph()).clone(), network(name).kind),
     }

@@ -47,7 +47,7 @@ fn parameters_and_multiply_adds_are_those_of_torchinfo() {
     let traced = |network: &super::networks::Network| {
         (network.name, Graph::trace(network.input, network.build).unwrap())
     };
-    let graphs = all().map(traced).chain([("lenet5", lenet5.graph())]);
+    let graphs = all().map(traced).chain([("lenet5", lenet5.graph(lenet5.options()))]);
     let graphs: BTreeMap<&str, Graph> = graphs.collect();
     assert!(graphs.keys().eq(reference.keys()), "networks.rs and networks.py hold other networks");
     let failures = graphs.into_iter().filter_map(|(name, graph)| {

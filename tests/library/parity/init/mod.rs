@@ -12,7 +12,7 @@ fn initial_parameters_are_those_of_the_constructors() {
     let mut compared = 0;
     for seed in [0, 1, 7, u32::MAX] {
         for &entry in MODELS {
-            let model = entry.zeros(Device::Cpu);
+            let model = entry.zeros(entry.options(), Device::Cpu);
             match entry.library {
                 Library::ScikitLearn => init::sklearn(&model, &mut RandomState::new(seed)),
                 Library::PyTorch => {

@@ -25,7 +25,7 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
                 let Batch { pixels, labels } = batch(n, 0, 0);
                 let data = Split { images: pixels.into(), labels };
                 tch::manual_seed(seed as i64);
-                let model = entry.zeros(tch::Device::Cpu);
+                let model = entry.zeros(entry.options(), tch::Device::Cpu);
                 model.reset_parameters();
                 let mut trainer = Trainer::pytorch(model, &config, &data).unwrap();
                 for step in 1..=3 {

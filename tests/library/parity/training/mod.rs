@@ -36,10 +36,16 @@ fn read(folder: &tempfile::TempDir, file: &str) -> String {
     fs::read_to_string(folder.path().join(file)).unwrap()
 }
 
-/// The second column of history.csv.
-fn losses(folder: &tempfile::TempDir) -> Vec<f64> {
+/// A column of history.csv.
+fn column(folder: &tempfile::TempDir, name: &str) -> Vec<f64> {
     let history = read(folder, "history.csv");
-    history.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+    let mut lines = history.lines().map(|line| line.split(','));
+    let position = lines.next().unwrap().position(|column| column == name).unwrap();
+    lines.map(|mut line| line.nth(position).unwrap().parse().unwrap()).collect()
+}
+
+fn losses(folder: &tempfile::TempDir) -> Vec<f64> {
+    column(folder, "loss")
 }
 
 /// Weights and losses within `tolerance`, answers and scores equal to the last byte.
@@ -56,6 +62,8 @@ fn assert_runs_equal(flags: &str, data: &Path, tolerance: f64) {
     }
     let [expected, actual] = folders.each_ref().map(losses);
     assert_within(&format!("{flags}: losses"), &expected, &actual, tolerance);
+    let [expected, actual] = folders.each_ref().map(|folder| column(folder, "lr"));
+    assert_equal(&format!("{flags}: learning rates"), &expected, &actual);
     for file in ["predictions.csv", "confusion_matrix.csv", "classification_report.csv"] {
         assert_eq!(read(&folders[0], file), read(&folders[1], file), "{flags}: {file}");
     }
@@ -82,6 +90,35 @@ fn short_lenet5_trainings_have_the_notebooks_bits() {
         "lenet5 --epochs 1 --seed 4 --batch-size 100 --threads 3",
     ] {
         assert_runs_equal(flags, folder.path(), 0.0);
+    }
+}
+
+/// Settings that every option takes part in.
+const ALL_OPTIONS: &str = "--batch-norm on --dropout 0.3 --augment crop:3,flip,erase:0.5 --optimizer adamw \
+                           --weight-decay 0.05 --label-smoothing 0.1 --lr-schedule onecycle";
+
+#[test]
+fn trainings_with_options_have_the_notebooks_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    common::small_dataset(folder.path(), 1025, 300);
+    let settings = ["--seed 0 --batch-size 37 --threads 1", "--seed 1 --batch-size 64 --threads 2"];
+    for (i, options) in [
+        "lenet5 --batch-norm on",
+        "lenet5 --dropout 0.3",
+        "lenet5 --augment crop,flip,erase:0.5",
+        "lenet5 --optimizer adamw --lr-schedule cosine",
+        "lenet5 --optimizer sgd --momentum 0.9 --nesterov --weight-decay 0.001 --lr 0.01 --lr-schedule step:1,0.5",
+        "lenet5 --label-smoothing 0.1 --weight-decay 0.01",
+        &format!("lenet5 {ALL_OPTIONS}"),
+        "deepcnn --batch-norm off --dropout 0",
+        "deepcnn",
+        &format!("deepcnn {ALL_OPTIONS}"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let flags = format!("{options} --epochs 2 {}", settings[i % settings.len()]);
+        assert_runs_equal(&flags, folder.path(), 0.0);
     }
 }
 

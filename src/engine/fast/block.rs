@@ -1,0 +1,241 @@
+//! The forward and backward pass of one block of images.
+
+use std::ops::Range;
+
+use pulp::Arch;
+
+use super::batch_norm::Statistics;
+use super::convolution::{Correlate, GradWeight, group};
+use super::pool::{self, GradientSums, Pooling};
+use super::replica::{Block, Scratch, Step};
+use super::shape::Planes;
+use super::{linear, loss};
+use crate::libtorch::lanes;
+
+/// One block, and what its passes read and write.
+#[derive(Debug)]
+pub struct BlockPass<'a> {
+    pub step: &'a Step<'a>,
+    pub block: &'a mut Block,
+    pub scratch: &'a mut Scratch,
+    /// The gradients of the block are added to it.
+    pub gradients: &'a mut [f32],
+    /// The losses of the block are added to it.
+    pub loss: &'a mut f64,
+    pub labels: &'a [u8],
+    /// The number of the first image in the batch.
+    pub first: usize,
+}
+
+impl BlockPass<'_> {
+    /// The forward pass from convolution `first` on, up to the next batch normalization; without one up to the loss,
+    /// and then the backward pass.
+    pub fn forward(&mut self, first: usize) {
+        let convolutions = &self.step.network.convolutions;
+        for (i, layer) in convolutions.iter().enumerate().skip(first) {
+            self.convolution(i);
+            if layer.batch_norm.is_some() {
+                return;
+            }
+        }
+        self.linear_forward();
+        let logits = self.scratch.outputs.last().expect("a linear layer");
+        let grad_logits = self.scratch.grad_outputs.last_mut().expect("a linear layer");
+        grad_logits.copy_from_slice(logits);
+        let Step { batch_size, label_smoothing, .. } = *self.step;
+        *self.loss +=
+            loss::cross_entropy(grad_logits, lanes(), self.labels, label_smoothing, batch_size);
+        self.linear_backward();
+        self.backward(convolutions.len());
+    }
+
+    /// The backward pass through the convolutions before `end`, from the last one to the next batch normalization.
+    pub fn backward(&mut self, end: usize) {
+        for i in (0..end).rev() {
+            if self.step.network.convolutions[i].batch_norm.is_some() {
+                self.gradient_sums(i);
+                return;
+            }
+            self.convolution_backward(i);
+        }
+    }
+
+    /// Convolution `i`, with the statistics of its output for batch normalization; without one with ReLU and pooling.
+    fn convolution(&mut self, i: usize) {
+        let layer = &self.step.network.convolutions[i];
+        let Block { inputs, conv, mask, sums, .. } = &mut *self.block;
+        let (inputs, outputs) = inputs.split_at_mut(i + 1);
+        let bias = self.step.parameter(layer.parameters[1]);
+        sums.clear();
+        sums.resize(bias.len(), [0.0; 2]);
+        // Tile by tile of filters, so that the second pass over the output finds it in the cache.
+        let group = group(bias.len());
+        let weights = self.scratch.packed[i][0].chunks_exact(group * layer.filter());
+        for (number, (weight, bias)) in weights.zip(bias.chunks_exact(group)).enumerate() {
+            let channels = number * group..(number + 1) * group;
+            let output = &mut conv[i][elements(layer.output, &channels)];
+            Arch::new().dispatch(Correlate {
+                input: &inputs[i],
+                input_shape: layer.input,
+                kernel_size: layer.kernel_size,
+                weight,
+                bias,
+                output,
+                width: layer.output.width,
+            });
+            if layer.batch_norm.is_some() {
+                let (shape, statistics) = (layer.output, &mut sums[channels]);
+                Arch::new().dispatch(Statistics { input: output, shape, mask, statistics });
+            } else {
+                let pooled = &mut outputs[0][elements(layer.pooled, &channels)];
+                let pooling = pooling(self.step, &conv[i], i, channels);
+                Arch::new().dispatch(pool::Forward(pooling, pooled));
+            }
+        }
+    }
+
+    /// Batch normalization, ReLU and pooling after convolution `i`.
+    pub fn pool(&mut self, i: usize) {
+        let channels = 0..self.step.network.convolutions[i].output.channels;
+        let pooling = pooling(self.step, &self.block.conv[i], i, channels);
+        Arch::new().dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
+    }
+
+    /// The sums for the backward pass of the batch normalization after convolution `i`.
+    fn gradient_sums(&mut self, i: usize) {
+        let Block { conv, grad_pooled, sums, .. } = &mut *self.block;
+        let mean = &self.step.factors[i].mean;
+        let pooling = pooling(self.step, &conv[i], i, 0..mean.len());
+        sums.clear();
+        sums.resize(mean.len(), [0.0; 2]);
+        Arch::new().dispatch(GradientSums { pooling, grad_pooled: &grad_pooled[i], mean, sums });
+    }
+
+    /// The backward pass of pooling, ReLU, batch normalization and convolution `i`.
+    pub fn convolution_backward(&mut self, i: usize) {
+        let layer = &self.step.network.convolutions[i];
+        let (block, grad_conv) = (&mut *self.block, &mut self.scratch.grad_conv[i]);
+        let [grad_weight, grad_bias] = &mut self.scratch.grad_parameters[i];
+        let (filters, lanes) = (layer.output.channels, lanes());
+        let group = group(filters);
+        let shape = layer.grad_output(i);
+        // As in the forward pass. Without a gradient w.r.t. the input, all tiles use the same memory.
+        let tiles = grad_weight.chunks_exact_mut(group * layer.filter() * lanes);
+        for (number, grad_weight) in tiles.enumerate() {
+            let channels = number * group..(number + 1) * group;
+            let stored = if i > 0 { channels.clone() } else { 0..group };
+            let grad_conv = &mut grad_conv[elements(shape, &stored)];
+            let grad_pooled = elements(layer.pooled.with_margin(0), &channels);
+            Arch::new().dispatch(pool::Backward {
+                pooling: pooling(self.step, &block.conv[i], i, channels.clone()),
+                grad_pooled: &block.grad_pooled[i][grad_pooled],
+                gradient: &self.step.factors[i].gradient[channels.clone()],
+                mask: &block.mask,
+                grad_conv,
+                grad_conv_shape: shape,
+                grad_bias: &mut grad_bias[channels.start * lanes..channels.end * lanes],
+            });
+            Arch::new().dispatch(GradWeight {
+                input: &block.inputs[i],
+                input_shape: layer.input,
+                grad_output: grad_conv,
+                grad_output_shape: Planes { channels: group, ..shape },
+                kernel_size: layer.kernel_size,
+                grad_weight,
+            });
+        }
+        if let Some(before) = i.checked_sub(1) {
+            Arch::new().dispatch(Correlate {
+                input: grad_conv,
+                input_shape: shape,
+                kernel_size: layer.kernel_size,
+                weight: &self.scratch.packed[i][1],
+                bias: &vec![0.0; layer.input.channels],
+                output: &mut block.grad_pooled[before],
+                width: layer.input.width,
+            });
+        }
+    }
+
+    /// The linear layers, each with ReLU and dropout.
+    fn linear_forward(&mut self) {
+        let Scratch { outputs, noise, .. } = &mut *self.scratch;
+        for (l, layer) in self.step.network.linears.iter().enumerate() {
+            let (before, rest) = outputs.split_at_mut(l);
+            let (input, output) = (before.last().or(self.block.inputs.last()), &mut rest[0]);
+            let [weight, bias] = layer.parameters.map(|i| self.step.parameter(i));
+            let input = input.expect("an input");
+            Arch::new().dispatch(linear::Forward { input, weight, bias, output });
+            if layer.relu {
+                // NaN stays NaN.
+                output.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
+            }
+            if layer.dropout.is_some() {
+                let first = &self.step.noise[l][self.first * layer.outputs..];
+                load_noise(first, self.labels.len(), &mut noise[l]);
+                output.iter_mut().zip(noise[l].iter()).for_each(|(x, &factor)| *x *= factor);
+            }
+        }
+    }
+
+    /// The backward pass of the linear layers, from the gradient w.r.t. the logits.
+    fn linear_backward(&mut self) {
+        let Scratch { outputs, grad_outputs, noise, transposed, .. } = &mut *self.scratch;
+        for (l, layer) in self.step.network.linears.iter().enumerate().rev() {
+            let (before, rest) = grad_outputs.split_at_mut(l);
+            let (grad_input, grad_output) =
+                (before.last_mut().or(self.block.grad_pooled.last_mut()), &mut rest[0]);
+            if layer.dropout.is_some() {
+                grad_output.iter_mut().zip(noise[l].iter()).for_each(|(x, &factor)| *x *= factor);
+            }
+            if layer.relu {
+                // Where dropout has set the output to 0, the gradient is 0 already.
+                let outputs = outputs[l].iter();
+                let pairs = grad_output.iter_mut().zip(outputs);
+                pairs.for_each(|(grad, &output)| *grad = if output > 0.0 { *grad } else { 0.0 });
+            }
+            let input = outputs[..l].last().or(self.block.inputs.last()).expect("an input");
+            let ranges = layer.parameters.map(|i| self.step.ranges[i].clone());
+            let gradients = self.gradients.get_disjoint_mut(ranges);
+            let [grad_weight, grad_bias] = gradients.expect("parameters do not overlap");
+            Arch::new().dispatch(linear::Backward {
+                input,
+                weight: self.step.parameter(layer.parameters[0]),
+                grad_output,
+                transposed,
+                grad_weight,
+                grad_bias,
+                grad_input: grad_input.expect("an input"),
+            });
+        }
+    }
+}
+
+/// What follows these channels of convolution `i`, whose output is `conv`.
+fn pooling<'a>(step: &'a Step, conv: &'a [f32], i: usize, channels: Range<usize>) -> Pooling<'a> {
+    let (layer, factors) = (&step.network.convolutions[i], &step.factors[i]);
+    Pooling {
+        pool: layer.pool,
+        conv: &conv[elements(layer.output, &channels)],
+        conv_shape: layer.output,
+        pooled_shape: layer.pooled,
+        scale: &factors.scale[channels.clone()],
+        shift: &factors.shift[channels],
+    }
+}
+
+/// The range of the elements of channels.
+fn elements(shape: Planes, channels: &Range<usize>) -> Range<usize> {
+    let plane = shape.plane() * lanes();
+    channels.start * plane..channels.end * plane
+}
+
+/// Writes the factors (N, outputs) of a block's images, one image per lane; lanes without an image are 0.
+fn load_noise(factors: &[f32], images: usize, noise: &mut [f32]) {
+    let lanes = lanes();
+    let outputs = noise.len() / lanes;
+    noise.fill(0.0);
+    for (lane, row) in factors.chunks_exact(outputs).take(images).enumerate() {
+        noise[lane..].iter_mut().step_by(lanes).zip(row).for_each(|(to, &from)| *to = from);
+    }
+}
