@@ -159,14 +159,12 @@ fn add_columns<const G: usize, const W: usize, const SQUARES: bool>(
     for g in 0..G {
         let row: &[f32; W] = planes[g * area..].first_chunk().expect("the rest of a plane");
         for (column, &x) in columns.iter_mut().zip(row) {
-            column[g] = x;
+            column[g] = if SQUARES { (x - means[g]) * (x - means[g]) } else { x };
         }
     }
     for column in columns {
-        for g in 0..G {
-            let x = column[g];
-            let x = if SQUARES { (x - means[g]) * (x - means[g]) } else { x };
-            sums[g] += f64::from(x);
+        for (sum, x) in sums.iter_mut().zip(column) {
+            *sum += f64::from(x);
         }
     }
 }
