@@ -125,22 +125,56 @@ fn activate<const TRANSFORM: u8>(x: f32, [alpha, beta]: [f32; 2]) -> f32 {
 /// Pools a plane with rows of `width` elements.
 #[inline(always)]
 fn pool_plane<const MAX: bool, const TRANSFORM: u8>(
+    plane: (&[f32], usize, [f32; 2]),
+    written: (&mut [f32], &mut [u8]),
+) {
+    match plane.1 / 2 {
+        8.. => pool_rows::<MAX, TRANSFORM, 8>(plane, written),
+        4..8 => pool_rows::<MAX, TRANSFORM, 4>(plane, written),
+        // One window at a time would be compiled to branches, which are mispredicted often.
+        2..4 => pool_rows::<MAX, TRANSFORM, 2>(plane, written),
+        _ => pool_rows::<MAX, TRANSFORM, 1>(plane, written),
+    }
+}
+
+/// Same as [`pool_plane`], `N` windows at once; a row has at least as many. The last `N` end at the end of the row, so
+/// some windows are computed twice.
+#[inline(always)]
+fn pool_rows<const MAX: bool, const TRANSFORM: u8, const N: usize>(
     (xs, width, factors): (&[f32], usize, [f32; 2]),
     (pooled, masks): (&mut [f32], &mut [u8]),
 ) {
-    let rows = pooled.chunks_exact_mut(width / 2).zip(masks.chunks_exact_mut(width / 2));
+    let count = width / 2;
+    let rows = pooled.chunks_exact_mut(count).zip(masks.chunks_exact_mut(count));
     for (xs, (pooled, masks)) in xs.chunks_exact(2 * width).zip(rows) {
         let (upper, lower) = xs.split_at(width);
-        let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-        let outputs = pooled.iter_mut().zip(masks.iter_mut());
-        for ((&[a, b], &[c, d]), (pooled, mask)) in windows.zip(outputs) {
-            let a = activate::<TRANSFORM>(a, factors);
-            let b = activate::<TRANSFORM>(b, factors);
-            let c = activate::<TRANSFORM>(c, factors);
-            let d = activate::<TRANSFORM>(d, factors);
-            (*pooled, *mask) = if MAX { maximum(a, b, c, d) } else { mean(a, b, c, d) };
+        let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
+        for first in (0..count).step_by(N) {
+            let first = first.min(count - N);
+            let windows = (*window(upper, first), *window(lower, first));
+            let (of_pooled, of_masks) = pool_windows::<MAX, TRANSFORM, N>(windows, factors);
+            *window_mut(pooled, first) = of_pooled;
+            *window_mut(masks, first) = of_masks;
         }
     }
+}
+
+/// Pools `N` windows. Arrays, because the compiler vectorizes only if it sees that no written element is read.
+#[inline(always)]
+fn pool_windows<const MAX: bool, const TRANSFORM: u8, const N: usize>(
+    (upper, lower): ([[f32; 2]; N], [[f32; 2]; N]),
+    factors: [f32; 2],
+) -> ([f32; N], [u8; N]) {
+    let (mut pooled, mut masks) = ([0.0; N], [0; N]);
+    for i in 0..N {
+        let ([a, b], [c, d]) = (upper[i], lower[i]);
+        let a = activate::<TRANSFORM>(a, factors);
+        let b = activate::<TRANSFORM>(b, factors);
+        let c = activate::<TRANSFORM>(c, factors);
+        let d = activate::<TRANSFORM>(d, factors);
+        (pooled[i], masks[i]) = if MAX { maximum(a, b, c, d) } else { mean(a, b, c, d) };
+    }
+    (pooled, masks)
 }
 
 /// The maximum of a window and its mask.
@@ -148,7 +182,8 @@ fn pool_plane<const MAX: bool, const TRANSFORM: u8>(
 fn maximum(a: f32, b: f32, c: f32, d: f32) -> (f32, u8) {
     let (mut max, mut bit) = (a, 1u32);
     for (x, of_x) in [(b, 2), (c, 4), (d, 8)] {
-        let greater = x > max || x.is_nan();
+        // `|` evaluates both sides: a branch would be mispredicted often.
+        let greater = (x > max) | x.is_nan();
         max = if greater { x } else { max };
         bit = if greater { of_x } else { bit };
     }
@@ -210,13 +245,33 @@ impl WithSimd for Backward<'_> {
 /// The gradients w.r.t. the elements before ReLU of a plane with rows of `width` elements, given the gradients w.r.t.
 /// the pooled values and the masks.
 #[inline(always)]
-pub fn unpool(
+pub fn unpool(grad_input: &mut [f32], read: (&[f32], &[u8]), width: usize, pool: Pool) {
+    match pool {
+        Pool::Max => unpool_plane::<true>(grad_input, read, width),
+        Pool::Average => unpool_plane::<false>(grad_input, read, width),
+    }
+}
+
+/// Same as [`unpool`].
+#[inline(always)]
+fn unpool_plane<const MAX: bool>(grad_input: &mut [f32], read: (&[f32], &[u8]), width: usize) {
+    match width / 2 {
+        8.. => unpool_rows::<MAX, 8>(grad_input, read, width),
+        4..8 => unpool_rows::<MAX, 4>(grad_input, read, width),
+        2..4 => unpool_rows::<MAX, 2>(grad_input, read, width),
+        _ => unpool_rows::<MAX, 1>(grad_input, read, width),
+    }
+}
+
+/// Same as [`unpool`], `N` windows at once, as in [`pool_rows`].
+#[inline(always)]
+fn unpool_rows<const MAX: bool, const N: usize>(
     grad_input: &mut [f32],
     (grad_output, masks): (&[f32], &[u8]),
     width: usize,
-    pool: Pool,
 ) {
-    let rows = grad_output.chunks_exact(width / 2).zip(masks.chunks_exact(width / 2));
+    let count = width / 2;
+    let rows = grad_output.chunks_exact(count).zip(masks.chunks_exact(count));
     let mut pairs = grad_input.chunks_exact_mut(2 * width);
     for (grad_input, (grad_output, masks)) in pairs.by_ref().zip(rows) {
         let (upper, lower) = grad_input.split_at_mut(width);
@@ -224,19 +279,49 @@ pub fn unpool(
         let (lower, last_of_lower) = lower.as_chunks_mut::<2>();
         last_of_upper.fill(0.0);
         last_of_lower.fill(0.0);
-        let windows = upper.iter_mut().zip(lower);
-        for ((upper, lower), (&grad, &mask)) in windows.zip(grad_output.iter().zip(masks)) {
-            // A sum with 0, as libtorch computes it, turns -0 into 0.
-            let grad = 0.0 + if pool == Pool::Max { grad } else { grad / 4.0 };
-            let (grad, mask) = (grad.to_bits(), u32::from(mask));
-            // All bits of an element's gradient, or none.
-            *upper = [grad & (mask & 1).wrapping_neg(), grad & (mask >> 1 & 1).wrapping_neg()]
-                .map(f32::from_bits);
-            *lower = [grad & (mask >> 2 & 1).wrapping_neg(), grad & (mask >> 3 & 1).wrapping_neg()]
-                .map(f32::from_bits);
+        for first in (0..count).step_by(N) {
+            let first = first.min(count - N);
+            let windows = (*window(grad_output, first), *window(masks, first));
+            let (of_upper, of_lower) = unpool_windows::<MAX, N>(windows);
+            *window_mut(upper, first) = of_upper;
+            *window_mut(lower, first) = of_lower;
         }
     }
     pairs.into_remainder().fill(0.0);
+}
+
+/// The gradients w.r.t. the upper and the lower elements of `N` windows.
+#[inline(always)]
+fn unpool_windows<const MAX: bool, const N: usize>(
+    (grad_output, masks): ([f32; N], [u8; N]),
+) -> ([[f32; 2]; N], [[f32; 2]; N]) {
+    let (mut upper, mut lower) = ([[0.0; 2]; N], [[0.0; 2]; N]);
+    for i in 0..N {
+        // A sum with 0, as libtorch computes it, turns -0 into 0.
+        let grad = 0.0 + if MAX { grad_output[i] } else { grad_output[i] / 4.0 };
+        let mask = u32::from(masks[i]);
+        upper[i] = [gradient_at::<0>(grad, mask), gradient_at::<1>(grad, mask)];
+        lower[i] = [gradient_at::<2>(grad, mask), gradient_at::<3>(grad, mask)];
+    }
+    (upper, lower)
+}
+
+/// The gradient of element `I` of a window: `grad`, or 0 if its bit is not set.
+#[inline(always)]
+fn gradient_at<const I: u32>(grad: f32, mask: u32) -> f32 {
+    if mask & (1 << I) == 0 { 0.0 } else { grad }
+}
+
+/// `N` consecutive elements from index `first` on.
+#[inline(always)]
+fn window<T, const N: usize>(slice: &[T], first: usize) -> &[T; N] {
+    slice[first..].first_chunk().expect("windows within the row")
+}
+
+/// Same as [`window`], mutable.
+#[inline(always)]
+fn window_mut<T, const N: usize>(slice: &mut [T], first: usize) -> &mut [T; N] {
+    slice[first..].first_chunk_mut().expect("windows within the row")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! supports.
 
 pub(super) mod autograd;
+mod conv2d;
 mod direct;
 mod linear;
 mod norm_relu_pool;
@@ -19,8 +20,8 @@ use crate::nn::{FlatParameters, Model};
 type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
 
 /// All kernels; those that cover the most operations come first.
-pub(super) const KERNELS: [Matcher; 4] =
-    [direct::matches, norm_relu_pool::matches, linear::matches, reshape::matches];
+pub(super) const KERNELS: [Matcher; 5] =
+    [direct::matches, norm_relu_pool::matches, conv2d::matches, linear::matches, reshape::matches];
 
 /// The tensors that a forward pass saves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;

@@ -7,7 +7,7 @@ mod resume;
 use std::ops::ControlFlow;
 
 use stitch::dataset::{PIXELS, Split};
-use stitch::models;
+use stitch::models::{self, ModelOptions};
 use stitch::nn::Model;
 use stitch::train::{Engine, Progress, TrainConfig, TrainState, Trainer, fit};
 
@@ -73,10 +73,14 @@ fn compare(model: impl Fn(u64) -> Model, run: (usize, u64, i32), images: usize) 
 
 /// LeNet-5 of the registry.
 fn lenet5(seed: u64) -> Model {
-    let entry = models::named("lenet5").unwrap();
+    registered("lenet5", models::named("lenet5").unwrap().options(), seed)
+}
+
+/// A model of the registry with these options.
+fn registered(name: &str, options: &ModelOptions, seed: u64) -> Model {
+    let entry = models::named(name).unwrap();
     tch::manual_seed(seed as i64);
-    Model::new(entry.class, entry.input, entry.kind(), |vs| (entry.build)(vs, entry.options()))
-        .unwrap()
+    Model::new(entry.class, entry.input, entry.kind(), |vs| (entry.build)(vs, options)).unwrap()
 }
 
 /// Batch sizes with every seed; threads so that each batch size has all of 1 to 3.
@@ -96,6 +100,30 @@ fn lenet5_ends_with_the_same_bits_in_both_engines() {
     let _guard = libtorch(1);
     let failures = runs().into_iter().filter_map(|run| compare(lenet5, run, 200));
     assert_none(&failures.collect::<Vec<_>>());
+}
+
+#[test]
+fn batch_norm_and_dropout_end_with_the_same_bits_in_both_engines() {
+    let _guard = libtorch(1);
+    let networks = [
+        ("deepcnn", true, 0.5),
+        ("deepcnn", true, 0.0),
+        ("deepcnn", false, 0.5),
+        ("lenet5", true, 0.3),
+    ];
+    let mut failures = Vec::new();
+    for threads in 1..=3 {
+        for (i, (name, batch_norm, dropout)) in networks.into_iter().enumerate() {
+            let options = ModelOptions { batch_norm, dropout };
+            for batch_size in [1, 3, 37, 64, 100] {
+                let run = (batch_size, i as u64, threads);
+                let images = (3 * batch_size).min(130);
+                let difference = compare(|seed| registered(name, &options, seed), run, images);
+                failures.extend(difference.map(|it| format!("{name}, {options:?}: {it}")));
+            }
+        }
+    }
+    assert_none(&failures);
 }
 
 #[test]
