@@ -20,7 +20,12 @@ for manifest in crates/*/Cargo.toml; do
         fail "$crate depends on libtorch (cargo tree --package $crate --invert torch-sys)"
     fi
 done
+# Cargo keeps the unpacked and built packages of an earlier check, and does not notice that they have changed.
+rm -rf target/packages
+for manifest in crates/*/Cargo.toml; do
+    rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/*/-*/"$(basename "$(dirname "$manifest")")"-[0-9]*
+done
 # Builds each crate from its package, with the other crates from their packages too (needs Cargo 1.90). Takes about a
-# minute the first time, some seconds later.
+# minute.
 LIBTORCH=/nonexistent CARGO_PROFILE_DEV_DEBUG=0 \
-    cargo package --quiet --locked --offline --allow-dirty --workspace --exclude stitch
+    cargo package --quiet --locked --offline --allow-dirty --workspace --exclude stitch --target-dir target/packages

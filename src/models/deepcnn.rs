@@ -4,8 +4,8 @@ use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, ModelOptions};
 use crate::nn::{
-    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
-    flatten, max_pool2d, relu,
+    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value, flatten, max_pool2d,
+    relu,
 };
 
 pub struct DeepCnn {

@@ -4,8 +4,7 @@ use tensor_files::Dtype;
 
 use super::{Defaults, Library, ModelEntry, ModelOptions, Paper};
 use crate::nn::{
-    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value,
-    avg_pool2d, relu,
+    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Module, Scope, Value, avg_pool2d, relu,
 };
 
 pub struct LeNet5 {
