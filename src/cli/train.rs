@@ -17,7 +17,7 @@ use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, model
 #[command(after_long_help = "\
 Examples:
   stitch reproduce
-  stitch reproduce --future
+  stitch reproduce --future --out runs/future
   stitch reproduce --force --json
   stitch reproduce --threads 1 --out runs/thread --checkpoint-every off")]
 pub struct ReproduceArgs {
