@@ -246,7 +246,7 @@ fn the_metrics_agree_with_the_predictions_and_the_history() {
         let history = cells(run, HISTORY);
         assert_eq!(number(&metrics["train_loss"]), history[1][1].parse::<f64>().unwrap());
         assert_eq!(metrics["epochs_run"], 1);
-        assert_eq!(number(&metrics["train_seconds"]), history[1][2].parse::<f64>().unwrap());
+        assert_eq!(number(&metrics["train_seconds"]), history[1][3].parse::<f64>().unwrap());
         if cfg!(target_os = "linux") {
             assert!(metrics["peak_rss_bytes"].as_u64().unwrap() > (TRAIN * PIXELS) as u64);
         }
@@ -283,11 +283,11 @@ fn the_history_has_a_line_an_epoch() {
     command.assert().code(0);
     let run = files_in(&folder.path().join("run"));
     let rows = cells(&run, HISTORY);
-    assert_eq!(rows[0], ["epoch", "loss", "seconds"]);
+    assert_eq!(rows[0], ["epoch", "loss", "lr", "seconds"]);
     let epochs: Vec<&str> = rows[1..].iter().map(|row| row[0].as_str()).collect();
     assert_eq!(epochs, ["1", "2", "3"]);
     for row in &rows[1..] {
-        let [loss, seconds] = [1, 2].map(|column| row[column].parse::<f64>().unwrap());
+        let [loss, seconds] = [1, 3].map(|column| row[column].parse::<f64>().unwrap());
         assert!(loss.is_finite() && loss > 0.0 && seconds > 0.0, "{row:?}");
     }
     assert_eq!(json(&run, METRICS)["epochs_run"], 3);
