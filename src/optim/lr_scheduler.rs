@@ -33,6 +33,8 @@ pub struct LrScheduler {
     total_steps: usize,
     /// Calls of `scheduler.step()`.
     last_epoch: usize,
+    /// The learning rate of the optimizer's last step.
+    step_lr: f64,
 }
 
 /// `OneCycleLR`'s defaults.
@@ -53,15 +55,22 @@ impl LrScheduler {
     ) -> Self {
         let base_lr = optimizer.lr();
         let total_steps = epochs.saturating_mul(steps_per_epoch);
-        let scheduler = Self { schedule, base_lr, epochs, total_steps, last_epoch: 0 };
+        let scheduler =
+            Self { schedule, base_lr, epochs, total_steps, last_epoch: 0, step_lr: base_lr };
         if schedule == LrSchedule::OneCycle {
             scheduler.set_one_cycle(optimizer);
         }
         scheduler
     }
 
+    /// The learning rate of the optimizer's last step, after its [`LrScheduler::step_batch`].
+    pub fn step_lr(&self) -> f64 {
+        self.step_lr
+    }
+
     /// `scheduler.step()` after a step of the optimizer, of a schedule per step.
     pub fn step_batch(&mut self, optimizer: &mut dyn Optimizer) {
+        self.step_lr = optimizer.lr();
         if self.schedule == LrSchedule::OneCycle {
             self.last_epoch += 1;
             self.set_one_cycle(optimizer);

@@ -221,9 +221,9 @@ pub fn fit(
     while progress.epochs.len() < config.epochs && !converged && progress.waited() < patience {
         // Reborrowed for each epoch, because the call moves the reference.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
-        let (loss, lr) = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
+        let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
         let validation = validation.map(|data| validate(trainer.model(), data));
-        let record = progress.end_epoch(loss, lr, validation);
+        let record = progress.end_epoch(loss, trainer.lr(), validation);
         store_best(&mut progress, trainer.model())?;
         if on_event(Event::Epoch(record), &progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch: record.epoch, step });
@@ -291,7 +291,7 @@ pub fn steps(config: &TrainConfig, data: &Split) -> usize {
     data.len().div_ceil(config.batch_size)
 }
 
-/// Trains for one epoch, or completes an interrupted one; returns its mean loss and the learning rate of its last step.
+/// Trains for one epoch, or completes an interrupted one; returns its mean loss.
 fn run_epoch(
     trainer: &mut Trainer,
     config: &TrainConfig,
@@ -299,7 +299,7 @@ fn run_epoch(
     progress: &mut Progress,
     on_event: OnEvent,
     mut tracer: Option<&mut dyn Tracer>,
-) -> Result<(f64, f64), TrainError> {
+) -> Result<f64, TrainError> {
     let epoch = progress.epoch();
     let (start, seconds) = (Instant::now(), progress.seconds);
     let order = match progress.steps {
@@ -313,9 +313,7 @@ fn run_epoch(
     let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
     let loader = Batches::new(data, &order, config.batch_size);
     let mut loader = loader.augment(&config.augment).skip(progress.steps);
-    let mut lr = trainer.lr();
     while let Some(batch) = loader.next_batch() {
-        lr = trainer.lr();
         let loss = take_step(trainer.engine_mut(), batch);
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
@@ -332,7 +330,8 @@ fn run_epoch(
         progress.seconds = seconds + start.elapsed().as_secs_f64();
         samples += batch.len();
         let mean = progress.loss_sum / samples as f64;
-        let event = Event::Step { epoch, samples, loss: mean, batch_loss: loss, lr };
+        let (batch_loss, lr) = (loss, trainer.lr());
+        let event = Event::Step { epoch, samples, loss: mean, batch_loss, lr };
         if on_event(event, progress, trainer).is_break() {
             return Err(TrainError::Stopped { epoch, step });
         }
@@ -342,7 +341,7 @@ fn run_epoch(
         tracer.epoch(epoch, loss);
     }
     trainer.end_epoch();
-    Ok((loss, lr))
+    Ok(loss)
 }
 
 /// Takes the notebook's training step; returns the mean loss of the batch before the update.

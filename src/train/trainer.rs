@@ -132,9 +132,9 @@ impl Trainer {
         self.engine.as_mut()
     }
 
-    /// The learning rate of the next step.
-    pub fn lr(&self) -> f64 {
-        self.engine.optimizer().lr()
+    /// The learning rate of the last step.
+    pub(super) fn lr(&self) -> f64 {
+        self.scheduler.step_lr()
     }
 
     /// `scheduler.step()` after a step of the optimizer.

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use stitch::dataset::{PIXELS, Split};
 use stitch::models::{self, ModelOptions};
 use stitch::nn::Model;
-use stitch::train::{Engine, Progress, TrainConfig, TrainState, Trainer, fit};
+use stitch::train::{Engine, EpochRecord, Event, Progress, TrainConfig, TrainState, Trainer, fit};
 
 use self::networks::NETWORKS;
 use super::compare::{first_difference, greatest_difference, named};
@@ -38,16 +38,49 @@ fn data(n: usize) -> Split {
     Split { images: images.into(), labels: (0..n).map(|i| (i * 7 % 10) as u8).collect() }
 }
 
-/// Trains to the end: everything that training has changed, with the epochs' losses.
-fn train(mut trainer: Trainer, config: &TrainConfig, data: &Split) -> TrainState {
+/// Trains to the end: everything that training has changed, with the epochs' losses and learning rates.
+fn train(trainer: Trainer, config: &TrainConfig, data: &Split) -> TrainState {
+    finish(trainer, config, data, Progress::default())
+}
+
+/// Trains from this progress to the end, as [`train`] does.
+fn finish(
+    mut trainer: Trainer,
+    config: &TrainConfig,
+    data: &Split,
+    progress: Progress,
+) -> TrainState {
     let on_event = &mut |_, _: &Progress, _: &Trainer| ControlFlow::Continue(());
-    let history =
-        fit(&mut trainer, config, data, None, Progress::default(), on_event, None).unwrap();
-    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.loss).collect();
+    let history = fit(&mut trainer, config, data, None, progress, on_event, None).unwrap();
     let mut state = TrainState::default();
     trainer.copy_state(&mut state);
-    state.tensors.push(named("losses", &tch::Tensor::from_slice(&losses)));
+    let column = |value: fn(&EpochRecord) -> f64| {
+        tch::Tensor::from_slice(&history.epochs.iter().map(value).collect::<Vec<_>>())
+    };
+    state.tensors.push(named("losses", &column(|epoch| epoch.loss)));
+    state.tensors.push(named("learning rates", &column(|epoch| epoch.lr)));
     state
+}
+
+/// A training that ends at an event: what it has changed, and where it stands.
+fn interrupted(
+    mut trainer: Trainer,
+    config: &TrainConfig,
+    data: &Split,
+    events: usize,
+) -> (TrainState, Progress) {
+    let (mut count, mut state, mut reached) = (0, TrainState::default(), Progress::default());
+    let on_event = &mut |_: Event, progress: &Progress, trainer: &Trainer| {
+        count += 1;
+        if count < events {
+            return ControlFlow::Continue(());
+        }
+        trainer.copy_state(&mut state);
+        reached = progress.clone();
+        ControlFlow::Break(())
+    };
+    fit(&mut trainer, config, data, None, Progress::default(), on_event, None).unwrap_err();
+    (state, reached)
 }
 
 /// Trains with both engines; what differs first. Of batches of one image there are fewer.

@@ -1,14 +1,12 @@
 //! A training that is interrupted and resumed, against one that is not.
 
-use std::ops::ControlFlow;
-
 use stitch::dataset::Split;
-use stitch::train::{Engine, Event, Progress, TrainState, Trainer, fit};
+use stitch::train::{Engine, Progress, TrainState, Trainer};
 use tch::{Device, Kind, Tensor};
 
 use super::networks::NETWORKS;
-use super::{config, data, train};
-use crate::nn::compare::{first_difference, named};
+use super::{config, data, finish, interrupted, train};
+use crate::nn::compare::first_difference;
 use crate::nn::networks::Network;
 use crate::nn::{assert_none, libtorch};
 
@@ -21,22 +19,11 @@ const ENGINES: [Engine; 2] = [Engine::Eager, Engine::Exact];
 /// first one, and between both.
 const INTERRUPTIONS: [usize; 5] = [1, 3, 5, 6, 8];
 
-/// A training that ends at an event: what it has changed, and where it stands.
-fn interrupted(network: &Network, engine: Engine, events: usize) -> (TrainState, Progress) {
+/// A training of this network that ends at an event.
+fn begun(network: &Network, engine: Engine, events: usize) -> (TrainState, Progress) {
     let (config, data) = (config(engine, BATCH_SIZE, 3), data(IMAGES));
-    let mut trainer = Trainer::pytorch(network.model(3), &config, &data).unwrap();
-    let (mut count, mut state, mut reached) = (0, TrainState::default(), Progress::default());
-    let on_event = &mut |_: Event, progress: &Progress, trainer: &Trainer| {
-        count += 1;
-        if count < events {
-            return ControlFlow::Continue(());
-        }
-        trainer.copy_state(&mut state);
-        reached = progress.clone();
-        ControlFlow::Break(())
-    };
-    fit(&mut trainer, &config, &data, None, Progress::default(), on_event, None).unwrap_err();
-    (state, reached)
+    let trainer = Trainer::pytorch(network.model(3), &config, &data).unwrap();
+    interrupted(trainer, &config, &data, events)
 }
 
 /// Trains to the end from there, in a process that has drawn other numbers.
@@ -45,13 +32,7 @@ fn resumed(network: &Network, engine: Engine, from: (TrainState, Progress)) -> T
     let mut trainer = Trainer::pytorch(network.model(99), &config, &data).unwrap();
     let _ = Tensor::rand([7], (Kind::Float, Device::Cpu));
     trainer.restore(&from.0).unwrap();
-    let on_event = &mut |_, _: &Progress, _: &Trainer| ControlFlow::Continue(());
-    let history = fit(&mut trainer, &config, &data, None, from.1, on_event, None).unwrap();
-    let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.loss).collect();
-    let mut state = TrainState::default();
-    trainer.copy_state(&mut state);
-    state.tensors.push(named("losses", &Tensor::from_slice(&losses)));
-    state
+    finish(trainer, &config, &data, from.1)
 }
 
 /// Networks that draw in each step and keep buffers.
@@ -73,7 +54,7 @@ fn a_resumed_training_ends_with_the_bits_of_an_uninterrupted_one() {
         for events in INTERRUPTIONS {
             // The state is the same in both engines: each resumes what the other has begun, too.
             for (begins, ends) in ENGINES.into_iter().flat_map(|a| ENGINES.map(|b| (a, b))) {
-                let actual = resumed(network, ends, interrupted(network, begins, events));
+                let actual = resumed(network, ends, begun(network, begins, events));
                 let difference = first_difference(&expected.tensors, &actual.tensors);
                 failures.extend(difference.map(|difference| {
                     let (name, [begins, ends]) = (network.name, [begins, ends].map(Engine::name));
@@ -95,7 +76,7 @@ fn the_state_of_another_network_is_refused_and_changes_nothing() {
     for engine in ENGINES {
         let config = config(engine, BATCH_SIZE, 3);
         for other in [second, third] {
-            let (state, _) = interrupted(other, engine, 3);
+            let (state, _) = begun(other, engine, 3);
             let mut trainer = Trainer::pytorch(first.model(3), &config, &data(IMAGES)).unwrap();
             let [mut before, mut after] = [TrainState::default(), TrainState::default()];
             trainer.copy_state(&mut before);
