@@ -54,6 +54,7 @@ assert list(matrix.index) == list(matrix.columns)
 assert matrix.to_numpy().sum() == len(predictions)
 correct = (predictions.y_true == predictions.y_pred).mean()
 assert metrics["test_accuracy"] == correct == report.loc["accuracy", "f1-score"]
-assert list(history.columns) == ["epoch", "loss", "seconds"]
+assert list(history.columns) == ["epoch", "loss", "lr", "seconds"]
+assert (history.lr == config["lr"]).all()
 assert metrics["train_loss"] == history.loss.iloc[-1]
 print("every file opened")
