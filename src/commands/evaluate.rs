@@ -16,7 +16,7 @@ use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let Classifier { entry, model } =
+    let Classifier { entry, model, .. } =
         inputs::model(&args.file, args.model, args.key.get(), device, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),

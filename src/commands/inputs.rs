@@ -180,7 +180,7 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
 /// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
 fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
     let path = file.display();
-    let Classifier { entry, model } = classifier;
+    let Classifier { entry, model, .. } = classifier;
     let module = ScriptModule::read(BufReader::new(open_regular(file)?));
     let module = module.with_context(|| path.to_string())?;
     let compared = module.has_forward().and_then(|has_forward| match has_forward {

@@ -281,6 +281,8 @@ pub struct UnknownModel(#[from] UnknownName);
 pub struct Classifier {
     /// Its entry in the registry.
     pub entry: &'static ModelEntry,
+    /// The options of the network.
+    pub options: ModelOptions,
     /// The network, on the CPU unless it was moved.
     pub model: Model,
 }
@@ -291,11 +293,11 @@ impl Classifier {
     /// # Panics
     /// If it is not a probability.
     pub fn with_dropout(self, dropout: f64) -> Self {
-        let Self { entry, model } = self;
-        let batch_norm = !model.buffers().is_empty();
-        let other = entry.zeros(&ModelOptions { batch_norm, dropout }, model.device());
-        other.load_state_dict(&model.state_dict()).expect("dropout has no tensors");
-        Self { entry, model: other }
+        let Self { entry, options, model: trained } = self;
+        let options = ModelOptions { dropout, ..options };
+        let model = entry.zeros(&options, trained.device());
+        model.load_state_dict(&trained.state_dict()).expect("dropout has no tensors");
+        Self { entry, options, model }
     }
 }
 

@@ -100,7 +100,7 @@ pub fn from_named(
         true => model.load_state_dict(tensors)?,
         false => model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?,
     }
-    Ok(Classifier { entry, model })
+    Ok(Classifier { entry, options, model })
 }
 
 /// Finds the model with tensors of these names and shapes among all models, or checks the `requested` one.

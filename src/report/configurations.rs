@@ -55,7 +55,7 @@ impl Configuration {
     /// Batch size and learning rate as text, with other settings that differ from the notebook's, the options that are on,
     /// and those of the model's defaults that are off.
     pub fn settings(&self) -> String {
-        let defaults = id::options(&self.model.config());
+        let defaults = self.model.config().options();
         let missing = defaults.keys().filter(|name| !self.others().contains_key(*name));
         let missing = missing.map(|name| format!("without {}", name.replace('_', " ")));
         let epochs = (self.settings.epochs != self.model.defaults.epochs).then(|| self.epochs());
@@ -72,7 +72,7 @@ impl Configuration {
 
     /// The options that are on, by name.
     pub(crate) fn options(&self) -> Map<String, Value> {
-        id::options(&self.settings)
+        self.settings.options()
     }
 
     /// The options and the settings of the validation, by name.

@@ -9,38 +9,37 @@ mod checkpoints;
 mod events;
 mod files;
 mod finished;
+mod prepared;
 mod tensorboard;
 mod training;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use stitch_run::{Checkpoint, CheckpointError, counted};
 use tensor_files::ReadError;
 
 use crate::dataset::{Dataset, HoldOutError};
 use crate::evaluate::Evaluation;
-use crate::libtorch;
-use crate::libtorch::threads::{self, ThreadsError};
+use crate::libtorch::threads::ThreadsError;
 use crate::models::ModelEntry;
 use crate::models::weights::WeightsError;
 use crate::nn::Model;
 use crate::parity::recorder::Recorder;
 use crate::report::Section;
 use crate::report::figures::Normalize;
-use crate::run_folder::{FolderError, RunConfig, RunFolder, TrainingMetrics};
-use crate::train::{self, Device, Progress, Tracer, TrainConfig, TrainError, Trainer};
+use crate::run_folder::{FolderError, RunFolder, TrainingMetrics};
+use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
 pub use checkpoints::{CheckpointEvery, ResumeError};
 pub use events::EventsError;
 pub use files::write_evaluation;
 pub use finished::{parity, read, weights_sha256};
+pub use prepared::{FirstStep, Prepared};
 
 /// The options of a run besides its settings.
 #[derive(Debug, Clone, Copy)]
@@ -239,67 +238,6 @@ pub struct Trained {
     pub section: Option<Section>,
 }
 
-/// A run before its first step: checked settings, data with images held out, an initialized model.
-pub struct Prepared {
-    /// The settings, with the number of threads and the engine in use.
-    pub config: TrainConfig,
-    /// The model's entry in the registry.
-    pub model: &'static ModelEntry,
-    /// The data; `validation` is set if images are held out.
-    pub dataset: Dataset,
-    trainer: Trainer,
-}
-
-/// The result of [`Prepared::first_step`].
-#[derive(Debug, Clone, Copy)]
-pub struct FirstStep {
-    /// Images in the batch.
-    pub images: usize,
-    /// Mean loss of the batch before the update.
-    pub loss: f64,
-    /// Seconds of the step; on a GPU of the next one, because the first one also loads the kernels.
-    pub seconds: f64,
-    /// Steps per epoch.
-    pub steps_per_epoch: usize,
-}
-
-impl Prepared {
-    /// Checks the settings, sets the number of threads, holds out validation images, and initializes the model.
-    ///
-    /// # Errors
-    /// [`RunError::Train`], [`RunError::Threads`], [`RunError::HoldOut`].
-    pub fn new(config: &TrainConfig, dataset: &Dataset) -> Result<Self, RunError> {
-        let model = train::check(config).map_err(TrainError::from)?;
-        let threads = Some(threads::set(config.threads)?);
-        let config = TrainConfig { threads, engine: Some(config.engine()), ..config.clone() };
-        let mut dataset = dataset.clone();
-        if let Some(n) = config.val {
-            dataset.hold_out(n)?;
-        }
-        let trainer = Trainer::new(&config, &dataset.train)?;
-        Ok(Self { config, model, dataset, trainer })
-    }
-
-    /// Runs only the first step, on a GPU also another one; writes nothing.
-    ///
-    /// # Errors
-    /// [`TrainError::Diverged`].
-    pub fn first_step(mut self) -> Result<FirstStep, RunError> {
-        let (config, train) = (&self.config, &self.dataset.train);
-        let mut step = || {
-            let start = Instant::now();
-            let loss = train::first_step(&mut self.trainer, config, train)?;
-            Ok::<_, TrainError>((loss, start.elapsed().as_secs_f64()))
-        };
-        let (loss, mut seconds) = step()?;
-        if config.device != Device::Cpu {
-            (_, seconds) = step()?;
-        }
-        let images = config.batch_size.min(train.len());
-        Ok(FirstStep { images, loss, seconds, steps_per_epoch: train::steps(config, train) })
-    }
-}
-
 /// Trains, evaluates, and writes the run folder, with `config.json` last: a folder without it does not contain a
 /// complete run. The same settings, data, threads, machine and libraries give the same bytes, apart from times.
 ///
@@ -334,7 +272,7 @@ pub fn run(
         return Err(RunError::TracedResume);
     }
     let mut prepared = Prepared::new(config, dataset)?;
-    let config = run_config(&prepared)?;
+    let config = prepared.run_config()?;
     let start = match options.resume {
         true => checkpoints::start(folder, &config, prepared.dataset.train.len(), on_event)?,
         false => {
@@ -395,21 +333,4 @@ fn restore(
     }
     trainer.restore(&checkpoint.state)?;
     Ok(progress)
-}
-
-/// The `config.json` of a run.
-fn run_config(prepared: &Prepared) -> Result<RunConfig, RunError> {
-    let versions = [
-        ("stitch", env!("CARGO_PKG_VERSION")),
-        // Set by build.rs from libtorch's own header.
-        ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
-    ];
-    Ok(RunConfig {
-        program: "stitch".into(),
-        settings: prepared.config.clone(),
-        cpu_capability: libtorch::cpu_capability(),
-        kernels_sha256: Some(train::kernels_sha256(&prepared.config)?),
-        versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
-        data: (&prepared.dataset.origin).into(),
-    })
 }

@@ -4,25 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::train::{Device, Engine, TrainConfig};
 
-/// The settings that are neither options nor parts of the validation: every run has them.
-const ALWAYS: [&str; 8] =
-    ["model", "epochs", "batch_size", "lr", "seed", "threads", "device", "engine"];
-/// The settings of the validation, which do not change a step of the training.
-const VALIDATION: [&str; 2] = ["val", "patience"];
-
-/// The options of network, data and training that are on, by name, in the order of the fields: `batch_norm`, `dropout`,
-/// and so on.
-pub(crate) fn options(settings: &TrainConfig) -> Map<String, Value> {
-    let mut map = others(settings);
-    map.retain(|name, _| !VALIDATION.contains(&name.as_str()));
-    map
-}
-
-/// The options and the settings of the validation.
+/// The settings of the validation that are on, then the options.
 pub(crate) fn others(settings: &TrainConfig) -> Map<String, Value> {
-    let mut map = settings.to_map();
-    map.retain(|name, _| !ALWAYS.contains(&name.as_str()));
-    map
+    let mut others = settings.to_map();
+    let options = settings.options();
+    others.retain(|name, _| {
+        ["val", "patience"].contains(&name.as_str()) || options.contains_key(name)
+    });
+    others
 }
 
 /// The id of a run, determined by its settings: `lenet5-b64-lr0.001-e5-s0-t1`. It contains the engine if that is not

@@ -60,17 +60,7 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
 
 /// Refuses options of PyTorch's training for a model of scikit-learn.
 fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
-    let plain = TrainConfig {
-        seed: config.seed,
-        threads: config.threads,
-        device: config.device,
-        engine: config.engine,
-        val: config.val,
-        patience: config.patience,
-        ..TrainConfig::new(model.name, config.epochs, config.batch_size, config.lr)
-    };
-    let plain = plain.to_map();
-    match config.to_map().into_iter().find(|(name, _)| !plain.contains_key(name)) {
+    match config.options().into_iter().next() {
         Some((name, found)) if model.library == Library::ScikitLearn => {
             let expected =
                 format!("omitted for {model}, which is trained as {} does", model.library);

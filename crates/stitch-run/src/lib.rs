@@ -35,6 +35,7 @@ mod parity;
 mod progress;
 pub mod rows;
 mod run_config;
+mod setting_error;
 pub mod sha256;
 mod train_config;
 
@@ -48,4 +49,5 @@ pub use optimizer::Optimizer;
 pub use parity::ParityVerdict;
 pub use progress::{EpochRecord, Progress, TrainState, counted};
 pub use run_config::{DataConfig, RunConfig, RunConfigError};
-pub use train_config::{SettingError, THREADS, TrainConfig, find_wrong};
+pub use setting_error::{SettingError, find_wrong};
+pub use train_config::{THREADS, TrainConfig};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tensor_files::Metadata;
 
 use crate::json;
-use crate::train_config::{expected, find_wrong, shortened};
+use crate::setting_error::{expected, find_wrong, shortened};
 use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
 /// Name of the setting in the metadata of weights.
