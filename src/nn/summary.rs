@@ -36,7 +36,8 @@ impl Graph {
     /// The layers with their output shapes, parameters and multiply-adds, like `torchinfo.summary`.
     ///
     /// ```
-    /// let summary = stitch::models::named("lenet5")?.graph().summary();
+    /// let lenet5 = stitch::models::named("lenet5")?;
+    /// let summary = lenet5.graph(lenet5.options()).summary();
     /// let conv1 = &summary.layers[0];
     /// assert_eq!((conv1.name.as_str(), conv1.class), ("conv1", "Conv2d"));
     /// assert_eq!(conv1.output, [6, 28, 28]);

@@ -123,7 +123,14 @@ impl Checkpoint {
     /// # Errors
     /// See [`CheckpointError`].
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let mut file = TensorFile::open(std::io::Cursor::new(bytes))?;
+        let mut file = match TensorFile::open(std::io::Cursor::new(bytes)) {
+            // A type that no checkpoint has comes from damage.
+            Err(error @ ReadError::Unsupported(_)) if place_of_sum(bytes).is_some() => {
+                check_sum(bytes)?;
+                return Err(error.into());
+            }
+            opened => opened?,
+        };
         let header = file.metadata().get("checkpoint").cloned();
         let header = header.filter(|_| file.kind() == FileKind::Safetensors);
         let header = header.ok_or_else(|| foreign("its metadata has no `checkpoint`"))?;
