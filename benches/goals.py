@@ -52,7 +52,9 @@ def goals():
         what = f"LeNet-5, batches of {size:,}: training to the fastest exact loop's"
         yield what, to_fastest(f"all-{size}", "stitch", EXACT_LOOPS), 1.0
     yield "MLP: training to scikit-learn's", to_notebook("mlp"), 0.50
-    for setting in ("mlp", "lenet5-64", "lenet5-1024"):
+    yield "deepcnn, batches of 64: training to the notebook's", to_notebook("deepcnn-64"), 0.50
+    yield "deepcnn with crop and flip: training to the notebook's", to_notebook("deepcnn-augment"), 0.40
+    for setting in ("mlp", "lenet5-64", "lenet5-1024", "deepcnn-64", "deepcnn-augment"):
         yield f"peak memory of the whole process, {setting}", memory(setting), 0.40
     pair = (rounds(EVALUATION, "lenet5", name, "seconds") for name in ("stitch", "PyTorch"))
     yield "LeNet-5: evaluation of 10,000 images to eager PyTorch's", ratio(*pair), 0.50

@@ -73,10 +73,11 @@ class Setting:
     contenders: list
     seconds: int  # approximate duration of a round on two cores
     lr: float = 1e-3
+    options: tuple = ()  # further flags
 
     def title(self):
         what = f"{self.model}, batch size {self.batch_size}, epochs {self.epochs}, threads {self.threads}"
-        return f"{self.name}: {what}"
+        return " ".join([f"{self.name}: {what}", *self.options])
 
 
 SETTINGS = [
@@ -86,6 +87,7 @@ SETTINGS = [
     Setting("lenet5-1024", "lenet5", 1024, 5, 2, WHOLE, 45),
     Setting("all-64", "lenet5", 64, 1, 2, list(CONTENDERS), 80),
     Setting("deepcnn-64", "deepcnn", 64, 1, 2, DEEP, 180),
+    Setting("deepcnn-augment", "deepcnn", 64, 1, 2, WHOLE, 40, options=("--augment", "crop,flip")),
     Setting("all-1024", "lenet5", 1024, 1, 2, list(CONTENDERS), 80),
     *(
         Setting(f"sweep-{size}-{threads}", "lenet5", size, 1, threads, SWEEP, {16: 40}.get(size, 30))
@@ -135,7 +137,7 @@ def run(contender, setting, paths, out):
     command = [names.get(word, word) for word in contender.command]
     for flag in ("epochs", "batch_size", "lr", "threads"):
         command += [f"--{flag.replace('_', '-')}", str(getattr(setting, flag))]
-    command += ["--data", paths["data"], "--out", str(out)]
+    command += [*setting.options, "--data", paths["data"], "--out", str(out)]
     threads = {"RAYON_NUM_THREADS": str(setting.threads), "TORCHINDUCTOR_CACHE_DIR": paths["compiled"]}
     cost = execute(command, {**threads, **contender.environment})
     metrics = json.loads((out / "metrics.json").read_text())
