@@ -27,7 +27,7 @@ fn pixels(count: usize) -> Vec<u8> {
 /// `Split::gather` of images all over the data set, then the model's input.
 fn batches(criterion: &mut Criterion) {
     let labels = (0..IMAGES).map(|i| (i % CLASSES) as u8).collect();
-    let split = Split { images: pixels(IMAGES).into(), labels };
+    let split = Split::new(pixels(IMAGES), labels);
     let mut group = criterion.benchmark_group("batch");
     for size in [64, 1024] {
         let indices: Vec<u32> =
@@ -53,7 +53,7 @@ fn optimizer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("optimizer");
     for &entry in MODELS {
         let labels: Vec<u8> = (0..CLASSES as u8).collect();
-        let data = Split { images: pixels(CLASSES).into(), labels: labels.clone() };
+        let data = Split::new(pixels(CLASSES), labels.clone());
         let mut trainer = Trainer::new(&entry.config(), &data).expect("all classes are there");
         let batch = Batch { pixels: pixels(CLASSES), labels };
         let engine = trainer.engine_mut();

@@ -2,8 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::dataset::Split;
+use crate::dataset::classes::Classes;
 use crate::dataset::loader::images;
-use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::Forward;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::nn::Model;
@@ -15,7 +16,7 @@ pub const BATCH: usize = 250;
 /// A model's predictions and their scores.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Logits (N, 10) of each image, on the CPU.
+    /// Logits (N, classes) of each image, on the CPU.
     pub logits: Tensor,
     /// The predicted class of each image: the index of the largest logit, the first in case of a tie.
     pub predicted: Vec<u8>,
@@ -23,28 +24,35 @@ pub struct Evaluation {
     pub matrix: ConfusionMatrix,
     /// Accuracy, precision, recall, F1.
     pub report: ClassificationReport,
+    /// The names of the classes, one for each logit.
+    pub classes: Classes,
 }
 
 /// Classifies every image of `data`.
+///
+/// # Panics
+/// If the images do not have the size of the model's input, or a label has no logit.
 pub fn evaluate(model: &Model, data: &Split) -> Evaluation {
     let logits = logits(model, &data.images);
     let classes = logits.argmax(1, false).to_kind(Kind::Uint8);
     let mut predicted = vec![0; classes.numel()];
     classes.copy_data_u8(&mut predicted, classes.numel());
-    let matrix = ConfusionMatrix::new(&data.labels, &predicted);
-    Evaluation { logits, report: matrix.report(), predicted, matrix }
+    let classes = data.classes.clone().at_least(logits.size()[1] as usize);
+    let matrix = ConfusionMatrix::new(classes.len(), &data.labels, &predicted);
+    Evaluation { logits, report: matrix.report(), predicted, matrix, classes }
 }
 
-/// Computes the logits (N, 10) of the images in `pixels` (N x 784 bytes); returns them on the CPU.
+/// Computes the logits (N, classes) of the images in `pixels`; returns them on the CPU.
 pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
-    let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
         let forward = Forward::new(model);
         let (input, kind, device) = (model.graph().input(), model.kind(), model.device());
-        let logits = Tensor::empty([n, CLASSES as i64], (kind, Device::Cpu));
+        let bytes = input.iter().product::<i64>() as usize;
+        let (n, classes) = ((pixels.len() / bytes) as i64, model.graph().output()[0]);
+        let logits = Tensor::empty([n, classes], (kind, Device::Cpu));
         // All logits are in one tensor: many small ones between freed large ones would fragment the heap.
         for (rows, batch) in
-            logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * PIXELS))
+            logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * bytes))
         {
             rows.copy_(&forward.logits(&images(batch, input, kind, device)));
         }
@@ -52,7 +60,7 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     })
 }
 
-/// `F.cross_entropy` in float64: the mean of -ln(p) of the true class, where p is the softmax of `logits` (N, 10),
+/// `F.cross_entropy` in float64: the mean of -ln(p) of the true class, where p is the softmax of `logits` (N, classes),
 /// summed in the order of the images. `labels` has N elements.
 pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
     let losses = rows(logits).into_iter().zip(labels).map(|(row, &label)| {
@@ -63,14 +71,14 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
     losses.sum::<f64>() / labels.len() as f64
 }
 
-/// The probability of each class per image: the softmax of `logits` (N, 10) in float64.
-pub fn probabilities(logits: &Tensor) -> Vec<[f64; CLASSES]> {
+/// The probability of each class per image: the softmax of `logits` (N, classes) in float64.
+pub fn probabilities(logits: &Tensor) -> Vec<Vec<f64>> {
     rows(&logits.softmax(-1, Kind::Double))
 }
 
-/// Copies the rows of a tensor (N, 10) to float64.
-pub(crate) fn rows(tensor: &Tensor) -> Vec<[f64; CLASSES]> {
-    elements(tensor).as_chunks().0.to_vec()
+/// Copies the rows of a tensor (N, classes) to float64.
+pub(crate) fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
+    elements(tensor).chunks(tensor.size()[1] as usize).map(<[f64]>::to_vec).collect()
 }
 
 /// Copies the elements of a tensor to float64, row-major.

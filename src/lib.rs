@@ -40,7 +40,7 @@
 //!
 //! // The data set: dataset::source::find and load read Fashion-MNIST.
 //! let pixels: Vec<u8> = (0..6u8).flat_map(|label| [40 * label; 784]).collect();
-//! let train = Split { images: pixels.into(), labels: (0..6).collect() };
+//! let train = Split::new(pixels, (0..6).collect());
 //!
 //! tch::manual_seed(0);
 //! let model = Model::new("Net", &[1, 28, 28], tch::Kind::Float, Net::new)?;

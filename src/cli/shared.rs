@@ -13,7 +13,7 @@ use super::values::{parse_checkpoint_every, threads};
 /// The flag of the data set's folder.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Folder with the four files of Fashion-MNIST, .gz or unpacked
+    /// Folder with the four files of Fashion-MNIST, or of another data set in its format, .gz or unpacked
     ///
     /// By default these are searched in order: $FASHION_MNIST_DIR, data/fashion-mnist, /usr/share/datasets/fashion-mnist
     /// (Debian's dataset-fashion-mnist), Keras's cache, data/FashionMNIST/raw (torchvision).

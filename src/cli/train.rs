@@ -137,6 +137,12 @@ pub struct SettingArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true, help = models::dropout())]
     #[serde(skip)]
     pub dropout: Option<f64>,
+    /// Number of classes: outputs of the last layer [default: 10]
+    ///
+    /// For PyTorch models on another data set than Fashion-MNIST.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
     /// Random transforms of the training images, such as crop,flip [default: none]
     ///
     /// For PyTorch models. A list, applied in this order: crop[:PADDING] (RandomCrop, 2 pixels), flip[:P] (RandomHorizontalFlip, 0.5) and

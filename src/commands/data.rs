@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::builder::styling::AnsiColor::{Green, Red, Yellow};
 use serde_json::json;
+use stitch::dataset::Dataset;
 use stitch::dataset::source::{
     self, DEFAULT_DIRECTORY, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
 };
-use stitch::dataset::{CLASSES, SIDE, classes};
 
 use super::terminal::bar;
 use super::{Console, Outcome, documents, inputs};
@@ -27,7 +27,8 @@ pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
 
 /// Shows where the files are, what they contain, and whether they are official.
 fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
-    let origin = source::load(inputs::find(args)?)?.origin;
+    let Dataset { train, origin, .. } = source::load(inputs::find(args)?)?;
+    let classes = train.classes.names();
     let directory = origin.found.directory.display();
     console.document(|| {
         Ok(json!({
@@ -35,14 +36,15 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
             "rule": origin.found.rule,
             "identity": documents::identity(&origin),
             "files": documents::data_files(&origin),
-            "classes": classes::NAMES,
+            "classes": classes,
+            "shape": train.shape.sizes(),
         }))
     })?;
     let colored = |color, text| console.screen.colored(color, text);
     console.show(&format!("{directory} ({})", origin.found.rule))?;
     for (file, official) in origin.files.iter().zip(&OFFICIAL) {
         let what = match official.content {
-            source::Content::Images => format!("images of {SIDE}x{SIDE}"),
+            source::Content::Images => format!("images of {}", train.shape),
             source::Content::Labels => "labels".into(),
         };
         let name = file.path.file_name().unwrap_or_default().display();
@@ -53,7 +55,7 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
         console.show(&format!("  {name}: {} {what}, {verdict}", file.count))?;
         console.show(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
     }
-    let names = format!("{CLASSES} classes: {}", classes::NAMES.join(", "));
+    let names = format!("{} classes: {}", classes.len(), classes.join(", "));
     console.show(&console.screen.paragraph(&names))?;
     console.show(&verdict(&origin, console))?;
     Ok(Outcome::Done)

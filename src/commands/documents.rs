@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
-use stitch::dataset::classes;
 use stitch::dataset::source::{Identity, Origin};
 use stitch::evaluate::Evaluation;
 use stitch::formats::csv;
@@ -92,7 +91,7 @@ pub struct ClassResults {
 #[derive(Serialize)]
 struct Class {
     label: usize,
-    class: &'static str,
+    class: String,
     precision: f64,
     recall: f64,
     f1: f64,
@@ -101,9 +100,9 @@ struct Class {
 
 #[derive(Serialize)]
 struct Matrix {
-    classes: [&'static str; 10],
+    classes: Vec<String>,
     /// `counts[true][predicted]`.
-    counts: [[u64; 10]; 10],
+    counts: Vec<Vec<u64>>,
 }
 
 /// The document of `study plan`.
@@ -218,11 +217,13 @@ impl From<&Evaluation> for ClassResults {
     fn from(evaluation: &Evaluation) -> Self {
         let class = |(label, scores): (usize, &Scores)| {
             let &Scores { precision, recall, f1, support } = scores;
-            Class { label, class: classes::NAMES[label], precision, recall, f1, support }
+            let class = evaluation.classes.name(label);
+            Class { label, class, precision, recall, f1, support }
         };
+        let (classes, counts) = (evaluation.classes.names(), &evaluation.matrix.counts);
         Self {
             classes: evaluation.report.classes.iter().enumerate().map(class).collect(),
-            confusion_matrix: Matrix { classes: classes::NAMES, counts: evaluation.matrix.counts },
+            confusion_matrix: Matrix { classes: classes.to_vec(), counts: counts.clone() },
         }
     }
 }

@@ -16,14 +16,15 @@ use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let Classifier { entry, model, .. } =
-        inputs::model(&args.file, args.model, args.key.get(), device, console)?;
+    let classifier = inputs::model(&args.file, args.model, args.key.get(), device, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
     let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
-    inputs::warn_unofficial(&origin, console);
+    inputs::warn_unofficial(&origin, &test.classes, console);
+    classifier.check_data(&test)?;
+    let Classifier { entry, model, .. } = classifier;
     let start = Instant::now();
     let evaluation = evaluate(&model, &test);
     let seconds = start.elapsed().as_secs_f64();
@@ -45,10 +46,12 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
             files: files.unwrap_or_default(),
         })
     })?;
-    console.show(&tables::scores(console.screen, &evaluation.report))?;
-    console
-        .show(&format!("most confused:\n{}\n", tables::most_confused(console.screen, matrix)))?;
-    console.show(&format!("{}\n", heat(console.screen, model, matrix)))?;
+    console.show(&tables::scores(console.screen, &evaluation))?;
+    console.show(&format!(
+        "most confused:\n{}\n",
+        tables::most_confused(console.screen, &evaluation)
+    ))?;
+    console.show(&format!("{}\n", heat(console.screen, model, &evaluation)))?;
     console.show(&console.screen.paragraph(&format!(
         "{model}: test accuracy {:.4} ({} of {})",
         evaluation.report.accuracy,

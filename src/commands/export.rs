@@ -1,7 +1,6 @@
 //! `stitch export`: converts a weights file to another format.
 
-use std::fs::File;
-use std::io::{self, BufReader, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,9 +8,9 @@ use serde_json::json;
 use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
-use stitch::run_folder::{self, RunConfig, write_whole};
+use stitch::run_folder::{RunConfig, write_whole};
 use stitch::sha256;
-use stitch::tensor_files::{Metadata, NamedTensor, Renaming, TensorFile, npz};
+use stitch::tensor_files::{Metadata, npz};
 use tch::Device;
 
 use super::{Console, Outcome, inputs, print_bytes};
@@ -42,7 +41,8 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
             args.format
         );
     }
-    let metadata = metadata(&args.file, &model.model.state_dict(), entry);
+    let metadata = inputs::metadata(&args.file, &model.model.state_dict());
+    let metadata = metadata.unwrap_or_else(|| [("model".into(), entry.name.into())].into());
     if args.format.has_forward {
         model = with_dropout_of_run(model, &metadata, args, console)?;
     }
@@ -129,26 +129,4 @@ fn encode(model: &Model, metadata: &Metadata, args: &ExportArgs) -> Result<Vec<u
         true => Ok(npz::write(&weights::to_sklearn(&model.state_dict()))?),
         false => Ok(args.format.write(model, metadata)?),
     }
-}
-
-/// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same
-/// bits.
-fn metadata(file: &Path, tensors: &[NamedTensor], entry: &ModelEntry) -> Metadata {
-    let beside = file.with_file_name(run_folder::SAFETENSORS);
-    let known = [file, &beside].into_iter().find_map(|path| metadata_of(path, tensors));
-    known.unwrap_or_else(|| [("model".into(), entry.name.into())].into())
-}
-
-/// The metadata of a file, if it has metadata and exactly these tensors.
-fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
-    let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
-    let metadata = file.metadata().clone();
-    let found: Vec<&str> = file.specs().iter().map(|spec| &spec.name[..]).collect();
-    let expected: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
-    let renaming = Renaming::between(&found, &expected).filter(|_| !metadata.is_empty())?;
-    let same = file.load_all().ok()?.into_iter().all(|tensor| match renaming.of(&tensor.name) {
-        Some(name) => tensors.contains(&NamedTensor { name: name.into(), ..tensor.clone() }),
-        None => true,
-    });
-    same.then_some(metadata)
 }

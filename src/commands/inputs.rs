@@ -6,13 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use stitch::dataset::Dataset;
+use stitch::dataset::classes::Classes;
 use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
 use stitch::nn::{ForwardError, ScriptModule};
 use stitch::report::figures::Normalize;
-use stitch::run_folder::Claim;
-use stitch::tensor_files::{FileKind, ReadError, Skipped, TensorFile, read_weights};
+use stitch::run_folder::{self, Claim, RunConfig};
+use stitch::tensor_files::{
+    FileKind, Metadata, NamedTensor, ReadError, Renaming, Skipped, TensorFile, read_weights,
+};
 use stitch::train::Device;
 
 use super::Console;
@@ -66,19 +69,26 @@ pub fn find(args: &DataArgs) -> Result<Found> {
 /// Finds and reads the data set.
 pub fn dataset(args: &DataArgs, console: Console) -> Result<Dataset> {
     let dataset = source::load(find(args)?)?;
-    warn_unofficial(&dataset.origin, console);
+    warn_unofficial(&dataset.origin, &dataset.train.classes, console);
     Ok(dataset)
 }
 
 /// Prints a warning if the files are not the official ones.
-pub fn warn_unofficial(origin: &Origin, console: Console) {
+pub fn warn_unofficial(origin: &Origin, classes: &Classes, console: Console) {
     let directory = origin.found.directory.display();
     match origin.identity() {
         Identity::Official => {}
-        Identity::Another => console.note(&format!(
-            "note: {directory} is not Fashion-MNIST, but a data set in the same format; its classes are shown with \
-             the names of Fashion-MNIST"
-        )),
+        Identity::Another => {
+            let named = *classes != Classes::numbered(classes.len());
+            let names = match named {
+                true => format!("the names in {}", source::CLASSES_FILE),
+                false => format!("numbers (write their names to {})", source::CLASSES_FILE),
+            };
+            console.note(&format!(
+                "note: {directory} is not Fashion-MNIST, but another data set; its {} classes have {names}",
+                classes.len()
+            ));
+        }
         Identity::Mixed => {
             let others: Vec<String> = (origin.files.iter().filter(|file| !file.official))
                 .map(|file| file.path.display().to_string())
@@ -157,11 +167,46 @@ fn read(
     }
     let kind = tensors.kind();
     let tensors = tensors.load_all().with_context(path)?;
-    let classifier = weights::from_named(&tensors, entry, device).with_context(path)?;
+    let mut classifier = weights::from_named(&tensors, entry, device).with_context(path)?;
+    classifier.classes = classes_of(file, &classifier.model.state_dict())?;
     if let Some(parameter) = classifier.model.first_not_finite() {
         console.note(&format!("warning: {}: {parameter} contains NaN or infinity", path()));
     }
     Ok((classifier, kind))
+}
+
+/// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same bits.
+pub fn metadata(file: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
+    let beside = file.with_file_name(run_folder::SAFETENSORS);
+    [file, &beside].into_iter().find_map(|path| metadata_of(path, tensors))
+}
+
+/// The metadata of a file, if it has metadata and exactly these tensors.
+fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
+    let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
+    let metadata = file.metadata().clone();
+    let found: Vec<&str> = file.specs().iter().map(|spec| &spec.name[..]).collect();
+    let expected: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
+    let renaming = Renaming::between(&found, &expected).filter(|_| !metadata.is_empty())?;
+    let same = file.load_all().ok()?.into_iter().all(|tensor| match renaming.of(&tensor.name) {
+        Some(name) => tensors.contains(&NamedTensor { name: name.into(), ..tensor.clone() }),
+        None => true,
+    });
+    same.then_some(metadata)
+}
+
+/// The names of the classes of the weights in `file`: those of a `classes.txt` beside it, or in their metadata.
+fn classes_of(file: &Path, tensors: &[NamedTensor]) -> Result<Option<Classes>> {
+    /// Maximum size in bytes of a list of class names.
+    const MAX_CLASSES: u64 = 1 << 20;
+    let list = file.with_file_name(source::CLASSES_FILE);
+    if list.exists() {
+        let names = Classes::read(&read_limited(&list, MAX_CLASSES)?);
+        return Ok(Some(names.with_context(|| list.display().to_string())?));
+    }
+    let names = metadata(file, tensors).map(|metadata| RunConfig::classes_of(&metadata));
+    let names = names.transpose();
+    Ok(names.with_context(|| format!("the metadata of {}", file.display()))?.flatten())
 }
 
 /// Opens a file of tensors; `key` is the value of `--key`.
@@ -231,5 +276,6 @@ pub fn built_in(entry: Option<&'static ModelEntry>, device: tch::Device) -> Resu
         );
     };
     let tensors = read_weights(bytes).with_context(|| format!("the built-in {entry}"))?;
-    Ok(weights::from_named(&tensors, Some(entry), device)?)
+    let classifier = weights::from_named(&tensors, Some(entry), device)?;
+    Ok(Classifier { classes: Some(Classes::fashion_mnist()), ..classifier })
 }

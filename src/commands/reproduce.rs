@@ -139,9 +139,9 @@ fn details(run: &Reproduced, screen: Screen) -> String {
     format!(
         "{model}: {}\n{}\nmost confused:\n{}\n\n{}",
         model.description,
-        tables::scores(screen, &trained.evaluation.report),
-        tables::most_confused(screen, &trained.evaluation.matrix),
-        heat(screen, model.name, &trained.evaluation.matrix)
+        tables::scores(screen, &trained.evaluation),
+        tables::most_confused(screen, &trained.evaluation),
+        heat(screen, model.name, &trained.evaluation)
     )
 }
 

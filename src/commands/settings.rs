@@ -6,7 +6,6 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::Dataset;
-use stitch::dataset::source::Origin;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
 use stitch::run::RunError;
@@ -149,7 +148,7 @@ impl Settings {
     pub fn dataset(&self, args: &DataArgs, console: Console) -> Result<Dataset> {
         let dataset = inputs::dataset(args, console)?;
         if let Some(repeated) = &self.repeated {
-            repeated.check_data(&dataset.origin, args.data.is_some(), console)?;
+            repeated.check_data(&dataset, args.data.is_some(), console)?;
         }
         Ok(dataset)
     }
@@ -208,8 +207,8 @@ impl Repeated {
     }
 
     /// Refuses another data set than the run's; only prints a warning if `--data` is given.
-    fn check_data(&self, origin: &Origin, is_given: bool, console: Console) -> Result<()> {
-        let (then, now) = (&self.config.data.sha256, DataConfig::from(origin).sha256);
+    fn check_data(&self, dataset: &Dataset, is_given: bool, console: Console) -> Result<()> {
+        let (then, now) = (&self.config.data.sha256, DataConfig::from(dataset).sha256);
         let differing: Vec<&str> = now
             .iter()
             .filter(|(name, sha256)| then.get(*name) != Some(*sha256))
@@ -218,7 +217,7 @@ impl Repeated {
         if differing.is_empty() {
             return Ok(());
         }
-        let directory = origin.found.directory.display();
+        let directory = dataset.origin.found.directory.display();
         let differing = differing.join(", ");
         let message =
             format!("{self}: {directory} is not the data set of the run: {differing} differ");

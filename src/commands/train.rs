@@ -31,8 +31,8 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let trained = training::run(&folder, config, &options, &dataset, console);
     let trained = trained.map_err(|error| settings.explained(error))?;
     console.document(|| Training::read(&folder, &trained.evaluation))?;
-    console.show(&tables::scores(console.screen, &trained.evaluation.report))?;
-    let matrix = heat(console.screen, model.name, &trained.evaluation.matrix);
+    console.show(&tables::scores(console.screen, &trained.evaluation))?;
+    let matrix = heat(console.screen, model.name, &trained.evaluation);
     console.show(&format!("{matrix}\n"))?;
     if let Some(metrics) = &trained.metrics.validation {
         console.show(&console.screen.paragraph(&validation(metrics)))?;

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use stitch_run::Augment;
 
-use super::{PIXELS, SIDE, Split, transforms};
+use super::{Split, transforms};
 use crate::libtorch::{filled, generator, in_parts};
 use crate::rng::torch::Generator;
 
@@ -25,7 +25,7 @@ const GRAIN: usize = 1 << 14;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// [`PIXELS`] bytes per image.
+    /// The bytes of each image ([`Split::images`]).
     pub pixels: Vec<u8>,
     /// One label per image.
     pub labels: Vec<u8>,
@@ -54,8 +54,8 @@ impl Batch {
     }
 }
 
-/// Normalizes N x 784 bytes to a tensor (N, shape…): each byte is divided by 255 in float64 and then converted to
-/// `kind`, as by `torch.tensor(X / 255.0, dtype=…)`. `shape` must have 784 elements.
+/// Normalizes the bytes of N images to a tensor (N, shape…): each byte is divided by 255 in float64 and then converted to
+/// `kind`, as by `torch.tensor(X / 255.0, dtype=…)`. `shape` has as many elements as an image has bytes.
 ///
 /// ```
 /// use stitch::dataset::loader::images;
@@ -67,10 +67,11 @@ impl Batch {
 /// ```
 ///
 /// # Panics
-/// If `kind` is neither float32 nor float64, or `shape` does not have 784 elements.
+/// If `kind` is neither float32 nor float64, or the bytes are not those of whole images of this shape.
 pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
-    assert_eq!(shape.iter().product::<i64>(), PIXELS as i64, "number of elements of an image");
-    let n = (pixels.len() / PIXELS) as i64;
+    let bytes = shape.iter().product::<i64>() as usize;
+    assert!(bytes > 0 && pixels.len().is_multiple_of(bytes), "images of {bytes} bytes");
+    let n = (pixels.len() / bytes) as i64;
     let size = [&[n], shape].concat();
     let xs = match kind {
         Kind::Float => normalized::<f32>(pixels, &size, |value| value as f32),
@@ -100,7 +101,7 @@ fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
 /// ```
 /// use stitch::dataset::loader::Batches;
 /// # use stitch::dataset::Split;
-/// # let split = Split { images: vec![51; 5 * 784].into(), labels: vec![0, 1, 2, 3, 4] };
+/// # let split = Split::new(vec![51; 5 * 784], vec![0, 1, 2, 3, 4]);
 /// let mut batches = Batches::new(&split, &[4, 2, 0], 2);
 /// assert_eq!(batches.next_batch().unwrap().labels, [4, 2]);
 /// assert_eq!(batches.next_batch().unwrap().labels, [0]);
@@ -141,7 +142,8 @@ impl<'a> Batches<'a> {
         let Batch { pixels, labels } = &mut self.batch;
         self.split.gather(indices, pixels, labels);
         if let Some(augment) = self.augment {
-            pixels.chunks_mut(PIXELS).for_each(|image| transforms::apply(augment, image));
+            let shape = self.split.shape;
+            pixels.chunks_mut(shape.bytes()).for_each(|it| transforms::apply(augment, it, shape));
         }
         (!indices.is_empty()).then_some(&self.batch)
     }
@@ -196,12 +198,12 @@ impl RandomSampler {
     }
 }
 
-/// `DataLoader(TensorDataset(images, labels), batch_size, shuffle)` with float32 images (N, 1, 28, 28) and
+/// `DataLoader(TensorDataset(images, labels), batch_size, shuffle)` with float32 images (N, C, H, W) and
 /// int64 labels (N).
 ///
 /// ```
 /// # use stitch::dataset::{Split, loader::DataLoader};
-/// # let train = Split { images: vec![0; 5 * 784].into(), labels: vec![0, 1, 2, 3, 4] };
+/// # let train = Split::new(vec![0; 5 * 784], vec![0, 1, 2, 3, 4]);
 /// tch::manual_seed(0);
 /// let loader = DataLoader::new(&train, 2).shuffle(true);
 /// let sizes: Vec<i64> = loader.iter().map(|(_images, labels)| labels.size()[0]).collect();
@@ -249,8 +251,8 @@ impl<'a> DataLoader<'a> {
             let mut batches = batches.augment(&augment);
             let batch = batches.next_batch()?;
             start += batch.len();
-            let side = SIDE as i64;
-            let images = batch.images(&[1, side, side], Kind::Float, Device::Cpu);
+            let shape = split.shape.sizes().map(|size| size as i64);
+            let images = batch.images(&shape, Kind::Float, Device::Cpu);
             Some((images, batch.labels(Device::Cpu)))
         })
     }

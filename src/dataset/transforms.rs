@@ -7,7 +7,7 @@
 use stitch_run::{Augment, Transform};
 use tch::{Device, Kind, Tensor};
 
-use super::{PIXELS, SIDE};
+use super::ImageShape;
 
 /// Area that `RandomErasing` erases, as a share of the image.
 const SCALE: [f64; 2] = [0.02, 0.33];
@@ -16,61 +16,68 @@ const RATIO: [f32; 2] = [0.3, 3.3];
 /// Rectangles that it tries.
 const ATTEMPTS: usize = 10;
 
-/// Applies the transforms to an image of [`PIXELS`] bytes; draws what torchvision draws.
-pub fn apply(augment: &Augment, image: &mut [u8]) {
+/// Applies the transforms to an image of this shape, all channels alike; draws what torchvision draws.
+pub fn apply(augment: &Augment, image: &mut [u8], shape: ImageShape) {
     for transform in &augment.0 {
         match *transform {
-            Transform::RandomCrop { padding } => random_crop(image, padding),
+            Transform::RandomCrop { padding } => random_crop(image, shape, padding),
             Transform::RandomHorizontalFlip { p } => {
                 if rand() < p as f32 {
-                    image.chunks_mut(SIDE).for_each(<[u8]>::reverse);
+                    image.chunks_mut(shape.width).for_each(<[u8]>::reverse);
                 }
             }
             Transform::RandomErasing { p } => {
                 if rand() < p as f32 {
-                    random_erasing(image);
+                    random_erasing(image, shape);
                 }
             }
         }
     }
 }
 
-/// `RandomCrop(28, padding=padding)`: pads with zeros, and crops at a random place. Without padding nothing is drawn.
-fn random_crop(image: &mut [u8], padding: usize) {
+/// `RandomCrop((height, width), padding=padding)`: pads with zeros, and crops at a random place. Without padding nothing is drawn.
+fn random_crop(image: &mut [u8], shape: ImageShape, padding: usize) {
     if padding == 0 {
         return;
     }
     let [top, left] = [(); 2].map(|()| randint(2 * padding + 1));
-    let source = <[u8; PIXELS]>::try_from(&*image).expect("an image has 784 bytes");
-    for (y, row) in image.chunks_mut(SIDE).enumerate() {
-        for (x, pixel) in row.iter_mut().enumerate() {
-            // In the padded image, minus the padding.
-            let [y, x] = [(y + top).checked_sub(padding), (x + left).checked_sub(padding)];
-            *pixel = match (y, x) {
-                (Some(y), Some(x)) if y < SIDE && x < SIDE => source[y * SIDE + x],
-                _ => 0,
-            };
+    let ImageShape { height, width, .. } = shape;
+    let source = image.to_vec();
+    let planes = image.chunks_mut(height * width).zip(source.chunks(height * width));
+    for (plane, source) in planes {
+        for (y, row) in plane.chunks_mut(width).enumerate() {
+            for (x, pixel) in row.iter_mut().enumerate() {
+                // In the padded image, minus the padding.
+                let [y, x] = [(y + top).checked_sub(padding), (x + left).checked_sub(padding)];
+                *pixel = match (y, x) {
+                    (Some(y), Some(x)) if y < height && x < width => source[y * width + x],
+                    _ => 0,
+                };
+            }
         }
     }
 }
 
 /// `RandomErasing` with its defaults: a rectangle of zeros, or nothing if none of ten fits.
-fn random_erasing(image: &mut [u8]) {
+fn random_erasing(image: &mut [u8], shape: ImageShape) {
     let log_ratio = Tensor::from_slice(&RATIO).log();
     let [low, high] = [0, 1].map(|i| log_ratio.double_value(&[i]));
     for _ in 0..ATTEMPTS {
-        let area = (SIDE * SIDE) as f64 * uniform(SCALE[0], SCALE[1]).double_value(&[0]);
+        let area =
+            (shape.height * shape.width) as f64 * uniform(SCALE[0], SCALE[1]).double_value(&[0]);
         let ratio = uniform(low, high).exp().double_value(&[0]);
         // Python's round() rounds halves to even.
         let side = |square: f64| square.sqrt().round_ties_even() as usize;
         let (height, width) = (side(area * ratio), side(area / ratio));
-        if height >= SIDE || width >= SIDE {
+        if height >= shape.height || width >= shape.width {
             continue;
         }
-        let top = randint(SIDE - height + 1);
-        let left = randint(SIDE - width + 1);
-        for row in image.chunks_mut(SIDE).skip(top).take(height) {
-            row[left..left + width].fill(0);
+        let top = randint(shape.height - height + 1);
+        let left = randint(shape.width - width + 1);
+        for plane in image.chunks_mut(shape.height * shape.width) {
+            for row in plane.chunks_mut(shape.width).skip(top).take(height) {
+                row[left..left + width].fill(0);
+            }
         }
         return;
     }

@@ -32,7 +32,7 @@ impl DeepCnn {
             bn3: options.batch_norm(vs / "bn3", 64),
             fc1: Linear::new(vs / "fc1", 64 * 3 * 3, 128),
             dropout: options.dropout(vs / "dropout"),
-            fc2: Linear::new(vs / "fc2", 128, 10),
+            fc2: Linear::new(vs / "fc2", 128, options.classes as i64),
         }
     }
 }
@@ -65,7 +65,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
         epochs: 10,
         batch_size: 64,
         lr: 1e-3,
-        options: ModelOptions { batch_norm: true, dropout: 0.5 },
+        options: ModelOptions { batch_norm: true, dropout: 0.5, ..ModelOptions::NONE },
     },
     paper: None,
     is_future_work: true,

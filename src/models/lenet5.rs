@@ -29,7 +29,7 @@ impl LeNet5 {
             fc1: Linear::new(vs / "fc1", 400, 120),
             fc2: Linear::new(vs / "fc2", 120, 84),
             dropout: options.dropout(vs / "dropout"),
-            fc3: Linear::new(vs / "fc3", 84, 10),
+            fc3: Linear::new(vs / "fc3", 84, options.classes as i64),
         }
     }
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Kind};
 
+use crate::dataset::classes::Classes;
+use crate::dataset::{CLASSES, ImageShape, Split};
 use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Model, Module, Scope};
 use stitch_run::TrainConfig;
 use stitch_run::closest::UnknownName;
@@ -97,11 +99,13 @@ pub struct ModelOptions {
     pub batch_norm: bool,
     /// Probability of the dropout before the last layer, 0 to 1; 0: no dropout.
     pub dropout: f64,
+    /// Number of classes: the outputs of the last layer.
+    pub classes: usize,
 }
 
 impl ModelOptions {
-    /// Neither batch normalization nor dropout.
-    pub const NONE: Self = Self { batch_norm: false, dropout: 0.0 };
+    /// Neither batch normalization nor dropout, and the ten classes of Fashion-MNIST.
+    pub const NONE: Self = Self { batch_norm: false, dropout: 0.0, classes: CLASSES };
 
     /// A layer of batch normalization if the option is on.
     fn batch_norm(&self, vs: Scope, num_features: i64) -> Option<BatchNorm2d> {
@@ -117,7 +121,8 @@ impl ModelOptions {
 
 impl From<&TrainConfig> for ModelOptions {
     fn from(config: &TrainConfig) -> Self {
-        Self { batch_norm: config.batch_norm, dropout: config.dropout }
+        let &TrainConfig { batch_norm, dropout, classes, .. } = config;
+        Self { batch_norm, dropout, classes }
     }
 }
 
@@ -199,9 +204,13 @@ impl ModelEntry {
         &self.defaults.options
     }
 
-    /// The options that lead to different tensors, the default first.
-    pub(crate) fn variants(&self) -> impl Iterator<Item = ModelOptions> + use<> {
-        let default = self.defaults.options;
+    /// The options that lead to different tensors with this number of classes, the default first. scikit-learn's model has a
+    /// fixed number.
+    pub(crate) fn variants(&self, classes: usize) -> impl Iterator<Item = ModelOptions> + use<> {
+        let mut default = self.defaults.options;
+        if self.library == Library::PyTorch {
+            default.classes = classes;
+        }
         let other = ModelOptions { batch_norm: !default.batch_norm, ..default };
         std::iter::once(default).chain((self.library == Library::PyTorch).then_some(other))
     }
@@ -215,8 +224,9 @@ impl ModelEntry {
     /// result.
     pub fn config(&self) -> TrainConfig {
         let Defaults { epochs, batch_size, lr, options } = self.defaults;
-        let ModelOptions { batch_norm, dropout } = options;
-        TrainConfig { batch_norm, dropout, ..TrainConfig::new(self.name, epochs, batch_size, lr) }
+        let ModelOptions { batch_norm, dropout, classes } = options;
+        let config = TrainConfig::new(self.name, epochs, batch_size, lr);
+        TrainConfig { batch_norm, dropout, classes, ..config }
     }
 
     /// The number of elements of all parameters, with the default options.
@@ -285,6 +295,8 @@ pub struct Classifier {
     pub options: ModelOptions,
     /// The network, on the CPU unless it was moved.
     pub model: Model,
+    /// The names of its classes, if they are known.
+    pub classes: Option<Classes>,
 }
 
 impl Classifier {
@@ -293,11 +305,83 @@ impl Classifier {
     /// # Panics
     /// If it is not a probability.
     pub fn with_dropout(self, dropout: f64) -> Self {
-        let Self { entry, options, model: trained } = self;
+        let Self { entry, options, model: trained, classes } = self;
         let options = ModelOptions { dropout, ..options };
         let model = entry.zeros(&options, trained.device());
         model.load_state_dict(&trained.state_dict()).expect("dropout has no tensors");
-        Self { entry, options, model }
+        Self { entry, options, model, classes }
+    }
+
+    /// Checks that the network takes the images of a data set, and has an output for every label.
+    ///
+    /// # Errors
+    /// [`DataMismatch`].
+    pub fn check_data(&self, data: &Split) -> Result<(), DataMismatch> {
+        check_data(self.entry.name, self.model.graph(), data)
+    }
+
+    /// The size of the images that the network takes.
+    pub fn image_shape(&self) -> ImageShape {
+        image_shape(self.model.graph())
+    }
+}
+
+/// The size of the images that a network takes.
+fn image_shape(graph: &Graph) -> ImageShape {
+    match *graph.input() {
+        [channels, height, width] => {
+            let [channels, height, width] = [channels, height, width].map(|size| size as usize);
+            ImageShape { channels, height, width }
+        }
+        // The rows of an image one after the other.
+        _ => ImageShape::FASHION_MNIST,
+    }
+}
+
+/// A data set that a network cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DataMismatch {
+    /// Images of another size.
+    #[error("{model} takes images of {expected}, but those of the data set have {found}")]
+    Images {
+        /// Name of the model or its class.
+        model: String,
+        /// The size that the network takes.
+        expected: ImageShape,
+        /// The size of the data set's images.
+        found: ImageShape,
+    },
+    /// A label without an output.
+    #[error(
+        "{model} has {outputs} classes, but the data set has the label {label}: it needs at least {}",
+        usize::from(*label) + 1
+    )]
+    Classes {
+        /// Name of the model or its class.
+        model: String,
+        /// The number of outputs.
+        outputs: i64,
+        /// The greatest label.
+        label: u8,
+    },
+}
+
+/// Checks that a network takes the images of a data set, and has an output for every label. `name` is its name in errors.
+///
+/// # Errors
+/// [`DataMismatch`].
+pub fn check_data(name: &str, graph: &Graph, data: &Split) -> Result<(), DataMismatch> {
+    let (expected, found, model) = (image_shape(graph), data.shape, name.to_owned());
+    // A vector may be an image of any size with as many pixels.
+    let is_vector = graph.input().len() == 1;
+    let elements = graph.input().iter().product::<i64>() as usize;
+    if if is_vector { elements != found.bytes() } else { expected != found } {
+        return Err(DataMismatch::Images { model, expected, found });
+    }
+    let (outputs, label) = (graph.output()[0], data.labels.iter().copied().max().unwrap_or(0));
+    match i64::from(label) < outputs {
+        true => Ok(()),
+        false => Err(DataMismatch::Classes { model, outputs, label }),
     }
 }
 
@@ -315,7 +399,7 @@ mod tests {
         for (i, &entry) in MODELS.iter().enumerate() {
             assert_eq!(named(entry.name), Ok(entry));
             assert_eq!(entry.position(), i);
-            for options in entry.variants() {
+            for options in entry.variants(CLASSES) {
                 let model = entry.zeros(&options, Device::Cpu);
                 assert_eq!(model.graph().output(), [10], "{entry}");
                 model.onnx().unwrap();

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use tch::Device;
 
 use super::{Classifier, MODELS, ModelEntry, ModelOptions, names_of};
+use crate::dataset::classes::MOST_CLASSES;
 use crate::nn::{Graph, StateDictError};
 use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefixes};
 
@@ -100,7 +101,7 @@ pub fn from_named(
         true => model.load_state_dict(tensors)?,
         false => model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?,
     }
-    Ok(Classifier { entry, options, model })
+    Ok(Classifier { entry, options, model, classes: None })
 }
 
 /// Finds the model with tensors of these names and shapes among all models, or checks the `requested` one.
@@ -113,7 +114,8 @@ pub fn identify(
 ) -> Result<Identified, WeightsError> {
     let candidates = requested.map_or(MODELS.to_vec(), |entry| vec![entry]);
     let graphs = candidates.iter().flat_map(|&entry| {
-        entry.variants().map(move |options| (entry, options, entry.graph(&options)))
+        let variants = entry.variants(classes(entry, tensors));
+        variants.map(move |options| (entry, options, entry.graph(&options)))
     });
     let graphs: Vec<_> = graphs.collect();
     for (entry, options, graph) in &graphs {
@@ -144,6 +146,19 @@ pub fn identify(
                 .collect::<Vec<_>>()
                 .join(" or "),
         }),
+    }
+}
+
+/// The number of classes in the file: the length of the last parameter, the bias of the last layer; the default if the
+/// file does not have it.
+fn classes(entry: &ModelEntry, tensors: &[TensorSpec]) -> usize {
+    let default = entry.options();
+    let graph = entry.graph(default);
+    let last = graph.parameters().last().map_or("", |spec| &spec.name);
+    let shape = tensors.iter().find(|tensor| tensor.name.ends_with(last)).map(|it| &it.shape[..]);
+    match shape {
+        Some(&[classes]) if (1..=MOST_CLASSES).contains(&classes) => classes,
+        _ => default.classes,
     }
 }
 

@@ -5,8 +5,8 @@
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
+use crate::dataset::Split;
 use crate::dataset::loader::images;
-use crate::dataset::{PIXELS, Split};
 use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
 use crate::models::ModelEntry;
@@ -54,8 +54,8 @@ impl Recorder {
         self.record(stage::TEST_LOGITS, "logits", Place::RUN, &evaluation.logits);
         let predicted: Vec<i64> = evaluation.predicted.iter().map(|&class| class.into()).collect();
         self.record(stage::PREDICTIONS, "y_pred", Place::RUN, &Tensor::from_slice(&predicted));
-        let counts = evaluation.matrix.counts;
-        let flat: Vec<i64> = counts.as_flattened().iter().map(|&count| count as i64).collect();
+        let counts = &evaluation.matrix.counts;
+        let flat: Vec<i64> = counts.iter().flatten().map(|&count| count as i64).collect();
         let counts = Tensor::from_slice(&flat).view([counts.len() as i64, -1]);
         self.record(stage::CONFUSION_MATRIX, "counts", Place::RUN, &counts);
         let accuracy = Tensor::from(evaluation.report.accuracy);
@@ -106,9 +106,10 @@ impl Recorder {
     fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
         let (kind, input) = (model.kind(), model.graph().input());
         let normalized = |part| bytes_of(&images(part, input, kind, model.device()));
-        let sizes = input.iter().map(|&size| size as usize);
-        let shape: Vec<usize> = [pixels.len() / PIXELS].into_iter().chain(sizes).collect();
-        let parts = pixels.chunks(CHUNK * PIXELS).map(normalized);
+        let sizes: Vec<usize> = input.iter().map(|&size| size as usize).collect();
+        let bytes = sizes.iter().product::<usize>();
+        let shape = [&[pixels.len() / bytes][..], &sizes].concat();
+        let parts = pixels.chunks(CHUNK * bytes).map(normalized);
         self.parts(stage::DATA, name, Place::RUN, kind, &shape, parts);
     }
 }

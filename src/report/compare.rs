@@ -1,6 +1,5 @@
 //! Compares the predictions of two runs on the same test images.
 
-use crate::dataset::CLASSES;
 use crate::metrics::ConfusionMatrix;
 
 /// The images that exactly one of two runs classifies correctly.
@@ -37,10 +36,10 @@ fn mcnemar(a: u64, b: u64) -> f64 {
     (2.0 * tail).min(1.0)
 }
 
-/// Recall of each class in `second` minus that in `first`.
-pub fn recall_gains(first: &ConfusionMatrix, second: &ConfusionMatrix) -> [f64; CLASSES] {
+/// Recall of each class in `second` minus that in `first`, which have the same classes.
+pub fn recall_gains(first: &ConfusionMatrix, second: &ConfusionMatrix) -> Vec<f64> {
     let [first, second] = [first, second].map(|matrix| matrix.report().classes);
-    std::array::from_fn(|class| second[class].recall - first[class].recall)
+    first.iter().zip(&second).map(|(first, second)| second.recall - first.recall).collect()
 }
 
 #[cfg(test)]

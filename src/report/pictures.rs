@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Run;
 use crate::dataset::loader::images;
-use crate::dataset::{CLASSES, PIXELS, SIDE, Split};
+use crate::dataset::{Split, picture};
 use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
 use crate::nn::{Conv2dOp, Model, Operand};
@@ -22,6 +22,8 @@ const PAIRS: usize = 5;
 const EACH: usize = 8;
 /// Number of images with the greatest loss.
 const HARDEST: usize = 30;
+/// Number of classes whose images the filters are shown with.
+const SAMPLES: usize = 10;
 /// Number of images over which a filter's responses are averaged.
 const AVERAGED: usize = 1000;
 
@@ -56,7 +58,7 @@ pub struct Example {
     pub of_truth: f64,
     /// Cross-entropy: negative logarithm of `of_truth`.
     pub loss: f64,
-    /// The 28x28 image as a PNG `data:` URI.
+    /// The image as a PNG `data:` URI.
     pub image: Uri,
 }
 
@@ -67,7 +69,7 @@ pub struct Filters {
     pub side: usize,
     /// Greatest absolute weight: the end of the color scale.
     pub greatest: f64,
-    /// Sample images with their classes, one for each class that occurs.
+    /// Sample images with their classes, one for each of the first classes that occur.
     pub samples: Vec<(usize, Uri)>,
     /// Number of images over which responses are averaged.
     pub averaged: usize,
@@ -80,7 +82,7 @@ pub struct Filters {
 pub struct Filter {
     /// Image of the weights.
     pub weights: Uri,
-    /// Images of the responses (28x28, after ReLU) to the samples, scaled to the filter's greatest response.
+    /// Images of the responses (of the image's size, after ReLU) to the samples, scaled to the filter's greatest response.
     pub responses: Vec<Uri>,
     /// Class with the greatest mean response, and the mean.
     pub most: (usize, f64),
@@ -109,7 +111,7 @@ pub enum PicturesError {
 }
 
 impl Pictures {
-    /// The images of a run; `logits` (N, 10) are those of `model` for the images of `test`.
+    /// The images of a run; `logits` (N, classes) are those of `model` for the images of `test`.
     ///
     /// # Errors
     /// [`PicturesError`].
@@ -138,14 +140,13 @@ impl Pictures {
         };
         let loss = |&index: &usize| -log_probabilities[index][usize::from(run.truth[index])];
         let hardest = greatest(0..test.len(), loss, HARDEST);
-        let argmax = |values: &[f64; CLASSES]| {
+        let argmax = |values: &[f64]| {
             // The first one in case of a tie, as in PyTorch.
             let better = |best, class| if values[class] > values[best] { class } else { best };
-            (0..CLASSES).reduce(better).unwrap_or(0)
+            (0..values.len()).reduce(better).unwrap_or(0)
         };
-        let differs = |&(values, &predicted): &(&[f64; CLASSES], &u8)| {
-            argmax(values) != usize::from(predicted)
-        };
+        let differs =
+            |&(values, &predicted): &(&Vec<f64>, &u8)| argmax(values) != usize::from(predicted);
         Ok(Self {
             pairs: run.matrix.most_confused(PAIRS).into_iter().map(pair).collect(),
             hardest: hardest.into_iter().map(example).collect(),
@@ -167,7 +168,7 @@ fn greatest(
     images
 }
 
-fn example(run: &Run, test: &Split, log_probabilities: &[f64; CLASSES], index: usize) -> Example {
+fn example(run: &Run, test: &Split, log_probabilities: &[f64], index: usize) -> Example {
     let [truth, predicted] = [&run.truth, &run.predicted].map(|labels| usize::from(labels[index]));
     Example {
         index,
@@ -177,12 +178,13 @@ fn example(run: &Run, test: &Split, log_probabilities: &[f64; CLASSES], index: u
         of_truth: log_probabilities[truth].exp(),
         // Adding 0 turns -0 into 0.
         loss: -log_probabilities[truth] + 0.0,
-        image: uri(pixels(test, index), SIDE, GRAY),
+        image: image_uri(test, index),
     }
 }
 
-fn pixels(test: &Split, index: usize) -> &[u8] {
-    &test.images[index * PIXELS..(index + 1) * PIXELS]
+/// A test image as a PNG `data:` URI.
+fn image_uri(test: &Split, index: usize) -> Uri {
+    data_uri(&picture::to_png(test.image(index), test.shape).expect("the pixels of an image"))
 }
 
 /// A model's first operation, a convolution of the gray image.
@@ -194,6 +196,8 @@ struct Convolution<'a> {
     filters: usize,
     /// K
     side: usize,
+    /// Size of the image and of the layer's output.
+    size: (usize, usize),
 }
 
 impl<'a> Convolution<'a> {
@@ -203,14 +207,16 @@ impl<'a> Convolution<'a> {
         first.operation.downcast_ref::<Conv2dOp>()?;
         let Some(&Operand::Parameter(weight)) = first.inputs.get(1) else { return None };
         let weight = &model.parameters()[weight];
-        let (image, side) = (SIDE as i64, weight.size()[3]);
+        let &[1, height, width] = model.graph().input() else { return None };
+        let side = weight.size()[3];
         let square = weight.size()[1..] == [1, side, side];
-        let fits = square && first.shape[2..] == [image, image];
+        let fits = square && first.shape[2..] == [height, width];
         let (filters, side) = (weight.size()[0] as usize, side as usize);
-        fits.then_some(Self { model, weight, filters, side })
+        let size = (height as usize, width as usize);
+        fits.then_some(Self { model, weight, filters, side, size })
     }
 
-    /// The layer's output after ReLU (N, C, 28, 28), on the CPU.
+    /// The layer's output after ReLU (N, C, H, W), on the CPU.
     fn forward(&self, pixels: &[u8]) -> Tensor {
         let (input, kind) = (self.model.graph().input(), self.model.kind());
         tch::no_grad(|| {
@@ -223,22 +229,26 @@ impl<'a> Convolution<'a> {
 /// The filters, with their responses to the first image of each class and their mean responses to the classes.
 fn filters(first: &Convolution, test: &Split) -> Filters {
     let of_class = |class| test.labels.iter().position(|&label| usize::from(label) == class);
-    let samples: Vec<usize> = (0..CLASSES).filter_map(of_class).collect();
+    let classes = test.classes.len();
+    let samples: Vec<usize> = (0..classes).filter_map(of_class).take(SAMPLES).collect();
     let mut shown = Vec::new();
-    samples.iter().for_each(|&index| shown.extend_from_slice(pixels(test, index)));
+    samples.iter().for_each(|&index| shown.extend_from_slice(test.image(index)));
     let weights = elements(&first.weight.to_device(Device::Cpu));
     let greatest = weights.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
     let responses = elements(&first.forward(&shown));
     let averages = averages(first, test);
     let size = first.side * first.side;
+    let pixels = first.size.0 * first.size.1;
     let filter = |i: usize| {
-        let map = |sample: usize| &responses[(sample * first.filters + i) * PIXELS..][..PIXELS];
+        let map = |sample: usize| &responses[(sample * first.filters + i) * pixels..][..pixels];
         let strongest = (0..samples.len()).flat_map(map).fold(0.0, |a: f64, &b| a.max(b));
-        let means = || (0..CLASSES).filter_map(|class| Some((class, averages[class].as_ref()?[i])));
+        let means = || (0..classes).filter_map(|class| Some((class, averages[class].as_ref()?[i])));
         let by_mean = |a: &(usize, f64), b: &(usize, f64)| -> Ordering { a.1.total_cmp(&b.1) };
         Filter {
             weights: weights_picture(&weights[i * size..][..size], first.side, greatest),
-            responses: (0..samples.len()).map(|s| response_picture(map(s), strongest)).collect(),
+            responses: (0..samples.len())
+                .map(|sample| response_picture(map(sample), first.size, strongest))
+                .collect(),
             most: means().max_by(by_mean).unwrap_or_default(),
             least: means().min_by(by_mean).unwrap_or_default(),
         }
@@ -247,22 +257,19 @@ fn filters(first: &Convolution, test: &Split) -> Filters {
         side: first.side,
         greatest,
         samples: (samples.iter())
-            .map(|&at| (usize::from(test.labels[at]), uri(pixels(test, at), SIDE, GRAY)))
+            .map(|&at| (usize::from(test.labels[at]), image_uri(test, at)))
             .collect(),
         averaged: test.len().min(AVERAGED),
         filters: (0..first.filters).map(filter).collect(),
     }
 }
 
-const GRAY: ExtendedColorType = ExtendedColorType::L8;
-
 /// Mean responses of the filters to each class; `None` for a class that does not occur.
-fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
+fn averages(first: &Convolution, test: &Split) -> Vec<Option<Vec<f64>>> {
     let n = test.len().min(AVERAGED);
-    let means =
-        first.forward(&test.images[..n * PIXELS]).mean_dim([2i64, 3].as_slice(), false, None);
+    let means = first.forward(&test.first(n).images).mean_dim([2i64, 3].as_slice(), false, None);
     let means = elements(&means);
-    std::array::from_fn(|class| {
+    let average = |class: usize| {
         let of_class = || {
             let labelled = means.chunks_exact(first.filters).zip(&test.labels);
             labelled.filter(|(_, label)| usize::from(**label) == class).map(|(mean, _)| mean)
@@ -270,7 +277,8 @@ fn averages(first: &Convolution, test: &Split) -> [Option<Vec<f64>>; CLASSES] {
         let count = of_class().count() as f64;
         let mean = |i: usize| of_class().map(|mean| mean[i]).sum::<f64>() / count;
         (count > 0.0).then(|| (0..first.filters).map(mean).collect())
-    })
+    };
+    (0..test.classes.len()).map(average).collect()
 }
 
 /// An image of weights: orange above zero, purple below, white at zero.
@@ -280,24 +288,28 @@ fn weights_picture(weights: &[f64], side: usize, greatest: f64) -> Uri {
         PURPLE_ORANGE.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
     let pixels: Vec<u8> = weights.iter().flat_map(color).collect();
-    uri(&pixels, side, ExtendedColorType::Rgb8)
+    uri(&pixels, (side, side))
 }
 
 /// An image of responses, in viridis from 0 to the strongest response.
-fn response_picture(responses: &[f64], strongest: f64) -> Uri {
+fn response_picture(responses: &[f64], size: (usize, usize), strongest: f64) -> Uri {
     let color = |&response: &f64| {
         let place = if strongest > 0.0 { response / strongest } else { 0.0 };
         VIRIDIS.eval_continuous(place.clamp(0.0, 1.0)).into_array()
     };
     let pixels: Vec<u8> = responses.iter().flat_map(color).collect();
-    uri(&pixels, SIDE, ExtendedColorType::Rgb8)
+    uri(&pixels, size)
 }
 
-/// Encodes a square image as PNG; the same pixels give the same bytes.
-fn uri(pixels: &[u8], side: usize, kind: ExtendedColorType) -> Uri {
+/// Encodes colors (R, G, B) of an image of this height and width as PNG; the same pixels give the same bytes.
+fn uri(pixels: &[u8], (height, width): (usize, usize)) -> Uri {
     let mut png = Vec::new();
     PngEncoder::new(&mut png)
-        .write_image(pixels, side as u32, side as u32, kind)
-        .expect("the pixels of a square, into memory");
+        .write_image(pixels, width as u32, height as u32, ExtendedColorType::Rgb8)
+        .expect("the pixels of an image, into memory");
+    data_uri(&png)
+}
+
+fn data_uri(png: &[u8]) -> Uri {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }

@@ -3,7 +3,7 @@
 use stitch_run::counted;
 
 use super::figures::Curves;
-use crate::dataset::{CLASSES, classes};
+use crate::dataset::classes::Classes;
 use crate::formats::csv;
 use crate::metrics::ConfusionMatrix;
 use crate::models::{self, ModelEntry, ModelOptions};
@@ -20,7 +20,9 @@ pub struct Run {
     pub config: RunConfig,
     /// Losses, one per epoch.
     pub curves: Curves,
-    /// True class of each test image, 0 to 9.
+    /// The names of the classes.
+    pub classes: Classes,
+    /// True class of each test image.
     pub truth: Vec<u8>,
     /// Predicted class of each test image.
     pub predicted: Vec<u8>,
@@ -64,15 +66,16 @@ impl Run {
         self.model.graph(&self.options()).summary().parameters
     }
 
-    /// The data of a run; `truth` and `predicted` have the same length and values 0 to 9.
+    /// The data of a run; `truth` and `predicted` have the same length and values below the number of classes.
     pub(crate) fn new(
         model: &'static ModelEntry,
         config: RunConfig,
         curves: Curves,
+        classes: Classes,
         (truth, predicted): (Vec<u8>, Vec<u8>),
     ) -> Self {
-        let matrix = ConfusionMatrix::new(&truth, &predicted);
-        Self { model, config, curves, truth, predicted, matrix }
+        let matrix = ConfusionMatrix::new(classes.len(), &truth, &predicted);
+        Self { model, config, curves, classes, truth, predicted, matrix }
     }
 
     /// Reads the files of a run folder, and checks that they belong to the same run.
@@ -84,9 +87,9 @@ impl Run {
         let model = models::named(&config.settings.model);
         let model = model.map_err(|unknown| wrong(CONFIG, unknown))?;
         let epochs = csv::read_history(&files.history).map_err(|error| wrong(HISTORY, error))?;
-        let labels = labels(&files.predictions)?;
-        let run = Self::new(model, config, Curves::of(&epochs), labels);
-        let matrix = matrix(&files.confusion_matrix)?;
+        let (classes, matrix) = matrix(&files.confusion_matrix)?;
+        let labels = labels(&files.predictions, classes.len())?;
+        let run = Self::new(model, config, Curves::of(&epochs), classes, labels);
         if matrix != run.matrix {
             let what = "its counts do not match predictions.csv: the files are of different runs";
             return Err(wrong(CONFUSION_MATRIX, what));
@@ -138,13 +141,13 @@ fn wrong(file: &'static str, what: impl ToString) -> RunError {
 }
 
 /// Reads true and predicted labels.
-fn labels(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
+fn labels(bytes: &[u8], classes: usize) -> Result<(Vec<u8>, Vec<u8>), RunError> {
     let rows = csv::read_predictions(bytes).map_err(|error| wrong(PREDICTIONS, error))?;
     let label = |line: usize, label: i64| match u8::try_from(label) {
-        Ok(class) if usize::from(class) < CLASSES => Ok(class),
+        Ok(class) if usize::from(class) < classes => Ok(class),
         _ => {
             let what =
-                format!("line {line}: {label} is not a class: expected 0 to {}", CLASSES - 1);
+                format!("line {line}: {label} is not a class: expected 0 to {}", classes - 1);
             Err(wrong(PREDICTIONS, what))
         }
     };
@@ -154,17 +157,15 @@ fn labels(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), RunError> {
     labels.collect()
 }
 
-fn matrix(bytes: &[u8]) -> Result<ConfusionMatrix, RunError> {
+/// Reads the names of the classes, and the counts.
+fn matrix(bytes: &[u8]) -> Result<(Classes, ConfusionMatrix), RunError> {
     let table = csv::read_confusion_matrix(bytes).map_err(|it| wrong(CONFUSION_MATRIX, it))?;
-    if table.classes != classes::NAMES {
-        let what =
-            format!("its classes are {}, not those of Fashion-MNIST", table.classes.join(", "));
-        return Err(wrong(CONFUSION_MATRIX, what));
-    }
-    let mut matrix = ConfusionMatrix { counts: [[0; CLASSES]; CLASSES] };
-    for (cell, count) in matrix.counts.as_flattened_mut().iter_mut().zip(table.counts) {
+    let classes = Classes::new(table.classes).map_err(|it| wrong(CONFUSION_MATRIX, it))?;
+    let count = |&count: &i64| {
         let wrong = |_| wrong(CONFUSION_MATRIX, format!("{count} is not a number of images"));
-        *cell = u64::try_from(count).map_err(wrong)?;
-    }
-    Ok(matrix)
+        u64::try_from(count).map_err(wrong)
+    };
+    let rows = table.counts.chunks(classes.len());
+    let counts = rows.map(|row| row.iter().map(count).collect()).collect::<Result<_, _>>()?;
+    Ok((classes, ConfusionMatrix { counts }))
 }

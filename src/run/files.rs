@@ -4,7 +4,7 @@ use tensor_files::{safetensors, state_dict};
 
 use super::events::EventLog;
 use super::{RunError, clear_checkpoints, tensorboard};
-use crate::dataset::{Dataset, classes};
+use crate::dataset::Dataset;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::formats::csv;
 use crate::models::{ModelEntry, weights};
@@ -53,7 +53,8 @@ impl Trained<'_> {
         if let Some(normalize) = figures {
             let curves = Curves::of(&history.epochs);
             let labels = (dataset.test.labels.clone(), evaluation.predicted.clone());
-            let run = Run::new(entry, config.clone(), curves, labels);
+            let classes = evaluation.classes.clone();
+            let run = Run::new(entry, config.clone(), curves, classes, labels);
             let section = section.insert(Section {
                 pictures: pictures(&run, &model, dataset, &evaluation),
                 run,
@@ -147,13 +148,13 @@ pub fn write_evaluation(
     evaluation: &Evaluation,
     training: Option<TrainingMetrics>,
 ) -> Result<Metrics, FolderError> {
-    let Evaluation { predicted, matrix, report, .. } = evaluation;
+    let Evaluation { predicted, matrix, report, classes, .. } = evaluation;
     let metrics = Metrics::new(report, training);
     folder.write_json(run_folder::METRICS, &metrics)?;
     folder.write(run_folder::PREDICTIONS, &csv::predictions(truth, predicted))?;
-    let matrix = csv::confusion_matrix(matrix, &classes::NAMES);
+    let matrix = csv::confusion_matrix(matrix, classes.names());
     folder.write(run_folder::CONFUSION_MATRIX, &matrix)?;
-    let report = csv::classification_report(report, &classes::NAMES);
+    let report = csv::classification_report(report, classes.names());
     folder.write(run_folder::CLASSIFICATION_REPORT, &report)?;
     Ok(metrics)
 }
@@ -164,8 +165,8 @@ fn write_figures(
     section: &Section,
     normalize: Normalize,
 ) -> Result<(), FolderError> {
-    let Run { matrix, curves, .. } = &section.run;
-    let matrix = figures::confusion_matrix(matrix, &classes::NAMES, normalize);
+    let Run { matrix, curves, classes, .. } = &section.run;
+    let matrix = figures::confusion_matrix(matrix, classes, normalize);
     folder.write(run_folder::HISTORY_SVG, figures::losses(curves, Drawn::Wide).svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_SVG, matrix.svg().as_bytes())?;
     folder.write(run_folder::CONFUSION_MATRIX_PNG, &matrix.png())?;

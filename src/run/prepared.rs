@@ -84,7 +84,7 @@ impl Prepared {
             cpu_capability: libtorch::cpu_capability(),
             kernels_sha256: Some(train::kernels_sha256(&self.config)?),
             versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
-            data: (&self.dataset.origin).into(),
+            data: (&self.dataset).into(),
         })
     }
 }

@@ -3,7 +3,6 @@
 use stitch_run::Checkpoint;
 
 use super::events::{EventLog, EventsError};
-use crate::dataset::classes;
 use crate::evaluate::Evaluation;
 use crate::formats::tensorboard::Picture;
 use crate::report::figures::{Normalize, confusion_matrix};
@@ -46,7 +45,7 @@ pub fn add_result(
     epoch: usize,
 ) -> Result<(), FolderError> {
     log.scalar("accuracy/test", epoch, evaluation.report.accuracy)?;
-    let figure = confusion_matrix(&evaluation.matrix, &classes::NAMES, Normalize::Counts);
+    let figure = confusion_matrix(&evaluation.matrix, &evaluation.classes, Normalize::Counts);
     let png = figure.png();
     if let Some(picture) = Picture::from_png(&png) {
         log.image("confusion_matrix", epoch, picture);

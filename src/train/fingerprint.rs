@@ -33,7 +33,7 @@ pub fn kernels_sha256(config: &TrainConfig) -> Result<String, TrainError> {
     let batch_size = config.batch_size.min(images);
     let config = TrainConfig { batch_size, ..config.of_one_step() };
     let mut noise = Noise(1);
-    let data = noise.split(images);
+    let data = noise.split(images, config.classes);
     let trainer = match model.library {
         // `Trainer::new` would draw the initial values from the global generator.
         Library::PyTorch => {
@@ -106,11 +106,11 @@ impl Noise {
         self.0
     }
 
-    /// Random images with labels 0 to 9 in turn.
-    fn split(&mut self, images: usize) -> Split {
+    /// Random images of 28x28 pixels with each label in turn.
+    fn split(&mut self, images: usize, classes: usize) -> Split {
         let pixels: Vec<u8> = (0..images * PIXELS).map(|_| (self.next() >> 24) as u8).collect();
-        let labels = (0..images).map(|image| (image % CLASSES) as u8).collect();
-        Split { images: pixels.into(), labels }
+        let labels = (0..images).map(|image| (image % classes) as u8).collect();
+        Split::new(pixels, labels)
     }
 
     /// A tensor of values in [-0.1, 0.1), float64.
@@ -173,7 +173,7 @@ mod tests {
             };
             let model = Model::new("Net", &[PIXELS as i64], tch::Kind::Float, network).unwrap();
             let mut noise = Noise(1);
-            let data = noise.split(64);
+            let data = noise.split(64, CLASSES);
             let config =
                 TrainConfig { engine: Some(engine), ..TrainConfig::new("Net", 1, 64, 1e-3) };
             let trainer = Trainer::pytorch(model, &config, &data).unwrap();

@@ -19,6 +19,7 @@ use crate::dataset::{CLASSES, Split};
 use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate};
 use crate::libtorch::LibtorchError;
+use crate::models::DataMismatch;
 use crate::nn::Model;
 use tensor_files::NamedTensor;
 
@@ -120,11 +121,11 @@ pub enum TrainError {
     /// A setting is out of range or does not suit the model.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A network does not match the data set or the device: its class and the reason.
-    #[error(
-        "the network {0} cannot be trained: {1}. Expected: images of 28x28 pixels, ten classes, and the \
-         device in the settings"
-    )]
+    /// A network does not match the data set.
+    #[error(transparent)]
+    Data(#[from] DataMismatch),
+    /// A network cannot be trained: its class and the reason.
+    #[error("the network {0} cannot be trained: {1}")]
     UnsupportedNetwork(String, String),
     /// The engine does not support the network.
     #[error(
@@ -186,7 +187,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 ///
 /// use stitch::train::{Event, Progress, TrainConfig, Trainer, fit};
 /// # let images = (0..40 * 784).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
-/// # let data = stitch::dataset::Split { images, labels: (0..40).map(|i| i % 10).collect() };
+/// # let data = stitch::dataset::Split::new(images, (0..40).map(|i| i % 10).collect());
 ///
 /// let config = TrainConfig::new("lenet5", 2, 16, 1e-3);
 /// let mut trainer = Trainer::new(&config, &data)?;

@@ -2,13 +2,14 @@
 
 use super::state::{self, RestoreError};
 use super::{
-    ConfigError, Device, Engine, Progress, TrainConfig, TrainError, TrainState, check, steps,
+    ConfigError, Device, Engine, Progress, SettingError, TrainConfig, TrainError, TrainState,
+    check, steps,
 };
 use crate::dataset::loader::RandomSampler;
-use crate::dataset::{CLASSES, PIXELS, Split};
+use crate::dataset::{CLASSES, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::libtorch::{self, cuda};
-use crate::models::{Library, init};
+use crate::models::{self, Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
 use crate::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, SklearnAdam};
@@ -36,7 +37,7 @@ impl Trainer {
     ///
     /// ```
     /// use stitch::train::{TrainConfig, Trainer};
-    /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
+    /// # let data = stitch::dataset::Split::new(vec![0; 10 * 784], (0..10).collect());
     ///
     /// let trainer = Trainer::new(&TrainConfig::new("mlp", 20, 200, 1e-3), &data)?;
     /// assert_eq!(trainer.model().state_dict()[0].name, "0.weight");
@@ -49,6 +50,7 @@ impl Trainer {
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
         cuda::check(config.device)?;
+        check_labels(entry, config, data)?;
         let model = entry.zeros(&config.into(), libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
@@ -68,14 +70,14 @@ impl Trainer {
     }
 
     /// Trains a custom network like the notebook's PyTorch models: `DataLoader(shuffle=True)`, cross-entropy, and the
-    /// optimizer, schedule and augmentation of the settings. The network has its initial values already, takes images of
-    /// 28x28 pixels and returns the logits of ten classes. Draws come from libtorch's global generator, in Python's order;
+    /// optimizer, schedule and augmentation of the settings. The network has its initial values already, takes the images
+    /// of the data set and returns a logit for each class. Draws come from libtorch's global generator, in Python's order;
     /// `config.model`, `config.seed`, `config.threads`, `config.batch_norm` and `config.dropout` are not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
     /// use stitch::train::{Engine, TrainConfig, Trainer};
-    /// # let data = stitch::dataset::Split { images: vec![0; 10 * 784].into(), labels: (0..10).collect() };
+    /// # let data = stitch::dataset::Split::new(vec![0; 10 * 784], (0..10).collect());
     ///
     /// tch::manual_seed(0);
     /// let model = Model::new("Net", &[784], tch::Kind::Float, |vs| Linear::new(vs / "fc", 784, 10))?;
@@ -92,7 +94,7 @@ impl Trainer {
     /// support the network or its device.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         config.check().map_err(ConfigError::from)?;
-        check_network(&model, config)?;
+        check_network(&model, config, data)?;
         let n = data.len();
         let criterion = Criterion::CrossEntropy { label_smoothing: config.label_smoothing };
         let mut engine =
@@ -294,17 +296,30 @@ impl NoImprovement {
     }
 }
 
+/// Checks that the setting `classes` has an output for every label.
+fn check_labels(entry: &ModelEntry, config: &TrainConfig, data: &Split) -> Result<(), TrainError> {
+    let label = data.labels.iter().copied().max().map_or(0, usize::from);
+    if entry.library == Library::PyTorch && label >= config.classes {
+        let expected =
+            format!("at least {}, because the data set has the label {label}", label + 1);
+        let wrong = SettingError::wrong("classes", &config.classes.to_string(), &expected);
+        return Err(ConfigError::from(wrong).into());
+    }
+    Ok(models::check_data(entry.name, &entry.graph(&config.into()), data)?)
+}
+
 /// Checks that a network matches the data set, and the device and engine in the settings.
-fn check_network(model: &Model, config: &TrainConfig) -> Result<(), TrainError> {
+fn check_network(model: &Model, config: &TrainConfig, data: &Split) -> Result<(), TrainError> {
     let graph = model.graph();
     let class = || model.class().to_string();
     let unsupported = |what: String| Err(TrainError::UnsupportedNetwork(class(), what));
-    if graph.input().iter().product::<i64>() != PIXELS as i64 {
-        return unsupported(format!("its input has the shape {:?}", graph.input()));
+    if graph.output().len() != 1 {
+        return unsupported(format!(
+            "its output has the shape {:?}, where one number per class is expected",
+            graph.output()
+        ));
     }
-    if graph.output() != [CLASSES as i64] {
-        return unsupported(format!("its output has the shape {:?}", graph.output()));
-    }
+    models::check_data(&class(), graph, data)?;
     if model.device() != libtorch::device(config.device) {
         let (found, expected) = (model.device(), config.device);
         return unsupported(format!("it is on {found:?}, but the settings choose {expected}"));
@@ -328,10 +343,11 @@ fn check_classes(data: &Split) -> Result<(), TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::PIXELS;
 
     #[test]
     fn a_gpu_that_does_not_exist_is_an_error() {
-        let data = Split { images: vec![0; 10 * PIXELS].into(), labels: (0..10).collect() };
+        let data = Split::new(vec![0; 10 * PIXELS], (0..10).collect());
         for model in ["mlp", "lenet5"] {
             let device = Device::Cuda(99);
             let config = TrainConfig { device, ..TrainConfig::new(model, 1, 10, 1e-3) };

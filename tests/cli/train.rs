@@ -538,7 +538,7 @@ fn without_a_class() -> Split {
     let kept: Vec<u32> = (0..TRAIN as u32).filter(|&i| all.labels[i as usize] != 9).collect();
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     all.gather(&kept, &mut images, &mut labels);
-    Split { images: images.into(), labels }
+    Split::new(images, labels)
 }
 
 fn folder_without_a_class() -> tempfile::TempDir {

@@ -41,7 +41,7 @@ pub fn dataset() -> Dataset {
 
 /// The first `n` images of a split.
 pub fn first(split: &Split, n: usize) -> Split {
-    Split { images: split.images.slice(..n * PIXELS), labels: split.labels[..n].to_vec() }
+    split.first(n)
 }
 
 /// Writes the four files, unpacked, of a data set with these halves.

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
-CLASS_NAMES = [
+FASHION_MNIST = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
@@ -50,6 +50,7 @@ parser.add_argument("--seed", type=int, default=0)
 # For the PyTorch models:
 parser.add_argument("--batch-norm", choices=["on", "off"], help="default: on for deepcnn")
 parser.add_argument("--dropout", type=float, metavar="P", help="default: 0.5 for deepcnn, else 0")
+parser.add_argument("--classes", type=int, default=10, help="outputs of the last layer")
 parser.add_argument(
     "--augment", default="none", help="transforms such as crop:2,flip:0.5,erase:0.1"
 )
@@ -80,6 +81,7 @@ if args.dropout is None:
 options = {
     "batch_norm": args.batch_norm == "on",
     "dropout": args.dropout,
+    "classes": args.classes,
     "augment": args.augment,
     "optimizer": args.optimizer,
     "momentum": args.momentum,
@@ -89,7 +91,7 @@ options = {
     "lr_schedule": args.lr_schedule,
 }
 # Options that are off are not written to config.json, nor is the optimizer's own weight decay.
-off = {"augment": "none", "optimizer": "adam", "lr_schedule": "none"}
+off = {"classes": 10, "augment": "none", "optimizer": "adam", "lr_schedule": "none"}
 off["weight_decay"] = 0.01 if args.optimizer == "adamw" else 0
 options = {name: it for name, it in options.items() if it is not None and it != off.get(name, 0)}
 if args.model == "mlp" and options:
@@ -104,7 +106,7 @@ shutil.rmtree(args.out / "trace", ignore_errors=True)
 # ## Data
 #
 # Four IDX files: a header of 16 or 8 bytes, then one byte per pixel or label. Pixels are divided
-# by 255, which gives float64.
+# by 255, which gives float64. Another data set has its class names in classes.txt, or numbers.
 
 # %%
 USUAL_PLACES = [
@@ -141,6 +143,28 @@ X_train = read_idx("train-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
 y_train = read_idx("train-labels-idx1-ubyte", 8)
 X_test = read_idx("t10k-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
 y_test = read_idx("t10k-labels-idx1-ubyte", 8)
+
+OFFICIAL = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+if (data_dir / "classes.txt").exists():
+    class_names = (data_dir / "classes.txt").read_text(encoding="utf-8").split("\n")
+    class_names = [name.strip() for name in class_names if name.strip()]
+    if len(class_names) == max(y_train.max(), y_test.max()):
+        class_names.insert(0, "N/A")  # the labels start at 1, like those of EMNIST's letters
+elif any(sha256[name] == OFFICIAL[name] for name in OFFICIAL):
+    class_names = FASHION_MNIST
+else:
+    class_names = [str(label) for label in range(max(y_train.max(), y_test.max()) + 1)]
+data = {"official": sha256 == OFFICIAL, "sha256": sha256}
+if class_names != FASHION_MNIST:
+    data["classes"] = class_names
+# A network may have more outputs than there are labels.
+class_names = class_names + [str(label) for label in range(len(class_names), args.classes)]
+metadata = {"format": "pt", "classes": json.dumps(class_names)}
 
 # %% [markdown]
 # ## The MLP (scikit-learn)
@@ -181,7 +205,7 @@ if args.model == "mlp":
         "2.weight": np.ascontiguousarray(mlp.coefs_[1].T),
         "2.bias": mlp.intercepts_[1],
     }
-    save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
+    save_file(state_dict, args.out / "weights.safetensors", metadata=metadata)
     versions = {"scikit-learn": sklearn.__version__}
     if trace:
         hidden = np.maximum(X_test @ mlp.coefs_[0] + mlp.intercepts_[0], 0)
@@ -219,7 +243,7 @@ if args.model != "mlp":
             self.fc1 = nn.Linear(400, 120)
             self.fc2 = nn.Linear(120, 84)
             self.dropout = dropout()
-            self.fc3 = nn.Linear(84, 10)
+            self.fc3 = nn.Linear(84, args.classes)
 
         def forward(self, x):
             x = F.avg_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
@@ -240,7 +264,7 @@ if args.model != "mlp":
             self.bn3 = batch_norm(64)
             self.fc1 = nn.Linear(64 * 3 * 3, 128)
             self.dropout = dropout()
-            self.fc2 = nn.Linear(128, 10)
+            self.fc2 = nn.Linear(128, args.classes)
 
         def forward(self, x):
             x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
@@ -346,19 +370,20 @@ if args.model != "mlp":
     state_dict = model.state_dict()
     if trace:
         trace.final(state_dict, test_logits)
-    save_file(state_dict, args.out / "weights.safetensors", metadata={"format": "pt"})
+    save_file(state_dict, args.out / "weights.safetensors", metadata=metadata)
 
 # %% [markdown]
 # ## Results
 
 # %%
 accuracy = accuracy_score(y_test, y_pred)
-matrix = confusion_matrix(y_test, y_pred, labels=range(10))
+labels = range(len(class_names))
+matrix = confusion_matrix(y_test, y_pred, labels=labels)
 report = classification_report(
-    y_test, y_pred, labels=range(10), target_names=CLASS_NAMES, output_dict=True, zero_division=0
+    y_test, y_pred, labels=labels, target_names=class_names, output_dict=True, zero_division=0
 )
 print(f"{args.model}: test accuracy {accuracy:.4f}, trained in {train_seconds:.1f} s")
-print(pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES))
+print(pd.DataFrame(matrix, index=class_names, columns=class_names))
 
 if trace:
     trace.answers(y_pred, matrix, accuracy)
@@ -382,12 +407,6 @@ def average(name):
     return {"precision": scores["precision"], "recall": scores["recall"], "f1": scores["f1-score"]}
 
 
-OFFICIAL = {
-    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
 config = {
     "program": "notebook.py",
     "model": args.model,
@@ -399,7 +418,7 @@ config = {
     "device": "cpu",
     **options,
     "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
-    "data": {"official": sha256 == OFFICIAL, "sha256": sha256},
+    "data": data,
 }
 metrics = {
     "test_accuracy": accuracy,
@@ -417,7 +436,7 @@ history = pd.DataFrame(
 history.to_csv(args.out / "history.csv", index=False)
 predictions = pd.DataFrame({"index": range(len(y_test)), "y_true": y_test, "y_pred": y_pred})
 predictions.to_csv(args.out / "predictions.csv", index=False)
-named_matrix = pd.DataFrame(matrix, index=CLASS_NAMES, columns=CLASS_NAMES)
+named_matrix = pd.DataFrame(matrix, index=class_names, columns=class_names)
 named_matrix.to_csv(args.out / "confusion_matrix.csv")
 pd.DataFrame(report).T.to_csv(args.out / "classification_report.csv")
 

@@ -1,14 +1,17 @@
-//! The IDX format of MNIST: a magic number, big-endian sizes, then raw bytes.
+//! The IDX format of MNIST: a magic number, big-endian sizes, then raw bytes. Images have the dimensions (N, H, W), or
+//! (N, H, W, C) with 1 or 3 channels.
 //!
 //! Everything is checked: a file that is too short, too long or of another type is an [`IdxError`]. The readers
 //! take any [`Read`]; opening files and decompression are the caller's ([`crate::source`] does both).
 
 use std::io::{self, Read};
 
-use super::{CLASSES, PIXELS, SIDE};
+use crate::ImageShape;
 
 /// Magic number of a file of images: unsigned bytes (08), three dimensions (03).
 pub const IMAGES_MAGIC: u32 = 0x0000_0803;
+/// Magic number of a file of images with channels: unsigned bytes (08), four dimensions (04).
+pub const CHANNELS_MAGIC: u32 = 0x0000_0804;
 /// Magic number of a file of labels: unsigned bytes (08), one dimension (01).
 pub const LABELS_MAGIC: u32 = 0x0000_0801;
 
@@ -31,13 +34,21 @@ pub enum IdxError {
         /// Magic number of such a file.
         expected: u32,
     },
-    /// The images are not 28 by 28 pixels.
-    #[error("images of {rows}x{columns} pixels, where {SIDE}x{SIDE} are expected")]
+    /// The file is of another kind, such as a web page: what it is, with an article.
+    #[error("it is {0}, not an IDX file{advice}", advice = advice(.0))]
+    Other(&'static str),
+    /// The size in the header is not that of an image.
+    #[error(
+        "images of {height}x{width} pixels in {channels} channels: 1 to {LONGEST_SIDE} pixels per side in 1 or 3 channels \
+         are expected"
+    )]
     Size {
         /// Rows in the header.
-        rows: u32,
+        height: u32,
         /// Columns in the header.
-        columns: u32,
+        width: u32,
+        /// Channels in the header.
+        channels: u32,
     },
     /// The header says that there are none: `images` or `labels`.
     #[error("it holds no {0}")]
@@ -62,40 +73,73 @@ pub enum IdxError {
         /// Bytes after the header, according to it.
         expected: u64,
     },
-    /// A label above 9.
-    #[error("label {label} at index {index}: labels are 0 to {}", CLASSES - 1)]
-    Label {
-        /// Position of the label, from 0.
-        index: usize,
-        /// Value of the label.
-        label: u8,
-    },
 }
 
-/// Reads a file of 28x28 images: `count * PIXELS` bytes, image after image, each row-major.
+/// The longest side of an image in pixels.
+const LONGEST_SIDE: u32 = 4096;
+
+/// What to do about a file of another kind.
+fn advice(what: &str) -> &'static str {
+    match what.contains("archive") {
+        true => ": unpack it first",
+        false => ": the download failed",
+    }
+}
+
+/// The kind of another file that starts with these bytes.
+fn other_kind(start: [u8; 4]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 5] = [
+        (b"<", "a web page (HTML or XML)"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\xfd7zX", "an XZ archive"),
+        (b"BZh", "a BZIP2 archive"),
+        (b"{", "a JSON document"),
+    ];
+    KINDS.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, kind)| kind)
+}
+
+/// Reads a file of images: `count * shape.bytes()` bytes, image after image, each channel after channel and row-major.
 ///
 /// # Errors
 /// See [`IdxError`]. Memory is bounded by the length of the file, whatever its header says.
-pub fn read_images(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
-    let count = images_header(&mut from)?;
-    body(from, "images", count as u64 * PIXELS as u64)
+pub fn read_images(mut from: impl Read) -> Result<(Vec<u8>, ImageShape), IdxError> {
+    let (count, shape) = images_header(&mut from)?;
+    let mut images = body(from, "images", count as u64 * shape.bytes() as u64)?;
+    images.chunks_mut(shape.bytes()).for_each(|image| to_planes(image, shape));
+    Ok((images, shape))
 }
 
-/// Reads the header of a file of 28x28 images and returns their number.
-fn images_header(from: &mut impl Read) -> Result<usize, IdxError> {
-    let [magic, count, rows, columns] = header::<4>(from)?;
-    check_magic("images", magic, IMAGES_MAGIC)?;
-    if (rows, columns) != (SIDE as u32, SIDE as u32) {
-        return Err(IdxError::Size { rows, columns });
+/// Reads the header of a file of images, and returns their number and size.
+fn images_header(from: &mut impl Read) -> Result<(usize, ImageShape), IdxError> {
+    let [magic] = header::<1>(from, 16)?;
+    let channels = magic == CHANNELS_MAGIC;
+    check_magic("images", magic, if channels { CHANNELS_MAGIC } else { IMAGES_MAGIC })?;
+    let [count, height, width] = header(from, 16)?;
+    let [channels] = if channels { header(from, 20)? } else { [1] };
+    let in_range = |side: u32| (1..=LONGEST_SIDE).contains(&side);
+    if !(in_range(height) && in_range(width) && [1, 3].contains(&channels)) {
+        return Err(IdxError::Size { height, width, channels });
     }
-    Ok(count as usize)
+    let [channels, height, width] = [channels, height, width].map(|size| size as usize);
+    Ok((count as usize, ImageShape { channels, height, width }))
 }
 
-/// Reads a file of 28x28 images one image at a time, in order.
+/// Converts an image from (H, W, C) to (C, H, W).
+pub(crate) fn to_planes(image: &mut [u8], shape: ImageShape) {
+    if shape.channels > 1 {
+        let (pixels, place) = (image.to_vec(), shape.height * shape.width);
+        for (i, pixel) in pixels.chunks_exact(shape.channels).enumerate() {
+            pixel.iter().enumerate().for_each(|(c, &value)| image[c * place + i] = value);
+        }
+    }
+}
+
+/// Reads a file of images one image at a time, in order.
 #[derive(Debug)]
 pub struct ImageReader<R> {
     from: R,
     count: usize,
+    shape: ImageShape,
     next: usize,
 }
 
@@ -106,8 +150,8 @@ impl<R: Read> ImageReader<R> {
     /// See [`IdxError`].
     pub fn open(mut from: R) -> Result<Self, IdxError> {
         match images_header(&mut from)? {
-            0 => Err(IdxError::Empty("images")),
-            count => Ok(Self { from, count, next: 0 }),
+            (0, _) => Err(IdxError::Empty("images")),
+            (count, shape) => Ok(Self { from, count, shape, next: 0 }),
         }
     }
 
@@ -116,53 +160,57 @@ impl<R: Read> ImageReader<R> {
         self.count
     }
 
+    /// The size of the images.
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
     /// The index of the next image, from 0.
     pub fn position(&self) -> usize {
         self.next
     }
 
-    /// Reads image `index`, row-major; those before it are skipped. `index` must be at least
+    /// Reads image `index`, channel after channel and row-major; those before it are skipped. `index` must be at least
     /// [`ImageReader::position`].
     ///
     /// # Errors
     /// [`IdxError::Truncated`] when the file ends before it does, [`IdxError::Io`].
-    pub fn image(&mut self, index: usize) -> Result<[u8; PIXELS], IdxError> {
-        let expected = self.count as u64 * PIXELS as u64;
-        let start = (self.next * PIXELS) as u64;
-        let skip = (index.saturating_sub(self.next) * PIXELS) as u64;
+    pub fn image(&mut self, index: usize) -> Result<Vec<u8>, IdxError> {
+        let bytes = self.shape.bytes();
+        let expected = self.count as u64 * bytes as u64;
+        let start = (self.next * bytes) as u64;
+        let skip = (index.saturating_sub(self.next) * bytes) as u64;
         let skipped = io::copy(&mut (&mut self.from).take(skip), &mut io::sink())?;
-        let mut pixels = Vec::with_capacity(PIXELS);
-        (&mut self.from).take(PIXELS as u64).read_to_end(&mut pixels)?;
+        let mut pixels = Vec::with_capacity(bytes);
+        (&mut self.from).take(bytes as u64).read_to_end(&mut pixels)?;
         self.next = index + 1;
-        pixels.try_into().map_err(|short: Vec<u8>| IdxError::Truncated {
-            what: "images",
-            expected,
-            found: start + skipped + short.len() as u64,
-        })
+        if pixels.len() < bytes {
+            let found = start + skipped + pixels.len() as u64;
+            return Err(IdxError::Truncated { what: "images", expected, found });
+        }
+        to_planes(&mut pixels, self.shape);
+        Ok(pixels)
     }
 }
 
-/// Reads a file of labels: one byte, 0 to 9, per label.
+/// Reads a file of labels: one byte per label.
 ///
 /// # Errors
 /// See [`IdxError`].
 pub fn read_labels(mut from: impl Read) -> Result<Vec<u8>, IdxError> {
-    let [magic, count] = header::<2>(&mut from)?;
+    let [magic] = header::<1>(&mut from, 8)?;
     check_magic("labels", magic, LABELS_MAGIC)?;
-    let labels = body(from, "labels", u64::from(count))?;
-    match labels.iter().position(|&label| usize::from(label) >= CLASSES) {
-        Some(index) => Err(IdxError::Label { index, label: labels[index] }),
-        None => Ok(labels),
-    }
+    let [count] = header(&mut from, 8)?;
+    body(from, "labels", u64::from(count))
 }
 
-/// Reads `N` big-endian 32-bit numbers.
-fn header<const N: usize>(from: &mut impl Read) -> Result<[u32; N], IdxError> {
+/// Reads `N` big-endian 32-bit numbers of a header of `length` bytes.
+fn header<const N: usize>(from: &mut impl Read, length: usize) -> Result<[u32; N], IdxError> {
     let mut numbers = [0; N];
     for number in &mut numbers {
         let mut bytes = [0; 4];
         from.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => IdxError::Header(4 * N),
+            io::ErrorKind::UnexpectedEof => IdxError::Header(length),
             _ => IdxError::Io(error),
         })?;
         *number = u32::from_be_bytes(bytes);
@@ -171,7 +219,11 @@ fn header<const N: usize>(from: &mut impl Read) -> Result<[u32; N], IdxError> {
 }
 
 fn check_magic(what: &'static str, found: u32, expected: u32) -> Result<(), IdxError> {
-    if found == expected { Ok(()) } else { Err(IdxError::Magic { what, found, expected }) }
+    match other_kind(found.to_be_bytes()) {
+        _ if found == expected => Ok(()),
+        Some(kind) => Err(IdxError::Other(kind)),
+        None => Err(IdxError::Magic { what, found, expected }),
+    }
 }
 
 /// Most bytes that are allocated because the header says so. The training images need less, so their vector is
@@ -202,6 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{PIXELS, SIDE};
 
     fn labels_file(labels: &[u8]) -> Vec<u8> {
         let mut file = LABELS_MAGIC.to_be_bytes().to_vec();
@@ -221,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_labels_written_are_read_back(labels in prop::collection::vec(0u8..10, 1..200)) {
+        fn any_labels_written_are_read_back(labels in prop::collection::vec(any::<u8>(), 1..200)) {
             prop_assert_eq!(read_labels(&labels_file(&labels)[..]).unwrap(), labels);
         }
 
@@ -229,7 +282,8 @@ mod tests {
         fn any_images_written_are_read_back(count in 1usize..5, seed in any::<u8>()) {
             let pixels: Vec<u8> =
                 (0..count * PIXELS).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
-            prop_assert_eq!(&read_images(&images_file(&pixels)[..]).unwrap(), &pixels);
+            let (read, shape) = read_images(&images_file(&pixels)[..]).unwrap();
+            prop_assert_eq!((&read, shape), (&pixels, ImageShape::FASHION_MNIST));
             for index in 0..count {
                 let image = ImageReader::open(&images_file(&pixels)[..]).unwrap().image(index).unwrap();
                 prop_assert_eq!(&image[..], &pixels[index * PIXELS..(index + 1) * PIXELS]);
@@ -260,25 +314,58 @@ mod tests {
             let _ = read_images(&bytes[..]);
             let _ = read_labels(&bytes[..]);
             let _ = read_images(&with(IMAGES_MAGIC)[..]);
+            let _ = read_images(&with(CHANNELS_MAGIC)[..]);
             if let Ok(labels) = read_labels(&with(LABELS_MAGIC)[..]) {
-                prop_assert!(labels.iter().all(|&label| label < 10));
                 prop_assert_eq!(labels.len(), bytes.len() - 4);
             }
         }
     }
 
-    #[test]
-    fn a_label_above_nine_is_named_with_its_index() {
-        let error = read_labels(&labels_file(&[0, 9, 10])[..]).unwrap_err();
-        assert_eq!(error.to_string(), "label 10 at index 2: labels are 0 to 9");
+    /// An IDX file of these numbers and bytes.
+    fn file(numbers: &[u32], bytes: &[u8]) -> Vec<u8> {
+        numbers
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .chain(bytes.iter().copied())
+            .collect()
     }
 
     #[test]
-    fn images_of_another_size_are_named() {
-        let mut file = images_file(&[0; PIXELS]);
-        file[11] = 32;
-        let error = read_images(&file[..]).unwrap_err();
-        assert_eq!(error.to_string(), "images of 32x28 pixels, where 28x28 are expected");
+    fn images_with_channels_become_planes() {
+        let shape = ImageShape { channels: 3, height: 1, width: 2 };
+        let file = file(&[CHANNELS_MAGIC, 2, 1, 2, 3], &[1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]);
+        let planes = vec![1, 4, 2, 5, 3, 6, 11, 14, 12, 15, 13, 16];
+        assert_eq!(read_images(&file[..]).unwrap(), (planes.clone(), shape));
+        assert_eq!(ImageReader::open(&file[..]).unwrap().image(1).unwrap(), planes[6..]);
+    }
+
+    #[test]
+    fn sizes_that_no_image_has_are_named() {
+        for (numbers, size) in [
+            (&[IMAGES_MAGIC, 1, 0, 28][..], "0x28 pixels in 1 channels"),
+            (&[CHANNELS_MAGIC, 1, 2, 2, 4], "2x2 pixels in 4 channels"),
+            (
+                &[CHANNELS_MAGIC, 1, u32::MAX, u32::MAX, 3],
+                "4294967295x4294967295 pixels in 3 channels",
+            ),
+        ] {
+            let error = read_images(&file(numbers, &[0; 64])[..]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("images of {size}: 1 to 4096")), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_of_another_kind_are_named() {
+        for (bytes, said) in [
+            (
+                &b"<!DOCTYPE html>"[..],
+                "it is a web page (HTML or XML), not an IDX file: the download failed",
+            ),
+            (b"PK\x03\x04....", "it is a ZIP archive, not an IDX file: unpack it first"),
+        ] {
+            assert_eq!(read_images(bytes).unwrap_err().to_string(), said);
+            assert_eq!(read_labels(bytes).unwrap_err().to_string(), said);
+        }
     }
 
     #[test]

@@ -8,25 +8,88 @@ pub mod picture;
 pub mod shared;
 pub mod source;
 
-use bytes::Bytes;
+use std::fmt;
 
-/// Height and width of every image in pixels.
+use bytes::Bytes;
+use classes::Classes;
+
+/// Height and width of Fashion-MNIST's images in pixels.
 pub const SIDE: usize = 28;
-/// Bytes of one image, one per pixel, row-major: 784.
+/// Bytes of one image of Fashion-MNIST, one per pixel, row-major: 784.
 pub const PIXELS: usize = SIDE * SIDE;
-/// Number of classes; labels are 0 to 9.
+/// Number of classes of Fashion-MNIST; labels are 0 to 9.
 pub const CLASSES: usize = 10;
+
+/// The size of the images of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageShape {
+    /// 1 for grey images, 3 for red, green and blue.
+    pub channels: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// The grey images of 28x28 pixels of Fashion-MNIST.
+    pub const FASHION_MNIST: Self = Self { channels: 1, height: SIDE, width: SIDE };
+
+    /// Bytes of an image, one per pixel and channel.
+    pub fn bytes(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Channels, height and width, as in a tensor (C, H, W).
+    pub fn sizes(self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+}
+
+impl fmt::Display for ImageShape {
+    /// `28x28 pixels` (height x width), `32x32 pixels in 3 channels`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{} pixels", self.height, self.width)?;
+        if self.channels == 1 { Ok(()) } else { write!(f, " in {} channels", self.channels) }
+    }
+}
 
 /// Images with their labels, such as the training or the test half of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// `len() * PIXELS` bytes, image after image, each row-major; 0 is black (the background), 255 white.
+    /// `len() * shape.bytes()` bytes, image after image, each channel after channel and row-major; 0 is black, 255 white.
     pub images: Bytes,
-    /// One label, 0 to 9, per image.
+    /// One label per image.
     pub labels: Vec<u8>,
+    /// The size of each image.
+    pub shape: ImageShape,
+    /// The names of the classes.
+    pub classes: Classes,
 }
 
 impl Split {
+    /// Images of Fashion-MNIST's size and classes: `labels.len() * PIXELS` bytes, and labels 0 to 9.
+    pub fn new(images: impl Into<Bytes>, labels: Vec<u8>) -> Self {
+        let (shape, classes) = (ImageShape::FASHION_MNIST, Classes::fashion_mnist());
+        Self { images: images.into(), labels, shape, classes }
+    }
+
+    /// The bytes of image `index`.
+    ///
+    /// # Panics
+    /// If `index` is not below `len()`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        &self.images[index * self.shape.bytes()..][..self.shape.bytes()]
+    }
+
+    /// The first `n` images: all, if there are fewer.
+    pub fn first(&self, n: usize) -> Self {
+        let n = n.min(self.len());
+        let (images, labels) =
+            (self.images.slice(..n * self.shape.bytes()), self.labels[..n].to_vec());
+        Self { images, labels, ..self.clone() }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -40,7 +103,9 @@ impl Split {
     /// Removes the last `n` images and returns them: all, if there are fewer.
     fn split_off_last(&mut self, n: usize) -> Self {
         let left = self.len().saturating_sub(n);
-        Self { images: self.images.split_off(left * PIXELS), labels: self.labels.split_off(left) }
+        let images = self.images.split_off(left * self.shape.bytes());
+        let (labels, classes) = (self.labels.split_off(left), self.classes.clone());
+        Self { images, labels, shape: self.shape, classes }
     }
 
     /// Copies the pixels and labels of the images `indices`, in that order, into the two buffers, which are
@@ -52,9 +117,8 @@ impl Split {
         pixels.clear();
         labels.clear();
         for &i in indices {
-            let i = i as usize;
-            pixels.extend_from_slice(&self.images[i * PIXELS..(i + 1) * PIXELS]);
-            labels.push(self.labels[i]);
+            pixels.extend_from_slice(self.image(i as usize));
+            labels.push(self.labels[i as usize]);
         }
     }
 }
@@ -110,8 +174,8 @@ mod tests {
     #[test]
     fn images_are_held_out_once_whatever_was_held_out_before() {
         let labels: Vec<u8> = (0..10).collect();
-        let images = labels.iter().flat_map(|&label| [label; PIXELS]).collect::<Vec<_>>().into();
-        let train = Split { images, labels };
+        let images: Vec<u8> = labels.iter().flat_map(|&label| [label; PIXELS]).collect();
+        let train = Split::new(images, labels);
         let (directory, paths) = Default::default();
         let found = source::Found { directory, rule: "test", paths };
         let origin = source::Origin { found, files: Vec::new() };

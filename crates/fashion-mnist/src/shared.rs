@@ -15,8 +15,9 @@ use memmap2::Mmap;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::classes::Classes;
 use super::source::{FileOrigin, Found, OFFICIAL, Origin};
-use super::{Dataset, PIXELS, Split};
+use super::{Dataset, ImageShape, Split};
 
 /// Seals that the file must have.
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW);
@@ -37,6 +38,9 @@ struct Header {
     paths: [PathBuf; 4],
     sha256: [String; 4],
     counts: [usize; 4],
+    /// Channels, height and width of the images.
+    shape: [usize; 3],
+    classes: Vec<String>,
 }
 
 impl Shared {
@@ -54,6 +58,8 @@ impl Shared {
             paths: found.paths.clone(),
             sha256: [a, b, c, d].map(|file| file.sha256.clone()),
             counts: [a, b, c, d].map(|file| file.count),
+            shape: dataset.train.shape.sizes(),
+            classes: dataset.train.classes.names().to_vec(),
         };
         let header = serde_json::to_vec(&header)?;
         // Without close-on-exec: child processes inherit it.
@@ -95,7 +101,11 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
     let all = Bytes::from_owner(unsafe { Mmap::map(&file)? });
     let end = length.checked_add(8).filter(|&end| end <= all.len());
     let end = end.ok_or_else(|| wrong("its header is longer than the file"))?;
-    let Header { directory, paths, sha256, counts } = serde_json::from_slice(&all[8..end])?;
+    let Header { directory, paths, sha256, counts, shape, classes } =
+        serde_json::from_slice(&all[8..end])?;
+    let [channels, height, width] = shape;
+    let shape = ImageShape { channels, height, width };
+    let classes = Classes::new(classes).map_err(|error| wrong(&error.to_string()))?;
     let mut at = end.next_multiple_of(PAGE);
     let mut take = |bytes: Option<usize>| {
         let part = bytes.and_then(|bytes| at.checked_add(bytes)).filter(|&to| to <= all.len());
@@ -107,7 +117,9 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
         if images != labels {
             return Err(wrong("its images and labels differ in number"));
         }
-        Ok(Split { images: take(images.checked_mul(PIXELS))?, labels: take(Some(labels))?.into() })
+        let images = take(images.checked_mul(shape.bytes()))?;
+        let labels = take(Some(labels))?.into();
+        Ok(Split { images, labels, shape, classes: classes.clone() })
     };
     let (train, test) = (split(counts[0], counts[1])?, split(counts[2], counts[3])?);
     let origin = |(i, official): (usize, &super::source::OfficialFile)| FileOrigin {
@@ -125,7 +137,7 @@ pub fn open(path: &Path) -> io::Result<Dataset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source;
+    use crate::{PIXELS, source};
 
     #[test]
     fn what_is_shared_is_read_back_and_cannot_be_changed() {

@@ -1,6 +1,5 @@
 //! The CSV files of a run folder, byte for byte as pandas 3 writes them with `to_csv`.
 
-use fashion_mnist::CLASSES;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,12 +84,13 @@ pub fn read_predictions(bytes: &[u8]) -> Result<Vec<Prediction>, TableError> {
 
 /// Formats `classification_report.csv`: the classes, then `accuracy`, `macro avg`, `weighted avg`, as
 /// `pd.DataFrame(classification_report(..., output_dict=True)).T.to_csv()`.
-pub fn classification_report(report: &ClassificationReport, names: &[&str; CLASSES]) -> Vec<u8> {
+pub fn classification_report(report: &ClassificationReport, names: &[impl AsRef<str>]) -> Vec<u8> {
     let row = |name: &str, scores: &Scores| {
         let Scores { precision, recall, f1, support } = *scores;
         ReportRow { name: name.into(), precision, recall, f1, support: support as f64 }
     };
-    let classes = names.iter().zip(&report.classes).map(|(name, scores)| row(name, scores));
+    let classes =
+        names.iter().zip(&report.classes).map(|(name, scores)| row(name.as_ref(), scores));
     let [precision, recall, f1, support] = [report.accuracy; 4];
     let accuracy = ReportRow { name: "accuracy".into(), precision, recall, f1, support };
     let averages = [row("macro avg", &report.macro_avg), row("weighted avg", &report.weighted_avg)];
@@ -127,15 +127,17 @@ pub struct ConfusionTable {
     pub counts: Vec<i64>,
 }
 
-/// Formats `confusion_matrix.csv` (rows: true, columns: predicted), as
+/// Formats `confusion_matrix.csv` (rows: true, columns: predicted) with a name for each class, as
 /// `pd.DataFrame(confusion_matrix(y, p), index=names, columns=names).to_csv()`.
-pub fn confusion_matrix(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> Vec<u8> {
+pub fn confusion_matrix(matrix: &ConfusionMatrix, names: &[impl AsRef<str>]) -> Vec<u8> {
     let mut writer = rows::table_writer();
     // Writes to memory cannot fail, and every row has the header's length.
-    writer.write_record([""].iter().chain(names)).expect("a header is a record");
+    let header = [""].into_iter().chain(names.iter().map(AsRef::as_ref));
+    writer.write_record(header).expect("a header is a record");
     for (name, counts) in names.iter().zip(&matrix.counts) {
         let counts = counts.iter().map(u64::to_string);
-        writer.write_record([name.to_string()].into_iter().chain(counts)).expect("a record");
+        let row = [name.as_ref().to_owned()].into_iter().chain(counts);
+        writer.write_record(row).expect("a record");
     }
     writer.into_inner().expect("writes to a Vec cannot fail")
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fashion_mnist::source::{FileOrigin, Identity, Origin};
+use fashion_mnist::Dataset;
+use fashion_mnist::classes::{Classes, ClassesError};
+use fashion_mnist::source::{FileOrigin, Identity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tensor_files::Metadata;
@@ -13,6 +15,8 @@ use crate::{Device, Engine, SettingError, TrainConfig, sha256};
 
 /// Name of the setting in the metadata of weights.
 const DROPOUT: &str = "dropout";
+/// Name of the list of class names in the metadata of weights, in JSON.
+const CLASSES: &str = "classes";
 
 /// The content of `config.json`: settings, program, versions, kernels and data set of a run.
 // serde ignores `deny_unknown_fields` of a flattened struct; the attribute of the outer struct covers all fields (tested
@@ -46,6 +50,32 @@ pub struct DataConfig {
     pub official: bool,
     /// SHA-256 of the unpacked files in hex, by file name.
     pub sha256: BTreeMap<String, String>,
+    /// The names of the classes; not written if they are those of Fashion-MNIST.
+    #[serde(default, skip_serializing_if = "is_fashion_mnist")]
+    pub classes: ClassNames,
+}
+
+/// The names of the classes of a data set, a list in `config.json`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct ClassNames(pub Classes);
+
+impl TryFrom<Vec<String>> for ClassNames {
+    type Error = ClassesError;
+
+    fn try_from(names: Vec<String>) -> Result<Self, ClassesError> {
+        Classes::new(names).map(Self)
+    }
+}
+
+impl From<ClassNames> for Vec<String> {
+    fn from(classes: ClassNames) -> Self {
+        classes.0.names().to_vec()
+    }
+}
+
+fn is_fashion_mnist(classes: &ClassNames) -> bool {
+    *classes == ClassNames::default()
 }
 
 /// Why bytes are not the `config.json` of a run.
@@ -108,7 +138,10 @@ impl RunConfig {
             ("cpu_capability".into(), Value::Null),
             ("kernels_sha256".into(), Value::Null),
             ("versions".into(), Map::new().into()),
-            ("data".into(), serde_json::json!({ "official": false, "sha256": {} })),
+            (
+                "data".into(),
+                serde_json::json!({ "official": false, "sha256": {}, "classes": ["a"] }),
+            ),
         ]);
         map
     }
@@ -126,6 +159,10 @@ impl RunConfig {
         metadata.extend(settings.engine.map(|engine| ("engine".into(), engine.to_string())));
         if settings.dropout > 0.0 {
             metadata.insert(DROPOUT.into(), settings.dropout.to_string());
+        }
+        if !is_fashion_mnist(&self.data.classes) {
+            let names = serde_json::json!(self.data.classes).to_string();
+            metadata.insert(CLASSES.into(), names);
         }
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
@@ -145,6 +182,21 @@ impl RunConfig {
         match text.parse() {
             Ok(p) if (0.0..=1.0).contains(&p) => Ok(Some(p)),
             _ => Err(SettingError::wrong(DROPOUT, text, expected(DROPOUT))),
+        }
+    }
+
+    /// The names of the classes of weights with this metadata; `None` if the metadata is not that of a run, see
+    /// [`RunConfig::weights_metadata`].
+    ///
+    /// # Errors
+    /// [`SettingError::Wrong`] if they are not a list of names.
+    pub fn classes_of(metadata: &Metadata) -> Result<Option<Classes>, SettingError> {
+        match metadata.get(CLASSES) {
+            Some(text) => {
+                let wrong = |_| SettingError::wrong(CLASSES, text, "a list of class names in JSON");
+                serde_json::from_str(text).map(|ClassNames(names)| Some(names)).map_err(wrong)
+            }
+            None => Ok(metadata.contains_key("epochs").then(Classes::fashion_mnist)),
         }
     }
 
@@ -190,6 +242,9 @@ impl RunConfig {
             if self.data.sha256.get(name) != now.data.sha256.get(name) {
                 lines.push(format!("the content of the data file {name}"));
             }
+        }
+        if self.data.classes != now.data.classes {
+            lines.push("the names of the classes".into());
         }
         // Other settings explain a different fingerprint.
         if lines.is_empty() && self.kernels_sha256 != now.kernels_sha256 {
@@ -239,12 +294,14 @@ impl DataConfig {
     }
 }
 
-impl From<&Origin> for DataConfig {
-    fn from(origin: &Origin) -> Self {
+impl From<&Dataset> for DataConfig {
+    fn from(dataset: &Dataset) -> Self {
         let sum = |file: &FileOrigin| (file.name.into(), file.sha256.clone());
+        let Dataset { origin, train, .. } = dataset;
         Self {
             official: origin.identity() == Identity::Official,
             sha256: origin.files.iter().map(sum).collect(),
+            classes: ClassNames(train.classes.clone()),
         }
     }
 }
@@ -259,7 +316,11 @@ impl RunConfig {
             cpu_capability: None,
             kernels_sha256: None,
             versions: BTreeMap::new(),
-            data: DataConfig { official: false, sha256: BTreeMap::new() },
+            data: DataConfig {
+                official: false,
+                sha256: BTreeMap::new(),
+                classes: ClassNames::default(),
+            },
         }
     }
 }

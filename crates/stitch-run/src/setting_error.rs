@@ -8,6 +8,7 @@ use crate::closest::{closest_match, did_you_mean};
 pub(crate) fn expected(name: &str) -> &'static str {
     match name {
         "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
+        "classes" => "an integer from 1 to 256",
         "lr" => "a number above 0",
         "batch_norm" | "nesterov" => "true or false",
         "dropout" | "label_smoothing" => "a number from 0 to 1",
@@ -24,7 +25,7 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "program" => "\"stitch\" or \"notebook.py\"",
         "kernels_sha256" => "a SHA-256 of 64 hexadecimal digits",
         "versions" => "an object of strings",
-        "data" => "an object with official and sha256",
+        "data" => "an object with official, sha256 and the names of classes",
         "model" | "cpu_capability" => "a string",
         _ => "",
     }

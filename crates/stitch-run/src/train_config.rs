@@ -50,6 +50,9 @@ pub struct TrainConfig {
     /// Probability of the network's dropout, 0 to 1; 0: no dropout.
     #[serde(default, skip_serializing_if = "is_default")]
     pub dropout: f64,
+    /// Number of classes: the outputs of the network's last layer, 1 to 256.
+    #[serde(default = "ten", skip_serializing_if = "is_ten")]
+    pub classes: usize,
     /// Random transforms of the training images.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augment: Augment,
@@ -79,6 +82,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// The number of classes of the paper's models.
+fn ten() -> usize {
+    10
+}
+
+fn is_ten(classes: &usize) -> bool {
+    *classes == ten()
+}
+
 impl TrainConfig {
     /// Settings for the CPU with seed 0, no validation and all options off.
     ///
@@ -105,6 +117,7 @@ impl TrainConfig {
             patience: None,
             batch_norm: false,
             dropout: 0.0,
+            classes: ten(),
             augment: Augment::default(),
             optimizer: Optimizer::Adam,
             momentum: 0.0,
@@ -124,6 +137,7 @@ impl TrainConfig {
             patience: Some(1),
             batch_norm: true,
             dropout: 0.5,
+            classes: 47,
             augment: Augment(vec![Transform::RandomCrop { padding: 2 }]),
             optimizer: Optimizer::Sgd,
             momentum: 0.9,
@@ -234,6 +248,9 @@ impl TrainConfig {
             if !is_valid {
                 return Err(SettingError::wrong(name, &value.to_string(), expected(name)));
             }
+        }
+        if !(1..=256).contains(&self.classes) {
+            return wrong("classes");
         }
         if self.momentum > 0.0 && self.optimizer != Optimizer::Sgd {
             let expected = "0, unless optimizer is sgd";

@@ -32,7 +32,7 @@ pub fn idx_labels() -> Vec<u8> {
 
 /// A PNG of 28x28 pixels.
 pub fn png() -> Vec<u8> {
-    fashion_mnist::picture::to_png(&pixels()).unwrap()
+    fashion_mnist::picture::to_png(&pixels(), fashion_mnist::ImageShape::FASHION_MNIST).unwrap()
 }
 
 /// Settings of a run.
@@ -51,6 +51,7 @@ pub fn config() -> RunConfig {
         data: DataConfig {
             official: false,
             sha256: [("train-labels-idx1-ubyte".into(), "00".into())].into(),
+            classes: Default::default(),
         },
     }
 }
@@ -117,7 +118,7 @@ pub fn predictions() -> Vec<u8> {
 }
 
 fn matrix() -> ConfusionMatrix {
-    ConfusionMatrix::new(&[0, 1, 2, 2], &[0, 1, 2, 3])
+    ConfusionMatrix::new(10, &[0, 1, 2, 2], &[0, 1, 2, 3])
 }
 
 /// `confusion_matrix.csv`.

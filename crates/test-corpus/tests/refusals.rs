@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use fashion_mnist::{idx, picture};
+use fashion_mnist::{ImageShape, idx, picture};
 use stitch_run::{Checkpoint, Metrics, RunConfig, csv};
 use tensor_files::read_weights;
 use test_corpus::message;
@@ -66,7 +66,12 @@ fn kinds() -> Vec<Kind> {
         of("npy", test_corpus::npy(), weights, TENSORS),
         of("legacy", test_corpus::legacy(), weights, TENSORS),
         of("checkpoint", test_corpus::checkpoint(), |bytes| said(Checkpoint::read(bytes)), TENSORS),
-        of("picture", test_corpus::png(), |bytes| said(picture::convert(bytes, true)), PICTURE),
+        of(
+            "picture",
+            test_corpus::png(),
+            |bytes| said(picture::convert(bytes, ImageShape::FASHION_MNIST, true)),
+            PICTURE,
+        ),
         of(
             "config.json",
             test_corpus::config_json(),

@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use stitch::dataset::PIXELS;
+use stitch::dataset::classes::Classes;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
 use stitch::nn::Model;
@@ -26,20 +26,33 @@ use crate::cli::PredictArgs;
 pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let (classifier, paths) = model_and_images(args, device, console)?;
+    let outputs = classifier.model.graph().output()[0] as usize;
+    let classes = match &classifier.classes {
+        Some(classes) => classes.clone().at_least(outputs),
+        None => {
+            console.note(
+                "note: the weights do not name their classes: labels are shown instead. Write the names to a file \
+                 classes.txt next to them, one per line",
+            );
+            Classes::numbered(outputs)
+        }
+    };
     let sources = sources::find(paths, &args.index)?;
-    let saved = args.save_input.as_deref().map(SavedInputs::claim).transpose()?;
+    let shape = classifier.image_shape();
+    let saved = args.save_input.as_deref().map(|folder| SavedInputs::claim(folder, shape));
+    let saved = saved.transpose()?;
     let total = sources.iter().map(ImageSource::len).sum();
     let mut session = Session {
         model: &classifier.model,
         batch: Vec::new(),
         saved,
-        predictions: Predictions::new(args, console.json),
+        predictions: Predictions::new(args, classes, console.json),
         progress: ImagesProgress::new(console, total),
         total,
         counts: Counts::default(),
     };
     let read = sources.into_iter().try_for_each(|source| {
-        source.read(!args.no_invert, &mut |name, image| session.add(name, image))
+        source.read((shape, !args.no_invert), &mut |name, image| session.add(name, image))
     });
     read.and_then(|()| session.finish()).or_else(|error| {
         let end = session.predictions.fail(&error)?;
@@ -135,7 +148,7 @@ impl Session<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let mut pixels = Vec::with_capacity(self.batch.len() * PIXELS);
+        let mut pixels = Vec::new();
         self.batch.iter().for_each(|(_, image)| pixels.extend_from_slice(&image.pixels));
         let logits = evaluate::logits(self.model, &pixels);
         let probabilities = evaluate::probabilities(&logits);

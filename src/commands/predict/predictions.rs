@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use stitch::dataset::{CLASSES, classes};
+use stitch::dataset::classes::Classes;
 use stitch::stitch_run::rows::{float, table_writer};
 
 use super::super::documents::Failure;
@@ -16,13 +16,13 @@ pub struct Prediction {
     /// Whether the image was inverted.
     pub inverted: bool,
     /// The probability of each label.
-    pub probabilities: [f64; CLASSES],
+    pub probabilities: Vec<f64>,
 }
 
 impl Prediction {
     /// The labels, most probable first; ties in label order.
-    fn ranked(&self) -> [usize; CLASSES] {
-        let mut labels = std::array::from_fn(|label| label);
+    fn ranked(&self) -> Vec<usize> {
+        let mut labels: Vec<usize> = (0..self.probabilities.len()).collect();
         labels.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]));
         labels
     }
@@ -39,6 +39,8 @@ enum Format {
 pub struct Predictions {
     format: Format,
     top_k: usize,
+    /// The names of the classes.
+    classes: Classes,
     text: String,
     started: bool,
     /// Whether text was taken.
@@ -54,39 +56,39 @@ struct Record {
     index: Option<usize>,
     inverted: bool,
     label: usize,
-    class: &'static str,
+    class: String,
     top: Vec<Probability>,
     /// The probability of each label, whatever the length of `top`.
-    probabilities: [f64; CLASSES],
+    probabilities: Vec<f64>,
 }
 
 #[derive(Serialize)]
 struct Probability {
     label: usize,
-    class: &'static str,
+    class: String,
     probability: f64,
 }
 
 impl Predictions {
-    /// The predictions in the format of the flags.
-    pub fn new(args: &PredictArgs, json: bool) -> Self {
+    /// The predictions of these classes in the format of the flags.
+    pub fn new(args: &PredictArgs, classes: Classes, json: bool) -> Self {
         let format = match (json, args.csv) {
             (true, _) => Format::Json,
             (_, true) => Format::Csv,
             _ => Format::Text,
         };
-        let text = String::new();
-        Self { format, top_k: args.top_k.into(), text, started: false, taken: false, pending: None }
+        let (text, top_k) = (String::new(), usize::from(args.top_k).min(classes.len()));
+        Self { format, top_k, classes, text, started: false, taken: false, pending: None }
     }
 
     /// Adds a prediction.
     pub fn add(&mut self, prediction: &Prediction) -> Result<()> {
         self.start();
         match self.format {
-            Format::Text => self.text.push_str(&line(prediction, self.top_k)),
-            Format::Csv => self.text.push_str(&rows(prediction, self.top_k)?),
+            Format::Text => self.text.push_str(&self.line(prediction)),
+            Format::Csv => self.text.push_str(&self.rows(prediction)?),
             Format::Json => {
-                let record = serde_json::to_string(&record(prediction, self.top_k))?;
+                let record = serde_json::to_string(&self.record(prediction))?;
                 if let Some(record) = self.pending.replace(record) {
                     self.text.push_str(&format!("  {record},\n"));
                 }
@@ -136,45 +138,46 @@ impl Predictions {
         }
         self.take()
     }
-}
 
-/// A prediction as text: `shoe.png: Ankle boot 0.9821, Sneaker 0.0142, Sandal 0.0031`.
-fn line(prediction: &Prediction, top_k: usize) -> String {
-    let Prediction { name, probabilities, .. } = prediction;
-    let class = |&label: &usize| format!("{} {:.4}", classes::NAMES[label], probabilities[label]);
-    let classes: Vec<String> = prediction.ranked()[..top_k].iter().map(class).collect();
-    format!("{}: {}\n", visible_line(&name.to_string()), classes.join(", "))
-}
-
-/// A prediction as CSV, one row per class.
-fn rows(prediction: &Prediction, top_k: usize) -> Result<String> {
-    let mut writer = table_writer();
-    let file = prediction.name.path.to_string_lossy();
-    let index = prediction.name.index.map(|index| index.to_string()).unwrap_or_default();
-    for (rank, label) in (1..).zip(&prediction.ranked()[..top_k]) {
-        let [rank, label_text]: [String; 2] = [rank, *label].map(|n: usize| n.to_string());
-        let probability = float(prediction.probabilities[*label]);
-        let class = classes::NAMES[*label];
-        writer.write_record([&*file, &index, &rank, &label_text, class, &probability])?;
+    /// A prediction as text: `shoe.png: Ankle boot 0.9821, Sneaker 0.0142, Sandal 0.0031`.
+    fn line(&self, prediction: &Prediction) -> String {
+        let Prediction { name, probabilities, .. } = prediction;
+        let class =
+            |&label: &usize| format!("{} {:.4}", self.classes.name(label), probabilities[label]);
+        let classes: Vec<String> = prediction.ranked()[..self.top_k].iter().map(class).collect();
+        format!("{}: {}\n", visible_line(&name.to_string()), classes.join(", "))
     }
-    Ok(String::from_utf8(writer.into_inner()?)?)
-}
 
-/// A prediction as JSON.
-fn record(prediction: &Prediction, top_k: usize) -> Record {
-    let ranked = prediction.ranked();
-    let probability = |&label: &usize| Probability {
-        label,
-        class: classes::NAMES[label],
-        probability: prediction.probabilities[label],
-    };
-    Record {
-        file: prediction.name.path.to_string_lossy().into_owned(),
-        index: prediction.name.index,
-        inverted: prediction.inverted,
-        label: ranked[0],
-        class: classes::NAMES[ranked[0]],
-        top: ranked[..top_k].iter().map(probability).collect(),
-        probabilities: prediction.probabilities,
+    /// A prediction as CSV, one row per class.
+    fn rows(&self, prediction: &Prediction) -> Result<String> {
+        let mut writer = table_writer();
+        let file = prediction.name.path.to_string_lossy();
+        let index = prediction.name.index.map(|index| index.to_string()).unwrap_or_default();
+        for (rank, label) in (1..).zip(&prediction.ranked()[..self.top_k]) {
+            let [rank, label_text]: [String; 2] = [rank, *label].map(|n: usize| n.to_string());
+            let probability = float(prediction.probabilities[*label]);
+            let class = &self.classes.name(*label);
+            writer.write_record([&*file, &index, &rank, &label_text, class, &probability])?;
+        }
+        Ok(String::from_utf8(writer.into_inner()?)?)
+    }
+
+    /// A prediction as JSON.
+    fn record(&self, prediction: &Prediction) -> Record {
+        let ranked = prediction.ranked();
+        let probability = |&label: &usize| Probability {
+            label,
+            class: self.classes.name(label),
+            probability: prediction.probabilities[label],
+        };
+        Record {
+            file: prediction.name.path.to_string_lossy().into_owned(),
+            index: prediction.name.index,
+            inverted: prediction.inverted,
+            label: ranked[0],
+            class: self.classes.name(ranked[0]),
+            top: ranked[..self.top_k].iter().map(probability).collect(),
+            probabilities: prediction.probabilities.clone(),
+        }
     }
 }

@@ -1,12 +1,11 @@
-//! Saves the preprocessed 28x28 images as PNG files.
+//! Saves the converted images as PNG files.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use stitch::dataset::PIXELS;
-use stitch::dataset::picture;
+use stitch::dataset::{ImageShape, picture};
 use stitch::run_folder::write_whole;
 
 use super::sources::Name;
@@ -14,24 +13,26 @@ use super::sources::Name;
 /// The folder, and the files that this run has written to it.
 pub struct SavedInputs<'a> {
     folder: &'a Path,
+    /// Size of the images.
+    shape: ImageShape,
     /// File names in lower case, since some file systems ignore case.
     names: HashSet<String>,
 }
 
 impl<'a> SavedInputs<'a> {
     /// Creates the folder and checks that it can be written.
-    pub fn claim(folder: &'a Path) -> Result<Self> {
+    pub fn claim(folder: &'a Path, shape: ImageShape) -> Result<Self> {
         fs::create_dir_all(folder)
             .and_then(|()| tempfile::tempfile_in(folder))
             .with_context(|| format!("--save-input {} cannot be written", folder.display()))?;
-        Ok(Self { folder, names: HashSet::new() })
+        Ok(Self { folder, shape, names: HashSet::new() })
     }
 
     /// Writes an image atomically. An existing file is not overwritten: one with the same content is kept, another is an
     /// error.
-    pub fn save(&mut self, name: &Name, pixels: &[u8; PIXELS]) -> Result<()> {
+    pub fn save(&mut self, name: &Name, pixels: &[u8]) -> Result<()> {
         let path = self.folder.join(self.file_name(name));
-        let png = picture::to_png(pixels)?;
+        let png = picture::to_png(pixels, self.shape)?;
         let failed = || format!("{} cannot be written", path.display());
         if path.exists() {
             let shown = path.display();

@@ -1,4 +1,4 @@
-//! Reads the images in the arguments: files, folders, IDX files of 28x28 images.
+//! Reads the images in the arguments: files, folders, IDX files of images.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -7,17 +7,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use flate2::read::MultiGzDecoder;
-use stitch::dataset::PIXELS;
+use stitch::dataset::ImageShape;
 use stitch::dataset::idx::ImageReader;
 use stitch::dataset::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
+use stitch::dataset::source::unpack;
 use stitch::tensor_files::TensorFile;
 
 use crate::suggest::hinted;
 
 /// The first bytes of an IDX file of unsigned bytes.
 const IDX: &[u8] = &[0, 0, 8];
-const GZIP: &[u8] = &[0x1f, 0x8b];
 
 pub use stitch::dataset::picture::Converted as Image;
 
@@ -101,13 +100,9 @@ pub fn starts_as_image(path: &Path) -> bool {
 
 /// Whether the file starts with the signature of an IDX file, compressed or not.
 fn is_idx(path: &Path) -> bool {
-    let Ok(start) = start_of(path) else { return false };
-    if !start.starts_with(GZIP) {
-        return start.starts_with(IDX);
-    }
-    let mut unpacked = [0; IDX.len()];
-    let read = open(path).and_then(|file| Ok(MultiGzDecoder::new(file).read_exact(&mut unpacked)?));
-    read.is_ok() && unpacked == IDX
+    let mut start = [0; IDX.len()];
+    let read = open(path).and_then(|file| Ok(unpack(file)?.0.read_exact(&mut start)?));
+    read.is_ok() && start == IDX
 }
 
 fn start_of(path: &Path) -> Result<Vec<u8>> {
@@ -138,12 +133,7 @@ fn idx_source(path: &Path, indices: &[Range<usize>]) -> Result<ImageSource> {
 }
 
 fn open_idx(path: &Path) -> Result<ImageReader<Box<dyn Read>>> {
-    let mut start = [0; GZIP.len()];
-    open(path)?.read_exact(&mut start)?;
-    let file = open(path)?;
-    let from: Box<dyn Read> =
-        if start == GZIP { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(ImageReader::open(from)?)
+    Ok(ImageReader::open(unpack(open(path)?)?.0)?)
 }
 
 impl ImageSource {
@@ -155,25 +145,25 @@ impl ImageSource {
         }
     }
 
-    /// Passes each image, or the error of one that cannot be read, to `add`.
+    /// Passes each image, converted to `shape`, or the error of one that cannot be read, to `add`.
     ///
     /// # Errors
     /// Only those of `add`.
     pub fn read(
         self,
-        invert: bool,
+        (shape, invert): (ImageShape, bool),
         add: &mut dyn FnMut(Name, Result<Image>) -> Result<()>,
     ) -> Result<()> {
         match self {
             ImageSource::File(path) => {
-                let image = read_image_file(&path, invert);
+                let image = read_image_file(&path, shape, invert);
                 add(Name { path, index: None }, image)
             }
             ImageSource::Unreadable(path, error) => add(Name { path, index: None }, Err(error)),
             ImageSource::Idx { path, indices } => {
                 let mut images = None;
                 for index in indices.into_iter().flatten() {
-                    let pixels = read_image(&path, &mut images, index);
+                    let pixels = read_image(&path, shape, &mut images, index);
                     let broken = pixels.is_err();
                     let name = Name { path: path.clone(), index: Some(index) };
                     // Images of a data set are not preprocessed.
@@ -189,12 +179,12 @@ impl ImageSource {
     }
 }
 
-fn read_image_file(path: &Path, invert: bool) -> Result<Image> {
+fn read_image_file(path: &Path, shape: ImageShape, invert: bool) -> Result<Image> {
     let mut bytes = Vec::new();
     let file = open(path).map_err(|error| hinted(path, error))?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     ensure!(!bytes.is_empty(), "it is empty");
-    picture::convert(&bytes, invert).map_err(|error| {
+    picture::convert(&bytes, shape, invert).map_err(|error| {
         let weights = || open(path).is_ok_and(|file| TensorFile::open(file).is_ok());
         match error {
             PictureError::Unknown if weights() => {
@@ -208,13 +198,16 @@ fn read_image_file(path: &Path, invert: bool) -> Result<Image> {
 /// Reads image `index` of `path` with the reader in `open`, which is reopened to go back.
 fn read_image(
     path: &Path,
+    shape: ImageShape,
     open: &mut Option<ImageReader<Box<dyn Read>>>,
     index: usize,
-) -> Result<[u8; PIXELS]> {
+) -> Result<Vec<u8>> {
     let mut images = match open.take().filter(|images| images.position() <= index) {
         Some(images) => images,
         None => open_idx(path)?,
     };
+    let found = images.shape();
+    ensure!(found == shape, "images of {found}, but the model takes images of {shape}");
     let pixels = images.image(index)?;
     *open = Some(images);
     Ok(pixels)

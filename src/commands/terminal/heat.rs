@@ -3,23 +3,38 @@
 use anstyle_lossy::palette::Palette;
 use anstyle_lossy::{rgb_to_xterm, xterm_to_rgb};
 use clap::builder::styling::{Color, RgbColor, Style};
-use stitch::dataset::{CLASSES, classes};
+use stitch::dataset::classes::Classes;
+use stitch::evaluate::Evaluation;
 use stitch::metrics::ConfusionMatrix;
 use stitch::report::figures::heat;
 
 use super::{Colors, Screen};
 
 /// The confusion matrix of `model`: a table with numbered columns if it fits the screen, else a list of classes.
-pub fn heat(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
+pub fn heat(screen: Screen, model: &str, evaluation: &Evaluation) -> String {
+    table_or_list(screen, model, &evaluation.matrix, &evaluation.classes)
+}
+
+fn table_or_list(
+    screen: Screen,
+    model: &str,
+    matrix: &ConfusionMatrix,
+    classes: &Classes,
+) -> String {
     let most = matrix.counts.iter().flatten().max().map_or(1, |count| count.to_string().len());
-    let labels = classes::NAMES.iter().enumerate().map(|(i, name)| format!("{i} {name}"));
+    let labels = classes.names().iter().enumerate().map(|(i, name)| match name {
+        // A name that is the label says the same twice.
+        name if *name == i.to_string() => name.clone(),
+        name => format!("{i} {name}"),
+    });
     let labels: Vec<String> = labels.collect();
-    let label = labels.iter().map(|label| label.len()).max().unwrap_or(0);
+    let label = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let most = most.max((classes.len() - 1).to_string().len());
     // With spaces on both sides of a number, or on its left only.
     let mut cells = [1, 0].map(|after| Cell { number: 1 + most, after }).into_iter();
-    match cells.find(|cell| screen.fits(label + CLASSES * (cell.number + cell.after))) {
+    match cells.find(|cell| screen.fits(label + classes.len() * (cell.number + cell.after))) {
         Some(cell) => grid(screen, model, matrix, &labels, cell),
-        None => list(screen, model, matrix),
+        None => list(screen, model, matrix, classes),
     }
 }
 
@@ -45,7 +60,8 @@ fn grid(
 ) -> String {
     let title = format!("{model} confusion matrix (rows: true class, columns: predicted)");
     let label = labels.iter().map(|label| label.len()).max().unwrap_or(0);
-    let numbers: String = (0..CLASSES).map(|class| cell.with(&class.to_string())).collect();
+    let numbers: String =
+        (0..matrix.classes()).map(|class| cell.with(&class.to_string())).collect();
     let mut lines = vec![screen.paragraph(&title), format!("{:label$}{numbers}", "")];
     for (name, row) in labels.iter().zip(&matrix.counts) {
         let total = row.iter().sum();
@@ -55,13 +71,13 @@ fn grid(
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
-fn list(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
+fn list(screen: Screen, model: &str, matrix: &ConfusionMatrix, classes: &Classes) -> String {
     let mut lines =
         vec![screen.paragraph(&format!(
             "{model}: correct predictions by true class, then the wrong ones"
         ))];
     for (class, row) in matrix.counts.iter().enumerate() {
-        let (name, total) = (classes::NAMES[class], row.iter().sum());
+        let (name, total) = (&classes.names()[class], row.iter().sum());
         let right = match row[class] {
             0 => " 0 ".into(),
             count => shaded(screen, count, total, |text| format!(" {text} ")),
@@ -69,7 +85,7 @@ fn list(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
         lines.push(format!("{name}{right}of {total}"));
         let others = row.iter().enumerate().filter(|&(other, &count)| other != class && count > 0);
         let mut others: Vec<(u64, &str)> =
-            others.map(|(other, &count)| (count, classes::NAMES[other])).collect();
+            others.map(|(other, &count)| (count, classes.names()[other].as_str())).collect();
         others.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
         let last = others.len().saturating_sub(1);
         let others = others
@@ -119,6 +135,9 @@ fn supported(background: RgbColor, colors: Colors) -> (Color, Color) {
 
 #[cfg(test)]
 mod tests {
+    use stitch::dataset::CLASSES;
+    use stitch::dataset::classes::NAMES;
+
     use super::*;
 
     const PLAIN: Colors = Colors::None;
@@ -129,9 +148,12 @@ mod tests {
 
     /// Counts of four digits, and every possible confusion.
     fn matrix() -> ConfusionMatrix {
-        let counts =
-            std::array::from_fn(|t| std::array::from_fn(|p| if t == p { 1000 } else { 7 }));
-        ConfusionMatrix { counts }
+        let row = |t| (0..CLASSES).map(|p| if t == p { 1000 } else { 7 }).collect();
+        ConfusionMatrix { counts: (0..CLASSES).map(row).collect() }
+    }
+
+    fn heat(screen: Screen, model: &str, matrix: &ConfusionMatrix) -> String {
+        table_or_list(screen, model, matrix, &Classes::fashion_mnist())
     }
 
     #[test]
@@ -139,7 +161,7 @@ mod tests {
         for width in 30..130 {
             let text = heat(screen(width, PLAIN), "lenet5", &matrix());
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
-            assert!(classes::NAMES.iter().all(|name| text.contains(name)), "{width}:\n{text}");
+            assert!(NAMES.iter().all(|name| text.contains(name)), "{width}:\n{text}");
         }
     }
 

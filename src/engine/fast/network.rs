@@ -3,7 +3,7 @@
 use tch::Kind;
 
 use super::shape::Planes;
-use crate::dataset::{CLASSES, SIDE};
+use crate::dataset::SIDE;
 use crate::engine::chain::{BatchNorm, Chain, Pool};
 use crate::nn::{Conv2dConfig, Conv2dOp, DropoutOp, Graph, LinearOp, ReluOp};
 
@@ -71,7 +71,7 @@ impl Network {
         }
         let network = Self { convolutions, linears };
         let last = network.linears.last()?;
-        let returns_logits = last.outputs == CLASSES && !last.relu && last.dropout.is_none();
+        let returns_logits = !last.relu && last.dropout.is_none();
         (returns_logits && network.reads_each_parameter_once(graph)).then_some(network)
     }
 

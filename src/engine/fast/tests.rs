@@ -144,7 +144,7 @@ fn compare_once(
 fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
     for name in ["lenet5", "deepcnn"] {
         for (batch_norm, dropout) in [(false, 0.0), (true, 0.0), (true, 1.0)] {
-            let options = ModelOptions { batch_norm, dropout };
+            let options = ModelOptions { batch_norm, dropout, ..ModelOptions::NONE };
             let (case, build) = (format!("{name} {options:?}"), || registered(name, &options));
             for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
                 compare(&case, &build, 0.0, n, threads);
@@ -156,7 +156,7 @@ fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
 
 #[test]
 fn a_small_batch_after_a_large_one_has_the_gradients_of_a_new_engine() {
-    let options = ModelOptions { batch_norm: true, dropout: 0.0 };
+    let options = ModelOptions { batch_norm: true, ..ModelOptions::NONE };
     let initial = fast(registered("deepcnn", &options), 0.0, 2).model.state_dict();
     let gradients = |sizes: &[usize]| {
         let mut fast = fast(registered("deepcnn", &options), 0.0, 2);
@@ -194,7 +194,7 @@ fn logits(stack: Sequential, inputs: i64) -> Sequential {
 }
 
 /// Shapes that no model of the registry has.
-const NETWORKS: [(&str, Build); 5] = [
+const NETWORKS: [(&str, Build); 6] = [
     ("9 filters of 3x3, then a convolution", |vs| {
         let stack = avg_pool(conv_relu(Sequential::new(vs), [1, 9, 3], 1));
         logits(max_pool(conv_relu(stack, [9, 6, 3], 0)), 6 * 6 * 6)
@@ -210,6 +210,10 @@ const NETWORKS: [(&str, Build); 5] = [
     ("4 filters of 5x5, max pooling of an odd size", |vs| {
         let stack = max_pool(conv_relu(Sequential::new(vs), [1, 4, 3], 0));
         logits(max_pool(conv_relu(stack, [4, 4, 5], 2)), 4 * 6 * 6)
+    }),
+    ("47 classes", |vs| {
+        let stack = avg_pool(conv_relu(Sequential::new(vs), [1, 4, 5], 0));
+        stack.add(|vs| Flatten::new(vs)).add(|vs| Linear::new(vs, 576, 47))
     }),
     ("a linear layer without ReLU", |vs| {
         let stack = avg_pool(conv_relu(Sequential::new(vs), [1, 4, 5], 0));

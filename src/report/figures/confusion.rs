@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, MUTED, Style, TEXT, TITLE, draw, width_of};
 use super::{Figure, heat, thousands};
-use crate::dataset::CLASSES;
+use crate::dataset::classes::Classes;
 use crate::metrics::ConfusionMatrix;
 
 /// What the cells of a confusion matrix show.
@@ -28,12 +28,14 @@ const COLOR_BAR: i32 = 14;
 /// rare confusions are visible. Columns are as wide as the longest name.
 pub fn confusion_matrix(
     matrix: &ConfusionMatrix,
-    names: &[&str; CLASSES],
+    classes: &Classes,
     normalize: Normalize,
 ) -> Figure {
+    let names = classes.names();
     let longest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
-    let layout = Layout { left: 44 + longest, column: (longest - 4).max(56) };
-    let size = ((layout.right() + 96) as u32, (TOP + ROW * CLASSES as i32 + 20) as u32);
+    let (left, column) = (44 + longest, (longest - 4).max(56));
+    let layout = Layout { left, column, classes: matrix.classes() as i32 };
+    let size = ((layout.right() + 96) as u32, (layout.bottom() + 20) as u32);
     draw(size, &label(matrix, names), |canvas| {
         layout.names(canvas, names, matrix, normalize);
         for (row, counts) in matrix.counts.iter().enumerate() {
@@ -47,10 +49,10 @@ pub fn confusion_matrix(
 }
 
 /// The text alternative of the figure.
-fn label(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> String {
+fn label(matrix: &ConfusionMatrix, names: &[String]) -> String {
     let [total, correct] = [matrix.total(), matrix.correct()].map(thousands);
     let most = matrix.most_confused(3).into_iter().map(|pair| {
-        let [truth, predicted] = [pair.truth, pair.predicted].map(|class| names[class]);
+        let [truth, predicted] = [pair.truth, pair.predicted].map(|class| &names[class]);
         format!("{truth} predicted as {predicted}, {} times", pair.count)
     });
     let most: Vec<String> = most.collect();
@@ -64,18 +66,25 @@ fn label(matrix: &ConfusionMatrix, names: &[&str; CLASSES]) -> String {
 /// Horizontal layout in pixels.
 struct Layout {
     left: i32,
+    /// Width of a column.
     column: i32,
+    /// Number of rows and of columns.
+    classes: i32,
 }
 
 impl Layout {
     fn right(&self) -> i32 {
-        self.left + self.column * CLASSES as i32
+        self.left + self.column * self.classes
+    }
+
+    fn bottom(&self) -> i32 {
+        TOP + ROW * self.classes
     }
 
     fn names(
         &self,
         canvas: &Canvas,
-        names: &[&str; CLASSES],
+        names: &[String],
         matrix: &ConfusionMatrix,
         normalize: Normalize,
     ) {
@@ -88,14 +97,14 @@ impl Layout {
         canvas.text(title, (self.left, 22), TITLE);
         let axis = Style { color: MUTED, anchor: Anchor::Middle, ..TEXT };
         canvas.text("predicted class", ((self.left + self.right()) / 2, 58), axis);
-        let middle = TOP + ROW * CLASSES as i32 / 2;
+        let middle = (TOP + self.bottom()) / 2;
         canvas.text("true class", (24, middle), Style { upward: true, ..axis });
         for (class, name) in names.iter().enumerate() {
             let [x, y] = [self.left + self.column * class as i32, TOP + ROW * class as i32];
             let column = Style { anchor: Anchor::Middle, ..TEXT };
-            canvas.text(*name, (x + self.column / 2, TOP - GAP), column);
+            canvas.text(name, (x + self.column / 2, TOP - GAP), column);
             let row = Style { anchor: Anchor::End, ..TEXT };
-            canvas.text(*name, (self.left - GAP, y + ROW / 2), row);
+            canvas.text(name, (self.left - GAP, y + ROW / 2), row);
         }
     }
 
@@ -125,7 +134,7 @@ impl Layout {
 
     /// Draws the color bar, from 0 to 100 % of a class.
     fn color_bar(&self, canvas: &Canvas) {
-        let (left, height) = (self.right() + 18, ROW * CLASSES as i32 - 1);
+        let (left, height) = (self.right() + 18, ROW * self.classes - 1);
         for step in 0..height / 2 {
             // Rectangles overlap by one pixel, so that no gap is visible at any scale.
             let [bottom, top] = [step * 2 - 1, step * 2 + 2].map(|y| TOP + height - y.max(0));

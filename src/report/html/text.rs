@@ -1,6 +1,6 @@
 //! The sentences of a report, from the numbers of its runs.
 
-use crate::dataset::classes;
+use crate::dataset::classes::Classes;
 use crate::models::{self, Library, ModelEntry, ModelOptions};
 use crate::report::Run;
 use crate::report::compare::{Disagreement, disagreement, recall_gains};
@@ -71,9 +71,15 @@ pub fn heading(runs: &[&Run], names: &[String]) -> String {
                 false => format!("Fashion-MNIST: {both}, and {}", list(&others)),
             }
         }
-        (None, [_]) => format!("Fashion-MNIST: {}", names[0]),
-        (None, _) => format!("Fashion-MNIST: {} runs", runs.len()),
+        (None, [_]) => format!("{}{}", data_set(runs), names[0]),
+        (None, _) => format!("{}{} runs", data_set(runs), runs.len()),
     }
+}
+
+/// The name of the data set before a title, if all runs have its classes.
+fn data_set(runs: &[&Run]) -> &'static str {
+    let is_known = runs.iter().all(|run| run.classes == Classes::fashion_mnist());
+    if is_known { "Fashion-MNIST: " } else { "" }
 }
 
 /// The result in one or two sentences.
@@ -108,7 +114,11 @@ fn sentence(text: &str) -> String {
 
 /// The question of the comparison.
 pub fn question(runs: &[&Run], names: &[String]) -> String {
-    let task = "The task is to classify 28×28 gray images of clothes into ten classes";
+    let task = match (data_set(runs), runs) {
+        ("", [run]) => format!("The task is to classify images into {} classes", run.classes.len()),
+        ("", _) => "The task is to classify images".into(),
+        _ => "The task is to classify 28×28 gray images of clothes into ten classes".into(),
+    };
     match (paper_pair(runs), runs) {
         (Some(_), _) => format!(
             "{task}. Is a small convolutional network, LeNet-5, more accurate than a multilayer perceptron (MLP), \
@@ -220,7 +230,9 @@ pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
              size ({mlp} and {lenet5} parameters); they differ in structure and in the number of epochs."
         ));
     }
-    if let Some([(first, a), (second, b)]) = pair(runs) {
+    if let Some([(first, a), (second, b)]) = pair(runs)
+        && a.classes == b.classes
+    {
         paragraphs.push(gains(
             [&with_article(a, &names[first]), &with_article(b, &names[second])],
             [a, b],
@@ -228,7 +240,7 @@ pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     }
     let confusion = |(run, name): (&&Run, &String)| {
         let pair = *run.matrix.most_confused(1).first()?;
-        let [truth, predicted] = [pair.truth, pair.predicted].map(|class| classes::NAMES[class]);
+        let [truth, predicted] = [pair.truth, pair.predicted].map(|class| run.classes.name(class));
         let count = thousands(pair.count);
         Some(format!(
             "{truth} predicted as {predicted} by {} ({count} images)",
@@ -251,21 +263,22 @@ fn gains([first, second]: [&str; 2], [a, b]: [&Run; 2]) -> String {
         let by_gain = |x: &usize, y: &usize| (gains[*x] * sign).total_cmp(&(gains[*y] * sign));
         let most = classes.iter().copied().max_by(by_gain);
         let most = most.map(|class| {
-            format!(" (most for {}, {})", classes::NAMES[class], signed(gains[class], 3))
+            format!(" (most for {}, {})", a.classes.name(class), signed(gains[class], 3))
         });
         (classes.len(), most.unwrap_or_default())
     };
     let ((more, most), (less, least)) = (side(1.0), side(-1.0));
     format!(
-        "The recall of {second} is higher than that of {first} in {more} of the ten classes{most}, and lower in \
-         {less}{least}."
+        "The recall of {second} is higher than that of {first} in {more} of the {} classes{most}, and lower in \
+         {less}{least}.",
+        if gains.len() == 10 { "ten".into() } else { gains.len().to_string() }
     )
 }
 
 /// The description of a run's network.
 pub fn description(run: &Run) -> String {
     let ModelEntry { structure, dtype, .. } = run.model;
-    let ModelOptions { batch_norm, dropout } = run.options();
+    let ModelOptions { batch_norm, dropout, .. } = run.options();
     let norm = if batch_norm { "; batch normalization after each convolution" } else { "" };
     let dropout = match dropout {
         0.0 => String::new(),

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::text::{self, probability, signed};
 use super::{Parity, Section, Study};
+use crate::dataset::classes::Classes;
 use crate::dataset::source::OFFICIAL;
-use crate::dataset::{CLASSES, classes};
 use crate::metrics::Scores;
 use crate::report::Run;
 use crate::report::compare::recall_gains;
@@ -31,7 +31,6 @@ pub struct Page<'a> {
     /// Name of a setting and its value in each run.
     settings: Vec<(String, Vec<String>)>,
     data: Vec<Data<'a>>,
-    classes: &'static [&'static str; CLASSES],
     runs: Vec<RunView<'a>>,
     verdicts: Vec<(&'a String, &'a Parity)>,
 }
@@ -45,11 +44,11 @@ struct Widths {
 struct Recalls<'a> {
     first: &'a str,
     second: &'a str,
-    rows: Vec<Recall>,
+    rows: Vec<Recall<'a>>,
 }
 
-struct Recall {
-    class: &'static str,
+struct Recall<'a> {
+    class: &'a str,
     first: String,
     second: String,
     difference: String,
@@ -72,15 +71,16 @@ struct RunView<'a> {
     losses: String,
     history: Widths,
     matrix: String,
-    counts: Vec<(&'static str, [u64; CLASSES])>,
-    scores: Vec<Score>,
-    averages: Vec<Score>,
-    pairs: Vec<Pair>,
+    classes: &'a [String],
+    counts: Vec<(&'a String, &'a Vec<u64>)>,
+    scores: Vec<Score<'a>>,
+    averages: Vec<Score<'a>>,
+    pairs: Vec<Pair<'a>>,
     pictures: Result<PicturesView<'a>, &'a PicturesError>,
 }
 
-struct Score {
-    name: &'static str,
+struct Score<'a> {
+    name: &'a str,
     precision: String,
     recall: String,
     f1: String,
@@ -88,9 +88,9 @@ struct Score {
     support: String,
 }
 
-struct Pair {
-    truth: &'static str,
-    predicted: &'static str,
+struct Pair<'a> {
+    truth: &'a str,
+    predicted: &'a str,
     count: String,
     share: String,
 }
@@ -103,16 +103,16 @@ struct PicturesView<'a> {
 }
 
 struct Row<'a> {
-    truth: &'static str,
-    predicted: &'static str,
+    truth: &'a str,
+    predicted: &'a str,
     images: Vec<Image<'a>>,
 }
 
 struct Image<'a> {
     uri: &'a str,
     alt: String,
-    truth: &'static str,
-    predicted: &'static str,
+    truth: &'a str,
+    predicted: &'a str,
     of_truth: String,
     of_predicted: String,
     loss: String,
@@ -124,7 +124,7 @@ struct FiltersView<'a> {
     greatest: String,
     averaged: String,
     /// A class and the URI of its sample image.
-    samples: Vec<(&'static str, &'a String)>,
+    samples: Vec<(&'a str, &'a String)>,
     filters: Vec<FilterView<'a>>,
 }
 
@@ -132,7 +132,7 @@ struct FilterView<'a> {
     number: usize,
     weights: &'a str,
     /// A class and the URI of the response to its sample image.
-    responses: Vec<(&'static str, &'a String)>,
+    responses: Vec<(&'a str, &'a String)>,
     most: String,
     least: String,
 }
@@ -161,7 +161,6 @@ impl<'a> Page<'a> {
             recalls: recalls(&runs, names),
             settings: settings(&runs),
             data: data(&runs, names),
-            classes: &classes::NAMES,
             runs: numbered.map(|(i, (&section, name))| run(i, section, name, normalize)).collect(),
             verdicts: names.iter().zip(sections.iter().map(|section| &section.parity)).collect(),
         }
@@ -191,17 +190,20 @@ fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
     widths(|drawn| figures::accuracies(&rows, drawn))
 }
 
-fn recalls<'a>(runs: &[&Run], names: &'a [String]) -> Option<Recalls<'a>> {
+fn recalls<'a>(runs: &[&'a Run], names: &'a [String]) -> Option<Recalls<'a>> {
     let [(first, a), (second, b)] = text::pair(runs)?;
+    if a.classes != b.classes {
+        return None;
+    }
     let gains = recall_gains(&a.matrix, &b.matrix);
     let [of_a, of_b] = [a, b].map(|run| run.matrix.report().classes);
-    let row = |class: usize| Recall {
-        class: classes::NAMES[class],
+    let row = |(class, name): (usize, &'a String)| Recall {
+        class: name,
         first: format!("{:.3}", of_a[class].recall),
         second: format!("{:.3}", of_b[class].recall),
         difference: signed(gains[class], 3),
     };
-    let rows = (0..CLASSES).map(row).collect();
+    let rows = a.classes.names().iter().enumerate().map(row).collect();
     Some(Recalls { first: &names[first], second: &names[second], rows })
 }
 
@@ -258,7 +260,7 @@ fn data<'a>(runs: &[&'a Run], names: &[String]) -> Vec<Data<'a>> {
             OFFICIAL.iter().all(|file| sums.get(file.name).is_some_and(|s| s == file.sha256));
         let what = match official {
             true => "the four official files of Fashion-MNIST",
-            false => "another data set in the format of Fashion-MNIST, shown with its class names",
+            false => "another data set",
         };
         Data {
             sentence: format!("{}: {what}. SHA-256 of the unpacked files:", text::list(&names)),
@@ -277,8 +279,8 @@ fn run<'a>(
     let run = &section.run;
     let report = run.matrix.report();
     let against = |paper: f64| (format!("{paper:.4}"), signed(report.accuracy - paper, 4));
-    let names = || classes::NAMES.into_iter();
-    let counts = names().zip(run.matrix.counts);
+    let classes = run.classes.names();
+    let scores = classes.iter().zip(&report.classes);
     let averages = [("macro average", report.macro_avg), ("weighted average", report.weighted_avg)];
     RunView {
         id: format!("run-{number}"),
@@ -290,27 +292,28 @@ fn run<'a>(
         paper: run.model.paper_accuracy().map(against),
         losses: text::losses(run),
         history: widths(|drawn| figures::losses(&run.curves, drawn)),
-        matrix: inline(&figures::confusion_matrix(&run.matrix, &classes::NAMES, normalize)),
-        counts: counts.collect(),
-        scores: names().zip(report.classes).map(|(name, scores)| score(name, scores)).collect(),
+        matrix: inline(&figures::confusion_matrix(&run.matrix, &run.classes, normalize)),
+        classes,
+        counts: classes.iter().zip(&run.matrix.counts).collect(),
+        scores: scores.map(|(name, &scores)| score(name, scores)).collect(),
         averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
         pairs: pairs(run),
-        pictures: section.pictures.as_ref().map(pictures_of),
+        pictures: section.pictures.as_ref().map(|it| pictures_of(it, &run.classes)),
     }
 }
 
-fn score(name: &'static str, Scores { precision, recall, f1, support }: Scores) -> Score {
+fn score(name: &str, Scores { precision, recall, f1, support }: Scores) -> Score<'_> {
     let [precision, recall] = [precision, recall].map(|value| format!("{value:.4}"));
     let (percent, f1) = (format!("{:.1}", 100.0 * f1), format!("{f1:.4}"));
     Score { name, precision, recall, f1, percent, support: thousands(support) }
 }
 
-fn pairs(run: &Run) -> Vec<Pair> {
+fn pairs(run: &Run) -> Vec<Pair<'_>> {
     let pair = |pair: crate::metrics::Confusion| {
         let support: u64 = run.matrix.counts[pair.truth].iter().sum();
         Pair {
-            truth: classes::NAMES[pair.truth],
-            predicted: classes::NAMES[pair.predicted],
+            truth: &run.classes.names()[pair.truth],
+            predicted: &run.classes.names()[pair.predicted],
             count: thousands(pair.count),
             share: format!("{:.1} %", 100.0 * pair.count as f64 / support as f64),
         }
@@ -318,7 +321,8 @@ fn pairs(run: &Run) -> Vec<Pair> {
     run.matrix.most_confused(10).into_iter().map(pair).collect()
 }
 
-fn pictures_of(pictures: &pictures::Pictures) -> PicturesView<'_> {
+fn pictures_of<'a>(pictures: &'a pictures::Pictures, classes: &'a Classes) -> PicturesView<'a> {
+    let image = |example: &'a Example| image(example, classes);
     let note = (pictures.differing > 0).then(|| {
         format!(
             "For {} of the test images, the weights give another class here than in predictions.csv. A few are \
@@ -328,20 +332,21 @@ fn pictures_of(pictures: &pictures::Pictures) -> PicturesView<'_> {
         )
     });
     let rows = pictures.pairs.iter().map(|(pair, examples)| Row {
-        truth: classes::NAMES[pair.truth],
-        predicted: classes::NAMES[pair.predicted],
+        truth: &classes.names()[pair.truth],
+        predicted: &classes.names()[pair.predicted],
         images: examples.iter().map(image).collect(),
     });
     PicturesView {
         note,
         rows: rows.collect(),
         hardest: pictures.hardest.iter().map(image).collect(),
-        filters: pictures.filters.as_ref().map(filters),
+        filters: pictures.filters.as_ref().map(|it| filters(it, classes)),
     }
 }
 
-fn image(example: &Example) -> Image<'_> {
-    let [truth, predicted] = [example.truth, example.predicted].map(|class| classes::NAMES[class]);
+fn image<'a>(example: &'a Example, classes: &'a Classes) -> Image<'a> {
+    let [truth, predicted] =
+        [example.truth, example.predicted].map(|class| classes.names()[class].as_str());
     let of_predicted = probability(example.of_predicted);
     let alt = format!(
         "Test image {}: {truth}, classified as {predicted} with probability {of_predicted}",
@@ -358,11 +363,11 @@ fn image(example: &Example) -> Image<'_> {
     }
 }
 
-fn filters(filters: &Filters) -> FiltersView<'_> {
-    let of_class = |what: &str, (class, mean): (usize, f64)| {
-        format!("{what} {} ({mean:.3})", classes::NAMES[class])
-    };
-    let classes = || filters.samples.iter().map(|&(class, _)| classes::NAMES[class]);
+fn filters<'a>(filters: &'a Filters, classes: &'a Classes) -> FiltersView<'a> {
+    let name = |class: usize| classes.names()[class].as_str();
+    let of_class =
+        |what: &str, (class, mean): (usize, f64)| format!("{what} {} ({mean:.3})", name(class));
+    let classes = || filters.samples.iter().map(|&(class, _)| name(class));
     FiltersView {
         count: filters.filters.len(),
         side: filters.side,

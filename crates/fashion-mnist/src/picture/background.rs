@@ -2,10 +2,10 @@
 
 use image::{DynamicImage, GrayAlphaImage, GrayImage, Luma, LumaA};
 
-use super::SIDE_U32;
-
 /// Lightness above which a background is light, and opacity above which it is opaque.
 const HALF: f64 = 127.5;
+/// The shorter side of an image in units of a corner's side, at least one pixel.
+const CORNERS: u32 = 28;
 /// Largest difference of lightness between a pixel of the background and the background: 5 % of the range, as in the
 /// paper.
 const CLOSE: f64 = 0.05 * 255.0;
@@ -51,9 +51,9 @@ pub(super) fn is_light(background: f64) -> bool {
 }
 
 /// The mean of the middle two of the four corners, so that one of them may belong to the object. A corner is as large
-/// as one pixel of the result.
+/// as one pixel of an image of 28x28.
 fn corners((width, height): (u32, u32), value: impl Fn(u32, u32) -> u8) -> f64 {
-    let side = (width.min(height) / SIDE_U32).max(1);
+    let side = (width.min(height) / CORNERS).max(1);
     let mean = |left: u32, top: u32| {
         let pixels = (0..side * side).map(|i| value(left + i % side, top + i / side));
         pixels.map(f64::from).sum::<f64>() / f64::from(side * side)

@@ -1,28 +1,25 @@
-//! Scales a grey image of any size to 28x28 pixels, light on dark.
+//! Scales a grey image of any size to a given size, light on dark.
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma};
 
+use super::Converted;
 use super::background::{self, Object};
-use super::{Converted, SIDE_U32};
-use crate::PIXELS;
 
-/// An image of 28x28 pixels: it is neither cropped nor scaled.
+/// An image of the right size: it is neither cropped nor scaled.
 pub(super) fn keep(grey: &GrayImage, invert: bool) -> Converted {
     let inverted = invert && background::is_light(background::of(grey));
-    let mut pixels = [0; PIXELS];
-    for (pixel, &value) in pixels.iter_mut().zip(grey.iter()) {
-        *pixel = if inverted { 255 - value } else { value };
-    }
-    Converted { pixels, inverted }
+    let value = |&value: &u8| if inverted { 255 - value } else { value };
+    Converted { pixels: grey.iter().map(value).collect(), inverted }
 }
 
-/// Crops the background, scales the longer side to 28 pixels, centres the result, and makes the background black.
+/// Crops the background, scales the object to the width or height of `size`, whichever is smaller, centres the result, and
+/// makes the background black.
 ///
 /// Two steps differ from the paper. It subsampled pixels and sharpened the result; a Lanczos filter is as sharp and
 /// uses every pixel. And its photographs had a white background; a grey one would stay grey, which no image of the
 /// data set has.
-pub(super) fn fit(mut grey: GrayImage, invert: bool) -> Converted {
+pub(super) fn fit(mut grey: GrayImage, size: (u32, u32), invert: bool) -> Converted {
     let mut background = background::of(&grey);
     let object = Object::find(&grey, background);
     let inverted = invert && object.darker;
@@ -30,24 +27,24 @@ pub(super) fn fit(mut grey: GrayImage, invert: bool) -> Converted {
         grey.iter_mut().for_each(|value| *value = 255 - *value);
         background = 255.0 - background;
     }
-    let mut canvas = centred(&grey, &object, background);
+    let mut canvas = centred(&grey, &object, size, background);
     if inverted || !object.darker {
         blacken(&mut canvas, background.round());
     }
-    let mut pixels = [0; PIXELS];
-    pixels.copy_from_slice(&canvas);
-    Converted { pixels, inverted }
+    Converted { pixels: canvas.into_raw(), inverted }
 }
 
-fn centred(grey: &GrayImage, object: &Object, background: f64) -> GrayImage {
+fn centred(grey: &GrayImage, object: &Object, size: (u32, u32), background: f64) -> GrayImage {
     let &Object { left, top, width, height, .. } = object;
-    let longest = f64::from(width.max(height));
-    let scaled = |n: u32| ((f64::from(n) * f64::from(SIDE_U32) / longest).round() as u32).max(1);
-    let (columns, rows) = (scaled(width), scaled(height));
+    // The side that reaches the edge of the canvas first.
+    let wide = u64::from(width) * u64::from(size.1) >= u64::from(height) * u64::from(size.0);
+    let (to, from) = if wide { (size.0, width) } else { (size.1, height) };
+    let scaled = |n: u32| ((f64::from(n) * f64::from(to) / f64::from(from)).round() as u32).max(1);
+    let (columns, rows) = (scaled(width).min(size.0), scaled(height).min(size.1));
     let cut = imageops::crop_imm(grey, left, top, width, height);
     let small = imageops::resize(&*cut, columns, rows, FilterType::Lanczos3);
-    let mut canvas = GrayImage::from_pixel(SIDE_U32, SIDE_U32, Luma([background.round() as u8]));
-    let [x, y] = [columns, rows].map(|n| i64::from((SIDE_U32 - n) / 2));
+    let mut canvas = GrayImage::from_pixel(size.0, size.1, Luma([background.round() as u8]));
+    let [x, y] = [(size.0, columns), (size.1, rows)].map(|(of, n)| i64::from((of - n) / 2));
     imageops::replace(&mut canvas, &small, x, y);
     canvas
 }
@@ -63,6 +60,20 @@ fn blacken(canvas: &mut GrayImage, background: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PIXELS;
+
+    /// Scales to the size of Fashion-MNIST's images.
+    fn fit(grey: GrayImage, invert: bool) -> Converted {
+        super::fit(grey, (28, 28), invert)
+    }
+
+    #[test]
+    fn an_object_fills_the_shorter_way_of_an_oblong_image() {
+        let fitted = super::fit(rectangle((100, 100), (20, 20), (60, 60)), (20, 40), true);
+        let lit = |i: &usize| fitted.pixels[*i] > 0;
+        assert_eq!((fitted.pixels.len(), (0..800).filter(lit).count()), (800, 400));
+        assert_eq!((0..800).find(lit), Some(200));
+    }
 
     /// A black rectangle on a white background.
     fn rectangle(size: (u32, u32), at: (u32, u32), of: (u32, u32)) -> GrayImage {
@@ -73,7 +84,7 @@ mod tests {
     }
 
     /// Columns and rows that are not all black.
-    fn lit(pixels: &[u8; PIXELS]) -> (Vec<usize>, Vec<usize>) {
+    fn lit(pixels: &[u8]) -> (Vec<usize>, Vec<usize>) {
         let (rows, _) = pixels.as_chunks::<28>();
         let columns = (0..28).filter(|&x| rows.iter().any(|row| row[x] > 0)).collect();
         (columns, (0..28).filter(|&y| rows[y].iter().any(|&value| value > 0)).collect())
@@ -117,7 +128,7 @@ mod tests {
                 let plain = GrayImage::from_pixel(width, height, Luma([value]));
                 let fitted = fit(plain, true);
                 assert_eq!(fitted.inverted, value == 255);
-                assert_eq!(fitted.pixels, [0; PIXELS], "{width}x{height} of {value}");
+                assert_eq!(fitted.pixels, vec![0; PIXELS], "{width}x{height} of {value}");
             }
         }
     }

@@ -1,53 +1,97 @@
-//! Images preprocessed like Fashion-MNIST: 28x28 pixels, a light object on a dark background.
+//! Image files converted to the size of a data set's images. Takes and returns bytes; opens no files.
 //!
-//! Follows section 2 of the data set's paper (Xiao, Rasul, Vollgraf, arXiv:1708.07747): crop the background, scale the
-//! longer side to 28 pixels, centre, invert, convert to greyscale. Takes and returns bytes; opens no files.
+//! For grey images, the preprocessing is that of Fashion-MNIST: a light object on a dark background. It follows section 2 of
+//! the data set's paper (Xiao, Rasul, Vollgraf, arXiv:1708.07747): crop the background, scale the object to the size of the
+//! image, centre, invert, convert to greyscale. Colour images are scaled to the size, and nothing else.
 
 mod background;
 mod decode;
 mod fit;
 
 use image::codecs::png::PngEncoder;
+use image::imageops::FilterType;
 use image::{ExtendedColorType, ImageEncoder};
 
 pub use decode::{LARGEST_FILE, PictureError, is_picture};
 
-use crate::{PIXELS, SIDE};
-
-const SIDE_U32: u32 = SIDE as u32;
+use crate::ImageShape;
+use crate::idx::to_planes;
 
 /// File name extensions of the supported formats, in lower case.
 pub const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "gif", "webp"];
 
-/// An image preprocessed like Fashion-MNIST.
+/// A converted image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Converted {
-    /// Row-major; 0 is black (the background), 255 white.
-    pub pixels: [u8; PIXELS],
+    /// Channel after channel, row-major; 0 is black, 255 white.
+    pub pixels: Vec<u8>,
     /// Whether the image was inverted.
     pub inverted: bool,
 }
 
-/// Decodes an image file (PNG, JPEG, BMP, GIF or WebP) and preprocesses it like Fashion-MNIST. With `invert`, an image
-/// whose object is darker than its background is inverted. 28x28 grey pixels on a dark background are unchanged.
+/// Decodes an image file (PNG, JPEG, BMP, GIF or WebP) and converts it to the size and channels of `shape`. With `invert`, a
+/// grey image whose object is darker than its background is inverted. Grey pixels of this size on a dark background, and
+/// colours of this size, are unchanged.
 ///
 /// # Errors
 /// See [`PictureError`].
-pub fn convert(file: &[u8], invert: bool) -> Result<Converted, PictureError> {
-    let grey = background::flatten(decode::decode(file)?);
-    Ok(match grey.dimensions() {
-        (SIDE_U32, SIDE_U32) => fit::keep(&grey, invert),
-        _ => fit::fit(grey, invert),
+pub fn convert(file: &[u8], shape: ImageShape, invert: bool) -> Result<Converted, PictureError> {
+    let image = decode::decode(file)?;
+    let [width, height] = [shape.width, shape.height].map(|side| side as u32);
+    if shape.channels == 3 {
+        let scaled = match (image.width(), image.height()) == (width, height) {
+            true => image,
+            false => image.resize_exact(width, height, FilterType::Lanczos3),
+        };
+        let mut pixels = scaled.into_rgb8().into_raw();
+        to_planes(&mut pixels, shape);
+        return Ok(Converted { pixels, inverted: false });
+    }
+    let grey = background::flatten(image);
+    Ok(match grey.dimensions() == (width, height) {
+        true => fit::keep(&grey, invert),
+        false => fit::fit(grey, (width, height), invert),
     })
 }
 
-/// Encodes 28x28 grey pixels as a PNG file. The same pixels give the same bytes.
+/// Decodes an image file and converts it to grey or red, green and blue, with its own size: the bytes of its pixels, channel
+/// after channel and row-major, as `Image.open(file).convert("L")` or `.convert("RGB")` of Pillow.
 ///
 /// # Errors
-/// [`PictureError::Damaged`] if the encoder fails, which no pixels make it do.
-pub fn to_png(pixels: &[u8; PIXELS]) -> Result<Vec<u8>, PictureError> {
+/// See [`PictureError`].
+pub fn decode(file: &[u8], channels: usize) -> Result<(Vec<u8>, ImageShape), PictureError> {
+    let image = decode::decode(file)?;
+    let [height, width] = [image.height(), image.width()].map(|side| side as usize);
+    let shape = ImageShape { channels, height, width };
+    Ok(match channels {
+        3 => {
+            let mut pixels = image.into_rgb8().into_raw();
+            to_planes(&mut pixels, shape);
+            (pixels, shape)
+        }
+        _ => (image.into_luma8().into_raw(), ImageShape { channels: 1, ..shape }),
+    })
+}
+
+/// Encodes the pixels of an image, channel after channel and row-major, as a PNG file. The same pixels give the same bytes.
+///
+/// # Errors
+/// [`PictureError::Damaged`] if the pixels are not those of such an image.
+pub fn to_png(pixels: &[u8], shape: ImageShape) -> Result<Vec<u8>, PictureError> {
+    let [width, height] = [shape.width, shape.height].map(|side| side as u32);
+    if pixels.len() != shape.bytes() {
+        return Err(PictureError::Damaged(format!("{} bytes for {shape}", pixels.len())));
+    }
+    let place = shape.width * shape.height;
+    let (color, interleaved) = match shape.channels {
+        3 => {
+            let pixel = |i: usize| [0, 1, 2].map(|channel| pixels[channel * place + i]);
+            (ExtendedColorType::Rgb8, (0..place).flat_map(pixel).collect())
+        }
+        _ => (ExtendedColorType::L8, pixels.to_vec()),
+    };
     let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(pixels, SIDE_U32, SIDE_U32, ExtendedColorType::L8)?;
+    PngEncoder::new(&mut png).write_image(&interleaved, width, height, color)?;
     Ok(png)
 }
 
@@ -59,6 +103,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::PIXELS;
+
+    /// Converts to the size of Fashion-MNIST's images.
+    fn convert(file: &[u8], invert: bool) -> Result<Converted, PictureError> {
+        super::convert(file, ImageShape::FASHION_MNIST, invert)
+    }
+
+    /// Encodes an image of that size.
+    fn to_png(pixels: &[u8]) -> Result<Vec<u8>, PictureError> {
+        super::to_png(pixels, ImageShape::FASHION_MNIST)
+    }
+
+    #[test]
+    fn colours_are_scaled_and_become_planes() {
+        let shape = ImageShape { channels: 3, height: 2, width: 4 };
+        let image = RgbImage::from_fn(4, 2, |x, y| Rgb([(x * 10) as u8, (y * 10) as u8, 7]));
+        let converted = super::convert(&png(image.clone()), shape, true).unwrap();
+        assert_eq!(converted.pixels[..8], [0, 10, 20, 30, 0, 10, 20, 30]);
+        assert_eq!(converted.pixels[8..], [0, 0, 0, 0, 10, 10, 10, 10, 7, 7, 7, 7, 7, 7, 7, 7]);
+        let again = super::to_png(&converted.pixels, shape).unwrap();
+        assert_eq!(super::convert(&again, shape, true).unwrap(), converted);
+        let scaled = ImageShape { height: 5, width: 3, ..shape };
+        assert_eq!(super::convert(&png(image), scaled, true).unwrap().pixels.len(), 45);
+        assert!(super::to_png(&[0; 3], shape).is_err());
+    }
 
     const FORMATS: [ImageFormat; 5] = [
         ImageFormat::Png,
@@ -168,7 +237,7 @@ mod tests {
     fn a_transparent_pixel_within_an_opaque_image_has_the_colour_of_its_background() {
         let mut image = RgbaImage::from_pixel(28, 28, Rgba([10, 10, 10, 255]));
         image.put_pixel(14, 14, Rgba([255, 255, 255, 0]));
-        assert_eq!(convert(&png(image), true).unwrap().pixels, [10; PIXELS]);
+        assert_eq!(convert(&png(image), true).unwrap().pixels, vec![10; PIXELS]);
     }
 
     #[test]

@@ -139,7 +139,6 @@ impl Fetcher<'_> {
             return Ok(());
         }
         let url = format!("{}/{name}", self.base.trim_end_matches('/'));
-        // load_file decompresses by the extension, so `.gz` stays the last one.
         let part = self.into.join(format!("{}.part.gz", file.name));
         let resumed = part.exists();
         self.download_with_retries(agent, file, &url, &part)?;

@@ -1,14 +1,26 @@
 //! Finds the folder of the data set in the documented places, in the documented order.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{env, fmt};
+use std::{env, fmt, fs};
 
-use super::OFFICIAL;
+use super::{Content, Half, OFFICIAL};
 
 /// The environment variable that [`find`] reads the folder from.
 pub const ENVIRONMENT_VARIABLE: &str = "FASHION_MNIST_DIR";
 /// The first of the usual places, relative to the working directory.
 pub const DEFAULT_DIRECTORY: &str = "data/fashion-mnist";
+
+/// Folders below a named one that are searched too: those of torchvision's root and of Keras's cache.
+const BELOW: [&str; 7] = [
+    "FashionMNIST/raw",
+    "MNIST/raw",
+    "KMNIST/raw",
+    "EMNIST/raw",
+    "raw",
+    "datasets/fashion-mnist",
+    "fashion-mnist",
+];
 
 /// A folder that holds the four files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +57,19 @@ pub enum FindError {
         directory: PathBuf,
         /// Name of the first file that is missing, without `.gz`.
         missing: &'static str,
+    },
+    /// The named folder holds several data sets.
+    #[error(
+        "{} contains several data sets ({}): give the folder of one, with only its four files",
+        subject(rule, directory), sets.join(", ")
+    )]
+    Ambiguous {
+        /// Who named the folder.
+        rule: &'static str,
+        /// Path of the folder.
+        directory: PathBuf,
+        /// Folders below it, or what the names of files start with.
+        sets: Vec<String>,
     },
     /// The named folder does not exist or is not a folder.
     #[error(
@@ -95,26 +120,44 @@ pub fn find(directory: Option<&Path>) -> Result<Found, FindError> {
         match files_in(&directory) {
             Ok(paths) => return Ok(Found { directory, rule, paths }),
             Err(_) if !directory.is_dir() => looked.push((directory, "does not exist".into())),
-            Err(missing) => looked.push((directory, format!("{missing} is missing"))),
+            Err(Missing::Several(_)) => {
+                looked.push((directory, "contains several data sets".into()))
+            }
+            Err(Missing::File(missing)) => {
+                looked.push((directory, format!("{missing} is missing")))
+            }
         }
     }
     Err(FindError::Nowhere(Places(looked)))
 }
 
-/// Checks that `directory` holds the four files. `rule` says in [`Found`] and in messages who named the folder,
-/// such as a flag of the command line.
+/// Checks that `directory`, or one of torchvision's and Keras's folders below it, holds the four files. Besides the official
+/// names, others of the same form are found, such as `emnist-letters-train-images-idx3-ubyte` and
+/// `t10k-images.idx3-ubyte`. `rule` says in [`Found`] and in messages who named the folder, such as a flag of the command
+/// line.
 ///
 /// # Errors
-/// [`FindError::NotADirectory`] or [`FindError::Incomplete`].
+/// [`FindError::NotADirectory`], [`FindError::Incomplete`] or [`FindError::Ambiguous`].
 pub fn named(directory: &Path, rule: &'static str) -> Result<Found, FindError> {
     let directory = directory.to_path_buf();
     if !directory.is_dir() {
         let found = if directory.exists() { "is a file" } else { "does not exist" };
         return Err(FindError::NotADirectory { rule, directory, found });
     }
-    match files_in(&directory) {
-        Ok(paths) => Ok(Found { directory, rule, paths }),
-        Err(missing) => Err(FindError::Incomplete { rule, directory, missing }),
+    let missing = match files_in(&directory) {
+        Ok(paths) => return Ok(Found { directory, rule, paths }),
+        Err(Missing::Several(sets)) => return Err(FindError::Ambiguous { rule, directory, sets }),
+        Err(Missing::File(missing)) => missing,
+    };
+    let below = BELOW.map(|below| (below, files_in(&directory.join(below))));
+    let mut found = below.into_iter().filter_map(|(below, paths)| Some((below, paths.ok()?)));
+    match (found.next(), found.next()) {
+        (None, _) => Err(FindError::Incomplete { rule, directory, missing }),
+        (Some((below, paths)), None) => Ok(Found { directory: directory.join(below), rule, paths }),
+        (Some((a, _)), Some((b, _))) => {
+            let sets = [a, b].into_iter().chain(found.map(|(below, _)| below));
+            Err(FindError::Ambiguous { rule, directory, sets: sets.map(String::from).collect() })
+        }
     }
 }
 
@@ -134,22 +177,111 @@ fn usual_places() -> Vec<(PathBuf, &'static str)> {
     places
 }
 
-/// The four files in `directory`, or the name of the first that is missing. If a file is there packed and
-/// unpacked, the `.gz` is taken: it has a checksum, and a download replaces it.
-fn files_in(directory: &Path) -> Result<[PathBuf; 4], &'static str> {
+/// Why a folder does not hold one data set.
+enum Missing {
+    /// The first official file that is missing.
+    File(&'static str),
+    /// What the names of the files of several data sets start with.
+    Several(Vec<String>),
+}
+
+/// The four files in `directory`. Official names come first. If a file is there packed and unpacked, the `.gz` is taken:
+/// it has a checksum, and a download replaces it.
+fn files_in(directory: &Path) -> Result<[PathBuf; 4], Missing> {
     let mut paths: [PathBuf; 4] = Default::default();
-    for (path, file) in paths.iter_mut().zip(&OFFICIAL) {
-        let unpacked = directory.join(file.name);
-        let packed = directory.join(format!("{}.gz", file.name));
-        *path = [packed, unpacked].into_iter().find(|path| path.exists()).ok_or(file.name)?;
+    let official = |file: &'static str| {
+        let names = [format!("{file}.gz"), file.into()].map(|name| directory.join(name));
+        names.into_iter().find(|path| path.exists()).ok_or(Missing::File(file))
+    };
+    let missing = match (paths.iter_mut().zip(&OFFICIAL))
+        .try_for_each(|(path, file)| Ok(*path = official(file.name)?))
+    {
+        Ok(()) => return Ok(paths),
+        Err(missing) => missing,
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut files: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // The packed file after the unpacked one, so that it is found first from the end.
+    files.sort();
+    let prefixes: BTreeSet<&str> = files.iter().filter_map(|name| Some(role(name)?.0)).collect();
+    let of_prefix = |prefix: &&str| {
+        let path = |official: &super::OfficialFile| {
+            let wanted = Some((*prefix, official.half, official.content));
+            let name = files.iter().rev().find(|name| role(name) == wanted)?;
+            Some(directory.join(name))
+        };
+        let paths: Vec<PathBuf> = OFFICIAL.iter().filter_map(path).collect();
+        <[PathBuf; 4]>::try_from(paths).ok()
+    };
+    let mut sets: Vec<_> =
+        prefixes.iter().filter_map(|prefix| Some((*prefix, of_prefix(prefix)?))).collect();
+    match sets.len() {
+        0 => Err(missing),
+        1 => Ok(sets.remove(0).1),
+        _ => {
+            let name = |prefix: &str| format!("{prefix}train-…");
+            Err(Missing::Several(sets.into_iter().map(|(prefix, _)| name(prefix)).collect()))
+        }
     }
-    Ok(paths)
+}
+
+/// What the name of a file of a data set starts with, its half and its content: `emnist-letters-`, [`Half::Train`] and
+/// [`Content::Images`] for `emnist-letters-train-images-idx3-ubyte.gz`.
+fn role(name: &str) -> Option<(&str, Half, Content)> {
+    const HALVES: [(&str, Half); 3] =
+        [("train", Half::Train), ("t10k", Half::Test), ("test", Half::Test)];
+    const CONTENTS: [(&str, Content, &[u8]); 2] =
+        [("images", Content::Images, b"34"), ("labels", Content::Labels, b"1")];
+    let name = name.strip_suffix(".gz").unwrap_or(name).strip_suffix("-ubyte")?;
+    CONTENTS.iter().find_map(|&(content_name, content, dimensions)| {
+        let (rest, dimension) = name.split_at_checked(name.len().checked_sub(1)?)?;
+        if !dimensions.contains(&dimension.as_bytes()[0]) {
+            return None;
+        }
+        let rest = rest.strip_suffix("-idx").or_else(|| rest.strip_suffix(".idx"))?;
+        let rest = rest.strip_suffix(content_name)?.strip_suffix('-')?;
+        HALVES
+            .iter()
+            .find_map(|&(half_name, half)| Some((rest.strip_suffix(half_name)?, half, content)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Dataset, Split, source::Origin};
+
+    #[test]
+    fn files_of_other_names_and_in_folders_below_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let touch = |path: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        let found = || named(folder.path(), "").map(|found| found.paths);
+        let four = |of: &dyn Fn(&str) -> String| {
+            ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"]
+                .map(of)
+        };
+        let raw = |name: &str| format!("FashionMNIST/raw/{name}-ubyte");
+        four(&raw).iter().for_each(|path| touch(path));
+        assert_eq!(found().unwrap(), four(&raw).map(|path| folder.path().join(path)));
+        touch("emnist-letters-train-images-idx3-ubyte.gz");
+        touch("emnist-letters-train-labels-idx1-ubyte.gz");
+        touch("emnist-letters-test-images-idx3-ubyte.gz");
+        assert_eq!(found().unwrap()[0], folder.path().join(raw("train-images-idx3")));
+        touch("emnist-letters-test-labels-idx1-ubyte.gz");
+        assert!(found().unwrap()[3].ends_with("emnist-letters-test-labels-idx1-ubyte.gz"));
+        four(&|name| format!("{}-ubyte", name.replace("-idx", ".idx")))
+            .iter()
+            .for_each(|path| touch(path));
+        let said = named(folder.path(), "").unwrap_err().to_string();
+        assert!(said.contains("several data sets (train-…, emnist-letters-train-…)"), "{said}");
+        fs::remove_file(folder.path().join("emnist-letters-test-labels-idx1-ubyte.gz")).unwrap();
+        assert!(found().unwrap()[0].ends_with("train-images.idx3-ubyte"));
+    }
 
     #[test]
     fn messages_name_whoever_named_the_folder_and_no_flags_of_a_command_line() {
@@ -171,7 +303,7 @@ mod tests {
 
     #[test]
     fn at_least_one_training_image_is_left() {
-        let split = Split { images: vec![0; 2 * crate::PIXELS].into(), labels: vec![1, 2] };
+        let split = Split::new(vec![0; 2 * crate::PIXELS], vec![1, 2]);
         let found = Found { directory: PathBuf::new(), rule: "a test", paths: Default::default() };
         let origin = Origin { found, files: Vec::new() };
         let mut dataset = Dataset { train: split.clone(), validation: None, test: split, origin };

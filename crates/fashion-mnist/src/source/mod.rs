@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 pub use fetch::{FetchError, Fetcher, PUBLISHER, Progress};
 pub use find::{DEFAULT_DIRECTORY, ENVIRONMENT_VARIABLE, FindError, Found, Places, find, named};
-pub use verify::{FileError, load, load_file, load_test};
+pub use verify::{CLASSES_FILE, FileContent, FileError, load, load_file, load_test, unpack};
 
 /// The half of the data set that a file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Half {
 /// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// 28x28 images ([`crate::idx::IMAGES_MAGIC`]).
+    /// Images ([`crate::idx::IMAGES_MAGIC`], [`crate::idx::CHANNELS_MAGIC`]).
     Images,
     /// Labels ([`crate::idx::LABELS_MAGIC`]).
     Labels,
@@ -86,7 +86,7 @@ pub const OFFICIAL: [OfficialFile; 4] = [
 /// A well-formed file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOrigin {
-    /// File name without `.gz`.
+    /// The official file's name without `.gz`.
     pub name: &'static str,
     /// Path of the file that was read.
     pub path: PathBuf,

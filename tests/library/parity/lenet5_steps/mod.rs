@@ -23,7 +23,7 @@ fn logits_gradients_and_adam_steps_are_pytorchs() {
             for n in [1, 2, 33, 64] {
                 let config = TrainConfig { seed, lr: 1e-3, engine: Some(engine), ..entry.config() };
                 let Batch { pixels, labels } = batch(n, 0, 0);
-                let data = Split { images: pixels.into(), labels };
+                let data = Split::new(pixels, labels);
                 tch::manual_seed(seed as i64);
                 let model = entry.zeros(entry.options(), tch::Device::Cpu);
                 model.reset_parameters();

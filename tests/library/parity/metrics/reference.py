@@ -6,15 +6,12 @@ import sys
 import pandas as pd
 from sklearn.metrics import classification_report, confusion_matrix
 
-names = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-]  # fmt: skip
 results = []
-for truth, predicted in json.load(open(sys.argv[1])):
-    matrix = confusion_matrix(truth, predicted, labels=range(10))
+for names, truth, predicted in json.load(open(sys.argv[1])):
+    labels = range(len(names))
+    matrix = confusion_matrix(truth, predicted, labels=labels)
     report = classification_report(
-        truth, predicted, labels=range(10), target_names=names, output_dict=True, zero_division=0
+        truth, predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
     )
     predictions = {"index": range(len(truth)), "y_true": truth, "y_pred": predicted}
     results.append(

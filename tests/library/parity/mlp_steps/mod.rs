@@ -23,9 +23,9 @@ fn loss_gradients_and_adam_steps_are_scikit_learns() {
         for batch in [10, 33, 200] {
             let n = 3 * batch;
             let factor = 37 + seed as usize;
-            let images = (0..n * PIXELS).map(|i| (i * factor % 256) as u8).collect();
+            let images: Vec<u8> = (0..n * PIXELS).map(|i| (i * factor % 256) as u8).collect();
             let labels = (0..n).map(|i| (i * 7 % 10) as u8).collect();
-            let data = Split { images, labels };
+            let data = Split::new(images, labels);
             let config = TrainConfig { seed, ..entry.config() };
             let mut trainer = Trainer::new(&config, &data).unwrap();
             for step in 1..=3 {

@@ -39,6 +39,15 @@ for seed in (0, 7):
         # What the generator draws next shows that as much was drawn.
         tensors[f"{name} {seed} next"] = torch.empty((), dtype=torch.int64).random_() % 2**53
 
+# Colors, and another height than width.
+pixels = torch.randint(1, 256, (100, 3, 20, 31), dtype=torch.uint8)
+tensors["pixels 3x20x31"] = pixels.to(torch.int64)
+torch.manual_seed(5)
+transform = v2.Compose(
+    [v2.RandomCrop((20, 31), padding=3), v2.RandomHorizontalFlip(0.5), v2.RandomErasing(0.7)]
+)
+images = torch.stack([transform(image) for image in (pixels / 255.0).to(torch.float32)])
+tensors["crop:3,flip:0.5,erase:0.7 3x20x31"] = images
 
 
 class Images(torch.utils.data.Dataset):
