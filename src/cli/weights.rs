@@ -88,8 +88,8 @@ pub struct PredictArgs {
     pub index: Vec<Range<usize>>,
     /// Show the N most probable classes
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u8).range(1..=10))]
-    pub top_k: u8,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub top_k: u16,
     /// Do not invert images with a light background
     #[arg(long)]
     pub no_invert: bool,

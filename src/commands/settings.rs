@@ -10,7 +10,7 @@ use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
 use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
-use stitch::train::{self, ConfigError, TrainConfig};
+use stitch::train::{self, ConfigError, TrainConfig, TrainError};
 
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
@@ -137,6 +137,14 @@ impl Settings {
             (Some(RunError::HoldOut(held)), Some(repeated)) if !is_flag("val") => {
                 anyhow!("{repeated}: val is {}: {held}", held.asked)
             }
+            // A setting that does not suit the data set.
+            (
+                Some(RunError::Train(TrainError::Config(ConfigError::Setting(setting)))),
+                repeated,
+            ) => match repeated {
+                Some(repeated) if !is_flag(setting.name()) => anyhow!("{repeated}: {setting}"),
+                _ => flags::of_setting(setting),
+            },
             _ => error,
         }
     }

@@ -49,6 +49,7 @@ impl Prepared {
             dataset.hold_out(n)?;
         }
         let trainer = Trainer::new(&config, &dataset.train)?;
+        train::check_data(model, &config, &dataset.test)?;
         Ok(Self { config, model, dataset, trainer })
     }
 

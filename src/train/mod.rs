@@ -30,6 +30,7 @@ pub use stitch_run::{
     Device, Engine, EpochRecord, Progress, SettingError, TrainConfig, TrainState,
 };
 pub use trainer::Trainer;
+pub(crate) use trainer::check_data;
 
 /// An event that a run reports to its callback.
 #[derive(Debug, Clone, Copy)]

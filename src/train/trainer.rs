@@ -50,7 +50,7 @@ impl Trainer {
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
         cuda::check(config.device)?;
-        check_labels(entry, config, data)?;
+        check_data(entry, config, data)?;
         let model = entry.zeros(&config.into(), libtorch::device(config.device));
         match entry.library {
             Library::PyTorch => {
@@ -296,8 +296,12 @@ impl NoImprovement {
     }
 }
 
-/// Checks that the setting `classes` has an output for every label.
-fn check_labels(entry: &ModelEntry, config: &TrainConfig, data: &Split) -> Result<(), TrainError> {
+/// Checks that the settings give the model an output for every label, and that it takes the images.
+pub(crate) fn check_data(
+    entry: &ModelEntry,
+    config: &TrainConfig,
+    data: &Split,
+) -> Result<(), TrainError> {
     let label = data.labels.iter().copied().max().map_or(0, usize::from);
     if entry.library == Library::PyTorch && label >= config.classes {
         let expected =

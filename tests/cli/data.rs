@@ -115,7 +115,9 @@ fn a_cut_data_set_is_said_to_be_another() {
         .assert()
         .code(0)
         .stderr("")
-        .stdout(contains("train-images-idx3-ubyte: 300 images of 28x28, not the official file"))
+        .stdout(contains(
+            "train-images-idx3-ubyte: 300 images of 28x28 pixels, not the official file",
+        ))
         .stdout(contains("t10k-labels-idx1-ubyte: 100 labels, not the official file"))
         .stdout(contains(
             "Not Fashion-MNIST: none of the four checksums match the official files.",
@@ -354,23 +356,23 @@ fn images_without_their_labels_are_named_with_both_counts() {
 }
 
 #[test]
-fn a_label_above_nine_is_named_with_its_place() {
+fn a_label_without_a_name_is_refused() {
     let spoil = |data: &Path| {
         change(&data.join(TRAIN_LABELS), |bytes| bytes[8 + 17] = 10);
-        data.join(TRAIN_LABELS)
+        data.join("classes.txt")
     };
-    training_is_refused(spoil, &["label 10 at index 17", "0 to 9"]);
+    training_is_refused(spoil, &["has 10 class names", "the label 10"]);
 }
 
 #[test]
-fn images_of_another_size_are_named_with_the_size_that_is_wanted() {
+fn training_images_of_another_size_than_the_test_images_are_refused() {
     let spoil = |data: &Path| {
         change(&data.join(TRAIN_IMAGES), |bytes| {
-            bytes[8..16].copy_from_slice(&[0, 0, 0, 32, 0, 0, 0, 30])
+            bytes[8..16].copy_from_slice(&[0, 0, 0, 14, 0, 0, 0, 56])
         });
         data.join(TRAIN_IMAGES)
     };
-    training_is_refused(spoil, &["32x30", "28x28"]);
+    training_is_refused(spoil, &["14x56", "28x28", "the same size"]);
 }
 
 #[test]
@@ -429,7 +431,27 @@ fn a_gzip_file_that_is_none_is_named() {
         fs::write(&packed, "<html>Not found, but politely so.</html>").unwrap();
         packed
     };
-    training_is_refused(spoil, &["broken gzip file", "fetch it again"]);
+    training_is_refused(spoil, &["a web page", "the download failed"]);
+}
+
+#[test]
+fn gzip_data_are_recognized_whatever_the_name_is() {
+    let folder = folder_with_data();
+    let data = folder.path().join("data");
+    let unpacked = fs::read(data.join(TRAIN_IMAGES)).unwrap();
+    let once = gzip(&unpacked, Compression::fast());
+    let twice = gzip(&once, Compression::fast());
+    let sum = |command: &mut assert_cmd::Command| {
+        let assert = command.args(["--data", "data"]).assert().code(0);
+        stdout_of(&assert).lines().find(|line| line.contains("SHA-256 (")).map(String::from)
+    };
+    let expected = sum(&mut show(folder.path()));
+    fs::write(data.join(TRAIN_IMAGES), once).unwrap();
+    assert_eq!(sum(&mut show(folder.path())), expected);
+    for content in [unpacked, twice] {
+        fs::write(data.join(format!("{TRAIN_IMAGES}.gz")), content).unwrap();
+        assert_eq!(sum(&mut show(folder.path())), expected);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stitch::dataset::idx::{IMAGES_MAGIC, LABELS_MAGIC};
-use stitch::dataset::source::{self, OFFICIAL};
+use stitch::dataset::source::{self, CLASSES_FILE, OFFICIAL};
 use stitch::dataset::{Dataset, PIXELS, SIDE, Split};
 
 /// The project's root.
@@ -44,7 +44,7 @@ pub fn first(split: &Split, n: usize) -> Split {
     split.first(n)
 }
 
-/// Writes the four files, unpacked, of a data set with these halves.
+/// Writes the four files, unpacked, of a data set with these halves, and the names of its classes.
 pub fn write_dataset(folder: &Path, train: &Split, test: &Split) {
     fs::create_dir_all(folder).unwrap();
     for (file, split) in OFFICIAL.iter().zip([train, train, test, test]) {
@@ -54,6 +54,7 @@ pub fn write_dataset(folder: &Path, train: &Split, test: &Split) {
         };
         fs::write(folder.join(file.name), bytes).unwrap();
     }
+    fs::write(folder.join(CLASSES_FILE), train.classes.names().join("\n")).unwrap();
 }
 
 /// The first `train` and `test` images of the real data set as a data set in `folder`.

@@ -111,7 +111,8 @@ fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>, TableEr
         T::deserialize(Value::Object(map))
             .map_err(|error| TableError::new(line, format!("not a row of {what}: {error}")))
     };
-    let rows = rows::read(bytes)?;
+    // The names of classes, in a column without a name, may be numbers.
+    let rows = rows::read_with_text(bytes, &[""])?;
     if rows.is_empty() {
         return Err(TableError::of_file(format!("not {what}: it has no rows")));
     }

@@ -100,6 +100,11 @@ pub type Row = (usize, Map<String, Value>);
 /// # Errors
 /// [`TableError`]: not CSV, a row of another length than the header, a duplicate column.
 pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
+    read_with_text(bytes, &[])
+}
+
+/// As [`read`], but the cells of the columns `text` are strings.
+pub(crate) fn read_with_text(bytes: &[u8], text: &[&str]) -> Result<Vec<Row>, TableError> {
     let mut rows = records(bytes)?.into_iter();
     let header = rows.next().map_or(Vec::new(), |(_, header)| header);
     if let Some(name) = header.iter().enumerate().find_map(|(i, name)| {
@@ -110,7 +115,11 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Row>, TableError> {
     }
     let row = |(line, cells): (usize, Vec<String>)| {
         let cells = header.iter().cloned().zip(cells).filter(|(_, cell)| !cell.is_empty());
-        (line, cells.map(|(name, cell)| (name, value(cell))).collect())
+        let value = |(name, cell): (String, String)| match text.contains(&name.as_str()) {
+            true => (name, Value::String(cell)),
+            false => (name, value(cell)),
+        };
+        (line, cells.map(value).collect())
     };
     Ok(rows.map(row).collect())
 }

@@ -27,6 +27,11 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
     let (classifier, paths) = model_and_images(args, device, console)?;
     let outputs = classifier.model.graph().output()[0] as usize;
+    ensure!(
+        usize::from(args.top_k) <= outputs,
+        "--top-k is {}: it must be at most {outputs}, the number of classes",
+        args.top_k
+    );
     let classes = match &classifier.classes {
         Some(classes) => classes.clone().at_least(outputs),
         None => {

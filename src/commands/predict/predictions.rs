@@ -77,7 +77,7 @@ impl Predictions {
             (_, true) => Format::Csv,
             _ => Format::Text,
         };
-        let (text, top_k) = (String::new(), usize::from(args.top_k).min(classes.len()));
+        let (text, top_k) = (String::new(), usize::from(args.top_k));
         Self { format, top_k, classes, text, started: false, taken: false, pending: None }
     }
 
