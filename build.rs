@@ -27,9 +27,17 @@ fn main() {
 
 /// Compiles `src/libtorch/*.cpp` with libtorch's headers.
 fn compile_bindings(include: &Path) {
-    let files =
-        ["arithmetic", "autograd", "convolution", "cuda", "generator", "memory", "parallel"]
-            .map(|name| format!("src/libtorch/{name}.cpp"));
+    let names = [
+        "arithmetic",
+        "autograd",
+        "convolution",
+        "cuda",
+        "generator",
+        "memory",
+        "parallel",
+        "script",
+    ];
+    let files = names.map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));
     let mut build = cc::Build::new();
     // libtorch's headers use OpenMP if libtorch was built with it.
@@ -44,6 +52,8 @@ fn compile_bindings(include: &Path) {
         // As system headers, so that the compiler does not print their warnings.
         .flag("-isystem")
         .flag(include.display().to_string())
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include").display().to_string())
         .compile("stitch_bindings");
 }
 

@@ -1,5 +1,5 @@
 //! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool,
-//! `convolution_backward`, gradients, the state of generators and the CUDA library; and the vector length of the CPU.
+//! `convolution_backward`, gradients, TorchScript modules, the state of generators and the CUDA library; and the vector length of the CPU.
 //!
 //! This module depends on no other module of the crate, and contains all `unsafe` code that calls libtorch.
 
@@ -13,6 +13,7 @@ pub mod cuda;
 pub mod generator;
 mod lanes;
 mod parallel;
+mod script;
 pub mod threads;
 mod values;
 
@@ -24,6 +25,7 @@ pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
+pub(crate) use script::Script;
 pub(crate) use values::{filled, values, values_mut};
 
 /// Converts a device to tch's type.
