@@ -2,18 +2,29 @@
 
 use std::fmt;
 
+/// Code that is not understood, and its line, from 1.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error} on line {line}")]
+pub(super) struct ParseError {
+    pub error: SyntaxError,
+    pub line: usize,
+}
+
 /// Code that is not understood. The messages are nouns, such as "`with`".
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum SyntaxError {
-    /// Text that is not a token, and its line, from 1.
-    #[error("{error} on line {line}")]
-    Token { error: TokenError, line: usize },
+    /// Text that is not a token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Another token than expected.
     #[error("{found}, where {expected} is expected")]
     Unexpected { found: String, expected: String },
     /// A statement that is not supported, by its keyword.
     #[error("`{0}`")]
     Statement(String),
+    /// A call of a function of Python, `^Name(…)`.
+    #[error("the Python operation ^{0}")]
+    Python(String),
     /// Two definitions of one name.
     #[error("{0} is defined twice")]
     Twice(String),

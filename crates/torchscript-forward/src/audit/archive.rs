@@ -1,0 +1,50 @@
+//! Checks the records and the values of an archive.
+
+use super::super::ScriptModule;
+use super::AuditError;
+
+/// Prefix of the classes that are written in C++.
+pub(super) const CPP_CLASSES: &str = "__torch__.torch.classes.";
+
+impl ScriptModule {
+    /// Checks that libtorch finds no other code than [`ScriptModule::read`] has read, and makes no other objects.
+    pub(super) fn check_archive(&self) -> Result<(), AuditError> {
+        for name in self.archive().records() {
+            check_record(name)?;
+        }
+        if let Some(problem) = self.archive().problem() {
+            return Err(AuditError::Archive(problem.into()));
+        }
+        match self.archive().classes().find(|name| self.class(name).is_none()) {
+            Some(name) => Err(AuditError::Archive(format!(
+                "an object of {name}, which is not defined in its code"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses a name that libtorch may take for a file of code or a pickle: it ignores the case of letters, and looks for a
+/// class `a.b` in `code/a.py`, whatever characters `a` has.
+fn check_record(name: &str) -> Result<(), AuditError> {
+    let lower = name.to_ascii_lowercase();
+    let is_debug = lower.starts_with("code/") && lower.ends_with(".py.debug_pkl");
+    let is_code =
+        lower.starts_with("code/") || lower.ends_with(".py") || lower.starts_with(".data/ts_code");
+    let allowed = match name.strip_prefix("code/").and_then(|path| path.strip_suffix(".py")) {
+        Some(path) => path.split('/').all(is_identifier),
+        // The format before PyTorch 1.4 has its code elsewhere.
+        None => {
+            is_debug
+                || !(is_code || lower == "model.json" || (lower.ends_with(".pkl") && lower != name))
+        }
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(AuditError::Archive(format!("the record {name:?}"))),
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+}
