@@ -26,7 +26,7 @@ pub(super) enum SyntaxError {
     #[error("the Python operation ^{0}")]
     Python(String),
     /// Two definitions of one name.
-    #[error("{0} is defined twice")]
+    #[error("two definitions of {0}")]
     Twice(String),
     /// More blocks or brackets inside of each other than are followed.
     #[error("code that is nested too deeply")]
@@ -36,17 +36,17 @@ pub(super) enum SyntaxError {
 /// Text that is not a token.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum TokenError {
-    #[error("a bracket is not closed")]
+    #[error("a bracket that is not closed")]
     Unclosed,
-    #[error("a bracket is closed that is not open")]
+    #[error("a closing bracket without an opening one")]
     NotOpen,
-    #[error("the indentation fits no block")]
+    #[error("an indentation that fits no block")]
     Indentation,
     #[error("an unexpected character {0:?}")]
     Character(char),
-    #[error("{0} is not a number")]
+    #[error("{0}, which is not a number")]
     Number(String),
-    #[error("a string is not closed")]
+    #[error("a string that is not closed")]
     Text,
 }
 

@@ -112,7 +112,8 @@ impl Parser<'_> {
         let mut unit = Unit::default();
         if self.takes_name("op_version_set") {
             self.symbol('=')?;
-            self.expression()?;
+            let Some(Token::Int(_)) = self.peek() else { return self.unexpected("a number") };
+            self.at += 1;
             self.expect(&Token::Newline)?;
         }
         while self.peek().is_some() {

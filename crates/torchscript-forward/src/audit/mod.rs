@@ -107,11 +107,12 @@ impl ScriptModule {
     /// # Errors
     /// [`AuditError`] with the first thing that is not allowed.
     pub fn check_operations(&self) -> Result<CodeFacts, AuditError> {
-        self.check_archive()?;
+        self.check_records()?;
         let mut audit = Audit::new(self);
         for (name, unit) in &self.units {
             audit.unit(name, unit)?;
         }
+        self.check_values()?;
         let mut facts = audit.facts;
         facts.traced = self.archive().records().iter().any(|name| name == "traced_inputs.pkl");
         facts.forward = self.signature();
