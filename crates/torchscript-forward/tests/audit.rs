@@ -143,6 +143,16 @@ fn operations_that_are_not_on_the_list_are_refused_wherever_they_are() {
         ("    y = unchecked_cast(PyObject, x)\n", "the type PyObject"),
         ("    y = isinstance(x, torch.classes.a.B)\n", "the type torch.classes.a.B"),
         ("    y = isinstance(x, \"torch.classes.a.B\")\n", "the type \"torch.classes.a.B\""),
+        (
+            "    y = unchecked_cast(Tuple[Tensor, Tensor], (x, x, x))\n",
+            "an unchecked_cast to Tuple[Tensor, Tensor]",
+        ),
+        ("    y = unchecked_cast(__torch__.Net, self.fc)\n", "an unchecked_cast to __torch__.Net"),
+        (
+            "    y : Optional[Tuple[Tensor, Tensor]] = None\n    z = y\n    for i in range(2):\n      z = y\n      y = (x, x, x)\n    \
+             w = unchecked_cast(Tuple[Tensor, Tensor], z)\n",
+            "an unchecked_cast to Tuple[Tensor, Tensor]",
+        ),
         // State of the process, and memory.
         ("    torch.manual_seed(1)\n", "torch.manual_seed, which changes the process"),
         (
@@ -283,12 +293,24 @@ fn every_file_that_libtorch_may_take_for_code_is_checked_or_refused() {
     }
 }
 
-/// The check of a network that has an attribute with the value of this pickle, a byte per character.
-fn with_pickle(pickle: &str) -> Result<CodeFacts, AuditError> {
-    checked(&with_records(&plain(), |records| {
+/// The check of a network with an attribute `a` of this type and the value of this pickle, a byte per character.
+fn with_attribute(kind: &str, pickle: &str) -> Result<CodeFacts, AuditError> {
+    let file = with_code(&plain(), |text| {
+        let net = "class Net(Module):\n";
+        let interface =
+            "class Calls(ModuleInterface):\n  def forward(self, x: Tensor) -> Tensor:\n    pass\n";
+        text.replace(
+            "  weight : Tensor\n  bias : Tensor\n",
+            "  weight : NoneType\n  bias : NoneType\n",
+        )
+        .replace("  __annotations__[\"fc\"] = __torch__.Layer1_fc\n", "")
+        .replace(net, &format!("{interface}{net}  a : {kind}\n"))
+    });
+    checked(&with_records(&file, |records| {
         let record = records.iter_mut().find(|(name, _)| name.ends_with("/data.pkl")).unwrap();
-        let value: Vec<u8> = pickle.chars().map(|c| c as u8).collect();
-        record.1 = [b"\x80\x02c__torch__\nNet\n)\x81}(X\x01\0\0\0a", &value[..], b"ub."].concat();
+        let object =
+            format!("c__torch__\nNet\n)\u{81}}}(X\x01\0\0\0a{pickle}X\x08\0\0\0trainingI01\nub.");
+        record.1 = [0x80, 2].into_iter().chain(object.chars().map(|c| c as u8)).collect();
     }))
 }
 
@@ -300,7 +322,7 @@ fn values_that_torch_jit_save_does_not_write_are_refused() {
             "ctorch._utils\n_rebuild_tensor_v2\n({storage}{offset}K\x02\u{85}K\x01\u{85}\u{89}NtR"
         )
     };
-    assert_eq!(with_pickle(&tensor("K\x0e")).map(|_| ()), Ok(()));
+    assert_eq!(with_attribute("Tensor", &tensor("K\x0e")).map(|_| ()), Ok(()));
     for (pickle, part) in [
         (tensor("K\x0f"), "a tensor that reaches beyond its storage"),
         (tensor("J\u{7f}\u{7f}\u{7f}\u{7f}"), "a tensor that reaches beyond its storage"),
@@ -331,9 +353,37 @@ fn values_that_torch_jit_save_does_not_write_are_refused() {
             "a tensor that torch.jit.save does not write",
         ),
     ] {
-        assert_refused(with_pickle(&pickle), part, &format!("{pickle:?}"));
+        assert_refused(with_attribute("Tensor", &pickle), part, &format!("{pickle:?}"));
     }
-    assert_eq!(with_pickle("ctorch\ndevice\n(X\x03\0\0\0cputR").map(|_| ()), Ok(()));
+    assert_eq!(with_attribute("Device", "ctorch\ndevice\n(X\x03\0\0\0cputR").map(|_| ()), Ok(()));
+}
+
+#[test]
+fn attributes_that_are_not_of_their_declared_types_are_refused() {
+    let layer = "c__torch__\nLayer1_fc\n)\u{81}}(X\x06\0\0\0weightNX\x04\0\0\0biasNX\x08\0\0\0trainingI01\nub";
+    for (kind, value, fits) in [
+        ("__torch__.Layer1_fc", layer.to_string(), true),
+        ("__torch__.Layer1_fc", "N".into(), false),
+        ("Optional[__torch__.Layer1_fc]", "N".into(), true),
+        ("List[__torch__.Layer1_fc]", format!("({layer}l"), true),
+        ("List[__torch__.Layer1_fc]", "(K\x01l".into(), false),
+        ("Tuple[int, float]", "(K\x01F1.5\nt".into(), true),
+        ("Tuple[int, float]", "(K\x01t".into(), false),
+        ("Dict[str, int]", "(X\x01\0\0\0bK\x01d".into(), true),
+        ("Dict[str, int]", "(K\x01K\x01d".into(), false),
+        ("Union[int, str]", "X\x01\0\0\0b".into(), true),
+        ("__torch__.Net", layer.to_string(), false),
+        ("__torch__.Calls", layer.to_string(), false),
+        ("Tensor", "K\x01".into(), false),
+    ] {
+        let result = with_attribute(kind, &value);
+        match fits {
+            true => assert_eq!(result.map(|_| ()), Ok(()), "{kind}: {value:?}"),
+            false => {
+                assert_refused(result, "__torch__.Net whose a is not what its class declares", kind)
+            }
+        }
+    }
 }
 
 #[test]

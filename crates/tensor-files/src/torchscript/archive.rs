@@ -77,10 +77,16 @@ pub struct Object<'a> {
     /// Qualified name of the class, such as `__torch__.torch.nn.modules.linear.Linear`.
     pub class: &'a str,
     archive: &'a Archive,
+    state: Option<Id>,
     attributes: &'a [(Id, Id)],
 }
 
 impl<'a> Object<'a> {
+    /// The value that its attributes are set from: a dict, unless its class sets them by a function of its own.
+    pub fn state(&self) -> Option<Id> {
+        self.state
+    }
+
     /// The attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Id> {
         let is =
@@ -135,13 +141,13 @@ impl Archive {
     /// The object at a position; `None` if the value there is not an object.
     pub fn object(&self, id: Id) -> Option<Object<'_>> {
         let arena = &self.pickle.arena;
-        let Inner::Object { class, attributes } = &arena[id] else { return None };
+        let Inner::Object { class, attributes: state } = &arena[id] else { return None };
         let Inner::Class(class) = &arena[*class] else { return None };
-        let attributes = match attributes.map(|attributes| &arena[attributes]) {
+        let attributes = match state.map(|state| &arena[state]) {
             Some(Inner::Dict(items)) => &items[..],
             _ => &[],
         };
-        Some(Object { class, archive: self, attributes })
+        Some(Object { class, archive: self, state: *state, attributes })
     }
 
     /// All objects, including those that the module does not refer to.

@@ -1,13 +1,15 @@
 //! Checks every expression of the code. A name of an operation is refused where it is used, called or not: code can give an
 //! operation to a variable and call that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::super::ScriptModule;
 use super::super::error::ParseError;
 use super::super::syntax::{Class, Expr, Function, Line, Statement, Unit};
 use super::archive::CPP_CLASSES;
 use super::operations::{aten, prim};
+use super::types::text;
+use super::variables::variables;
 use super::{AuditError, CodeFacts, Place, mode};
 
 type Checked = Result<(), AuditError>;
@@ -87,40 +89,12 @@ pub(super) fn dotted(expression: &Expr) -> Option<Vec<&str>> {
     }
 }
 
-/// The names that statements assign to.
-fn assigned<'a>(block: &'a [Line], names: &mut Vec<&'a str>) {
-    fn targets<'a>(target: &'a Expr, names: &mut Vec<&'a str>) {
-        match target {
-            Expr::Name(name) => names.push(name),
-            Expr::Tuple(items) | Expr::List(items) => {
-                items.iter().for_each(|it| targets(it, names))
-            }
-            _ => {}
-        }
-    }
-    for line in block {
-        match &line.statement {
-            Statement::Assign { target, .. } => targets(target, names),
-            Statement::If(_, then, otherwise) => {
-                assigned(then, names);
-                assigned(otherwise, names);
-            }
-            Statement::For(name, _, body) => {
-                names.push(name);
-                assigned(body, names);
-            }
-            Statement::While(_, body) => assigned(body, names),
-            _ => {}
-        }
-    }
-}
-
 /// A pass over the code.
 pub(super) struct Audit<'a> {
     module: &'a ScriptModule,
     place: Place,
-    /// The variables of the function.
-    variables: HashSet<&'a str>,
+    /// The variables of the function, each with its `kind` if it is known to be of the type `Optional[kind]`.
+    variables: HashMap<&'a str, Option<String>>,
     /// Those that are another name of a function: `_0 = __torch__.torch.nn.functional.relu`.
     aliases: HashMap<&'a str, Vec<&'a str>>,
     pub facts: CodeFacts,
@@ -131,7 +105,7 @@ impl<'a> Audit<'a> {
         Self {
             module,
             place: Place { file: String::new(), line: 1 },
-            variables: HashSet::new(),
+            variables: HashMap::new(),
             aliases: HashMap::new(),
             facts: CodeFacts::default(),
         }
@@ -189,12 +163,10 @@ impl<'a> Audit<'a> {
         }
         function.returns.iter().try_for_each(|returns| self.check_type(returns))?;
         let body = function.body.as_ref().map_err(|error| self.syntax(error))?;
-        let mut names = function.parameters.iter().map(|parameter| &*parameter.name).collect();
-        assigned(body, &mut names);
-        if let Some(name) = names.iter().find(|name| RESERVED.contains(name)) {
+        self.variables = variables(function, body);
+        if let Some(name) = RESERVED.iter().find(|name| self.variables.contains_key(*name)) {
             return self.refuse(format!("a variable with the name {name}"));
         }
-        self.variables.extend(names);
         self.block(body)
     }
 
@@ -236,7 +208,7 @@ impl<'a> Audit<'a> {
         match expression {
             Expr::None | Expr::Bool(_) | Expr::Int(_) | Expr::Float(_) | Expr::Text(_) => Ok(()),
             Expr::Name(name) => {
-                match self.variables.contains(&**name) || ["inf", "nan"].contains(&&**name) {
+                match self.variables.contains_key(&**name) || ["inf", "nan"].contains(&&**name) {
                     true => Ok(()),
                     false => self.refuse(format!("{name}, which is not a variable")),
                 }
@@ -264,7 +236,7 @@ impl<'a> Audit<'a> {
 
     /// The path of a name that is not a variable, such as `torch.relu`.
     fn global<'b>(&self, expression: &'b Expr) -> Option<Vec<&'b str>> {
-        dotted(expression).filter(|path| !self.variables.contains(path[0]))
+        dotted(expression).filter(|path| !self.variables.contains_key(path[0]))
     }
 
     /// Checks an attribute of a value. For a tensor or a list, it is an operation.
@@ -302,7 +274,7 @@ impl<'a> Audit<'a> {
 
     fn call(&mut self, function: &Expr, arguments: &[Expr], named: &[(String, Expr)]) -> Checked {
         match function {
-            Expr::Name(name) if self.variables.contains(&**name) => {
+            Expr::Name(name) if self.variables.contains_key(&**name) => {
                 if let Some(path) = self.aliases.get(&**name).cloned() {
                     self.note_mode(&path, arguments, named);
                 }
@@ -325,11 +297,30 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// Refuses a cast that may take a tuple for one of another length, or an object for one of another class. libtorch checks
+    /// all other types at run time.
+    fn check_cast(&self, kind: &Expr, value: &Expr) -> Checked {
+        let kind = text(kind);
+        let known = match value {
+            Expr::Name(name) => self.variables.get(&**name).and_then(|known| known.as_ref()),
+            _ => None,
+        };
+        match known == Some(&kind) || !(kind.contains("Tuple[") || kind.contains("__torch__")) {
+            true => Ok(()),
+            false => self.refuse(format!(
+                "an unchecked_cast to {kind} of a value that is not known to be Optional[{kind}]"
+            )),
+        }
+    }
+
     /// Checks a call of a function of the language.
     fn call_function(&mut self, name: &str, arguments: &[Expr]) -> Checked {
         match (name, arguments) {
             ("annotate" | "unchecked_cast", [kind, value]) => {
                 self.check_type(kind)?;
+                if name == "unchecked_cast" {
+                    self.check_cast(kind, value)?;
+                }
                 self.expression(value)
             }
             ("uninitialized", [kind]) => self.check_type(kind),

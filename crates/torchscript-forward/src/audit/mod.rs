@@ -4,8 +4,10 @@
 mod archive;
 mod code;
 mod mode;
+mod objects;
 mod operations;
 mod types;
+mod variables;
 
 use std::fmt;
 
@@ -113,6 +115,7 @@ impl ScriptModule {
             audit.unit(name, unit)?;
         }
         self.check_values()?;
+        self.check_objects()?;
         let mut facts = audit.facts;
         facts.traced = self.archive().records().iter().any(|name| name == "traced_inputs.pkl");
         facts.forward = self.signature();
