@@ -147,18 +147,15 @@ impl Parser<'_> {
             } else if self.takes_name("pass") {
                 self.expect(&Token::Newline)?;
             } else {
-                let attribute = self.attribute()?;
-                if class.attributes.iter().any(|other| other.name == attribute.name) {
-                    return Err(SyntaxError::Twice(attribute.name));
-                }
-                class.attributes.push(attribute);
+                let (name, attribute) = self.attribute()?;
+                insert(&mut class.attributes, name, attribute)?;
             }
         }
         Ok(class)
     }
 
     /// `name : Type`, `name : Final[Type] = value`, `name = value`, `__annotations__["name"] = Type`.
-    fn attribute(&mut self) -> Result<Attribute, SyntaxError> {
+    fn attribute(&mut self) -> Result<(String, Attribute), SyntaxError> {
         let line = self.line();
         let target = self.expression()?;
         let mut annotation = self.takes_symbol(':').then(|| self.expression()).transpose()?;
@@ -175,7 +172,7 @@ impl Parser<'_> {
             _ => return self.unexpected("the name of an attribute"),
         };
         self.expect(&Token::Newline)?;
-        Ok(Attribute { line, name, annotation, value })
+        Ok((name, Attribute { line, annotation, value }))
     }
 
     /// The rest of a function after its name.

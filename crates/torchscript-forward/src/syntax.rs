@@ -67,7 +67,6 @@ pub(super) struct Function {
 #[derive(Debug)]
 pub(super) struct Attribute {
     pub line: usize,
-    pub name: String,
     pub annotation: Option<Expr>,
     pub value: Option<Expr>,
 }
@@ -77,15 +76,14 @@ pub(super) struct Class {
     pub line: usize,
     /// The name in brackets: `Module`, `NamedTuple`, `Interface` and the like.
     pub base: Option<String>,
-    pub attributes: Vec<Attribute>,
+    pub attributes: BTreeMap<String, Attribute>,
     pub methods: BTreeMap<String, Function>,
 }
 
 impl Class {
     /// The value of an attribute of the type `Final`, of `__forward_hooks__`, `__parameters__` and the like.
     pub fn constant(&self, name: &str) -> Option<&Expr> {
-        let attribute = self.attributes.iter().find(|attribute| attribute.name == name);
-        attribute.and_then(|attribute| attribute.value.as_ref())
+        self.attributes.get(name)?.value.as_ref()
     }
 }
 

@@ -89,9 +89,16 @@ impl<'a> Object<'a> {
 
     /// The attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Id> {
-        let is =
-            |id: Id| matches!(&self.archive.pickle.arena[id], Inner::Str(key) if **key == *name);
-        self.attributes.iter().find(|&&(key, _)| is(key)).map(|&(_, value)| value)
+        self.attributes().find(|&(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The attributes with their names.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a str, Id)> {
+        let arena = &self.archive.pickle.arena;
+        self.attributes.iter().filter_map(|&(key, value)| match &arena[key] {
+            Inner::Str(name) => Some((&**name, value)),
+            _ => None,
+        })
     }
 }
 

@@ -15,11 +15,12 @@ impl ScriptModule {
     /// Checks that libtorch makes nothing but tensors, and objects of classes in the code.
     pub(super) fn check_values(&self) -> Result<(), AuditError> {
         if let Some(problem) = self.archive().problem() {
-            return Err(AuditError::Archive(problem.into()));
+            return Err(AuditError::Archive(problem.escape_debug().to_string()));
         }
         match self.archive().classes().find(|name| self.class(name).is_none()) {
             Some(name) => Err(AuditError::Archive(format!(
-                "an object of {name}, which is not defined in its code"
+                "an object of {}, which is not defined in its code",
+                name.escape_debug()
             ))),
             None => Ok(()),
         }

@@ -2,6 +2,7 @@
 //! operation to a variable and call that.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::super::ScriptModule;
 use super::super::error::ParseError;
@@ -94,7 +95,7 @@ pub(super) struct Audit<'a> {
     module: &'a ScriptModule,
     place: Place,
     /// The variables of the function, each with its `kind` if it is known to be of the type `Optional[kind]`.
-    variables: HashMap<&'a str, Option<String>>,
+    variables: HashMap<&'a str, Option<Rc<str>>>,
     /// Those that are another name of a function: `_0 = __torch__.torch.nn.functional.relu`.
     aliases: HashMap<&'a str, Vec<&'a str>>,
     pub facts: CodeFacts,
@@ -145,7 +146,7 @@ impl<'a> Audit<'a> {
             return self.refuse(format!("a class derived from {base}"));
         }
         self.variables.clear();
-        for attribute in &class.attributes {
+        for attribute in class.attributes.values() {
             self.place.line = attribute.line;
             attribute.annotation.iter().try_for_each(|annotation| self.check_type(annotation))?;
             attribute.value.iter().try_for_each(|value| self.expression(value))?;
@@ -305,7 +306,9 @@ impl<'a> Audit<'a> {
             Expr::Name(name) => self.variables.get(&**name).and_then(|known| known.as_ref()),
             _ => None,
         };
-        match known == Some(&kind) || !(kind.contains("Tuple[") || kind.contains("__torch__")) {
+        match known.is_some_and(|known| **known == *kind)
+            || !(kind.contains("Tuple[") || kind.contains("__torch__"))
+        {
             true => Ok(()),
             false => self.refuse(format!(
                 "an unchecked_cast to {kind} of a value that is not known to be Optional[{kind}]"

@@ -13,10 +13,14 @@ use super::types::text;
 impl ScriptModule {
     /// Checks the attributes of all objects, or the state that `__setstate__` takes.
     pub(super) fn check_objects(&self) -> Result<(), AuditError> {
-        let mut check = Check { module: self, fitting: HashSet::new(), containers: HashMap::new() };
+        let (fitting, containers) = (HashSet::new(), HashMap::new());
+        let mut check = Check { module: self, fitting, containers, steps: STEPS };
         self.archive().objects().try_for_each(|(_, object)| check.object(object))
     }
 }
+
+/// Most values that are compared with a type: a small file may use one value many times.
+const STEPS: usize = 1 << 22;
 
 struct Check<'a> {
     module: &'a ScriptModule,
@@ -24,12 +28,16 @@ struct Check<'a> {
     fitting: HashSet<(Id, *const Expr)>,
     /// The type of each list and dict. One that two attributes share must not have two.
     containers: HashMap<Id, String>,
+    /// Values that may still be compared.
+    steps: usize,
 }
 
 impl Check<'_> {
     fn object(&mut self, object: Object<'_>) -> Result<(), AuditError> {
         let name = object.class;
-        let wrong = |what: &str| AuditError::Archive(format!("an object of {name} whose {what}"));
+        let wrong = |what: &str| {
+            AuditError::Archive(format!("an object of {} whose {what}", name.escape_debug()))
+        };
         let class = self.module.class(name).ok_or_else(|| wrong("class is not defined"))?;
         // One that is never built is no object for libtorch.
         let Some(state) = object.state() else { return Ok(()) };
@@ -41,14 +49,18 @@ impl Check<'_> {
                 false => Err(wrong("state is not what its __setstate__ takes")),
             };
         }
-        for attribute in class.attributes.iter().filter(|attribute| attribute.value.is_none()) {
-            let value = object.attribute(&attribute.name);
-            let kind = attribute.annotation.as_ref();
-            if !value.zip(kind).is_some_and(|(value, kind)| self.fits(value, kind)) {
-                return Err(wrong(&format!("{} is not what its class declares", attribute.name)));
+        let values: HashMap<&str, Id> = object.attributes().collect();
+        self.steps = self.steps.saturating_sub(values.len() + class.attributes.len());
+        for (name, attribute) in class.attributes.iter().filter(|(_, it)| it.value.is_none()) {
+            let (value, kind) = (values.get(&**name), attribute.annotation.as_ref());
+            if !value.zip(kind).is_some_and(|(&value, kind)| self.fits(value, kind)) {
+                return Err(wrong(&format!("{name} is not what its class declares")));
             }
         }
-        Ok(())
+        match self.steps {
+            0 => Err(AuditError::Archive("more attributes than can be checked".into())),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a value is of a type.
@@ -56,6 +68,8 @@ impl Check<'_> {
         if self.fitting.contains(&(id, &raw const *kind)) {
             return true;
         }
+        let Some(left) = self.steps.checked_sub(1) else { return false };
+        self.steps = left;
         let fits = match kind {
             Expr::Index(of, inner) => match &**of {
                 Expr::Name(generic) => self.fits_generic(id, generic, inner, kind),

@@ -1,9 +1,13 @@
 //! The variables of a function, and those of them that are known to be of a type `Optional[…]`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::super::syntax::{Expr, Function, Line, Statement};
 use super::types::text;
+
+/// Most passes over the statements: after them, nothing is known.
+const PASSES: usize = 16;
 
 /// A variable and what is assigned to it, if that is an expression and not a part of one.
 type Assigned<'a> = (&'a str, Option<(Option<&'a Expr>, &'a Expr)>);
@@ -13,7 +17,7 @@ type Assigned<'a> = (&'a str, Option<(Option<&'a Expr>, &'a Expr)>);
 pub(super) fn variables<'a>(
     function: &'a Function,
     body: &'a [Line],
-) -> HashMap<&'a str, Option<String>> {
+) -> HashMap<&'a str, Option<Rc<str>>> {
     let mut variables = HashMap::new();
     for parameter in &function.parameters {
         variables.insert(&*parameter.name, parameter.annotation.as_ref().and_then(optional));
@@ -21,9 +25,8 @@ pub(super) fn variables<'a>(
     let mut all = Vec::new();
     assigned(body, &mut all);
     // Until nothing changes: in a loop, a variable may be copied before it is assigned to.
-    let mut before = None;
-    while before.as_ref() != Some(&variables) {
-        before = Some(variables.clone());
+    for pass in 0.. {
+        let mut changed = false;
         for &(name, value) in &all {
             let kind = match value {
                 Some((Some(annotation), _)) => optional(annotation),
@@ -31,18 +34,22 @@ pub(super) fn variables<'a>(
                 _ => None,
             };
             let known = variables.entry(name).or_insert_with(|| kind.clone());
-            if *known != kind {
+            if known.is_some() && (*known != kind || pass > PASSES) {
                 *known = None;
+                changed = true;
             }
+        }
+        if !changed && pass > 0 {
+            break;
         }
     }
     variables
 }
 
 /// The type in `Optional[type]`.
-fn optional(kind: &Expr) -> Option<String> {
+fn optional(kind: &Expr) -> Option<Rc<str>> {
     match kind {
-        Expr::Index(of, inner) if **of == Expr::Name("Optional".into()) => Some(text(inner)),
+        Expr::Index(of, inner) if **of == Expr::Name("Optional".into()) => Some(text(inner).into()),
         _ => None,
     }
 }

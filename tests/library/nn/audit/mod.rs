@@ -39,8 +39,6 @@ fn networks_are_accepted_and_code_that_does_more_is_refused_by_name() {
             "traced_training" => Some("torch.batch_norm with training=True"),
             "traced_evaluation" => Some("torch.batch_norm with training=False"),
             "traced_rnn" => Some("torch.lstm with train=False"),
-            // torch.jit.freeze writes the mode into the code.
-            "frozen" => Some("torch.batch_norm with training=False"),
             _ => None,
         };
         assert_eq!(facts.fixed_mode.as_ref().map(|(what, _)| &**what), fixed, "{name}");
