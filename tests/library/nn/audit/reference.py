@@ -242,8 +242,8 @@ def write_networks(folder: pathlib.Path):
         torch.jit.script(network).save(folder / f"{name}.pt")
     small = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
     x = torch.randn(2, 1, 28, 28)
-    for name, network in {"training": small.train(), "evaluation": small.eval(), "rnn": Recurrent("LSTM").eval()}.items():
-        torch.jit.trace(network, x, check_trace=False).save(folder / f"traced_{name}.pt")
+    for name, network, training in [("training", small, True), ("evaluation", small, False), ("rnn", Recurrent("LSTM"), False)]:
+        torch.jit.trace(network.train(training), x, check_trace=False).save(folder / f"traced_{name}.pt")
     torch.jit.freeze(torch.jit.script(small.eval())).save(folder / "frozen.pt")
 
 
