@@ -10,7 +10,7 @@ use super::super::syntax::{Class, Expr, Function, Line, Statement, Unit};
 use super::archive::CPP_CLASSES;
 use super::operations::{aten, prim};
 use super::types::text;
-use super::variables::variables;
+use super::variables::{assigns, variables};
 use super::{AuditError, CodeFacts, Place, mode};
 
 type Checked = Result<(), AuditError>;
@@ -94,6 +94,8 @@ pub(super) fn dotted(expression: &Expr) -> Option<Vec<&str>> {
 pub(super) struct Audit<'a> {
     module: &'a ScriptModule,
     place: Place,
+    /// The class of `self` in a method.
+    class: Option<&'a Class>,
     /// The variables of the function, each with its `kind` if it is known to be of the type `Optional[kind]`.
     variables: HashMap<&'a str, Option<Rc<str>>>,
     /// Those that are another name of a function: `_0 = __torch__.torch.nn.functional.relu`.
@@ -106,6 +108,7 @@ impl<'a> Audit<'a> {
         Self {
             module,
             place: Place { file: String::new(), line: 1 },
+            class: None,
             variables: HashMap::new(),
             aliases: HashMap::new(),
             facts: CodeFacts::default(),
@@ -125,7 +128,7 @@ impl<'a> Audit<'a> {
             self.check_class(&format!("{module}.{name}"))?;
             self.class(class)?;
         }
-        unit.functions.values().try_for_each(|function| self.function(function))
+        unit.functions.values().try_for_each(|function| self.function(function, None))
     }
 
     fn syntax(&self, ParseError { error, line }: &ParseError) -> AuditError {
@@ -151,10 +154,10 @@ impl<'a> Audit<'a> {
             attribute.annotation.iter().try_for_each(|annotation| self.check_type(annotation))?;
             attribute.value.iter().try_for_each(|value| self.expression(value))?;
         }
-        class.methods.values().try_for_each(|method| self.function(method))
+        class.methods.values().try_for_each(|method| self.function(method, Some(class)))
     }
 
-    fn function(&mut self, function: &'a Function) -> Checked {
+    fn function(&mut self, function: &'a Function, class: Option<&'a Class>) -> Checked {
         self.place.line = function.line;
         self.variables.clear();
         self.aliases.clear();
@@ -165,6 +168,8 @@ impl<'a> Audit<'a> {
         function.returns.iter().try_for_each(|returns| self.check_type(returns))?;
         let body = function.body.as_ref().map_err(|error| self.syntax(error))?;
         self.variables = variables(function, body);
+        let is_self = function.parameters.first().is_some_and(|first| first.name == "self");
+        self.class = class.filter(|_| is_self && !assigns(body, "self"));
         if let Some(name) = RESERVED.iter().find(|name| self.variables.contains_key(*name)) {
             return self.refuse(format!("a variable with the name {name}"));
         }
@@ -225,7 +230,7 @@ impl<'a> Audit<'a> {
                 Some(path) => self.path(&path),
                 None => {
                     self.expression(of)?;
-                    self.member(name)
+                    self.member(of, name)
                 }
             },
             Expr::Call { function, arguments, named } => {
@@ -240,9 +245,15 @@ impl<'a> Audit<'a> {
         dotted(expression).filter(|path| !self.variables.contains_key(path[0]))
     }
 
-    /// Checks an attribute of a value. For a tensor or a list, it is an operation.
-    fn member(&self, name: &str) -> Checked {
+    /// Checks an attribute of a value. It is an operation, unless the value's class has an attribute or a method of that name,
+    /// which is known for `self` only.
+    fn member(&self, of: &Expr, name: &str) -> Checked {
+        let is_own = |class: &Class| {
+            let attribute = class.attributes.get(name).is_some_and(|it| it.value.is_none());
+            *of == Expr::Name("self".into()) && (attribute || class.methods.contains_key(name))
+        };
         match aten(name) {
+            _ if self.class.is_some_and(is_own) => Ok(()),
             Some(Err(reason)) => self.refuse(format!("{name}, which {reason}")),
             _ => Ok(()),
         }
@@ -333,7 +344,7 @@ impl<'a> Audit<'a> {
             }
             ("getattr", [of, Expr::Text(name)]) if !name.contains('\\') => {
                 self.expression(of)?;
-                self.member(name)
+                self.member(of, name)
             }
             ("getattr", _) => self.refuse("getattr with a name that is not plain"),
             ("print", _) => {

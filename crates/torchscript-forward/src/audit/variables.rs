@@ -46,6 +46,13 @@ pub(super) fn variables<'a>(
     variables
 }
 
+/// Whether statements assign to a variable.
+pub(super) fn assigns(body: &[Line], name: &str) -> bool {
+    let mut all = Vec::new();
+    assigned(body, &mut all);
+    all.iter().any(|(assigned, _)| *assigned == name)
+}
+
 /// The type in `Optional[type]`.
 fn optional(kind: &Expr) -> Option<Rc<str>> {
     match kind {

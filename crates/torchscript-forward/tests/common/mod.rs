@@ -7,7 +7,9 @@ use std::io::{Cursor, Read, Write};
 
 use tensor_files::NamedTensor;
 use tensor_files::torchscript::{self, Program};
-use torchscript_forward::{Dtype, Expected, ForwardError, ScriptModule, TensorSpec};
+use torchscript_forward::{
+    AuditError, CodeFacts, Dtype, Expected, ForwardError, ScriptModule, TensorSpec,
+};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -88,4 +90,28 @@ pub fn with_lines(file: &[u8], class: &str, lines: &str) -> Vec<u8> {
         assert!(text.contains(&head), "{text}");
         text.replace(&head, &format!("{head}{lines}"))
     })
+}
+
+/// The body of `forward` of a network of one layer.
+pub const PLAIN: &str = "    return torch.linear(x, self.fc.weight, self.fc.bias)\n";
+
+/// The file of a network of one layer.
+pub fn plain() -> Vec<u8> {
+    file(&linear(&["fc"]), PLAIN)
+}
+
+/// The check of a file.
+pub fn checked(file: &[u8]) -> Result<CodeFacts, AuditError> {
+    read(file).check_operations()
+}
+
+/// Panics unless the check fails with an error that contains `part`.
+pub fn assert_refused(result: Result<CodeFacts, AuditError>, part: &str, case: &str) {
+    match result {
+        Ok(_) => panic!("accepted, where {part:?} is expected:\n{case}"),
+        Err(error) => {
+            let said = error.to_string();
+            assert!(said.contains(part), "{said}, where {part:?} is expected:\n{case}");
+        }
+    }
 }
