@@ -119,7 +119,7 @@ pub(super) fn views(
 
 /// Refuses a storage whose length or type is not always the same: readers differ in whether they use the length of the
 /// record or of the pickle, and the first type or each.
-fn check_storage<'a>(
+pub(super) fn check_storage<'a>(
     key: &'a str,
     said: Stored,
     storage: &Storage,
@@ -144,7 +144,7 @@ fn check_storage<'a>(
 }
 
 /// The view that a pickle describes, unless a number in it is negative.
-fn view(rebuilt: &Rebuilt) -> Option<View> {
+pub(super) fn view(rebuilt: &Rebuilt) -> Option<View> {
     let sizes = |numbers: &[i64]| -> Option<Vec<usize>> {
         numbers.iter().map(|&n| usize::try_from(n).ok()).collect()
     };

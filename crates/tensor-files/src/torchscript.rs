@@ -4,6 +4,7 @@
 //! the module as an object, `code/__torch__.py` its classes, `constants.pkl` an empty tuple.
 
 mod archive;
+mod values;
 
 pub use self::archive::{Archive, Id, Object, Value};
 use super::pickle::Pickler;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::arguments::Arguments;
 use super::error::{Refusal, refuse};
 use super::interpreter::{Flow, Interpreter, Variables};
-use super::syntax::{Expr, Function};
+use super::syntax::{Expr, Function, Parameter};
 use super::values::{Object, Source, Value};
 
 /// Deepest nesting of calls.
@@ -61,7 +61,7 @@ impl<'a> Interpreter<'a> {
         };
         let (name, class) = module.class_of(id)?;
         for hooks in ["__forward_hooks__", "__forward_pre_hooks__"] {
-            if class.constants.get(hooks).is_some_and(|list| *list != Expr::List(Vec::new())) {
+            if class.constant(hooks).is_some_and(|list| *list != Expr::List(Vec::new())) {
                 return refuse(format!("{name} has {hooks}"));
             }
         }
@@ -132,7 +132,7 @@ impl<'a> Interpreter<'a> {
         }
         let mut variables = Variables::new();
         let mut arguments = arguments.into_iter();
-        for (parameter, default) in &function.parameters {
+        for Parameter { name: parameter, default, .. } in &function.parameters {
             let given = arguments.next();
             let given = given.or_else(|| {
                 named.iter().find(|(name, _)| name == parameter).map(|(_, value)| value.clone())

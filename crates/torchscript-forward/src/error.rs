@@ -2,20 +2,31 @@
 
 use std::fmt;
 
+/// Code that is not understood, and its line, from 1.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error} on line {line}")]
+pub(super) struct ParseError {
+    pub error: SyntaxError,
+    pub line: usize,
+}
+
 /// Code that is not understood. The messages are nouns, such as "`with`".
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum SyntaxError {
-    /// Text that is not a token, and its line, from 1.
-    #[error("{error} on line {line}")]
-    Token { error: TokenError, line: usize },
+    /// Text that is not a token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Another token than expected.
     #[error("{found}, where {expected} is expected")]
     Unexpected { found: String, expected: String },
     /// A statement that is not supported, by its keyword.
     #[error("`{0}`")]
     Statement(String),
+    /// A call of a function of Python, `^Name(…)`.
+    #[error("the Python operation ^{0}")]
+    Python(String),
     /// Two definitions of one name.
-    #[error("{0} is defined twice")]
+    #[error("two definitions of {0}")]
     Twice(String),
     /// More blocks or brackets inside of each other than are followed.
     #[error("code that is nested too deeply")]
@@ -25,17 +36,17 @@ pub(super) enum SyntaxError {
 /// Text that is not a token.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(super) enum TokenError {
-    #[error("a bracket is not closed")]
+    #[error("a bracket that is not closed")]
     Unclosed,
-    #[error("a bracket is closed that is not open")]
+    #[error("a closing bracket without an opening one")]
     NotOpen,
-    #[error("the indentation fits no block")]
+    #[error("an indentation that fits no block")]
     Indentation,
     #[error("an unexpected character {0:?}")]
     Character(char),
-    #[error("{0} is not a number")]
+    #[error("{0}, which is not a number")]
     Number(String),
-    #[error("a string is not closed")]
+    #[error("a string that is not closed")]
     Text,
 }
 

@@ -47,11 +47,7 @@ impl Parser<'_> {
                 if parser.takes_symbol('.') {
                     expression = Expr::Attribute(Box::new(expression), parser.name()?);
                 } else if parser.takes_symbol('[') {
-                    let (mut items, comma) = parser.list_until(']')?;
-                    let index = match items.len() {
-                        1 if !comma => items.remove(0),
-                        _ => Expr::Tuple(items),
-                    };
+                    let index = parser.index()?;
                     expression = Expr::Index(Box::new(expression), Box::new(index));
                 } else if parser.takes_symbol('(') {
                     expression = parser.call(expression)?;
@@ -61,6 +57,42 @@ impl Parser<'_> {
             }
             Err(SyntaxError::TooDeep)
         })
+    }
+
+    /// What follows the opening bracket of an index, up to the closing one: `start:end`, or items.
+    fn index(&mut self) -> Result<Expr, SyntaxError> {
+        let starts = !matches!(self.peek(), Some(Token::Symbol(':' | ']')));
+        let first = starts.then(|| self.expression()).transpose()?;
+        if self.takes_symbol(':') {
+            let ends = self.peek() != Some(&Token::Symbol(']'));
+            let end = if ends { self.expression()? } else { Expr::None };
+            self.symbol(']')?;
+            return Ok(Expr::Slice(Box::new([first.unwrap_or(Expr::None), end])));
+        }
+        match first {
+            Some(first) if self.takes_symbol(']') => Ok(first),
+            Some(first) => {
+                self.symbol(',')?;
+                let rest = self.list_until(']')?.0;
+                Ok(Expr::Tuple(std::iter::once(first).chain(rest).collect()))
+            }
+            None => self.symbol(']').map(|()| Expr::Tuple(Vec::new())),
+        }
+    }
+
+    /// The items of a dict, whose opening bracket has been read.
+    fn dict(&mut self) -> Result<Expr, SyntaxError> {
+        let mut items = Vec::new();
+        while !self.takes_symbol('}') {
+            let key = self.expression()?;
+            self.symbol(':')?;
+            items.push((key, self.expression()?));
+            if !self.takes_symbol(',') {
+                self.symbol('}')?;
+                break;
+            }
+        }
+        Ok(Expr::Dict(items))
     }
 
     /// The arguments of a call of `function`, whose opening bracket has been read.
@@ -106,6 +138,14 @@ impl Parser<'_> {
                     1 if !comma => items.remove(0),
                     _ => Expr::Tuple(items),
                 });
+            }
+            Token::Symbol('{') => {
+                self.at += 1;
+                return self.dict();
+            }
+            Token::Symbol('^') => {
+                self.at += 1;
+                return Err(SyntaxError::Python(self.name()?));
             }
             _ => return self.unexpected("an expression"),
         };

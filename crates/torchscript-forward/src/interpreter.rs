@@ -10,7 +10,7 @@ use tensor_files::TensorSpec;
 use super::error::{Refusal, refuse};
 use super::memory::{Storage, TensorCell};
 use super::objects::joined;
-use super::syntax::{Expr, Statement};
+use super::syntax::{Expr, Line, Statement};
 use super::values::{Object, Source, Value, Values, What};
 use super::{Expected, ScriptModule};
 
@@ -87,7 +87,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// The value that the body of a model's `forward(self, x)` returns.
-    pub fn run_body(&mut self, body: &[Statement]) -> Result<usize, Refusal> {
+    pub fn run_body(&mut self, body: &[Line]) -> Result<usize, Refusal> {
         let model = Object { path: String::new(), source: Source::Model };
         let input = Value::Tensor(self.input());
         let mut variables = HashMap::from([
@@ -117,15 +117,15 @@ impl<'a> Interpreter<'a> {
     /// Executes statements.
     pub(super) fn block(
         &mut self,
-        block: &[Statement],
+        block: &[Line],
         variables: &mut Variables,
     ) -> Result<Flow, Refusal> {
-        for statement in block {
-            match statement {
+        for line in block {
+            match &line.statement {
                 Statement::Pass => {}
                 Statement::Expression(expression) => drop(self.evaluate(expression, variables)?),
-                Statement::Assign(target, expression) => {
-                    let value = self.evaluate(expression, variables)?;
+                Statement::Assign { target, value, .. } => {
+                    let value = self.evaluate(value, variables)?;
                     bind(target, &value, variables)?;
                 }
                 Statement::Return(expression) => {
@@ -225,6 +225,7 @@ impl<'a> Interpreter<'a> {
                 let (of, index) = (self.evaluate(of, variables)?, self.evaluate(index, variables)?);
                 super::builtins::item(&of, &index)
             }
+            Expr::Dict(_) | Expr::Slice(_) => refuse("it has a dict, or a slice of a tuple"),
             Expr::Call { function, arguments, named } => {
                 self.call(function, arguments, named, variables)
             }

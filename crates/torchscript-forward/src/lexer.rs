@@ -1,6 +1,6 @@
 //! Splits TorchScript's serialized form, a subset of Python, into tokens; blocks are `Indent` and `Dedent`.
 
-use super::error::{SyntaxError, TokenError};
+use super::error::{ParseError, TokenError};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -15,15 +15,18 @@ pub(super) enum Token {
     Dedent,
 }
 
-/// The tokens of a file. The last ones are a `Newline` and the `Dedent`s of its open blocks.
+/// The tokens of a file, each with its line. The last ones are a `Newline` and the `Dedent`s of its open blocks.
+///
+/// Only text that libtorch splits in the same way has tokens: it must have no comments, no continued lines and no white
+/// space but spaces and newlines. `torch.jit.save` writes none of these.
 ///
 /// # Errors
-/// [`SyntaxError::Token`].
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
+/// [`ParseError`] with a [`TokenError`].
+pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, ParseError> {
     let mut lexer = Lexer { rest: text, line: 1, depth: 0, indents: vec![0], tokens: Vec::new() };
     match lexer.run() {
         Ok(()) => Ok(lexer.tokens),
-        Err(error) => Err(SyntaxError::Token { error, line: lexer.line }),
+        Err(error) => Err(ParseError { error: error.into(), line: lexer.line }),
     }
 }
 
@@ -33,7 +36,7 @@ struct Lexer<'a> {
     /// Number of open brackets; newlines inside of them are ignored.
     depth: usize,
     indents: Vec<usize>,
-    tokens: Vec<Token>,
+    tokens: Vec<(Token, usize)>,
 }
 
 impl Lexer<'_> {
@@ -46,15 +49,14 @@ impl Lexer<'_> {
             }
             let Some(first) = self.rest.chars().next() else { break };
             match first {
-                ' ' | '\t' | '\r' => self.skip(1),
-                '#' => self.skip(self.rest.find('\n').unwrap_or(self.rest.len())),
+                ' ' => self.skip(1),
                 '\n' => {
                     self.skip(1);
-                    self.line += 1;
                     if self.depth == 0 {
                         self.newline();
                         line_starts = true;
                     }
+                    self.line += 1;
                 }
                 _ => self.token(first)?,
             }
@@ -64,9 +66,13 @@ impl Lexer<'_> {
         }
         self.newline();
         while self.indents.pop().is_some_and(|indent| indent > 0) {
-            self.tokens.push(Token::Dedent);
+            self.push(Token::Dedent);
         }
         Ok(())
+    }
+
+    fn push(&mut self, token: Token) {
+        self.tokens.push((token, self.line));
     }
 
     fn skip(&mut self, bytes: usize) {
@@ -77,9 +83,9 @@ impl Lexer<'_> {
     fn newline(&mut self) {
         if !matches!(
             self.tokens.last(),
-            None | Some(Token::Newline | Token::Indent | Token::Dedent)
+            None | Some((Token::Newline | Token::Indent | Token::Dedent, _))
         ) {
-            self.tokens.push(Token::Newline);
+            self.push(Token::Newline);
         }
     }
 
@@ -87,16 +93,16 @@ impl Lexer<'_> {
     fn indentation(&mut self) -> Result<(), TokenError> {
         let trimmed = self.rest.trim_start_matches(' ');
         let indent = self.rest.len() - trimmed.len();
-        if trimmed.is_empty() || trimmed.starts_with(['\n', '\r', '#']) {
+        if trimmed.is_empty() || trimmed.starts_with('\n') {
             return Ok(());
         }
         if self.indents.last().is_some_and(|&last| indent > last) {
             self.indents.push(indent);
-            self.tokens.push(Token::Indent);
+            self.push(Token::Indent);
         }
         while self.indents.last().is_some_and(|&last| indent < last) {
             self.indents.pop();
-            self.tokens.push(Token::Dedent);
+            self.push(Token::Dedent);
         }
         match self.indents.last() {
             Some(&last) if last == indent => Ok(()),
@@ -111,12 +117,12 @@ impl Lexer<'_> {
             '_' | 'a'..='z' | 'A'..='Z' => {
                 let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
                 let end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
-                self.tokens.push(Token::Name(self.rest[..end].into()));
+                self.push(Token::Name(self.rest[..end].into()));
                 self.skip(end);
                 return Ok(());
             }
             '-' if self.rest.starts_with("->") => {
-                self.tokens.push(Token::Arrow);
+                self.push(Token::Arrow);
                 self.skip(2);
                 return Ok(());
             }
@@ -125,10 +131,11 @@ impl Lexer<'_> {
                 let open = self.depth.checked_sub(1);
                 self.depth = open.ok_or(TokenError::NotOpen)?;
             }
+            '#' | '\\' => return Err(TokenError::Character(first)),
             '!'..='~' => {}
             _ => return Err(TokenError::Character(first)),
         }
-        self.tokens.push(Token::Symbol(first));
+        self.push(Token::Symbol(first));
         self.skip(1);
         Ok(())
     }
@@ -153,7 +160,8 @@ impl Lexer<'_> {
             true => number.parse().ok().map(Token::Float),
             false => number.parse().ok().map(Token::Int),
         };
-        self.tokens.push(token.ok_or_else(|| TokenError::Number(number.into()))?);
+        let token = token.ok_or_else(|| TokenError::Number(number.into()))?;
+        self.push(token);
         self.skip(end);
         Ok(())
     }
@@ -166,7 +174,7 @@ impl Lexer<'_> {
                 break;
             }
             if c == quote && !escaped {
-                self.tokens.push(Token::Text(self.rest[1..at].into()));
+                self.push(Token::Text(self.rest[1..at].into()));
                 self.skip(at + 1);
                 return Ok(());
             }

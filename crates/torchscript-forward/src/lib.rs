@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod audit;
 mod builtins;
 mod calls;
 mod compare;
@@ -21,6 +22,7 @@ mod values;
 
 pub use tensor_files::{Dtype, ReadError, TensorSpec};
 
+pub use self::audit::{AuditError, CodeFacts, Parameter, Place, Signature};
 pub use self::module::ScriptModule;
 
 /// The forward pass that a file is compared with, and the shapes and types of its network.

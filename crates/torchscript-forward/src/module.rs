@@ -1,13 +1,13 @@
 //! A TorchScript module: the objects of its archive and its parsed code.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use tensor_files::ReadError;
 use tensor_files::torchscript::{Archive, Id};
 
 use super::ForwardError;
-use super::error::{Refusal, SyntaxError, refuse};
+use super::error::{ParseError, Refusal, refuse};
 use super::parser::parse;
 use super::syntax::{Class, Function, Unit};
 
@@ -19,7 +19,7 @@ use super::syntax::{Class, Function, Unit};
 pub struct ScriptModule {
     archive: Archive,
     /// The code of each Python module, by the module's name.
-    units: HashMap<String, Result<Unit, SyntaxError>>,
+    pub(super) units: BTreeMap<String, Result<Unit, ParseError>>,
 }
 
 impl ScriptModule {
@@ -75,6 +75,12 @@ impl ScriptModule {
                 refuse(format!("{name} sets its attributes by a function of its own ({method})"))
             }
         }
+    }
+
+    /// The class with this qualified name, if the archive defines it.
+    pub(super) fn class(&self, qualified: &str) -> Option<&Class> {
+        let (unit, name) = self.unit(qualified)?;
+        unit.ok()?.classes.get(name)
     }
 
     pub(super) fn function(&self, qualified: &str) -> Result<&Function, Refusal> {

@@ -27,7 +27,7 @@ impl Interpreter<'_> {
                     Some(attribute) => attribute,
                     // A constant of the class, such as a list of sizes.
                     None => {
-                        let value = class.constants.get(name);
+                        let value = class.constant(name);
                         let value = value.ok_or_else(|| {
                             format!("it reads {name}, which {class_name} does not have")
                         })?;
@@ -60,7 +60,7 @@ impl Interpreter<'_> {
             Item::Int(value) => Value::Int(value),
             Item::Float(value) => Value::Float(value),
             Item::Str(value) => Value::Text(value.into()),
-            Item::List(items) if depth < 8 && items.len() <= LONGEST_LIST => {
+            Item::List(items) | Item::Tuple(items) if depth < 8 && items.len() <= LONGEST_LIST => {
                 let values = items.iter().enumerate();
                 let values =
                     values.map(|(i, &item)| self.item(item, format!("{path}.{i}"), depth + 1));

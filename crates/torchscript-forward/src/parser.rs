@@ -1,10 +1,10 @@
 //! Parses TorchScript's serialized form: classes, functions, statements.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::error::SyntaxError;
+use super::error::{ParseError, SyntaxError};
 use super::lexer::{Token, tokens};
-use super::syntax::{Class, Expr, Function, Statement, Unit};
+use super::syntax::{Attribute, Class, Expr, Function, Line, Parameter, Statement, Unit};
 
 /// Deepest nesting of expressions and of blocks.
 pub(super) const DEPTH: usize = 64;
@@ -12,33 +12,15 @@ pub(super) const DEPTH: usize = 64;
 /// Parses a file. A function whose body is not understood has an error as its body.
 ///
 /// # Errors
-/// [`SyntaxError`] of anything else that is not understood.
-pub(super) fn parse(text: &str) -> Result<Unit, SyntaxError> {
+/// [`ParseError`] of anything else that is not understood.
+pub(super) fn parse(text: &str) -> Result<Unit, ParseError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
-    let mut unit = Unit::default();
-    while parser.at < tokens.len() {
-        if parser.takes_name("class") {
-            let name = parser.name()?;
-            insert(&mut unit.classes, name, |_| parser.class())?;
-        } else if parser.takes_name("def") {
-            let name = parser.name()?;
-            insert(&mut unit.functions, name, |_| parser.function())?;
-        } else {
-            // Old archives begin with their version and with imports.
-            parser.skip_line();
-        }
-    }
-    Ok(unit)
+    parser.unit().map_err(|error| ParseError { error, line: parser.line() })
 }
 
 /// Adds a definition, of which there must not be two.
-fn insert<T>(
-    map: &mut HashMap<String, T>,
-    name: String,
-    read: impl FnOnce(&str) -> Result<T, SyntaxError>,
-) -> Result<(), SyntaxError> {
-    let value = read(&name)?;
+fn insert<T>(map: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), SyntaxError> {
     match map.insert(name.clone(), value) {
         None => Ok(()),
         Some(_) => Err(SyntaxError::Twice(name)),
@@ -47,7 +29,7 @@ fn insert<T>(
 
 /// A position in the tokens of a file.
 pub(super) struct Parser<'a> {
-    tokens: &'a [Token],
+    tokens: &'a [(Token, usize)],
     /// Index of the next token.
     pub at: usize,
     /// Blocks and expressions around it.
@@ -57,7 +39,12 @@ pub(super) struct Parser<'a> {
 impl Parser<'_> {
     /// Returns the next token without consuming it; `None` at the end.
     pub fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
+        self.tokens.get(self.at).map(|(token, _)| token)
+    }
+
+    /// The line of the next token, or of the last one.
+    fn line(&self) -> usize {
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(_, line)| *line)
     }
 
     /// Skips the next token if it is this one; whether it was.
@@ -104,13 +91,6 @@ impl Parser<'_> {
         }
     }
 
-    fn skip_line(&mut self) {
-        while self.peek().is_some_and(|token| *token != Token::Newline) {
-            self.at += 1;
-        }
-        self.at += 1;
-    }
-
     /// Skips a block, whose `Indent` is the next token.
     fn skip_block(&mut self) {
         let mut depth = 0;
@@ -127,89 +107,116 @@ impl Parser<'_> {
         }
     }
 
+    /// The definitions of a file. Old archives begin with their version and with imports.
+    fn unit(&mut self) -> Result<Unit, SyntaxError> {
+        let mut unit = Unit::default();
+        if self.takes_name("op_version_set") {
+            self.symbol('=')?;
+            let Some(Token::Int(_)) = self.peek() else { return self.unexpected("a number") };
+            self.at += 1;
+            self.expect(&Token::Newline)?;
+        }
+        while self.peek().is_some() {
+            if self.takes_name("class") {
+                insert(&mut unit.classes, self.name()?, self.class()?)?;
+            } else if self.takes_name("def") {
+                insert(&mut unit.functions, self.name()?, self.function()?)?;
+            } else if self.takes_name("import") {
+                self.expression()?;
+                self.expect(&Token::Newline)?;
+            } else {
+                return self.unexpected("a class or a function");
+            }
+        }
+        Ok(unit)
+    }
+
     /// The rest of a class after its name.
     fn class(&mut self) -> Result<Class, SyntaxError> {
-        let mut class = Class::default();
+        let mut class = Class { line: self.line(), ..Class::default() };
         if self.takes_symbol('(') {
-            self.list_until(')')?;
+            class.base = Some(self.name()?);
+            self.symbol(')')?;
         }
         self.symbol(':')?;
         self.expect(&Token::Newline)?;
         self.expect(&Token::Indent)?;
         while !self.takes(&Token::Dedent) {
             if self.takes_name("def") {
-                let name = self.name()?;
-                insert(&mut class.methods, name, |_| self.function())?;
+                insert(&mut class.methods, self.name()?, self.function()?)?;
             } else if self.takes_name("pass") {
                 self.expect(&Token::Newline)?;
             } else {
-                self.attribute(&mut class)?;
+                let (name, attribute) = self.attribute()?;
+                insert(&mut class.attributes, name, attribute)?;
             }
         }
         Ok(class)
     }
 
     /// `name : Type`, `name : Final[Type] = value`, `name = value`, `__annotations__["name"] = Type`.
-    fn attribute(&mut self, class: &mut Class) -> Result<(), SyntaxError> {
+    fn attribute(&mut self) -> Result<(String, Attribute), SyntaxError> {
+        let line = self.line();
         let target = self.expression()?;
-        let has_type = self.takes_symbol(':');
-        if has_type {
-            self.expression()?;
-        }
-        if self.takes_symbol('=') {
-            let value = self.expression()?;
-            if let Expr::Name(name) = target {
-                insert(&mut class.constants, name, |_| Ok(value))?;
-            }
-        }
-        self.expect(&Token::Newline)
+        let mut annotation = self.takes_symbol(':').then(|| self.expression()).transpose()?;
+        let mut value = self.takes_symbol('=').then(|| self.expression()).transpose()?;
+        let name = match target {
+            Expr::Name(name) => name,
+            Expr::Index(of, name) if *of == Expr::Name("__annotations__".into()) => match *name {
+                Expr::Text(name) if annotation.is_none() && !name.contains('\\') => {
+                    annotation = value.take();
+                    name
+                }
+                _ => return self.unexpected("the name of an attribute"),
+            },
+            _ => return self.unexpected("the name of an attribute"),
+        };
+        self.expect(&Token::Newline)?;
+        Ok((name, Attribute { line, annotation, value }))
     }
 
     /// The rest of a function after its name.
     fn function(&mut self) -> Result<Function, SyntaxError> {
-        let mut parameters = Vec::new();
+        let (line, mut parameters) = (self.line(), Vec::new());
         self.symbol('(')?;
         while !self.takes_symbol(')') {
             if !self.takes_symbol('*') {
                 let name = self.name()?;
-                if self.takes_symbol(':') {
-                    self.expression()?;
-                }
+                let annotation = self.takes_symbol(':').then(|| self.expression()).transpose()?;
                 let default = self.takes_symbol('=').then(|| self.expression()).transpose()?;
-                parameters.push((name, default));
+                parameters.push(Parameter { name, annotation, default });
             }
             if !self.takes_symbol(',') {
                 self.symbol(')')?;
                 break;
             }
         }
-        if self.takes(&Token::Arrow) {
-            self.expression()?;
-        }
+        let returns = self.takes(&Token::Arrow).then(|| self.expression()).transpose()?;
         self.symbol(':')?;
         self.expect(&Token::Newline)?;
         let start = self.at;
-        let body = self.block();
+        let body = self.block().map_err(|error| ParseError { error, line: self.line() });
         if body.is_err() {
             self.at = start;
             self.depth = 0;
             self.skip_block();
         }
-        Ok(Function { parameters, body })
+        Ok(Function { line, parameters, returns, body })
     }
 
-    fn block(&mut self) -> Result<Vec<Statement>, SyntaxError> {
+    fn block(&mut self) -> Result<Vec<Line>, SyntaxError> {
         self.expect(&Token::Indent)?;
         let statements = self.statements()?;
         self.expect(&Token::Dedent)?;
         Ok(statements)
     }
 
-    fn statements(&mut self) -> Result<Vec<Statement>, SyntaxError> {
+    fn statements(&mut self) -> Result<Vec<Line>, SyntaxError> {
         self.nested(|parser| {
             let mut statements = Vec::new();
             while !matches!(parser.peek(), None | Some(Token::Dedent)) {
-                statements.push(parser.statement()?);
+                let number = parser.line();
+                statements.push(Line { number, statement: parser.statement()? });
             }
             Ok(statements)
         })
@@ -230,7 +237,7 @@ impl Parser<'_> {
     }
 
     /// `: Newline` and a block.
-    fn suite(&mut self) -> Result<Vec<Statement>, SyntaxError> {
+    fn suite(&mut self) -> Result<Vec<Line>, SyntaxError> {
         self.symbol(':')?;
         self.expect(&Token::Newline)?;
         self.block()
@@ -283,10 +290,14 @@ impl Parser<'_> {
             return Ok(Statement::Return(if nothing { Expr::None } else { self.unbracketed()? }));
         }
         let target = self.unbracketed()?;
-        if self.takes_symbol('=') {
-            return Ok(Statement::Assign(target, self.unbracketed()?));
+        let annotation = self.takes_symbol(':').then(|| self.expression()).transpose()?;
+        if annotation.is_none() && !self.takes_symbol('=') {
+            return Ok(Statement::Expression(target));
         }
-        Ok(Statement::Expression(target))
+        if annotation.is_some() {
+            self.symbol('=')?;
+        }
+        Ok(Statement::Assign { target, annotation, value: self.unbracketed()? })
     }
 }
 
@@ -304,17 +315,19 @@ mod tests {
         let unit = parse(text).unwrap();
         let class = &unit.classes["Net"];
         let size = Expr::Tuple(vec![Expr::Int(1), Expr::Negative(Box::new(Expr::Int(2)))]);
-        assert_eq!(class.constants["size"], size);
+        assert_eq!(class.constant("size"), Some(&size));
         assert_eq!(class.methods["forward"].body.as_ref().unwrap().len(), 3);
         let relu = &unit.functions["relu"];
-        assert_eq!(relu.parameters[1], ("inplace".into(), Some(Expr::Bool(false))));
+        let inplace = &relu.parameters[1];
+        assert_eq!((&*inplace.name, &inplace.default), ("inplace", &Some(Expr::Bool(false))));
     }
 
     #[test]
     fn a_body_that_is_not_understood_leaves_the_other_functions() {
         let unit =
             parse("def f(x):\n  with x:\n    pass\n  return x\ndef g(x):\n  return x\n").unwrap();
-        assert_eq!(unit.functions["f"].body, Err(SyntaxError::Statement("with".into())));
+        let error = ParseError { error: SyntaxError::Statement("with".into()), line: 2 };
+        assert_eq!(unit.functions["f"].body, Err(error));
         assert!(unit.functions["g"].body.is_ok());
     }
 

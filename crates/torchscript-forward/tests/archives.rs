@@ -2,52 +2,12 @@
 
 mod common;
 
-use std::io::{Cursor, Read, Write};
+use std::io::Cursor;
 
 use tensor_files::ReadError;
 use torchscript_forward::{Dtype, Expected, ForwardError, ScriptModule, TensorSpec};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use common::{compare, file, linear, read};
-
-/// The same archive with other records.
-fn with_records(file: &[u8], change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> Vec<u8> {
-    let mut zip = ZipArchive::new(Cursor::new(file)).unwrap();
-    let mut records = Vec::new();
-    for i in 0..zip.len() {
-        let mut record = zip.by_index(i).unwrap();
-        let (name, mut bytes) = (record.name().unwrap().into_owned(), Vec::new());
-        record.read_to_end(&mut bytes).unwrap();
-        records.push((name, bytes));
-    }
-    change(&mut records);
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for (name, bytes) in records {
-        zip.start_file(name, stored).unwrap();
-        zip.write_all(&bytes).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
-
-/// The same archive with another text of its only file of code.
-fn with_code(file: &[u8], change: impl FnOnce(String) -> String) -> Vec<u8> {
-    with_records(file, |records| {
-        let code = records.iter_mut().find(|(name, _)| name.ends_with("/code/__torch__.py"));
-        let (_, bytes) = code.unwrap();
-        *bytes = change(String::from_utf8(bytes.clone()).unwrap()).into_bytes();
-    })
-}
-
-/// Adds lines to the body of a class.
-fn with_lines(file: &[u8], class: &str, lines: &str) -> Vec<u8> {
-    with_code(file, |text| {
-        let head = format!("class {class}(Module):\n");
-        assert!(text.contains(&head), "{text}");
-        text.replace(&head, &format!("{head}{lines}"))
-    })
-}
+use common::{compare, file, linear, read, with_code, with_lines, with_records};
 
 const SETSTATE: &str = "  def __setstate__(self, state: Tuple[Tensor, bool]) -> NoneType:\n    \
                         self.training = (state)[1]\n    return None\n";

@@ -2,6 +2,7 @@
 //! `reference.py` computes the expected values with the real PyTorch, once for the group, and `mod.rs`
 //! compares. networks.py and networks.rs hold the networks, under the same names.
 
+mod audit;
 mod compare;
 mod definition;
 mod engines;

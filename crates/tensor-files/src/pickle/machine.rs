@@ -295,6 +295,10 @@ impl Machine<'_> {
         let state = self.pop()?;
         let top = self.top()?;
         match &mut self.arena[top] {
+            // libtorch would make a second object.
+            Value::Object { attributes: Some(_), .. } => {
+                return self.damaged("an object whose attributes are set twice");
+            }
             Value::Object { attributes, .. } => *attributes = Some(state),
             Value::Dict(_) => {}
             Value::Opaque(_) | Value::Unreadable(_) => self.hold(top, state)?,

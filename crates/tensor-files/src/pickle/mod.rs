@@ -20,10 +20,10 @@ mod writer;
 use std::collections::HashSet;
 use std::rc::Rc;
 
+pub(super) use globals::{Global, Rebuild};
 pub(super) use writer::Pickler;
 
 use super::Dtype;
-use globals::Global;
 
 /// Position of a value in the arena.
 pub(crate) type Id = usize;

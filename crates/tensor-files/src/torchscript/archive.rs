@@ -8,8 +8,10 @@ use crate::pickle::{self, Pickle, Rebuilt, Value as Inner};
 use crate::state_dict::{memory_for, whole};
 use crate::{Dtype, ReadError};
 
+use super::values;
+
 /// Most bytes of code, and of the pickle of constants, that are read.
-const LONGEST: u64 = 16 << 20;
+pub(super) const LONGEST: u64 = 16 << 20;
 
 /// Position of a value among the attributes of an [`Archive`].
 pub type Id = usize;
@@ -36,8 +38,10 @@ pub type Id = usize;
 /// ```
 pub struct Archive {
     pickle: Pickle,
+    records: Vec<String>,
     code: Vec<(String, String)>,
     constants: Vec<Option<i64>>,
+    problem: Option<String>,
 }
 
 /// The value of an attribute.
@@ -53,13 +57,17 @@ pub enum Value<'a> {
     Float(f64),
     /// Python `str`.
     Str(&'a str),
-    /// A list or a tuple.
+    /// A list.
     List(&'a [Id]),
+    /// A tuple.
+    Tuple(&'a [Id]),
+    /// A dict: keys and values.
+    Dict(&'a [(Id, Id)]),
     /// An instance of one of the archive's classes: [`Archive::object`] has its attributes.
     Object,
     /// `torch.Tensor`, whose elements are not read here.
     Tensor,
-    /// Anything else, such as a dict.
+    /// Anything else, such as a device.
     Other,
 }
 
@@ -69,15 +77,28 @@ pub struct Object<'a> {
     /// Qualified name of the class, such as `__torch__.torch.nn.modules.linear.Linear`.
     pub class: &'a str,
     archive: &'a Archive,
+    state: Option<Id>,
     attributes: &'a [(Id, Id)],
 }
 
 impl<'a> Object<'a> {
+    /// The value that its attributes are set from: a dict, unless its class sets them by a function of its own.
+    pub fn state(&self) -> Option<Id> {
+        self.state
+    }
+
     /// The attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Id> {
-        let is =
-            |id: Id| matches!(&self.archive.pickle.arena[id], Inner::Str(key) if **key == *name);
-        self.attributes.iter().find(|&&(key, _)| is(key)).map(|&(_, value)| value)
+        self.attributes().find(|&(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The attributes with their names.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a str, Id)> {
+        let arena = &self.archive.pickle.arena;
+        self.attributes.iter().filter_map(|&(key, value)| match &arena[key] {
+            Inner::Str(name) => Some((&**name, value)),
+            _ => None,
+        })
     }
 }
 
@@ -92,8 +113,11 @@ impl Archive {
         let bytes = records.pickle()?;
         let pickle = whole(pickle::read_with_floats(&bytes, memory_for(length))?, &bytes)?;
         drop(bytes);
-        let (code, constants) = (code(&mut records)?, constants(&mut records, length)?);
-        Ok(Self { pickle, code, constants })
+        let code = code(&mut records)?;
+        let (constants, other) = constants(&mut records, length)?;
+        let problem = values::problem(&pickle, "data", &mut records).or(other);
+        let problem = problem.or_else(|| values::debug_problem(&mut records, length));
+        Ok(Self { pickle, records: records.names(), code, constants, problem })
     }
 
     /// The module that was saved.
@@ -112,7 +136,9 @@ impl Archive {
             Inner::Int(value) => Value::Int(*value),
             Inner::Float(Some(value)) => Value::Float(*value),
             Inner::Str(value) => Value::Str(value),
-            Inner::List(items) | Inner::Tuple(items) => Value::List(items),
+            Inner::List(items) => Value::List(items),
+            Inner::Tuple(items) => Value::Tuple(items),
+            Inner::Dict(items) => Value::Dict(items),
             Inner::Object { .. } => Value::Object,
             Inner::Tensor(_) => Value::Tensor,
             _ => Value::Other,
@@ -122,13 +148,37 @@ impl Archive {
     /// The object at a position; `None` if the value there is not an object.
     pub fn object(&self, id: Id) -> Option<Object<'_>> {
         let arena = &self.pickle.arena;
-        let Inner::Object { class, attributes } = &arena[id] else { return None };
+        let Inner::Object { class, attributes: state } = &arena[id] else { return None };
         let Inner::Class(class) = &arena[*class] else { return None };
-        let attributes = match attributes.map(|attributes| &arena[attributes]) {
+        let attributes = match state.map(|state| &arena[state]) {
             Some(Inner::Dict(items)) => &items[..],
             _ => &[],
         };
-        Some(Object { class, archive: self, attributes })
+        Some(Object { class, archive: self, state: *state, attributes })
+    }
+
+    /// All objects, including those that the module does not refer to.
+    pub fn objects(&self) -> impl Iterator<Item = (Id, Object<'_>)> {
+        (0..self.pickle.arena.len()).filter_map(|id| Some((id, self.object(id)?)))
+    }
+
+    /// Names of all classes of the archive that its values use.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.pickle.arena.iter().filter_map(|value| match value {
+            Inner::Class(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// The names of all records without the top folder.
+    pub fn records(&self) -> &[String] {
+        &self.records
+    }
+
+    /// What libtorch must not read in the archive's values, if there is something: a tensor that reaches beyond its storage,
+    /// or a function or class that `torch.jit.save` does not use. It is the name of that value.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// Name and source text of each Python module: `__torch__` for `code/__torch__.py`.
@@ -164,13 +214,15 @@ fn code(records: &mut Records<impl Read + Seek>) -> Result<Vec<(String, String)>
     Ok(code)
 }
 
+/// The constants that are single integers, and what libtorch must not read in the pickle of constants.
 fn constants(
     records: &mut Records<impl Read + Seek>,
     length: u64,
-) -> Result<Vec<Option<i64>>, ReadError> {
-    let Some(bytes) = records.read("constants.pkl", LONGEST)? else { return Ok(Vec::new()) };
+) -> Result<(Vec<Option<i64>>, Option<String>), ReadError> {
+    let Some(bytes) = records.read("constants.pkl", LONGEST)? else { return Ok((vec![], None)) };
     let pickle = whole(pickle::read(&bytes, memory_for(length))?, &bytes)?;
-    let Inner::Tuple(items) = &pickle.arena[pickle.top] else { return Ok(Vec::new()) };
+    let problem = values::problem(&pickle, "constants", records);
+    let Inner::Tuple(items) = &pickle.arena[pickle.top] else { return Ok((vec![], problem)) };
     let big_endian = records.is_big_endian()?;
     let mut number = |&item| {
         let Some(key) = single_integer(&pickle, item) else { return Ok(None) };
@@ -179,7 +231,8 @@ fn constants(
         let from_bytes = if big_endian { i64::from_be_bytes } else { i64::from_le_bytes };
         Ok(bytes.map(from_bytes))
     };
-    items.iter().map(&mut number).collect()
+    let numbers: Result<_, ReadError> = items.iter().map(&mut number).collect();
+    Ok((numbers?, problem))
 }
 
 /// The key of a tensor's record, if the tensor is a scalar of int64 and all of the record.
@@ -220,7 +273,7 @@ mod tests {
             (net.class, value("a"), value("c")),
             ("__torch__.Net", Value::Float(1.5), Value::None)
         );
-        let Value::List(items) = value("b") else { panic!("{:?}", value("b")) };
+        let Value::Tuple(items) = value("b") else { panic!("{:?}", value("b")) };
         let items: Vec<Value> = items.iter().map(|&item| archive.value(item)).collect();
         assert_eq!(items, [Value::Int(1), Value::Int(2)]);
         assert!(net.attribute("d").is_none());
