@@ -39,7 +39,7 @@ impl FlatParameters {
         let view = |spec: &ParameterSpec| {
             let view = all.narrow(0, offset, spec.numel() as i64).view(&spec.shape[..]);
             offset += aligned(spec.numel()) as i64;
-            view.detach().set_requires_grad(true)
+            view.detach().set_requires_grad(spec.requires_grad)
         };
         let views = specs.iter().map(view).collect();
         Self { all, views }

@@ -42,6 +42,8 @@ pub struct ParameterSpec {
     pub shape: Vec<i64>,
     /// Distribution or constant that `Model::reset_parameters` fills it with.
     pub init: Init,
+    /// Whether it is trained; a frozen one is not.
+    pub requires_grad: bool,
 }
 
 impl ParameterSpec {
@@ -58,6 +60,8 @@ pub enum BufferKind {
     Float,
     /// `torch.int64`.
     Int64,
+    /// Another type, in the network of a TorchScript file.
+    Other(Kind),
 }
 
 impl BufferKind {
@@ -66,6 +70,7 @@ impl BufferKind {
         match self {
             Self::Float => network,
             Self::Int64 => Kind::Int64,
+            Self::Other(kind) => kind,
         }
     }
 }
@@ -89,6 +94,8 @@ pub struct BufferSpec {
 pub(super) enum StateEntry {
     Parameter(usize),
     Buffer(usize),
+    /// A second name of a parameter, see [`Graph::shared`].
+    Shared(usize),
 }
 
 /// Name, shape and type of an entry of the state_dict.
@@ -134,6 +141,8 @@ pub struct Graph {
     pub(super) parameters: Vec<ParameterSpec>,
     pub(super) buffers: Vec<BufferSpec>,
     pub(super) state: Vec<StateEntry>,
+    /// Further names of parameters, and their indices.
+    pub(super) shared: Vec<(String, usize)>,
     pub(super) layers: Vec<LayerSpec>,
     pub(super) nodes: Vec<Node>,
     output: Operand,
@@ -148,11 +157,21 @@ impl Graph {
             parameters: Vec::new(),
             buffers: Vec::new(),
             state: Vec::new(),
+            shared: Vec::new(),
             layers: Vec::new(),
             nodes: Vec::new(),
             output: Operand::Input,
             last_read: Vec::new(),
         }
+    }
+
+    /// A graph of one operation on the input, all parameters and all buffers. The state keeps its order.
+    pub(super) fn of_operation(mut self, operation: Arc<dyn Operation>, shape: Vec<i64>) -> Self {
+        let parameters = (0..self.parameters.len()).map(Operand::Parameter);
+        let buffers = (0..self.buffers.len()).map(Operand::Buffer);
+        let inputs = [Operand::Input].into_iter().chain(parameters).chain(buffers).collect();
+        self.nodes.push(Node { operation, inputs, layer: None, shape });
+        Self { output: Operand::Node(0), last_read: vec![Vec::new()], ..self }
     }
 
     pub(super) fn with_output(self, output: Operand) -> Self {
@@ -174,6 +193,7 @@ impl Graph {
         let name = |entry: &StateEntry| match *entry {
             StateEntry::Parameter(i) => &self.parameters[i].name,
             StateEntry::Buffer(i) => &self.buffers[i].name,
+            StateEntry::Shared(i) => &self.shared[i].0,
         };
         let is_own = |entry: &StateEntry| name(entry).split('.').count() == depth + 1;
         let (mut ordered, mut rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_own);
@@ -224,6 +244,10 @@ impl Graph {
             StateEntry::Buffer(i) => {
                 let BufferSpec { name, shape, kind, .. } = &self.buffers[i];
                 StateSpec { name, shape, buffer: Some(*kind) }
+            }
+            StateEntry::Shared(i) => {
+                let (name, parameter) = &self.shared[i];
+                StateSpec { name, shape: &self.parameters[*parameter].shape, buffer: None }
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::Model;
+use super::{BufferKind, Model};
 use super::graph::{StateEntry, StateSpec};
 use tensor_files::{Dtype, NamedTensor};
 
@@ -88,6 +88,7 @@ impl Model {
         let tensors = self.graph().state.iter().map(|&entry| match entry {
             StateEntry::Parameter(i) => self.parameters()[i].detach(),
             StateEntry::Buffer(i) => self.buffers()[i].shallow_clone(),
+            StateEntry::Shared(i) => self.parameters()[self.graph().shared[i].1].detach(),
         });
         self.graph().state().map(|spec| spec.name).zip(tensors)
     }
@@ -102,10 +103,12 @@ fn find(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictEr
         let (found, expected) = (tensor.shape.clone(), spec.shape.to_vec());
         return Err(StateDictError::Shape(name(), found, expected));
     }
-    let is_integer = spec.buffer == Some(super::BufferKind::Int64);
-    let (matches, expected) = match is_integer {
-        true => (tensor.dtype == Dtype::I64, "int64"),
-        false => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
+    let (matches, expected) = match spec.buffer {
+        Some(BufferKind::Int64) => (tensor.dtype == Dtype::I64, "int64"),
+        Some(BufferKind::Other(kind)) => {
+            (tensor.dtype == dtype_of(kind), dtype_of(kind).name())
+        }
+        _ => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
     };
     match matches {
         true => to_tensor(tensor),

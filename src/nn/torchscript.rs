@@ -6,11 +6,15 @@ use tensor_files::ReadError;
 use tensor_files::torchscript::{self, Program};
 
 impl Model {
-    /// The bytes of a TorchScript archive with the model's weights and forward pass, for `torch.jit.load`.
+    /// The bytes of a TorchScript archive with the model's weights and forward pass, for `torch.jit.load`. The network of a
+    /// TorchScript file keeps its own code.
     ///
     /// # Errors
     /// [`ReadError`] if the data of a tensor does not match its shape, which a model's state_dict always does.
     pub fn torchscript(&self) -> Result<Vec<u8>, ReadError> {
+        if let Some(archive) = self.script_archive() {
+            return Ok(archive);
+        }
         torchscript::write(&self.graph().torchscript(self.class()), &self.state_dict())
     }
 }

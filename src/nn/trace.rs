@@ -250,7 +250,12 @@ impl Scope {
         let graph = &mut trace.graph;
         let index = graph.parameters.len();
         graph.state.push(StateEntry::Parameter(index));
-        graph.parameters.push(ParameterSpec { name, shape: shape.to_vec(), init });
+        graph.parameters.push(ParameterSpec {
+            name,
+            shape: shape.to_vec(),
+            init,
+            requires_grad: true,
+        });
         Value { trace: Rc::clone(&self.trace), operand: Operand::Parameter(index) }
     }
 
