@@ -2,7 +2,6 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::dataset::loader::images;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::engine::Forward;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
@@ -40,13 +39,12 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     let n = (pixels.len() / PIXELS) as i64;
     tch::no_grad(|| {
         let forward = Forward::new(model);
-        let (input, kind, device) = (model.graph().input(), model.kind(), model.device());
-        let logits = Tensor::empty([n, CLASSES as i64], (kind, Device::Cpu));
+        let logits = Tensor::empty([n, CLASSES as i64], (model.kind(), Device::Cpu));
         // All logits are in one tensor: many small ones between freed large ones would fragment the heap.
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * PIXELS))
         {
-            rows.copy_(&forward.logits(&images(batch, input, kind, device)));
+            rows.copy_(&forward.logits(&model.images(batch)));
         }
         logits
     })
@@ -60,6 +58,14 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
         let sum: f64 = row.iter().map(|logit| (logit - max).exp()).sum();
         sum.ln() - (row[usize::from(label)] - max)
     });
+    losses.sum::<f64>() / labels.len() as f64
+}
+
+/// `F.nll_loss` in float64: the mean of minus the output of the true class, summed in the order of the images; `outputs`
+/// (N, 10) are log-probabilities. `labels` has N elements.
+pub fn nll(outputs: &Tensor, labels: &[u8]) -> f64 {
+    let losses =
+        rows(outputs).into_iter().zip(labels).map(|(row, &label)| -row[usize::from(label)]);
     losses.sum::<f64>() / labels.len() as f64
 }
 

@@ -19,7 +19,9 @@ use clap::{
 use clap_complete::Shell;
 pub use data::{DataAction, DataCommand, FetchArgs};
 pub use results::{ParityArgs, ReportArgs};
-pub use shared::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, KeyArgs};
+pub use shared::{
+    CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
+};
 pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };

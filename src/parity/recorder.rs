@@ -5,7 +5,6 @@
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
-use crate::dataset::loader::images;
 use crate::dataset::{PIXELS, Split};
 use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
@@ -105,7 +104,7 @@ impl Recorder {
     /// Records all images as one tensor, in chunks of [`CHUNK`].
     fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
         let (kind, input) = (model.kind(), model.graph().input());
-        let normalized = |part| bytes_of(&images(part, input, kind, model.device()));
+        let normalized = |part| bytes_of(&model.images(part));
         let sizes = input.iter().map(|&size| size as usize);
         let shape: Vec<usize> = [pixels.len() / PIXELS].into_iter().chain(sizes).collect();
         let parts = pixels.chunks(CHUNK * PIXELS).map(normalized);

@@ -10,7 +10,6 @@ use image::{ExtendedColorType, ImageEncoder};
 use tch::{Device, Kind, Tensor};
 
 use super::Run;
-use crate::dataset::loader::images;
 use crate::dataset::{CLASSES, PIXELS, SIDE, Split};
 use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
@@ -212,9 +211,8 @@ impl<'a> Convolution<'a> {
 
     /// The layer's output after ReLU (N, C, 28, 28), on the CPU.
     fn forward(&self, pixels: &[u8]) -> Tensor {
-        let (input, kind) = (self.model.graph().input(), self.model.kind());
         tch::no_grad(|| {
-            let images = images(pixels, input, kind, self.model.device());
+            let images = self.model.images(pixels);
             self.model.first_output(&images).relu().to_device(Device::Cpu)
         })
     }

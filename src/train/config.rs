@@ -58,8 +58,12 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
-/// Refuses options of PyTorch's training for a model of scikit-learn.
+/// Refuses options of PyTorch's training for a model of scikit-learn, and a normalization of several channels.
 fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
+    if config.normalize.channels().len() > 1 {
+        let expected = "none or MEAN,STD: the images have one channel";
+        return Err(SettingError::wrong("normalize", &config.normalize.to_string(), expected));
+    }
     match config.options().into_iter().next() {
         Some((name, found)) if model.library == Library::ScikitLearn => {
             let expected =
@@ -102,6 +106,10 @@ mod tests {
         assert_eq!(result("lenet5", on_gpu), Err(exact.into()));
         let seed = "seed is 4294967296: it must be an integer from 0 to 4294967295 for mlp";
         assert_eq!(result("mlp", |it| it.seed = 1 << 32), Err(seed.into()));
+        let normalize =
+            "normalize is 0.1,0.2,1,1: it must be none or MEAN,STD: the images have one channel";
+        let two_channels = |it: &mut TrainConfig| it.normalize = "0.1,0.2,1,1".parse().unwrap();
+        assert_eq!(result("lenet5", two_channels), Err(normalize.into()));
         let unknown = result("mlp", |it| it.model = "resnet".into()).unwrap_err();
         assert!(unknown.starts_with("unknown model \"resnet\": the models are"), "{unknown}");
     }

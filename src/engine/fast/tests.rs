@@ -33,9 +33,9 @@ fn registered(name: &str, options: &ModelOptions) -> Model {
 }
 
 /// The engine for a model.
-fn fast(model: Model, label_smoothing: f64, threads: usize) -> Fast {
+fn fast(model: Model, criterion: Criterion, threads: usize) -> Fast {
     let network = Network::new(model.graph(), model.kind()).unwrap();
-    let replicas = Replicas::new(network, &model, threads, label_smoothing);
+    let replicas = Replicas::new(network, &model, threads, criterion);
     let optimizer = Box::new(Adam::new(std::slice::from_ref(model.flat().all()), 1e-3));
     Fast { model, replicas, optimizer, loss: 0.0 }
 }
