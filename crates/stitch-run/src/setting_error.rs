@@ -14,7 +14,7 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "augment" => {
             "none, or a list of crop[:PADDING] (0 to 28), flip[:P] and erase[:P] (0 to 1), such as crop,flip"
         }
-        "init" => "an object with file and sha256",
+        "init" => "an object with file and sha256 (64 hexadecimal digits)",
         "normalize" => "none, or MEAN,STD of finite numbers, STD not 0, such as 0.2860,0.3530",
         "optimizer" => "adam, adamw, sgd, adadelta or rmsprop",
         "loss" => "cross-entropy or nll",
