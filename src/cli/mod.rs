@@ -78,7 +78,7 @@ pub enum Command {
     /// Train the paper's two models as the notebook does and compare them with the paper
     Reproduce(ReproduceArgs),
     /// Train one model and write a run folder
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// List the models, or show a model's layers
     Models(ModelsArgs),
     /// Evaluate a weights file on the test images

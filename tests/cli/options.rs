@@ -46,7 +46,7 @@ fn options_that_do_not_suit_the_model_or_another_option_are_refused_by_their_fla
 fn accuracy(folder: &Path, file: &str, flags: &[&str]) -> (f64, String) {
     let assert = evaluate(folder, file).args(flags).arg("--json").assert().code(0);
     let document: serde_json::Value = serde_json::from_str(stdout_of(&assert)).unwrap();
-    (document["test_accuracy"].as_f64().unwrap(), stderr_of(&assert).to_owned())
+    (document["metrics"]["test_accuracy"].as_f64().unwrap(), stderr_of(&assert).to_owned())
 }
 
 #[test]
