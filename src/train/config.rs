@@ -58,16 +58,26 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
-/// Refuses options of PyTorch's training for a model of scikit-learn, and a normalization of several channels.
-fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
-    if config.normalize.channels().len() > 1 {
-        let expected = "none or MEAN,STD: the images have one channel";
-        return Err(SettingError::wrong("normalize", &config.normalize.to_string(), expected));
+/// Refuses a normalization of another number of channels than the images have.
+pub(super) fn check_channels(config: &TrainConfig) -> Result<(), SettingError> {
+    match config.normalize.channels().len() {
+        0 | 1 => Ok(()),
+        _ => {
+            let expected = "none or MEAN,STD: the images have one channel";
+            Err(SettingError::wrong("normalize", &config.normalize.to_string(), expected))
+        }
     }
+}
+
+/// Refuses options of PyTorch's training for a model of scikit-learn, and a normalization that does not suit the images.
+fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
+    check_channels(config)?;
     match config.options().into_iter().next() {
         Some((name, found)) if model.library == Library::ScikitLearn => {
             let expected =
                 format!("omitted for {model}, which is trained as {} does", model.library);
+            // Of initial values, the file.
+            let found = found.get("file").unwrap_or(&found);
             Err(SettingError::wrong(&name, &found.to_string(), &expected))
         }
         _ => Ok(()),

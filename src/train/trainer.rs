@@ -1,5 +1,6 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the stopping rule.
 
+use super::config::check_channels;
 use super::state::{self, RestoreError};
 use super::{
     ConfigError, Device, Engine, Loss, Progress, TrainConfig, TrainError, TrainState, check, steps,
@@ -94,7 +95,7 @@ impl Trainer {
     /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if it does not
     /// support the network or its device.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
-        config.check().map_err(ConfigError::from)?;
+        config.check().and_then(|()| check_channels(config)).map_err(ConfigError::from)?;
         check_network(&model, config)?;
         let n = data.len();
         if steps(config, data) == 0 && n > 0 {
