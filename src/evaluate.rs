@@ -4,7 +4,6 @@ use tch::{Device, Kind, Tensor};
 
 use crate::dataset::Split;
 use crate::dataset::classes::Classes;
-use crate::dataset::loader::images;
 use crate::engine::Forward;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::nn::Model;
@@ -46,15 +45,14 @@ pub fn evaluate(model: &Model, data: &Split) -> Evaluation {
 pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
     tch::no_grad(|| {
         let forward = Forward::new(model);
-        let (input, kind, device) = (model.graph().input(), model.kind(), model.device());
-        let bytes = input.iter().product::<i64>() as usize;
+        let bytes = model.graph().input().iter().product::<i64>() as usize;
         let (n, classes) = ((pixels.len() / bytes) as i64, model.graph().output()[0]);
-        let logits = Tensor::empty([n, classes], (kind, Device::Cpu));
+        let logits = Tensor::empty([n, classes], (model.kind(), Device::Cpu));
         // All logits are in one tensor: many small ones between freed large ones would fragment the heap.
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * bytes))
         {
-            rows.copy_(&forward.logits(&images(batch, input, kind, device)));
+            rows.copy_(&forward.logits(&model.images(batch)));
         }
         logits
     })
@@ -68,6 +66,14 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u8]) -> f64 {
         let sum: f64 = row.iter().map(|logit| (logit - max).exp()).sum();
         sum.ln() - (row[usize::from(label)] - max)
     });
+    losses.sum::<f64>() / labels.len() as f64
+}
+
+/// `F.nll_loss` in float64: the mean of minus the output of the true class, summed in the order of the images; `outputs`
+/// (N, classes) are log-probabilities. `labels` has N elements.
+pub fn nll(outputs: &Tensor, labels: &[u8]) -> f64 {
+    let losses =
+        rows(outputs).into_iter().zip(labels).map(|(row, &label)| -row[usize::from(label)]);
     losses.sum::<f64>() / labels.len() as f64
 }
 

@@ -19,7 +19,9 @@ use clap::{
 use clap_complete::Shell;
 pub use data::{DataAction, DataCommand, FetchArgs};
 pub use results::{ParityArgs, ReportArgs};
-pub use shared::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, KeyArgs};
+pub use shared::{
+    CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
+};
 pub use study::{
     StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
 };
@@ -76,7 +78,7 @@ pub enum Command {
     /// Train the paper's two models as the notebook does and compare them with the paper
     Reproduce(ReproduceArgs),
     /// Train one model and write a run folder
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// List the models, or show a model's layers
     Models(ModelsArgs),
     /// Evaluate a weights file on the test images

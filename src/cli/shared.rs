@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use stitch::run::CheckpointEvery;
+use stitch::stitch_run::Normalize;
 use stitch::train::{Device, Engine};
 
 use super::engines;
@@ -86,6 +87,17 @@ pub struct FigureArgs {
     /// Show confusion matrices in percent of the true class instead of counts
     #[arg(long)]
     pub normalize: bool,
+}
+
+/// The flag for the input of a network.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// Normalize images with mean and standard deviation [default: as in the run of FILE]
+    ///
+    /// Without this flag, FILE's metadata or the config.json of its run folder tell whether images were normalized (`stitch
+    /// train --normalize`). A note is printed if neither does.
+    #[arg(long, value_name = "none|MEAN,STD", allow_hyphen_values = true)]
+    pub normalize: Option<Normalize>,
 }
 
 /// The flag that selects a dict of weights.

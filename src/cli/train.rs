@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
-use stitch::stitch_run::{Augment, LrSchedule, Optimizer, json};
+use stitch::stitch_run::{Augment, Loss, LrSchedule, Normalize, Optimizer, json};
 
 use super::values::{NumberOrOff, number, parse_number_or_off, parse_on_or_off, written_path};
 use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, models};
@@ -55,6 +55,8 @@ Examples:
   stitch train lenet5 --fast --out runs/fast
   stitch train lenet5 --batch-size 64 --lr 1e-3 --seed 3 --threads 2 --out runs/seed3
   stitch train deepcnn --augment crop,flip --lr-schedule cosine --epochs 30 --out runs/long-deepcnn
+  stitch train lenet5 --optimizer rmsprop --normalize 0.2860,0.3530 --drop-last --out runs/normalized
+  stitch train lenet5 --init runs/lenet5/state_dict.pt --epochs 2 --out runs/more
   stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
   stitch train --config runs/long/config.json --out runs/again
   stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
@@ -82,8 +84,6 @@ pub struct TrainArgs {
     /// A traced run writes no checkpoints and cannot be resumed: checkpoints do not contain the trace.
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
-    #[command(flatten)]
-    pub figures: FigureArgs,
     /// Write TensorBoard events to OUT/tensorboard: losses, accuracies, confusion matrix
     ///
     /// `tensorboard --logdir OUT` shows them, also during the run.
@@ -143,6 +143,14 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+    /// Start from the weights in this file instead of drawn ones [default: off]
+    ///
+    /// For PyTorch models; any file that `evaluate` reads. As in Python, the initial values are drawn first, by --seed, and
+    /// then replaced, so the seed decides what is drawn next: the order of the images, augmentation and dropout. config.json
+    /// has the path and SHA-256 of the file; a run is neither repeated nor resumed with another file.
+    #[arg(long, value_name = "FILE|off")]
+    #[serde(skip)]
+    pub init: Option<PathBuf>,
     /// Random transforms of the training images, such as crop,flip [default: none]
     ///
     /// For PyTorch models. A list, applied in this order: crop[:PADDING] (RandomCrop, 2 pixels), flip[:P] (RandomHorizontalFlip, 0.5) and
@@ -150,11 +158,29 @@ pub struct SettingArgs {
     #[arg(long, value_name = "none|LIST")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
+    /// Normalize all images with mean and standard deviation, such as 0.2860,0.3530 [default: none]
+    ///
+    /// For PyTorch models: torchvision's Normalize((MEAN,), (STD,)) of pixels from 0 to 1, after --augment. Training,
+    /// validation and test images are normalized, and those of `evaluate` and `predict` with the weights of the run. The
+    /// exported networks expect normalized images. Without a value, it shows confusion matrices in percent of the true class
+    /// instead of counts, as for `stitch report`.
+    #[arg(long, value_name = "none|MEAN,STD", num_args = 0..=1)]
+    #[serde(skip_serializing_if = "has_no_value")]
+    pub normalize: Option<Option<Normalize>>,
+    /// Draw a new order of the training images in each epoch [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_on_or_off)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffle: Option<bool>,
+    /// Leave out the last batch of an epoch if it is shorter than the others [default: off]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          value_parser = parse_on_or_off)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_last: Option<bool>,
     /// The optimizer of PyTorch models [default: adam]
     #[arg(long, value_name = "NAME", value_parser = optimizer_parser())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
-    /// Momentum of sgd; --lr-schedule onecycle sets it at each step [default: 0]
+    /// Momentum of sgd and rmsprop; --lr-schedule onecycle sets it at each step [default: 0]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     #[serde(skip)]
     pub momentum: Option<f64>,
@@ -167,14 +193,21 @@ pub struct SettingArgs {
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     #[serde(skip)]
     pub weight_decay: Option<f64>,
-    /// Label smoothing of the loss, 0 to 1 [default: 0]
+    /// The loss of PyTorch models [default: cross-entropy]
+    ///
+    /// PyTorch's CrossEntropyLoss, or NLLLoss (nll) for a network that ends with log_softmax: minus its output for the true
+    /// class. lenet5 and deepcnn return logits; with nll their loss has no lower bound, as in PyTorch.
+    #[arg(long, value_name = "NAME", value_parser = loss_parser())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// Label smoothing of cross-entropy, 0 to 1 [default: 0]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     #[serde(skip)]
     pub label_smoothing: Option<f64>,
     /// Schedule of the learning rate: none, step:EVERY,GAMMA, cosine or onecycle [default: none]
     ///
     /// PyTorch's StepLR and CosineAnnealingLR (to 0, over all epochs) change it after an epoch, OneCycleLR (up to --lr,
-    /// over all steps of the run) after each step, and with it the momentum of sgd or beta1 of Adam. A run with cosine or onecycle cannot be resumed with more epochs.
+    /// over all steps of the run) after each step, and with it the momentum of sgd and rmsprop or beta1 of Adam; adadelta has neither and cannot use it. A run with cosine or onecycle cannot be resumed with more epochs.
     #[arg(long, value_name = "SCHEDULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_schedule: Option<LrSchedule>,
@@ -186,12 +219,26 @@ pub struct SettingArgs {
     pub engine: EngineArgs,
 }
 
+fn loss_parser() -> impl TypedValueParser<Value = Loss> {
+    PossibleValuesParser::new(Loss::ALL.map(Loss::name)).try_map(|name| name.parse())
+}
+
+/// Whether `--normalize` is missing, or concerns confusion matrices.
+fn has_no_value(normalize: &Option<Option<Normalize>>) -> bool {
+    !matches!(normalize, Some(Some(_)))
+}
+
 fn optimizer_parser() -> impl TypedValueParser<Value = Optimizer> {
     PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse())
 }
 
 impl SettingArgs {
-    /// The given settings by name; null means off.
+    /// `--normalize` without a value.
+    pub fn figures(&self) -> FigureArgs {
+        FigureArgs { normalize: self.normalize == Some(None) }
+    }
+
+    /// The given settings by name, without `init`; null means off.
     pub fn given(&self) -> Map<String, Value> {
         let mut map = json::to_object(self);
         for (name, value) in [

@@ -9,7 +9,7 @@ use stitch::export::{FORMATS, Format};
 use stitch::models::ModelEntry;
 
 use super::values::{parse_indices, written_path};
-use super::{ComputeArgs, DataArgs, KeyArgs, models};
+use super::{ComputeArgs, DataArgs, InputArgs, KeyArgs, models};
 
 /// `stitch models`
 #[derive(Debug, Args)]
@@ -41,6 +41,8 @@ pub struct EvaluateArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
+    #[command(flatten)]
+    pub input: InputArgs,
     #[command(flatten)]
     pub compute: ComputeArgs,
     #[command(flatten)]
@@ -83,6 +85,8 @@ pub struct PredictArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Classify only image N of IDX files, counted from 0, or N..M (M excluded); may be repeated [default: all]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_indices)]
     pub index: Vec<Range<usize>>,

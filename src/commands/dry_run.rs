@@ -117,6 +117,8 @@ fn text(dry_run: &DryRun, screen: Screen) -> String {
             Value::Null => "off".into(),
             Value::Bool(true) => "on".into(),
             Value::String(text) => text.clone(),
+            // The file of initial values.
+            Value::Object(object) => object["file"].as_str().unwrap_or_default().into(),
             value => value.to_string(),
         };
         let source = match setting.source {

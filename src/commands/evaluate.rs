@@ -16,7 +16,9 @@ use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let classifier = inputs::model(&args.file, args.model, args.key.get(), device, console)?;
+    let read = inputs::model(&args.file, args.model, args.key.get(), device, console)?;
+    let normalize = args.input.normalize.as_ref();
+    let classifier = inputs::normalized(read, &args.file, normalize, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,

@@ -42,7 +42,16 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         );
     }
     let metadata = inputs::metadata(&args.file, &model.model.state_dict());
-    let metadata = metadata.unwrap_or_else(|| [("model".into(), entry.name.into())].into());
+    let mut metadata = metadata.unwrap_or_else(|| [("model".into(), entry.name.into())].into());
+    let normalize = inputs::known_normalize(&args.file)?.filter(|it| !it.is_none());
+    if let Some(normalize) = normalize {
+        console.note(&format!(
+            "note: {}: trained on images normalized with --normalize {normalize}: normalize those that the exported \
+             network takes, too",
+            args.file.display()
+        ));
+        metadata.insert("normalize".into(), normalize.to_string());
+    }
     if args.format.has_forward {
         model = with_dropout_of_run(model, &metadata, args, console)?;
     }

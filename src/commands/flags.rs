@@ -37,6 +37,8 @@ pub fn message(error: &Error) -> String {
             return format!("--val is {}: {error}", error.asked);
         }
         (_, Some(RunError::Threads(_))) => ("--threads: ", ""),
+        (_, Some(RunError::Init { .. })) => ("--init: ", ""),
+        (_, Some(RunError::Train(TrainError::NoStep(..)))) => ("--drop-last: ", ""),
         _ => match error.downcast_ref() {
             None | Some(FetchError::Write(..)) => ("", ""),
             Some(_) => ("", ". Give another server with --mirror"),

@@ -5,14 +5,17 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::dataset::classes::Classes;
 use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
 use stitch::libtorch::{self, cuda, threads};
-use stitch::models::{self, Classifier, ModelEntry, names_of, weights};
+use stitch::models::{self, Classifier, Library, ModelEntry, names_of, weights};
 use stitch::nn::{ForwardError, ScriptModule};
-use stitch::report::figures::Normalize;
-use stitch::run_folder::{self, Claim, RunConfig};
+use stitch::report::figures;
+use stitch::run_folder::{self, CONFIG, Claim, MAX_FILE, RunConfig, WEIGHTS, read_regular};
+use stitch::sha256;
+use stitch::stitch_run::{Init, Normalize, json};
 use stitch::tensor_files::{
     FileKind, Metadata, NamedTensor, ReadError, Renaming, Skipped, TensorFile, read_weights,
 };
@@ -37,8 +40,8 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize> {
 
 impl FigureArgs {
     /// How the confusion matrix is normalized.
-    pub fn normalize(&self) -> Normalize {
-        if self.normalize { Normalize::Rows } else { Normalize::Counts }
+    pub fn normalize(&self) -> figures::Normalize {
+        if self.normalize { figures::Normalize::Rows } else { figures::Normalize::Counts }
     }
 }
 
@@ -207,6 +210,68 @@ fn classes_of(file: &Path, tensors: &[NamedTensor]) -> Result<Option<Classes>> {
     let names = metadata(file, tensors).map(|metadata| RunConfig::classes_of(&metadata));
     let names = names.transpose();
     Ok(names.with_context(|| format!("the metadata of {}", file.display()))?.flatten())
+}
+
+/// The setting `init` for a value of `--init`; null for `off`.
+pub fn init(file: &Path) -> Result<Value> {
+    if file == Path::new("off") {
+        return Ok(Value::Null);
+    }
+    let bytes = read_limited(file, MAX_FILE).context("--init")?;
+    let path =
+        file.to_str().context("--init: the path is not UTF-8; config.json could not hold it")?;
+    Ok(json::to_object(&Init { file: path.into(), sha256: sha256::of(bytes) }).into())
+}
+
+/// The normalization of the images for the weights in a file, from its metadata or the `config.json` of its run folder;
+/// `None` if neither tells it.
+pub fn known_normalize(file: &Path) -> Result<Option<Normalize>> {
+    let opened = File::open(file).ok().and_then(|it| TensorFile::open(BufReader::new(it)).ok());
+    let metadata = opened.map(|file| file.metadata().clone()).unwrap_or_default();
+    let of_metadata = RunConfig::normalize_of(&metadata);
+    let of_metadata = of_metadata.with_context(|| format!("the metadata of {}", file.display()))?;
+    let is_of_run = file.file_name().is_some_and(|name| WEIGHTS.iter().any(|it| name == *it));
+    let config = file.with_file_name(CONFIG);
+    let of_folder = || {
+        let bytes = is_of_run.then(|| read_regular(&config, MAX_FILE).ok()).flatten()?;
+        Some(RunConfig::read(&bytes).ok()?.settings.normalize)
+    };
+    Ok(of_metadata.or_else(of_folder))
+}
+
+/// The classifier of the weights in a file, for images with the normalization of its run or that of `--normalize`; prints a
+/// note if it is unknown.
+pub fn normalized(
+    classifier: Classifier,
+    file: &Path,
+    given: Option<&Normalize>,
+    console: Console,
+) -> Result<Classifier> {
+    let entry = classifier.entry;
+    if entry.library == Library::ScikitLearn {
+        let is_none = given.is_none_or(Normalize::is_none);
+        ensure!(is_none, "--normalize: {entry} takes images that are not normalized");
+        return Ok(classifier);
+    }
+    let known = match given {
+        Some(normalize) => Some(normalize.clone()),
+        None => known_normalize(file)?,
+    };
+    let channels = known.as_ref().map_or(0, |it| it.channels().len());
+    let expected = classifier.image_shape().channels;
+    ensure!(
+        [0, expected].contains(&channels),
+        "{channels} means to normalize with: the images have {expected} channels"
+    );
+    if known.is_none() {
+        console.note(&format!(
+            "note: {}: not in a run folder, so it is unknown whether it was trained on normalized images; these are not \
+             normalized. If it was, give --normalize MEAN,STD",
+            file.display()
+        ));
+    }
+    let model = classifier.model.with_normalize(known.unwrap_or_default());
+    Ok(Classifier { model, ..classifier })
 }
 
 /// Opens a file of tensors; `key` is the value of `--key`.

@@ -152,6 +152,7 @@ fn pictures(
         return Ok(Err(PicturesError::NoWeights));
     }
     let Classifier { model, .. } = inputs::model(&weights, Some(run.model), None, device, console)?;
+    let model = model.with_normalize(run.config.settings.normalize.clone());
     let logits = evaluate::logits(&model, &test.images);
     Ok(Pictures::new(run, &model, test, &logits))
 }

@@ -11,6 +11,7 @@ use stitch::models::{self, ModelEntry};
 use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig, TrainError};
+use tch::Device;
 
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
@@ -61,7 +62,10 @@ impl Settings {
     /// A file that is not the configuration of a run; a setting out of range; a device that does not exist.
     pub fn of(args: &TrainArgs, console: Console) -> Result<Self> {
         let repeated = args.config.as_deref().map(Repeated::read).transpose()?;
-        let flags = args.settings.given();
+        let mut flags = args.settings.given();
+        if let Some(init) = &args.settings.init {
+            flags.insert("init".into(), inputs::init(init)?);
+        }
         let from = repeated.as_ref().map(|repeated| repeated.config.settings.to_map());
         let mut map = match (args.model, &repeated) {
             (Some(model), Some(repeated)) => repeated.settings_of(model)?.to_map(),
@@ -86,6 +90,14 @@ impl Settings {
             (ConfigError::Setting(setting), None) => flags::of_setting(setting),
             (ConfigError::Model(_), None) => error.into(),
         })?;
+        if let Some(init) = &config.init {
+            let read =
+                inputs::model(Path::new(&init.file), Some(model), None, Device::Cpu, console);
+            read.with_context(|| match &repeated {
+                Some(repeated) if !flags.contains_key("init") => format!("{repeated}: init"),
+                _ => "--init".into(),
+            })?;
+        }
         cuda::check(config.device).with_context(|| match &repeated {
             Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
             _ => "--device".into(),
@@ -115,13 +127,7 @@ impl Settings {
                 }
                 _ => SettingOrigin::Default,
             };
-            let value = match name.as_str() {
-                // Not written if they are PyTorch's defaults.
-                "optimizer" => config.optimizer.name().into(),
-                "weight_decay" if config.weight_decay() > 0.0 => config.weight_decay().into(),
-                _ => values.get(&name).cloned().unwrap_or_default(),
-            };
-            Setting { value, name, source }
+            Setting { value: config.value(&name), name, source }
         };
         let sources = TrainConfig::names().into_iter().map(setting).collect();
         Ok(Self { model, config, sources, repeated })
@@ -145,6 +151,9 @@ impl Settings {
                 Some(repeated) if !is_flag(setting.name()) => anyhow!("{repeated}: {setting}"),
                 _ => flags::of_setting(setting),
             },
+            (Some(RunError::Init { .. }), Some(repeated)) if !is_flag("init") => {
+                anyhow!("{repeated}: init: {error}")
+            }
             _ => error,
         }
     }

@@ -26,7 +26,7 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         resume: args.checkpoints.resume,
         trace: args.trace,
         tensorboard: args.tensorboard,
-        figures: Some(args.figures.normalize()),
+        figures: Some(args.settings.figures().normalize()),
     };
     let trained = training::run(&folder, config, &options, &dataset, console);
     let trained = trained.map_err(|error| settings.explained(error))?;

@@ -1,9 +1,11 @@
 //! `torch.utils.data.DataLoader` with `num_workers=0` over a data set in memory: batches of samples, and their order
 //! in an epoch.
 
+use std::ops::{Div, Sub};
+
 use tch::{Device, Kind, Tensor};
 
-use stitch_run::Augment;
+use stitch_run::{Augment, Normalize};
 
 use super::{Split, transforms};
 use crate::libtorch::{filled, generator, in_parts};
@@ -69,13 +71,28 @@ impl Batch {
 /// # Panics
 /// If `kind` is neither float32 nor float64, or the bytes are not those of whole images of this shape.
 pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tensor {
+    normalized_images(pixels, shape, (kind, device), &Normalize::default())
+}
+
+/// [`images`], then `torchvision.transforms.Normalize` of torchvision 0.28 in the type `kind`.
+///
+/// # Panics
+/// As [`images`].
+pub fn normalized_images(
+    pixels: &[u8],
+    shape: &[i64],
+    (kind, device): (Kind, Device),
+    normalize: &Normalize,
+) -> Tensor {
     let bytes = shape.iter().product::<i64>() as usize;
     assert!(bytes > 0 && pixels.len().is_multiple_of(bytes), "images of {bytes} bytes");
     let n = (pixels.len() / bytes) as i64;
     let size = [&[n], shape].concat();
     let xs = match kind {
-        Kind::Float => normalized::<f32>(pixels, &size, |value| value as f32),
-        Kind::Double => normalized::<f64>(pixels, &size, |value| value),
+        Kind::Float => {
+            normalized::<f32>(pixels, &size, &channel_values(normalize, |value| value as f32))
+        }
+        Kind::Double => normalized::<f64>(pixels, &size, &channel_values(normalize, |value| value)),
         kind => panic!("images of type {kind:?}: Float or Double is expected"),
     };
     xs.to_device(device)
@@ -84,15 +101,45 @@ pub fn images(pixels: &[u8], shape: &[i64], kind: Kind, device: Device) -> Tenso
 fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
     pixels: &[u8],
     size: &[i64],
-    convert: impl Fn(f64) -> T,
+    channels: &[[T; 256]],
 ) -> Tensor {
-    let values: [T; 256] = std::array::from_fn(|byte| convert(byte as f64 / 255.0));
     filled(size, |xs: &mut [T]| {
+        let [values] = channels else {
+            // Each channel of an image has a plane of its own.
+            let plane = size[1..].iter().product::<i64>() as usize / channels.len();
+            let planes = xs.chunks_mut(plane).zip(pixels.chunks(plane)).zip(channels.iter().cycle());
+            return planes.for_each(|((xs, bytes), values)| {
+                xs.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = values[usize::from(byte)]);
+            });
+        };
         in_parts((pixels.len(), GRAIN), [xs], [pixels], |[xs], [bytes]| {
             for (x, &byte) in xs.iter_mut().zip(bytes) {
                 *x = values[usize::from(byte)];
             }
         });
+    })
+}
+
+/// The normalized value of each byte in each channel; one channel if all are alike.
+fn channel_values<T: Copy + Sub<Output = T> + Div<Output = T>>(
+    normalize: &Normalize,
+    convert: impl Fn(f64) -> T,
+) -> Vec<[T; 256]> {
+    match normalize.channels() {
+        [] => vec![byte_values(None, convert)],
+        channels => channels.iter().map(|it| byte_values(Some(it), &convert)).collect(),
+    }
+}
+
+/// The normalized value of each byte: divided by 255 in float64, converted, then `sub(mean).div_(std)` with the channel's
+/// converted mean and standard deviation.
+pub(crate) fn byte_values<T: Copy + Sub<Output = T> + Div<Output = T>>(
+    channel: Option<&[f64; 2]>,
+    convert: impl Fn(f64) -> T,
+) -> [T; 256] {
+    std::array::from_fn(|byte| {
+        let x = convert(byte as f64 / 255.0);
+        channel.map_or(x, |&[mean, std]| (x - convert(mean)) / convert(std))
     })
 }
 
@@ -113,13 +160,20 @@ pub struct Batches<'a> {
     order: &'a [u32],
     batch_size: usize,
     augment: Option<&'a Augment>,
+    drop_last: bool,
     batch: Batch,
 }
 
 impl<'a> Batches<'a> {
     /// Divides the samples `order` of `split` into batches of `batch_size`; the last one may be smaller.
     pub fn new(split: &'a Split, order: &'a [u32], batch_size: usize) -> Self {
-        Self { split, order, batch_size, augment: None, batch: Batch::default() }
+        let batch = Batch::default();
+        Self { split, order, batch_size, augment: None, drop_last: false, batch }
+    }
+
+    /// Sets whether the last batch is left out if it is smaller than the others.
+    pub fn drop_last(self, drop_last: bool) -> Self {
+        Self { drop_last, ..self }
     }
 
     /// Applies random transforms to each image when its batch is read, in the order of the samples. Skipped batches draw
@@ -137,6 +191,9 @@ impl<'a> Batches<'a> {
 
     /// The next batch; `None` at the end.
     pub fn next_batch(&mut self) -> Option<&Batch> {
+        if self.drop_last && self.order.len() < self.batch_size {
+            return None;
+        }
         let (indices, rest) = self.order.split_at(self.order.len().min(self.batch_size));
         self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
@@ -150,7 +207,8 @@ impl<'a> Batches<'a> {
 }
 
 /// The sampler of `DataLoader(dataset, batch_size, shuffle=True)`: the order of an epoch is the `randperm` of a new
-/// generator, whose seed is drawn from libtorch's global generator at the start of the epoch.
+/// generator, whose seed is drawn from libtorch's global generator at the start of the epoch. With `shuffle=False`, the
+/// order is that of the data set.
 ///
 /// ```
 /// use stitch::dataset::loader::RandomSampler;
@@ -165,26 +223,37 @@ impl<'a> Batches<'a> {
 #[derive(Debug)]
 pub struct RandomSampler {
     n: usize,
+    shuffle: bool,
     seed: i64,
 }
 
 impl RandomSampler {
     /// Creates a sampler for `n` samples.
     pub fn new(n: usize) -> Self {
-        Self { n, seed: 0 }
+        Self { n, shuffle: true, seed: 0 }
+    }
+
+    /// Sets whether each epoch has a new random order.
+    pub fn shuffle(self, shuffle: bool) -> Self {
+        Self { shuffle, ..self }
     }
 
     /// Draws the order of a new epoch. Like a pass over a `DataLoader`, this draws the base seed of the workers, which
-    /// is not used, and then the sampler's seed.
+    /// is not used, and then, if it shuffles, the sampler's seed.
     pub fn next_order(&mut self) -> Vec<u32> {
         let _base_seed = generator::random();
-        self.seed = generator::random();
+        if self.shuffle {
+            self.seed = generator::random();
+        }
         self.order()
     }
 
     /// The order of the current epoch.
     pub fn order(&self) -> Vec<u32> {
-        Generator::new(self.seed as u64).randperm(self.n as u32)
+        match self.shuffle {
+            true => Generator::new(self.seed as u64).randperm(self.n as u32),
+            false => (0..self.n as u32).collect(),
+        }
     }
 
     /// The seed of the current epoch.
@@ -237,13 +306,7 @@ impl<'a> DataLoader<'a> {
     /// Starts an epoch and returns its batches: images and labels. As in Python, this draws from libtorch's global
     /// generator even without shuffling.
     pub fn iter(&self) -> impl Iterator<Item = (Tensor, Tensor)> + use<'a> {
-        let order = match self.shuffle {
-            true => RandomSampler::new(self.split.len()).next_order(),
-            false => {
-                let _base_seed = generator::random();
-                (0..self.split.len() as u32).collect()
-            }
-        };
+        let order = RandomSampler::new(self.split.len()).shuffle(self.shuffle).next_order();
         let (split, batch_size, mut start) = (self.split, self.batch_size, 0);
         let augment = self.augment.clone();
         std::iter::from_fn(move || {

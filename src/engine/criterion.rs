@@ -1,11 +1,11 @@
-//! The loss functions: PyTorch's `CrossEntropyLoss`, and the loss of scikit-learn's `MLPClassifier`.
+//! The loss functions: PyTorch's `CrossEntropyLoss` and `NLLLoss`, and the loss of scikit-learn's `MLPClassifier`.
 
 use tch::{Device, Reduction, Tensor};
 
 use crate::dataset::CLASSES;
 use crate::dataset::loader::Batch;
 use crate::libtorch::{backward, filled, values, values_mut};
-use crate::nn::{Model, smoothed_cross_entropy};
+use crate::nn::{Model, cross_entropy, smoothed_cross_entropy};
 
 /// A loss function of logits (N, classes) and labels (N), int64.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,9 @@ pub enum Criterion {
         /// Share of a label that is spread over all classes, 0 to 1.
         label_smoothing: f64,
     },
+    /// `nn.NLLLoss()`: the mean over the batch of minus the output of the true class. The network returns
+    /// log-probabilities: it ends with `log_softmax`.
+    Nll,
     /// `MLPClassifier._backprop` of scikit-learn 1.9 (`sklearn/neural_network/_multilayer_perceptron.py`):
     /// the mean log-loss plus `0.5 * alpha * Σw² / N`. The sum is over the weights, not the intercepts.
     LogLoss {
@@ -42,6 +45,7 @@ impl Criterion {
                 let log_probabilities = logits.log_softmax(-1, None);
                 (log_probabilities.nll_loss(labels), Saved::LogProbabilities(log_probabilities))
             }
+            Self::Nll => (logits.nll_loss(labels), Saved::Output(logits.shallow_clone())),
             Self::LogLoss { alpha } => {
                 let (log_loss, delta) = log_loss(logits, &batch.labels);
                 let squares: f64 = weights(model).map(|(_, weight)| sum_of_squares(weight)).sum();
@@ -59,23 +63,25 @@ impl Criterion {
         logits: &Tensor,
         (batch, labels): (&Batch, &Tensor),
     ) -> (Tensor, f64) {
-        let (label_smoothing, alpha) = match self {
-            Self::CrossEntropy { label_smoothing } => (label_smoothing, None),
-            Self::LogLoss { alpha } => (0.0, Some(alpha)),
+        let (loss, alpha) = match self {
+            Self::CrossEntropy { label_smoothing } => {
+                (smoothed_cross_entropy(logits, labels, label_smoothing), None)
+            }
+            Self::Nll => (logits.nll_loss(labels), None),
+            Self::LogLoss { alpha } => (cross_entropy(logits, labels), Some(alpha)),
         };
-        let cross_entropy = smoothed_cross_entropy(logits, labels, label_smoothing);
         let Some(alpha) = alpha else {
-            let value = cross_entropy.double_value(&[]);
-            return (cross_entropy, value);
+            let value = loss.double_value(&[]);
+            return (loss, value);
         };
         let n = batch.len() as f64;
-        let l2 = weights(model).fold(cross_entropy.zeros_like(), |sum, (_, weight)| {
-            sum + weight.square().sum(weight.kind())
-        }) * (0.5 * alpha / n);
+        let l2 = weights(model)
+            .fold(loss.zeros_like(), |sum, (_, weight)| sum + weight.square().sum(weight.kind()))
+            * (0.5 * alpha / n);
         // scikit-learn clips the probabilities in the loss, but not in its gradient.
         let (log_loss, _) = log_loss(&logits.detach().to_device(Device::Cpu), &batch.labels);
         let value = log_loss / n + l2.double_value(&[]);
-        (cross_entropy + l2, value)
+        (loss + l2, value)
     }
 }
 
@@ -84,6 +90,8 @@ impl Criterion {
 pub(super) enum Saved {
     /// `log_softmax` of the logits.
     LogProbabilities(Tensor),
+    /// The network's output, which `NLLLoss` takes as log-probabilities.
+    Output(Tensor),
     /// The logits, a leaf of autograd, and their loss.
     Autograd { logits: Tensor, loss: Tensor },
     /// The gradient of the sum of the log-losses w.r.t. the logits.
@@ -91,11 +99,12 @@ pub(super) enum Saved {
 }
 
 impl Saved {
-    /// The gradient w.r.t. the logits: of the mean loss for cross-entropy; of the sum for the log-loss, in
+    /// The gradient w.r.t. the logits: of the mean loss for PyTorch's losses; of the sum for the log-loss, in
     /// scikit-learn's order of operations.
     pub(super) fn grad_logits(&self, labels: &Tensor) -> Tensor {
         let log_probabilities = match self {
             Self::Delta(delta) => return delta.shallow_clone(),
+            Self::Output(output) => output,
             Self::Autograd { logits, loss } => {
                 backward(loss, &loss.ones_like(), &[logits]);
                 return logits.grad();
@@ -112,6 +121,9 @@ impl Saved {
             -100,
             &n,
         );
+        if matches!(self, Self::Output(_)) {
+            return grad;
+        }
         Tensor::internal_log_softmax_backward_data(&grad, log_probabilities, -1, kind)
     }
 }

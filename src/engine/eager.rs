@@ -40,7 +40,7 @@ impl TrainStep for Eager {
 
     fn forward(&mut self, batch: &Batch) {
         let device = self.model.device();
-        self.images = batch.images(self.model.graph().input(), self.model.kind(), device);
+        self.images = self.model.images(&batch.pixels);
         self.labels = batch.labels(device);
         self.logits = self.model.forward(&self.images, true);
     }

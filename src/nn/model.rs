@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::trace::{Module, Scope, TraceError};
 use super::{BufferSpec, FlatParameters, Graph};
+use crate::dataset::loader::normalized_images;
+use stitch_run::Normalize;
 
 /// A network: its graph, and tensors with the values of its parameters and buffers.
 ///
@@ -27,6 +29,7 @@ pub struct Model {
     device: Device,
     parameters: FlatParameters,
     buffers: Vec<Tensor>,
+    normalize: Normalize,
 }
 
 impl Model {
@@ -70,7 +73,28 @@ impl Model {
             Tensor::full(&spec.shape[..], spec.fill, (spec.kind.kind(kind), device))
         };
         let buffers = graph.buffers().iter().map(buffer).collect();
-        Self { class: class.into(), graph, kind, device, parameters, buffers }
+        let (class, normalize) = (class.into(), Normalize::default());
+        Self { class, graph, kind, device, parameters, buffers, normalize }
+    }
+
+    /// Sets the normalization of the images that the network takes.
+    pub fn with_normalize(self, normalize: Normalize) -> Self {
+        Self { normalize, ..self }
+    }
+
+    /// The normalization of the images that the network takes.
+    pub fn normalize(&self) -> &Normalize {
+        &self.normalize
+    }
+
+    /// The input of the network for N x 784 bytes of images, normalized, see
+    /// [`normalized_images`].
+    ///
+    /// # Panics
+    /// If the network's input does not have 784 elements.
+    pub fn images(&self, pixels: &[u8]) -> Tensor {
+        let place = (self.kind, self.device);
+        normalized_images(pixels, self.graph.input(), place, &self.normalize)
     }
 
     /// Draws the initial values of all parameters in definition order, as the constructors of `torch.nn` do.

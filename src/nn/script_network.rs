@@ -41,7 +41,9 @@ pub enum ScriptError {
         error: ForwardFailed,
     },
     /// Its output is not one number per class for each image.
-    #[error("its output for 2 images has the shape {0:?} and the type {1:?}: floats of the shape [2, classes], with 1 to 256 classes, are expected")]
+    #[error(
+        "its output for 2 images has the shape {0:?} and the type {1:?}: floats of the shape [2, classes], with 1 to 256 classes, are expected"
+    )]
     Output(Vec<i64>, Kind),
     /// It has no parameters.
     #[error(
@@ -67,14 +69,16 @@ impl From<LibtorchError> for ForwardFailed {
         // TorchScript's messages are a traceback of the network's code, then the error; libtorch appends its own stack.
         let text = error.to_string();
         let text = text.split("\nException raised from").next().unwrap_or_default();
-        let last = text.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_underline(line));
+        let last =
+            text.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_underline(line));
         Self(last.unwrap_or("it raised an error").to_owned())
     }
 }
 
 /// Whether a line of a traceback underlines the one above.
 fn is_underline(line: &str) -> bool {
-    line.contains("~~") && line.split("<---").next().is_some_and(|it| it.trim_matches(['~', ' ']).is_empty())
+    line.contains("~~")
+        && line.split("<---").next().is_some_and(|it| it.trim_matches(['~', ' ']).is_empty())
 }
 
 /// Runs `compute`, which may compute the forward pass of a TorchScript network.
@@ -111,9 +115,8 @@ impl Operation for ScriptOp {
         let tensors: Vec<&Tensor> = self.inputs.iter().map(|&index| inputs[index]).collect();
         let output = self.script.forward(inputs[0], &tensors, train);
         // Without a message of the panic hook: `catch_forward` makes it an error.
-        output.unwrap_or_else(|error| {
-            std::panic::resume_unwind(Box::new(ForwardFailed::from(error)))
-        })
+        output
+            .unwrap_or_else(|error| std::panic::resume_unwind(Box::new(ForwardFailed::from(error))))
     }
 
     fn torchscript(&self, _lines: &mut ScriptLines) {
@@ -291,10 +294,8 @@ fn classes(
     let output =
         tch::no_grad(|| op.script.forward(&images, &copies.iter().collect::<Vec<_>>(), false));
     generator::set_state(Device::Cpu, &before).expect("a state of this generator");
-    let output = output.map_err(|error| ScriptError::Images {
-        shape: shape.to_vec(),
-        error: error.into(),
-    })?;
+    let output = output
+        .map_err(|error| ScriptError::Images { shape: shape.to_vec(), error: error.into() })?;
     match output.size()[..] {
         [2, classes @ 1..=256] if output.is_floating_point() => Ok(classes),
         _ => Err(ScriptError::Output(output.size(), output.kind())),

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{BufferKind, Model};
 use super::graph::{StateEntry, StateSpec};
+use super::{BufferKind, Model};
 use tensor_files::{Dtype, NamedTensor};
 
 /// Tensors that do not match a network's parameters and buffers.
@@ -105,9 +105,7 @@ fn find(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictEr
     }
     let (matches, expected) = match spec.buffer {
         Some(BufferKind::Int64) => (tensor.dtype == Dtype::I64, "int64"),
-        Some(BufferKind::Other(kind)) => {
-            (tensor.dtype == dtype_of(kind), dtype_of(kind).name())
-        }
+        Some(BufferKind::Other(kind)) => (tensor.dtype == dtype_of(kind), dtype_of(kind).name()),
         _ => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
     };
     match matches {

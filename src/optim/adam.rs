@@ -5,8 +5,9 @@
 
 use tch::Tensor;
 
-use super::{BETA1, BETA2, EPSILON, Optimizer};
-use crate::libtorch::add_scaled;
+use super::{
+    BETA1, BETA2, EPSILON, Optimizer, choose_sqrt, decayed, update_square_avg, zeros_like,
+};
 
 /// Adam or AdamW over a list of parameters, without amsgrad.
 ///
@@ -64,12 +65,8 @@ impl Default for AdamConfig {
 impl Adam {
     /// `torch.optim.Adam(parameters, lr=lr)`; the parameters are updated in place.
     pub fn new(parameters: &[Tensor], lr: f64) -> Self {
-        let zeros = || parameters.iter().map(|p| p.detach().zeros_like()).collect();
-        // MKL chooses the implementation of its square root at the first call. If two threads make that call at the
-        // same time, one of them may use the least accurate implementation for it (observed in 1 of 40 runs).
-        // PyTorch's first call is on a parameter too small to be split over threads; so is this one.
-        drop(Tensor::from(1f32).sqrt());
-        let (exp_avg, exp_avg_sq) = (zeros(), zeros());
+        choose_sqrt();
+        let (exp_avg, exp_avg_sq) = (zeros_like(parameters), zeros_like(parameters));
         let parameters = parameters.iter().map(Tensor::shallow_clone).collect();
         Self { parameters, exp_avg, exp_avg_sq, steps: 0, lr, config: AdamConfig::default() }
     }
@@ -105,8 +102,7 @@ pub(crate) fn update_moments(
 ) {
     tch::no_grad(|| {
         let _ = exp_avg.lerp_(grad, weight);
-        // tch has no `value`: scaling one factor first gives the same bits.
-        let _ = exp_avg_sq.g_mul_scalar_(decay).addcmul_(&(grad * (1.0 - decay)), grad);
+        update_square_avg(exp_avg_sq, grad, decay);
     });
 }
 
@@ -126,12 +122,10 @@ impl Optimizer for Adam {
                 if !grad.defined() {
                     continue;
                 }
-                let mut grad = grad.shallow_clone();
+                let penalty = if decoupled_weight_decay { 0.0 } else { weight_decay };
+                let grad = decayed(grad, parameter, penalty);
                 if weight_decay != 0.0 && decoupled_weight_decay {
                     let _ = parameter.g_mul_scalar_(1.0 - self.lr * weight_decay);
-                } else if weight_decay != 0.0 {
-                    grad = grad.copy();
-                    add_scaled(&mut grad, parameter, weight_decay);
                 }
                 update_moments(exp_avg, exp_avg_sq, &grad, [1.0 - beta1, beta2]);
                 let denom = (exp_avg_sq.sqrt() / bias_correction2_sqrt).g_add_scalar_(EPSILON);

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::Optimizer;
+use super::{Optimizer, decayed, zeros_like};
 use crate::libtorch::add_scaled;
 
 /// The arguments of `torch.optim.SGD` besides the parameters and the learning rate; the default is PyTorch's.
@@ -46,7 +46,7 @@ impl Sgd {
     pub fn new(parameters: &[Tensor], lr: f64, config: SgdConfig) -> Self {
         Self {
             parameters: parameters.iter().map(Tensor::shallow_clone).collect(),
-            momentum_buffer: parameters.iter().map(|p| p.detach().zeros_like()).collect(),
+            momentum_buffer: zeros_like(parameters),
             started: vec![false; parameters.len()],
             steps: 0,
             lr,
@@ -70,11 +70,7 @@ impl Optimizer for Sgd {
                 if !grad.defined() {
                     continue;
                 }
-                let mut grad = grad.shallow_clone();
-                if weight_decay != 0.0 {
-                    grad = grad.copy();
-                    add_scaled(&mut grad, parameter, weight_decay);
-                }
+                let mut grad = decayed(grad, parameter, weight_decay);
                 if momentum != 0.0 {
                     match *started {
                         false => buffer.copy_(&grad),

@@ -6,7 +6,6 @@ use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
 use crate::dataset::Split;
-use crate::dataset::loader::images;
 use crate::engine::StepOutput;
 use crate::evaluate::Evaluation;
 use crate::models::ModelEntry;
@@ -105,7 +104,7 @@ impl Recorder {
     /// Records all images as one tensor, in chunks of [`CHUNK`].
     fn images(&mut self, name: &str, model: &Model, pixels: &[u8]) {
         let (kind, input) = (model.kind(), model.graph().input());
-        let normalized = |part| bytes_of(&images(part, input, kind, model.device()));
+        let normalized = |part| bytes_of(&model.images(part));
         let sizes: Vec<usize> = input.iter().map(|&size| size as usize).collect();
         let bytes = sizes.iter().product::<usize>();
         let shape = [&[pixels.len() / bytes][..], &sizes].concat();

@@ -287,10 +287,10 @@ fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
         };
         return settings.engine.unwrap_or(same_bits).to_string();
     }
-    match settings.to_map().get(name) {
-        None => "none".into(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
+    match settings.value(name) {
+        Value::Null => "none".into(),
+        Value::String(text) => text,
+        value => value.to_string(),
     }
 }
 

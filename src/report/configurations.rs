@@ -130,7 +130,8 @@ pub(crate) fn in_words<'a>(
 ) -> impl Iterator<Item = String> {
     options.map(|(name, value)| match value {
         Value::String(transforms) if name == "augment" => transforms.clone(),
-        Value::Bool(_) => name.replace('_', " "),
+        Value::Bool(true) => name.replace('_', " "),
+        Value::Bool(false) => format!("no {}", name.replace('_', " ")),
         Value::String(text) => format!("{} {text}", name.replace('_', " ")),
         number => format!("{} {}", name.replace('_', " "), id::number_text(number)),
     })

@@ -10,7 +10,6 @@ use image::{ExtendedColorType, ImageEncoder};
 use tch::{Device, Kind, Tensor};
 
 use super::Run;
-use crate::dataset::loader::images;
 use crate::dataset::{Split, picture};
 use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
@@ -218,9 +217,8 @@ impl<'a> Convolution<'a> {
 
     /// The layer's output after ReLU (N, C, H, W), on the CPU.
     fn forward(&self, pixels: &[u8]) -> Tensor {
-        let (input, kind) = (self.model.graph().input(), self.model.kind());
         tch::no_grad(|| {
-            let images = images(pixels, input, kind, self.model.device());
+            let images = self.model.images(pixels);
             self.model.first_output(&images).relu().to_device(Device::Cpu)
         })
     }

@@ -95,7 +95,8 @@ impl Trained<'_> {
             return Ok(None);
         };
         let device = self.model.device();
-        let best_model = weights::from_named(&best.parameters, Some(self.entry), device)?;
+        let best_model = weights::from_named(&best.parameters, Some(self.entry), device)?.model;
+        let best_model = best_model.with_normalize(self.model.normalize().clone());
         Ok(Some(ValidationMetrics {
             images: held_out.len(),
             loss,
@@ -103,7 +104,7 @@ impl Trained<'_> {
             best_epoch: best.epoch.epoch,
             best_loss: best.epoch.val_loss.unwrap_or(f64::NAN),
             best_accuracy: best.epoch.val_accuracy.unwrap_or(f64::NAN),
-            best_test_accuracy: evaluate(&best_model.model, &dataset.test).report.accuracy,
+            best_test_accuracy: evaluate(&best_model, &dataset.test).report.accuracy,
         }))
     }
 }

@@ -68,6 +68,7 @@ pub fn result(
     let device = libtorch::device(prepared.config.device);
     let classifier = weights::from_named(&tensors, Some(prepared.model), device);
     let Classifier { model, .. } = classifier.map_err(|error| damaged(&path, error))?;
+    let model = model.with_normalize(prepared.config.normalize.clone());
     if prepared.config.val.is_some() {
         let path = folder.path().join(BEST_SAFETENSORS);
         read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;

@@ -189,6 +189,14 @@ pub enum RunError {
     /// Too many validation images.
     #[error(transparent)]
     HoldOut(#[from] HoldOutError),
+    /// The file with the initial values cannot be used.
+    #[error("{file}: {what}")]
+    Init {
+        /// Its path in the settings.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A file of a finished run cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Read {

@@ -1,15 +1,41 @@
 //! A run before its first step.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
+
+use stitch_run::Init;
+use tch::Device;
+use tensor_files::read_weights;
 
 use super::RunError;
 use crate::dataset::Dataset;
 use crate::libtorch;
 use crate::libtorch::threads;
-use crate::models::ModelEntry;
-use crate::run_folder::RunConfig;
-use crate::train::{self, Device, TrainConfig, TrainError, Trainer};
+use crate::models::{ModelEntry, weights};
+use crate::nn::Model;
+use crate::run_folder::{MAX_FILE, RunConfig, read_regular};
+use crate::sha256;
+use crate::train::{self, TrainConfig, TrainError, Trainer};
+
+/// Replaces the initial values by those of a file, as `model.load_state_dict(torch.load(file))` after the constructor
+/// does: the file changes neither what was drawn nor what is drawn next.
+fn load_init(model: &Model, entry: &'static ModelEntry, init: &Init) -> Result<(), RunError> {
+    let wrong = |what: String| RunError::Init { file: init.file.clone(), what };
+    let bytes = read_regular(Path::new(&init.file), MAX_FILE);
+    let bytes = bytes.map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let sha256 = sha256::of(&bytes);
+    if sha256 != init.sha256 {
+        let what =
+            format!("its SHA-256 is {sha256}; the run has {}: the file has changed", init.sha256);
+        return Err(wrong(what));
+    }
+    let tensors = read_weights(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let loaded = weights::from_named(&tensors, Some(entry), Device::Cpu);
+    let loaded = loaded.map_err(|error| wrong(error.to_string()))?;
+    let done = model.load_state_dict(&loaded.model.state_dict());
+    done.map_err(|error| wrong(format!("the network has other options (batch_norm): {error}")))
+}
 
 /// A run before its first step: checked settings, data with images held out, an initialized model.
 pub struct Prepared {
@@ -39,7 +65,7 @@ impl Prepared {
     /// Checks the settings, sets the number of threads, holds out validation images, and initializes the model.
     ///
     /// # Errors
-    /// [`RunError::Train`], [`RunError::Threads`], [`RunError::HoldOut`].
+    /// [`RunError::Train`], [`RunError::Threads`], [`RunError::HoldOut`], [`RunError::Init`].
     pub fn new(config: &TrainConfig, dataset: &Dataset) -> Result<Self, RunError> {
         let model = train::check(config).map_err(TrainError::from)?;
         let threads = Some(threads::set(config.threads)?);
@@ -50,6 +76,9 @@ impl Prepared {
         }
         let trainer = Trainer::new(&config, &dataset.train)?;
         train::check_data(model, &config, &dataset.test)?;
+        if let Some(init) = &config.init {
+            load_init(trainer.model(), model, init)?;
+        }
         Ok(Self { config, model, dataset, trainer })
     }
 
@@ -65,7 +94,7 @@ impl Prepared {
             Ok::<_, TrainError>((loss, start.elapsed().as_secs_f64()))
         };
         let (loss, mut seconds) = step()?;
-        if config.device != Device::Cpu {
+        if config.device != train::Device::Cpu {
             (_, seconds) = step()?;
         }
         let images = config.batch_size.min(train.len());

@@ -32,7 +32,8 @@ pub fn fit(
     let from_beginning = start == Progress::default();
     let steps = train::steps(settings, train);
     let mut unwritten = None;
-    let _ = on_event(Event::Started { progress: &start, images: train.len() });
+    let images = train.len().min(steps.saturating_mul(settings.batch_size));
+    let _ = on_event(Event::Started { progress: &start, images });
     let (trained, written) = thread::scope(|scope| -> Result<_, RunError> {
         let mut writer = match job.every {
             CheckpointEvery::Never => None,

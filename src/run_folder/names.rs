@@ -46,6 +46,10 @@ pub const BEST_SAFETENSORS: &str = "best_weights.safetensors";
 /// The additional files of a run with held-out images, in the order in which they are written.
 pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
 
+/// All files with weights.
+pub const WEIGHTS: [&str; 5] =
+    [STATE_DICT, TORCHSCRIPT, SAFETENSORS, BEST_STATE_DICT, BEST_SAFETENSORS];
+
 /// Folder of the TensorBoard events; see [`crate::run`].
 pub const TENSORBOARD: &str = "tensorboard";
 /// The events file of a complete run. TensorBoard reads files with `tfevents` in their names.

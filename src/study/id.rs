@@ -33,10 +33,11 @@ pub fn id(settings: &TrainConfig) -> String {
     format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{device}{options}")
 }
 
-/// The part of an id for an option that is on.
+/// The part of an id for an option that is on, or one that is on by default and off.
 fn option(name: &str, value: &Value) -> String {
     match value {
-        Value::Bool(_) => format!("-{name}"),
+        Value::Bool(true) => format!("-{name}"),
+        Value::Bool(false) => format!("-no_{name}"),
         Value::String(text) => format!("-{name}_{}", text.replace(':', "").replace(',', "+")),
         number => format!("-{name}{}", number_text(number)),
     }
@@ -105,6 +106,10 @@ mod tests {
             (
                 json!({ "weight_decay": 1e-5, "label_smoothing": 0.1 }),
                 "-weight_decay1e-5-label_smoothing0.1",
+            ),
+            (
+                json!({ "normalize": "0.286,0.353", "shuffle": false, "drop_last": true, "loss": "nll" }),
+                "-normalize_0.286+0.353-no_shuffle-drop_last-loss_nll",
             ),
             (json!({ "val": 60, "patience": 3 }), "-val60-patience3"),
         ];

@@ -43,6 +43,9 @@ impl Grid {
         if self.values.contains_key("seed") {
             return Err(PlanError::Seed);
         }
+        if self.values.contains_key("init") {
+            return Err(PlanError::Init);
+        }
         match self.values.iter().find(|(_, values)| list(values).is_empty()) {
             Some((name, _)) => empty(name),
             None => Ok(()),
@@ -104,6 +107,11 @@ pub enum PlanError {
     /// A grid gives an empty list for the setting of this name.
     #[error("{0} is an empty list: give at least one value")]
     EmptyList(String),
+    /// Initial values from a file.
+    #[error(
+        "init: the runs of a study draw their initial values. Use `stitch train --init` for one run"
+    )]
+    Init,
     /// Seeds under the name of the setting.
     #[error("seed: give the seeds of a grid as seeds")]
     Seed,
@@ -320,6 +328,7 @@ mod tests {
         assert!(refused(with(json!({ "dropout": [0.5, 2] }))).contains("dropout is 2: it must be"));
         assert!(refused(Grid { seeds: vec![1 << 40], ..grid() }).contains("seed is 1099511627776"));
         assert!(refused(Grid { seeds: vec![], ..grid() }).contains("seeds is an empty list"));
+        assert!(refused(with(json!({ "init": "a.pt" }))).contains("--init"));
         let long = with(json!({ "augment": ["flip,".repeat(40) + "flip"] }));
         let lenet5 = Grid { models: vec![named("lenet5").unwrap()], ..long };
         assert!(refused(lenet5).contains("too long for a file"));

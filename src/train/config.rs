@@ -2,6 +2,7 @@
 
 use stitch_run::{Device, Engine, SettingError, TrainConfig};
 
+use crate::dataset::Split;
 use crate::engine::Fast;
 use crate::models::{self, Library, ModelEntry, UnknownModel};
 
@@ -58,12 +59,27 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
+/// Refuses a normalization of another number of channels than the images have.
+pub(super) fn check_channels(config: &TrainConfig, data: &Split) -> Result<(), SettingError> {
+    let (found, images) = (config.normalize.channels().len(), data.shape.channels);
+    if [0, images].contains(&found) {
+        return Ok(());
+    }
+    let expected = match images {
+        1 => "none or MEAN,STD: the images have one channel".into(),
+        _ => format!("none, or {images} means and {images} standard deviations, one per channel"),
+    };
+    Err(SettingError::wrong("normalize", &config.normalize.to_string(), &expected))
+}
+
 /// Refuses options of PyTorch's training for a model of scikit-learn.
 fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
     match config.options().into_iter().next() {
         Some((name, found)) if model.library == Library::ScikitLearn => {
             let expected =
                 format!("omitted for {model}, which is trained as {} does", model.library);
+            // Of initial values, the file.
+            let found = found.get("file").unwrap_or(&found);
             Err(SettingError::wrong(&name, &found.to_string(), &expected))
         }
         _ => Ok(()),

@@ -17,7 +17,7 @@ use tch::Tensor;
 use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{StepOutput, TrainStep};
-use crate::evaluate::{cross_entropy, evaluate};
+use crate::evaluate::{cross_entropy, evaluate, nll};
 use crate::libtorch::LibtorchError;
 use crate::models::DataMismatch;
 use crate::nn::Model;
@@ -27,7 +27,7 @@ pub use config::{ConfigError, check, supports};
 pub use fingerprint::kernels_sha256;
 pub use state::RestoreError;
 pub use stitch_run::{
-    Device, Engine, EpochRecord, Progress, SettingError, TrainConfig, TrainState,
+    Device, Engine, EpochRecord, Loss, Progress, SettingError, TrainConfig, TrainState,
 };
 pub use trainer::Trainer;
 pub(crate) use trainer::check_data;
@@ -134,6 +134,12 @@ pub enum TrainError {
          2x2 pooling, followed by linear layers, in float32 on the CPU. Use the exact or the eager engine"
     )]
     UnsupportedEngine(Engine, String),
+    /// With `drop_last`, a batch size above the number of training images: batch size, images.
+    #[error(
+        "there are {1} training images, fewer than a batch of {0}, which drop_last leaves out: no step would be taken. \
+         Use a batch size of at most {1}, or keep the last batch"
+    )]
+    NoStep(usize, usize),
     /// The training labels do not include all classes, so scikit-learn would build another network.
     #[error(
         "the training labels include {0} of the {CLASSES} classes, for which scikit-learn's MLPClassifier would build a smaller output layer. Use training data with all classes"
@@ -224,7 +230,7 @@ pub fn fit(
         // Reborrowed for each epoch, because the call moves the reference.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
         let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
-        let validation = validation.map(|data| validate(trainer.model(), data));
+        let validation = validation.map(|data| validate(trainer.model(), config.loss, data));
         let record = progress.end_epoch(loss, trainer.lr(), validation);
         store_best(&mut progress, trainer.model())?;
         if on_event(Event::Epoch(record), &progress, trainer).is_break() {
@@ -241,10 +247,14 @@ pub fn fit(
     }
 }
 
-/// Mean cross-entropy and accuracy of `model` on the validation images.
-fn validate(model: &Model, data: &Split) -> (f64, f64) {
+/// Mean loss (without label smoothing) and accuracy of `model` on the validation images.
+fn validate(model: &Model, loss: Loss, data: &Split) -> (f64, f64) {
     let evaluation = evaluate(model, data);
-    (cross_entropy(&evaluation.logits, &data.labels), evaluation.report.accuracy)
+    let mean = match loss {
+        Loss::CrossEntropy => cross_entropy,
+        Loss::Nll => nll,
+    };
+    (mean(&evaluation.logits, &data.labels), evaluation.report.accuracy)
 }
 
 /// Stores the parameters if the last epoch is the best one so far.
@@ -282,7 +292,7 @@ pub fn first_step(
     data: &Split,
 ) -> Result<f64, TrainError> {
     let order = trainer.next_order();
-    let mut batches = Batches::new(data, &order, config.batch_size).augment(&config.augment);
+    let mut batches = batches(data, &order, config);
     let Some(batch) = batches.next_batch() else { return Ok(0.0) };
     let loss = take_step(trainer.engine_mut(), batch);
     if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
@@ -290,7 +300,13 @@ pub fn first_step(
 
 /// The number of steps per epoch.
 pub fn steps(config: &TrainConfig, data: &Split) -> usize {
-    data.len().div_ceil(config.batch_size)
+    config.steps(data.len())
+}
+
+/// The batches of an epoch in this order, with the options of the settings.
+fn batches<'a>(data: &'a Split, order: &'a [u32], config: &'a TrainConfig) -> Batches<'a> {
+    let batches = Batches::new(data, order, config.batch_size);
+    batches.augment(&config.augment).drop_last(config.drop_last)
 }
 
 /// Trains for one epoch, or completes an interrupted one; returns its mean loss.
@@ -313,8 +329,7 @@ fn run_epoch(
     }
     let steps = steps(config, data);
     let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
-    let loader = Batches::new(data, &order, config.batch_size);
-    let mut loader = loader.augment(&config.augment).skip(progress.steps);
+    let mut loader = batches(data, &order, config).skip(progress.steps);
     while let Some(batch) = loader.next_batch() {
         let loss = take_step(trainer.engine_mut(), batch);
         progress.steps += 1;

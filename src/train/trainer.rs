@@ -1,8 +1,9 @@
 //! A network in training: the engine that computes its steps, the order of its samples, and the stopping rule.
 
+use super::config::check_channels;
 use super::state::{self, RestoreError};
 use super::{
-    ConfigError, Device, Engine, Progress, SettingError, TrainConfig, TrainError, TrainState,
+    ConfigError, Device, Engine, Loss, Progress, SettingError, TrainConfig, TrainError, TrainState,
     check, steps,
 };
 use crate::dataset::loader::RandomSampler;
@@ -12,7 +13,10 @@ use crate::libtorch::{self, cuda};
 use crate::models::{self, Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
-use crate::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, SklearnAdam};
+use crate::optim::{
+    Adadelta, AdadeltaConfig, Adam, AdamConfig, Optimizer, RmsProp, RmsPropConfig, Sgd, SgdConfig,
+    SklearnAdam,
+};
 use crate::rng::numpy::RandomState;
 
 /// `alpha` of `MLPClassifier`: factor of the L2 term.
@@ -69,10 +73,11 @@ impl Trainer {
         }
     }
 
-    /// Trains a custom network like the notebook's PyTorch models: `DataLoader(shuffle=True)`, cross-entropy, and the
-    /// optimizer, schedule and augmentation of the settings. The network has its initial values already, takes the images
-    /// of the data set and returns a logit for each class. Draws come from libtorch's global generator, in Python's order;
-    /// `config.model`, `config.seed`, `config.threads`, `config.batch_norm` and `config.dropout` are not used.
+    /// Trains a custom network like the notebook's PyTorch models: `DataLoader`, with the loss, optimizer, schedule and
+    /// transforms of the settings. The network has its initial values already, takes the images of the data set and returns
+    /// a logit for each class, or with the loss `nll` its log-probability. Draws come from libtorch's global generator, in
+    /// Python's order; `config.model`, `config.seed`, `config.threads`, `config.batch_norm`, `config.dropout`,
+    /// `config.classes` and `config.init` are not used.
     ///
     /// ```
     /// use stitch::nn::{Linear, Model};
@@ -89,18 +94,27 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`TrainError::Config`] for a setting out of its range; [`TrainError::UnsupportedNetwork`] if the network's
+    /// [`TrainError::Config`] for a setting out of its range; [`TrainError::NoStep`]; [`TrainError::UnsupportedNetwork`] if the network's
     /// input, output or device does not match; [`TrainError::UnsupportedEngine`] for the fast engine, if it does not
     /// support the network or its device.
     pub fn pytorch(model: Model, config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
-        config.check().map_err(ConfigError::from)?;
+        config.check().and_then(|()| check_channels(config, data)).map_err(ConfigError::from)?;
         check_network(&model, config, data)?;
         let n = data.len();
-        let criterion = Criterion::CrossEntropy { label_smoothing: config.label_smoothing };
+        if steps(config, data) == 0 && n > 0 {
+            return Err(TrainError::NoStep(config.batch_size, n));
+        }
+        let model = model.with_normalize(config.normalize.clone());
+        let criterion = match config.loss {
+            Loss::CrossEntropy => {
+                Criterion::CrossEntropy { label_smoothing: config.label_smoothing }
+            }
+            Loss::Nll => Criterion::Nll,
+        };
         let mut engine =
             engine(model, config, n, criterion, |parameters| optimizer(config, parameters));
         let scheduler = scheduler(engine.as_mut(), config, data);
-        let sampler = Sampler::Torch(RandomSampler::new(n));
+        let sampler = Sampler::Torch(RandomSampler::new(n).shuffle(config.shuffle));
         Ok(Self { engine, sampler, stopping: None, scheduler })
     }
 
@@ -232,6 +246,14 @@ fn optimizer(config: &TrainConfig, parameters: &[tch::Tensor]) -> Box<dyn Optimi
         stitch_run::Optimizer::Sgd => {
             Box::new(Sgd::new(parameters, lr, SgdConfig { momentum, weight_decay, nesterov }))
         }
+        stitch_run::Optimizer::Adadelta => {
+            let adadelta = AdadeltaConfig { weight_decay, ..Default::default() };
+            Box::new(Adadelta::new(parameters, lr, adadelta))
+        }
+        stitch_run::Optimizer::RmsProp => {
+            let rmsprop = RmsPropConfig { weight_decay, momentum, ..Default::default() };
+            Box::new(RmsProp::new(parameters, lr, rmsprop))
+        }
     }
 }
 
@@ -261,14 +283,14 @@ fn engine(
         Engine::Fast => {
             let optimizer = optimizer(std::slice::from_ref(model.flat().all()));
             let batch_size = config.batch_size.min(n);
-            Box::new(Fast::new(model, config.label_smoothing, optimizer, batch_size))
+            Box::new(Fast::new(model, criterion, optimizer, batch_size))
         }
     }
 }
 
 /// The source of the order of the samples.
 enum Sampler {
-    /// `DataLoader(shuffle=True)`.
+    /// `DataLoader`.
     Torch(RandomSampler),
     /// `shuffle(sample_idx, random_state)` of scikit-learn.
     Sklearn {

@@ -33,7 +33,23 @@ fn without(key: &str) -> Vec<u8> {
 #[test]
 fn every_kind_of_run_is_repeated_to_the_same_bits_and_the_same_configuration() {
     let folder = folder_with_data();
-    let runs: [&[&str]; 6] = [
+    let runs: [&[&str]; 7] = [
+        &[
+            "lenet5",
+            "--epochs",
+            "2",
+            "--loss",
+            "nll",
+            "--normalize",
+            "0.286,0.353",
+            "--shuffle",
+            "off",
+            "--drop-last",
+            "--optimizer",
+            "rmsprop",
+            "--lr",
+            "0.0001",
+        ],
         &["mlp", "--epochs", "2", "--seed", "7", "--lr", "3e-3", "--batch-size", "33"],
         &["lenet5", "--epochs", "2", "--seed", "18446744073709551615", "--lr", "0.0017"],
         &["lenet5", "--epochs", "2", "--fast", "--threads", "2"],
@@ -221,6 +237,10 @@ fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
             &["nesterov is true: it must be false, unless optimizer is sgd"],
         ),
         (mlp("batch_norm", json!(true)), &["batch_norm is true: it must be omitted for mlp"]),
+        (with("loss", json!("mse")), &["loss is \"mse\"", "cross-entropy or nll"]),
+        (with("normalize", json!("0.5")), &["normalize is \"0.5\"", "MEAN,STD"]),
+        (with("normalize", json!("0.1,0.2,1,1")), &["normalize is", "the images have one channel"]),
+        (with("init", json!({"file": "a.pt", "sha256": "0"})), &["init is {", "file and sha256"]),
         (with("program", json!("other")), &["program is \"other\""]),
         (with("model", json!("resnet")), &["unknown model \"resnet\": the models are"]),
         (with("epochs", json!(0)), &["epochs is 0", "at least 1"]),

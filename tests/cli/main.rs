@@ -19,6 +19,7 @@ mod forward;
 mod json;
 mod man;
 mod models;
+mod options;
 mod other_data;
 mod predict;
 mod recipes;

@@ -54,10 +54,17 @@ parser.add_argument("--classes", type=int, default=10, help="outputs of the last
 parser.add_argument(
     "--augment", default="none", help="transforms such as crop:2,flip:0.5,erase:0.1"
 )
-parser.add_argument("--optimizer", choices=["adam", "adamw", "sgd"], default="adam")
-parser.add_argument("--momentum", type=float, default=0.0, help="of sgd")
+parser.add_argument("--init", type=Path, metavar="FILE", help="weights to start from")
+parser.add_argument("--normalize", default="none", metavar="MEAN,STD", help="after --augment")
+parser.add_argument("--shuffle", choices=["on", "off"], default="on")
+parser.add_argument("--drop-last", action="store_true", help="leave out a short last batch")
+parser.add_argument(
+    "--optimizer", choices=["adam", "adamw", "sgd", "adadelta", "rmsprop"], default="adam"
+)
+parser.add_argument("--momentum", type=float, default=0.0, help="of sgd and rmsprop")
 parser.add_argument("--nesterov", action="store_true", help="of sgd")
 parser.add_argument("--weight-decay", type=float, help="default: 0; adamw 0.01")
+parser.add_argument("--loss", choices=["cross-entropy", "nll"], default="cross-entropy")
 parser.add_argument("--label-smoothing", type=float, default=0.0)
 parser.add_argument(
     "--lr-schedule", default="none", help="none, step:EVERY,GAMMA, cosine or onecycle"
@@ -82,16 +89,25 @@ options = {
     "batch_norm": args.batch_norm == "on",
     "dropout": args.dropout,
     "classes": args.classes,
+    "init": args.init and {
+        "file": str(args.init),
+        "sha256": hashlib.sha256(args.init.read_bytes()).hexdigest(),
+    },
     "augment": args.augment,
+    "normalize": args.normalize,
+    "shuffle": args.shuffle == "on",
+    "drop_last": args.drop_last,
     "optimizer": args.optimizer,
     "momentum": args.momentum,
     "nesterov": args.nesterov,
     "weight_decay": args.weight_decay,
+    "loss": args.loss,
     "label_smoothing": args.label_smoothing,
     "lr_schedule": args.lr_schedule,
 }
 # Options that are off are not written to config.json, nor is the optimizer's own weight decay.
-off = {"classes": 10, "augment": "none", "optimizer": "adam", "lr_schedule": "none"}
+off = {"classes": 10, "augment": "none", "normalize": "none", "shuffle": True, "optimizer": "adam"}
+off |= {"loss": "cross-entropy", "lr_schedule": "none"}
 off["weight_decay"] = 0.01 if args.optimizer == "adamw" else 0
 options = {name: it for name, it in options.items() if it is not None and it != off.get(name, 0)}
 if args.model == "mlp" and options:
@@ -285,11 +301,13 @@ if args.model != "mlp":
     del X_train
 
     versions = {"torch": torch.__version__}
-    if args.augment != "none":
+    transforms = []
+    if (args.augment, args.normalize) != ("none", "none"):
         import torchvision
         from torchvision.transforms import v2
 
         versions["torchvision"] = torchvision.__version__
+    if args.augment != "none":
 
         def transform(text):
             name, _, value = text.partition(":")
@@ -299,28 +317,54 @@ if args.model != "mlp":
                 "erase": lambda: v2.RandomErasing(float(value or 0.1)),
             }[name]()
 
-        augment = v2.Compose([transform(text) for text in args.augment.split(",")])
+        transforms += [transform(text) for text in args.augment.split(",")]
 
-        class Augmented(torch.utils.data.Dataset):
+    def normalize(images):
+        return images
+
+    if args.normalize != "none":
+        numbers = [float(number) for number in args.normalize.split(",")]
+        channels = len(numbers) // 2
+        normalize = v2.Normalize(numbers[:channels], numbers[channels:])
+        transforms.append(normalize)
+    if transforms:
+        transform_image = v2.Compose(transforms)
+
+        class Transformed(torch.utils.data.Dataset):
             def __len__(self):
                 return len(train_images)
 
             def __getitem__(self, i):
-                return augment(train_images[i]), train_labels[i]
+                return transform_image(train_images[i]), train_labels[i]
 
-        train_set = Augmented()
+        train_set = Transformed()
 
     torch.manual_seed(args.seed)
     model = {"lenet5": LeNet5, "deepcnn": DeepCNN}[args.model]()
-    loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
+    if args.init:
+        from safetensors.torch import load_file
+
+        load = load_file if args.init.suffix == ".safetensors" else torch.load
+        model.load_state_dict(load(args.init))
+    shuffle = args.shuffle == "on"
+    loader = DataLoader(
+        train_set, batch_size=args.batch_size, shuffle=shuffle, drop_last=args.drop_last
+    )
+    if not len(loader):
+        sys.exit("error: --drop-last leaves out the only batch")
     decay = {} if args.weight_decay is None else {"weight_decay": args.weight_decay}
     if args.optimizer == "sgd":
         optimizer = torch.optim.SGD(
             model.parameters(), lr=args.lr, momentum=args.momentum, nesterov=args.nesterov, **decay
         )
+    elif args.optimizer == "rmsprop":
+        optimizer = torch.optim.RMSprop(
+            model.parameters(), lr=args.lr, momentum=args.momentum, **decay
+        )
     else:
-        adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[args.optimizer]
-        optimizer = adam(model.parameters(), lr=args.lr, **decay)
+        classes = {"adam": "Adam", "adamw": "AdamW", "adadelta": "Adadelta"}
+        optimizer_class = getattr(torch.optim, classes[args.optimizer])
+        optimizer = optimizer_class(model.parameters(), lr=args.lr, **decay)
     per_step = args.lr_schedule == "onecycle"
     scheduler = None
     if args.lr_schedule.startswith("step:"):
@@ -331,16 +375,20 @@ if args.model != "mlp":
     elif per_step:
         steps = args.epochs * len(loader)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps)
-    criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
+    if args.loss == "nll":
+        criterion = nn.NLLLoss()
+    else:
+        criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
+    test_images = normalize(as_images(X_test))
     if trace:
-        trace.data(train_images, train_labels, as_images(X_test), as_labels(y_test))
+        trace.data(normalize(train_images), train_labels, test_images, as_labels(y_test))
         trace.parameters("init", model)
         trace.watch_order(loader)
 
     losses, rates, seconds = [], [], []
     for epoch in range(args.epochs):
         start = time.perf_counter()
-        total = 0.0
+        total, seen = 0.0, 0
         for xs, ys in loader:
             optimizer.zero_grad()
             logits = model(xs)
@@ -350,13 +398,14 @@ if args.model != "mlp":
             if trace:
                 trace.step(xs, ys, logits, loss, model, optimizer)
             total += loss.item() * len(ys)
+            seen += len(ys)
             rate = optimizer.param_groups[0]["lr"]
             if per_step:
                 scheduler.step()
         rates.append(rate)
         if scheduler and not per_step:
             scheduler.step()
-        losses.append(total / len(train_set))
+        losses.append(total / seen)
         if trace:
             trace.epoch(losses[-1])
         seconds.append(time.perf_counter() - start)
@@ -365,7 +414,7 @@ if args.model != "mlp":
 
     model.eval()
     with torch.no_grad():
-        test_logits = model(as_images(X_test))
+        test_logits = model(test_images)
         y_pred = test_logits.argmax(dim=1).numpy()
     state_dict = model.state_dict()
     if trace:

@@ -176,7 +176,7 @@ pub fn check_progress(checkpoint: &Checkpoint, images: usize) -> Result<(), Chec
             counted(settings.epochs, "epoch")
         ));
     }
-    let per_epoch = images.div_ceil(settings.batch_size.max(1));
+    let per_epoch = settings.steps(images);
     if steps > per_epoch || (steps > 0 && epochs == settings.epochs) {
         return contradictory(format!(
             "{steps} steps after epoch {epochs} are done, but the run has {} of {}",

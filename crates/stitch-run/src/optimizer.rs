@@ -18,11 +18,15 @@ pub enum Optimizer {
     AdamW,
     /// `SGD`, with or without momentum.
     Sgd,
+    /// `Adadelta`.
+    Adadelta,
+    /// `RMSprop`, with or without momentum, not centered.
+    RmsProp,
 }
 
 impl Optimizer {
     /// All optimizers.
-    pub const ALL: [Self; 3] = [Self::Adam, Self::AdamW, Self::Sgd];
+    pub const ALL: [Self; 5] = [Self::Adam, Self::AdamW, Self::Sgd, Self::Adadelta, Self::RmsProp];
 
     /// The name on the command line and in `config.json`.
     pub fn name(self) -> &'static str {
@@ -30,6 +34,8 @@ impl Optimizer {
             Self::Adam => "adam",
             Self::AdamW => "adamw",
             Self::Sgd => "sgd",
+            Self::Adadelta => "adadelta",
+            Self::RmsProp => "rmsprop",
         }
     }
 

@@ -20,7 +20,7 @@ pub struct EpochRecord {
     /// Wall-clock seconds of the epoch's steps; NaN if not recorded, as for the notebook's MLP.
     #[serde(default = "not_recorded")]
     pub seconds: f64,
-    /// Mean cross-entropy on the held-out images, without the MLP's L2 term; `None` without validation.
+    /// Mean loss on the held-out images, without label smoothing and the MLP's L2 term; `None` without validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_loss: Option<f64>,
     /// Accuracy on the held-out images.

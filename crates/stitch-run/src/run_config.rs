@@ -11,12 +11,13 @@ use tensor_files::Metadata;
 
 use crate::json;
 use crate::setting_error::{expected, find_wrong, shortened};
-use crate::{Device, Engine, SettingError, TrainConfig, sha256};
+use crate::{Device, Engine, Normalize, SettingError, TrainConfig, sha256};
 
-/// Name of the setting in the metadata of weights.
+/// Names of settings in the metadata of weights.
 const DROPOUT: &str = "dropout";
 /// Name of the list of class names in the metadata of weights, in JSON.
 const CLASSES: &str = "classes";
+const NORMALIZE: &str = "normalize";
 
 /// The content of `config.json`: settings, program, versions, kernels and data set of a run.
 // serde ignores `deny_unknown_fields` of a flattened struct; the attribute of the outer struct covers all fields (tested
@@ -164,6 +165,9 @@ impl RunConfig {
             let names = serde_json::json!(self.data.classes).to_string();
             metadata.insert(CLASSES.into(), names);
         }
+        if !settings.normalize.is_none() {
+            metadata.insert(NORMALIZE.into(), settings.normalize.to_string());
+        }
         let files = self.data.sha256.iter();
         metadata.extend(files.map(|(file, sha256)| (format!("sha256:{file}"), sha256.clone())));
         metadata
@@ -200,6 +204,21 @@ impl RunConfig {
         }
     }
 
+    /// The normalization of the images for the network whose weights have this metadata; `None` as for
+    /// [`RunConfig::dropout_of`].
+    ///
+    /// # Errors
+    /// [`SettingError::Wrong`] if it is not a normalization.
+    pub fn normalize_of(metadata: &Metadata) -> Result<Option<Normalize>, SettingError> {
+        match metadata.get(NORMALIZE) {
+            None => Ok(metadata.contains_key("epochs").then(Normalize::default)),
+            Some(text) => {
+                let wrong = |_| SettingError::wrong(NORMALIZE, text, expected(NORMALIZE));
+                text.parse().map(Some).map_err(wrong)
+            }
+        }
+    }
+
     /// The version of libtorch or PyTorch; `None` for a run without it.
     pub fn libtorch(&self) -> Option<String> {
         let version = self.versions.get("libtorch").or(self.versions.get("torch"))?;
@@ -217,15 +236,14 @@ impl RunConfig {
     /// The differences between an interrupted run and the run `now` that would resume it, one phrase per field. A higher
     /// number of epochs is not a difference, unless the learning rates depend on it.
     pub fn resume_differences(&self, now: &Self) -> Vec<String> {
-        let (then, mut settings) = (self.settings.to_map(), now.settings.to_map());
-        let extends = !self.settings.lr_schedule.depends_on_epochs();
-        if extends && now.settings.epochs > self.settings.epochs {
-            settings.insert("epochs".into(), self.settings.epochs.into());
+        let (then, mut settings) = (&self.settings, now.settings.clone());
+        let extends = !then.lr_schedule.depends_on_epochs();
+        if extends && settings.epochs > then.epochs {
+            settings.epochs = then.epochs;
         }
-        let mut lines: Vec<String> = TrainConfig::names()
-            .iter()
-            .filter_map(|name| difference(name, then.get(name), settings.get(name)))
-            .collect();
+        let changed =
+            |name: &String| difference(name, Some(&then.value(name)), Some(&settings.value(name)));
+        let mut lines: Vec<String> = TrainConfig::names().iter().filter_map(changed).collect();
         if !extends && now.settings.epochs > self.settings.epochs {
             let schedule = self.settings.lr_schedule;
             lines.push(format!("the learning rates of {schedule} depend on the number of epochs"));
@@ -254,10 +272,10 @@ impl RunConfig {
     }
 }
 
-/// `NAME NOW instead of THEN` if the two values differ; a missing value is `none`.
+/// `NAME NOW instead of THEN` if the two values differ; a missing value or null is `none`.
 fn difference(name: &str, then: Option<&Value>, now: Option<&Value>) -> Option<String> {
     let shown = |value: Option<&Value>| match value {
-        None => "none".into(),
+        None | Some(Value::Null) => "none".into(),
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     };

@@ -10,12 +10,15 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
         "classes" => "an integer from 1 to 256",
         "lr" => "a number above 0",
-        "batch_norm" | "nesterov" => "true or false",
+        "batch_norm" | "shuffle" | "drop_last" | "nesterov" => "true or false",
         "dropout" | "label_smoothing" => "a number from 0 to 1",
         "augment" => {
             "none, or a list of crop[:PADDING] (0 to 28), flip[:P] and erase[:P] (0 to 1), such as crop,flip"
         }
-        "optimizer" => "adam, adamw or sgd",
+        "init" => "an object with file and sha256 (64 hexadecimal digits)",
+        "normalize" => "none, or MEAN,STD of finite numbers, STD not 0, such as 0.2860,0.3530",
+        "optimizer" => "adam, adamw, sgd, adadelta or rmsprop",
+        "loss" => "cross-entropy or nll",
         "momentum" | "weight_decay" => "a number of at least 0",
         "lr_schedule" => "none, step:EVERY,GAMMA (such as step:5,0.1), cosine or onecycle",
         "seed" => "an integer from 0 to 18446744073709551615",

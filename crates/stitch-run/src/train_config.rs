@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::setting_error::{SettingError, expected, find_wrong};
-use crate::{Augment, Device, Engine, LrSchedule, Optimizer, Transform, json};
-
-/// Allowed numbers of threads.
-pub const THREADS: std::ops::RangeInclusive<usize> = 1..=4096;
+use crate::setting_error::{SettingError, find_wrong};
+use crate::{
+    Augment, Device, Engine, Init, Loss, LrSchedule, Normalize, Optimizer, Transform, json, sha256,
+};
 
 /// The settings of a run: everything that its numbers depend on besides data set, machine and libraries.
 ///
@@ -53,13 +52,25 @@ pub struct TrainConfig {
     /// Number of classes: the outputs of the network's last layer, 1 to 256.
     #[serde(default = "ten", skip_serializing_if = "is_ten")]
     pub classes: usize,
+    /// Initial values from a file; `None`: those that are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
     /// Random transforms of the training images.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augment: Augment,
+    /// Mean and standard deviation with which all images are normalized, after `augment`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub normalize: Normalize,
+    /// Whether each epoch has a new random order; it is written if it is off.
+    #[serde(default = "on", skip_serializing_if = "Clone::clone")]
+    pub shuffle: bool,
+    /// Whether an epoch leaves out its last batch if that is shorter than the others.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drop_last: bool,
     /// The optimizer.
     #[serde(default, skip_serializing_if = "is_default")]
     pub optimizer: Optimizer,
-    /// Momentum of SGD, at least 0.
+    /// Momentum of SGD and RMSprop, at least 0.
     #[serde(default, skip_serializing_if = "is_default")]
     pub momentum: f64,
     /// Nesterov momentum of SGD; needs momentum.
@@ -69,12 +80,19 @@ pub struct TrainConfig {
     /// [`TrainConfig::weight_decay`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
+    /// The loss function.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub loss: Loss,
     /// Label smoothing of the cross-entropy, 0 to 1.
     #[serde(default, skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
     /// How the learning rate changes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lr_schedule: LrSchedule,
+}
+
+fn on() -> bool {
+    true
 }
 
 /// Whether an option is off.
@@ -118,17 +136,22 @@ impl TrainConfig {
             batch_norm: false,
             dropout: 0.0,
             classes: ten(),
+            init: None,
             augment: Augment::default(),
+            normalize: Normalize::default(),
+            shuffle: true,
+            drop_last: false,
             optimizer: Optimizer::Adam,
             momentum: 0.0,
             nesterov: false,
             weight_decay: None,
+            loss: Loss::CrossEntropy,
             label_smoothing: 0.0,
             lr_schedule: LrSchedule::None,
         }
     }
 
-    /// Valid settings in which every field has a value.
+    /// Settings in which every field has a value and is written. Not all options are valid together.
     pub(crate) fn example() -> Self {
         Self {
             threads: Some(1),
@@ -138,11 +161,16 @@ impl TrainConfig {
             batch_norm: true,
             dropout: 0.5,
             classes: 47,
+            init: Some(Init { file: "state_dict.pt".into(), sha256: sha256::of("") }),
             augment: Augment(vec![Transform::RandomCrop { padding: 2 }]),
+            normalize: "0.5,0.5".parse().unwrap_or_default(),
+            shuffle: false,
+            drop_last: true,
             optimizer: Optimizer::Sgd,
             momentum: 0.9,
             nesterov: true,
             weight_decay: Some(1e-4),
+            loss: Loss::Nll,
             label_smoothing: 0.1,
             lr_schedule: LrSchedule::Cosine,
             ..Self::new("lenet5", 5, 64, 1e-3)
@@ -164,6 +192,25 @@ impl TrainConfig {
         self.weight_decay.unwrap_or(self.optimizer.default_weight_decay())
     }
 
+    /// The value of a setting, also if it is not written because it is PyTorch's default; null if it is off.
+    pub fn value(&self, name: &str) -> Value {
+        match name {
+            "shuffle" => self.shuffle.into(),
+            "optimizer" => self.optimizer.name().into(),
+            "weight_decay" if self.weight_decay() > 0.0 => self.weight_decay().into(),
+            "loss" => self.loss.name().into(),
+            _ => self.to_map().remove(name).unwrap_or_default(),
+        }
+    }
+
+    /// The number of steps per epoch with this many training images.
+    pub fn steps(&self, images: usize) -> usize {
+        match self.drop_last {
+            true => images / self.batch_size.max(1),
+            false => images.div_ceil(self.batch_size.max(1)),
+        }
+    }
+
     /// The options of network, data and training that are on, by name, in the order of the fields: `batch_norm`, `dropout`,
     /// and so on. A run without options has only what [`TrainConfig::new`] takes, seed, machine and validation.
     pub fn options(&self) -> Map<String, Value> {
@@ -182,15 +229,19 @@ impl TrainConfig {
         options
     }
 
-    /// The settings without those that do not change which kernels a training step uses: seed, epochs, learning rate and its
-    /// schedule, augmentation and validation.
+    /// The settings without those that do not change which kernels a training step uses: seed, initial values, epochs,
+    /// learning rate and its schedule, transforms and order of the images, and validation.
     pub fn of_one_step(&self) -> Self {
         Self {
             seed: 0,
             epochs: 1,
             lr: 1e-3,
             lr_schedule: LrSchedule::None,
+            init: None,
             augment: Augment::default(),
+            normalize: Normalize::default(),
+            shuffle: true,
+            drop_last: false,
             val: None,
             patience: None,
             ..self.clone()
@@ -216,68 +267,20 @@ impl TrainConfig {
         config.check()?;
         Ok(config)
     }
-
-    /// Checks the ranges of all settings. `stitch::train::check` also checks the model's name, and what its library and the
-    /// engine support.
-    ///
-    /// # Errors
-    /// [`SettingError::Wrong`], for the first setting out of range.
-    pub fn check(&self) -> Result<(), SettingError> {
-        let wrong = |name: &str| {
-            let found = self.to_map().get(name).map_or("null".into(), Value::to_string);
-            Err(SettingError::wrong(name, &found, expected(name)))
-        };
-        let numbers = [
-            ("epochs", Some(self.epochs)),
-            ("batch_size", Some(self.batch_size)),
-            ("val", self.val),
-            ("patience", self.patience),
-        ];
-        if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == Some(0)) {
-            return wrong(name);
-        }
-        let lr_is_valid = self.lr.is_finite() && self.lr > 0.0;
-        let is_decay = |it: f64| it.is_finite() && it >= 0.0;
-        for (name, value, is_valid) in [
-            ("lr", self.lr, lr_is_valid),
-            ("dropout", self.dropout, (0.0..=1.0).contains(&self.dropout)),
-            ("momentum", self.momentum, is_decay(self.momentum)),
-            ("weight_decay", self.weight_decay(), is_decay(self.weight_decay())),
-            ("label_smoothing", self.label_smoothing, (0.0..=1.0).contains(&self.label_smoothing)),
-        ] {
-            if !is_valid {
-                return Err(SettingError::wrong(name, &value.to_string(), expected(name)));
-            }
-        }
-        if !(1..=256).contains(&self.classes) {
-            return wrong("classes");
-        }
-        if self.momentum > 0.0 && self.optimizer != Optimizer::Sgd {
-            let expected = "0, unless optimizer is sgd";
-            return Err(SettingError::wrong("momentum", &self.momentum.to_string(), expected));
-        }
-        if self.nesterov && self.momentum == 0.0 {
-            let expected = "false, unless optimizer is sgd with a momentum above 0";
-            return Err(SettingError::wrong("nesterov", "true", expected));
-        }
-        if self.threads.is_some_and(|threads| !THREADS.contains(&threads)) {
-            return wrong("threads");
-        }
-        if let (Some(patience), None) = (self.patience, self.val) {
-            let expected = "omitted without val: set val too";
-            return Err(SettingError::wrong("patience", &patience.to_string(), expected));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The example without the option that excludes another.
+    fn valid() -> TrainConfig {
+        TrainConfig { label_smoothing: 0.0, ..TrainConfig::example() }
+    }
+
     #[test]
     fn settings_read_back_and_every_setting_is_in_the_example() {
-        let config = TrainConfig::example();
+        let config = valid();
         assert_eq!(TrainConfig::from_map(config.to_map()), Ok(config));
         let fewest = TrainConfig::new("mlp", 20, 200, 1e-3);
         for (optimizer, default) in [(Optimizer::AdamW, 0.01), (Optimizer::Sgd, 0.0)] {
@@ -309,20 +312,29 @@ mod tests {
                 "rotate".into(),
                 "augment is \"rotate\": it must be none, or a list of crop",
             ),
-            ("optimizer", "lion".into(), "optimizer is \"lion\": it must be adam, adamw or sgd"),
+            (
+                "optimizer",
+                "lion".into(),
+                "optimizer is \"lion\": it must be adam, adamw, sgd, adadelta or rmsprop",
+            ),
+            ("loss", "mse".into(), "loss is \"mse\": it must be cross-entropy or nll"),
+            ("label_smoothing", 0.1.into(), "label_smoothing is 0.1: it must be 0, unless loss"),
+            ("normalize", "0.5,0".into(), "normalize is \"0.5,0\": it must be none, or MEAN,STD"),
+            ("shuffle", 1.into(), "shuffle is 1: it must be true or false"),
+            ("init", "a.pt".into(), "init is \"a.pt\": it must be an object"),
             ("optimizer", "adam".into(), "momentum is 0.9: it must be 0, unless optimizer is sgd"),
             ("momentum", 0.into(), "nesterov is true: it must be false, unless"),
             ("weight_decay", (-1).into(), "weight_decay is -1: it must be a number of at least 0"),
             ("lr_schedule", "linear".into(), "lr_schedule is \"linear\": it must be none, step:"),
             ("pace", 0.5.into(), "unknown field \"pace\""),
         ] {
-            let mut map = TrainConfig::example().to_map();
+            let mut map = valid().to_map();
             map.insert(name.into(), value);
             let sentence = TrainConfig::from_map(map).unwrap_err().to_string();
             assert!(sentence.starts_with(part), "{sentence}");
         }
         for name in ["model", "epochs", "batch_size", "lr", "seed", "device"] {
-            let mut map = TrainConfig::example().to_map();
+            let mut map = valid().to_map();
             map.shift_remove(name);
             let missing = SettingError::Missing(name.into());
             assert_eq!(TrainConfig::from_map(map), Err(missing));

@@ -75,6 +75,7 @@ fn model_and_images(
     match &args.inputs[..] {
         [file, images @ ..] if is_weights(file) => {
             let model = inputs::model(file, args.model, args.key.get(), device, console)?;
+            let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
             let file = file.display();
             ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");
             Ok((model, images))
@@ -82,6 +83,8 @@ fn model_and_images(
         images => {
             let none = args.key.get().is_none();
             ensure!(none, "--key: requires a weights FILE before the images");
+            let none = args.input.normalize.is_none();
+            ensure!(none, "--normalize: requires a weights FILE before the images");
             Ok((inputs::built_in(args.model, device)?, images))
         }
     }

@@ -80,9 +80,8 @@ impl TrainStep for Exact {
     }
 
     fn forward(&mut self, batch: &Batch) {
-        let (kind, device) = (self.model.kind(), self.model.device());
-        let images = batch.images(self.model.graph().input(), kind, device);
-        let labels = batch.labels(device);
+        let images = self.model.images(&batch.pixels);
+        let labels = batch.labels(self.model.device());
         let (logits, stages) = tch::no_grad(|| self.plan.forward(&self.model, &images));
         self.state = Some(StepState { images, labels, logits, stages, loss: None });
     }

@@ -42,9 +42,8 @@ impl BlockPass<'_> {
         let logits = self.scratch.outputs.last().expect("a linear layer");
         let grad_logits = self.scratch.grad_outputs.last_mut().expect("a linear layer");
         grad_logits.copy_from_slice(logits);
-        let StepInput { batch_size, label_smoothing, .. } = *self.step;
-        *self.loss +=
-            loss::cross_entropy(grad_logits, lanes(), self.labels, label_smoothing, batch_size);
+        let StepInput { batch_size, criterion, .. } = *self.step;
+        *self.loss += loss::loss(criterion, grad_logits, lanes(), self.labels, batch_size);
         self.linear_backward();
         self.backward(convolutions.len());
     }

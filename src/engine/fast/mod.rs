@@ -35,13 +35,13 @@ use tch::{Kind, Tensor};
 
 use self::network::Network;
 use self::replicas::Replicas;
-use super::{StepOutput, TrainStep, flat_state};
+use super::{Criterion, StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
 use crate::libtorch::lanes;
 use crate::nn::{Graph, Model};
 use crate::optim::Optimizer;
 
-/// A supported network, trained with cross-entropy.
+/// A supported network, trained with a loss function of PyTorch.
 #[derive(Debug)]
 pub struct Fast {
     model: Model,
@@ -57,14 +57,14 @@ impl Fast {
         Network::new(graph, kind).is_some()
     }
 
-    /// Creates the engine for batches of about `batch_size` images, on libtorch's number of threads. `optimizer` has
+    /// Creates the engine with a loss function of PyTorch, for batches of about `batch_size` images, on libtorch's number of threads. `optimizer` has
     /// the flat tensor of the parameters of `model`.
     ///
     /// # Panics
-    /// If the network is not supported.
+    /// If the network or the loss function is not supported.
     pub fn new(
         model: Model,
-        label_smoothing: f64,
+        criterion: Criterion,
         optimizer: Box<dyn Optimizer>,
         batch_size: usize,
     ) -> Self {
@@ -72,7 +72,7 @@ impl Fast {
         // At most one replica per block of images.
         let blocks = batch_size.div_ceil(lanes()).max(1);
         let threads = (tch::get_num_threads() as usize).min(blocks);
-        let replicas = Replicas::new(network, &model, threads, label_smoothing);
+        let replicas = Replicas::new(network, &model, threads, criterion);
         Self { model, replicas, optimizer, loss: 0.0 }
     }
 }

@@ -1,6 +1,5 @@
 //! One thread's part of a step: its blocks of images, its buffers and its gradients.
 
-use std::array;
 use std::ops::Range;
 
 use aligned_vec::{AVec, avec};
@@ -13,6 +12,7 @@ use super::linear;
 use super::network::Network;
 use super::shape::Planes;
 use crate::dataset::{PIXELS, SIDE};
+use crate::engine::Criterion;
 use crate::libtorch::lanes;
 
 /// The images and labels of a batch that one replica processes.
@@ -40,7 +40,9 @@ pub struct StepInput<'a> {
     pub noise: &'a [Vec<f32>],
     /// Number of images in the whole batch, over which the loss is averaged.
     pub batch_size: usize,
-    pub label_smoothing: f64,
+    pub criterion: Criterion,
+    /// The normalized value of each byte of an image.
+    pub pixel_values: &'a [f32; 256],
 }
 
 impl<'a> StepInput<'a> {
@@ -138,20 +140,19 @@ impl Block {
     }
 
     /// Writes the normalized pixels, one image per lane; lanes without an image are 0.
-    fn load(&mut self, shape: Planes, pixels: &[u8]) {
+    fn load(&mut self, shape: Planes, pixels: &[u8], values: &[f32; 256]) {
         let lanes = self.mask.len();
         self.images = pixels.len() / PIXELS;
         for (lane, mask) in self.mask.iter_mut().enumerate() {
             *mask = if lane < self.images { 1.0 } else { 0.0 };
         }
-        let normalized: [f32; 256] = array::from_fn(|byte| (byte as f64 / 255.0) as f32);
         for (y, row) in self.inputs[0].chunks_exact_mut(shape.stride() * lanes).enumerate() {
             let row = &mut row[shape.margin * lanes..][..shape.width * lanes];
             row.fill(0.0);
             for (lane, image) in pixels.chunks_exact(PIXELS).enumerate() {
                 let bytes = &image[y * SIDE..][..SIDE];
                 for (x, &byte) in row[lane..].iter_mut().step_by(lanes).zip(bytes) {
-                    *x = normalized[usize::from(byte)];
+                    *x = values[usize::from(byte)];
                 }
             }
         }
@@ -227,7 +228,7 @@ impl Replica {
         for (index, (pixels, labels)) in images.enumerate() {
             let block = &mut self.blocks[if keeps_blocks { index } else { 0 }];
             if segment == Segment::Start {
-                block.load(step.network.convolutions[0].input, pixels);
+                block.load(step.network.convolutions[0].input, pixels, step.pixel_values);
             }
             let mut pass = BlockPass {
                 step,

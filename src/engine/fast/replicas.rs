@@ -11,7 +11,8 @@ use super::batch_norm::{Factors, Sums};
 use super::network::Network;
 use super::replica::{BatchPart, Replica, Segment, StepInput, segments};
 use crate::dataset::PIXELS;
-use crate::dataset::loader::Batch;
+use crate::dataset::loader::{Batch, byte_values};
+use crate::engine::Criterion;
 use crate::libtorch::{filled, in_parts, lanes, values, values_mut};
 use crate::nn::{Model, Operation};
 use crate::optim::{Adam, Optimizer};
@@ -25,12 +26,14 @@ pub struct Replicas {
     /// For the pass over the output of each convolution.
     factors: Vec<Factors>,
     replicas: Vec<Replica>,
-    label_smoothing: f64,
+    criterion: Criterion,
+    /// The normalized value of each byte of an image.
+    pixel_values: [f32; 256],
 }
 
 impl Replicas {
     /// Creates `threads` replicas of a model's network.
-    pub fn new(network: Network, model: &Model, threads: usize, label_smoothing: f64) -> Self {
+    pub fn new(network: Network, model: &Model, threads: usize, criterion: Criterion) -> Self {
         let count = model.flat().all().numel();
         Self {
             ranges: model.flat().ranges().collect(),
@@ -39,7 +42,8 @@ impl Replicas {
                 .collect(),
             replicas: (0..threads).map(|_| Replica::new(&network, count)).collect(),
             network,
-            label_smoothing,
+            criterion,
+            pixel_values: byte_values(model.normalize().channels().first(), |value| value as f32),
         }
     }
 
@@ -50,7 +54,7 @@ impl Replicas {
         let segments = segments(&self.network);
         for (number, &segment) in segments.iter().enumerate() {
             self.synchronize(segment, model);
-            let Self { network, ranges, factors, replicas, label_smoothing } = self;
+            let Self { network, ranges, factors, replicas, criterion, pixel_values } = self;
             let step = StepInput {
                 network,
                 parameters: values(model.flat().all()),
@@ -58,7 +62,8 @@ impl Replicas {
                 factors,
                 noise: &noise,
                 batch_size: batch.len(),
-                label_smoothing: *label_smoothing,
+                criterion: *criterion,
+                pixel_values,
             };
             let is_last = number + 1 == segments.len();
             in_parts((replicas.len(), 1), [replicas], [&parts], |[replicas], [parts]| {

@@ -5,7 +5,7 @@ use tch::Device;
 
 use super::*;
 use crate::dataset::PIXELS;
-use crate::engine::{Criterion, Eager};
+use crate::engine::Eager;
 use crate::libtorch::values;
 use crate::models::{ModelOptions, named};
 use crate::nn::{
@@ -16,6 +16,8 @@ use crate::optim::Adam;
 
 /// Tolerance relative to the largest gradient of a tensor. Cause: sums of up to 78,400 products in another order.
 const TOLERANCE: f32 = 5e-5;
+
+const CROSS_ENTROPY: Criterion = Criterion::CrossEntropy { label_smoothing: 0.0 };
 
 /// Pseudo-random pixels, half of them black, and labels.
 fn batch(n: usize) -> Batch {
@@ -33,9 +35,9 @@ fn registered(name: &str, options: &ModelOptions) -> Model {
 }
 
 /// The engine for a model.
-fn fast(model: Model, label_smoothing: f64, threads: usize) -> Fast {
+fn fast(model: Model, criterion: Criterion, threads: usize) -> Fast {
     let network = Network::new(model.graph(), model.kind()).unwrap();
-    let replicas = Replicas::new(network, &model, threads, label_smoothing);
+    let replicas = Replicas::new(network, &model, threads, criterion);
     let optimizer = Box::new(Adam::new(std::slice::from_ref(model.flat().all()), 1e-3));
     Fast { model, replicas, optimizer, loss: 0.0 }
 }
@@ -86,8 +88,8 @@ fn set_parameters(model: &Model, seed: u64) {
 /// In the two engines, an activation next to zero may round to different sides of it, and two values of a pooling window
 /// may change their order. Either changes gradients by more than rounding. It happens in few of the cases, so a case
 /// fails if it differs from three sets of initial values.
-fn compare(case: &str, build: &dyn Fn() -> Model, label_smoothing: f64, n: usize, threads: usize) {
-    let attempts = (0..3).map(|seed| compare_once(build, seed, label_smoothing, n, threads));
+fn compare(case: &str, build: &dyn Fn() -> Model, criterion: Criterion, n: usize, threads: usize) {
+    let attempts = (0..3).map(|seed| compare_once(build, seed, criterion, n, threads));
     let errors: Vec<String> = attempts.map_while(Result::err).collect();
     assert!(errors.len() < 3, "{case}, {n} images, {threads} threads: {}", errors.join("; "));
 }
@@ -96,16 +98,16 @@ fn compare(case: &str, build: &dyn Fn() -> Model, label_smoothing: f64, n: usize
 fn compare_once(
     build: &dyn Fn() -> Model,
     seed: u64,
-    label_smoothing: f64,
+    criterion: Criterion,
     n: usize,
     threads: usize,
 ) -> Result<(), String> {
     let model = build();
     set_parameters(&model, seed);
-    let mut fast = fast(build(), label_smoothing, threads);
+    let mut fast = fast(build(), criterion, threads);
     fast.model.load_state_dict(&model.state_dict()).unwrap();
     let optimizer = Box::new(Adam::new(model.parameters(), 1e-3));
-    let mut eager = Eager::new(model, Criterion::CrossEntropy { label_smoothing }, optimizer);
+    let mut eager = Eager::new(model, criterion, optimizer);
     let pair: [&mut dyn TrainStep; 2] = [&mut eager, &mut fast];
     let batch = batch(n);
     let [expected, loss] = pair.map(|engine| {
@@ -147,9 +149,10 @@ fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
             let options = ModelOptions { batch_norm, dropout, ..ModelOptions::NONE };
             let (case, build) = (format!("{name} {options:?}"), || registered(name, &options));
             for (n, threads) in [(1, 1), (1, 3), (15, 2), (16, 2), (33, 2), (64, 2), (100, 3)] {
-                compare(&case, &build, 0.0, n, threads);
+                compare(&case, &build, CROSS_ENTROPY, n, threads);
             }
-            compare(&case, &build, 0.1, 33, 2);
+            compare(&case, &build, Criterion::CrossEntropy { label_smoothing: 0.1 }, 33, 2);
+            compare(&case, &build, Criterion::Nll, 33, 2);
         }
     }
 }
@@ -157,9 +160,9 @@ fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
 #[test]
 fn a_small_batch_after_a_large_one_has_the_gradients_of_a_new_engine() {
     let options = ModelOptions { batch_norm: true, ..ModelOptions::NONE };
-    let initial = fast(registered("deepcnn", &options), 0.0, 2).model.state_dict();
+    let initial = fast(registered("deepcnn", &options), CROSS_ENTROPY, 2).model.state_dict();
     let gradients = |sizes: &[usize]| {
-        let mut fast = fast(registered("deepcnn", &options), 0.0, 2);
+        let mut fast = fast(registered("deepcnn", &options), CROSS_ENTROPY, 2);
         fast.model.load_state_dict(&initial).unwrap();
         sizes.iter().for_each(|&n| fast.forward(&batch(n)));
         fast.replicas.gradients().map(<[f32]>::to_vec).collect::<Vec<_>>()
@@ -227,7 +230,7 @@ fn other_shapes_equal_the_eager_engines_up_to_rounding() {
     for (name, build) in NETWORKS {
         let build = || Model::new("Net", &[1, 28, 28], Kind::Float, build).unwrap();
         for (n, threads) in [(1, 1), (33, 2), (64, 3)] {
-            compare(name, &build, 0.0, n, threads);
+            compare(name, &build, CROSS_ENTROPY, n, threads);
         }
     }
 }

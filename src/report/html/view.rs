@@ -213,24 +213,29 @@ fn settings(runs: &[&Run]) -> Vec<(String, Vec<String>)> {
         (name, runs.iter().map(|run| value(run)).collect())
     };
     let mut rows = vec![row("program".into(), &|run| run.config.program.clone())];
-    let names = TrainConfig::names().into_iter().filter(|name| name != "model");
-    for name in names {
-        let value = |run: &Run| match (name.as_str(), run.config.settings.to_map().get(&name)) {
+    let is_written =
+        |name: &str| runs.iter().any(|run| run.config.settings.to_map().contains_key(name));
+    let is_shown = |name: &String| match name.as_str() {
+        "model" => false,
+        "engine" | "optimizer" => true,
+        name => is_written(name),
+    };
+    for name in TrainConfig::names().into_iter().filter(is_shown) {
+        let value = |run: &Run| match (name.as_str(), run.config.settings.value(&name)) {
             ("epochs", _) => match (run.curves.loss.len(), run.config.settings.epochs) {
                 (done, asked) if done == asked => done.to_string(),
                 (done, asked) => format!("{done} of at most {asked}"),
             },
-            (_, Some(Value::String(text))) => text.clone(),
-            (_, Some(Value::Bool(true))) => "on".into(),
-            (_, Some(value)) => value.to_string(),
-            ("engine", None) => or_none(&None),
-            ("optimizer", None) => run.config.settings.optimizer.to_string(),
-            (_, None) => "none".into(),
+            ("engine", Value::Null) => or_none(&None),
+            (_, Value::Null) => "none".into(),
+            (_, Value::Bool(false)) => "off".into(),
+            (_, Value::Bool(true)) => "on".into(),
+            (_, Value::String(text)) => text,
+            // The file of initial values.
+            (_, Value::Object(object)) => object["file"].as_str().unwrap_or_default().into(),
+            (_, value) => value.to_string(),
         };
-        let value = row(name.replace('_', " "), &value);
-        if value.1.iter().any(|value| value != "none") {
-            rows.push(value);
-        }
+        rows.push(row(name.replace('_', " "), &value));
     }
     rows.extend([
         row("CPU kernels".into(), &|run| or_none(&run.config.cpu_capability)),

@@ -30,6 +30,38 @@ const DRAWING: Learner = &[
     "--label-smoothing=0.1",
 ];
 
+/// A run with other options, whose epochs leave out their last batch.
+const OTHERS: Learner = &[
+    "deepcnn",
+    "--val=20",
+    "--loss=nll",
+    "--normalize=0.286,0.353",
+    "--shuffle=off",
+    "--drop-last",
+    "--optimizer=rmsprop",
+    "--lr-schedule=onecycle",
+    "--lr=0.0001",
+];
+
+#[test]
+fn a_run_with_other_options_ends_the_same_wherever_it_is_killed() {
+    let place = Place::new();
+    let wanted = left_alone(OTHERS);
+    let calls = calls_of(&place, OTHERS);
+    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
+    // Checkpoints of steps 2, 4, 4 again (at the end of an epoch of four steps) and 6.
+    for (i, rename) in renames.take(4).enumerate() {
+        let out = format!("run-{i}");
+        let killed = place.faulty(OTHERS, &out, rename + 1, "kill").output().unwrap();
+        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+        if i == 1 {
+            let mut other = place.train(LENET5, &out, &["--resume"]);
+            refused(&mut other, &["--resume", "shuffle true instead of false"]);
+        }
+        ends_the_same(&place, OTHERS, &out, &wanted, &out);
+    }
+}
+
 #[test]
 fn a_run_that_draws_at_each_step_ends_the_same_wherever_it_is_killed() {
     let place = Place::new();

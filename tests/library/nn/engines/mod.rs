@@ -2,6 +2,7 @@
 
 mod fast;
 mod networks;
+mod options;
 mod resume;
 
 use std::ops::ControlFlow;

@@ -16,6 +16,11 @@ OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {}),
     "sgd-wd": (torch.optim.SGD, {"weight_decay": 0.1}),
     "sgd-momentum": (torch.optim.SGD, {"momentum": 0.9}),
+    "adadelta": (torch.optim.Adadelta, {}),
+    "adadelta-wd": (torch.optim.Adadelta, {"weight_decay": 0.1}),
+    "rmsprop": (torch.optim.RMSprop, {}),
+    "rmsprop-wd": (torch.optim.RMSprop, {"weight_decay": 0.1}),
+    "rmsprop-momentum": (torch.optim.RMSprop, {"momentum": 0.9, "weight_decay": 0.01}),
     "sgd-nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
 }
 SCHEDULES = {
@@ -39,7 +44,11 @@ for name, (cls, arguments) in OPTIMIZERS.items():
         lr = 0.01
         parameters = [tensor.clone().requires_grad_() for tensor in initial]
         optimizer = cls(parameters, lr=lr, **arguments)
-        scheduler = scheduler_of(optimizer, lr)
+        try:
+            scheduler = scheduler_of(optimizer, lr)
+        except ValueError:
+            assert cls is torch.optim.Adadelta and schedule == "onecycle"
+            continue
         for step, of_step in enumerate(gradients):
             at = f"{name} {schedule} {step}"
             tensors[f"{at} lr"] = torch.tensor(optimizer.param_groups[0]["lr"], dtype=torch.float64)

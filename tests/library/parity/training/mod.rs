@@ -101,6 +101,8 @@ const ALL_OPTIONS: &str = "--batch-norm on --dropout 0.3 --augment crop:3,flip,e
 fn trainings_with_options_have_the_notebooks_bits() {
     let folder = tempfile::tempdir().unwrap();
     common::small_dataset(folder.path(), 1025, 300);
+    let shipped = common::root().join("models/deepcnn/state_dict.pt");
+    let shipped = shipped.to_str().unwrap();
     let settings = ["--seed 0 --batch-size 37 --threads 1", "--seed 1 --batch-size 64 --threads 2"];
     for (i, options) in [
         "lenet5 --batch-norm on",
@@ -109,6 +111,14 @@ fn trainings_with_options_have_the_notebooks_bits() {
         "lenet5 --optimizer adamw --lr-schedule cosine",
         "lenet5 --optimizer sgd --momentum 0.9 --nesterov --weight-decay 0.001 --lr 0.01 --lr-schedule step:1,0.5",
         "lenet5 --label-smoothing 0.1 --weight-decay 0.01",
+        "lenet5 --normalize 0.2860,0.3530 --loss nll --lr 0.0001",
+        "lenet5 --shuffle off --drop-last --lr-schedule onecycle",
+        "lenet5 --optimizer adadelta --lr 1 --weight-decay 0.001",
+        "lenet5 --optimizer rmsprop --lr 0.001",
+        "deepcnn --optimizer rmsprop --momentum 0.9 --lr 0.0001 --normalize 0.5,0.25 --augment crop,flip,erase:0.5",
+        "deepcnn --optimizer adadelta --lr 0.5 --drop-last --loss nll",
+        &format!("deepcnn --init {shipped} --optimizer rmsprop --lr-schedule onecycle --lr 0.001"),
+        &format!("lenet5 --init {}", shipped.replace("deepcnn", "lenet5")),
         &format!("lenet5 {ALL_OPTIONS}"),
         "deepcnn --batch-norm off --dropout 0",
         "deepcnn",
