@@ -1,5 +1,7 @@
 //! Names of models and help texts with their defaults, all from the registry.
 
+use std::ffi::OsStr;
+
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use stitch::models::{self, Defaults, Library, MODELS, ModelEntry, ModelOptions, names_of};
 
@@ -7,6 +9,37 @@ use stitch::models::{self, Defaults, Library, MODELS, ModelEntry, ModelOptions, 
 pub fn parser() -> impl TypedValueParser<Value = &'static ModelEntry> {
     let value = |entry: &&ModelEntry| PossibleValue::new(entry.name).help(entry.description);
     PossibleValuesParser::new(MODELS.iter().map(value)).try_map(|name| models::named(&name))
+}
+
+/// The parser of a model's name or of the path of a TorchScript file.
+pub fn network_parser() -> impl TypedValueParser<Value = &'static ModelEntry> {
+    NetworkParser
+}
+
+/// See [`network_parser`].
+#[derive(Clone)]
+struct NetworkParser;
+
+impl TypedValueParser for NetworkParser {
+    type Value = &'static ModelEntry;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        match value.to_str() {
+            Some(path) if models::script::is_path(path) => Ok(models::script::entry(path)),
+            _ => parser().parse_ref(command, argument, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |entry: &&ModelEntry| PossibleValue::new(entry.name).help(entry.description);
+        let file = PossibleValue::new("FILE.pt").help("the network of a TorchScript file");
+        Some(Box::new(MODELS.iter().map(value).chain([file])))
+    }
 }
 
 /// A default for each model, such as `lenet5 5`.

@@ -61,8 +61,8 @@ Examples:
   stitch train --config runs/long/config.json --out runs/again
   stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
 pub struct TrainArgs {
-    /// The model to train
-    #[arg(required_unless_present = "config", value_parser = models::parser())]
+    /// The model to train, or a TorchScript file of your own (torch.jit.script(model).save("model.pt"))
+    #[arg(required_unless_present = "config", value_parser = models::network_parser())]
     pub model: Option<&'static ModelEntry>,
     /// Repeat the run of this config.json or run folder; flags override its settings
     ///

@@ -80,6 +80,11 @@ impl Settings {
             map.shift_remove("patience");
         }
         map.retain(|_, value| !value.is_null());
+        if let (Some(model), None) = (args.model, map.get("model_sha256"))
+            && model.is_script()
+        {
+            map.insert("model_sha256".into(), models::script::sha256_of(model.name)?.into());
+        }
         let config = TrainConfig::from_map(map).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));
         let (model, mut config) = checked.map_err(|error| match (&error, &repeated) {

@@ -107,7 +107,8 @@ fn normalized<T: tch::kind::Element + Copy + Send + Sync>(
         let [values] = channels else {
             // Each channel of an image has a plane of its own.
             let plane = size[1..].iter().product::<i64>() as usize / channels.len();
-            let planes = xs.chunks_mut(plane).zip(pixels.chunks(plane)).zip(channels.iter().cycle());
+            let planes =
+                xs.chunks_mut(plane).zip(pixels.chunks(plane)).zip(channels.iter().cycle());
             return planes.for_each(|((xs, bytes), values)| {
                 xs.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = values[usize::from(byte)]);
             });

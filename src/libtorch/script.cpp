@@ -15,18 +15,31 @@
 
 namespace {
 
+using Object = c10::intrusive_ptr<c10::ivalue::Object>;
+
+// An element of a list in another attribute that is a parameter, such as those of `nn.LSTM._flat_weights`.
+struct Element {
+    c10::List<at::Tensor> list;
+    std::size_t index;
+};
+
 // An attribute that holds a parameter or a buffer.
 struct Slot {
     std::string name;
-    c10::intrusive_ptr<c10::ivalue::Object> object;
+    Object object;
     std::size_t index;
     bool is_parameter;
+    std::vector<Element> elements;
 
     at::Tensor tensor() const { return object->getSlot(index).toTensor(); }
 
     void bind(const at::Tensor &tensor) const {
-        if (!object->getSlot(index).toTensor().is_same(tensor)) {
-            object->setSlot(index, tensor);
+        if (object->getSlot(index).toTensor().is_same(tensor)) {
+            return;
+        }
+        object->setSlot(index, tensor);
+        for (const Element &element : elements) {
+            c10::List<at::Tensor>(element.list).set(element.index, tensor);
         }
     }
 };
@@ -45,7 +58,7 @@ void collect(const torch::jit::Module &module, const std::string &prefix, std::v
         for (std::size_t i = 0; i < type->numAttributes(); ++i) {
             const bool wanted = parameters ? type->is_parameter(i) : type->is_buffer(i);
             if (wanted && object->getSlot(i).isTensor()) {
-                slots.push_back({prefix + type->getAttributeName(i), object, i, parameters});
+                slots.push_back({prefix + type->getAttributeName(i), object, i, parameters, {}});
             }
         }
     };
@@ -56,6 +69,28 @@ void collect(const torch::jit::Module &module, const std::string &prefix, std::v
             const torch::jit::Module child(object->getSlot(i).toObject());
             collect(child, prefix + type->getAttributeName(i) + ".", slots);
         }
+    }
+}
+
+// Finds the lists of parameters in the attributes of a module and its submodules.
+void find_elements(const torch::jit::Module &module, std::vector<Slot> &slots) {
+    const auto object = module._ivalue();
+    for (const c10::IValue &value : object->slots()) {
+        if (!value.isTensorList()) {
+            continue;
+        }
+        const auto list = value.toTensorList();
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            for (Slot &slot : slots) {
+                if (slot.tensor().is_same(list.get(i))) {
+                    slot.elements.push_back({list, i});
+                    break;
+                }
+            }
+        }
+    }
+    for (const torch::jit::Module &child : module.children()) {
+        find_elements(child, slots);
     }
 }
 
@@ -73,6 +108,7 @@ extern "C" char *stitch_script_load(const char *bytes, std::size_t length, Scrip
         const auto name = module.type()->name();
         auto *script = new Script{std::move(module), name ? name->name() : "Module", {}};
         collect(script->module, "", script->slots);
+        find_elements(script->module, script->slots);
         *out = script;
         return nullptr;
     } catch (const std::exception &error) {

@@ -57,7 +57,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
     description: "a deeper CNN, the paper's future work, float32",
     structure: "Three convolutions, of 16, 32 and 64 filters of 3×3, each with ReLU and max pooling, then two linear \
                 layers of 128 and 10",
-    build: |vs, options| Box::new(DeepCnn::new(vs, options)),
+    build: Some(|vs, options| Box::new(DeepCnn::new(vs, options))),
     input: &[1, 28, 28],
     dtype: Dtype::F32,
     library: Library::PyTorch,

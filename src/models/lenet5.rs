@@ -55,7 +55,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
     description: "the notebook's PyTorch LeNet-5, float32",
     structure: "Two convolutions, of 6 and 16 filters of 5×5, each with ReLU and average pooling, then \
                 three linear layers of 120, 84 and 10",
-    build: |vs, options| Box::new(LeNet5::new(vs, options)),
+    build: Some(|vs, options| Box::new(LeNet5::new(vs, options))),
     input: &[1, 28, 28],
     dtype: Dtype::F32,
     library: Library::PyTorch,

@@ -36,7 +36,7 @@ pub static ENTRY: ModelEntry = ModelEntry {
     article: "the ",
     description: "scikit-learn's MLPClassifier: one hidden layer of 64, float64",
     structure: "scikit-learn's MLPClassifier: 784 pixels, one hidden layer of 64 with ReLU, ten outputs",
-    build: |vs, _| Box::new(Mlp::new(vs)),
+    build: Some(|vs, _| Box::new(Mlp::new(vs))),
     input: &[784],
     dtype: Dtype::F64,
     library: Library::ScikitLearn,

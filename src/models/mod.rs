@@ -5,6 +5,7 @@
 //! everything they need from the entry.
 
 pub mod init;
+pub mod script;
 pub mod weights;
 
 use std::fmt;
@@ -16,8 +17,8 @@ use tch::{Device, Kind};
 use crate::dataset::classes::Classes;
 use crate::dataset::{CLASSES, ImageShape, Split};
 use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Model, Module, Scope};
-use stitch_run::TrainConfig;
 use stitch_run::closest::UnknownName;
+use stitch_run::{Engine, TrainConfig};
 use tensor_files::Dtype;
 
 /// Declares the module of each model, and the registry of their entries.
@@ -51,8 +52,8 @@ pub struct ModelEntry {
     /// Description of its layers for the report: a sentence without its full stop and without the number of
     /// parameters.
     pub structure: &'static str,
-    /// Defines its layers.
-    pub build: fn(&Scope, &ModelOptions) -> Box<dyn Module>,
+    /// Defines its layers; `None` for the network of a TorchScript file.
+    pub build: Option<fn(&Scope, &ModelOptions) -> Box<dyn Module>>,
     /// The shape of its input without the batch.
     pub input: &'static [i64],
     /// Element type of its parameters, its input and its logits: float32 or float64.
@@ -135,11 +136,14 @@ pub struct Paper {
     pub settings_given: bool,
 }
 
-/// Finds a model by its name.
+/// Finds a model by its name: one of the registry, or the path of a TorchScript file ([`script::is_path`]).
 ///
 /// # Errors
 /// [`UnknownModel`], which lists the models' names.
 pub fn named(name: &str) -> Result<&'static ModelEntry, UnknownModel> {
+    if script::is_path(name) {
+        return Ok(script::entry(name));
+    }
     let found = MODELS.iter().find(|entry| entry.name == name);
     let names = MODELS.iter().map(|entry| entry.name);
     Ok(found.copied().ok_or_else(|| UnknownName::new("model", name, names))?)
@@ -186,9 +190,11 @@ impl ModelEntry {
     /// Traces the model's definition with these options.
     ///
     /// # Panics
-    /// If the definition or an option is invalid; a test traces every model of the registry.
+    /// If the definition or an option is invalid; a test traces every model of the registry. For the network of a
+    /// TorchScript file, which has no definition.
     pub fn graph(&self, options: &ModelOptions) -> Graph {
-        let graph = Graph::trace(self.input, |vs| (self.build)(vs, options));
+        let build = self.build.unwrap_or_else(|| panic!("the network of {self} is in the file"));
+        let graph = Graph::trace(self.input, |vs| build(vs, options));
         graph.unwrap_or_else(|error| {
             panic!("the definition of the model {self} is invalid: {error}")
         })
@@ -225,8 +231,16 @@ impl ModelEntry {
     pub fn config(&self) -> TrainConfig {
         let Defaults { epochs, batch_size, lr, options } = self.defaults;
         let ModelOptions { batch_norm, dropout, classes } = options;
-        let config = TrainConfig::new(self.name, epochs, batch_size, lr);
+        let mut config = TrainConfig::new(self.name, epochs, batch_size, lr);
+        if self.is_script() {
+            config.engine = Some(Engine::Eager);
+        }
         TrainConfig { batch_norm, dropout, classes, ..config }
+    }
+
+    /// Whether its network is that of a TorchScript file, whose path is its name.
+    pub fn is_script(&self) -> bool {
+        self.build.is_none()
     }
 
     /// The number of elements of all parameters, with the default options.

@@ -113,6 +113,7 @@ pub fn identify(
     requested: Option<&'static ModelEntry>,
 ) -> Result<Identified, WeightsError> {
     let candidates = requested.map_or(MODELS.to_vec(), |entry| vec![entry]);
+    debug_assert!(candidates.iter().all(|entry| !entry.is_script()), "a file's network is loaded");
     let graphs = candidates.iter().flat_map(|&entry| {
         let variants = entry.variants(classes(entry, tensors));
         variants.map(move |options| (entry, options, entry.graph(&options)))

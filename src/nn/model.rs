@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::trace::{Module, Scope, TraceError};
-use super::{BufferSpec, FlatParameters, Graph};
+use tensor_files::NamedTensor;
+
+use super::{BufferSpec, FlatParameters, Graph, StateDictError};
 use crate::dataset::loader::normalized_images;
 use stitch_run::Normalize;
 
@@ -157,6 +159,16 @@ impl Model {
     /// The output of the first operation in evaluation mode.
     pub(crate) fn first_output(&self, xs: &Tensor) -> Tensor {
         self.graph.compute(0..1, xs, (self.parameters(), self.buffers()), false)
+    }
+
+    /// The same network with the values of `tensors`, on the same device.
+    ///
+    /// # Errors
+    /// [`StateDictError`] for the first tensor that does not match.
+    pub fn with_state_dict(&self, tensors: &[NamedTensor]) -> Result<Self, StateDictError> {
+        let model = Self::zeros(&self.class, Arc::clone(&self.graph), self.kind, self.device);
+        model.load_state_dict(tensors)?;
+        Ok(model.with_normalize(self.normalize.clone()))
     }
 
     /// The name of the first parameter or buffer that holds a NaN or an infinity.

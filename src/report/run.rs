@@ -61,9 +61,10 @@ impl Run {
         (&self.config.settings).into()
     }
 
-    /// The number of elements of its network's parameters.
-    pub fn parameters(&self) -> u64 {
-        self.model.graph(&self.options()).summary().parameters
+    /// The number of elements of its network's parameters; `None` for the network of a TorchScript file.
+    pub fn parameters(&self) -> Option<u64> {
+        let is_known = !self.model.is_script();
+        is_known.then(|| self.model.graph(&self.options()).summary().parameters)
     }
 
     /// The data of a run; `truth` and `predicted` have the same length and values below the number of classes.

@@ -4,11 +4,11 @@ use tensor_files::{safetensors, state_dict};
 
 use super::events::EventLog;
 use super::{RunError, clear_checkpoints, tensorboard};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Split};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::formats::csv;
-use crate::models::{ModelEntry, weights};
-use crate::nn::Model;
+use crate::models::ModelEntry;
+use crate::nn::{Model, catch_forward};
 use crate::parity::recorder::Recorder;
 use crate::report::figures::{self, Curves, Drawn, Normalize};
 use crate::report::{self, Parity, Pictures, PicturesError, Run, Section};
@@ -35,7 +35,7 @@ impl Trained<'_> {
         dataset: &Dataset,
         figures: Option<Normalize>,
     ) -> Result<super::Trained, RunError> {
-        let evaluation = evaluate(&self.model, &dataset.test);
+        let evaluation = evaluated(&self.model, &dataset.test)?;
         let metrics = self.metrics(dataset)?;
         let Self { config, history, entry, model, mut log, recorder } = self;
         if let Some(log) = &mut log {
@@ -94,9 +94,7 @@ impl Trained<'_> {
         else {
             return Ok(None);
         };
-        let device = self.model.device();
-        let best_model = weights::from_named(&best.parameters, Some(self.entry), device)?.model;
-        let best_model = best_model.with_normalize(self.model.normalize().clone());
+        let best_model = self.model.with_state_dict(&best.parameters)?;
         Ok(Some(ValidationMetrics {
             images: held_out.len(),
             loss,
@@ -104,9 +102,14 @@ impl Trained<'_> {
             best_epoch: best.epoch.epoch,
             best_loss: best.epoch.val_loss.unwrap_or(f64::NAN),
             best_accuracy: best.epoch.val_accuracy.unwrap_or(f64::NAN),
-            best_test_accuracy: evaluate(&best_model, &dataset.test).report.accuracy,
+            best_test_accuracy: evaluated(&best_model, &dataset.test)?.report.accuracy,
         }))
     }
+}
+
+/// The evaluation of a network, whose forward pass may raise if it is that of a TorchScript file.
+pub fn evaluated(model: &Model, data: &Split) -> Result<Evaluation, RunError> {
+    catch_forward(|| evaluate(model, data)).map_err(RunError::Forward)
 }
 
 /// Writes the weights in three formats.

@@ -4,11 +4,8 @@ use std::path::Path;
 
 use tensor_files::read_weights;
 
-use super::files::pictures;
+use super::files::{evaluated, pictures};
 use super::{EventsError, Options, Prepared, RunError, Trained};
-use crate::evaluate::evaluate;
-use crate::libtorch;
-use crate::models::{Classifier, weights};
 use crate::report::{Parity, Run, RunFiles, Section};
 use crate::run_folder::{
     BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, MAX_FILE, METRICS, Metrics,
@@ -65,10 +62,8 @@ pub fn result(
 ) -> Result<Trained, RunError> {
     let path = folder.path().join(SAFETENSORS);
     let tensors = read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;
-    let device = libtorch::device(prepared.config.device);
-    let classifier = weights::from_named(&tensors, Some(prepared.model), device);
-    let Classifier { model, .. } = classifier.map_err(|error| damaged(&path, error))?;
-    let model = model.with_normalize(prepared.config.normalize.clone());
+    let model = prepared.trainer.model().with_state_dict(&tensors);
+    let model = model.map_err(|error| damaged(&path, error))?;
     if prepared.config.val.is_some() {
         let path = folder.path().join(BEST_SAFETENSORS);
         read_weights(&read_file(&path)?).map_err(|error| damaged(&path, error))?;
@@ -80,7 +75,7 @@ pub fn result(
     let path = folder.path().join(METRICS);
     let all = metrics.ok_or_else(|| damaged(&path, "it is missing"))?;
     let metrics = all.training.ok_or_else(|| damaged(&path, "it has no training metrics"))?;
-    let evaluation = evaluate(&model, &prepared.dataset.test);
+    let evaluation = evaluated(&model, &prepared.dataset.test)?;
     let accuracy = evaluation.report.accuracy;
     if all.test_accuracy != accuracy {
         let what = format!(

@@ -26,8 +26,7 @@ use crate::dataset::{Dataset, HoldOutError};
 use crate::evaluate::Evaluation;
 use crate::libtorch::threads::ThreadsError;
 use crate::models::ModelEntry;
-use crate::models::weights::WeightsError;
-use crate::nn::Model;
+use crate::nn::{ForwardFailed, Model, StateDictError};
 use crate::parity::recorder::Recorder;
 use crate::report::Section;
 use crate::report::figures::Normalize;
@@ -218,7 +217,10 @@ pub enum RunError {
     Tensors(#[from] ReadError),
     /// The best epoch's weights do not match the model.
     #[error(transparent)]
-    Weights(#[from] WeightsError),
+    Weights(#[from] StateDictError),
+    /// The forward pass of a TorchScript network raised on the test images.
+    #[error("the forward pass of the network raised on the test images: {0}")]
+    Forward(ForwardFailed),
     /// A tensor cannot be recorded in the trace.
     #[error(transparent)]
     Trace(#[from] stitch_trace::WriteError),

@@ -108,11 +108,13 @@ impl Prepared {
             // Set by build.rs from libtorch's own header.
             ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
         ];
+        // What a network of one's own computes for other images and parameters is unknown.
+        let kernels_sha256 = (!self.model.is_script()).then(|| train::kernels_sha256(&self.config));
         Ok(RunConfig {
             program: "stitch".into(),
             settings: self.config.clone(),
             cpu_capability: libtorch::cpu_capability(),
-            kernels_sha256: Some(train::kernels_sha256(&self.config)?),
+            kernels_sha256: kernels_sha256.transpose()?,
             versions: BTreeMap::from(versions.map(|(name, version)| (name.into(), version.into()))),
             data: (&self.dataset).into(),
         })

@@ -56,6 +56,9 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
 
 /// Whether the engine supports the model with the options of the settings.
 pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> bool {
+    if model.is_script() {
+        return engine == Engine::Eager;
+    }
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
@@ -74,6 +77,16 @@ pub(super) fn check_channels(config: &TrainConfig, data: &Split) -> Result<(), S
 
 /// Refuses options of PyTorch's training for a model of scikit-learn.
 fn check_options(model: &ModelEntry, config: &TrainConfig) -> Result<(), SettingError> {
+    if model.is_script() {
+        const OF_NETWORK: [&str; 4] = ["batch_norm", "dropout", "classes", "init"];
+        let options = config.options();
+        let wrong = options.iter().find(|(name, _)| OF_NETWORK.contains(&name.as_str()));
+        return wrong.map_or(Ok(()), |(name, found)| {
+            let expected = format!("omitted for {model}: its network and weights are in the file");
+            let found = found.get("file").unwrap_or(found);
+            Err(SettingError::wrong(name, &found.to_string(), &expected))
+        });
+    }
     match config.options().into_iter().next() {
         Some((name, found)) if model.library == Library::ScikitLearn => {
             let expected =

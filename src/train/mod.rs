@@ -20,7 +20,8 @@ use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate, nll};
 use crate::libtorch::LibtorchError;
 use crate::models::DataMismatch;
-use crate::nn::Model;
+use crate::models::script::FileError;
+use crate::nn::{ForwardFailed, Model, catch_forward};
 use tensor_files::NamedTensor;
 
 pub use config::{ConfigError, check, supports};
@@ -125,6 +126,19 @@ pub enum TrainError {
     /// A network does not match the data set.
     #[error(transparent)]
     Data(#[from] DataMismatch),
+    /// The network of a TorchScript file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The forward pass of a TorchScript network raised.
+    #[error("epoch {epoch}, step {step}: the forward pass of the network raised: {error}")]
+    Forward {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within the epoch, from 1; 0: the validation after the epoch.
+        step: usize,
+        /// The network's message.
+        error: ForwardFailed,
+    },
     /// A network cannot be trained: its class and the reason.
     #[error("the network {0} cannot be trained: {1}")]
     UnsupportedNetwork(String, String),
@@ -230,7 +244,10 @@ pub fn fit(
         // Reborrowed for each epoch, because the call moves the reference.
         let epoch_tracer = tracer.as_mut().map(|tracer| &mut **tracer as &mut dyn Tracer);
         let loss = run_epoch(trainer, config, data, &mut progress, on_event, epoch_tracer)?;
-        let validation = validation.map(|data| validate(trainer.model(), config.loss, data));
+        let validation = validation
+            .map(|data| catch_forward(|| validate(trainer.model(), config.loss, data)))
+            .transpose()
+            .map_err(|error| TrainError::Forward { epoch: progress.epoch(), step: 0, error })?;
         let record = progress.end_epoch(loss, trainer.lr(), validation);
         store_best(&mut progress, trainer.model())?;
         if on_event(Event::Epoch(record), &progress, trainer).is_break() {
@@ -294,7 +311,8 @@ pub fn first_step(
     let order = trainer.next_order();
     let mut batches = batches(data, &order, config);
     let Some(batch) = batches.next_batch() else { return Ok(0.0) };
-    let loss = take_step(trainer.engine_mut(), batch);
+    let taken = catch_forward(|| take_step(trainer.engine_mut(), batch));
+    let loss = taken.map_err(|error| TrainError::Forward { epoch: 1, step: 1, error })?;
     if loss.is_finite() { Ok(loss) } else { Err(TrainError::Diverged { epoch: 1, step: 1, loss }) }
 }
 
@@ -331,7 +349,9 @@ fn run_epoch(
     let mut samples = order.len().min(progress.steps.saturating_mul(config.batch_size));
     let mut loader = batches(data, &order, config).skip(progress.steps);
     while let Some(batch) = loader.next_batch() {
-        let loss = take_step(trainer.engine_mut(), batch);
+        let step = progress.steps + 1;
+        let taken = catch_forward(|| take_step(trainer.engine_mut(), batch));
+        let loss = taken.map_err(|error| TrainError::Forward { epoch, step, error })?;
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
         if let Some(tracer) = &mut tracer

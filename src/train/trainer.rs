@@ -10,6 +10,7 @@ use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::libtorch::{self, cuda};
+use crate::models::script::FileError;
 use crate::models::{self, Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
@@ -55,7 +56,14 @@ impl Trainer {
         let entry = check(config)?;
         cuda::check(config.device)?;
         check_data(entry, config, data)?;
-        let model = entry.zeros(&config.into(), libtorch::device(config.device));
+        let device = libtorch::device(config.device);
+        if entry.is_script() {
+            let sha256 = config.model_sha256.as_deref();
+            let model = models::script::load(entry.name, sha256, data.shape, device)?;
+            tch::manual_seed(config.seed as i64);
+            return Self::pytorch(model, config, data);
+        }
+        let model = entry.zeros(&config.into(), device);
         match entry.library {
             Library::PyTorch => {
                 // libtorch uses the seed's bits as an unsigned integer; the binding's type is signed.
@@ -324,6 +332,9 @@ pub(crate) fn check_data(
     config: &TrainConfig,
     data: &Split,
 ) -> Result<(), TrainError> {
+    if entry.is_script() {
+        return Ok(());
+    }
     let label = data.labels.iter().copied().max().map_or(0, usize::from);
     if entry.library == Library::PyTorch && label >= config.classes {
         let expected =
@@ -339,6 +350,7 @@ fn check_network(model: &Model, config: &TrainConfig, data: &Split) -> Result<()
     let graph = model.graph();
     let class = || model.class().to_string();
     let unsupported = |what: String| Err(TrainError::UnsupportedNetwork(class(), what));
+    model.check_trainable().map_err(|error| FileError::Network(config.model.clone(), error))?;
     if graph.output().len() != 1 {
         return unsupported(format!(
             "its output has the shape {:?}, where one number per class is expected",

@@ -45,6 +45,9 @@ impl TrainConfig {
         if self.init.as_ref().is_some_and(|init| !sha256::is_hex(&init.sha256)) {
             return wrong("init");
         }
+        if self.model_sha256.as_deref().is_some_and(|sum| !sha256::is_hex(sum)) {
+            return wrong("model_sha256");
+        }
         if !(1..=256).contains(&self.classes) {
             return wrong("classes");
         }

@@ -26,7 +26,7 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "device" => "\"cpu\" or \"cuda:N\"",
         "engine" => "eager, exact or fast",
         "program" => "\"stitch\" or \"notebook.py\"",
-        "kernels_sha256" => "a SHA-256 of 64 hexadecimal digits",
+        "kernels_sha256" | "model_sha256" => "a SHA-256 of 64 hexadecimal digits",
         "versions" => "an object of strings",
         "data" => "an object with official, sha256 and the names of classes",
         "model" | "cpu_capability" => "a string",

@@ -20,6 +20,9 @@ use crate::{
 pub struct TrainConfig {
     /// Name of the model in the registry.
     pub model: String,
+    /// SHA-256 of the TorchScript file that `model` is the path of, in hex; `None` for a model of the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_sha256: Option<String>,
     /// Passes over the training images, at least 1; `max_iter` in scikit-learn.
     pub epochs: usize,
     /// Images per step, at least 1; the last batch of an epoch may be shorter.
@@ -124,6 +127,7 @@ impl TrainConfig {
     pub fn new(model: &str, epochs: usize, batch_size: usize, lr: f64) -> Self {
         Self {
             model: model.into(),
+            model_sha256: None,
             epochs,
             batch_size,
             lr,
@@ -154,6 +158,7 @@ impl TrainConfig {
     /// Settings in which every field has a value and is written. Not all options are valid together.
     pub(crate) fn example() -> Self {
         Self {
+            model_sha256: Some(sha256::of("")),
             threads: Some(1),
             engine: Some(Engine::Eager),
             val: Some(1),
@@ -216,6 +221,7 @@ impl TrainConfig {
     pub fn options(&self) -> Map<String, Value> {
         let mut options = self.to_map();
         let without = Self {
+            model_sha256: self.model_sha256.clone(),
             seed: self.seed,
             threads: self.threads,
             device: self.device,

@@ -222,7 +222,7 @@ fn against_the_paper(run: &Run, name: &str) -> Option<String> {
 pub fn why(runs: &[&Run], names: &[String]) -> Vec<String> {
     let mut paragraphs = Vec::new();
     if let Some([(_, mlp), (_, lenet5)]) = paper_pair(runs) {
-        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.parameters()));
+        let [mlp, lenet5] = [mlp, lenet5].map(|run| thousands(run.parameters().unwrap_or(0)));
         paragraphs.push(format!(
             "The input of the MLP is a vector of 784 numbers, without information on which pixels are neighbors. \
              LeNet-5 applies small filters to the whole image, so it detects a pattern at any position with the \
@@ -284,7 +284,12 @@ pub fn description(run: &Run) -> String {
         0.0 => String::new(),
         p => format!("; dropout of {p} before the last layer"),
     };
-    format!("{structure}{norm}{dropout}; {} parameters in {dtype}.", thousands(run.parameters()))
+    match run.parameters() {
+        Some(count) => {
+            format!("{structure}{norm}{dropout}; {} parameters in {dtype}.", thousands(count))
+        }
+        None => format!("{structure}, {}.", run.model.name),
+    }
 }
 
 /// The losses, as a paragraph.
