@@ -3,7 +3,7 @@
 use std::fmt;
 
 use stitch_run::closest::UnknownName;
-use tensor_files::{Metadata, ReadError, npz, safetensors, state_dict};
+use tensor_files::{Metadata, NamedTensor, ReadError, npz, safetensors, state_dict};
 
 use crate::formats::onnx;
 use crate::nn::{Model, TraceError};
@@ -16,9 +16,15 @@ pub struct Format {
     pub description: &'static str,
     /// The extensions of its files, without the dot.
     pub extensions: &'static [&'static str],
-    /// Whether a file has a forward pass besides the weights.
-    pub has_forward: bool,
-    write: fn(&Model, &Metadata) -> Result<Vec<u8>, ExportError>,
+    write: Write,
+}
+
+/// What a format writes.
+enum Write {
+    /// Tensors with their names.
+    Tensors(fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>),
+    /// A forward pass besides the tensors.
+    Forward(fn(&Model) -> Result<Vec<u8>, ExportError>),
 }
 
 /// A model that a format cannot represent.
@@ -38,36 +44,33 @@ pub static FORMATS: [Format; 5] = [
         name: "state-dict",
         description: "torch.load(path) in Python",
         extensions: &["pt", "pth"],
-        has_forward: false,
-        write: |model, _| Ok(state_dict::write(&model.state_dict())?),
+        write: Write::Tensors(|tensors, _| state_dict::write(tensors)),
     },
     Format {
         name: "torchscript",
         description: "torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward",
         extensions: &["pt", "pth"],
-        has_forward: true,
-        write: |model, _| Ok(model.torchscript()?),
+        write: Write::Forward(|model| Ok(model.torchscript()?)),
     },
     Format {
         name: "safetensors",
         description: "safetensors.torch.load_file(path), and readers in most languages",
         extensions: &["safetensors"],
-        has_forward: false,
-        write: |model, metadata| Ok(safetensors::write(&model.state_dict(), metadata)?),
+        write: Write::Tensors(|tensors, metadata| safetensors::write(tensors, metadata)),
     },
     Format {
         name: "npz",
         description: "numpy.load(path)",
         extensions: &["npz"],
-        has_forward: false,
-        write: |model, _| Ok(npz::write(&model.state_dict())?),
+        write: Write::Tensors(|tensors, _| npz::write(tensors)),
     },
     Format {
         name: "onnx",
         description: "onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward",
         extensions: &["onnx"],
-        has_forward: true,
-        write: |model, _| Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict())),
+        write: Write::Forward(|model| {
+            Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))
+        }),
     },
 ];
 
@@ -87,12 +90,35 @@ impl Format {
         FORMATS.iter().filter(|format| format.extensions.contains(&extension)).collect()
     }
 
+    /// Whether a file has a forward pass besides the weights.
+    pub fn has_forward(&self) -> bool {
+        matches!(self.write, Write::Forward(_))
+    }
+
     /// The bytes of a file with the weights of `model`; `metadata` is stored by formats that support it.
     ///
     /// # Errors
     /// [`ExportError`].
     pub fn write(&self, model: &Model, metadata: &Metadata) -> Result<Vec<u8>, ExportError> {
-        (self.write)(model, metadata)
+        match self.write {
+            Write::Tensors(write) => Ok(write(&model.state_dict(), metadata)?),
+            Write::Forward(write) => write(model),
+        }
+    }
+
+    /// The bytes of a file with these tensors; `None` if the format needs a forward pass.
+    ///
+    /// # Errors
+    /// [`ReadError`] for a tensor that does not fit its shape or that the format cannot hold.
+    pub fn write_tensors(
+        &self,
+        tensors: &[NamedTensor],
+        metadata: &Metadata,
+    ) -> Option<Result<Vec<u8>, ReadError>> {
+        match self.write {
+            Write::Tensors(write) => Some(write(tensors, metadata)),
+            Write::Forward(_) => None,
+        }
     }
 }
 

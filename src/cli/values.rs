@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
+use stitch::dataset::ImageShape;
 use stitch::run::CheckpointEvery;
 use stitch::stitch_run::THREADS;
 
@@ -95,4 +96,20 @@ pub fn written_path() -> impl TypedValueParser<Value = PathBuf> {
         true => Err("cannot write to stdout; give a path (./- for a file named -)"),
         false => Ok(path),
     })
+}
+
+/// Parses `HEIGHTxWIDTH` or `HEIGHTxWIDTHxCHANNELS`.
+pub fn parse_image_size(text: &str) -> Result<ImageShape, String> {
+    let expected = || {
+        "HEIGHTxWIDTH or HEIGHTxWIDTHx3, such as 28x28 or 32x32x3, is expected; a side has 1 to 4096 pixels".to_owned()
+    };
+    let sizes = text.split('x').map(str::parse).collect::<Result<Vec<usize>, _>>();
+    let (height, width, channels) = match sizes.as_deref() {
+        Ok(&[height, width]) => (height, width, 1),
+        Ok(&[height, width, channels @ (1 | 3)]) => (height, width, channels),
+        _ => return Err(expected()),
+    };
+    let is_side = |side: usize| (1..=4096).contains(&side);
+    let shape = ImageShape { channels, height, width };
+    if is_side(height) && is_side(width) { Ok(shape) } else { Err(expected()) }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use stitch::dataset::ImageShape;
 use stitch::export::{FORMATS, Format};
 use stitch::models::ModelEntry;
 
-use super::values::{parse_indices, written_path};
+use super::values::{parse_image_size, parse_indices, written_path};
 use super::{ComputeArgs, DataArgs, InputArgs, KeyArgs, models};
 
 /// `stitch models`
@@ -94,6 +95,11 @@ pub struct PredictArgs {
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub top_k: u16,
+    /// Size of the images that the network of a TorchScript file takes, such as 32x32x3 [default: 28x28]
+    ///
+    /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. Images with colors are scaled to this size, and nothing else.
+    #[arg(long, value_name = "SIZE", value_parser = parse_image_size)]
+    pub image_size: Option<ImageShape>,
     /// Do not invert images with a light background
     #[arg(long)]
     pub no_invert: bool,

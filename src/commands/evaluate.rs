@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
 use stitch::models::Classifier;
+use stitch::nn::catch_forward;
 use stitch::run::write_evaluation;
 use stitch::run_folder::{Metrics, RunFolder};
 
@@ -16,19 +17,21 @@ use crate::cli::EvaluateArgs;
 
 pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let read = inputs::model(&args.file, args.model, args.key.get(), device, console)?;
-    let normalize = args.input.normalize.as_ref();
-    let classifier = inputs::normalized(read, &args.file, normalize, console)?;
+    let network = inputs::network(&args.file, args.model, args.key.get(), device, console)?;
     let folder = match &args.out {
         Some(out) => Some(RunFolder::claim_for_evaluation(out, inputs::claim(args.force, false))?),
         None => None,
     };
     let (test, origin) = source::load_test(inputs::find(&args.data)?)?;
     inputs::warn_unofficial(&origin, &test.classes, console);
+    let classifier = network.for_images(test.shape, device)?;
+    let normalize = args.input.normalize.as_ref();
+    let classifier = inputs::normalized(classifier, &args.file, normalize, console)?;
     classifier.check_data(&test)?;
     let Classifier { entry, model, .. } = classifier;
     let start = Instant::now();
-    let evaluation = evaluate(&model, &test);
+    let evaluation = catch_forward(|| evaluate(&model, &test))
+        .with_context(|| format!("{}: its forward pass raised", args.file.display()))?;
     let seconds = start.elapsed().as_secs_f64();
     console.note(&format!("{} images in {seconds:.3} s", test.labels.len()));
     let metrics = match &folder {

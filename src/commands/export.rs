@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::export::Format;
+use stitch::models::script::MAX_NETWORK;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::Model;
 use stitch::run_folder::{RunConfig, write_whole};
@@ -29,8 +30,56 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
+    let bytes = match own_network(args, console)? {
+        Some(bytes) => (args.file.display().to_string(), bytes),
+        None => of_model(args, console)?,
+    };
+    let (name, bytes) = bytes;
+    if to_stdout {
+        print_bytes(&bytes)?;
+        return Ok(Outcome::Done);
+    }
+    let output = args.output.display();
+    write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
+    console.document(|| {
+        Ok(json!({
+            "file": args.file.display().to_string(),
+            "model": name,
+            "format": args.format.name,
+            "output": output.to_string(),
+            "bytes": bytes.len(),
+            "sha256": sha256::of(&bytes),
+        }))
+    })?;
+    console.show(&format!("{name}: {} bytes written to {output}", bytes.len()))?;
+    Ok(Outcome::Done)
+}
+
+/// The file of a TorchScript network of one's own in another format; `None` if the file is not one. Its code is not run.
+fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
+    if args.model.is_some() || args.sklearn || !inputs::is_own_network(&args.file, args.key.get()) {
+        return Ok(None);
+    }
+    let tensors = inputs::tensors(&args.file, args.key.get(), console)?;
+    let metadata = inputs::metadata(&args.file, &tensors).unwrap_or_default();
+    match args.format.write_tensors(&tensors, &metadata) {
+        Some(bytes) => Ok(Some(bytes?)),
+        None if args.format.name == "torchscript" => {
+            Ok(Some(inputs::read_limited(&args.file, MAX_NETWORK)?))
+        }
+        None => bail!(
+            "{}: the forward pass of a network of your own cannot be exported as {}: export its weights, as state-dict, \
+             safetensors or npz",
+            args.file.display(),
+            args.format
+        ),
+    }
+}
+
+/// The name of the model in a weights file, and the file in another format.
+fn of_model(args: &ExportArgs, console: Console) -> Result<(String, Vec<u8>)> {
     // A forward pass must equal that of the file.
-    let read = if args.format.has_forward { inputs::model } else { inputs::weights_of };
+    let read = if args.format.has_forward() { inputs::model } else { inputs::weights_of };
     let mut model = read(&args.file, args.model, args.key.get(), Device::Cpu, console)?;
     let entry = model.entry;
     let of_sklearn = |entry: &ModelEntry| entry.library == Library::ScikitLearn;
@@ -52,28 +101,10 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         ));
         metadata.insert("normalize".into(), normalize.to_string());
     }
-    if args.format.has_forward {
+    if args.format.has_forward() {
         model = with_dropout_of_run(model, &metadata, args, console)?;
     }
-    let bytes = encode(&model.model, &metadata, args)?;
-    if to_stdout {
-        print_bytes(&bytes)?;
-        return Ok(Outcome::Done);
-    }
-    let output = args.output.display();
-    write_whole(&args.output, &bytes).with_context(|| format!("{output} cannot be written"))?;
-    console.document(|| {
-        Ok(json!({
-            "file": args.file.display().to_string(),
-            "model": entry.name,
-            "format": args.format.name,
-            "output": output.to_string(),
-            "bytes": bytes.len(),
-            "sha256": sha256::of(&bytes),
-        }))
-    })?;
-    console.show(&format!("{entry}: {} bytes written to {output}", bytes.len()))?;
-    Ok(Outcome::Done)
+    Ok((entry.name.into(), encode(&model.model, &metadata, args)?))
 }
 
 /// The model with the dropout of its run, which the metadata tell, and the tensors do not.

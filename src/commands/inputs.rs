@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde_json::Value;
-use stitch::dataset::Dataset;
 use stitch::dataset::classes::Classes;
 use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
+use stitch::dataset::{Dataset, ImageShape};
 use stitch::libtorch::{self, cuda, threads};
-use stitch::models::{self, Classifier, Library, ModelEntry, names_of, weights};
+use stitch::models::{self, Classifier, Library, ModelEntry, ModelOptions, names_of, weights};
 use stitch::nn::{ForwardError, ScriptModule};
 use stitch::report::figures;
 use stitch::run_folder::{self, CONFIG, Claim, MAX_FILE, RunConfig, WEIGHTS, read_regular};
@@ -119,6 +119,67 @@ pub fn model(
         check_forward(file, &classifier)?;
     }
     Ok(classifier)
+}
+
+/// A model of the registry with its weights, or the network of a TorchScript file.
+pub enum Network {
+    Known(Classifier),
+    /// Path and content of the file.
+    File(String, Vec<u8>),
+}
+
+impl Network {
+    /// The classifier for images of this size.
+    pub fn for_images(self, shape: ImageShape, device: tch::Device) -> Result<Classifier> {
+        let (path, bytes) = match self {
+            Self::Known(classifier) => return Ok(classifier),
+            Self::File(path, bytes) => (path, bytes),
+        };
+        let model = models::script::from_bytes(&path, &bytes, shape, device)?;
+        let classes = classes_of(Path::new(&path), &model.state_dict())?;
+        let (entry, options) = (models::script::entry(&path), ModelOptions::NONE);
+        Ok(Classifier { entry, options, model, classes })
+    }
+}
+
+/// As [`model`], but a TorchScript file that is not one of the registry's models is a network of its own, unless a model is
+/// requested.
+pub fn network(
+    file: &Path,
+    entry: Option<&'static ModelEntry>,
+    key: Option<&str>,
+    device: tch::Device,
+    console: Console,
+) -> Result<Network> {
+    if entry.is_none() && is_own_network(file, key) {
+        let bytes = read_limited(file, models::script::MAX_NETWORK)?;
+        return Ok(Network::File(file.display().to_string(), bytes));
+    }
+    model(file, entry, key, device, console).map(Network::Known)
+}
+
+/// Whether a file is a TorchScript file whose weights or forward pass are not those of a model of the registry.
+pub fn is_own_network(file: &Path, key: Option<&str>) -> bool {
+    let Ok(mut tensors) = weights_file(file, key) else { return false };
+    if tensors.kind() != FileKind::TorchScript {
+        return false;
+    }
+    let known = weights::identify(tensors.specs(), None).ok().and_then(|_| {
+        let tensors = tensors.load_all().ok()?;
+        weights::from_named(&tensors, None, tch::Device::Cpu).ok()
+    });
+    known.is_none_or(|classifier| check_forward(file, &classifier).is_err())
+}
+
+/// The tensors of a weights file; prints a note about what is skipped.
+pub fn tensors(file: &Path, key: Option<&str>, console: Console) -> Result<Vec<NamedTensor>> {
+    let path = || file.display().to_string();
+    let mut opened = weights_file(file, key)?;
+    if !opened.skipped().is_empty() {
+        let skipped = Skipped::summary(opened.skipped());
+        console.note(&format!("note: {}: skipped {skipped}", path()));
+    }
+    opened.load_all().with_context(path)
 }
 
 /// As [`model`], but ignores a forward pass in the file.

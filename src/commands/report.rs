@@ -8,10 +8,9 @@ use serde_json::json;
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
-use stitch::models::Classifier;
 use stitch::report::{self, Pictures, PicturesError, Run, Section, Study, configurations};
 use stitch::run;
-use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, write_whole};
+use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, TORCHSCRIPT, write_whole};
 use stitch::study::results::Record;
 use tch::Device;
 
@@ -151,7 +150,14 @@ fn pictures(
     if !weights.exists() {
         return Ok(Err(PicturesError::NoWeights));
     }
-    let Classifier { model, .. } = inputs::model(&weights, Some(run.model), None, device, console)?;
+    let model = match run.model.is_script() {
+        true => {
+            let network = folder.join(TORCHSCRIPT);
+            let network = inputs::network(&network, None, None, device, console)?;
+            network.for_images(test.shape, device)?.model
+        }
+        false => inputs::model(&weights, Some(run.model), None, device, console)?.model,
+    };
     let model = model.with_normalize(run.config.settings.normalize.clone());
     let logits = evaluate::logits(&model, &test.images);
     Ok(Pictures::new(run, &model, test, &logits))

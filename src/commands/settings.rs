@@ -134,7 +134,9 @@ impl Settings {
             };
             Setting { value: config.value(&name), name, source }
         };
-        let sources = TrainConfig::names().into_iter().map(setting).collect();
+        // Only the network of a file has the setting.
+        let is_of_model = |name: &String| name != "model_sha256" || config.model_sha256.is_some();
+        let sources = TrainConfig::names().into_iter().filter(is_of_model).map(setting).collect();
         Ok(Self { model, config, sources, repeated })
     }
 

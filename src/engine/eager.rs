@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::{Criterion, StepOutput, TrainStep};
 use crate::dataset::loader::Batch;
-use crate::nn::Model;
+use crate::nn::{ForwardFailed, Model};
 use crate::optim::Optimizer;
 
 /// A network that is trained with the same libtorch operations as in PyTorch.
@@ -53,7 +53,10 @@ impl TrainStep for Eager {
     }
 
     fn backward(&mut self) {
-        self.loss.backward();
+        if let Err(error) = self.loss.f_backward() {
+            ForwardFailed::new(&error.to_string()).raise();
+        }
+        self.model.update_buffers();
     }
 
     fn step(&mut self) {

@@ -48,6 +48,18 @@ struct Script {
     torch::jit::Module module;
     std::string class_name;
     std::vector<Slot> slots;
+    // Slots whose tensor the module replaced, and the tensors that are to have its values.
+    std::vector<std::pair<std::size_t, at::Tensor>> replaced;
+
+    // Copies replaced buffers to the given tensors. Not before the backward pass, which may need the old values.
+    void update_buffers() {
+        const at::NoGradGuard no_grad;
+        for (auto &[index, tensor] : replaced) {
+            tensor.copy_(slots[index].tensor());
+            slots[index].bind(tensor);
+        }
+        replaced.clear();
+    }
 };
 
 // Collects the slots in the order of Python's state_dict: parameters and buffers of a module, then its submodules.
@@ -106,7 +118,7 @@ extern "C" char *stitch_script_load(const char *bytes, std::size_t length, Scrip
         std::istringstream stream(std::string(bytes, length));
         auto module = torch::jit::load(stream, c10::Device(c10::kCPU));
         const auto name = module.type()->name();
-        auto *script = new Script{std::move(module), name ? name->name() : "Module", {}};
+        auto *script = new Script{std::move(module), name ? name->name() : "Module", {}, {}};
         collect(script->module, "", script->slots);
         find_elements(script->module, script->slots);
         *out = script;
@@ -133,7 +145,7 @@ extern "C" at::Tensor *stitch_script_slot(const Script *script, std::size_t inde
 }
 
 // module(input), with these tensors as parameters and buffers, one for each slot. A buffer that the module replaced by
-// another tensor is copied to the given one.
+// another tensor is copied to the given one, without gradients at once, else by the next call or stitch_script_update.
 extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
                                        const at::Tensor *const *tensors, bool train,
                                        at::Tensor **out) {
@@ -141,6 +153,7 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
         // With it, TorchScript differentiates some operations by formulas of its own. The setting is this thread's.
         torch::jit::GraphOptimizerEnabledGuard unoptimized(false);
         const auto &slots = script->slots;
+        script->update_buffers();
         for (std::size_t i = 0; i < slots.size(); ++i) {
             slots[i].bind(*tensors[i]);
         }
@@ -160,9 +173,10 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
                 after.scalar_type() != tensors[i]->scalar_type()) {
                 return copy(("its forward replaces " + slots[i].name).c_str());
             }
-            const at::NoGradGuard no_grad;
-            tensors[i]->copy_(after);
-            slots[i].bind(*tensors[i]);
+            script->replaced.emplace_back(i, *tensors[i]);
+        }
+        if (!at::GradMode::is_enabled()) {
+            script->update_buffers();
         }
         *out = new at::Tensor(result.toTensor());
         return nullptr;
@@ -171,10 +185,14 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
     }
 }
 
+// Updates the given buffers after the backward pass.
+extern "C" void stitch_script_update(Script *script) { script->update_buffers(); }
+
 // module.eval().save(), with these tensors as parameters and buffers. The caller frees the bytes.
 extern "C" char *stitch_script_save(Script *script, const at::Tensor *const *tensors, char **bytes,
                                     std::size_t *length) {
     try {
+        script->update_buffers();
         for (std::size_t i = 0; i < script->slots.size(); ++i) {
             script->slots[i].bind(*tensors[i]);
         }

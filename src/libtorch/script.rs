@@ -38,6 +38,7 @@ unsafe extern "C" {
         train: bool,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+    fn stitch_script_update(script: *mut CScript);
     fn stitch_script_save(
         script: *mut CScript,
         tensors: *const *const C_tensor,
@@ -106,7 +107,8 @@ impl Script {
     }
 
     /// Its output in training or evaluation mode, with `tensors` in place of [`Script::slots`]: parameters are leaves of
-    /// autograd, and buffers are updated in place.
+    /// autograd, and buffers are updated in place; those that the module replaces by other tensors not before
+    /// [`Script::update_buffers`] or the next call, if gradients are enabled.
     ///
     /// # Errors
     /// The message of libtorch or of the network.
@@ -125,6 +127,13 @@ impl Script {
             result(stitch_script_forward(module.as_ptr(), input, tensors, train, &mut out))?;
             Ok(Tensor::from_ptr(out))
         }
+    }
+
+    /// Updates the buffers of the last call after its backward pass, which may need their old values.
+    pub fn update_buffers(&self) {
+        let module = self.module.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // SAFETY: the module is valid, and keeps the tensors of the last call.
+        unsafe { stitch_script_update(module.as_ptr()) }
     }
 
     /// The archive of `torch.jit.save` in evaluation mode, with `tensors` in place of [`Script::slots`].

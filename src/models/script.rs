@@ -9,8 +9,11 @@ use tensor_files::Dtype;
 use super::{Defaults, Library, ModelEntry, ModelOptions};
 use crate::dataset::ImageShape;
 use crate::nn::{Model, ScriptError};
-use crate::run_folder::{MAX_FILE, read_regular};
+use crate::run_folder::read_regular;
 use crate::sha256;
+
+/// Size of the largest file that is read, in bytes.
+pub const MAX_NETWORK: u64 = 8 << 30;
 
 /// Settings of a run that are not given. They are this port's choice.
 const DEFAULTS: Defaults =
@@ -112,5 +115,5 @@ pub fn from_bytes(
 }
 
 fn read(path: &str) -> Result<Vec<u8>, FileError> {
-    read_regular(Path::new(path), MAX_FILE).map_err(|error| FileError::Read(path.into(), error))
+    read_regular(Path::new(path), MAX_NETWORK).map_err(|error| FileError::Read(path.into(), error))
 }

@@ -59,19 +59,29 @@ pub enum ScriptError {
     Traced(String),
 }
 
-/// A forward pass of a TorchScript network that raised: the last line of its message.
+/// A forward or backward pass of a TorchScript network that raised: the last line of its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ForwardFailed(pub String);
 
-impl From<LibtorchError> for ForwardFailed {
-    fn from(error: LibtorchError) -> Self {
-        // TorchScript's messages are a traceback of the network's code, then the error; libtorch appends its own stack.
-        let text = error.to_string();
+impl ForwardFailed {
+    /// From a message of libtorch: a traceback of the network's code, then the error; libtorch appends its own stack.
+    pub(crate) fn new(text: &str) -> Self {
         let text = text.split("\nException raised from").next().unwrap_or_default();
         let last =
             text.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_underline(line));
         Self(last.unwrap_or("it raised an error").to_owned())
+    }
+
+    /// Unwinds to [`catch_forward`], without a message of the panic hook.
+    pub(crate) fn raise(self) -> ! {
+        std::panic::resume_unwind(Box::new(self))
+    }
+}
+
+impl From<LibtorchError> for ForwardFailed {
+    fn from(error: LibtorchError) -> Self {
+        Self::new(&error.to_string())
     }
 }
 
@@ -114,9 +124,7 @@ impl Operation for ScriptOp {
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         let tensors: Vec<&Tensor> = self.inputs.iter().map(|&index| inputs[index]).collect();
         let output = self.script.forward(inputs[0], &tensors, train);
-        // Without a message of the panic hook: `catch_forward` makes it an error.
-        output
-            .unwrap_or_else(|error| std::panic::resume_unwind(Box::new(ForwardFailed::from(error))))
+        output.unwrap_or_else(|error| ForwardFailed::from(error).raise())
     }
 
     fn torchscript(&self, _lines: &mut ScriptLines) {
@@ -185,6 +193,13 @@ impl Model {
                 Err(ScriptError::Traced(format!("{what} ({place})")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Updates the buffers that the network of a TorchScript file replaced in its last forward pass, after the backward pass.
+    pub(crate) fn update_buffers(&self) {
+        if let Some(op) = self.script() {
+            op.script.update_buffers();
         }
     }
 

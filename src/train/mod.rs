@@ -130,7 +130,7 @@ pub enum TrainError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The forward pass of a TorchScript network raised.
-    #[error("epoch {epoch}, step {step}: the forward pass of the network raised: {error}")]
+    #[error("epoch {epoch}, step {step}: the network raised: {error}")]
     Forward {
         /// The epoch, from 1.
         epoch: usize,

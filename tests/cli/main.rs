@@ -21,6 +21,7 @@ mod man;
 mod models;
 mod options;
 mod other_data;
+mod own_network;
 mod predict;
 mod recipes;
 mod report;

@@ -200,6 +200,7 @@ impl TrainConfig {
     /// The value of a setting, also if it is not written because it is PyTorch's default; null if it is off.
     pub fn value(&self, name: &str) -> Value {
         match name {
+            "classes" if self.model_sha256.is_none() => self.classes.into(),
             "shuffle" => self.shuffle.into(),
             "optimizer" => self.optimizer.name().into(),
             "weight_decay" if self.weight_decay() > 0.0 => self.weight_decay().into(),

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use stitch::dataset::ImageShape;
 use stitch::dataset::classes::Classes;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
-use stitch::nn::Model;
+use stitch::nn::{Model, catch_forward};
 use stitch::tensor_files::TensorFile;
 use tch::Device;
 
@@ -44,6 +45,11 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     };
     let sources = sources::find(paths, &args.index)?;
     let shape = classifier.image_shape();
+    ensure!(
+        args.image_size.is_none_or(|size| size == shape),
+        "--image-size: {} takes images of {shape}",
+        classifier.entry
+    );
     let saved = args.save_input.as_deref().map(|folder| SavedInputs::claim(folder, shape));
     let saved = saved.transpose()?;
     let total = sources.iter().map(ImageSource::len).sum();
@@ -74,7 +80,9 @@ fn model_and_images(
 ) -> Result<(Classifier, &[PathBuf])> {
     match &args.inputs[..] {
         [file, images @ ..] if is_weights(file) => {
-            let model = inputs::model(file, args.model, args.key.get(), device, console)?;
+            let network = inputs::network(file, args.model, args.key.get(), device, console)?;
+            let shape = args.image_size.unwrap_or(ImageShape::FASHION_MNIST);
+            let model = network.for_images(shape, device)?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
             let file = file.display();
             ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");
@@ -158,7 +166,8 @@ impl Session<'_> {
         }
         let mut pixels = Vec::new();
         self.batch.iter().for_each(|(_, image)| pixels.extend_from_slice(&image.pixels));
-        let logits = evaluate::logits(self.model, &pixels);
+        let logits = catch_forward(|| evaluate::logits(self.model, &pixels))
+            .context("the forward pass of the network raised")?;
         let probabilities = evaluate::probabilities(&logits);
         for ((name, image), probabilities) in self.batch.drain(..).zip(probabilities) {
             if probabilities.iter().any(|probability| !probability.is_finite()) {

@@ -1,9 +1,13 @@
 //! `--resume`: what it goes on from, and what it refuses.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use stitch::stitch_run::Checkpoint;
+
+use crate::common;
 
 use super::{
     FLAGS, LEARNERS, Learner, Place, calls_of, ends_the_same, files, left_alone, logged, said,
@@ -81,6 +85,57 @@ fn a_run_that_draws_at_each_step_ends_the_same_wherever_it_is_killed() {
             refused(&mut more, &["--resume", "epochs 4 instead of 3"]);
         }
         ends_the_same(&place, DRAWING, &out, &wanted, &out);
+    }
+}
+
+/// A network with dropout, batch normalization, a frozen parameter, and buffers that its forward pass replaces.
+const NETWORK: &str = "
+import sys, torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(1, 4, 5, stride=3), nn.BatchNorm2d(4)
+        self.conv.bias.requires_grad_(False)
+        self.dropout, self.fc = nn.Dropout(0.3), nn.Linear(256, 10)
+        self.register_buffer('steps', torch.zeros((), dtype=torch.int32))
+        self.register_buffer('scale', torch.ones(256))
+    def forward(self, x):
+        x = torch.relu(self.bn(self.conv(x))).flatten(1) * self.scale
+        if self.training:
+            self.steps, self.scale = self.steps + 1, self.scale * 0.99
+        return self.fc(self.dropout(x))
+torch.manual_seed(0)
+torch.jit.script(Net()).save(sys.argv[1])
+";
+
+/// A run of that network with validation, saved once.
+fn own_network() -> Learner {
+    static LEARNER: OnceLock<Learner> = OnceLock::new();
+    LEARNER.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("resumed.pt");
+        // TorchScript reads the source of classes from the file.
+        let script = path.with_extension("py");
+        fs::write(&script, NETWORK).unwrap();
+        let mut python = Command::new(common::python());
+        python.args(["-W", "ignore"]).arg(script).arg(&path);
+        assert!(python.status().unwrap().success());
+        let path: &'static str = Box::leak(path.to_str().unwrap().to_owned().into_boxed_str());
+        Box::leak(Box::new([path, "--val=20", "--augment=crop,flip", "--tensorboard"]))
+    })
+}
+
+#[test]
+fn the_network_of_a_file_ends_the_same_wherever_its_run_is_killed() {
+    let place = Place::new();
+    let wanted = left_alone(own_network());
+    let calls = calls_of(&place, own_network());
+    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
+    for (i, rename) in renames.take(4).enumerate() {
+        let out = format!("run-{i}");
+        let killed = place.faulty(own_network(), &out, rename + 1, "kill").output().unwrap();
+        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+        ends_the_same(&place, own_network(), &out, &wanted, &out);
     }
 }
 
