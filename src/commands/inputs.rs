@@ -11,8 +11,9 @@ use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
 use stitch::dataset::{Dataset, ImageShape};
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, Classifier, Library, ModelEntry, ModelOptions, names_of, weights};
-use stitch::nn::{ForwardError, ScriptModule};
+use stitch::nn::{ForwardError, Model, ScriptModule};
 use stitch::report::figures;
+use stitch::run::MAX_NETWORK;
 use stitch::run_folder::{self, CONFIG, Claim, MAX_FILE, RunConfig, WEIGHTS, read_regular};
 use stitch::sha256;
 use stitch::stitch_run::{Init, Normalize, json};
@@ -135,7 +136,8 @@ impl Network {
             Self::Known(classifier) => return Ok(classifier),
             Self::File(path, bytes) => (path, bytes),
         };
-        let model = models::script::from_bytes(&path, &bytes, shape, device)?;
+        let sizes = shape.sizes().map(|size| size as i64);
+        let model = Model::of_torchscript(&bytes, &sizes, device).with_context(|| path.clone())?;
         let classes = classes_of(Path::new(&path), &model.state_dict())?;
         let (entry, options) = (models::script::entry(&path), ModelOptions::NONE);
         Ok(Classifier { entry, options, model, classes })
@@ -152,7 +154,7 @@ pub fn network(
     console: Console,
 ) -> Result<Network> {
     if entry.is_none() && is_own_network(file, key) {
-        let bytes = read_limited(file, models::script::MAX_NETWORK)?;
+        let bytes = read_limited(file, MAX_NETWORK)?;
         return Ok(Network::File(file.display().to_string(), bytes));
     }
     model(file, entry, key, device, console).map(Network::Known)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stitch::dataset::Dataset;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
-use stitch::run::RunError;
+use stitch::run::{self, RunError};
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig, TrainError};
 use tch::Device;
@@ -83,7 +83,7 @@ impl Settings {
         if let (Some(model), None) = (args.model, map.get("model_sha256"))
             && model.is_script()
         {
-            map.insert("model_sha256".into(), models::script::sha256_of(model.name)?.into());
+            map.insert("model_sha256".into(), run::network_sha256(model.name)?.into());
         }
         let config = TrainConfig::from_map(map).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));

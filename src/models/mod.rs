@@ -53,7 +53,7 @@ pub struct ModelEntry {
     /// parameters.
     pub structure: &'static str,
     /// Defines its layers; `None` for the network of a TorchScript file.
-    pub build: Option<fn(&Scope, &ModelOptions) -> Box<dyn Module>>,
+    pub build: Option<Build>,
     /// The shape of its input without the batch.
     pub input: &'static [i64],
     /// Element type of its parameters, its input and its logits: float32 or float64.
@@ -69,6 +69,9 @@ pub struct ModelEntry {
     /// Trained weights included in the program: the bytes of a `state_dict.pt` (`models/`).
     pub shipped: Option<&'static [u8]>,
 }
+
+/// Defines the layers of a model with these options.
+pub type Build = fn(&Scope, &ModelOptions) -> Box<dyn Module>;
 
 /// The library whose training a model reproduces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod checkpoints;
 mod events;
 mod files;
 mod finished;
+mod network;
 mod prepared;
 mod tensorboard;
 mod training;
@@ -38,6 +39,7 @@ pub use checkpoints::{CheckpointEvery, ResumeError};
 pub use events::EventsError;
 pub use files::write_evaluation;
 pub use finished::{parity, read, weights_sha256};
+pub use network::{MAX_NETWORK, NetworkError, network_sha256};
 pub use prepared::{FirstStep, Prepared};
 
 /// The options of a run besides its settings.
@@ -218,6 +220,9 @@ pub enum RunError {
     /// The best epoch's weights do not match the model.
     #[error(transparent)]
     Weights(#[from] StateDictError),
+    /// The TorchScript file of the network cannot be used.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The forward pass of a TorchScript network raised on the test images.
     #[error("the forward pass of the network raised on the test images: {0}")]
     Forward(ForwardFailed),

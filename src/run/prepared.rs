@@ -8,11 +8,11 @@ use stitch_run::Init;
 use tch::Device;
 use tensor_files::read_weights;
 
-use super::RunError;
+use super::{RunError, network};
 use crate::dataset::Dataset;
 use crate::libtorch;
 use crate::libtorch::threads;
-use crate::models::{ModelEntry, weights};
+use crate::models::{self, ModelEntry, weights};
 use crate::nn::Model;
 use crate::run_folder::{MAX_FILE, RunConfig, read_regular};
 use crate::sha256;
@@ -74,8 +74,23 @@ impl Prepared {
         if let Some(n) = config.val {
             dataset.hold_out(n)?;
         }
-        let trainer = Trainer::new(&config, &dataset.train)?;
-        train::check_data(model, &config, &dataset.test)?;
+        let trainer = match model.is_script() {
+            true => {
+                let network = network::load(&config, dataset.train.shape)?;
+                // As right before the `DataLoader` is created: the file has the initial values.
+                tch::manual_seed(config.seed as i64);
+                Trainer::pytorch(network, &config, &dataset.train)?
+            }
+            false => Trainer::new(&config, &dataset.train)?,
+        };
+        match model.is_script() {
+            true => {
+                let graph = trainer.model().graph();
+                models::check_data(trainer.model().class(), graph, &dataset.test)
+                    .map_err(TrainError::from)?;
+            }
+            false => train::check_data(model, &config, &dataset.test)?,
+        }
         if let Some(init) = &config.init {
             load_init(trainer.model(), model, init)?;
         }

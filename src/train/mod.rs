@@ -20,8 +20,7 @@ use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate, nll};
 use crate::libtorch::LibtorchError;
 use crate::models::DataMismatch;
-use crate::models::script::FileError;
-use crate::nn::{ForwardFailed, Model, catch_forward};
+use crate::nn::{ForwardFailed, Model, ScriptError, catch_forward};
 use tensor_files::NamedTensor;
 
 pub use config::{ConfigError, check, supports};
@@ -126,9 +125,9 @@ pub enum TrainError {
     /// A network does not match the data set.
     #[error(transparent)]
     Data(#[from] DataMismatch),
-    /// The network of a TorchScript file cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
+    /// The network of a TorchScript file cannot be trained: its path.
+    #[error("{0}: {1}")]
+    Script(String, ScriptError),
     /// The forward pass of a TorchScript network raised.
     #[error("epoch {epoch}, step {step}: the network raised: {error}")]
     Forward {

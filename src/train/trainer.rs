@@ -10,7 +10,6 @@ use crate::dataset::loader::RandomSampler;
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{Criterion, Eager, Exact, Fast, TrainStep};
 use crate::libtorch::{self, cuda};
-use crate::models::script::FileError;
 use crate::models::{self, Library, ModelEntry, init};
 use crate::nn::Model;
 use crate::optim::lr_scheduler::LrScheduler;
@@ -55,14 +54,12 @@ impl Trainer {
     pub fn new(config: &TrainConfig, data: &Split) -> Result<Self, TrainError> {
         let entry = check(config)?;
         cuda::check(config.device)?;
-        check_data(entry, config, data)?;
         let device = libtorch::device(config.device);
         if entry.is_script() {
-            let sha256 = config.model_sha256.as_deref();
-            let model = models::script::load(entry.name, sha256, data.shape, device)?;
-            tch::manual_seed(config.seed as i64);
-            return Self::pytorch(model, config, data);
+            let what = "it is the network of a file: load it, and use Trainer::pytorch".into();
+            return Err(TrainError::UnsupportedNetwork(entry.name.into(), what));
         }
+        check_data(entry, config, data)?;
         let model = entry.zeros(&config.into(), device);
         match entry.library {
             Library::PyTorch => {
@@ -332,9 +329,6 @@ pub(crate) fn check_data(
     config: &TrainConfig,
     data: &Split,
 ) -> Result<(), TrainError> {
-    if entry.is_script() {
-        return Ok(());
-    }
     let label = data.labels.iter().copied().max().map_or(0, usize::from);
     if entry.library == Library::PyTorch && label >= config.classes {
         let expected =
@@ -350,7 +344,7 @@ fn check_network(model: &Model, config: &TrainConfig, data: &Split) -> Result<()
     let graph = model.graph();
     let class = || model.class().to_string();
     let unsupported = |what: String| Err(TrainError::UnsupportedNetwork(class(), what));
-    model.check_trainable().map_err(|error| FileError::Network(config.model.clone(), error))?;
+    model.check_trainable().map_err(|error| TrainError::Script(config.model.clone(), error))?;
     if graph.output().len() != 1 {
         return unsupported(format!(
             "its output has the shape {:?}, where one number per class is expected",

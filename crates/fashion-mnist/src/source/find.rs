@@ -193,9 +193,11 @@ fn files_in(directory: &Path) -> Result<[PathBuf; 4], Missing> {
         let names = [format!("{file}.gz"), file.into()].map(|name| directory.join(name));
         names.into_iter().find(|path| path.exists()).ok_or(Missing::File(file))
     };
-    let missing = match (paths.iter_mut().zip(&OFFICIAL))
-        .try_for_each(|(path, file)| Ok(*path = official(file.name)?))
-    {
+    let find = |(path, file): (&mut PathBuf, &super::OfficialFile)| {
+        *path = official(file.name)?;
+        Ok(())
+    };
+    let missing = match paths.iter_mut().zip(&OFFICIAL).try_for_each(find) {
         Ok(()) => return Ok(paths),
         Err(missing) => missing,
     };

@@ -114,7 +114,8 @@ fn lenet5(seed: u64) -> Model {
 fn registered(name: &str, options: &ModelOptions, seed: u64) -> Model {
     let entry = models::named(name).unwrap();
     tch::manual_seed(seed as i64);
-    Model::new(entry.class, entry.input, entry.kind(), |vs| (entry.build)(vs, options)).unwrap()
+    Model::new(entry.class, entry.input, entry.kind(), |vs| (entry.build.unwrap())(vs, options))
+        .unwrap()
 }
 
 /// Batch sizes with every seed; threads so that each batch size has all of 1 to 3.
