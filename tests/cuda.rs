@@ -45,6 +45,11 @@ fn main() {
             close(folder, &["mlp"], 1e-6)?;
             close(folder, &["lenet5"], 1e-2)
         }),
+        on_gpu("the_network_of_a_file_is_close_to_that_on_the_cpu", |folder| {
+            let network = common::root().join("models/lenet5/torchscript.pt");
+            fs::copy(network, folder.join("network.pt"))?;
+            close(folder, &["network.pt"], 1e-2)
+        }),
         on_gpu("a_run_of_deepcnn_is_complete", complete),
         on_gpu("a_resumed_run_continues_the_interrupted_one", resumed),
         on_gpu("weights_predict_the_same_on_both_devices", predicted),

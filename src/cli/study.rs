@@ -62,8 +62,8 @@ pub struct StudyPlanArgs {
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["model", "seeds", "batch_size", "lr", "epochs", "threads", "engine", "fast"])]
     pub file: Option<PathBuf>,
-    /// The models
-    #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::parser())]
+    /// The models, or TorchScript files of your own
+    #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::network_parser())]
     pub model: Vec<&'static ModelEntry>,
     /// Seeds: 0,1,2 or 0..50 (50 excluded)
     #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "file")]

@@ -57,7 +57,10 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
 
 /// The file of a TorchScript network of one's own in another format; `None` if the file is not one. Its code is not run.
 fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
-    if args.model.is_some() || args.sklearn || !inputs::is_own_network(&args.file, args.key.get()) {
+    if args.model.is_some()
+        || args.sklearn
+        || !inputs::is_own_network(&args.file, args.key.get(), console)
+    {
         return Ok(None);
     }
     let tensors = inputs::tensors(&args.file, args.key.get(), console)?;

@@ -153,15 +153,16 @@ pub fn network(
     device: tch::Device,
     console: Console,
 ) -> Result<Network> {
-    if entry.is_none() && is_own_network(file, key) {
+    if entry.is_none() && is_own_network(file, key, console) {
         let bytes = read_limited(file, MAX_NETWORK)?;
         return Ok(Network::File(file.display().to_string(), bytes));
     }
     model(file, entry, key, device, console).map(Network::Known)
 }
 
-/// Whether a file is a TorchScript file whose weights or forward pass are not those of a model of the registry.
-pub fn is_own_network(file: &Path, key: Option<&str>) -> bool {
+/// Whether a file is a TorchScript file whose weights or forward pass are not those of a model of the registry. Prints a note
+/// if the weights could be those of one.
+pub fn is_own_network(file: &Path, key: Option<&str>, console: Console) -> bool {
     let Ok(mut tensors) = weights_file(file, key) else { return false };
     if tensors.kind() != FileKind::TorchScript {
         return false;
@@ -170,7 +171,20 @@ pub fn is_own_network(file: &Path, key: Option<&str>) -> bool {
         let tensors = tensors.load_all().ok()?;
         weights::from_named(&tensors, None, tch::Device::Cpu).ok()
     });
-    known.is_none_or(|classifier| check_forward(file, &classifier).is_err())
+    let Some(known) = known else { return true };
+    let differs = match compare_forward(file, &known) {
+        Ok(compared) => compared.err(),
+        // The error of reading it is that of `model`.
+        Err(_) => return false,
+    };
+    if let Some(error) = &differs {
+        console.note(&format!(
+            "note: {}: a network of its own: its forward pass is not that of {}: {error}",
+            file.display(),
+            known.entry
+        ));
+    }
+    differs.is_some()
 }
 
 /// The tensors of a weights file; prints a note about what is skipped.
@@ -350,25 +364,30 @@ fn weights_file(file: &Path, key: Option<&str>) -> Result<TensorFile<BufReader<F
     })
 }
 
-/// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
-fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
-    let path = file.display();
-    let Classifier { entry, model, .. } = classifier;
+/// Compares the forward pass of a TorchScript file with that of a model.
+fn compare_forward(file: &Path, classifier: &Classifier) -> Result<Result<(), ForwardError>> {
     let module = ScriptModule::read(BufReader::new(open_regular(file)?));
-    let module = module.with_context(|| path.to_string())?;
-    let compared = module.has_forward().and_then(|has_forward| match has_forward {
+    let module = module.with_context(|| file.display().to_string())?;
+    let model = &classifier.model;
+    Ok(module.has_forward().and_then(|has_forward| match has_forward {
         true => model.graph().compare_forward(&module, model.kind()),
         // tch's VarStore saves modules without a forward pass.
         false => Ok(()),
-    });
-    let Err(error) = compared else { return Ok(()) };
+    }))
+}
+
+/// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.
+fn check_forward(file: &Path, classifier: &Classifier) -> Result<()> {
+    let path = file.display();
+    let entry = classifier.entry;
+    let Err(error) = compare_forward(file, classifier)? else { return Ok(()) };
     let what = match error {
         ForwardError::NotFollowed(_) => format!("cannot be compared with that of {entry}"),
         _ => format!("is not that of {entry}"),
     };
     bail!(
-        "{path}: the forward pass of this TorchScript file {what}: {error}. stitch only computes the forward \
-         passes of its own models. Run the file in PyTorch; or, to use its weights in {entry}, export them \
+        "{path}: the forward pass of this TorchScript file {what}: {error}. Omit --model to run the \
+         forward pass of the file; or, to use its weights in {entry}, export them \
          without a forward pass: stitch export {path} --format state-dict --output FILE"
     )
 }

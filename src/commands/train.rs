@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stitch::models::ModelEntry;
 use stitch::run::Options;
 use stitch::run_folder::{BEST_SAFETENSORS, RunFolder, ValidationMetrics};
 
@@ -12,10 +13,15 @@ use super::terminal::heat;
 use super::{Console, Outcome, dry_run, inputs, tables, training};
 use crate::cli::TrainArgs;
 
+/// The name of a model's run folder: of a TorchScript file, its name without folder and extension.
+fn default_folder(model: &ModelEntry) -> &str {
+    if model.is_script() { model.title } else { model.name }
+}
+
 pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let settings = Settings::of(args, console)?;
     let (model, config) = (settings.model, &settings.config);
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(model.name));
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(default_folder(model)));
     if args.dry_run {
         return dry_run::run(args, &settings, &out, console);
     }

@@ -76,6 +76,18 @@ pub struct RunFolder {
     path: PathBuf,
     /// The lock on the folder, released when the handle is closed, at the latest when the process ends.
     lock: Option<File>,
+    /// Whether the claim created it.
+    is_new: bool,
+}
+
+impl Drop for RunFolder {
+    /// Removes a folder that the claim created if nothing was written to it.
+    fn drop(&mut self) {
+        if self.is_new {
+            // Fails if it is not empty.
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
 }
 
 impl RunFolder {
@@ -85,6 +97,7 @@ impl RunFolder {
     pub fn claim(path: &Path, claim: Claim) -> Result<Self, FolderError> {
         let path = path.to_path_buf();
         let not_writable = |error| FolderError::NotWritable(path.clone(), error);
+        let is_new = !path.is_dir();
         create_folders(&path).map_err(not_writable)?;
         let lock = lock(&path)?;
         tempfile::tempfile_in(&path).map_err(not_writable)?;
@@ -97,7 +110,7 @@ impl RunFolder {
             }
         }
         refuse_existing(&path, claim)?;
-        Ok(Self { path, lock })
+        Ok(Self { path, lock, is_new })
     }
 
     /// Checks whether [`RunFolder::claim`] would succeed; creates and changes nothing.

@@ -1,5 +1,7 @@
 //! Ids of runs, and the order of configurations.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use crate::train::{Device, Engine, TrainConfig};
@@ -18,7 +20,8 @@ pub(crate) fn others(settings: &TrainConfig) -> Map<String, Value> {
 /// `exact`, the device if that is not the CPU, and the options that are on: `-batch_norm-augment_crop2+flip0.5`. It
 /// consists of letters, digits and `.+-_`, so it is a valid file name on every system.
 pub fn id(settings: &TrainConfig) -> String {
-    let TrainConfig { model, epochs, batch_size, lr, seed, threads, .. } = settings;
+    let TrainConfig { epochs, batch_size, lr, seed, threads, .. } = settings;
+    let model = model(settings);
     let engine = match settings.engine() {
         Engine::Exact => String::new(),
         other => format!("-{other}"),
@@ -31,6 +34,15 @@ pub fn id(settings: &TrainConfig) -> String {
     let options: String =
         others(settings).iter().map(|(name, value)| option(name, value)).collect();
     format!("{model}{engine}-b{batch_size}-lr{lr:?}-e{epochs}-s{seed}{threads}{device}{options}")
+}
+
+/// The name of a model, or of a TorchScript file with the start of its SHA-256: `model-1b4f0e98`.
+fn model(settings: &TrainConfig) -> String {
+    let Some(sha256) = &settings.model_sha256 else { return settings.model.clone() };
+    let stem = Path::new(&settings.model).file_stem().unwrap_or_default().to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".+-_".contains(c);
+    let name: String = stem.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{name}-{}", sha256.get(..8).unwrap_or(sha256))
 }
 
 /// The part of an id for an option that is on, or one that is on by default and off.

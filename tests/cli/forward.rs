@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use predicates::prelude::*;
+use predicates::str::contains;
 use stitch::models::named;
 use stitch::run_folder::STATE_DICT;
 use stitch::tensor_files::{read_weights, torchscript};
@@ -38,14 +40,22 @@ fn a_torchscript_file_with_another_forward_pass_is_not_computed_with_ours() {
         "max_pool2d(kernel_size=[2, 2]), where avg_pool2d(kernel_size=[2, 2]) is expected",
         "stitch export max.pt --format state-dict",
     ];
-    refused(&mut evaluate(folder.path(), "max.pt"), 2, &said);
+    let of_lenet5 = ["--model", "lenet5"];
+    refused(evaluate(folder.path(), "max.pt").args(of_lenet5), 2, &said);
     let picture = common::root().join("docs/pictures/shoe.png");
-    refused(stitch(folder.path()).args(["predict", "max.pt"]).arg(picture), 2, &said);
+    let mut predict = stitch(folder.path());
+    refused(predict.args(["predict", "max.pt"]).arg(picture).args(of_lenet5), 2, &said);
     for format in ["torchscript", "onnx"] {
         let mut export = stitch(folder.path());
-        refused(export.args(["export", "max.pt", "--format", format, "-o", "out"]), 2, &said);
+        export.args(["export", "max.pt", "--format", format, "-o", "out"]);
+        refused(export.args(of_lenet5), 2, &said);
         assert!(!folder.path().join("out").exists());
     }
+    // Without a requested model, it is a network of its own, and its own forward pass is computed.
+    let [own, lenet5] =
+        ["max.pt", "run/state_dict.pt"].map(|file| evaluate(folder.path(), file).assert().code(0));
+    assert_ne!(stdout_of(&own), stdout_of(&lenet5));
+    own.stderr(contains("note: max.pt: a network of its own").and(contains("max_pool2d")));
 }
 
 #[test]
@@ -79,7 +89,7 @@ fn a_torchscript_file_whose_forward_pass_cannot_be_followed_is_refused() {
     let folder = folder_with_run("lenet5");
     let file = lenet5_that_computes(|_| "    with x:\n      pass\n    return x\n".into());
     fs::write(folder.path().join("with.pt"), file).unwrap();
-    let said =
-        ["with.pt", "cannot be compared with that of lenet5", "`with`", "Run the file in PyTorch"];
-    refused(&mut evaluate(folder.path(), "with.pt"), 2, &said);
+    let said = ["with.pt", "cannot be compared with that of lenet5", "`with`", "Omit --model"];
+    refused(evaluate(folder.path(), "with.pt").args(["--model", "lenet5"]), 2, &said);
+    refused(&mut evaluate(folder.path(), "with.pt"), 2, &["with.pt", "`with`", "code/"]);
 }

@@ -95,6 +95,7 @@ fn the_documents_are_the_registry_and_its_graphs() {
             "defaults": {
                 "epochs": defaults.epochs, "batch_size": defaults.batch_size, "lr": defaults.lr,
                 "batch_norm": defaults.options.batch_norm, "dropout": defaults.options.dropout,
+                "classes": defaults.options.classes,
             },
             "paper_accuracy": entry.paper_accuracy(), "shipped": entry.shipped.is_some(),
         });

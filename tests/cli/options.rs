@@ -72,6 +72,8 @@ fn the_weights_of_a_run_take_images_normalized_as_in_the_run() {
     };
     export("safetensors", "exported.safetensors");
     export("npz", "exported.npz");
+    // The names of the classes are not in an npz.
+    fs::copy(path.join("data/classes.txt"), path.join("classes.txt")).unwrap();
     let of_run = [STATE_DICT, TORCHSCRIPT, SAFETENSORS].map(|name| (format!("run/{name}"), last));
     let of_best = [BEST_STATE_DICT, BEST_SAFETENSORS].map(|name| (format!("run/{name}"), best));
     let exported = [("exported.safetensors".to_owned(), last)];

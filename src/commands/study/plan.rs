@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Map, json};
+use stitch::models::ModelEntry;
+use stitch::run::network_sha256;
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
@@ -26,6 +28,7 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
             grids::read(&text).with_context(of_file)?
         }
     };
+    let grids = with_networks(grids)?;
     let rows = plans::rows(&grids).map_err(|error| match (&args.file, error) {
         (None, PlanError::Setting(ConfigError::Setting(setting))) => match setting {
             SettingError::Wrong { name, found, expected } if name == "seed" => {
@@ -57,6 +60,29 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
     console.show(&format!("{} in {plan}", counted(runs)))?;
     console.document(|| Ok(documents::Planned { plan, runs }))?;
     Ok(Outcome::Done)
+}
+
+/// The grids with the SHA-256 of each TorchScript file, in a grid of its own.
+fn with_networks(grids: Vec<Grid>) -> Result<Vec<Grid>> {
+    let of_model = |(model, mut grid): (&'static ModelEntry, Grid)| {
+        if model.is_script() {
+            let sha256 = network_sha256(model.name)?;
+            grid.values.insert("model_sha256".into(), sha256.into());
+        }
+        Ok(Grid { models: vec![model], ..grid })
+    };
+    let mut all = Vec::new();
+    for grid in grids {
+        match grid.models.iter().any(|model| model.is_script()) {
+            false => all.push(grid),
+            true => {
+                let models = grid.models.clone().into_iter();
+                let parts = models.map(|model| of_model((model, grid.clone())));
+                all.extend(parts.collect::<Result<Vec<_>>>()?);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn grid(args: &StudyPlanArgs) -> Result<Grid> {
