@@ -191,6 +191,7 @@ pub fn is_own_network(file: &Path, key: Option<&str>, console: Console) -> bool 
 pub fn tensors(file: &Path, key: Option<&str>, console: Console) -> Result<Vec<NamedTensor>> {
     let path = || file.display().to_string();
     let mut opened = weights_file(file, key)?;
+    check_named(file, &opened)?;
     if !opened.skipped().is_empty() {
         let skipped = Skipped::summary(opened.skipped());
         console.note(&format!("note: {}: skipped {skipped}", path()));
@@ -222,13 +223,7 @@ fn read(
         bail!("{} is a folder: give a weights file, such as the state_dict.pt in it", path());
     }
     let mut tensors = weights_file(file, key)?;
-    if tensors.kind() == FileKind::TorchScript && tensors.specs().is_empty() {
-        bail!(
-            "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference turn them \
-             into constants. Save the module before these calls",
-            path()
-        );
-    }
+    check_named(file, &tensors)?;
     // Identified by names and shapes before the tensors are read into memory.
     let identified = weights::identify(tensors.specs(), entry).with_context(path)?;
     if let (Some(found), None) = (tensors.key(), key) {
@@ -253,6 +248,17 @@ fn read(
         console.note(&format!("warning: {}: {parameter} contains NaN or infinity", path()));
     }
     Ok((classifier, kind))
+}
+
+/// Refuses a TorchScript file whose weights are constants.
+fn check_named(file: &Path, tensors: &TensorFile<BufReader<File>>) -> Result<()> {
+    ensure!(
+        tensors.kind() != FileKind::TorchScript || !tensors.specs().is_empty(),
+        "{} is a TorchScript file without named weights: torch.jit.freeze and optimize_for_inference turn them into \
+         constants. Save the module before these calls",
+        file.display()
+    );
+    Ok(())
 }
 
 /// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same bits.

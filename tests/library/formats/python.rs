@@ -22,7 +22,6 @@ fn half_bfloat16_and_double_weights_are_read_and_what_is_no_state_dict_is_refuse
     }
     for (file, wanted) in [
         ("model.pt", "an object of the class lenet5.LeNet5"),
-        ("empty.pt", "is a TorchScript file without named weights"),
         (
             "wrong.pt",
             "missing key fc3.bias; unexpected key head.weight; fc1.bias has the shape [7], where [120]",
@@ -37,6 +36,9 @@ fn half_bfloat16_and_double_weights_are_read_and_what_is_no_state_dict_is_refuse
         let refused = predicate::str::contains(file).and(predicate::str::contains(wanted));
         common::stitch(path).args(["evaluate", file]).assert().code(2).stderr(refused);
     }
+    let named = predicate::str::contains("empty.pt is a TorchScript file without named weights");
+    let export = ["export", "empty.pt", "--format", "npz", "-o", "empty.npz"];
+    common::stitch(path).args(export).assert().code(2).stderr(named);
 }
 
 #[test]
