@@ -55,7 +55,8 @@ fn show(args: &DataArgs, console: Console) -> Result<Outcome> {
         console.show(&format!("  {name}: {} {what}, {verdict}", file.count))?;
         console.show(&format!("    SHA-256 (unpacked) {}", file.sha256))?;
     }
-    let names = format!("{} classes: {}", classes.len(), classes.join(", "));
+    let plural = if classes.len() == 1 { "class" } else { "classes" };
+    let names = format!("{} {plural}: {}", classes.len(), classes.join(", "));
     console.show(&console.screen.paragraph(&names))?;
     console.show(&verdict(&origin, console))?;
     Ok(Outcome::Done)

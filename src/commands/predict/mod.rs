@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use stitch::dataset::ImageShape;
 use stitch::dataset::classes::Classes;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
-use stitch::nn::{Model, catch_forward};
+use stitch::nn::{Model, ScriptError, catch_forward};
 use stitch::tensor_files::TensorFile;
 use tch::Device;
 
@@ -82,7 +82,12 @@ fn model_and_images(
         [file, images @ ..] if is_weights(file) => {
             let network = inputs::network(file, args.model, args.key.get(), device, console)?;
             let shape = args.image_size.unwrap_or(ImageShape::FASHION_MNIST);
-            let model = network.for_images(shape, device)?;
+            let model =
+                network.for_images(shape, device).map_err(|error| match error.downcast_ref() {
+                    Some(ScriptError::Images { .. }) if args.image_size.is_none() => error
+                        .context("Give the size of its images with --image-size, such as 32x32x3"),
+                    _ => error,
+                })?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
             let file = file.display();
             ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");

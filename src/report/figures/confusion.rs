@@ -24,7 +24,12 @@ const GAP: i32 = 12;
 /// Width of the color bar.
 const COLOR_BAR: i32 = 14;
 
-/// Draws the matrix with all its numbers. Colors are viridis over the square root of a cell's share of its row, so that
+/// Most classes whose names and numbers are drawn; of more, only the colors.
+const MOST_NAMED: usize = 64;
+/// Height and width of a cell without a number.
+const PLAIN_CELL: i32 = 6;
+
+/// Draws the matrix with all its numbers, up to 64 classes. Colors are viridis over the square root of a cell's share of its row, so that
 /// rare confusions are visible. Columns are as wide as the longest name.
 pub fn confusion_matrix(
     matrix: &ConfusionMatrix,
@@ -33,14 +38,23 @@ pub fn confusion_matrix(
 ) -> Figure {
     let names = classes.names();
     let longest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
-    let (left, column) = (44 + longest, (longest - 4).max(56));
-    let layout = Layout { left, column, classes: matrix.classes() as i32 };
+    let named = matrix.classes() <= MOST_NAMED;
+    let (left, column, row) = match named {
+        true => (44 + longest, (longest - 4).max(56), ROW),
+        false => (44, PLAIN_CELL, PLAIN_CELL),
+    };
+    let layout = Layout { left, column, row, classes: matrix.classes() as i32, named };
     let size = ((layout.right() + 96) as u32, (layout.bottom() + 20) as u32);
     draw(size, &label(matrix, names), |canvas| {
         layout.names(canvas, names, matrix, normalize);
+        if !named {
+            let corner = (layout.right() - 1, layout.bottom() - 1);
+            canvas.rectangle((layout.left, TOP), corner, color(0.0));
+        }
         for (row, counts) in matrix.counts.iter().enumerate() {
             let total: u64 = counts.iter().sum();
-            for (column, &count) in counts.iter().enumerate() {
+            // Only the background of cells without a number is the same everywhere.
+            for (column, &count) in counts.iter().enumerate().filter(|&(_, &n)| named || n > 0) {
                 layout.cell(canvas, (row, column), count, total, normalize);
             }
         }
@@ -68,8 +82,12 @@ struct Layout {
     left: i32,
     /// Width of a column.
     column: i32,
+    /// Height of a row.
+    row: i32,
     /// Number of rows and of columns.
     classes: i32,
+    /// Whether names and numbers are drawn.
+    named: bool,
 }
 
 impl Layout {
@@ -78,7 +96,7 @@ impl Layout {
     }
 
     fn bottom(&self) -> i32 {
-        TOP + ROW * self.classes
+        TOP + self.row * self.classes
     }
 
     fn names(
@@ -99,12 +117,12 @@ impl Layout {
         canvas.text("predicted class", ((self.left + self.right()) / 2, 58), axis);
         let middle = (TOP + self.bottom()) / 2;
         canvas.text("true class", (24, middle), Style { upward: true, ..axis });
-        for (class, name) in names.iter().enumerate() {
-            let [x, y] = [self.left + self.column * class as i32, TOP + ROW * class as i32];
+        for (class, name) in names.iter().enumerate().filter(|_| self.named) {
+            let [x, y] = [self.left + self.column * class as i32, TOP + self.row * class as i32];
             let column = Style { anchor: Anchor::Middle, ..TEXT };
             canvas.text(name, (x + self.column / 2, TOP - GAP), column);
             let row = Style { anchor: Anchor::End, ..TEXT };
-            canvas.text(name, (self.left - GAP, y + ROW / 2), row);
+            canvas.text(name, (self.left - GAP, y + self.row / 2), row);
         }
     }
 
@@ -118,10 +136,13 @@ impl Layout {
     ) {
         let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
         let background = color(share);
-        let corner = (self.left + self.column * column as i32, TOP + ROW * row as i32);
+        let corner = (self.left + self.column * column as i32, TOP + self.row * row as i32);
         // One pixel between cells.
-        let opposite = (corner.0 + self.column - 1, corner.1 + ROW - 1);
+        let opposite = (corner.0 + self.column - 1, corner.1 + self.row - 1);
         canvas.rectangle(corner, opposite, background);
+        if !self.named {
+            return;
+        }
         let text = match normalize {
             Normalize::Counts => count.to_string(),
             Normalize::Rows => format!("{:.1}", 100.0 * share),
@@ -129,12 +150,12 @@ impl Layout {
         let text_color = readable_on(background);
         let style =
             Style { color: text_color, anchor: Anchor::Middle, bold: row == column, ..TEXT };
-        canvas.text(text, (corner.0 + self.column / 2, corner.1 + ROW / 2), style);
+        canvas.text(text, (corner.0 + self.column / 2, corner.1 + self.row / 2), style);
     }
 
     /// Draws the color bar, from 0 to 100 % of a class.
     fn color_bar(&self, canvas: &Canvas) {
-        let (left, height) = (self.right() + 18, ROW * self.classes - 1);
+        let (left, height) = (self.right() + 18, self.row * self.classes - 1);
         for step in 0..height / 2 {
             // Rectangles overlap by one pixel, so that no gap is visible at any scale.
             let [bottom, top] = [step * 2 - 1, step * 2 + 2].map(|y| TOP + height - y.max(0));
