@@ -82,12 +82,13 @@ fn model_and_images(
         [file, images @ ..] if is_weights(file) => {
             let network = inputs::network(file, args.model, args.key.get(), device, console)?;
             let shape = args.image_size.unwrap_or(ImageShape::FASHION_MNIST);
-            let model =
-                network.for_images(shape, device).map_err(|error| match error.downcast_ref() {
-                    Some(ScriptError::Images { .. }) if args.image_size.is_none() => error
-                        .context("Give the size of its images with --image-size, such as 32x32x3"),
-                    _ => error,
-                })?;
+            let model = network.for_images(shape, device);
+            let model = model.map_err(|error| match error.downcast_ref() {
+                Some(ScriptError::Images { .. }) if args.image_size.is_none() => anyhow!(
+                    "{error:#}. Give the size of its images with --image-size, such as 32x32x3"
+                ),
+                _ => error,
+            })?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
             let file = file.display();
             ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");
