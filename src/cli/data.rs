@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::DataArgs;
-use super::values::written_path;
+use super::values::{parse_size, written_path};
 
 /// `stitch data`
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub struct DataCommand {
     pub action: Option<DataAction>,
 }
 
-/// `stitch data fetch`, `stitch data verify`
+/// `stitch data fetch`, `stitch data verify`, `stitch data import`
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
     /// Download the four official files; resumes partial downloads
@@ -41,6 +41,55 @@ Examples:
   stitch data verify
   stitch data verify --data data/fashion-mnist")]
     Verify(DataArgs),
+    /// Convert class folders of images, CSV, .npz or Parquet to the files that --data reads
+    #[command(after_long_help = "\
+FROM is recognized by the content of its files:
+- folders train and test (or val) with a folder of images per class, as torchvision's ImageFolder reads them; PNG, JPEG, BMP, \
+GIF and WebP. Classes are numbered by the sorted names of the folders. Transparency and EXIF orientation are ignored.
+- a folder with train.csv and test.csv, as on Kaggle: a column label, and a column per pixel, 0 to 255
+- an .npz file with x_train, y_train, x_test and y_test (Keras), or train_images, train_labels … of type uint8
+- a folder, or its folder data, with train-….parquet and test-….parquet, as on the Hugging Face hub: image.bytes and label
+
+Either all files are written or none. Exit code 1 if images cannot be read.
+
+Examples (with files of your own):
+  stitch data import pictures -o data/pictures --size 28x28 --channels 1
+  stitch data import mnist.npz -o data/mnist
+  stitch data import train.csv -o data/digits --test-last 5000")]
+    Import(ImportArgs),
+}
+
+/// `stitch data import`
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Folder or file to convert
+    pub from: PathBuf,
+    /// Folder to write to; it must be empty or not exist
+    #[arg(long, short, value_name = "DIR", value_parser = written_path())]
+    pub output: PathBuf,
+    /// Scale images to this size, such as 28x28, as torchvision's Resize; for CSV, the size of a row
+    ///
+    /// Pillow's bilinear filter, which averages when an image gets smaller. Width and height are scaled independently. Images
+    /// of this size are unchanged.
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = parse_size)]
+    pub size: Option<(usize, usize)>,
+    /// 1: convert to grey, 3: to red, green and blue [default: 1 if every image is grey, else 3]
+    ///
+    /// As Pillow's convert("L") and convert("RGB"): 0.299 R + 0.587 G + 0.114 B.
+    #[arg(long, value_name = "1|3", value_parser = ["1", "3"], hide_possible_values = true)]
+    pub channels: Option<String>,
+    /// Column of the labels in CSV or Parquet [default: label]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Take the last N training images as the test half, if there is none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub test_last: Option<u32>,
+    /// Leave out images that cannot be read, and list them
+    #[arg(long)]
+    pub skip_unreadable: bool,
+    /// Replace the data set in DIR; other files in it stay
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `stitch data fetch`

@@ -17,7 +17,7 @@ use clap::{
     Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
 };
 use clap_complete::Shell;
-pub use data::{DataAction, DataCommand, FetchArgs};
+pub use data::{DataAction, DataCommand, FetchArgs, ImportArgs};
 pub use results::{ParityArgs, ReportArgs};
 pub use shared::{
     CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
@@ -91,7 +91,7 @@ pub enum Command {
     Parity(ParityArgs),
     /// Write the report of one or more runs from their run folders
     Report(ReportArgs),
-    /// Show, verify or download the data set
+    /// Show, verify, download or import a data set
     Data(DataCommand),
     /// Train many runs over seeds and settings, on one or more machines
     Study(StudyCommand),

@@ -75,6 +75,13 @@ pub fn parse_indices(text: &str) -> Result<Range<usize>> {
     parsed.filter(|range| !range.is_empty()).context(expected)
 }
 
+/// Parses the height and width of an image: `28x28`.
+pub fn parse_size(text: &str) -> Result<(usize, usize)> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=4096).contains(side));
+    let size = text.split_once('x').and_then(|(height, width)| side(height).zip(side(width)));
+    size.context("expected HEIGHTxWIDTH in pixels, each 1 to 4096, such as 28x28")
+}
+
 /// Parses a tolerance, a number of at least 0.
 pub fn parse_tolerance(text: &str) -> Result<f64> {
     match text.parse() {

@@ -1,4 +1,4 @@
-//! `stitch data`: shows, verifies or downloads the data set.
+//! `stitch data`: shows, verifies or downloads the data set; `data_import.rs` imports one.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -14,7 +14,7 @@ use stitch::dataset::source::{
 };
 
 use super::terminal::bar;
-use super::{Console, Outcome, documents, inputs};
+use super::{Console, Outcome, data_import, documents, inputs};
 use crate::cli::{DataAction, DataArgs, DataCommand, FetchArgs};
 
 pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
@@ -22,6 +22,7 @@ pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
         None => show(&args.data, console),
         Some(DataAction::Verify(data)) => verify(data, console),
         Some(DataAction::Fetch(fetch_args)) => fetch(fetch_args, console),
+        Some(DataAction::Import(import_args)) => data_import::run(import_args, console),
     }
 }
 

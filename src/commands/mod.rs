@@ -2,6 +2,7 @@
 
 mod completions;
 mod data;
+mod data_import;
 mod documents;
 mod dry_run;
 mod evaluate;

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
+use stitch::tensor_files::{self, Dtype, NamedTensor};
 use tempfile::TempDir;
 
 use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
 
 /// Every command, the ones first whose files the others read.
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["reproduce"],
     &["train"],
@@ -22,6 +24,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["data"],
     &["data", "fetch"],
     &["data", "verify"],
+    &["data", "import"],
     &["study"],
     &["study", "plan"],
     &["study", "run"],
@@ -65,7 +68,36 @@ fn project() -> TempDir {
     for path in real_paths() {
         symlink(&path, data.join(name_of(&path))).unwrap();
     }
+    files_to_import(folder.path());
     folder
+}
+
+/// What the examples of `stitch data import` read.
+fn files_to_import(folder: &Path) {
+    for class in
+        ["train/a", "train/b", "test/a", "test/b"].map(|class| folder.join("pictures").join(class))
+    {
+        fs::create_dir_all(&class).unwrap();
+        let picture = fs::read_dir(common::root().join("docs/pictures")).unwrap();
+        let pictures = picture.map(|entry| entry.unwrap().path());
+        let picture = pictures
+            .filter(|path| path.extension().is_some_and(|it| it == "jpg" || it == "png"))
+            .min();
+        symlink(picture.unwrap(), class.join("0.png")).unwrap();
+    }
+    let images = [("x_train", 3), ("x_test", 2)].map(|(name, n)| (name, vec![n, 28, 28]));
+    let labels = [("y_train", 3), ("y_test", 2)].map(|(name, n)| (name, vec![n]));
+    let arrays = images.into_iter().chain(labels).map(|(name, shape)| NamedTensor {
+        name: name.into(),
+        dtype: Dtype::U8,
+        data: vec![0; shape.iter().product()],
+        shape,
+    });
+    let npz = tensor_files::npz::write(&arrays.collect::<Vec<_>>()).unwrap();
+    fs::write(folder.join("mnist.npz"), npz).unwrap();
+    let rows = "0,1,2,3,4\n".repeat(60);
+    fs::write(folder.join("train.csv"), format!("label,pixel0,pixel1,pixel2,pixel3\n{rows}"))
+        .unwrap();
 }
 
 #[test]
@@ -93,7 +125,7 @@ fn every_example_of_every_help_works_when_it_is_pasted() {
         // It shows the binary as it was called, with its path.
         assert!(!example.starts_with("stitch"), "{example}");
         // The data set is cut, and so is what is held out of it.
-        let example = example.replace("--val 5000", "--val 50");
+        let example = example.replace("--val 5000", "--val 50").replace("last 5000", "last 50");
         // Where Debian's package is not, its files are elsewhere.
         let example = example.replace(debian, "data/fashion-mnist");
         let output = Command::new("sh")

@@ -16,6 +16,7 @@ mod examples;
 mod faults;
 mod fetch;
 mod forward;
+mod import;
 mod json;
 mod man;
 mod models;

@@ -16,6 +16,7 @@ fn every_command_has_a_page_and_two_makes_give_the_same_bytes() {
     let names = [
         "stitch-completions.1",
         "stitch-data-fetch.1",
+        "stitch-data-import.1",
         "stitch-data-verify.1",
         "stitch-data.1",
         "stitch-evaluate.1",

@@ -76,24 +76,29 @@ pub enum IdxError {
 }
 
 /// The longest side of an image in pixels.
-const LONGEST_SIDE: u32 = 4096;
+pub(crate) const LONGEST_SIDE: u32 = 4096;
 
 /// What to do about a file of another kind.
 fn advice(what: &str) -> &'static str {
-    match what.contains("archive") {
-        true => ": unpack it first",
-        false => ": the download failed",
+    match what {
+        _ if what.contains("archive") => ": unpack it first",
+        _ if what.contains("HDF5") => "",
+        _ => ": the download failed",
     }
 }
 
-/// The kind of another file that starts with these bytes.
-fn other_kind(start: [u8; 4]) -> Option<&'static str> {
-    const KINDS: [(&[u8], &str); 5] = [
+/// The kind of another file that starts with these bytes; four of them tell most kinds.
+pub(crate) fn other_kind(start: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 9] = [
         (b"<", "a web page (HTML or XML)"),
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\xfd7zX", "an XZ archive"),
         (b"BZh", "a BZIP2 archive"),
+        (b"7z\xbc\xaf", "a 7z archive"),
+        (b"Rar!", "a RAR archive"),
         (b"{", "a JSON document"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"version https://git-lfs", "a pointer of Git LFS, without the file that it stands for"),
     ];
     KINDS.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, kind)| kind)
 }
@@ -193,6 +198,22 @@ impl<R: Read> ImageReader<R> {
     }
 }
 
+/// The header of a file of `count` images of this size, whose pixels follow as (H, W, C): [`IMAGES_MAGIC`] for grey ones,
+/// [`CHANNELS_MAGIC`] for others.
+pub fn images_file_header(count: u32, shape: ImageShape) -> Vec<u8> {
+    let [channels, height, width] = shape.sizes().map(|size| size as u32);
+    let numbers = match channels {
+        1 => vec![IMAGES_MAGIC, count, height, width],
+        _ => vec![CHANNELS_MAGIC, count, height, width, channels],
+    };
+    numbers.into_iter().flat_map(u32::to_be_bytes).collect()
+}
+
+/// The header of a file of `count` labels.
+pub fn labels_file_header(count: u32) -> Vec<u8> {
+    [LABELS_MAGIC, count].map(u32::to_be_bytes).concat()
+}
+
 /// Reads a file of labels: one byte per label.
 ///
 /// # Errors
@@ -219,7 +240,7 @@ fn header<const N: usize>(from: &mut impl Read, length: usize) -> Result<[u32; N
 }
 
 fn check_magic(what: &'static str, found: u32, expected: u32) -> Result<(), IdxError> {
-    match other_kind(found.to_be_bytes()) {
+    match other_kind(&found.to_be_bytes()) {
         _ if found == expected => Ok(()),
         Some(kind) => Err(IdxError::Other(kind)),
         None => Err(IdxError::Magic { what, found, expected }),
@@ -254,22 +275,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{PIXELS, SIDE};
+    use crate::PIXELS;
 
     fn labels_file(labels: &[u8]) -> Vec<u8> {
-        let mut file = LABELS_MAGIC.to_be_bytes().to_vec();
-        file.extend((labels.len() as u32).to_be_bytes());
-        file.extend(labels);
-        file
+        [&labels_file_header(labels.len() as u32), labels].concat()
     }
 
     fn images_file(pixels: &[u8]) -> Vec<u8> {
-        let mut file = IMAGES_MAGIC.to_be_bytes().to_vec();
-        for number in [pixels.len() / PIXELS, SIDE, SIDE] {
-            file.extend((number as u32).to_be_bytes());
-        }
-        file.extend(pixels);
-        file
+        let count = (pixels.len() / PIXELS) as u32;
+        [&images_file_header(count, ImageShape::FASHION_MNIST), pixels].concat()
     }
 
     proptest! {

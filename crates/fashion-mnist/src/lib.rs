@@ -2,6 +2,8 @@
 
 pub mod classes;
 pub mod idx;
+#[cfg(feature = "import")]
+pub mod import;
 #[cfg(feature = "picture")]
 pub mod picture;
 #[cfg(target_os = "linux")]

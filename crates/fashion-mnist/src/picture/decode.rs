@@ -31,6 +31,9 @@ pub enum PictureError {
     /// The file is damaged, or its variant of the format is not supported: the decoder's message.
     #[error("a damaged image, or of a kind that is not supported: {0}")]
     Damaged(String),
+    /// A grey image of more than 8 bits per pixel, where others are converted to bytes.
+    #[error("a grey image of more than 8 bits per pixel: save it with 8")]
+    Deep,
 }
 
 impl From<ImageError> for PictureError {
@@ -51,8 +54,8 @@ fn format_of(file: &[u8]) -> Option<ImageFormat> {
     image::guess_format(file).ok().filter(|format| FORMATS.contains(format))
 }
 
-/// Decodes the pixels and applies the EXIF orientation; of an animation, the first frame.
-pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
+/// Decodes the pixels, of an animation those of the first frame; with `oriented`, applies the EXIF orientation.
+pub(super) fn decode(file: &[u8], oriented: bool) -> Result<DynamicImage, PictureError> {
     let format = format_of(file).ok_or(PictureError::Unknown)?;
     if file.len() as u64 > LARGEST_FILE {
         return Err(PictureError::TooLarge);
@@ -75,7 +78,7 @@ pub(super) fn decode(file: &[u8]) -> Result<DynamicImage, PictureError> {
         return Err(PictureError::Damaged("it has no pixels".into()));
     }
     // Damaged EXIF data are no reason to refuse the image.
-    let orientation = decoder.orientation().ok();
+    let orientation = decoder.orientation().ok().filter(|_| oriented);
     let mut image = DynamicImage::from_decoder(decoder)?;
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);

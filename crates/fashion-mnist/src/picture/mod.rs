@@ -7,12 +7,14 @@
 mod background;
 mod decode;
 mod fit;
+mod raster;
 
 use image::codecs::png::PngEncoder;
 use image::imageops::FilterType;
 use image::{ExtendedColorType, ImageEncoder};
 
 pub use decode::{LARGEST_FILE, PictureError, is_picture};
+pub use raster::Raster;
 
 use crate::ImageShape;
 use crate::idx::to_planes;
@@ -36,7 +38,7 @@ pub struct Converted {
 /// # Errors
 /// See [`PictureError`].
 pub fn convert(file: &[u8], shape: ImageShape, invert: bool) -> Result<Converted, PictureError> {
-    let image = decode::decode(file)?;
+    let image = decode::decode(file, true)?;
     let [width, height] = [shape.width, shape.height].map(|side| side as u32);
     if shape.channels == 3 {
         let scaled = match (image.width(), image.height()) == (width, height) {
@@ -54,23 +56,17 @@ pub fn convert(file: &[u8], shape: ImageShape, invert: bool) -> Result<Converted
     })
 }
 
-/// Decodes an image file and converts it to grey or red, green and blue, with its own size: the bytes of its pixels, channel
-/// after channel and row-major, as `Image.open(file).convert("L")` or `.convert("RGB")` of Pillow.
+/// Decodes an image file, applies its EXIF orientation, and converts it to grey or red, green and blue, with its own size: the
+/// bytes of its pixels, channel after channel and row-major, as `convert("L")` or `convert("RGB")` of Pillow.
 ///
 /// # Errors
 /// See [`PictureError`].
 pub fn decode(file: &[u8], channels: usize) -> Result<(Vec<u8>, ImageShape), PictureError> {
-    let image = decode::decode(file)?;
-    let [height, width] = [image.height(), image.width()].map(|side| side as usize);
+    let raster = Raster::of(decode::decode(file, true)?)?.convert(channels);
+    let Raster { height, width, channels, mut pixels } = raster;
     let shape = ImageShape { channels, height, width };
-    Ok(match channels {
-        3 => {
-            let mut pixels = image.into_rgb8().into_raw();
-            to_planes(&mut pixels, shape);
-            (pixels, shape)
-        }
-        _ => (image.into_luma8().into_raw(), ImageShape { channels: 1, ..shape }),
-    })
+    to_planes(&mut pixels, shape);
+    Ok((pixels, shape))
 }
 
 /// Encodes the pixels of an image, channel after channel and row-major, as a PNG file. The same pixels give the same bytes.

@@ -228,6 +228,12 @@ fn files_in(directory: &Path) -> Result<[PathBuf; 4], Missing> {
     }
 }
 
+/// Whether [`named`] may take a file of this name for one of a data set.
+#[cfg(feature = "import")]
+pub(crate) fn is_data_file(name: &str) -> bool {
+    role(name).is_some()
+}
+
 /// What the name of a file of a data set starts with, its half and its content: `emnist-letters-`, [`Half::Train`] and
 /// [`Content::Images`] for `emnist-letters-train-images-idx3-ubyte.gz`.
 fn role(name: &str) -> Option<(&str, Half, Content)> {

@@ -8,6 +8,8 @@ mod verify;
 use std::path::PathBuf;
 
 pub use fetch::{FetchError, Fetcher, PUBLISHER, Progress};
+#[cfg(feature = "import")]
+pub(crate) use find::is_data_file;
 pub use find::{DEFAULT_DIRECTORY, ENVIRONMENT_VARIABLE, FindError, Found, Places, find, named};
 pub use verify::{CLASSES_FILE, FileContent, FileError, load, load_file, load_test, unpack};
 
