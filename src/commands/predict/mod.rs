@@ -9,7 +9,6 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use stitch::dataset::ImageShape;
 use stitch::dataset::classes::Classes;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
@@ -46,7 +45,7 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let sources = sources::find(paths, &args.index)?;
     let shape = classifier.image_shape();
     ensure!(
-        args.image_size.is_none_or(|size| size == shape),
+        args.image_size.image_size.is_none_or(|size| size == shape),
         "--image-size: {} takes images of {shape}",
         classifier.entry
     );
@@ -81,7 +80,7 @@ fn model_and_images(
     match &args.inputs[..] {
         [file, images @ ..] if is_weights(file) => {
             let network = inputs::network(file, args.model, args.key.get(), device, console)?;
-            let shape = args.image_size.unwrap_or(ImageShape::FASHION_MNIST);
+            let shape = args.image_size.shape();
             let model = network.for_images(shape, device)?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
             let file = file.display();
