@@ -193,9 +193,9 @@ impl Interpreter<'_> {
             _ => &[],
         };
         let rank = self.values.shape(value).map_or(0, <[i64]>::len) as i64;
-        let dims = given.iter().map(|item| match item {
-            &Value::Int(dim) if dim > 0 && dim < rank => Some(dim),
-            &Value::Int(dim) if dim < 0 && dim > -rank => Some(dim + rank),
+        let dims = given.iter().map(|item| match *item {
+            Value::Int(dim) if dim > 0 && dim < rank => Some(dim),
+            Value::Int(dim) if dim < 0 && dim > -rank => Some(dim + rank),
             _ => None,
         });
         let mut dims = dims.collect::<Option<Vec<_>>>().unwrap_or_default();

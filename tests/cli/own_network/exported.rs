@@ -46,21 +46,23 @@ fn onnxruntime_computes_the_logits_of_the_file() {
         }
         command.assert().code(0);
         exported.push(name);
-        assert_same_bits(&fs::read(folder.path().join(file)).unwrap(), &image, name);
+        assert_same_logits(&fs::read(folder.path().join(file)).unwrap(), &image, name);
     }
     exported.sort_unstable();
     python(folder.path(), &["-W", "ignore", script, "check", &exported.join(" ")]);
 }
 
-/// Panics unless the operations that are exported compute the bits of the file's own forward pass.
-fn assert_same_bits(file: &[u8], image: &[i64], name: &str) {
+/// Panics unless the operations that are exported compute the logits of the file's own forward pass. `adaptive_avg_pool2d`
+/// sums in another order than `avg_pool2d`.
+fn assert_same_logits(file: &[u8], image: &[i64], name: &str) {
     let module = ScriptModule::read(Cursor::new(file)).unwrap();
     let converted = Model::converted(&module, &read_weights(file).unwrap(), image).unwrap();
     let own = Model::of_torchscript(file, image, Device::Cpu).unwrap();
     let images = Tensor::rand([&[5], image].concat(), (own.kind(), Device::Cpu));
     let [found, expected] =
         [&converted, &own].map(|model| tch::no_grad(|| model.forward(&images, false)));
-    assert_eq!(found, expected, "{name}");
+    let difference = (found - &expected).abs().max() / expected.abs().max();
+    assert!(difference.double_value(&[]) <= 1e-6, "{name}: {difference:?}");
 }
 
 #[test]
