@@ -95,11 +95,8 @@ pub struct PredictArgs {
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub top_k: u16,
-    /// Size of the images that the network of a TorchScript file takes, such as 32x32x3 [default: 28x28]
-    ///
-    /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. Images with colors are scaled to this size, and nothing else.
-    #[arg(long, value_name = "SIZE", value_parser = parse_image_size)]
-    pub image_size: Option<ImageShape>,
+    #[command(flatten)]
+    pub image_size: ImageSizeArgs,
     /// Do not invert images with a light background
     #[arg(long)]
     pub no_invert: bool,
@@ -113,12 +110,31 @@ pub struct PredictArgs {
     pub compute: ComputeArgs,
 }
 
+/// The size of the images of a network whose file does not tell it.
+#[derive(Debug, Args)]
+pub struct ImageSizeArgs {
+    /// Size of the images that the network of a TorchScript file takes, such as 32x32x3 [default: 28x28]
+    ///
+    /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. `predict` scales images with colors to this size, and does
+    /// nothing else to them; `export` writes it to the ONNX file.
+    #[arg(long, value_name = "SIZE", value_parser = parse_image_size)]
+    pub image_size: Option<ImageShape>,
+}
+
+impl ImageSizeArgs {
+    /// The size that was given, or the default.
+    pub fn shape(&self) -> ImageShape {
+        self.image_size.unwrap_or(ImageShape::FASHION_MNIST)
+    }
+}
+
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples (read the output of `stitch train lenet5` and `stitch train mlp`):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
+  stitch export model.pt --format onnx --image-size 32x32x3 -o model.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
     /// Weights file: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
@@ -134,6 +150,8 @@ pub struct ExportArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
+    #[command(flatten)]
+    pub image_size: ImageSizeArgs,
     /// With --format npz of a scikit-learn model: write coefs_0, intercepts_0, … with scikit-learn's names and layout
     #[arg(long)]
     pub sklearn: bool,

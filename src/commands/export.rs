@@ -1,16 +1,17 @@
 //! `stitch export`: converts a weights file to another format.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, Cursor, IsTerminal};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
-use stitch::nn::Model;
+use stitch::nn::{ConvertError, Model, ScriptModule};
 use stitch::run::MAX_NETWORK;
 use stitch::run_folder::{RunConfig, write_whole};
 use stitch::sha256;
+use stitch::stitch_run::Normalize;
 use stitch::tensor_files::{Metadata, npz};
 use tch::Device;
 
@@ -30,11 +31,10 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         check_output(&args.output, args.force)?;
         check_extension(args)?;
     }
-    let bytes = match own_network(args, console)? {
+    let (name, bytes) = match own_network(args, console)? {
         Some(bytes) => (args.file.display().to_string(), bytes),
         None => of_model(args, console)?,
     };
-    let (name, bytes) = bytes;
     if to_stdout {
         print_bytes(&bytes)?;
         return Ok(Outcome::Done);
@@ -65,22 +65,53 @@ fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
     }
     let tensors = inputs::tensors(&args.file, args.key.get(), console)?;
     let metadata = inputs::metadata(&args.file, &tensors).unwrap_or_default();
-    match args.format.write_tensors(&tensors, &metadata) {
-        Some(bytes) => Ok(Some(bytes?)),
-        None if args.format.name == "torchscript" => {
-            Ok(Some(inputs::read_limited(&args.file, MAX_NETWORK)?))
-        }
-        None => bail!(
-            "{}: the forward pass of a network of your own cannot be exported as {}: export its weights, as state-dict, \
-             safetensors or npz",
-            args.file.display(),
-            args.format
-        ),
+    if let Some(bytes) = args.format.write_tensors(&tensors, &metadata) {
+        check_image_size(args, false)?;
+        return Ok(Some(bytes?));
     }
+    let bytes = inputs::read_limited(&args.file, MAX_NETWORK)?;
+    check_image_size(args, args.format.name != "torchscript")?;
+    if args.format.name == "torchscript" {
+        return Ok(Some(bytes));
+    }
+    let file = args.file.display();
+    let module = ScriptModule::read(Cursor::new(bytes)).with_context(|| file.to_string())?;
+    let shape = args.image_size.shape().sizes().map(|size| size as i64);
+    let model = Model::converted(&module, &tensors, &shape).map_err(|error| match error {
+        ConvertError::Shape { .. } => anyhow!("{file}: {error}. Give the size of its images with --image-size"),
+        error => anyhow!(
+            "{file}: {error}. Export its weights instead, as state-dict, safetensors or npz, or use torch.onnx.export in Python"
+        ),
+    })?;
+    noted_normalize(args, console)?;
+    Ok(Some(args.format.write(&model, &metadata).with_context(|| file.to_string())?))
+}
+
+/// Refuses `--image-size` where the size of the images has no effect.
+fn check_image_size(args: &ExportArgs, has_effect: bool) -> Result<()> {
+    ensure!(
+        has_effect || args.image_size.image_size.is_none(),
+        "--image-size: requires --format onnx and the TorchScript file of a network of your own"
+    );
+    Ok(())
+}
+
+/// The normalization of the images that the weights were trained on, if there is one, with a note.
+fn noted_normalize(args: &ExportArgs, console: Console) -> Result<Option<Normalize>> {
+    let normalize = inputs::known_normalize(&args.file)?.filter(|it| !it.is_none());
+    if let Some(normalize) = &normalize {
+        console.note(&format!(
+            "note: {}: trained on images normalized with --normalize {normalize}: normalize those that the exported \
+             network takes, too",
+            args.file.display()
+        ));
+    }
+    Ok(normalize)
 }
 
 /// The name of the model in a weights file, and the file in another format.
 fn of_model(args: &ExportArgs, console: Console) -> Result<(String, Vec<u8>)> {
+    check_image_size(args, false)?;
     // A forward pass must equal that of the file.
     let read = if args.format.has_forward() { inputs::model } else { inputs::weights_of };
     let mut model = read(&args.file, args.model, args.key.get(), Device::Cpu, console)?;
@@ -95,13 +126,7 @@ fn of_model(args: &ExportArgs, console: Console) -> Result<(String, Vec<u8>)> {
     }
     let metadata = inputs::metadata(&args.file, &model.model.state_dict());
     let mut metadata = metadata.unwrap_or_else(|| [("model".into(), entry.name.into())].into());
-    let normalize = inputs::known_normalize(&args.file)?.filter(|it| !it.is_none());
-    if let Some(normalize) = normalize {
-        console.note(&format!(
-            "note: {}: trained on images normalized with --normalize {normalize}: normalize those that the exported \
-             network takes, too",
-            args.file.display()
-        ));
+    if let Some(normalize) = noted_normalize(args, console)? {
         metadata.insert("normalize".into(), normalize.to_string());
     }
     if args.format.has_forward() {

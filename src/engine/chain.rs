@@ -3,8 +3,8 @@
 use tch::Kind;
 
 use crate::nn::{
-    AvgPool2dOp, BatchNorm2dConfig, BatchNorm2dOp, FlattenOp, Graph, MaxPool2dOp, Operand,
-    Operation, ViewOp,
+    AvgPool2dOp, BatchNorm2dConfig, BatchNormOp, FlattenOp, Graph, MaxPool2dOp, Operand, Operation,
+    ViewOp,
 };
 
 /// Pooling over windows of 2x2 without padding.
@@ -87,7 +87,7 @@ impl<'a> Chain<'a> {
 
     /// The batch normalization, if operation `number` is one with weight, bias and running statistics.
     pub fn batch_norm2d(&self, number: usize) -> Option<BatchNorm> {
-        let config = self.operation::<BatchNorm2dOp>(number)?.0;
+        let config = self.operation::<BatchNormOp>(number)?.config;
         if !config.affine || !config.track_running_stats {
             return None;
         }

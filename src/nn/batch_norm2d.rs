@@ -1,6 +1,7 @@
 //! `torch.nn.BatchNorm2d`.
 
 use std::borrow::Borrow;
+use std::ops::RangeInclusive;
 
 use tch::Tensor;
 use torchscript_forward::shapes::expect_dimensions;
@@ -70,39 +71,46 @@ impl BatchNorm2d {
 impl Module for BatchNorm2d {
     fn forward(&self, x: Value) -> Value {
         let inputs: Vec<&Value> = std::iter::once(&x).chain(&self.state).collect();
-        self.layer.apply(BatchNorm2dOp(self.config), &inputs)
+        self.layer.apply(BatchNormOp { config: self.config, dimensions: 4..=4 }, &inputs)
     }
 }
 
 /// `_BatchNorm.forward` of `torch/nn/modules/batchnorm.py`. Inputs: x; weight and bias, if affine;
-/// running_mean, running_var and num_batches_tracked, if tracked, which training mode updates in place.
+/// running_mean, running_var and num_batches_tracked, if tracked, which training mode updates in place; evaluation mode does
+/// not need num_batches_tracked.
 #[derive(Debug)]
-pub(crate) struct BatchNorm2dOp(pub BatchNorm2dConfig);
+pub(crate) struct BatchNormOp {
+    pub config: BatchNorm2dConfig,
+    /// Numbers of dimensions that the input may have.
+    pub dimensions: RangeInclusive<usize>,
+}
 
-impl BatchNorm2dOp {
+impl BatchNormOp {
     /// The positions of weight and bias among the inputs.
     fn affine(&self) -> Option<[usize; 2]> {
-        self.0.affine.then_some([1, 2])
+        self.config.affine.then_some([1, 2])
     }
 
     /// The positions of the buffers among the inputs.
     fn buffers(&self) -> Option<[usize; 3]> {
-        let first = if self.0.affine { 3 } else { 1 };
-        self.0.track_running_stats.then_some([first, first + 1, first + 2])
+        let first = if self.config.affine { 3 } else { 1 };
+        self.config.track_running_stats.then_some([first, first + 1, first + 2])
     }
 }
 
-impl Operation for BatchNorm2dOp {
+impl Operation for BatchNormOp {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
 
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError> {
-        expect_dimensions(inputs[0], 4)?;
+        if !self.dimensions.contains(&inputs[0].len()) {
+            expect_dimensions(inputs[0], *self.dimensions.end())?;
+        }
         match inputs.get(1) {
-            Some(features) if features[0] != inputs[0][1] => Err(ShapeError::Input {
+            Some(features) if *features != &inputs[0][1..2] => Err(ShapeError::Input {
                 input: inputs[0].to_vec(),
-                problem: format!("num_features is {}", features[0]),
+                problem: format!("num_features is {}", features.iter().product::<i64>()),
             }),
             _ => Ok(inputs[0].to_vec()),
         }
@@ -110,15 +118,17 @@ impl Operation for BatchNorm2dOp {
 
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         let [weight, bias] = self.affine().map_or([None; 2], |at| at.map(|i| Some(inputs[i])));
-        let buffers = self.buffers().map(|at| at.map(|i| inputs[i]));
-        let mut momentum = self.0.momentum.unwrap_or(0.0);
+        let buffers = self.buffers();
+        let mut momentum = self.config.momentum.unwrap_or(0.0);
         if let (true, Some([.., batches])) = (train, buffers) {
+            let batches = inputs[batches];
             let _ = batches.shallow_clone().g_add_scalar_(1);
-            if self.0.momentum.is_none() {
+            if self.config.momentum.is_none() {
                 momentum = 1.0 / batches.double_value(&[]);
             }
         }
-        let [mean, variance] = buffers.map_or([None; 2], |[mean, var, _]| [Some(mean), Some(var)]);
+        let [mean, variance] =
+            buffers.map_or([None; 2], |[mean, var, _]| [mean, var].map(|i| Some(inputs[i])));
         let batch_statistics = train || buffers.is_none();
         // `_verify_batch_size` of `torch/nn/functional.py`.
         let values = inputs[0].numel() / inputs[0].size()[1] as usize;
@@ -135,7 +145,7 @@ impl Operation for BatchNorm2dOp {
             variance,
             batch_statistics,
             momentum,
-            self.0.eps,
+            self.config.eps,
             true,
         )
     }
@@ -144,19 +154,19 @@ impl Operation for BatchNorm2dOp {
         let (input, training) = (lines.input(0), lines.training());
         let [weight, bias] =
             self.affine().map_or(["None".into(), "None".into()], |at| at.map(|i| lines.input(i)));
-        let mut momentum = format!("{:?}", self.0.momentum.unwrap_or(0.0));
+        let mut momentum = format!("{:?}", self.config.momentum.unwrap_or(0.0));
         let (mut mean, mut variance, mut batch_statistics) =
             ("None".to_string(), "None".to_string(), "True".to_string());
         if let Some(at) = self.buffers() {
             let batches;
-            [mean, variance, batches] = at.map(|i| lines.input(i));
+            [mean, variance, batches] = at.map(|i| lines.optional_input(i));
             batch_statistics.clone_from(&training);
             let name = lines.temporary("momentum");
             let updated = lines.temporary("batches");
             lines.push(&format!("{name} = {momentum}"));
             lines.push(&format!("if {training}:"));
             lines.push(&format!("  {updated} = torch.add_({batches}, 1)"));
-            if self.0.momentum.is_none() {
+            if self.config.momentum.is_none() {
                 lines.push(&format!("  {name} = torch.div(1., float({updated}))"));
             }
             lines.push("else:");
@@ -166,7 +176,7 @@ impl Operation for BatchNorm2dOp {
         lines.assign(&format!(
             "torch.batch_norm({input}, {weight}, {bias}, {mean}, {variance}, {batch_statistics}, \
              {momentum}, {:?}, True)",
-            self.0.eps
+            self.config.eps
         ));
     }
 
@@ -185,6 +195,6 @@ impl Operation for BatchNorm2dOp {
         };
         let operands =
             [inputs[0].clone(), weight, bias, inputs[mean].clone(), inputs[variance].clone()];
-        nodes.emit("BatchNormalization", &operands, &[("epsilon", self.0.eps.into())]);
+        nodes.emit("BatchNormalization", &operands, &[("epsilon", self.config.eps.into())]);
     }
 }

@@ -76,8 +76,8 @@ pub fn max_pool2d(x: Value, kernel_size: impl IntoPair) -> Value {
 /// `torch.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxPool2dOp {
-    kernel_size: [i64; 2],
-    config: MaxPool2dConfig,
+    pub kernel_size: [i64; 2],
+    pub config: MaxPool2dConfig,
 }
 
 impl MaxPool2dOp {

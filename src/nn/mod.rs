@@ -9,28 +9,35 @@
 //!
 //! The [crate's example](crate) defines such a network and trains it.
 
-mod add;
+mod arithmetic;
 mod avg_pool2d;
 mod batch_norm2d;
+mod cat;
 mod conv2d;
 mod cross_entropy;
 mod dropout;
 mod dropout2d;
+mod elementwise;
 mod flat_parameters;
 mod flatten;
 mod graph;
 mod init;
 mod linear;
 mod max_pool2d;
+mod mean;
 mod model;
+mod norm;
 mod onnx;
 mod operation;
 mod pair;
+mod permute;
 mod relu;
 mod script;
+mod script_graph;
 mod script_network;
 mod sequential;
 mod shape_error;
+mod softmax;
 mod state_dict;
 mod summary;
 mod tanh;
@@ -41,7 +48,7 @@ mod window;
 
 pub(crate) use avg_pool2d::AvgPool2dOp;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
-pub(crate) use batch_norm2d::BatchNorm2dOp;
+pub(crate) use batch_norm2d::BatchNormOp;
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
@@ -66,6 +73,7 @@ pub use operation::Operation;
 pub use pair::IntoPair;
 pub(crate) use relu::ReluOp;
 pub use relu::{ReLU, relu};
+pub use script_graph::ConvertError;
 pub use script_network::{ForwardFailed, ScriptError, catch_forward};
 pub use sequential::Sequential;
 pub use shape_error::ShapeError;

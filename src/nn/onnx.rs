@@ -123,7 +123,13 @@ impl OnnxNodes<'_> {
 
     /// Makes the operation's input its output, without an operator.
     pub fn pass_through(&mut self) {
-        self.names[self.index] = self.inputs().swap_remove(0);
+        let input = self.inputs().swap_remove(0);
+        self.pass(input);
+    }
+
+    /// Makes the output of an operator the operation's output.
+    pub fn pass(&mut self, value: String) {
+        self.names[self.index] = value;
     }
 
     /// Adds the operator that reshapes the operation's input to the shape of its output.
@@ -133,12 +139,8 @@ impl OnnxNodes<'_> {
         if shape.len() == 2 {
             return self.emit("Flatten", &inputs, &[]);
         }
-        let name = format!("x{}_shape", self.index + 1);
-        let data = shape.iter().flat_map(|size| size.to_le_bytes()).collect();
-        let sizes =
-            NamedTensor { name: name.clone(), dtype: Dtype::I64, shape: vec![shape.len()], data };
-        self.constants.push(sizes);
-        self.emit("Reshape", &[inputs[0].clone(), name], &[]);
+        let sizes = self.sizes(&shape);
+        self.emit("Reshape", &[inputs[0].clone(), sizes], &[]);
     }
 
     /// Adds a constant tensor of the network's element type, filled with `value`; returns its name.
@@ -146,6 +148,15 @@ impl OnnxNodes<'_> {
         let name = format!("constant{}", self.constants.len());
         let tensor = tch::Tensor::full(shape, value, (self.kind, tch::Device::Cpu));
         self.constants.push(super::state_dict::to_named(name.clone(), &tensor));
+        name
+    }
+
+    /// Adds a constant list of sizes; returns its name.
+    pub fn sizes(&mut self, sizes: &[i64]) -> String {
+        let name = format!("constant{}", self.constants.len());
+        let data = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+        let (dtype, shape) = (Dtype::I64, vec![sizes.len()]);
+        self.constants.push(NamedTensor { name: name.clone(), dtype, shape, data });
         name
     }
 

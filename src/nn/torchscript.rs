@@ -61,7 +61,9 @@ impl Graph {
 /// `getattr`.
 fn attribute(path: &str) -> String {
     path.split('.').filter(|name| !name.is_empty()).fold("self".into(), |of, name| {
-        match name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+        let is_identifier = !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_');
+        match is_identifier {
             true => format!("{of}.{name}"),
             false => format!("getattr({of}, \"{name}\")"),
         }
@@ -87,6 +89,11 @@ impl ScriptLines {
             training: format!("{}.training", attribute(layer)),
             lines: Vec::new(),
         }
+    }
+
+    /// The inputs of the operation, as expressions.
+    pub fn inputs(&self) -> &[String] {
+        &self.inputs
     }
 
     /// An input of the operation, as an expression.

@@ -21,7 +21,7 @@ impl Value {
 /// `input.view(shape)`.
 #[derive(Debug)]
 pub(crate) struct ViewOp {
-    shape: Vec<i64>,
+    pub shape: Vec<i64>,
 }
 
 impl Operation for ViewOp {

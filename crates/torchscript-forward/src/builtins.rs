@@ -70,6 +70,9 @@ fn call_on_values(name: &str, arguments: &[Value]) -> Option<Value> {
         ("eq", [a, b]) => Bool(equal(a, b)?),
         ("ne", [a, b]) => Bool(!equal(a, b)?),
         ("mul", [Batch, Int(factor)] | [Int(factor), Batch]) => batches(1, *factor)?,
+        ("floordiv", [Batches(number), Int(divisor @ 1..)]) if number % divisor == 0 => {
+            batches(number / divisor, 1)?
+        }
         ("mul", [Batches(number), Int(factor)] | [Int(factor), Batches(number)]) => {
             batches(*number, *factor)?
         }

@@ -15,7 +15,7 @@ impl ScriptModule {
     pub fn compare(&self, expected: &Expected) -> Result<(), ForwardError> {
         let mut values = Values::default();
         let own = own_value(&mut values, expected)?;
-        let mut interpreter = Interpreter::new(&mut values, expected, Some(self));
+        let mut interpreter = interpreter(&mut values, expected, Some(self));
         let found = interpreter.run_module(self)?;
         let doubt = interpreter.doubt.take();
         match (found == own, doubt) {
@@ -26,10 +26,18 @@ impl ScriptModule {
     }
 }
 
+fn interpreter<'a>(
+    values: &'a mut Values,
+    expected: &'a Expected,
+    module: Option<&'a ScriptModule>,
+) -> Interpreter<'a> {
+    Interpreter::new(values, (&expected.input, expected.dtype), &expected.state, module)
+}
+
 /// The result of the expected forward pass.
 fn own_value(values: &mut Values, expected: &Expected) -> Result<usize, ForwardError> {
     let code = format!("def forward(self, x):\n{}", expected.forward);
-    let mut interpreter = Interpreter::new(values, expected, None);
+    let mut interpreter = interpreter(values, expected, None);
     let mut run = || {
         let unit = parser::parse(&code).map_err(|error| error.to_string())?;
         let function = unit.functions.get("forward").ok_or("it is not a function")?;

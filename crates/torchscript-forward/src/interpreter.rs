@@ -12,7 +12,7 @@ use super::memory::{Storage, TensorCell};
 use super::objects::joined;
 use super::syntax::{Expr, Line, Statement};
 use super::values::{Object, Source, Value, Values, What};
-use super::{Expected, ScriptModule};
+use super::{Dtype, ScriptModule};
 
 /// Most expressions that are evaluated: far more than any network needs.
 const STEPS: usize = 1 << 20;
@@ -22,7 +22,9 @@ pub(super) const LONGEST_LIST: usize = 1 << 12;
 /// Follows a forward pass.
 pub(super) struct Interpreter<'a> {
     pub(super) values: &'a mut Values,
-    pub(super) expected: &'a Expected,
+    /// Shape of the input without the batch, and the element type of the network.
+    input: &'a [usize],
+    pub(super) dtype: Dtype,
     /// Parameters and buffers of the network, by their names.
     pub(super) specs: HashMap<&'a str, &'a TensorSpec>,
     pub(super) module: Option<&'a ScriptModule>,
@@ -53,13 +55,15 @@ pub(super) enum Flow {
 impl<'a> Interpreter<'a> {
     pub fn new(
         values: &'a mut Values,
-        expected: &'a Expected,
+        (input, dtype): (&'a [usize], Dtype),
+        state: &'a [TensorSpec],
         module: Option<&'a ScriptModule>,
     ) -> Self {
         Self {
             values,
-            expected,
-            specs: expected.state.iter().map(|spec| (&*spec.name, spec)).collect(),
+            input,
+            dtype,
+            specs: state.iter().map(|spec| (&*spec.name, spec)).collect(),
             module,
             cells: Vec::new(),
             storages: Vec::new(),
@@ -101,7 +105,7 @@ impl<'a> Interpreter<'a> {
     }
 
     fn input(&mut self) -> usize {
-        let sizes = self.expected.input.iter().map(|&size| size as i64);
+        let sizes = self.input.iter().map(|&size| size as i64);
         let shape = std::iter::once(-1).chain(sizes).collect();
         let value = self.values.number(What::Input, Some(shape));
         self.new_tensor(value)

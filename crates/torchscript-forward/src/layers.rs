@@ -49,12 +49,11 @@ impl Interpreter<'_> {
 
     fn add(&mut self, arguments: &Arguments) -> Form {
         let operand = |position, name| self.operand(arguments, position, name);
-        let (Some(a), Some(b)) = (operand(0, "self")?, operand(1, "other")?) else {
-            return Ok(None);
+        let is_scaled = arguments.float(2, "alpha", 1.0) != Some(1.0);
+        let (Some(a), Some(b), false) = (operand(0, "self")?, operand(1, "other")?, is_scaled)
+        else {
+            return self.arithmetic("add", arguments);
         };
-        if arguments.float(2, "alpha", 1.0) != Some(1.0) {
-            return Ok(None);
-        }
         for (product, bias) in [(a, b), (b, a)] {
             if let Some([input, weight]) = self.without_bias(product)
                 && matches!(self.values.what(bias), What::State(_))
@@ -63,10 +62,7 @@ impl Interpreter<'_> {
                 return Ok(Some(self.linear_of(input, weight, Some(bias))));
             }
         }
-        let shape = self.shape(a).filter(|shape| Some(&shape[..]) == self.values.shape(b));
-        // The order of the operands does not matter.
-        let operands = [a.min(b), a.max(b)].map(|operand| ("", Some(operand)));
-        Ok(Some(self.operation("add", &operands, Vec::new(), shape)))
+        self.arithmetic("add", arguments)
     }
 
     fn linear_of(&mut self, input: usize, weight: usize, bias: Option<usize>) -> Known {

@@ -7,6 +7,8 @@ mod calls;
 mod compare;
 mod error;
 mod expressions;
+mod follow;
+mod functions;
 mod interpreter;
 mod layers;
 mod lexer;
@@ -23,6 +25,7 @@ mod values;
 pub use tensor_files::{Dtype, ReadError, TensorSpec};
 
 pub use self::audit::{AuditError, CodeFacts, Parameter, Place, Signature};
+pub use self::follow::{Argument, ForwardPass, NotFollowed, Operation};
 pub use self::module::ScriptModule;
 
 /// The forward pass that a file is compared with, and the shapes and types of its network.

@@ -49,6 +49,12 @@ impl ScriptModule {
         }
     }
 
+    /// The name of the module's class, without that of its Python module.
+    pub fn class_name(&self) -> &str {
+        let root = self.archive.object(self.archive.root());
+        root.and_then(|root| root.class.rsplit('.').next()).unwrap_or_default()
+    }
+
     pub(super) fn archive(&self) -> &Archive {
         &self.archive
     }

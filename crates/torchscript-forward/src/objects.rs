@@ -90,7 +90,7 @@ impl Interpreter<'_> {
         }
         let sizes = |spec: &&TensorSpec| spec.shape.iter().map(|&size| size as i64).collect();
         let spec = self.specs.get(&*name);
-        let is_of_another_type = spec.is_none_or(|spec| spec.dtype != self.expected.dtype);
+        let is_of_another_type = spec.is_none_or(|spec| spec.dtype != self.dtype);
         let shape = spec.map(sizes);
         let value = self.values.number(What::State(name.clone()), shape);
         if is_of_another_type {

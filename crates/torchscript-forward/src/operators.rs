@@ -63,8 +63,13 @@ impl Interpreter<'_> {
         tensor: usize,
         arguments: &Arguments,
     ) -> Option<Result<Value, Refusal>> {
-        if !matches!(name, "size" | "dim" | "len" | "dtype" | "requires_grad" | "is_contiguous") {
+        const NAMES: [&str; 7] =
+            ["size", "dim", "len", "dtype", "device", "requires_grad", "is_contiguous"];
+        if !NAMES.contains(&name) {
             return None;
+        }
+        if name == "device" {
+            return Some(Ok(Value::Global("device".into())));
         }
         let size = |size: &i64| if *size == -1 { Value::Batch } else { Value::Int(*size) };
         let unknown = || format!("it asks for {name} of a tensor whose shape is not known");
@@ -92,31 +97,35 @@ impl Interpreter<'_> {
     /// PyTorch's number of a value's element type, if it is known.
     fn dtype_code(&self, value: usize) -> Option<i64> {
         let is_known = !self.values.is_of_another_type(value);
-        is_known.then(|| dtype_code(self.expected.dtype)).flatten()
+        is_known.then(|| dtype_code(self.dtype)).flatten()
     }
 
     /// An operation without a canonical form: its name, and its arguments in order.
     fn unknown(&mut self, name: &str, arguments: &Arguments) -> Result<Known, Refusal> {
+        const CHANGE_LISTS: [&str; 10] = [
+            "append",
+            "extend",
+            "insert",
+            "pop",
+            "clear",
+            "remove",
+            "reverse",
+            "sort",
+            "_set_item",
+            "Delete",
+        ];
+        if let Some(Value::List(_)) = arguments.positional.first()
+            && CHANGE_LISTS.contains(&name)
+        {
+            return refuse(format!("it changes a list by torch.{name}"));
+        }
+        if arguments.named.iter().any(|(name, _)| name.starts_with("out")) {
+            return refuse(format!("it writes the result of torch.{name} into another tensor"));
+        }
         // Elementwise operations: the result has the same shape and memory of its own.
         let elementwise = matches!(
             name,
-            "tanh"
-                | "sigmoid"
-                | "gelu"
-                | "elu"
-                | "leaky_relu"
-                | "silu"
-                | "hardtanh"
-                | "softplus"
-                | "exp"
-                | "abs"
-                | "neg"
-                | "sqrt"
-                | "log_softmax"
-                | "softmax"
-                | "hardswish"
-                | "relu6"
-                | "selu"
+            "gelu" | "softplus" | "exp" | "abs" | "sqrt" | "log_softmax" | "softmax" | "selu"
         );
         let shape = match (elementwise, arguments.tensor(0, "self")) {
             (true, Some(input)) => self.values.shape(self.value_of(input)?).map(<[i64]>::to_vec),
@@ -134,6 +143,7 @@ impl Interpreter<'_> {
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         list.extend(named);
         let value = self.values.number(What::Operation(name.into(), list), shape);
+        self.values.set_unknown(value);
         Ok(Known { value, memory: Memory::Own })
     }
 
@@ -179,8 +189,11 @@ impl Interpreter<'_> {
             | "alpha_dropout"
             | "feature_alpha_dropout"
             | "to" => self.identity(name, arguments),
-            "t" | "numpy_T" | "transpose" => self.transposed(name, arguments),
-            "relu" | "clamp_min" | "clamp" | "threshold" => self.relu(name, arguments),
+            "t" | "numpy_T" | "transpose" | "permute" => match self.transposed(name, arguments)? {
+                None => self.permuted(name, arguments),
+                matrix => Ok(matrix),
+            },
+            "relu" | "relu6" | "clamp_min" | "clamp" | "threshold" => self.relu(name, arguments),
             "linear" | "addmm" | "matmul" | "mm" | "add" => self.linear(name, arguments),
             "conv2d" | "_convolution" | "convolution" | "_convolution_mode" => {
                 self.conv2d(name, arguments)
@@ -189,7 +202,12 @@ impl Interpreter<'_> {
             "max_pool2d" => self.max_pool2d(arguments),
             "pad" | "constant_pad_nd" => self.pad(name, arguments),
             "batch_norm" => self.batch_norm(arguments),
-            _ => Ok(None),
+            "layer_norm" | "group_norm" => self.norm(name, arguments),
+            "sub" | "mul" | "div" => self.arithmetic(name, arguments),
+            "softmax" | "log_softmax" => self.softmax(name, arguments),
+            "mean" => self.mean(arguments),
+            "cat" => self.cat(arguments),
+            _ => self.elementwise(name, arguments),
         }
     }
 
@@ -295,7 +313,7 @@ impl Interpreter<'_> {
         let dimensions = [1, 2].map(|position| arguments.int(position, "", 0));
         let of_rows_and_columns =
             matches!(dimensions, [Some(0 | -2), Some(1 | -1)] | [Some(1 | -1), Some(0 | -2)]);
-        if name == "transpose" && !of_rows_and_columns {
+        if name == "permute" || name == "transpose" && !of_rows_and_columns {
             return Ok(None);
         }
         let value = self.value_of(input)?;
@@ -305,11 +323,22 @@ impl Interpreter<'_> {
         Ok(Some(Known { memory: Memory::Of(input), ..known }))
     }
 
-    /// `relu`; also a lower bound of 0.
+    /// `relu`; also a lower bound of 0. With an upper bound it is `hardtanh`.
     fn relu(&mut self, name: &str, arguments: &Arguments) -> Result<Option<Known>, Refusal> {
         let Some(input) = self.operand(arguments, 0, "self")? else { return Ok(None) };
         let is_zero = |position, name| arguments.float(position, name, f64::NAN) == Some(0.0);
         let no_maximum = arguments.get(2, "max").is_none_or(Value::is_none);
+        let bounds = match name {
+            "relu6" => Some((0.0, 6.0)),
+            "clamp" => {
+                let bound = |position, name| arguments.float(position, name, f64::NAN);
+                bound(1, "min").zip(bound(2, "max")).filter(|(min, max)| min <= max)
+            }
+            _ => None,
+        };
+        if let Some((min, max)) = bounds {
+            return Ok(self.bounded(input, min, max));
+        }
         let is_relu = match name {
             "clamp_min" => is_zero(1, "min"),
             "clamp" => is_zero(1, "min") && no_maximum,

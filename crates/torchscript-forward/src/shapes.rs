@@ -69,6 +69,9 @@ pub enum ShapeError {
         /// Padding on each side.
         padding: i64,
     },
+    /// The inputs of an operation on several tensors do not fit each other.
+    #[error("the inputs have the shapes {0:?}, which do not fit each other")]
+    Inputs(Vec<Vec<i64>>),
 }
 
 /// The sliding window of a convolution or a pooling. Pairs are (rows, columns).
@@ -172,6 +175,49 @@ pub fn linear(input: &[i64], weight: &[i64]) -> Result<Vec<i64>, ShapeError> {
     }
 }
 
+/// The output shape of an operation on the elements of two inputs, of which one may be repeated along dimensions that it
+/// does not have or that have the size 1. Only the first dimension of the output may be the batch.
+///
+/// # Errors
+/// [`ShapeError::Inputs`] when the two do not fit each other.
+pub fn broadcast(a: &[i64], b: &[i64]) -> Result<Vec<i64>, ShapeError> {
+    let rank = a.len().max(b.len());
+    let size =
+        |shape: &[i64], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    let sizes = (0..rank).map(|i| match (size(a, i), size(b, i)) {
+        (size, 1) | (1, size) if size != -1 || i == 0 => Some(size),
+        (a, b) if a == b && (a != -1 || i == 0) => Some(a),
+        _ => None,
+    });
+    sizes.collect::<Option<_>>().ok_or_else(|| ShapeError::Inputs(vec![a.into(), b.into()]))
+}
+
+/// The output shape of a mean over dimensions.
+pub fn reduced(input: &[i64], dims: &[i64], keepdim: bool) -> Vec<i64> {
+    let sizes = input.iter().enumerate();
+    let sizes = sizes.map(|(i, &size)| (dims.contains(&(i as i64)), size));
+    sizes
+        .filter(|(is_reduced, _)| keepdim || !is_reduced)
+        .map(|(is_reduced, size)| if is_reduced { 1 } else { size })
+        .collect()
+}
+
+/// The output shape of inputs that are joined along the dimension `dim`.
+///
+/// # Errors
+/// [`ShapeError::Inputs`] when their other sizes differ.
+pub fn joined(inputs: &[&[i64]], dim: usize) -> Result<Vec<i64>, ShapeError> {
+    let wrong = || ShapeError::Inputs(inputs.iter().map(|shape| shape.to_vec()).collect());
+    let mut joined = inputs.first().filter(|first| dim < first.len()).ok_or_else(wrong)?.to_vec();
+    for input in &inputs[1..] {
+        let fits = input.len() == joined.len()
+            && (0..input.len()).all(|i| i == dim || input[i] == joined[i]);
+        let size = if fits { joined[dim].checked_add(input[dim]) } else { None };
+        joined[dim] = size.ok_or_else(wrong)?;
+    }
+    Ok(joined)
+}
+
 /// Checks that an input has so many dimensions.
 ///
 /// # Errors
@@ -188,6 +234,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn shapes_of_several_inputs_and_of_means_are_those_of_torch() {
+        assert_eq!(broadcast(&[-1, 3, 1], &[3, 4]), Ok(vec![-1, 3, 4]));
+        assert_eq!(broadcast(&[1, 5], &[-1, 5]), Ok(vec![-1, 5]));
+        assert_eq!(broadcast(&[], &[-1, 5]), Ok(vec![-1, 5]));
+        assert_eq!(joined(&[&[-1, 3, 2], &[-1, 4, 2]], 1), Ok(vec![-1, 7, 2]));
+        assert_eq!(reduced(&[-1, 3, 4, 5], &[2, 3], false), [-1, 3]);
+        assert_eq!(reduced(&[-1, 3, 4, 5], &[1], true), [-1, 1, 4, 5]);
+    }
+
+    #[test]
     fn arguments_that_do_not_fit_are_typed_errors() {
         let window = Window::of([5, 5]);
         let input = vec![-1, 1, 4, 4];
@@ -201,6 +257,11 @@ mod tests {
             (Window { stride: [MOST + 1, 1], ..window }.pooled(&input), "at most 1073741824"),
             (linear(&[-1, 3], &[2, 4]), "in_features is 4"),
             (linear(&[-1, 3], &[3]), "the weight has the shape [3]"),
+            (broadcast(&[-1, 3], &[2, 3]), "[[-1, 3], [2, 3]], which do not fit"),
+            (broadcast(&[-1, 3], &[2, 1, 3]), "do not fit"),
+            (joined(&[&[-1, 3, 2], &[-1, 3]], 1), "do not fit"),
+            (joined(&[&[-1, 3, 2], &[-1, 3, 4]], 1), "do not fit"),
+            (joined(&[], 1), "do not fit"),
         ] {
             let error = shape.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -166,6 +166,8 @@ pub(super) struct Values {
     numbers: HashMap<What, usize>,
     /// Values that may have another element type than the network.
     of_another_type: HashSet<usize>,
+    /// Operations without a canonical form.
+    unknown: HashSet<usize>,
 }
 
 impl Values {
@@ -186,6 +188,15 @@ impl Values {
         self.of_another_type.insert(number);
     }
 
+    /// Marks an operation without a canonical form.
+    pub fn set_unknown(&mut self, number: usize) {
+        self.unknown.insert(number);
+    }
+
+    pub fn is_unknown(&self, number: usize) -> bool {
+        self.unknown.contains(&number)
+    }
+
     pub fn is_of_another_type(&self, number: usize) -> bool {
         self.of_another_type.contains(&number)
     }
@@ -196,6 +207,11 @@ impl Values {
 
     pub fn shape(&self, number: usize) -> Option<&[i64]> {
         self.entries[number].1.as_deref()
+    }
+
+    /// The numbers of all values, each after its operands.
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.entries.len()).collect()
     }
 
     /// The operations that compute a value, each after its operands.

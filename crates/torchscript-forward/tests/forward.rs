@@ -2,9 +2,9 @@
 
 mod common;
 
-use torchscript_forward::ForwardError;
+use torchscript_forward::{Argument, ForwardError, ForwardPass, NotFollowed, Operation};
 
-use common::{compare, linear};
+use common::{compare, file, linear, read};
 
 /// Compares a linear layer `fc` with a module of this body of `forward`.
 fn compared(forward: &str) -> Result<(), ForwardError> {
@@ -41,7 +41,7 @@ fn an_error_names_the_first_operation_that_differs() {
     );
     assert_eq!(
         said(&format!("{linear}\nreturn torch.mul(y, 2)")),
-        "it goes on with mul(2), where linear(fc.weight, fc.bias) is the last operation"
+        "it goes on with mul(other=2.0), where linear(fc.weight, fc.bias) is the last operation"
     );
     assert_eq!(said("return x"), "it ends before linear(fc.weight, fc.bias)");
 }
@@ -84,6 +84,8 @@ fn what_cannot_be_followed_is_never_equal() {
         (format!("y = (self).forward(x)\nreturn {linear}"), "nested too deeply"),
         (format!("return ({linear}, x)"), "returns a tuple"),
         ("return".into(), "returns None"),
+        (format!("y = [x]\nz = torch.append(y, x)\nx = y[0]\nreturn {linear}"), "changes a list"),
+        (format!("y = torch.neg(x, out=x)\nreturn {linear}"), "into another tensor"),
         (
             format!("y = [1]\nfor i in range(500000):\n  y = [y]\nreturn {linear}"),
             "nested too deeply",
@@ -136,4 +138,65 @@ fn only_a_transposed_matrix_is_the_weight_of_a_product() {
     ] {
         assert!(product(matrix).is_err(), "{matrix}");
     }
+}
+
+/// The operations of a network of a linear layer `fc` with this body of `forward`.
+fn followed(forward: &str) -> Result<ForwardPass, NotFollowed> {
+    let network = linear(&["fc"]);
+    let module = read(&file(&network, &indented(forward)));
+    module.follow(&network.input, network.dtype, &network.state)
+}
+
+fn names(operations: &[Operation]) -> Vec<&str> {
+    operations.iter().map(|operation| &*operation.name).collect()
+}
+
+#[test]
+fn the_operations_of_a_forward_pass_have_their_canonical_form() {
+    let pass = followed(
+        "unused = torch.exp(x)\ny = torch.linear(x, self.fc.weight)\ny = torch.relu6(torch.mul(2, y))\n\
+         return torch.softmax(torch.cat([y, torch.softplus(y)], -1), 1)",
+    );
+    // A number before the tensor is no form of `mul` that torch.jit.save writes.
+    assert_eq!(
+        names(&pass.unwrap().operations),
+        ["linear", "mul", "hardtanh", "softplus", "cat", "softmax"]
+    );
+    let pass = followed(
+        "y = torch.mul(torch.linear(x, self.fc.weight), 2)\nreturn torch.sub(torch.clamp(y, 0, 6), torch.mean(y, [-1], True))",
+    );
+    let ForwardPass { operations, result } = pass.unwrap();
+    assert_eq!(names(&operations), ["linear", "mul", "hardtanh", "mean", "sub"]);
+    assert_eq!(result, Argument::Operation(4));
+    assert!(operations.iter().all(|operation| operation.is_canonical));
+    assert_eq!(operations[1].float("other"), Some(2.0));
+    assert_eq!(operations[2].float("max_val"), Some(6.0));
+    assert_eq!(
+        (operations[3].ints("dim"), operations[3].bool("keepdim")),
+        (Some(vec![1]), Some(true))
+    );
+    let tensors: Vec<&Argument> = operations[4].tensors().collect();
+    assert_eq!(tensors, [&Argument::Operation(2), &Argument::Operation(3)]);
+    assert!(!operations[0].has("bias"));
+    assert_eq!(followed("return x").unwrap().result, Argument::Input);
+}
+
+#[test]
+fn the_operations_before_a_place_that_is_not_followed_are_known() {
+    let error = followed("y = torch.cumsum(x, 1)\nreturn torch.view(y, [torch.size(y, 0), -1])");
+    let NotFollowed { operations, error } = error.unwrap_err();
+    assert_eq!((names(&operations), operations[0].is_canonical), (vec!["cumsum"], false));
+    assert_eq!(error.to_string(), "it asks for size of a tensor whose shape is not known");
+}
+
+#[test]
+fn permuted_images_have_one_form() {
+    let forms =
+        ["torch.permute(y, [0, 2, 1])", "torch.transpose(y, 1, -1)", "torch.transpose(y, 2, 1)"];
+    let [first, others @ ..] =
+        forms.map(|form| followed(&format!("y = torch.unsqueeze(x, 1)\nreturn {form}")).unwrap());
+    assert_eq!(names(&first.operations), ["reshape", "permute"]);
+    assert!(others.iter().all(|other| *other == first));
+    let batch = followed("return torch.permute(torch.unsqueeze(x, 1), [1, 0, 2])").unwrap();
+    assert!(!batch.operations[1].is_canonical);
 }

@@ -9,7 +9,6 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use stitch::dataset::ImageShape;
 use stitch::dataset::classes::Classes;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
@@ -46,7 +45,7 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let sources = sources::find(paths, &args.index)?;
     let shape = classifier.image_shape();
     ensure!(
-        args.image_size.is_none_or(|size| size == shape),
+        args.image_size.image_size.is_none_or(|size| size == shape),
         "--image-size: {} takes images of {shape}",
         classifier.entry
     );
@@ -81,12 +80,14 @@ fn model_and_images(
     match &args.inputs[..] {
         [file, images @ ..] if is_weights(file) => {
             let network = inputs::network(file, args.model, args.key.get(), device, console)?;
-            let shape = args.image_size.unwrap_or(ImageShape::FASHION_MNIST);
+            let shape = args.image_size.shape();
             let model = network.for_images(shape, device);
             let model = model.map_err(|error| match error.downcast_ref() {
-                Some(ScriptError::Images { .. }) if args.image_size.is_none() => anyhow!(
-                    "{error:#}. Give the size of its images with --image-size, such as 32x32x3"
-                ),
+                Some(ScriptError::Images { .. }) if args.image_size.image_size.is_none() => {
+                    anyhow!(
+                        "{error:#}. Give the size of its images with --image-size, such as 32x32x3"
+                    )
+                }
                 _ => error,
             })?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;

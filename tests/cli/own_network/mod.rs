@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{common, cut_to, refused, stdout_of, stitch, temporary_folder};
 
+mod exported;
 mod refusals;
 
 /// Runs Python in `folder`, with the networks of this test importable; panics with its output if it fails.
@@ -193,6 +194,4 @@ fn a_trained_network_is_evaluated_predicts_and_is_exported() {
         stitch(folder.path()).args(export).assert().code(0);
         stitch(folder.path()).args(["parity", "run/state_dict.pt", &path]).assert().code(0);
     }
-    let onnx = ["export", "run/torchscript.pt", "--format", "onnx", "-o", "x.onnx"];
-    refused(stitch(folder.path()).args(onnx), 2, &["cannot be exported as onnx", "safetensors"]);
 }

@@ -6,12 +6,14 @@ use super::{folder_with, run_script, train};
 use crate::{refused, stitch, temporary_folder};
 
 /// Saves `Net`, whose `forward(self, x)` has this body, and whose linear layer is `fc`, as model.pt.
-fn network(body: &str) -> String {
+pub fn network(body: &str) -> String {
     format!(
         "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n\
          class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n\
          \x20       self.fc, self.bn = nn.Linear(784, 10), nn.BatchNorm1d(784)\n\
          \x20       self.drop = nn.Dropout(0.5)\n\
+         \x20       self.register_buffer('count', torch.ones((), dtype=torch.int64))\n\
+         \x20       self.register_buffer('x1', torch.ones(10))\n\
          \x20   def forward(self, x):\n        {body}\n\
          net = torch.jit.script(Net())\nnet.save('model.pt')\n"
     )
