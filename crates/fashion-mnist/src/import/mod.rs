@@ -1,6 +1,6 @@
 //! Converts other forms of a data set of images to IDX files: class folders, CSV tables, NumPy's `.npz`, Parquet.
 //!
-//! [`read`] recognizes the form by the content of the files, and reads all images into memory; [`write`] writes the files that
+//! [`read`] recognizes the form by the content of the files, and reads all images into memory; [`write()`] writes the files that
 //! [`crate::source::load`] reads.
 
 mod detect;

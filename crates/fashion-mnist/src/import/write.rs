@@ -8,7 +8,7 @@ use super::{ImportError, Imported};
 use crate::idx::{images_file_header, labels_file_header};
 use crate::source::{CLASSES_FILE, Content, OFFICIAL, is_data_file};
 
-/// Checks that [`write`] may write to `folder`: it does not exist, or is empty, or `replace` and its files of a data set are
+/// Checks that [`write()`] may write to `folder`: it does not exist, or is empty, or `replace` and its files of a data set are
 /// those that are replaced. Other files in it stay.
 ///
 /// # Errors
