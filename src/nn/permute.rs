@@ -24,7 +24,8 @@ impl Operation for PermuteOp {
     }
 
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
-        inputs[0].permute(&self.dims[..])
+        // A view of it may follow.
+        inputs[0].permute(&self.dims[..]).contiguous()
     }
 
     fn torchscript(&self, lines: &mut ScriptLines) {

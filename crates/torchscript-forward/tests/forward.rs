@@ -157,7 +157,7 @@ fn the_operations_of_a_forward_pass_have_their_canonical_form() {
         "unused = torch.exp(x)\ny = torch.linear(x, self.fc.weight)\ny = torch.relu6(torch.mul(2, y))\n\
          return torch.softmax(torch.cat([y, torch.softplus(y)], -1), 1)",
     );
-    // A number before the tensor is no form of `mul` that torch.jit.save writes.
+    // torch.jit.save writes the tensor before the number: this `mul` has no canonical form.
     assert_eq!(
         names(&pass.unwrap().operations),
         ["linear", "mul", "hardtanh", "softplus", "cat", "softmax"]

@@ -80,7 +80,7 @@ static SHAPES: &[Fault] = faults! {
     IMAGE, _vs => function(|x| x.view(&[])), "view": "-1 and then";
     IMAGE, _vs => function(|x| flatten(x, 4)), "flatten": "start_dim 4";
     IMAGE, _vs => function(|x| max_pool2d(x, 9)), "max_pool2d": "a window of 9";
-    IMAGE, _vs => function(|x| avg_pool2d(x.clone(), 2) + x), "add": "the input has the shape [-1, 3, 4, 4]; the other addend has [-1, 3, 8, 8]";
+    IMAGE, _vs => function(|x| avg_pool2d(x.clone(), 2) + x), "add": "the inputs have the shapes [[-1, 3, 4, 4], [-1, 3, 8, 8]]";
     IMAGE, vs => Sequential::new(vs).add(|vs| Flatten::new(vs)).add(|vs| Linear::new(vs, 100, 10)),
         "1 (linear)": "[-1, 192]";
 };
