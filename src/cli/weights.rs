@@ -134,7 +134,6 @@ impl ImageSizeArgs {
 Examples (read the output of `stitch train lenet5` and `stitch train mlp`):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
   stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
-  stitch export model.pt --format onnx --image-size 32x32x3 -o model.onnx
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
     /// Weights file: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy

@@ -64,7 +64,10 @@ fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let tensors = inputs::tensors(&args.file, args.key.get(), console)?;
-    let metadata = inputs::metadata(&args.file, &tensors).unwrap_or_default();
+    let mut metadata = inputs::metadata(&args.file, &tensors).unwrap_or_default();
+    if let Some(normalize) = noted_normalize(args, console)? {
+        metadata.insert("normalize".into(), normalize.to_string());
+    }
     if let Some(bytes) = args.format.write_tensors(&tensors, &metadata) {
         check_image_size(args, false)?;
         return Ok(Some(bytes?));
@@ -83,7 +86,6 @@ fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
             "{file}: {error}. Export its weights instead, as state-dict, safetensors or npz, or use torch.onnx.export in Python"
         ),
     })?;
-    noted_normalize(args, console)?;
     Ok(Some(args.format.write(&model, &metadata).with_context(|| file.to_string())?))
 }
 

@@ -414,7 +414,7 @@ pub fn read_limited(file: &Path, limit: u64) -> Result<Vec<u8>> {
     // One byte more than the limit shows that the file is too long; its metadata may be wrong.
     open_regular(file)?.take(limit + 1).read_to_end(&mut bytes).with_context(path)?;
     let fits = bytes.len() as u64 <= limit;
-    ensure!(fits, "{} is larger than {limit} bytes: it is not a file of a run", file.display());
+    ensure!(fits, "{} is larger than {limit} bytes, the most that is read", file.display());
     Ok(bytes)
 }
 

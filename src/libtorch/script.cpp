@@ -2,10 +2,17 @@
 // does not keep the order of the state_dict.
 
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <new>
+#include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/csrc/jit/api/module.h>
@@ -44,18 +51,66 @@ struct Slot {
     }
 };
 
+// An attribute that holds neither a module nor a parameter or buffer.
+struct Other {
+    std::string name;
+    Object object;
+    std::size_t index;
+
+    c10::IValue value() const { return object->getSlot(index); }
+};
+
+// What can be seen of a value without copying it: a change of it is noticed if it is another one, or has another length or
+// version.
+struct Seen {
+    c10::IValue value;
+    std::size_t size;
+
+    explicit Seen(c10::IValue of) : value(std::move(of)), size(size_of(value)) {}
+
+    bool is_changed(const c10::IValue &now) const {
+        return !value.isSameIdentity(now) || size_of(now) != size;
+    }
+
+    static std::size_t size_of(const c10::IValue &value) {
+        if (value.isTensor() && value.toTensor().defined()) {
+            return value.toTensor()._version();
+        }
+        if (value.isGenericDict()) {
+            return value.toGenericDict().size();
+        }
+        return value.isList() ? value.toListRef().size() : 0;
+    }
+};
+
 struct Script {
     torch::jit::Module module;
     std::string class_name;
     std::vector<Slot> slots;
+    std::vector<Other> others;
+    // The mode that was set last; a file may have been saved with parts in different modes.
+    std::optional<bool> mode;
     // Slots whose tensor the module replaced, and the tensors that are to have its values.
     std::vector<std::pair<std::size_t, at::Tensor>> replaced;
+
+    void train(bool on) {
+        if (mode != on) {
+            module.train(on);
+            mode = on;
+        }
+    }
 
     // Copies replaced buffers to the given tensors. Not before the backward pass, which may need the old values.
     void update_buffers() {
         const at::NoGradGuard no_grad;
-        for (auto &[index, tensor] : replaced) {
-            tensor.copy_(slots[index].tensor());
+        // All values first: a buffer may have got the tensor of another one.
+        std::vector<at::Tensor> values;
+        for (const auto &[index, tensor] : replaced) {
+            values.push_back(slots[index].tensor().clone());
+        }
+        for (std::size_t i = 0; i < replaced.size(); ++i) {
+            auto &[index, tensor] = replaced[i];
+            tensor.copy_(values[i]);
             slots[index].bind(tensor);
         }
         replaced.clear();
@@ -84,25 +139,57 @@ void collect(const torch::jit::Module &module, const std::string &prefix, std::v
     }
 }
 
-// Finds the lists of parameters in the attributes of a module and its submodules.
-void find_elements(const torch::jit::Module &module, std::vector<Slot> &slots) {
+// Whether two tensors share memory.
+bool is_alias(const at::Tensor &a, const at::Tensor &b) {
+    return a.defined() && b.defined() && a.has_storage() && b.has_storage() && a.numel() > 0 && a.is_alias_of(b);
+}
+
+// Finds the other attributes of a module and its submodules, and the lists of parameters in them.
+void find_others(const torch::jit::Module &module, const std::string &prefix, Script &script) {
     const auto object = module._ivalue();
-    for (const c10::IValue &value : object->slots()) {
-        if (!value.isTensorList()) {
+    const auto type = object->type();
+    for (std::size_t k = 0; k < type->numAttributes(); ++k) {
+        const c10::IValue value = object->getSlot(k);
+        const std::string name = prefix + type->getAttributeName(k);
+        if (type->getAttribute(k)->is_module()) {
+            find_others(torch::jit::Module(value.toObject()), name + ".", script);
             continue;
         }
-        const auto list = value.toTensorList();
-        for (std::size_t i = 0; i < list.size(); ++i) {
-            for (Slot &slot : slots) {
-                if (slot.tensor().is_same(list.get(i))) {
-                    slot.elements.push_back({list, i});
-                    break;
+        if ((type->is_parameter(k) || type->is_buffer(k)) && value.isTensor()) {
+            continue;
+        }
+        // `train()` sets this one.
+        if (type->getAttributeName(k) != "training") {
+            script.others.push_back({name, object, k});
+        }
+        std::size_t bound = 0;
+        if (value.isTensorList()) {
+            const auto list = value.toTensorList();
+            for (std::size_t i = 0; i < list.size(); ++i) {
+                for (Slot &slot : script.slots) {
+                    if (slot.tensor().is_same(list.get(i))) {
+                        slot.elements.push_back({list, i});
+                        ++bound;
+                        break;
+                    }
                 }
             }
+            if (bound == list.size()) {
+                continue;
+            }
         }
-    }
-    for (const torch::jit::Module &child : module.children()) {
-        find_elements(child, slots);
+        // Another reference would keep the values of the file.
+        value.visit([&](const c10::IValue &part) {
+            if (part.isTensor()) {
+                for (const Slot &slot : script.slots) {
+                    if (is_alias(part.toTensor(), slot.tensor())) {
+                        throw std::runtime_error("its attribute " + name + " shares memory with " + slot.name +
+                                                 ": give the network one of the two");
+                    }
+                }
+            }
+            return false;
+        });
     }
 }
 
@@ -118,10 +205,10 @@ extern "C" char *stitch_script_load(const char *bytes, std::size_t length, Scrip
         std::istringstream stream(std::string(bytes, length));
         auto module = torch::jit::load(stream, c10::Device(c10::kCPU));
         const auto name = module.type()->name();
-        auto *script = new Script{std::move(module), name ? name->name() : "Module", {}, {}};
+        std::unique_ptr<Script> script(new Script{std::move(module), name ? name->name() : "Module", {}, {}, {}, {}});
         collect(script->module, "", script->slots);
-        find_elements(script->module, script->slots);
-        *out = script;
+        find_others(script->module, "", *script);
+        *out = script.release();
         return nullptr;
     } catch (const std::exception &error) {
         return copy(error.what());
@@ -157,21 +244,48 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
         for (std::size_t i = 0; i < slots.size(); ++i) {
             slots[i].bind(*tensors[i]);
         }
-        if (script->module.is_training() != train) {
-            script->module.train(train);
+        script->train(train);
+        struct Form {
+            std::vector<int64_t> sizes, strides;
+            at::ScalarType type;
+        };
+        const auto form = [](const at::Tensor &it) {
+            return Form{it.sizes().vec(), it.strides().vec(), it.scalar_type()};
+        };
+        std::vector<Form> before;
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            before.push_back(form(*tensors[i]));
+        }
+        std::vector<Seen> seen;
+        if (train) {
+            for (const Other &other : script->others) {
+                seen.emplace_back(other.value());
+            }
         }
         const auto result = script->module.forward({*input});
+        // A state that no file has would be lost when a run is resumed.
+        for (std::size_t i = 0; i < seen.size(); ++i) {
+            if (seen[i].is_changed(script->others[i].value())) {
+                return copy(("its forward changes " + script->others[i].name +
+                             ", which is no buffer: register it with register_buffer").c_str());
+            }
+        }
         if (!result.isTensor()) {
             return copy(("its forward returns " + result.tagKind() + ", where a tensor is expected").c_str());
         }
         for (std::size_t i = 0; i < slots.size(); ++i) {
             const auto after = slots[i].tensor();
-            if (after.is_same(*tensors[i])) {
+            const bool is_same = after.is_same(*tensors[i]);
+            const Form now = form(after);
+            if (now.sizes != before[i].sizes || now.type != before[i].type ||
+                (is_same && now.strides != before[i].strides)) {
+                return copy(("its forward changes the shape or type of " + slots[i].name).c_str());
+            }
+            if (is_same) {
                 continue;
             }
-            if (slots[i].is_parameter || after.sizes() != tensors[i]->sizes() ||
-                after.scalar_type() != tensors[i]->scalar_type()) {
-                return copy(("its forward replaces " + slots[i].name).c_str());
+            if (slots[i].is_parameter) {
+                return copy(("its forward replaces the parameter " + slots[i].name).c_str());
             }
             script->replaced.emplace_back(i, *tensors[i]);
         }
@@ -186,7 +300,14 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
 }
 
 // Updates the given buffers after the backward pass.
-extern "C" void stitch_script_update(Script *script) { script->update_buffers(); }
+extern "C" char *stitch_script_update(Script *script) {
+    try {
+        script->update_buffers();
+        return nullptr;
+    } catch (const std::exception &error) {
+        return copy(error.what());
+    }
+}
 
 // module.eval().save(), with these tensors as parameters and buffers. The caller frees the bytes.
 extern "C" char *stitch_script_save(Script *script, const at::Tensor *const *tensors, char **bytes,
@@ -196,11 +317,14 @@ extern "C" char *stitch_script_save(Script *script, const at::Tensor *const *ten
         for (std::size_t i = 0; i < script->slots.size(); ++i) {
             script->slots[i].bind(*tensors[i]);
         }
-        script->module.eval();
+        script->train(false);
         std::ostringstream stream;
         script->module.save(stream);
         const std::string saved = stream.str();
         *bytes = static_cast<char *>(malloc(saved.size()));
+        if (*bytes == nullptr) {
+            throw std::bad_alloc();
+        }
         memcpy(*bytes, saved.data(), saved.size());
         *length = saved.size();
         return nullptr;

@@ -38,7 +38,7 @@ unsafe extern "C" {
         train: bool,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
-    fn stitch_script_update(script: *mut CScript);
+    fn stitch_script_update(script: *mut CScript) -> *mut c_char;
     fn stitch_script_save(
         script: *mut CScript,
         tensors: *const *const C_tensor,
@@ -130,10 +130,13 @@ impl Script {
     }
 
     /// Updates the buffers of the last call after its backward pass, which may need their old values.
-    pub fn update_buffers(&self) {
+    ///
+    /// # Errors
+    /// libtorch's message.
+    pub fn update_buffers(&self) -> Result<(), LibtorchError> {
         let module = self.module.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // SAFETY: the module is valid, and keeps the tensors of the last call.
-        unsafe { stitch_script_update(module.as_ptr()) }
+        unsafe { result(stitch_script_update(module.as_ptr())) }
     }
 
     /// The archive of `torch.jit.save` in evaluation mode, with `tensors` in place of [`Script::slots`].

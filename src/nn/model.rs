@@ -89,11 +89,10 @@ impl Model {
         &self.normalize
     }
 
-    /// The input of the network for N x 784 bytes of images, normalized, see
-    /// [`normalized_images`].
+    /// The input of the network for the bytes of N images, normalized, see [`normalized_images`].
     ///
     /// # Panics
-    /// If the network's input does not have 784 elements.
+    /// If they are not those of whole images of the network's input.
     pub fn images(&self, pixels: &[u8]) -> Tensor {
         let place = (self.kind, self.device);
         normalized_images(pixels, self.graph.input(), place, &self.normalize)

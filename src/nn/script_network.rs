@@ -33,7 +33,7 @@ pub enum ScriptError {
     #[error("its {0} has the type {1:?}: float32 or float64 for all parameters is expected")]
     Type(String, Kind),
     /// Its forward pass raises on images of the data set: their shape, and its message.
-    #[error("its forward pass does not take images of the shape {shape:?}: {error}")]
+    #[error("its forward pass fails for images of the shape {shape:?}: {error}")]
     Images {
         /// Shape of an image: channels, height, width.
         shape: Vec<i64>,
@@ -110,6 +110,8 @@ pub(crate) struct ScriptOp {
     facts: CodeFacts,
     /// For each slot of the script, the index of its input.
     inputs: Vec<usize>,
+    /// Number of outputs per image.
+    classes: i64,
 }
 
 impl Operation for ScriptOp {
@@ -124,7 +126,16 @@ impl Operation for ScriptOp {
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         let tensors: Vec<&Tensor> = self.inputs.iter().map(|&index| inputs[index]).collect();
         let output = self.script.forward(inputs[0], &tensors, train);
-        output.unwrap_or_else(|error| ForwardFailed::from(error).raise())
+        let output = output.unwrap_or_else(|error| ForwardFailed::from(error).raise());
+        let expected = [inputs[0].size()[0], self.classes];
+        if output.size() != expected || !output.is_floating_point() {
+            let (found, n) = (output.size(), expected[0]);
+            let text = format!(
+                "its output for {n} images has the shape {found:?}, where {expected:?} is expected"
+            );
+            ForwardFailed(text).raise();
+        }
+        output
     }
 
     fn torchscript(&self, _lines: &mut ScriptLines) {
@@ -160,8 +171,9 @@ impl Model {
         let class = script.class().to_owned();
         let (state, values) = state_of(&script)?;
         let kind = state.kind;
-        let op = ScriptOp { script, facts, inputs: state.inputs };
-        let classes = classes(&op, shape, kind, &values)?;
+        let mut op = ScriptOp { script, facts, inputs: state.inputs, classes: 0 };
+        op.classes = classes(&op, shape, kind, &values)?;
+        let classes = op.classes;
         let mut graph = Graph::new(shape);
         (graph.parameters, graph.buffers) = (state.parameters, state.buffers);
         (graph.state, graph.shared) = (state.entries, state.shared);
@@ -198,9 +210,8 @@ impl Model {
 
     /// Updates the buffers that the network of a TorchScript file replaced in its last forward pass, after the backward pass.
     pub(crate) fn update_buffers(&self) {
-        if let Some(op) = self.script() {
-            op.script.update_buffers();
-        }
+        let updated = self.script().map_or(Ok(()), |op| op.script.update_buffers());
+        updated.unwrap_or_else(|error| ForwardFailed::from(error).raise());
     }
 
     /// The archive of a TorchScript network with the model's parameters and buffers, as `torch.jit.save` writes it.

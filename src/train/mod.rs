@@ -206,7 +206,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event, &Progress, &Trainer) -> ControlF
 /// use std::ops::ControlFlow;
 ///
 /// use stitch::train::{Event, Progress, TrainConfig, Trainer, fit};
-/// # let images = (0..40 * 784).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+/// # let images: Vec<u8> = (0..40 * 784).map(|i| (i % 251) as u8).collect();
 /// # let data = stitch::dataset::Split::new(images, (0..40).map(|i| i % 10).collect());
 ///
 /// let config = TrainConfig::new("lenet5", 2, 16, 1e-3);

@@ -49,6 +49,55 @@ fn a_forward_pass_that_raises_is_an_error_with_its_message() {
 }
 
 #[test]
+fn state_that_no_file_has_is_refused() {
+    let class = "import torch\nfrom torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n        \
+                 super().__init__()\n        self.fc, self.calls = nn.Linear(784, 10), 0\n        \
+                 self.kept, self.pair = [torch.zeros(1)], (PAIR, 1)\n";
+    let end = "torch.jit.script(Net()).save('model.pt')\n";
+    for (pair, body, said) in [
+        ("1", "self.calls += 1", "its forward changes calls, which is no buffer"),
+        ("1", "self.kept.append(x)", "its forward changes kept, which is no buffer"),
+        ("self.fc.weight", "x = x * 1", "its attribute pair shares memory with fc.weight"),
+    ] {
+        let forward = format!(
+            "    def forward(self, x):\n        {body}\n        return self.fc(x.flatten(1))\n"
+        );
+        let folder = folder_with(&[&class.replace("PAIR", pair), &forward, end].concat());
+        refused(&mut train(folder.path()), 2, &[said]);
+    }
+}
+
+#[test]
+fn every_batch_has_an_output_for_each_image() {
+    let body =
+        "y = self.fc(x.flatten(1))\n        return y if len(x) == 2 else y.mean(0, keepdim=True)";
+    let folder = folder_with(&network(body));
+    let said = "its output for 64 images has the shape [1, 10], where [64, 10] is expected";
+    refused(&mut train(folder.path()), 2, &["epoch 1, step 1", said]);
+    refused(
+        stitch(folder.path()).args(["evaluate", "model.pt", "--data", "data"]),
+        2,
+        &["[60, 10]"],
+    );
+}
+
+#[test]
+fn a_part_that_was_saved_in_training_mode_is_evaluated_in_evaluation_mode() {
+    let save = "net.eval()\nnet.drop.train()\nnet.save('model.pt')\n";
+    let folder = folder_with(&(network("return self.fc(self.drop(x.flatten(1)))") + save));
+    let logits = || {
+        let predict = ["predict", "model.pt", "data/t10k-images-idx3-ubyte", "--csv"];
+        crate::stdout_of(&stitch(folder.path()).args(predict).assert().code(0)).to_owned()
+    };
+    let first = logits();
+    run_script(
+        folder.path(),
+        "import torch; m = torch.jit.load('model.pt'); m.eval(); m.save('model.pt')",
+    );
+    assert_eq!(logits(), first);
+}
+
+#[test]
 fn traced_and_frozen_files_are_evaluated_but_not_trained() {
     let body = "return self.fc(self.drop(self.bn(x.flatten(1))))";
     let traced =
