@@ -165,7 +165,7 @@ fn tables_that_are_not_images_are_refused_with_file_and_line() {
     put(folder.path(), "test.csv", "label,p0,p1,p2,p3\n");
     refused(folder.path(), &["no test images"]);
     put(folder.path(), "train_more.csv", "label,p0,p1,p2,p3\n");
-    refused(folder.path(), &["train.csv, train_more.csv are for one half"]);
+    refused(folder.path(), &["train.csv, train_more.csv are several files for the same half"]);
 }
 
 fn array(name: &str, dtype: Dtype, shape: &[usize]) -> NamedTensor {
@@ -292,11 +292,13 @@ fn what_cannot_be_read_is_listed_or_left_out() {
     assert_eq!(imported.unreadable, unreadable);
     assert_eq!(imported.halves.map(|half| half.labels), [vec![0, 1], vec![0, 1, 1]]);
     assert!(
-        imported.notes[0].contains("1 files are not imported, which are no images"),
+        imported.notes[0].contains("skipped files that are not images: 1, such as"),
         "{:?}",
         imported.notes
     );
-    assert!(imported.notes[1].contains("1 images are imported that ImageFolder ignores"));
+    assert!(
+        imported.notes[1].contains("imported images whose extension ImageFolder would skip: 1")
+    );
 }
 
 #[cfg(unix)]
@@ -379,7 +381,7 @@ fn files_are_written_whole_and_the_same_each_time() {
     put(&out, "emnist-letters-train-images-idx3-ubyte", "another");
     let error = import::write(&imported, &out, true).unwrap_err().to_string();
     assert!(
-        error.contains("emnist-letters-train-images-idx3-ubyte, which is of another data set"),
+        error.contains("emnist-letters-train-images-idx3-ubyte, which belongs to another data set"),
         "{error}"
     );
     assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);

@@ -173,7 +173,7 @@ impl Named {
         match [&self.train, &self.test].into_iter().find(|half| half.len() > 1) {
             Some(half) => Err(ImportError::at(
                 from,
-                format!("{} are for one half: keep one of them", names(half)),
+                format!("{} are several files for the same half: keep one of them", names(half)),
             )),
             None => Ok(()),
         }
@@ -230,7 +230,10 @@ fn in_folder(from: &Path) -> Result<(Source, Vec<String>), ImportError> {
     }
     let Named { train, test, rest, mut notes } = named;
     if !rest.is_empty() {
-        notes.push(format!("{} is not imported: its name is of no half", names(&rest)));
+        notes.push(format!(
+            "{} is not imported: its name contains neither train nor test",
+            names(&rest)
+        ));
     }
     let Some(first) = train.first() else {
         let reason = "no file is named as the training half, such as train.csv or train-00000-of-00001.parquet";

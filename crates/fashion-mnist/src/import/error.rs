@@ -88,7 +88,7 @@ pub enum ImportError {
     #[error("{} is not empty", .0.display())]
     Occupied(PathBuf),
     /// The folder to write to has a file of a data set that would not be replaced: the folder, and the file.
-    #[error("{} contains {}, which is of another data set", .0.display(), .1)]
+    #[error("{} contains {}, which belongs to another data set", .0.display(), .1)]
     Foreign(PathBuf, String),
 }
 

@@ -60,11 +60,11 @@ pub(super) fn read(train: &Path, test: &Path, into: &mut Halves) -> Result<(), I
     }
     let mut note = |paths: Vec<PathBuf>, what: &str| {
         if let [first, ..] = &paths[..] {
-            into.notes.push(format!("{} {what}, such as {}", paths.len(), first.display()));
+            into.notes.push(format!("{what}: {}, such as {}", paths.len(), first.display()));
         }
     };
-    note(ignored, "files are not imported, which are no images");
-    note(unusual, "images are imported that ImageFolder ignores by their names");
+    note(ignored, "skipped files that are not images");
+    note(unusual, "imported images whose extension ImageFolder would skip");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Writes an imported data set as IDX files: all of them, or none.
+//! Writes an imported data set as IDX files. If that is interrupted, no folder is left that would be read.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -39,7 +39,8 @@ fn replaced() -> Vec<String> {
 
 /// Writes the four files and, if there are class names, `classes.txt`; creates the folder if it does not exist. Returns the
 /// paths of the files. The files are written under temporary names, flushed to disk, and renamed: the folder as a whole if it
-/// is new. The same data set gives the same bytes.
+/// is new. In an existing folder, the old files are removed first and the labels come last: if it is interrupted in between, the
+/// labels are missing, and the folder is refused. The same data set gives the same bytes.
 ///
 /// # Errors
 /// Those of [`check`]; [`ImportError::Write`].
@@ -66,13 +67,15 @@ pub fn write(
         // It was renamed, so there is nothing to remove.
         let _ = temporary.keep();
     } else {
-        for stale in replaced().iter().filter(|name| !names.contains(name)) {
-            match fs::remove_file(folder.join(stale)) {
+        for old in replaced() {
+            match fs::remove_file(folder.join(old)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
                 _ => {}
             }
         }
-        for name in &names {
+        let (labels, others): (Vec<_>, Vec<_>) =
+            names.iter().partition(|name| name.contains("labels"));
+        for name in others.into_iter().chain(labels) {
             fs::rename(temporary.path().join(name), folder.join(name)).map_err(failed)?;
         }
     }
