@@ -245,7 +245,6 @@ struct State {
 /// one, as they were in Python.
 fn state_of(script: &Script) -> Result<(State, Vec<Tensor>), ScriptError> {
     let slots = script.slots();
-    let mut first: Vec<usize> = Vec::new();
     let mut state = State {
         kind: Kind::Float,
         parameters: Vec::new(),
@@ -254,27 +253,23 @@ fn state_of(script: &Script) -> Result<(State, Vec<Tensor>), ScriptError> {
         shared: Vec::new(),
         inputs: Vec::new(),
     };
-    for (index, slot) in slots.iter().enumerate().filter(|(_, slot)| slot.is_parameter) {
+    // The tensors of `state.parameters`.
+    let mut tensors: Vec<&Tensor> = Vec::new();
+    let memory = |it: &Tensor| (it.data_ptr(), it.size(), it.stride());
+    let is_same = |a: &Tensor, b: &Tensor| a.numel() > 0 && memory(a) == memory(b);
+    for slot in slots.iter().filter(|slot| slot.is_parameter) {
         let (name, tensor) = (slot.name.clone(), &slot.tensor);
-        if state.parameters.is_empty() {
+        if tensors.is_empty() {
             state.kind = tensor.kind();
         }
         if !matches!(tensor.kind(), Kind::Float | Kind::Double) || tensor.kind() != state.kind {
             return Err(ScriptError::Type(name, tensor.kind()));
         }
-        let is_same = |&other: &usize| {
-            let other = &slots[other].tensor;
-            let memory = |it: &Tensor| (it.data_ptr(), it.size(), it.stride());
-            tensor.numel() > 0 && memory(other) == memory(tensor)
-        };
-        match first.iter().position(is_same) {
-            Some(_) => {}
-            None => {
-                first.push(index);
-                let requires_grad = tensor.requires_grad();
-                let (shape, init) = (tensor.size(), Init::Constant(0.0));
-                state.parameters.push(ParameterSpec { name, shape, init, requires_grad });
-            }
+        if !tensors.iter().any(|other| is_same(tensor, other)) {
+            tensors.push(tensor);
+            let requires_grad = tensor.requires_grad();
+            let (shape, init) = (tensor.size(), Init::Constant(0.0));
+            state.parameters.push(ParameterSpec { name, shape, init, requires_grad });
         }
     }
     for slot in slots {
@@ -290,9 +285,8 @@ fn state_of(script: &Script) -> Result<(State, Vec<Tensor>), ScriptError> {
             state.buffers.push(BufferSpec { name, shape: tensor.size(), kind, fill: 0.0 });
             continue;
         }
-        let memory = |it: &Tensor| (it.data_ptr(), it.size(), it.stride());
         let by_name = state.parameters.iter().position(|spec| spec.name == name);
-        let by_memory = || first.iter().position(|&i| memory(&slots[i].tensor) == memory(tensor));
+        let by_memory = || tensors.iter().position(|other| is_same(tensor, other));
         let index = by_name.or_else(by_memory).expect("each parameter was added");
         state.inputs.push(1 + index);
         state.entries.push(match by_name {

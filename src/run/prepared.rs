@@ -79,18 +79,18 @@ impl Prepared {
                 let network = network::load(&config, dataset.train.shape)?;
                 // As right before the `DataLoader` is created: the file has the initial values.
                 tch::manual_seed(config.seed as i64);
-                Trainer::pytorch(network, &config, &dataset.train)?
-            }
-            false => Trainer::new(&config, &dataset.train)?,
-        };
-        match model.is_script() {
-            true => {
-                let graph = trainer.model().graph();
-                models::check_data(trainer.model().class(), graph, &dataset.test)
+                let trainer = Trainer::pytorch(network, &config, &dataset.train)?;
+                let network = trainer.model();
+                models::check_data(network.class(), network.graph(), &dataset.test)
                     .map_err(TrainError::from)?;
+                trainer
             }
-            false => train::check_data(model, &config, &dataset.test)?,
-        }
+            false => {
+                let trainer = Trainer::new(&config, &dataset.train)?;
+                train::check_data(model, &config, &dataset.test)?;
+                trainer
+            }
+        };
         if let Some(init) = &config.init {
             load_init(trainer.model(), model, init)?;
         }

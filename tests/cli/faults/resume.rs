@@ -47,17 +47,25 @@ const OTHERS: Learner = &[
     "--lr=0.0001",
 ];
 
+/// Runs that were killed after their first, second, third and fourth renaming, each of which ends a checkpoint: their folders.
+fn killed_after_checkpoints(place: &Place, learner: Learner) -> Vec<String> {
+    let calls = calls_of(place, learner);
+    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
+    let kill = |(i, rename): (usize, usize)| {
+        let out = format!("run-{i}");
+        let killed = place.faulty(learner, &out, rename + 1, "kill").output().unwrap();
+        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+        out
+    };
+    renames.take(4).enumerate().map(kill).collect()
+}
+
 #[test]
 fn a_run_with_other_options_ends_the_same_wherever_it_is_killed() {
     let place = Place::new();
     let wanted = left_alone(OTHERS);
-    let calls = calls_of(&place, OTHERS);
-    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
     // Checkpoints of steps 2, 4, 4 again (at the end of an epoch of four steps) and 6.
-    for (i, rename) in renames.take(4).enumerate() {
-        let out = format!("run-{i}");
-        let killed = place.faulty(OTHERS, &out, rename + 1, "kill").output().unwrap();
-        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+    for (i, out) in killed_after_checkpoints(&place, OTHERS).into_iter().enumerate() {
         if i == 1 {
             let mut other = place.train(LENET5, &out, &["--resume"]);
             refused(&mut other, &["--resume", "shuffle true instead of false"]);
@@ -70,13 +78,8 @@ fn a_run_with_other_options_ends_the_same_wherever_it_is_killed() {
 fn a_run_that_draws_at_each_step_ends_the_same_wherever_it_is_killed() {
     let place = Place::new();
     let wanted = left_alone(DRAWING);
-    let calls = calls_of(&place, DRAWING);
-    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
     // Checkpoints of steps 2, 4, 5 (the end of an epoch) and 7.
-    for (i, rename) in renames.take(4).enumerate() {
-        let out = format!("run-{i}");
-        let killed = place.faulty(DRAWING, &out, rename + 1, "kill").output().unwrap();
-        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+    for (i, out) in killed_after_checkpoints(&place, DRAWING).into_iter().enumerate() {
         if i == 1 {
             let mut more = Command::new(env!("CARGO_BIN_EXE_stitch"));
             let flags = FLAGS.map(|flag| if flag == "3" { "4" } else { flag });
@@ -129,12 +132,7 @@ fn own_network() -> Learner {
 fn the_network_of_a_file_ends_the_same_wherever_its_run_is_killed() {
     let place = Place::new();
     let wanted = left_alone(own_network());
-    let calls = calls_of(&place, own_network());
-    let renames = calls.iter().filter(|call| call.name == "rename").map(|call| call.number);
-    for (i, rename) in renames.take(4).enumerate() {
-        let out = format!("run-{i}");
-        let killed = place.faulty(own_network(), &out, rename + 1, "kill").output().unwrap();
-        assert_eq!(killed.status.code(), None, "{}", said(&killed));
+    for out in killed_after_checkpoints(&place, own_network()) {
         ends_the_same(&place, own_network(), &out, &wanted, &out);
     }
 }
