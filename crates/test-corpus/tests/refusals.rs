@@ -179,16 +179,18 @@ fn damaged_idx_files() -> usize {
         let magic = test_corpus::idx(&[0x803 ^ (1 << i), 2, 28, 28], &[0; 2 * 784]);
         refused(&images, &magic, &["wrong magic number"], &case);
         let size = test_corpus::idx(&[0x803, 2, 28 + i + 1, 28], &[0; 2 * 784]);
+        refused(&images, &size, &["truncated: the header promises"], &case);
+        let side = if i % 2 == 0 { 0 } else { 4096 + i };
+        let size = test_corpus::idx(&[0x803, 2, side, 28], &vec![0; 2 * 28 * side as usize]);
         refused(&images, &size, &["images of "], &case);
         let promised = test_corpus::idx(&[0x803, u32::MAX >> i, 28, 28], &[0; 2 * 784]);
         refused(&images, &promised, &["truncated: the header promises"], &case);
         let longer = [&labels.good[..], &vec![0; i as usize + 1]].concat();
         refused(&labels, &longer, &["trailing bytes"], &case);
-        let mut other = labels.good.clone();
-        other[8 + i as usize] = 10 + i as u8;
-        refused(&labels, &other, &[&format!("label {} at index {i}", 10 + i)], &case);
+        let promised = test_corpus::idx(&[0x801, u32::MAX >> i], &[0; 2]);
+        refused(&labels, &promised, &["truncated: the header promises"], &case);
     }
-    100
+    120
 }
 
 /// Each line of a table with a cell that is none, one more, and one less; no line at all.
