@@ -54,6 +54,7 @@ bench: venv data
 	cd benches/candle && cargo build --release --locked --target-dir ../../$(CANDLE)
 	.venv/bin/python benches/training.py $(STITCH) $(CANDLE)/release/lenet5-candle --pairs $(PAIRS)
 	.venv/bin/python benches/chart.py
+	.venv/bin/python benches/own_network.py $(STITCH) --pairs $(PAIRS)
 	.venv/bin/python benches/evaluation.py $(STITCH) --pairs $(PAIRS)
 	.venv/bin/python benches/fast_accuracy.py $(STITCH)
 	.venv/bin/python benches/checkpoints.py $(STITCH)

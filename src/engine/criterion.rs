@@ -106,7 +106,8 @@ impl Saved {
             Self::Delta(delta) => return delta.shallow_clone(),
             Self::Output(output) => output,
             Self::Autograd { logits, loss } => {
-                backward(loss, &loss.ones_like(), &[logits]);
+                backward(loss, &loss.ones_like(), &[logits])
+                    .expect("the loss depends on the logits");
                 return logits.grad();
             }
             Self::LogProbabilities(log_probabilities) => log_probabilities,

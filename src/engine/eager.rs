@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::{Criterion, StepOutput, TrainStep};
+use super::{Criterion, Skipped, StepOutput, TrainStep};
 use crate::dataset::loader::Batch;
 use crate::nn::{ForwardFailed, Model};
 use crate::optim::Optimizer;
@@ -18,6 +18,7 @@ pub struct Eager {
     labels: Tensor,
     logits: Tensor,
     loss: Tensor,
+    skipped: Skipped,
 }
 
 impl Eager {
@@ -25,7 +26,8 @@ impl Eager {
     pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
         let none = || Tensor::new();
         let (images, labels, logits, loss) = (none(), none(), none(), none());
-        Self { model, criterion, optimizer, images, labels, logits, loss }
+        let skipped = Skipped::default();
+        Self { model, criterion, optimizer, images, labels, logits, loss, skipped }
     }
 }
 
@@ -57,6 +59,9 @@ impl TrainStep for Eager {
             ForwardFailed::new(&error.to_string()).raise();
         }
         self.model.update_buffers();
+        let parameters = self.model.parameters().iter().enumerate();
+        let skipped = parameters.filter(|(_, it)| !it.grad().defined()).map(|(i, _)| i);
+        self.skipped.set(&self.model, skipped.collect());
     }
 
     fn step(&mut self) {

@@ -21,7 +21,7 @@ pub use exact::{Exact, Forward};
 pub use fast::Fast;
 
 use crate::dataset::loader::Batch;
-use crate::nn::{FlatParameters, Model};
+use crate::nn::{FlatParameters, ForwardFailed, Model};
 use crate::optim::Optimizer;
 
 /// A network with its loss and its optimizer. The methods compute the notebook's step, in this order: `zero_grad`,
@@ -75,6 +75,31 @@ pub struct StepOutput {
     pub loss: Tensor,
     /// Gradients w.r.t. the parameters, in the order of the parameters.
     pub gradients: Vec<Tensor>,
+}
+
+/// The parameters that the loss does not depend on: the optimizer skips them, as in Python, where their `grad` is None.
+#[derive(Debug, Default)]
+struct Skipped(Option<Vec<usize>>);
+
+impl Skipped {
+    /// Sets the indices of these parameters in a step. Unwinds with [`ForwardFailed`] if they are not those of the steps before:
+    /// in Python, each parameter has its own number of updates.
+    fn set(&mut self, model: &Model, now: Vec<usize>) {
+        let before = self.0.get_or_insert_with(|| now.clone());
+        if let Some(i) =
+            (0..model.parameters().len()).find(|i| before.contains(i) != now.contains(i))
+        {
+            let name = &model.graph().parameters()[i].name;
+            let text = format!(
+                "it computes with the parameter {name} in some steps only, which is not supported"
+            );
+            ForwardFailed(text).raise();
+        }
+    }
+
+    fn indices(&self) -> &[usize] {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 /// The state, per parameter, of an optimizer whose only parameter is the flat tensor of all parameters.

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use super::result;
+use super::{LibtorchError, result};
 
 unsafe extern "C" {
     /// In `autograd.cpp`.
@@ -23,17 +23,20 @@ unsafe extern "C" {
 /// `output.backward(gradient, inputs=inputs)`: adds the gradients w.r.t. `inputs`, which are leaves, to their `grad`,
 /// given the gradient w.r.t. `output`.
 ///
-/// # Panics
-/// With libtorch's message if the shapes do not match or `output` does not depend on the inputs.
-pub fn backward(output: &Tensor, gradient: &Tensor, inputs: &[&Tensor]) {
+/// # Errors
+/// libtorch's message if the shapes do not match or `output` does not depend on the inputs.
+pub fn backward(
+    output: &Tensor,
+    gradient: &Tensor,
+    inputs: &[&Tensor],
+) -> Result<(), LibtorchError> {
     let inputs: Vec<*const C_tensor> = inputs.iter().map(|x| x.as_ptr()).collect();
     // SAFETY: a tch tensor holds a pointer to an at::Tensor, which is valid throughout the call. The message was
     // allocated with malloc, and this crate frees it.
-    let result = unsafe {
+    unsafe {
         let (output, gradient) = (output.as_ptr(), gradient.as_ptr());
         result(stitch_backward(output, gradient, inputs.as_ptr(), inputs.len()))
-    };
-    result.unwrap_or_else(|message| panic!("backward: {message}"));
+    }
 }
 
 /// `tensor.grad = None`, as in an optimizer's `zero_grad()`. Unlike a sum with 0, the next gradient then keeps all its
@@ -53,7 +56,7 @@ mod tests {
     fn a_gradient_can_be_given_and_cleared() {
         let xs = Tensor::ones([3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let gradient = Tensor::from_slice(&[1f32, -0.0, 3.0]);
-        backward(&(&xs * 2.0), &gradient, &[&xs]);
+        backward(&(&xs * 2.0), &gradient, &[&xs]).unwrap();
         assert_eq!(Vec::<f32>::try_from(xs.grad()).unwrap(), [2.0, -0.0, 6.0]);
         clear_grad(&xs);
         assert!(!xs.grad().defined());

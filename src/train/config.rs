@@ -57,7 +57,7 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
 /// Whether the engine supports the model with the options of the settings.
 pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> bool {
     if model.is_script() {
-        return engine == Engine::Eager;
+        return engine != Engine::Fast;
     }
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }

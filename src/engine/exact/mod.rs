@@ -13,7 +13,7 @@ use tch::Tensor;
 
 use self::plan::Plan;
 use super::criterion::{Saved as SavedLoss, regularize};
-use super::{Criterion, StepOutput, TrainStep, flat_state};
+use super::{Criterion, Skipped, StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
 use crate::nn::{FlatParameters, Model};
 use crate::optim::Optimizer;
@@ -46,6 +46,7 @@ pub struct Exact {
     gradients: FlatParameters,
     /// The optimizer of the flat tensor of all parameters.
     optimizer: Box<dyn Optimizer>,
+    skipped: Skipped,
     state: Option<StepState>,
 }
 
@@ -65,7 +66,26 @@ impl Exact {
         let plan = Plan::new(model.graph(), model.kind(), model.device());
         let specs = model.graph().parameters();
         let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
-        Self { model, plan, criterion, gradients, optimizer, state: None }
+        let skipped = Skipped::default();
+        Self { model, plan, criterion, gradients, optimizer, skipped, state: None }
+    }
+
+    /// The parameters that the optimizer skips and their state, each with a copy. The optimizer of the flat tensor would decay them.
+    fn skipped_copies(&self) -> Vec<(Tensor, Tensor)> {
+        let skipped = self.skipped.indices();
+        if skipped.is_empty() {
+            return Vec::new();
+        }
+        let state = self.optimizer_state();
+        let tensors = |i: usize| {
+            let state = state.iter().map(move |(_, tensors)| tensors[i].shallow_clone());
+            state.chain([self.model.parameters()[i].detach()])
+        };
+        skipped
+            .iter()
+            .flat_map(|&i| tensors(i))
+            .map(|tensor| (tensor.shallow_clone(), tensor.copy()))
+            .collect()
     }
 }
 
@@ -101,7 +121,10 @@ impl TrainStep for Exact {
         let (_, saved) = state.loss.as_ref().expect("loss is called before backward");
         tch::no_grad(|| {
             let grad_logits = saved.grad_logits(&state.labels);
-            self.plan.backward(&self.model, &mut state.stages, grad_logits, &self.gradients);
+            let stages = &mut state.stages;
+            let skipped = self.plan.backward(&self.model, stages, grad_logits, &self.gradients);
+            self.skipped.set(&self.model, skipped);
+            self.model.update_buffers();
             if let Criterion::LogLoss { alpha } = self.criterion {
                 regularize(&self.model, self.gradients.views(), alpha, state.labels.numel());
             }
@@ -109,10 +132,12 @@ impl TrainStep for Exact {
     }
 
     fn step(&mut self) {
+        let skipped = self.skipped_copies();
         let gradient = self.gradients.all();
         if !kernels::update(self.optimizer.as_mut(), gradient) {
             self.optimizer.update(&[gradient.shallow_clone()]);
         }
+        tch::no_grad(|| skipped.into_iter().for_each(|(mut tensor, copy)| tensor.copy_(&copy)));
     }
 
     fn output(&self) -> Option<StepOutput> {

@@ -14,6 +14,8 @@ pub struct Plan {
     stages: Vec<Box<dyn Stage>>,
     /// Index of the first stage with parameters, at which the backward pass ends.
     first: usize,
+    /// Parameters that no operation reads.
+    unread: Vec<usize>,
 }
 
 impl Plan {
@@ -39,7 +41,9 @@ impl Plan {
         }
         push_autograd(&mut stages, graph, pending..end);
         let first = stages.iter().position(|stage| stage.has_parameters()).unwrap_or(stages.len());
-        Self { stages, first }
+        let parameters = 0..graph.parameters().len();
+        let is_unread = |&i: &usize| graph.readers(Operand::Parameter(i)).next().is_none();
+        Self { stages, first, unread: parameters.filter(is_unread).collect() }
     }
 
     /// The output of the network in training mode, and the tensors that the backward pass needs, per stage.
@@ -59,15 +63,17 @@ impl Plan {
         self.stages.iter().fold(xs.shallow_clone(), |xs, stage| stage.evaluate(model, &xs))
     }
 
-    /// Writes the gradients w.r.t. all parameters, given `grad_output`. Consumes the tensors that the forward pass saved.
+    /// Writes the gradients w.r.t. all parameters, given `grad_output`, and returns the indices of those that the output does
+    /// not depend on. Consumes the tensors that the forward pass saved.
     pub fn backward(
         &self,
         model: &Model,
         saved: &mut Vec<Saved>,
         grad_output: Tensor,
         gradients: &FlatParameters,
-    ) {
+    ) -> Vec<usize> {
         let mut grad = grad_output;
+        let mut skipped = self.unread.clone();
         for (i, stage) in self.stages.iter().enumerate().rev() {
             let pass = BackwardPass {
                 model,
@@ -75,12 +81,14 @@ impl Plan {
                 grad_output: &grad,
                 gradients,
                 needs_grad: i > self.first,
+                skipped: &mut skipped,
             };
             match stage.backward(pass) {
                 Some(grad_input) => grad = grad_input,
-                None => return,
+                None => break,
             }
         }
+        skipped
     }
 }
 

@@ -106,9 +106,12 @@ fn networks_of_eight_kinds_have_the_bits_of_the_same_loop_in_python() {
             let train = ["train", &file, "--data", "data", "--epochs", "2", "--out", &name];
             let loss = ["--loss", loss(network)[1]];
             stitch(folder.path()).args(train).args(&flags).args(loss).assert().code(0);
+            let exact = ["--engine", "exact", "--out", "exact", "--force"];
+            stitch(folder.path()).args(&train[..6]).args(&flags).args(loss).args(exact).assert().code(0);
             let expected = format!("{name}-python.pt");
-            for weights in ["state_dict.pt", "weights.safetensors", "torchscript.pt"] {
-                let found = format!("{name}/{weights}");
+            let files = ["state_dict.pt", "weights.safetensors", "torchscript.pt"];
+            let files = files.map(|file| format!("{name}/{file}")).into_iter();
+            for found in files.chain(["exact/state_dict.pt".into()]) {
                 stitch(folder.path())
                     .args(["parity", &expected, &found])
                     .assert()

@@ -167,8 +167,8 @@ fn options_of_other_models_and_other_files_are_refused() {
     };
     refused_with(&["--dropout", "0.5"], &["--dropout", "omitted for model.pt"]);
     refused_with(&["--classes", "7"], &["--classes", "omitted for model.pt"]);
-    refused_with(&["--engine", "exact"], &["--engine is exact", "eager for model.pt"]);
-    refused_with(&["--fast"], &["eager for model.pt"]);
+    refused_with(&["--engine", "fast"], &["--engine is fast", "eager or exact for model.pt"]);
+    refused_with(&["--fast"], &["eager or exact for model.pt"]);
     fs::write(folder.path().join("model.pt"), "no archive").unwrap();
     refused_with(&[], &["model.pt"]);
     fs::remove_file(folder.path().join("model.pt")).unwrap();

@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::{BackwardPass, Saved, Stage};
 use crate::libtorch::{backward, clear_grad};
-use crate::nn::{Graph, Model, Operand};
+use crate::nn::{ForwardFailed, Graph, Model, Operand};
 
 /// A range of nodes of the graph, computed under autograd.
 #[derive(Debug)]
@@ -51,19 +51,22 @@ impl Stage for Autograd {
     }
 
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
-        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad, skipped } = pass;
         let [input, output] = &saved[..] else { return None };
         let parameters = || self.parameters.iter().map(|&i| (i, &model.parameters()[i]));
-        let leaves: Vec<&Tensor> =
-            parameters().map(|(_, p)| p).chain(needs_grad.then_some(input)).collect();
-        if output.requires_grad() {
-            backward(output, grad_output, &leaves);
+        let trained = parameters().map(|(_, it)| it).filter(|it| it.requires_grad());
+        let leaves: Vec<&Tensor> = trained.chain(needs_grad.then_some(input)).collect();
+        if !leaves.is_empty() {
+            let result = backward(output, grad_output, &leaves);
+            result.unwrap_or_else(|error| ForwardFailed::from(error).raise());
         }
         for (i, parameter) in parameters() {
             let gradient = parameter.grad();
             if gradient.defined() {
                 gradients.views()[i].detach().copy_(&gradient);
                 clear_grad(parameter);
+            } else {
+                skipped.push(i);
             }
         }
         needs_grad.then(|| input.grad())

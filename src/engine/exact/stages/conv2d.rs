@@ -33,7 +33,7 @@ impl Stage for Conv2d {
     }
 
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
-        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad, .. } = pass;
         let weight = &model.parameters()[self.weight];
         let computed =
             convolution_backward(grad_output, &saved[0], weight, self.padding, needs_grad);

@@ -37,7 +37,7 @@ impl Stage for Linear {
     }
 
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
-        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad, .. } = pass;
         let [input, output] = &saved[..] else { return None };
         let mut grad = grad_output.shallow_clone();
         if self.relu {

@@ -36,6 +36,8 @@ pub(super) struct BackwardPass<'a> {
     pub gradients: &'a FlatParameters,
     /// Whether the gradient w.r.t. the input is needed.
     pub needs_grad: bool,
+    /// Gets the parameters of the stage that its output does not depend on.
+    pub skipped: &'a mut Vec<usize>,
 }
 
 /// A part of a network with one input and one output.

@@ -90,7 +90,7 @@ impl Stage for NormReluPool {
     }
 
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
-        let BackwardPass { model, saved, grad_output, gradients, needs_grad } = pass;
+        let BackwardPass { model, saved, grad_output, gradients, needs_grad, .. } = pass;
         let grad_output = grad_output.contiguous();
         let (Some(norm), [masks, xs, moments]) = (&self.norm, &saved[..]) else {
             return needs_grad
