@@ -33,6 +33,7 @@ fn compile_bindings(include: &Path) {
         "convolution",
         "cuda",
         "generator",
+        "lstm",
         "memory",
         "parallel",
         "script",

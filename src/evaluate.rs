@@ -48,11 +48,16 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
         let bytes = model.graph().input().iter().product::<i64>() as usize;
         let (n, classes) = ((pixels.len() / bytes) as i64, model.graph().output()[0]);
         let logits = Tensor::empty([n, classes], (model.kind(), Device::Cpu));
+        // The network of a TorchScript file may change its buffers; the weights that are saved are those that were trained.
+        let buffers: Vec<Tensor> = model.buffers().iter().map(Tensor::copy).collect();
         // All logits are in one tensor: many small ones between freed large ones would fragment the heap.
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * bytes))
         {
             rows.copy_(&forward.logits(&model.images(batch)));
+        }
+        for (buffer, before) in model.buffers().iter().zip(&buffers) {
+            buffer.shallow_clone().copy_(before);
         }
         logits
     })

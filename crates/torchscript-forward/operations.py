@@ -37,7 +37,7 @@ REFUSED = {
         r".*_backward(_.*)?|.*_jvp|.*_overrideable|native_(batch|group|layer)_norm|native_norm|batch_norm_.*|segment_reduce"
         "|lu_solve|lu_unpack|linalg_lu_solve|linalg_ldl_solve|rrelu_with_noise.*|fused_moving_avg_obs_fake_quant"
         "|fake_quantize_.*_cachemask|slow_conv.*|conv_depthwise3d|thnn_conv2d|sym_.*|lift.*|normal_functional"
-        "|slice_inverse|sum_to_size"
+        "|slice_inverse|sum_to_size|ctc_loss"
     ),
     "is of another backend or memory layout: quantized, sparse, packed": (
         "fbgemm_.*|quantize.*|q_.*|qscheme|int_repr|dequantize|choose_qparams_optimized|empty_quantized|mkldnn_.*|cudnn_.*"

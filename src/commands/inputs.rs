@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde_json::Value;
@@ -220,12 +220,17 @@ fn read(
 ) -> Result<(Classifier, FileKind)> {
     let path = || file.display().to_string();
     if file.is_dir() {
-        bail!("{} is a folder: give a weights file, such as the state_dict.pt in it", path());
+        bail!("{} is a folder: give a weights file, such as the torchscript.pt in it", path());
     }
     let mut tensors = weights_file(file, key)?;
     check_named(file, &tensors)?;
     // Identified by names and shapes before the tensors are read into memory.
-    let identified = weights::identify(tensors.specs(), entry).with_context(path)?;
+    let identified = weights::identify(tensors.specs(), entry).map_err(|error| {
+        let network = network_beside(file).map_or(String::new(), |network| {
+            format!(". The network of these weights is in {}: give that file", network.display())
+        });
+        anyhow!("{}: {error}{network}", path())
+    })?;
     if let (Some(found), None) = (tensors.key(), key) {
         console.note(&format!(
             "note: {}: using the weights with the key {}",
@@ -248,6 +253,13 @@ fn read(
         console.note(&format!("warning: {}: {parameter} contains NaN or infinity", path()));
     }
     Ok((classifier, kind))
+}
+
+/// The TorchScript file with the same weights in the run folder of a weights file.
+fn network_beside(file: &Path) -> Option<PathBuf> {
+    let is_best = file.file_name()?.to_str()?.starts_with("best_");
+    let network = if is_best { run_folder::BEST_TORCHSCRIPT } else { run_folder::TORCHSCRIPT };
+    Some(file.with_file_name(network)).filter(|network| network != file && network.is_file())
 }
 
 /// Refuses a TorchScript file whose weights are constants.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stitch::dataset::Dataset;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
@@ -68,7 +68,7 @@ impl Settings {
         }
         let from = repeated.as_ref().map(|repeated| repeated.config.settings.to_map());
         let mut map = match (args.model, &repeated) {
-            (Some(model), Some(repeated)) => repeated.settings_of(model)?.to_map(),
+            (Some(model), Some(repeated)) => repeated.settings_of(model)?,
             (Some(model), None) => model.config().to_map(),
             (None, Some(repeated)) => repeated.config.settings.to_map(),
             // clap requires one of the two.
@@ -197,15 +197,19 @@ impl Repeated {
         Ok(Self { path, config })
     }
 
-    /// The settings; the run's model must be `model`.
-    fn settings_of(&self, model: &'static ModelEntry) -> Result<&TrainConfig> {
-        let of_run =
-            models::named(&self.config.settings.model).with_context(|| self.to_string())?;
+    /// The settings, with `model`; the run's model must be that one, or the same file at another path.
+    fn settings_of(&self, model: &'static ModelEntry) -> Result<Map<String, Value>> {
+        let settings = &self.config.settings;
+        let of_run = models::named(&settings.model).with_context(|| self.to_string())?;
+        let is_same_file = || match &settings.model_sha256 {
+            Some(sha256) if model.is_script() => Ok(run::network_sha256(model.name)? == *sha256),
+            _ => Ok::<_, Error>(false),
+        };
         ensure!(
-            model == of_run,
+            model == of_run || is_same_file()?,
             "the model is {model}, but {self} is of a run of {of_run}: omit the model, or give {of_run}"
         );
-        Ok(&self.config.settings)
+        Ok(TrainConfig { model: model.name.into(), ..settings.clone() }.to_map())
     }
 
     /// Prints a warning if libtorch or the kind of CPU differs from that of the run.

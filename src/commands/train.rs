@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use stitch::dataset::Dataset;
 use stitch::models::ModelEntry;
 use stitch::run::Options;
 use stitch::run_folder::{BEST_SAFETENSORS, RunFolder, ValidationMetrics};
@@ -27,6 +28,14 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     }
     let folder = RunFolder::claim(&out, inputs::claim(args.force, args.checkpoints.resume))?;
     let dataset = settings.dataset(&args.data, console)?;
+    if args.settings.figures().normalize {
+        console.note(
+            "note: --normalize without MEAN,STD shows confusion matrices in percent; the images are not normalized",
+        );
+    }
+    if let Some(n) = config.val {
+        warn_of_missing_classes(&dataset, n, console);
+    }
     let options = Options {
         checkpoint_every: args.checkpoints.checkpoint_every,
         resume: args.checkpoints.resume,
@@ -50,6 +59,21 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
         folder.path().display()
     )))?;
     Ok(Outcome::Done)
+}
+
+/// Prints a warning if the last `n` training images lack classes that the others have, as in data that is sorted by class.
+fn warn_of_missing_classes(dataset: &Dataset, n: usize, console: Console) {
+    let labels = &dataset.train.labels;
+    let held_out = &labels[labels.len().saturating_sub(n)..];
+    let lacks = |label: &u8| labels.contains(label) && !held_out.contains(label);
+    let name = |label: u8| dataset.train.classes.name(label.into());
+    let missing: Vec<String> = (0..=u8::MAX).filter(lacks).map(name).collect();
+    if !missing.is_empty() {
+        console.note(&format!(
+            "warning: --val {n}: the last {n} training images have none of {}: shuffle the data first",
+            missing.join(", ")
+        ));
+    }
 }
 
 /// A line about the best epoch.

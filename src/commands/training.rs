@@ -45,8 +45,8 @@ pub fn run(
     drop(progress);
     trained.map_err(|error| match error {
         RunError::Stopped { resumable: true, .. } => {
-            let command = resuming_command();
-            Interrupted::new(format!("{error}. To resume: {command}")).into()
+            let command = repeated_command();
+            Interrupted::new(format!("{error}. To resume: {command} --resume")).into()
         }
         RunError::Stopped { .. } => Interrupted::new(error.to_string()).into(),
         error => error.into(),
@@ -64,12 +64,11 @@ fn message(note: &Note, config: &TrainConfig) -> String {
     }
 }
 
-/// The command that resumes this run.
-fn resuming_command() -> String {
+/// The command line of this process, quoted for a shell, without `--force` and `--resume`.
+pub fn repeated_command() -> String {
     let arguments =
         env::args_os().filter(|argument| argument != "--force" && argument != "--resume");
-    let mut words: Vec<String> = arguments.map(|argument| quoted(&argument)).collect();
-    words.push("--resume".into());
+    let words: Vec<String> = arguments.map(|argument| quoted(&argument)).collect();
     words.join(" ")
 }
 

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::{Criterion, Skipped, StepOutput, TrainStep};
+use super::{Criterion, Skipped, StepOutput, TrainStep, gradient};
 use crate::dataset::loader::Batch;
 use crate::nn::{ForwardFailed, Model};
 use crate::optim::Optimizer;
@@ -59,9 +59,9 @@ impl TrainStep for Eager {
             ForwardFailed::new(&error.to_string()).raise();
         }
         self.model.update_buffers();
-        let parameters = self.model.parameters().iter().enumerate();
-        let skipped = parameters.filter(|(_, it)| !it.grad().defined()).map(|(i, _)| i);
-        self.skipped.set(&self.model, skipped.collect());
+        let parameters = 0..self.model.parameters().len();
+        let skipped = parameters.filter(|&i| gradient(&self.model, i).is_none());
+        self.skipped.set(&self.model, self.optimizer.as_ref(), skipped.collect());
     }
 
     fn step(&mut self) {
@@ -69,16 +69,15 @@ impl TrainStep for Eager {
     }
 
     fn output(&self) -> Option<StepOutput> {
-        let gradient = |parameter: &Tensor| match parameter.grad() {
-            gradient if gradient.defined() => gradient,
-            _ => parameter.detach().zeros_like(),
-        };
+        let parameters = self.model.parameters().iter().enumerate();
+        let gradients = parameters
+            .map(|(i, it)| gradient(&self.model, i).unwrap_or_else(|| it.detach().zeros_like()));
         Some(StepOutput {
             images: self.images.shallow_clone(),
             labels: self.labels.shallow_clone(),
             logits: self.logits.detach(),
             loss: self.loss.detach(),
-            gradients: self.model.parameters().iter().map(gradient).collect(),
+            gradients: gradients.collect(),
         })
     }
 

@@ -77,29 +77,44 @@ pub struct StepOutput {
     pub gradients: Vec<Tensor>,
 }
 
-/// The parameters that the loss does not depend on: the optimizer skips them, as in Python, where their `grad` is None.
+/// The parameters that the loss of a step does not depend on: the optimizer skips them, as in Python, where their `grad` is
+/// None.
 #[derive(Debug, Default)]
 struct Skipped(Option<Vec<usize>>);
 
 impl Skipped {
-    /// Sets the indices of these parameters in a step. Unwinds with [`ForwardFailed`] if they are not those of the steps before:
-    /// in Python, each parameter has its own number of updates.
-    fn set(&mut self, model: &Model, now: Vec<usize>) {
-        let before = self.0.get_or_insert_with(|| now.clone());
-        if let Some(i) =
-            (0..model.parameters().len()).find(|i| before.contains(i) != now.contains(i))
-        {
-            let name = &model.graph().parameters()[i].name;
-            let text = format!(
-                "it computes with the parameter {name} in some steps only, which is not supported"
-            );
-            ForwardFailed(text).raise();
+    /// Sets the indices of these parameters in a step. Unwinds with [`ForwardFailed`] if they are not those of the step before,
+    /// and the optimizer counts its steps.
+    fn set(&mut self, model: &Model, optimizer: &dyn Optimizer, now: Vec<usize>) {
+        let before = self.0.replace(now.clone()).filter(|_| optimizer.counts_steps());
+        let before = before.unwrap_or_else(|| now.clone());
+        let mut parameters = model.graph().parameters().iter().enumerate();
+        if let Some((_, spec)) = parameters.find(|(i, _)| before.contains(i) != now.contains(i)) {
+            ForwardFailed(format!(
+                "it computes with the parameter {} in some steps only: adam and adamw do not support that, sgd, rmsprop and \
+                 adadelta do",
+                spec.name
+            ))
+            .raise();
         }
     }
 
     fn indices(&self) -> &[usize] {
         self.0.as_deref().unwrap_or_default()
     }
+}
+
+/// The gradient w.r.t. a parameter; `None` if the loss does not depend on it. Unwinds with [`ForwardFailed`] if it is sparse.
+fn gradient(model: &Model, index: usize) -> Option<Tensor> {
+    let gradient = Some(model.parameters()[index].grad()).filter(Tensor::defined)?;
+    if gradient.is_sparse() {
+        let name = &model.graph().parameters()[index].name;
+        let text = format!(
+            "the gradient of {name} is sparse, which is not supported: use sparse=False in nn.Embedding"
+        );
+        ForwardFailed(text).raise();
+    }
+    Some(gradient)
 }
 
 /// The state, per parameter, of an optimizer whose only parameter is the flat tensor of all parameters.

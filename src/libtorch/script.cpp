@@ -1,6 +1,7 @@
 // A TorchScript module as a function of its input, its parameters and its buffers. tch's CModule has no buffers, and
 // does not keep the order of the state_dict.
 
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -15,10 +16,14 @@
 #include <utility>
 #include <vector>
 
+#include <unistd.h>
+
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/runtime/print_handler.h>
 #include <torch/csrc/jit/serialization/import.h>
+
+extern "C" void stitch_check_lstm();  // lstm.cpp
 
 namespace {
 
@@ -60,26 +65,54 @@ struct Other {
     c10::IValue value() const { return object->getSlot(index); }
 };
 
-// What can be seen of a value without copying it: a change of it is noticed if it is another one, or has another length or
+// What can be seen of a value without copying its tensors: the values of its parts; of tensors, which one it is, and its
 // version.
 struct Seen {
-    c10::IValue value;
-    std::size_t size;
+    std::vector<c10::IValue> parts;
+    std::vector<std::size_t> sizes;
 
-    explicit Seen(c10::IValue of) : value(std::move(of)), size(size_of(value)) {}
+    explicit Seen(const c10::IValue &value) { add(value); }
 
-    bool is_changed(const c10::IValue &now) const {
-        return !value.isSameIdentity(now) || size_of(now) != size;
+    bool is_changed(const c10::IValue &value) const {
+        const Seen now(value);
+        if (now.sizes != sizes || now.parts.size() != parts.size()) {
+            return true;
+        }
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (!parts[i].isSameIdentity(now.parts[i])) {
+                return true;
+            }
+        }
+        return false;
     }
 
-    static std::size_t size_of(const c10::IValue &value) {
-        if (value.isTensor() && value.toTensor().defined()) {
-            return value.toTensor()._version();
+private:
+    void add(const c10::IValue &value) {
+        if (value.isList()) {
+            const auto items = value.toList();
+            sizes.push_back(items.size());
+            for (std::size_t i = 0; i < items.size(); ++i) {
+                add(items.get(i));
+            }
+        } else if (value.isTuple()) {
+            for (const auto &item : value.toTupleRef().elements()) {
+                add(item);
+            }
+        } else if (value.isGenericDict()) {
+            const auto dict = value.toGenericDict();
+            sizes.push_back(dict.size());
+            for (const auto &entry : dict) {
+                add(entry.key());
+                add(entry.value());
+            }
+        } else if (value.isObject()) {
+            for (const auto &attribute : value.toObjectRef().slots()) {
+                add(attribute);
+            }
+        } else {
+            parts.push_back(value);
+            sizes.push_back(value.isTensor() && value.toTensor().defined() ? value.toTensor()._version() : 0);
         }
-        if (value.isGenericDict()) {
-            return value.toGenericDict().size();
-        }
-        return value.isList() ? value.toListRef().size() : 0;
     }
 };
 
@@ -158,10 +191,7 @@ void find_others(const torch::jit::Module &module, const std::string &prefix, Sc
         if ((type->is_parameter(k) || type->is_buffer(k)) && value.isTensor()) {
             continue;
         }
-        // `train()` sets this one.
-        if (type->getAttributeName(k) != "training") {
-            script.others.push_back({name, object, k});
-        }
+        script.others.push_back({name, object, k});
         std::size_t bound = 0;
         if (value.isTensorList()) {
             const auto list = value.toTensorList();
@@ -193,21 +223,77 @@ void find_others(const torch::jit::Module &module, const std::string &prefix, Sc
     }
 }
 
+// Refuses parameters and buffers that the model cannot hold in tensors of its own.
+void check_memory(const std::vector<Slot> &slots) {
+    const auto bytes = [](const at::Tensor &it) {
+        const auto *begin = static_cast<const char *>(it.const_data_ptr());
+        std::size_t extent = 1;
+        for (std::int64_t d = 0; d < it.dim(); ++d) {
+            extent += (it.size(d) - 1) * it.stride(d);
+        }
+        return std::make_pair(begin, begin + extent * it.element_size());
+    };
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+        const auto a = slots[i].tensor();
+        if (a.numel() == 0 || !a.has_storage()) {
+            continue;
+        }
+        // The layout chooses the kernels, and so the bits.
+        if (a.strides() != at::empty_like(a, at::MemoryFormat::Contiguous).strides() && !a.is_sparse()) {
+            throw std::runtime_error("its " + slots[i].name + " is not contiguous (" + (a.dim() >= 4 ? "channels_last, or " : "") +
+                          "a transposed or expanded view): make it contiguous before torch.jit.script");
+        }
+        for (std::size_t j = 0; j < i; ++j) {
+            const auto b = slots[j].tensor();
+            if (!is_alias(a, b)) {
+                continue;
+            }
+            // One parameter with two names.
+            if (slots[i].is_parameter && slots[j].is_parameter && a.data_ptr() == b.data_ptr() && a.sizes() == b.sizes()) {
+                continue;
+            }
+            const auto [a_begin, a_end] = bytes(a);
+            const auto [b_begin, b_end] = bytes(b);
+            if (a_begin < b_end && b_begin < a_end) {
+                throw std::runtime_error("its " + slots[j].name + " and " + slots[i].name +
+                              " share memory, which is supported for two names of one parameter only");
+            }
+        }
+    }
+}
+
+// torch.jit.load
+torch::jit::Module load(std::istringstream &stream) {
+    try {
+        return torch::jit::load(stream, c10::Device(c10::kCPU));
+    } catch (const std::exception &error) {
+        throw std::runtime_error(std::string("libtorch cannot load it: ") + error.what());
+    }
+}
+
 char *copy(const char *text) { return strdup(text); }
 
 }  // namespace
 
-// torch.jit.load of an archive in memory, on the CPU. Returns null, or an error message that the caller frees.
+// Loads the archive in `bytes`, on the CPU. Returns null, or an error message that the caller frees.
 extern "C" char *stitch_script_load(const char *bytes, std::size_t length, Script **out) {
     try {
+        stitch_check_lstm();
+        // TorchScript divides integers without a check.
+        std::signal(SIGFPE, [](int) {
+            constexpr char message[] = "error: the network divides an integer by 0, or the least one by -1\n";
+            const auto written = write(STDERR_FILENO, message, sizeof(message) - 1);
+            _exit(written < 0 ? 3 : 2);
+        });
         // print() of a network must not write between the results on stdout.
         torch::jit::setPrintHandler([](const std::string &text) { fputs(text.c_str(), stderr); });
         std::istringstream stream(std::string(bytes, length));
-        auto module = torch::jit::load(stream, c10::Device(c10::kCPU));
+        auto module = load(stream);
         const auto name = module.type()->name();
         std::unique_ptr<Script> script(new Script{std::move(module), name ? name->name() : "Module", {}, {}, {}, {}});
         collect(script->module, "", script->slots);
         find_others(script->module, "", *script);
+        check_memory(script->slots);
         *out = script.release();
         return nullptr;
     } catch (const std::exception &error) {
@@ -257,12 +343,11 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
             before.push_back(form(*tensors[i]));
         }
         std::vector<Seen> seen;
-        if (train) {
-            for (const Other &other : script->others) {
-                seen.emplace_back(other.value());
-            }
+        for (const Other &other : script->others) {
+            seen.emplace_back(other.value());
         }
-        const auto result = script->module.forward({*input});
+        // With the module's hooks, unlike `forward`.
+        const auto result = script->module({*input});
         // A state that no file has would be lost when a run is resumed.
         for (std::size_t i = 0; i < seen.size(); ++i) {
             if (seen[i].is_changed(script->others[i].value())) {
@@ -280,6 +365,10 @@ extern "C" char *stitch_script_forward(Script *script, const at::Tensor *input,
             if (now.sizes != before[i].sizes || now.type != before[i].type ||
                 (is_same && now.strides != before[i].strides)) {
                 return copy(("its forward changes the shape or type of " + slots[i].name).c_str());
+            }
+            if (!slots[i].is_parameter && after.requires_grad()) {
+                return copy(("its forward computes the buffer " + slots[i].name +
+                             " under autograd: detach what it is computed from").c_str());
             }
             if (is_same) {
                 continue;

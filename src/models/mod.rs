@@ -370,8 +370,9 @@ pub enum DataMismatch {
     },
     /// A label without an output.
     #[error(
-        "{model} has {outputs} classes, but the data set has the label {label}: it needs at least {}",
-        usize::from(*label) + 1
+        "{model} has {outputs} classes, labels 0 to {}, but the data set has the label {label}: correct the labels, or use a \
+         network with more classes",
+        outputs - 1
     )]
     Classes {
         /// Name of the model or its class.

@@ -11,11 +11,10 @@ use super::{Defaults, Library, ModelEntry, ModelOptions};
 const DEFAULTS: Defaults =
     Defaults { epochs: 5, batch_size: 64, lr: 1e-3, options: ModelOptions::NONE };
 
-/// Whether a model's name is the path of a TorchScript file: it has a folder or the extension `pt` or `pth`.
+/// Whether a model's name is the path of a TorchScript file: it has a folder or an extension.
 pub fn is_path(name: &str) -> bool {
     let path = Path::new(name);
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    path.components().count() > 1 || extension.is_some_and(|it| ["pt", "pth"].contains(&it))
+    path.components().count() > 1 || path.extension().is_some()
 }
 
 /// The entry of the TorchScript file at this path. The file is not read.

@@ -161,7 +161,9 @@ impl Graph {
         let name = || operation.name.clone();
         let form = FORMS.iter().find(|(known, _)| *known == operation.name);
         let (_, form) = form.ok_or_else(|| ConvertError::Operation(name(), ""))?;
-        let converted = if operation.is_canonical { form(operation) } else { None };
+        let fits = dtype != Dtype::F32
+            || operation.floats().all(|it| !it.is_finite() || (it as f32).is_finite());
+        let converted = if operation.is_canonical && fits { form(operation) } else { None };
         let unsupported = || ConvertError::Operation(name(), " with these arguments");
         let converted = converted.ok_or_else(unsupported)?;
         let mut inputs = Vec::new();

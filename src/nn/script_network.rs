@@ -20,18 +20,29 @@ pub enum ScriptError {
     /// Its code does more than operations on tensors.
     #[error(transparent)]
     Refused(#[from] AuditError),
+    /// It is a state_dict or another checkpoint: tensors without a network.
+    #[error(
+        "it has no network: torch.save(model.state_dict()) saves weights only. Save the network with \
+         torch.jit.script(model).save(FILE)"
+    )]
+    NoNetwork,
     /// It has no `forward`, or one that does not take an image and return a tensor.
     #[error(
         "its forward is {0}, where one that takes a batch of images and returns a tensor is expected: \
          forward(self, x: Tensor) -> Tensor"
     )]
     Signature(String),
-    /// libtorch cannot load it.
-    #[error("libtorch cannot load it: {0}")]
+    /// libtorch cannot load it, or its parameters and buffers share memory or are not contiguous.
+    #[error("{0}")]
     Load(LibtorchError),
-    /// Its parameters have different types, or one that is not supported.
+    /// A parameter has a type that is not supported.
     #[error("its {0} has the type {1:?}: float32 or float64 for all parameters is expected")]
     Type(String, Kind),
+    /// Its parameters have different types.
+    #[error(
+        "its {0} has the type {1:?}, and its {2} the type {3:?}: one type for all parameters is expected"
+    )]
+    Types(String, Kind, String, Kind),
     /// Its forward pass raises on images of the data set: their shape, and its message.
     #[error("its forward pass fails for images of the shape {shape:?}: {error}")]
     Images {
@@ -51,6 +62,9 @@ pub enum ScriptError {
          before these calls"
     )]
     Frozen,
+    /// None of its parameters is trained.
+    #[error("it has no parameter to train: requires_grad is off for all of them")]
+    NoGradients,
     /// Training mode or evaluation mode is written into its code.
     #[error(
         "it was traced (torch.jit.trace), and its code contains {0}: whether it trains or evaluates was fixed when it was \
@@ -161,6 +175,7 @@ impl Model {
         let module = ScriptModule::read(Cursor::new(bytes))?;
         let facts = module.check_operations()?;
         match &facts.forward {
+            None if !module.has_code() => return Err(ScriptError::NoNetwork),
             None => return Err(ScriptError::Signature("missing".into())),
             Some(signature) if !signature.maps_tensor_to_tensor() => {
                 return Err(ScriptError::Signature(written(signature)));
@@ -194,11 +209,14 @@ impl Model {
     /// Checks that the network of a TorchScript file can be trained. Other networks can.
     ///
     /// # Errors
-    /// [`ScriptError::Frozen`] and [`ScriptError::Traced`].
+    /// [`ScriptError::Frozen`], [`ScriptError::NoGradients`] and [`ScriptError::Traced`].
     pub fn check_trainable(&self) -> Result<(), ScriptError> {
         let Some(ScriptOp { facts, .. }) = self.script() else { return Ok(()) };
-        if !self.parameters().iter().any(Tensor::requires_grad) {
+        if self.parameters().is_empty() {
             return Err(ScriptError::Frozen);
+        }
+        if !self.parameters().iter().any(Tensor::requires_grad) {
+            return Err(ScriptError::NoGradients);
         }
         match &facts.fixed_mode {
             Some((what, place)) if facts.traced => {
@@ -262,8 +280,12 @@ fn state_of(script: &Script) -> Result<(State, Vec<Tensor>), ScriptError> {
         if tensors.is_empty() {
             state.kind = tensor.kind();
         }
-        if !matches!(tensor.kind(), Kind::Float | Kind::Double) || tensor.kind() != state.kind {
+        if !matches!(tensor.kind(), Kind::Float | Kind::Double) {
             return Err(ScriptError::Type(name, tensor.kind()));
+        }
+        if tensor.kind() != state.kind {
+            let first = state.parameters[0].name.clone();
+            return Err(ScriptError::Types(first, state.kind, name, tensor.kind()));
         }
         if !tensors.iter().any(|other| is_same(tensor, other)) {
             tensors.push(tensor);

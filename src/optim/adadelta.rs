@@ -91,6 +91,10 @@ impl Optimizer for Adadelta {
         self.steps
     }
 
+    fn counts_steps(&self) -> bool {
+        false
+    }
+
     fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }

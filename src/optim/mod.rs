@@ -94,6 +94,12 @@ pub trait Optimizer: Any + Debug {
     /// The number of updates so far.
     fn steps(&self) -> u64;
 
+    /// Whether an update depends on the number of earlier updates, as Adam's bias correction does. In Python, each parameter
+    /// has its own number, without the steps in which its `grad` is None; here, all have the same.
+    fn counts_steps(&self) -> bool {
+        true
+    }
+
     /// Sets the number of updates, to resume a training. The caller also overwrites the tensors of
     /// [`Optimizer::state`] in place.
     fn set_steps(&mut self, steps: u64);

@@ -97,6 +97,10 @@ impl Optimizer for RmsProp {
         self.steps
     }
 
+    fn counts_steps(&self) -> bool {
+        false
+    }
+
     fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }

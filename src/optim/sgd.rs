@@ -103,6 +103,10 @@ impl Optimizer for Sgd {
         self.steps
     }
 
+    fn counts_steps(&self) -> bool {
+        false
+    }
+
     fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
         self.started.fill(steps > 0);

@@ -47,7 +47,7 @@ impl Trained<'_> {
         write_evaluation(folder, dataset.test.labels.as_slice(), &evaluation, Some(metrics))?;
         write_weights(folder, &config, &model, evaluation.report.accuracy)?;
         if let (Some(best), Some(metrics)) = (&history.best, &metrics.validation) {
-            write_best(folder, &config, best, metrics)?;
+            write_best(folder, &config, &model, best, metrics)?;
         }
         let mut section = None;
         if let Some(normalize) = figures {
@@ -127,16 +127,19 @@ fn write_weights(
     Ok(())
 }
 
-/// Writes the weights of the best epoch.
+/// Writes the weights of the best epoch; `model` is the trained network.
 fn write_best(
     folder: &RunFolder,
     config: &RunConfig,
+    model: &Model,
     best: &Best,
     metrics: &ValidationMetrics,
 ) -> Result<(), RunError> {
     let mut metadata = config.weights_metadata(metrics.best_test_accuracy);
     metadata.insert("epochs".into(), best.epoch.epoch.to_string());
     folder.write(run_folder::BEST_STATE_DICT, &state_dict::write(&best.parameters)?)?;
+    let model = model.with_state_dict(&best.parameters)?;
+    folder.write(run_folder::BEST_TORCHSCRIPT, &model.torchscript()?)?;
     let tensors = safetensors::write(&best.parameters, &metadata)?;
     folder.write(run_folder::BEST_SAFETENSORS, &tensors)?;
     Ok(())

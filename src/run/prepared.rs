@@ -34,7 +34,11 @@ fn load_init(model: &Model, entry: &'static ModelEntry, init: &Init) -> Result<(
     let loaded = weights::from_named(&tensors, Some(entry), Device::Cpu);
     let loaded = loaded.map_err(|error| wrong(error.to_string()))?;
     let done = model.load_state_dict(&loaded.model.state_dict());
-    done.map_err(|error| wrong(format!("the network has other options (batch_norm): {error}")))
+    done.map_err(|error| {
+        wrong(format!(
+            "the network has other options (batch norm, or the number of classes): {error}"
+        ))
+    })
 }
 
 /// A run before its first step: checked settings, data with images held out, an initialized model.

@@ -40,15 +40,17 @@ pub const ACCURACY_PNG: &str = "accuracy_comparison.png";
 
 /// Weights of the best epoch for `torch.load`, if images are held out.
 pub const BEST_STATE_DICT: &str = "best_state_dict.pt";
+/// Weights of the best epoch and forward pass for `torch.jit.load`, if images are held out.
+pub const BEST_TORCHSCRIPT: &str = "best_torchscript.pt";
 /// Weights of the best epoch for other readers, if images are held out.
 pub const BEST_SAFETENSORS: &str = "best_weights.safetensors";
 
 /// The additional files of a run with held-out images, in the order in which they are written.
-pub const VALIDATION_FILES: [&str; 2] = [BEST_STATE_DICT, BEST_SAFETENSORS];
+pub const VALIDATION_FILES: [&str; 3] = [BEST_STATE_DICT, BEST_TORCHSCRIPT, BEST_SAFETENSORS];
 
 /// All files with weights.
-pub const WEIGHTS: [&str; 5] =
-    [STATE_DICT, TORCHSCRIPT, SAFETENSORS, BEST_STATE_DICT, BEST_SAFETENSORS];
+pub const WEIGHTS: [&str; 6] =
+    [STATE_DICT, TORCHSCRIPT, SAFETENSORS, BEST_STATE_DICT, BEST_TORCHSCRIPT, BEST_SAFETENSORS];
 
 /// Folder of the TensorBoard events; see [`crate::run`].
 pub const TENSORBOARD: &str = "tensorboard";

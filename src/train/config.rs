@@ -47,8 +47,9 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
     if !is_usable(&engine) {
         let names = Engine::ALL.into_iter().filter(is_usable).map(Engine::name);
         let device = if config.device == Device::Cpu { "the CPU" } else { "a GPU" };
+        let with = if model.is_script() { "" } else { " with these settings" };
         let names = names.collect::<Vec<_>>().join(" or ");
-        let expected = format!("{names} for {model} with these settings on {device}");
+        let expected = format!("{names} for {model}{with} on {device}");
         return Err(SettingError::wrong("engine", engine.name(), &expected).into());
     }
     Ok(model)

@@ -237,6 +237,10 @@ impl RunConfig {
     /// number of epochs is not a difference, unless the learning rates depend on it.
     pub fn resume_differences(&self, now: &Self) -> Vec<String> {
         let (then, mut settings) = (&self.settings, now.settings.clone());
+        // The path of a network's file does not matter.
+        if then.model_sha256.is_some() && then.model_sha256 == settings.model_sha256 {
+            settings.model.clone_from(&then.model);
+        }
         let extends = !then.lr_schedule.depends_on_epochs();
         if extends && settings.epochs > then.epochs {
             settings.epochs = then.epochs;
@@ -394,6 +398,12 @@ mod tests {
         let unknown = config(Some(Engine::Exact), Device::Cpu).resume_differences(&of("a", 1));
         assert!(unknown.len() == 1 && unknown[0].contains("instead of unknown"), "{unknown:?}");
         assert_eq!(of("a", 1).resume_differences(&of("b", 2)), ["threads 2 instead of 1"]);
+        let [mut here, mut there] = ["a.pt", "../a.pt"]
+            .map(|path| RunConfig::of_settings(TrainConfig::new(path, 1, 1, 1.0)));
+        assert_eq!(here.resume_differences(&there), ["model ../a.pt instead of a.pt"]);
+        (here.settings.model_sha256, there.settings.model_sha256) =
+            (Some("0".into()), Some("0".into()));
+        assert!(here.resume_differences(&there).is_empty());
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 1)), Some("a".repeat(64)));
         assert_eq!(of("a", 1).comparable_kernels(&of("b", 2)), None);
     }

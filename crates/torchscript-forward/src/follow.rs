@@ -56,6 +56,14 @@ impl Operation {
         }
     }
 
+    /// All floats among the arguments.
+    pub fn floats(&self) -> impl Iterator<Item = f64> {
+        self.arguments.iter().filter_map(|(_, argument)| match argument {
+            Argument::Float(value) => Some(*value),
+            _ => None,
+        })
+    }
+
     /// The bool with this name.
     pub fn bool(&self, name: &str) -> Option<bool> {
         match self.argument(name)? {

@@ -34,6 +34,11 @@ impl ScriptModule {
         Ok(Self { units: units.collect(), archive })
     }
 
+    /// Whether the archive has code. One that `torch.save` writes has none.
+    pub fn has_code(&self) -> bool {
+        !self.units.is_empty()
+    }
+
     /// Whether the module has a method `forward`. Files that tch's `VarStore` saves have none.
     ///
     /// # Errors

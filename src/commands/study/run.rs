@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use stitch::run_folder::DataConfig;
 use stitch::study::plan as plans;
 use stitch::study::results::Record;
 use stitch::train::TrainConfig;
@@ -22,7 +23,7 @@ use table::Table;
 use super::{read_plan, read_result};
 use crate::cli::StudyRunArgs;
 use crate::commands::signals::{self, Interrupted};
-use crate::commands::{Console, Outcome, inputs};
+use crate::commands::{Console, Outcome, inputs, training};
 
 /// Interval of checks for a signal.
 const POLL: Duration = Duration::from_millis(50);
@@ -82,15 +83,20 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
         bail!("--rows {}..{}: the plan has {} rows", rows.start, rows.end, plan.len());
     }
     let (mut missing, mut done, mut failed) = (Vec::new(), 0, 0);
+    let mut data_sha256 = None;
     for row in rows.rev() {
         match read_result(&args.study, &plans::id(&plan[row]))? {
-            Some(record) if record.is_done() => done += 1,
+            Some(record) if record.is_done() => {
+                done += 1;
+                data_sha256 = record.outcome.data_sha256.or(data_sha256);
+            }
             Some(_) if !args.retry_failed => failed += 1,
             _ => missing.push(Waiting { row, settings: plan[row].clone(), killed: 0 }),
         }
     }
     let jobs = jobs(args, &missing)?;
-    let data = if missing.is_empty() { None } else { share(args, console)? };
+    let data =
+        if missing.is_empty() { None } else { share(args, data_sha256.as_deref(), console)? };
     let mut table = Table::new(console, missing.len(), done, failed, jobs);
     if !missing.is_empty() {
         signals::listen()?;
@@ -116,9 +122,18 @@ fn jobs(args: &StudyRunArgs, missing: &[Waiting]) -> Result<usize> {
     Ok(jobs.min(missing.len()).max(1))
 }
 
-/// Reads the data set and copies it to shared memory for the rows' processes.
-fn share(args: &StudyRunArgs, console: Console) -> Result<Option<Data>> {
+/// Reads the data set and copies it to shared memory for the rows' processes. It must be that of the results so far.
+fn share(args: &StudyRunArgs, so_far: Option<&str>, console: Console) -> Result<Option<Data>> {
     let dataset = inputs::dataset(&args.data, console)?;
+    let digest = DataConfig::from(&dataset).digest();
+    if let Some(so_far) = so_far.filter(|it| *it != digest) {
+        bail!(
+            "{} is another data set (SHA-256 {digest}) than that of the results in {} (SHA-256 {so_far}): give that one with \
+             --data, or plan another study",
+            dataset.origin.found.directory.display(),
+            args.study.display()
+        );
+    }
     #[cfg(target_os = "linux")]
     {
         use stitch::dataset::shared::Shared;
@@ -161,8 +176,8 @@ fn work(rows: &Rows, jobs: usize, plan: &[TrainConfig], table: &mut Table) -> Re
     table.finish();
     match failure {
         Some(_) if signals::received().is_some() => Err(Interrupted::new(format!(
-            "the study was stopped; to resume it: stitch study run {}",
-            rows.args.study.display()
+            "the study was stopped; to resume it: {}",
+            training::repeated_command()
         ))
         .into()),
         Some(error) => Err(error),

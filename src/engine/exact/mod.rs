@@ -123,7 +123,7 @@ impl TrainStep for Exact {
             let grad_logits = saved.grad_logits(&state.labels);
             let stages = &mut state.stages;
             let skipped = self.plan.backward(&self.model, stages, grad_logits, &self.gradients);
-            self.skipped.set(&self.model, skipped);
+            self.skipped.set(&self.model, self.optimizer.as_ref(), skipped);
             self.model.update_buffers();
             if let Criterion::LogLoss { alpha } = self.criterion {
                 regularize(&self.model, self.gradients.views(), alpha, state.labels.numel());

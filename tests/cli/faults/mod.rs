@@ -177,7 +177,7 @@ fn left_alone(learner: Learner) -> BTreeMap<String, Vec<u8>> {
     assert!(done.status.success(), "{}", said(&done));
     let files = files(&place.path("run"));
     let events = if learner.contains(&"--tensorboard") { 1 } else { 0 };
-    let best = if learner.iter().any(|flag| flag.starts_with("--val")) { 2 } else { 0 };
+    let best = if learner.iter().any(|flag| flag.starts_with("--val")) { 3 } else { 0 };
     assert_eq!(files.len(), 13 + events + best);
     files
 }

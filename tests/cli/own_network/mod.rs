@@ -107,7 +107,13 @@ fn networks_of_eight_kinds_have_the_bits_of_the_same_loop_in_python() {
             let loss = ["--loss", loss(network)[1]];
             stitch(folder.path()).args(train).args(&flags).args(loss).assert().code(0);
             let exact = ["--engine", "exact", "--out", "exact", "--force"];
-            stitch(folder.path()).args(&train[..6]).args(&flags).args(loss).args(exact).assert().code(0);
+            stitch(folder.path())
+                .args(&train[..6])
+                .args(&flags)
+                .args(loss)
+                .args(exact)
+                .assert()
+                .code(0);
             let expected = format!("{name}-python.pt");
             let files = ["state_dict.pt", "weights.safetensors", "torchscript.pt"];
             let files = files.map(|file| format!("{name}/{file}")).into_iter();
@@ -197,4 +203,85 @@ fn a_trained_network_is_evaluated_predicts_and_is_exported() {
         stitch(folder.path()).args(export).assert().code(0);
         stitch(folder.path()).args(["parity", "run/state_dict.pt", &path]).assert().code(0);
     }
+}
+
+/// A network with a hook and a buffer that each forward pass changes, and its training in Python.
+const HOOKED: &str = "
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.register_buffer('calls', torch.zeros(()))
+    def forward(self, x):
+        self.calls += 1
+        return self.fc(x.flatten(1)) + self.calls
+
+def halve(self, input: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    return output / 2
+
+model = Net()
+model.register_forward_hook(halve)
+torch.jit.script(model).save('model.pt')
+pixels = np.fromfile('data/train-images-idx3-ubyte', np.uint8, offset=16).reshape(-1, 1, 28, 28)
+labels = np.fromfile('data/train-labels-idx1-ubyte', np.uint8, offset=8)
+data = TensorDataset(torch.tensor(pixels / 255.0, dtype=torch.float32), torch.tensor(labels).long())
+torch.manual_seed(0)
+torch.set_num_threads(1)
+loader = DataLoader(data, batch_size=64, shuffle=True)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for epoch in range(2):
+    for xs, ys in loader:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(xs), ys).backward()
+        optimizer.step()
+torch.save(model.state_dict(), 'python.pt')
+";
+
+#[test]
+fn hooks_run_and_an_evaluation_changes_no_buffer() {
+    let folder = folder_with(HOOKED);
+    train(folder.path()).args(["--out", "run"]).assert().code(0);
+    let parity = ["parity", "python.pt", "run/state_dict.pt"];
+    stitch(folder.path()).args(parity).assert().code(0);
+}
+
+#[test]
+fn a_run_with_validation_keeps_the_network_of_its_best_epoch() {
+    let folder = folder_with_network("residual");
+    train(folder.path()).args(["--val", "40", "--out", "run"]).assert().code(0);
+    let evaluate = ["evaluate", "run/best_torchscript.pt", "--data", "data", "--out", "best"];
+    stitch(folder.path()).args(evaluate).assert().code(0);
+    let read = |path: &str| -> Value {
+        serde_json::from_slice(&fs::read(folder.path().join(path)).unwrap()).unwrap()
+    };
+    assert_eq!(
+        read("best/metrics.json")["test_accuracy"],
+        read("run/metrics.json")["validation"]["best_test_accuracy"]
+    );
+    for weights in ["state_dict.pt", "best_weights.safetensors"] {
+        let evaluate = ["evaluate", &format!("run/{weights}"), "--data", "data"];
+        let beside =
+            if weights.starts_with("best") { "best_torchscript.pt" } else { "torchscript.pt" };
+        let parts = [&format!("is in run/{beside}: give that file")[..]];
+        refused(stitch(folder.path()).args(evaluate), 2, &parts);
+    }
+    let best = ["parity", "run/best_state_dict.pt", "run/best_torchscript.pt"];
+    stitch(folder.path()).args(best).assert().code(0);
+}
+
+#[test]
+fn the_path_of_a_file_does_not_matter_to_its_runs() {
+    let folder = folder_with_network("tied");
+    train(folder.path()).args(["--out", "runs/a"]).assert().code(0);
+    fs::rename(folder.path().join("model.pt"), folder.path().join("moved.pt")).unwrap();
+    let repeat = ["train", "moved.pt", "--config", "runs/a", "--data", "data", "--out", "runs/b"];
+    stitch(folder.path()).args(repeat).assert().code(0);
+    stitch(folder.path()).args(["parity", "runs/a", "runs/b"]).assert().code(0);
+    fs::copy(folder.path().join("runs/a/torchscript.pt"), folder.path().join("moved.pt")).unwrap();
+    refused(stitch(folder.path()).args(repeat).arg("--force"), 2, &["the model is moved.pt, but"]);
 }

@@ -23,7 +23,10 @@ pub fn network(body: &str) -> String {
 fn networks_that_do_not_suit_the_data_are_refused() {
     for (body, parts) in [
         ("return self.fc(x)", &["[1, 28, 28]", "cannot be multiplied"][..]),
-        ("return self.fc(x.flatten(1))[:, :7]", &["Net has 7 classes", "label 9", "at least 10"]),
+        (
+            "return self.fc(x.flatten(1))[:, :7]",
+            &["Net has 7 classes, labels 0 to 6", "the label 9"],
+        ),
         ("return self.fc(x.flatten(1)).sum()", &["output", "[2, classes]"]),
         ("return self.fc(x.flatten(1)).argmax(1)", &["output", "Int64"]),
         ("return self.fc(x.flatten(1)), x", &["forward(self, x: Tensor) -> Tuple[Tensor, Tensor]"]),
@@ -52,11 +55,24 @@ fn a_forward_pass_that_raises_is_an_error_with_its_message() {
 fn state_that_no_file_has_is_refused() {
     let class = "import torch\nfrom torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n        \
                  super().__init__()\n        self.fc, self.calls = nn.Linear(784, 10), 0\n        \
-                 self.kept, self.pair = [torch.zeros(1)], (PAIR, 1)\n";
+                 self.kept, self.pair = [torch.zeros(1)], (PAIR, 1)\n        \
+                 self.numbers: dict[str, int] = {'a': 1}\n";
     let end = "torch.jit.script(Net()).save('model.pt')\n";
     for (pair, body, said) in [
         ("1", "self.calls += 1", "its forward changes calls, which is no buffer"),
+        (
+            "1",
+            "if not self.training: self.calls += 1",
+            "its forward changes calls, which is no buffer",
+        ),
         ("1", "self.kept.append(x)", "its forward changes kept, which is no buffer"),
+        (
+            "1",
+            "if self.training: self.kept[0].add_(1)",
+            "its forward changes kept, which is no buffer",
+        ),
+        ("1", "self.numbers['a'] += 1", "its forward changes numbers, which is no buffer"),
+        ("1", "self.fc.training = False", "its forward changes fc.training, which is no buffer"),
         ("self.fc.weight", "x = x * 1", "its attribute pair shares memory with fc.weight"),
     ] {
         let forward = format!(
@@ -65,6 +81,92 @@ fn state_that_no_file_has_is_refused() {
         let folder = folder_with(&[&class.replace("PAIR", pair), &forward, end].concat());
         refused(&mut train(folder.path()), 2, &[said]);
     }
+}
+
+/// Saves the network of [`network`] whose constructor ends with `line`.
+fn constructed(line: &str, body: &str) -> String {
+    let def = "    def forward";
+    network(body).replacen(def, &format!("        {line}\n{def}"), 1)
+}
+
+#[test]
+fn parameters_and_buffers_in_shared_or_transposed_memory_are_refused() {
+    let forward = "return self.fc(x.flatten(1))";
+    let share = "share memory, which is supported for two names of one parameter only";
+    for (line, parts) in [
+        ("self.register_buffer('x2', self.x1)", &["its x1 and x2", share][..]),
+        ("self.register_buffer('x2', self.x1[:5])", &["its x1 and x2", share]),
+        ("self.register_buffer('x2', self.fc.weight.data)", &["its x2 and fc.weight", share]),
+        ("self.v = nn.Parameter(self.fc.bias.data[5:])", &["its v and fc.bias", share]),
+        ("self.bn2 = self.bn", &["its bn.running_mean and bn2.running_mean", share]),
+        ("self.v = nn.Parameter(torch.ones(3, 2).t())", &["its v is not contiguous"]),
+        ("self.register_buffer('x2', torch.ones(1).expand(3))", &["its x2 is not contiguous"]),
+        (
+            "self.conv = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)",
+            &["its conv.weight is not contiguous (channels_last"],
+        ),
+        (
+            "self.v = nn.Parameter(torch.ones(2).double())",
+            &["its v has the type Double, and its fc.weight the type Float"],
+        ),
+        ("self.requires_grad_(False)", &["no parameter to train", "requires_grad"]),
+    ] {
+        let folder = folder_with(&constructed(line, forward));
+        refused(&mut train(folder.path()), 2, parts);
+    }
+    // Parts of one memory that do not overlap are parameters like any others.
+    let parts = "both = torch.ones(20)\n        \
+                 self.v, self.w = nn.Parameter(both[:10]), nn.Parameter(both[10:])";
+    let folder = folder_with(&constructed(parts, "return self.fc(x.flatten(1)) * self.v + self.w"));
+    train(folder.path()).assert().code(0);
+}
+
+#[test]
+fn gradients_that_the_optimizers_do_not_support_are_refused() {
+    let sparse = "self.e = nn.Embedding(256, 10, sparse=True)";
+    let body = "return self.e((x.flatten(1)[:, 300] * 255).long())";
+    let folder = folder_with(&constructed(sparse, body));
+    for engine in ["eager", "exact"] {
+        let parts = ["epoch 1, step 1", "the gradient of e.weight is sparse", "sparse=False"];
+        refused(train(folder.path()).args(["--engine", engine]), 2, &parts);
+    }
+    let body = "y = self.fc(x.flatten(1))\n        return y if len(x) == 64 else y + self.v";
+    let folder = folder_with(&constructed("self.v = nn.Parameter(torch.ones(10))", body));
+    for engine in ["eager", "exact"] {
+        let parts = ["epoch 1, step 4", "the parameter v in some steps only", "sgd"];
+        refused(train(folder.path()).args(["--engine", engine, "--force"]), 2, &parts);
+        let sgd = ["--engine", engine, "--optimizer", "sgd", "--force"];
+        train(folder.path()).args(sgd).assert().code(0);
+    }
+    let body = "self.x1 = self.x1 + self.fc.bias\n        return self.fc(x.flatten(1)) + self.x1";
+    let folder = folder_with(&network(body));
+    let parts = ["epoch 1, step 1", "computes the buffer x1 under autograd", "detach"];
+    refused(&mut train(folder.path()), 2, &parts);
+}
+
+#[test]
+fn arguments_that_libtorch_does_not_check_are_errors() {
+    let lstm = |state: &str| {
+        format!(
+            "h = torch.zeros({state})\n        y, _, _ = torch.lstm(x.squeeze(1), [h, h], [torch.ones(12, 28), \
+             torch.ones(12, 3)], False, 1, 0.0, False, False, True)\n        return self.fc(x.flatten(1)) + y.mean()"
+        )
+    };
+    let evaluate = ["evaluate", "model.pt", "--data", "data"];
+    let folder = folder_with(&network(&lstm("1, x.size(0), 3")));
+    stitch(folder.path()).args(evaluate).assert().code(0);
+    let folder = folder_with(&network(&lstm("1, 1, 3")));
+    let parts = ["lstm: a state has the shape [1, 1, 3], where [1, 2, 3] is expected"];
+    refused(stitch(folder.path()).args(evaluate), 2, &parts);
+    let folder = folder_with(&network("return self.fc(x.flatten(1)) + 5 % (x.size(1) - 1)"));
+    refused(stitch(folder.path()).args(evaluate), 2, &["the network divides an integer by 0"]);
+}
+
+#[test]
+fn a_file_of_weights_is_no_network() {
+    let folder = folder_with("import torch; torch.save({'a': torch.zeros(3)}, 'model.pt')");
+    let parts = ["model.pt", "it has no network", "torch.jit.script(model).save(FILE)"];
+    refused(&mut train(folder.path()), 2, &parts);
 }
 
 #[test]

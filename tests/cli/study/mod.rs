@@ -90,7 +90,7 @@ fn a_signal_to_the_study_alone_stops_its_rows_too() {
     let place = Place::new();
     let plan = ["study", "plan", "--model", "lenet5", "--seeds", "0..2", "--epochs", "1000000"];
     place.ends(&[&plan[..], &["-o", "study"]].concat(), 0);
-    let mut command = place.stitch(&["study", "run", "study", "--jobs", "1"]);
+    let mut command = place.stitch(&["study", "run", "study", "--jobs", "1", "--data", "data"]);
     let study = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let row = place.path("study/runs/lenet5-b32-lr0.002-e1000000-s0-t1");
     while !row.exists() {
@@ -100,8 +100,21 @@ fn a_signal_to_the_study_alone_stops_its_rows_too() {
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let ended = study.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(143), "{}", said(&ended));
-    assert!(said(&ended).contains("the study was stopped"), "{}", said(&ended));
+    let resume = "study run study --jobs 1 --data data";
+    assert!(said(&ended).contains("the study was stopped; to resume it:"), "{}", said(&ended));
+    assert!(said(&ended).trim_end().ends_with(resume), "{}", said(&ended));
     assert!(!place.path("study/results").exists());
+}
+
+#[test]
+fn the_rows_that_are_missing_are_not_run_on_other_data() {
+    let place = Place::new();
+    place.six();
+    place.ends(&["study", "run", "study", "--rows", "0..1"], 0);
+    crate::cut_to(&place.path("other"), 70, 20);
+    let output = place.ends(&["study", "run", "study", "--data", "other"], 2);
+    assert!(said(&output).contains("other is another data set (SHA-256 "), "{}", said(&output));
+    assert_eq!(place.results("study").len(), 1);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn subject(rule: &str, directory: &Path) -> String {
 pub enum FindError {
     /// The named folder lacks a file.
     #[error(
-        "{} contains neither {missing} nor {missing}.gz: it must contain the four files of Fashion-MNIST",
+        "{} contains neither {missing} nor {missing}.gz: it must contain the four files of Fashion-MNIST, or of a data set that `stitch data import` has written",
         subject(rule, directory)
     )]
     Incomplete {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::{BackwardPass, Saved, Stage};
+use crate::engine::gradient;
 use crate::libtorch::{backward, clear_grad};
 use crate::nn::{ForwardFailed, Graph, Model, Operand};
 
@@ -61,12 +62,12 @@ impl Stage for Autograd {
             result.unwrap_or_else(|error| ForwardFailed::from(error).raise());
         }
         for (i, parameter) in parameters() {
-            let gradient = parameter.grad();
-            if gradient.defined() {
-                gradients.views()[i].detach().copy_(&gradient);
-                clear_grad(parameter);
-            } else {
-                skipped.push(i);
+            match gradient(model, i) {
+                Some(gradient) => {
+                    gradients.views()[i].detach().copy_(&gradient);
+                    clear_grad(parameter);
+                }
+                None => skipped.push(i),
             }
         }
         needs_grad.then(|| input.grad())
