@@ -307,9 +307,14 @@ fn keys<'a>(
 impl DataConfig {
     /// One SHA-256 for all files: that of the lines `SHA-256  NAME` in the order of the names, as printed by `sha256sum`.
     pub fn digest(&self) -> String {
-        let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
-        sha256::of(self.sha256.iter().map(line).collect::<String>())
+        digest(&self.sha256)
     }
+}
+
+/// [`DataConfig::digest`] of files with these SHA-256, by name.
+pub fn digest(sums: &BTreeMap<String, String>) -> String {
+    let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
+    sha256::of(sums.iter().map(line).collect::<String>())
 }
 
 impl From<&Dataset> for DataConfig {
