@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{common, cut_to, refused, stdout_of, stitch, temporary_folder};
 
 mod exported;
+mod pictures;
 mod refusals;
 
 /// Runs Python in `folder`, with the networks of this test importable; panics with its output if it fails.
@@ -107,7 +108,13 @@ fn networks_of_eight_kinds_have_the_bits_of_the_same_loop_in_python() {
             let loss = ["--loss", loss(network)[1]];
             stitch(folder.path()).args(train).args(&flags).args(loss).assert().code(0);
             let exact = ["--engine", "exact", "--out", "exact", "--force"];
-            stitch(folder.path()).args(&train[..6]).args(&flags).args(loss).args(exact).assert().code(0);
+            stitch(folder.path())
+                .args(&train[..6])
+                .args(&flags)
+                .args(loss)
+                .args(exact)
+                .assert()
+                .code(0);
             let expected = format!("{name}-python.pt");
             let files = ["state_dict.pt", "weights.safetensors", "torchscript.pt"];
             let files = files.map(|file| format!("{name}/{file}")).into_iter();
