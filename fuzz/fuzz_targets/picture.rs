@@ -2,9 +2,12 @@
 
 #![no_main]
 
-use fashion_mnist::picture;
+use fashion_mnist::ImageShape;
+use fashion_mnist::picture::{self, Preprocessing};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = picture::convert(bytes, true);
+    for preprocessing in [Preprocessing::FashionMnist { invert: true }, Preprocessing::Scale] {
+        let _ = picture::convert(bytes, ImageShape::FASHION_MNIST, preprocessing);
+    }
 });

@@ -46,6 +46,7 @@ Examples:
 FROM is recognized by the content of its files:
 - folders train and test (or val) with a folder of images per class, as torchvision's ImageFolder reads them; PNG, JPEG, BMP, \
 GIF and WebP. Classes are numbered by the sorted names of the folders. Transparency and EXIF orientation are ignored.
+- one folder with a folder of images per class, with --test-last
 - a folder with train.csv and test.csv, as on Kaggle: a column label, and a column per pixel, 0 to 255
 - an .npz file with x_train, y_train, x_test and y_test (Keras), or train_images, train_labels … of type uint8
 - a folder, or its folder data, with train-….parquet and test-….parquet, as on the Hugging Face hub: image.bytes and label
@@ -54,6 +55,7 @@ Either all files are written or none. Exit code 1 if images cannot be read.
 
 Examples (with files of your own):
   stitch data import pictures -o data/pictures --size 28x28 --channels 1
+  stitch data import flowers -o data/flowers --size 32x32 --test-last 10
   stitch data import mnist.npz -o data/mnist
   stitch data import train.csv -o data/digits --test-last 5000")]
     Import(ImportArgs),
@@ -82,6 +84,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
     /// Take the last N training images as the test half, if there is none
+    ///
+    /// Images in class folders are sorted by class: the last of each class are taken, in proportion to its images, N in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub test_last: Option<u32>,
     /// Leave out images that cannot be read, and list them

@@ -61,9 +61,14 @@ pub struct EvaluateArgs {
 #[command(
     override_usage = "stitch predict [OPTIONS] [FILE] <IMAGE>...",
     after_long_help = "\
-An image may have any size and color, with one object on a plain background. It is preprocessed like \
-Fashion-MNIST: the border is cropped, the longest side scaled to 28, the object centered in 28x28 gray \
-pixels, light on dark. 28x28 gray images on a dark background, and the images of IDX files, are not changed.
+An image may have any size and color. The images of IDX files are not changed; others are preprocessed in \
+one of two ways, and a note says in which if they had another size:
+- like Fashion-MNIST, if the model's classes are those of Fashion-MNIST or unknown: the border is cropped, \
+the longest side scaled to 28, the object centered in 28x28 gray pixels, light on dark. 28x28 gray images on \
+a dark background are not changed.
+- as `stitch data import` does, if the model has other classes, or FILE is a TorchScript network of your own \
+(unless its run folder says that it was trained on the official Fashion-MNIST): scaled to the size that the \
+network takes, gray or color, and nothing else.
 
 Exit codes: 0 all images classified, 1 some images cannot be read, 2 usage or I/O error, or no image can \
 be read.
@@ -97,10 +102,10 @@ pub struct PredictArgs {
     pub top_k: u16,
     #[command(flatten)]
     pub image_size: ImageSizeArgs,
-    /// Do not invert images with a light background
+    /// Do not invert images with a light background (if they are preprocessed like Fashion-MNIST)
     #[arg(long)]
     pub no_invert: bool,
-    /// Save the preprocessed 28x28 images to this folder, as PNG
+    /// Save the preprocessed images to this folder, as PNG
     #[arg(long, value_name = "DIR", value_parser = written_path())]
     pub save_input: Option<PathBuf>,
     /// Print CSV: file,index,rank,label,class,probability
@@ -113,19 +118,12 @@ pub struct PredictArgs {
 /// The size of the images of a network whose file does not tell it.
 #[derive(Debug, Args)]
 pub struct ImageSizeArgs {
-    /// Size of the images that the network of a TorchScript file takes, such as 32x32x3 [default: 28x28]
+    /// Size of the images that the network of a TorchScript file takes, such as 32x32x3 [default: that of its run, else 28x28]
     ///
-    /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. `predict` scales images with colors to this size, and does
-    /// nothing else to them; `export` writes it to the ONNX file.
+    /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. By default it is that of the run folder that FILE is in; for
+    /// `predict`, else that of the first IDX file; else 28x28. `export` writes it to the ONNX file.
     #[arg(long, value_name = "SIZE", value_parser = parse_image_size)]
     pub image_size: Option<ImageShape>,
-}
-
-impl ImageSizeArgs {
-    /// The size that was given, or the default.
-    pub fn shape(&self) -> ImageShape {
-        self.image_size.unwrap_or(ImageShape::FASHION_MNIST)
-    }
 }
 
 /// `stitch export`

@@ -141,6 +141,9 @@ fn advised(error: ImportError, args: &ImportArgs) -> Error {
         ImportError::NoTest(..) => {
             ("", ". Give --test-last N to take the last N training images for it")
         }
+        ImportError::NoTestFolder(_) => {
+            ("", ". Give --test-last N to take the last images of each class for it, N in all")
+        }
         ImportError::HasTest(_) => ("--test-last: ", ". Omit --test-last"),
         ImportError::TestLast { .. } => ("--test-last: ", ""),
         ImportError::LabelColumn(..) => ("", ". Give its name with --label NAME"),

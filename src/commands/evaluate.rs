@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use stitch::dataset::classes::Classes;
 use stitch::dataset::source;
 use stitch::evaluate::evaluate;
 use stitch::models::Classifier;
@@ -28,6 +29,9 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
     let normalize = args.input.normalize.as_ref();
     let classifier = inputs::normalized(classifier, &args.file, normalize, console)?;
     classifier.check_data(&test)?;
+    if let Some(note) = classifier.classes.as_ref().and_then(|it| other_names(it, &test.classes)) {
+        console.note(&note);
+    }
     let Classifier { entry, model, .. } = classifier;
     let start = Instant::now();
     let evaluation = catch_forward(|| evaluate(&model, &test))
@@ -64,4 +68,14 @@ pub fn run(args: &EvaluateArgs, console: Console) -> Result<Outcome> {
         matrix.total()
     )))?;
     Ok(Outcome::Done)
+}
+
+/// The note about the first class that has another name in the weights than in the data set.
+fn other_names(weights: &Classes, data: &Classes) -> Option<String> {
+    let label = (0..data.len()).find(|&label| weights.name(label) != data.name(label))?;
+    Some(format!(
+        "note: class {label} is {:?} in the weights and {:?} in the data set: the accuracy compares labels, not names",
+        weights.name(label),
+        data.name(label)
+    ))
 }

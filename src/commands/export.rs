@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
+use stitch::dataset::ImageShape;
 use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::{ConvertError, Model, ScriptModule};
@@ -79,9 +80,10 @@ fn own_network(args: &ExportArgs, console: Console) -> Result<Option<Vec<u8>>> {
     }
     let file = args.file.display();
     let module = ScriptModule::read(Cursor::new(bytes)).with_context(|| file.to_string())?;
-    let shape = args.image_size.shape().sizes().map(|size| size as i64);
+    let shape = args.image_size.image_size.or_else(|| inputs::known_shape(&args.file));
+    let shape = shape.unwrap_or(ImageShape::FASHION_MNIST).sizes().map(|size| size as i64);
     let model = Model::converted(&module, &tensors, &shape).map_err(|error| match error {
-        ConvertError::Shape { .. } => anyhow!("{file}: {error}. Give the size of its images with --image-size"),
+        ConvertError::Shape { .. } => anyhow!("{file}: {error}. {}", inputs::GIVE_IMAGE_SIZE),
         error => anyhow!(
             "{file}: {error}. Export its weights instead, as state-dict, safetensors or npz, or use torch.onnx.export in Python"
         ),

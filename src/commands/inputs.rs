@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use stitch::dataset::classes::Classes;
+use stitch::dataset::picture::Preprocessing;
 use stitch::dataset::source::{self, FindError, Found, Identity, Origin};
 use stitch::dataset::{Dataset, ImageShape};
 use stitch::libtorch::{self, cuda, threads};
@@ -16,7 +17,7 @@ use stitch::report::figures;
 use stitch::run::MAX_NETWORK;
 use stitch::run_folder::{self, CONFIG, Claim, MAX_FILE, RunConfig, WEIGHTS, read_regular};
 use stitch::sha256;
-use stitch::stitch_run::{Init, Normalize, json};
+use stitch::stitch_run::{ImageSize, Init, Normalize, json};
 use stitch::tensor_files::{
     FileKind, Metadata, NamedTensor, ReadError, Renaming, Skipped, TensorFile, read_weights,
 };
@@ -325,13 +326,36 @@ pub fn known_normalize(file: &Path) -> Result<Option<Normalize>> {
     let metadata = opened.map(|file| file.metadata().clone()).unwrap_or_default();
     let of_metadata = RunConfig::normalize_of(&metadata);
     let of_metadata = of_metadata.with_context(|| format!("the metadata of {}", file.display()))?;
+    Ok(of_metadata.or_else(|| Some(config_of(file)?.settings.normalize)))
+}
+
+/// The `config.json` of the run folder that a file of weights is in; `None` if it is in none.
+fn config_of(file: &Path) -> Option<RunConfig> {
     let is_of_run = file.file_name().is_some_and(|name| WEIGHTS.iter().any(|it| name == *it));
-    let config = file.with_file_name(CONFIG);
-    let of_folder = || {
-        let bytes = is_of_run.then(|| read_regular(&config, MAX_FILE).ok()).flatten()?;
-        Some(RunConfig::read(&bytes).ok()?.settings.normalize)
+    let bytes = is_of_run.then(|| read_regular(&file.with_file_name(CONFIG), MAX_FILE).ok());
+    RunConfig::read(&bytes.flatten()?).ok()
+}
+
+/// What to do if images of the assumed size do not suit a network.
+pub const GIVE_IMAGE_SIZE: &str = "Give the size of its images with --image-size: HEIGHTxWIDTH for gray, HEIGHTxWIDTHx3 for color";
+
+/// The size of the images that the run of a file of weights trained on, unless it is 28x28 in gray or unknown.
+pub fn known_shape(file: &Path) -> Option<ImageShape> {
+    config_of(file)?.data.shape.map(|ImageSize(shape)| shape)
+}
+
+/// How images are preprocessed for the weights in a file: like Fashion-MNIST's for a model of the registry whose classes are
+/// those of Fashion-MNIST or unknown, and for another network if its run trained on the official files; else as an import
+/// does.
+pub fn preprocessing(classifier: &Classifier, file: &Path, invert: bool) -> Preprocessing {
+    let is_fashion_mnist = match classifier.entry.is_script() {
+        true => {
+            let is_gray = classifier.image_shape().channels == 1;
+            is_gray && config_of(file).is_some_and(|config| config.data.official)
+        }
+        false => classifier.classes.as_ref().is_none_or(|it| *it == Classes::fashion_mnist()),
     };
-    Ok(of_metadata.or_else(of_folder))
+    if is_fashion_mnist { Preprocessing::FashionMnist { invert } } else { Preprocessing::Scale }
 }
 
 /// The classifier of the weights in a file, for images with the normalization of its run or that of `--normalize`; prints a

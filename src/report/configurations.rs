@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use stitch_run::rows;
+use stitch_run::{digest, rows};
 
+use crate::dataset::source::OFFICIAL;
 use crate::models::{self, ModelEntry, UnknownModel};
 use crate::study::id;
 use crate::study::results::Record;
@@ -17,6 +18,8 @@ use crate::train::{Device, Engine, TrainConfig};
 pub struct Configuration {
     /// Entry of the registry that all runs train.
     pub model: &'static ModelEntry,
+    /// The paper's accuracy; `None` for a model that is not in the paper, and for another data set.
+    pub paper: Option<f64>,
     /// The settings, with the seed of the first run.
     pub settings: TrainConfig,
     /// Seed and test accuracy of each successful run, in the order of the seeds.
@@ -36,14 +39,25 @@ pub fn group(records: &[Record]) -> Result<Vec<Configuration>, UnknownModel> {
         let model = models::named(&record.settings.model)?;
         let settings = record.settings.clone();
         let group = groups.entry((model.position(), id::order(&settings)));
-        let configuration =
-            group.or_insert(Configuration { model, settings, accuracies: Vec::new(), failed: 0 });
+        let configuration = group.or_insert(Configuration {
+            model,
+            paper: model.paper_accuracy().filter(|_| is_fashion_mnist(record)),
+            settings,
+            accuracies: Vec::new(),
+            failed: 0,
+        });
         match record.outcome.test_accuracy {
             Some(accuracy) => configuration.accuracies.push((record.settings.seed, accuracy)),
             None => configuration.failed += 1,
         }
     }
     Ok(groups.into_values().collect())
+}
+
+/// Whether a run used the official files of Fashion-MNIST, or does not tell.
+pub(crate) fn is_fashion_mnist(record: &Record) -> bool {
+    let sums = || OFFICIAL.iter().map(|file| (file.name.into(), file.sha256.into()));
+    record.outcome.data_sha256.as_ref().is_none_or(|found| *found == digest(&sums().collect()))
 }
 
 impl Configuration {
@@ -120,7 +134,7 @@ impl Configuration {
 
     /// The proportion of runs that reach the paper's accuracy; `None` for a model that is not in the paper.
     pub(crate) fn at_least_paper(&self) -> Option<Proportion> {
-        statistics::at_least(&self.values(), self.model.paper_accuracy()?)
+        statistics::at_least(&self.values(), self.paper?)
     }
 }
 
@@ -205,7 +219,7 @@ impl SummaryRow {
             max: summary.map(|it| it.max),
             mean_low: mean.map(|it| it.low),
             mean_high: mean.map(|it| it.high),
-            paper: it.model.paper_accuracy(),
+            paper: it.paper,
             at_least_paper: proportion.map(|it| it.count),
             at_least_paper_low: proportion.map(|it| it.interval.low),
             at_least_paper_high: proportion.map(|it| it.interval.high),
@@ -231,7 +245,7 @@ mod tests {
                 map.insert(name.clone(), value.clone());
             }
             let settings = TrainConfig::from_map(map).unwrap();
-            Configuration { model, settings, accuracies: Vec::new(), failed: 0 }.name()
+            Configuration { model, paper: None, settings, accuracies: Vec::new(), failed: 0 }.name()
         };
         let (lenet5, deepcnn) = ("LeNet-5, batch 32, lr 0.002", "DeepCNN, batch 64, lr 0.001");
         let off = json!({ "batch_norm": false, "dropout": 0, "augment": "crop,flip" });

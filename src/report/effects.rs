@@ -178,6 +178,7 @@ mod tests {
         let settings = TrainConfig::from_map(map).unwrap();
         Configuration {
             model,
+            paper: None,
             settings,
             accuracies: (0..).zip(accuracies.iter().copied()).collect(),
             failed: 0,

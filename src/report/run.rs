@@ -6,7 +6,7 @@ use super::figures::Curves;
 use crate::dataset::classes::Classes;
 use crate::formats::csv;
 use crate::metrics::ConfusionMatrix;
-use crate::models::{self, ModelEntry, ModelOptions};
+use crate::models::{self, ModelEntry, ModelOptions, Paper};
 use crate::run_folder::{
     CONFIG, CONFUSION_MATRIX, HISTORY, METRICS, Metrics, PREDICTIONS, RunConfig,
 };
@@ -59,6 +59,11 @@ impl Run {
     /// The options of its network.
     pub fn options(&self) -> ModelOptions {
         (&self.config.settings).into()
+    }
+
+    /// The result of its model in the paper; `None` for a model that is not in the paper, and for another data set.
+    pub fn paper(&self) -> Option<Paper> {
+        self.model.paper.filter(|_| self.classes == Classes::fashion_mnist())
     }
 
     /// The number of elements of its network's parameters; `None` for the network of a TorchScript file.

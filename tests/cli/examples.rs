@@ -74,16 +74,19 @@ fn project() -> TempDir {
 
 /// What the examples of `stitch data import` read.
 fn files_to_import(folder: &Path) {
-    for class in
-        ["train/a", "train/b", "test/a", "test/b"].map(|class| folder.join("pictures").join(class))
-    {
+    let halves =
+        ["train/a", "train/b", "test/a", "test/b"].map(|class| format!("pictures/{class}"));
+    let flat = ["flowers/rose", "flowers/tulip"].map(|class| (class.to_owned(), 10));
+    let pictures = fs::read_dir(common::root().join("docs/pictures")).unwrap();
+    let pictures = pictures.map(|entry| entry.unwrap().path());
+    let picture = pictures
+        .filter(|path| path.extension().is_some_and(|it| it == "jpg" || it == "png"))
+        .min()
+        .unwrap();
+    for (class, count) in halves.map(|class| (class, 1)).into_iter().chain(flat) {
+        let class = folder.join(class);
         fs::create_dir_all(&class).unwrap();
-        let picture = fs::read_dir(common::root().join("docs/pictures")).unwrap();
-        let pictures = picture.map(|entry| entry.unwrap().path());
-        let picture = pictures
-            .filter(|path| path.extension().is_some_and(|it| it == "jpg" || it == "png"))
-            .min();
-        symlink(picture.unwrap(), class.join("0.png")).unwrap();
+        (0..count).for_each(|i| symlink(&picture, class.join(format!("{i}.png"))).unwrap());
     }
     let images = [("x_train", 3), ("x_test", 2)].map(|(name, n)| (name, vec![n, 28, 28]));
     let labels = [("y_train", 3), ("y_test", 2)].map(|(name, n)| (name, vec![n]));

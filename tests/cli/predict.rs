@@ -156,7 +156,9 @@ fn a_picture_on_a_light_ground_is_inverted_and_that_is_said() {
     assert_eq!(json_answers(folder.path(), &["pictures/boot.png"])[0]["inverted"], true);
     predict(folder.path(), &["pictures", "--quiet"]).assert().code(0).stderr("");
     let mut kept = predict(folder.path(), &["pictures/boot.png", "--no-invert"]);
-    kept.assert().code(0).stderr("").stdout(contains("Ankle boot 0.9").not());
+    let said =
+        "note: preprocessed pictures/boot.png like Fashion-MNIST (cropped, scaled, centered)\n";
+    kept.assert().code(0).stderr(said).stdout(contains("Ankle boot 0.9").not());
 }
 
 #[test]

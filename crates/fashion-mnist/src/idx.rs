@@ -76,7 +76,7 @@ pub enum IdxError {
 }
 
 /// The longest side of an image in pixels.
-pub(crate) const LONGEST_SIDE: u32 = 4096;
+pub const LONGEST_SIDE: u32 = 4096;
 
 /// What to do about a file of another kind.
 fn advice(what: &str) -> &'static str {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use fashion_mnist::import::{self, Form, ImportError, Imported, Options};
+use fashion_mnist::import::{self, Form, ImportError, Imported, ImportedHalf, Options};
 use fashion_mnist::{ImageShape, picture, source};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -266,7 +266,39 @@ fn class_folders_that_are_not_those_of_one_data_set_are_refused() {
     fs::rename(path.join("train/ dog"), path.join("train/a\nb")).unwrap();
     refused(path, &["class names of", "is not a name"]);
     fs::remove_dir_all(path.join("test")).unwrap();
-    refused(path, &["has no folder `test`, `val` or `valid` beside `train`"]);
+    refused(path, &["has class folders, but there is no test half"]);
+}
+
+#[test]
+fn the_last_images_of_each_class_become_the_test_half() {
+    for (from, half) in [("flat", ""), ("halves", "train/")] {
+        let folder = folder();
+        let counts = [("a", 5), ("b", 2), ("c", 1), ("d", 4)];
+        for (label, (class, count)) in (0..).zip(counts) {
+            for i in 0..count {
+                let path = format!("{from}/{half}{class}/{i}.png");
+                put(folder.path(), &path, png(2, 3, 10 * label + i));
+            }
+        }
+        let path = folder.path().join(from);
+        refused(&path, &["has class folders, but there is no test half"]);
+        let with = |n: usize| {
+            let options = Options { test_last: Some(n), ..Options::default() };
+            read(&path, &options).map(|it| it.halves.map(|half| (first_pixels(&half), half.labels)))
+        };
+        let [train, test] = with(6).unwrap();
+        assert_eq!(train, (vec![0, 1, 2, 10, 30, 31], vec![0, 0, 0, 1, 3, 3]));
+        assert_eq!(test, (vec![3, 4, 11, 20, 32, 33], vec![0, 0, 1, 2, 3, 3]));
+        for n in 1..12 {
+            assert_eq!(with(n).unwrap().map(|(_, labels)| labels.len()), [12 - n, n]);
+        }
+        assert!(matches!(with(12), Err(ImportError::TestLast { asked: 12, images: 12 })));
+    }
+}
+
+/// The first pixel of each image of 2x3 pixels.
+fn first_pixels(half: &ImportedHalf) -> Vec<u8> {
+    half.pixels.iter().step_by(6).copied().collect()
 }
 
 #[test]

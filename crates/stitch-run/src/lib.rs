@@ -56,6 +56,6 @@ pub use normalize::{InvalidNormalize, Normalize};
 pub use optimizer::Optimizer;
 pub use parity::ParityVerdict;
 pub use progress::{EpochRecord, Progress, TrainState, counted};
-pub use run_config::{DataConfig, RunConfig, RunConfigError};
+pub use run_config::{DataConfig, ImageSize, RunConfig, RunConfigError, digest};
 pub use setting_error::{SettingError, find_wrong};
 pub use train_config::TrainConfig;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fashion_mnist::Dataset;
 use fashion_mnist::classes::{Classes, ClassesError};
+use fashion_mnist::idx::LONGEST_SIDE;
 use fashion_mnist::source::{FileOrigin, Identity};
+use fashion_mnist::{Dataset, ImageShape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tensor_files::Metadata;
@@ -54,6 +55,32 @@ pub struct DataConfig {
     /// The names of the classes; not written if they are those of Fashion-MNIST.
     #[serde(default, skip_serializing_if = "is_fashion_mnist")]
     pub classes: ClassNames,
+    /// The size of the images; not written if it is 28x28 in gray. Older versions never wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ImageSize>,
+}
+
+/// The size of images other than 28x28 in gray, a list of channels, height and width in `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "[usize; 3]", into = "[usize; 3]")]
+pub struct ImageSize(pub ImageShape);
+
+impl TryFrom<[usize; 3]> for ImageSize {
+    type Error = &'static str;
+
+    fn try_from([channels, height, width]: [usize; 3]) -> Result<Self, Self::Error> {
+        let is_side = |side: usize| (1..=LONGEST_SIDE as usize).contains(&side);
+        match matches!(channels, 1 | 3) && is_side(height) && is_side(width) {
+            true => Ok(Self(ImageShape { channels, height, width })),
+            false => Err("1 or 3 channels, and the height and width in pixels"),
+        }
+    }
+}
+
+impl From<ImageSize> for [usize; 3] {
+    fn from(ImageSize(shape): ImageSize) -> Self {
+        shape.sizes()
+    }
 }
 
 /// The names of the classes of a data set, a list in `config.json`.
@@ -141,7 +168,7 @@ impl RunConfig {
             ("versions".into(), Map::new().into()),
             (
                 "data".into(),
-                serde_json::json!({ "official": false, "sha256": {}, "classes": ["a"] }),
+                serde_json::json!({ "official": false, "sha256": {}, "classes": ["a"], "shape": [3, 32, 32] }),
             ),
         ]);
         map
@@ -311,9 +338,14 @@ fn keys<'a>(
 impl DataConfig {
     /// One SHA-256 for all files: that of the lines `SHA-256  NAME` in the order of the names, as printed by `sha256sum`.
     pub fn digest(&self) -> String {
-        let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
-        sha256::of(self.sha256.iter().map(line).collect::<String>())
+        digest(&self.sha256)
     }
+}
+
+/// [`DataConfig::digest`] of files with these SHA-256, by name.
+pub fn digest(sums: &BTreeMap<String, String>) -> String {
+    let line = |(name, sum): (&String, &String)| format!("{sum}  {name}\n");
+    sha256::of(sums.iter().map(line).collect::<String>())
 }
 
 impl From<&Dataset> for DataConfig {
@@ -324,6 +356,7 @@ impl From<&Dataset> for DataConfig {
             official: origin.identity() == Identity::Official,
             sha256: origin.files.iter().map(sum).collect(),
             classes: ClassNames(train.classes.clone()),
+            shape: (train.shape != ImageShape::FASHION_MNIST).then_some(ImageSize(train.shape)),
         }
     }
 }
@@ -342,6 +375,7 @@ impl RunConfig {
                 official: false,
                 sha256: BTreeMap::new(),
                 classes: ClassNames::default(),
+                shape: None,
             },
         }
     }
@@ -441,6 +475,12 @@ mod tests {
         let data = serde_json::json!({ "official": true, "sha256": {}, "path": "x" });
         let sentence = with("data", data).unwrap_err().to_string();
         assert!(sentence.starts_with("data is {"), "{sentence}");
+        let shape = |sizes: [usize; 3]| {
+            with("data", serde_json::json!({ "official": false, "sha256": {}, "shape": sizes }))
+        };
+        let read = shape([3, 32, 20]).unwrap().data.shape.map(|ImageSize(shape)| shape.sizes());
+        assert_eq!(read, Some([3, 32, 20]));
+        assert!(shape([2, 32, 20]).is_err() && shape([1, 0, 20]).is_err());
     }
 
     #[test]

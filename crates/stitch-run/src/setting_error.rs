@@ -28,7 +28,7 @@ pub(crate) fn expected(name: &str) -> &'static str {
         "program" => "\"stitch\" or \"notebook.py\"",
         "kernels_sha256" | "model_sha256" => "a SHA-256 of 64 hexadecimal digits",
         "versions" => "an object of strings",
-        "data" => "an object with official, sha256 and the names of classes",
+        "data" => "an object with official, sha256, the names of classes and the shape of images",
         "model" | "cpu_capability" => "a string",
         _ => "",
     }

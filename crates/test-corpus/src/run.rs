@@ -52,6 +52,7 @@ pub fn config() -> RunConfig {
             official: false,
             sha256: [("train-labels-idx1-ubyte".into(), "00".into())].into(),
             classes: Default::default(),
+            shape: None,
         },
     }
 }

@@ -69,7 +69,10 @@ fn kinds() -> Vec<Kind> {
         of(
             "picture",
             test_corpus::png(),
-            |bytes| said(picture::convert(bytes, ImageShape::FASHION_MNIST, true)),
+            |bytes| {
+                let like = picture::Preprocessing::FashionMnist { invert: true };
+                said(picture::convert(bytes, ImageShape::FASHION_MNIST, like))
+            },
             PICTURE,
         ),
         of(

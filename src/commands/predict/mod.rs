@@ -9,7 +9,9 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use stitch::dataset::ImageShape;
 use stitch::dataset::classes::Classes;
+use stitch::dataset::picture::Preprocessing;
 use stitch::evaluate::{self, BATCH};
 use stitch::models::Classifier;
 use stitch::nn::{Model, ScriptError, catch_forward};
@@ -25,7 +27,7 @@ use crate::cli::PredictArgs;
 
 pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     let device = inputs::compute(&args.compute)?;
-    let (classifier, paths) = model_and_images(args, device, console)?;
+    let (classifier, paths, preprocessing) = model_and_images(args, device, console)?;
     let outputs = classifier.model.graph().output()[0] as usize;
     ensure!(
         usize::from(args.top_k) <= outputs,
@@ -60,9 +62,11 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
         progress: ImagesProgress::new(console, total),
         total,
         counts: Counts::default(),
+        shape,
+        preprocessing,
     };
     let read = sources.into_iter().try_for_each(|source| {
-        source.read((shape, !args.no_invert), &mut |name, image| session.add(name, image))
+        source.read((shape, preprocessing), &mut |name, image| session.add(name, image))
     });
     read.and_then(|()| session.finish()).or_else(|error| {
         let end = session.predictions.fail(&error)?;
@@ -71,36 +75,43 @@ pub fn run(args: &PredictArgs, console: Console) -> Result<Outcome> {
     })
 }
 
-/// The model of the weights file in the first argument, or the built-in one; and the paths of the images.
+/// The model of the weights file in the first argument, or the built-in one; the paths of the images, and how they are
+/// preprocessed.
 fn model_and_images(
     args: &PredictArgs,
     device: Device,
     console: Console,
-) -> Result<(Classifier, &[PathBuf])> {
+) -> Result<(Classifier, &[PathBuf], Preprocessing)> {
     match &args.inputs[..] {
         [file, images @ ..] if is_weights(file) => {
             let network = inputs::network(file, args.model, args.key.get(), device, console)?;
-            let shape = args.image_size.shape();
-            let model = network.for_images(shape, device);
+            let given = args.image_size.image_size;
+            let known = given.or_else(|| inputs::known_shape(file));
+            let shape = known.or_else(|| sources::idx_shape(images));
+            let model = network.for_images(shape.unwrap_or(ImageShape::FASHION_MNIST), device);
             let model = model.map_err(|error| match error.downcast_ref() {
-                Some(ScriptError::Images { .. }) if args.image_size.image_size.is_none() => {
-                    anyhow!(
-                        "{error:#}. Give the size of its images with --image-size, such as 32x32x3"
-                    )
+                Some(ScriptError::Images { .. }) if given.is_none() => {
+                    anyhow!("{error:#}. {}", inputs::GIVE_IMAGE_SIZE)
                 }
                 _ => error,
             })?;
             let model = inputs::normalized(model, file, args.input.normalize.as_ref(), console)?;
+            let preprocessing = inputs::preprocessing(&model, file, !args.no_invert);
             let file = file.display();
             ensure!(!images.is_empty(), "{file} is a weights file: give an image after it");
-            Ok((model, images))
+            ensure!(
+                !args.no_invert || preprocessing != Preprocessing::Scale,
+                "--no-invert: images are only scaled for {file}, never inverted. Omit --no-invert"
+            );
+            Ok((model, images, preprocessing))
         }
         images => {
             let none = args.key.get().is_none();
             ensure!(none, "--key: requires a weights FILE before the images");
             let none = args.input.normalize.is_none();
             ensure!(none, "--normalize: requires a weights FILE before the images");
-            Ok((inputs::built_in(args.model, device)?, images))
+            let preprocessing = Preprocessing::FashionMnist { invert: !args.no_invert };
+            Ok((inputs::built_in(args.model, device)?, images, preprocessing))
         }
     }
 }
@@ -140,6 +151,9 @@ struct Session<'a> {
     /// Number of images.
     total: usize,
     counts: Counts,
+    /// The size of the images that the model takes.
+    shape: ImageShape,
+    preprocessing: Preprocessing,
 }
 
 /// Numbers of images by outcome.
@@ -147,6 +161,7 @@ struct Session<'a> {
 struct Counts {
     classified: usize,
     unreadable: usize,
+    scaled: Vec<Name>,
     inverted: Vec<Name>,
 }
 
@@ -185,6 +200,9 @@ impl Session<'_> {
             if let Some(saved) = &mut self.saved {
                 saved.save(&name, &image.pixels)?;
             }
+            if image.scaled {
+                self.counts.scaled.push(name.clone());
+            }
             if image.inverted {
                 self.counts.inverted.push(name.clone());
             }
@@ -194,13 +212,13 @@ impl Session<'_> {
         self.progress.print(&self.predictions.take())
     }
 
-    /// Classifies the last batch, and prints the end of the output and a note.
+    /// Classifies the last batch, and prints the end of the output and notes.
     fn finish(&mut self) -> Result<Outcome> {
         self.classify()?;
         let Counts { classified, unreadable, .. } = self.counts;
         ensure!(classified > 0 || unreadable == 0, "none of the {unreadable} images can be read");
         self.progress.print(&self.predictions.end())?;
-        if let Some(note) = self.counts.note() {
+        for note in self.counts.notes(self.preprocessing, self.shape) {
             self.progress.note(&note);
         }
         Ok(if unreadable == 0 { Outcome::Done } else { Outcome::CheckFailed })
@@ -208,16 +226,27 @@ impl Session<'_> {
 }
 
 impl Counts {
-    /// The note about inverted images.
-    fn note(&self) -> Option<String> {
-        let (which, them) = match &self.inverted[..] {
-            [] => return None,
-            [name] => (name.to_string(), "it"),
-            names => (format!("{} of {} images", names.len(), self.classified), "them"),
+    /// The notes about images that were changed.
+    fn notes(&self, preprocessing: Preprocessing, shape: ImageShape) -> Vec<String> {
+        let which = |names: &[Name]| match names {
+            [] => None,
+            [name] => Some((name.to_string(), "it")),
+            names => Some((format!("{} of {} images", names.len(), self.classified), "them")),
         };
-        Some(format!(
-            "note: inverted {which} (light background; the models expect light-on-dark). Use --no-invert to keep {them} \
-             as is"
-        ))
+        let scaled = which(&self.scaled).map(|(which, _)| match preprocessing {
+            Preprocessing::FashionMnist { .. } => {
+                format!("note: preprocessed {which} like Fashion-MNIST (cropped, scaled, centered)")
+            }
+            Preprocessing::Scale => format!(
+                "note: scaled {which} to {shape} as stitch data import does (not cropped, centered or inverted)"
+            ),
+        });
+        let inverted = which(&self.inverted).map(|(which, them)| {
+            format!(
+                "note: inverted {which} (light background; the models expect light-on-dark). Use --no-invert to keep \
+                 {them} as is"
+            )
+        });
+        scaled.into_iter().chain(inverted).collect()
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail, ensure};
 use stitch::dataset::ImageShape;
 use stitch::dataset::idx::ImageReader;
-use stitch::dataset::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError};
+use stitch::dataset::picture::{self, EXTENSIONS, LARGEST_FILE, PictureError, Preprocessing};
 use stitch::dataset::source::unpack;
 use stitch::tensor_files::TensorFile;
 
@@ -136,6 +136,12 @@ fn open_idx(path: &Path) -> Result<ImageReader<Box<dyn Read>>> {
     Ok(ImageReader::open(unpack(open(path)?)?.0)?)
 }
 
+/// The size of the images of the first IDX file among `paths`.
+pub fn idx_shape(paths: &[PathBuf]) -> Option<ImageShape> {
+    let first = paths.iter().find(|path| !path.is_dir() && is_idx(path))?;
+    open_idx(first).ok().map(|images| images.shape())
+}
+
 impl ImageSource {
     /// Number of images.
     pub fn len(&self) -> usize {
@@ -151,12 +157,12 @@ impl ImageSource {
     /// Only those of `add`.
     pub fn read(
         self,
-        (shape, invert): (ImageShape, bool),
+        (shape, preprocessing): (ImageShape, Preprocessing),
         add: &mut dyn FnMut(Name, Result<Image>) -> Result<()>,
     ) -> Result<()> {
         match self {
             ImageSource::File(path) => {
-                let image = read_image_file(&path, shape, invert);
+                let image = read_image_file(&path, shape, preprocessing);
                 add(Name { path, index: None }, image)
             }
             ImageSource::Unreadable(path, error) => add(Name { path, index: None }, Err(error)),
@@ -167,7 +173,8 @@ impl ImageSource {
                     let broken = pixels.is_err();
                     let name = Name { path: path.clone(), index: Some(index) };
                     // Images of a data set are not preprocessed.
-                    add(name, pixels.map(|pixels| Image { pixels, inverted: false }))?;
+                    let image = |pixels| Image { pixels, inverted: false, scaled: false };
+                    add(name, pixels.map(image))?;
                     if broken {
                         // The images after it cannot be read either.
                         break;
@@ -179,12 +186,12 @@ impl ImageSource {
     }
 }
 
-fn read_image_file(path: &Path, shape: ImageShape, invert: bool) -> Result<Image> {
+fn read_image_file(path: &Path, shape: ImageShape, like: Preprocessing) -> Result<Image> {
     let mut bytes = Vec::new();
     let file = open(path).map_err(|error| hinted(path, error))?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     ensure!(!bytes.is_empty(), "it is empty");
-    picture::convert(&bytes, shape, invert).map_err(|error| {
+    picture::convert(&bytes, shape, like).map_err(|error| {
         let weights = || open(path).is_ok_and(|file| TensorFile::open(file).is_ok());
         match error {
             PictureError::Unknown if weights() => {

@@ -1,6 +1,6 @@
 //! The figure of test accuracies and those of the paper.
 
-use super::axis::Axis;
+use super::axis::{Axis, accuracy_bounds};
 use super::canvas::{
     Anchor, BACKGROUND, BLUE, MUTED, Style, TEXT, TITLE, VERMILION, draw, width_of,
 };
@@ -31,15 +31,16 @@ pub fn accuracies(rows: &[Accuracy], drawn: Drawn) -> Figure {
     let left = if beside { 24 + longest } else { 20 };
     let (row_height, marks) = if beside { (ROW, 5) } else { (ROW + 28, 2) };
     let bottom = TOP + row_height * rows.len() as i32;
-    let values = || rows.iter().flat_map(|row| [Some(row.value), row.paper]).flatten();
-    let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
+    let range = accuracy_bounds(rows.iter().flat_map(|row| [Some(row.value), row.paper]).flatten());
     let x = Axis::new(range, marks, (left + 12, width - 40));
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy", (20, 22), TITLE);
         canvas.dot((26, 54), 6, BLUE);
         canvas.text("this run", (40, 54), TEXT);
-        canvas.diamond((126, 54), 8, VERMILION);
-        canvas.text("the paper", (142, 54), TEXT);
+        if rows.iter().any(|row| row.paper.is_some()) {
+            canvas.diamond((126, 54), 8, VERMILION);
+            canvas.text("the paper", (142, 54), TEXT);
+        }
         // On a rectangle of the background color, which hides the grid lines.
         let number = |value: f64, (x, y): (i32, i32)| {
             canvas.rectangle((x - 26, y - 9), (x + 26, y + 9), BACKGROUND);

@@ -62,6 +62,14 @@ impl Axis {
     }
 }
 
+/// The bounds of an axis of these accuracies, 0 to 1: at least 0.01 apart, so that equal values have readable ticks.
+pub fn accuracy_bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) =
+        values.fold((1.0, 0.0), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+    let low = low.min(high - 0.01).max(0.0);
+    (low, high.max(low + 0.01))
+}
+
 /// The least number of at least `least` that is 1, 2 or 5 times a power of ten.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
@@ -71,7 +79,7 @@ fn round_step(least: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Axis;
+    use super::{Axis, accuracy_bounds};
 
     fn texts(low: f64, high: f64) -> Vec<String> {
         let ticks = Axis::new((low, high), 5, (0, 100)).ticks();
@@ -86,6 +94,15 @@ mod tests {
             ["0.870", "0.875", "0.880", "0.885", "0.890", "0.895", "0.900"]
         );
         assert_eq!(texts(0.0, 0.0).len(), 2);
+    }
+
+    #[test]
+    fn equal_accuracies_have_an_axis_with_few_decimals() {
+        let bounds = |values: &[f64]| accuracy_bounds(values.iter().copied());
+        assert_eq!(bounds(&[0.0]), (0.0, 0.01));
+        assert_eq!(bounds(&[0.8709, 0.8953]), (0.8709, 0.8953));
+        let (low, high) = bounds(&[1.0]);
+        assert_eq!(texts(low, high).last().unwrap(), "1.000");
     }
 
     #[test]

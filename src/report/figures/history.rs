@@ -4,7 +4,7 @@ use stitch_run::{EpochRecord, counted};
 
 use plotters::style::RGBColor;
 
-use super::axis::Axis;
+use super::axis::{Axis, accuracy_bounds};
 use super::canvas::{Anchor, BLUE, Canvas, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw};
 use super::{Drawn, Figure};
 
@@ -56,7 +56,10 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
         if let Some(values) = &curves.val_loss {
             losses.push(Series { name: "validation", values, color: VERMILION });
         }
-        panel(canvas, (top, drawn), Some(0.0), &losses);
+        let values = losses.iter().flat_map(|series| series.values.iter().copied());
+        let bounds =
+            values.fold((0.0, 0.0), |(low, high), it| (f64::min(low, it), f64::max(high, it)));
+        panel(canvas, (top, drawn), bounds, &losses);
         if let Some(values) = &curves.val_accuracy {
             canvas.text(
                 "Accuracy on the validation images",
@@ -64,7 +67,8 @@ pub fn losses(curves: &Curves, drawn: Drawn) -> Figure {
                 TITLE,
             );
             let series = [Series { name: "validation", values, color: VERMILION }];
-            panel(canvas, (second, drawn), None, &series);
+            let bounds = accuracy_bounds(values.iter().copied());
+            panel(canvas, (second, drawn), bounds, &series);
         }
     })
 }
@@ -95,19 +99,16 @@ struct Series<'a> {
     color: RGBColor,
 }
 
-/// Draws a panel with its upper edge at `top`; the axis starts at `low`, or at the least value.
-fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), low: Option<f64>, series: &[Series]) {
-    let values = || series.iter().flat_map(|series| series.values.iter().copied());
+/// Draws a panel with its upper edge at `top` and an axis with these bounds.
+fn panel(canvas: &Canvas, (top, drawn): (i32, Drawn), bounds: (f64, f64), series: &[Series]) {
     let epochs = series.iter().map(|series| series.values.len()).max().unwrap_or(0);
     if epochs == 0 {
         return;
     }
-    let least = values().chain(low).fold(f64::MAX, f64::min);
-    let greatest = values().chain(low).fold(f64::MIN, f64::max);
     // Wide figures have the names at the ends of the lines.
     let right = drawn.width() - if drawn == Drawn::Wide { 150 } else { 12 };
     let bottom = top + PANEL;
-    let y = Axis::new((least, greatest), 5, (bottom, top));
+    let y = Axis::new(bounds, 5, (bottom, top));
     let muted = Style { color: MUTED, ..TEXT };
     for (value, text) in y.ticks() {
         let at = y.pixel(value);

@@ -1,7 +1,7 @@
 //! The figure of a study: a histogram and one dot per run for each configuration, and the paper's accuracy.
 //! Configurations that differ only in their options are a group below a heading.
 
-use super::axis::Axis;
+use super::axis::{Axis, accuracy_bounds};
 use super::canvas::{
     Anchor, BACKGROUND, BLUE, Canvas, FOREGROUND, GRID, MUTED, Style, TEXT, TITLE, VERMILION, draw,
     width_of,
@@ -52,12 +52,11 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let width = drawn.width();
     let layout = Layout::new(rows, drawn);
     let Layout { left, bottom, .. } = layout;
-    let values = || rows.iter().flat_map(|row| row.values.iter().copied().chain(row.paper));
+    let values = rows.iter().flat_map(|row| row.values.iter().copied().chain(row.paper));
     // The interval of two runs may be far wider than their distance: it is cut off.
     let several = rows.iter().filter(|row| row.values.len() > 2);
     let bounds = several.filter_map(|row| row.mean).flat_map(|(_, low, high)| [low, high]);
-    let values = || values().chain(bounds.clone());
-    let range = (values().fold(1.0, f64::min), values().fold(0.0, f64::max));
+    let range = accuracy_bounds(values.chain(bounds));
     let ticks = if drawn == Drawn::Wide { 6 } else { 3 };
     let x = Axis::new(range, ticks, (left + 12, width - 40));
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::view::inline;
 use crate::models::{self, ModelEntry};
-use crate::report::configurations::{Configuration, ahead, baseline, in_words};
+use crate::report::configurations::{Configuration, ahead, baseline, in_words, is_fashion_mnist};
 use crate::report::effects::{Effect, effects};
 use crate::report::figures::{self, Drawn, Group, Sample, thousands};
 use crate::study::results::Record;
@@ -23,11 +23,14 @@ struct Page<'a> {
 pub struct Study {
     done: usize,
     configurations: usize,
+    is_fashion_mnist: bool,
     pub(super) wide: String,
     pub(super) narrow: String,
     pub(super) likely: Vec<String>,
     pub(super) rows: Vec<Row>,
-    /// The paper's two models with their articles; `None` if the registry has no such pair.
+    /// Whether the paper has a result of one of the models.
+    pub(super) has_paper: bool,
+    /// The paper's two models with their articles; `None` unless the study has both.
     pub(super) pair: Option<[String; 2]>,
     pub(super) difference: Vec<String>,
     pub(super) ahead: Vec<Row>,
@@ -51,15 +54,21 @@ impl Study {
     pub fn new(all: &[Configuration], records: &[Record]) -> Self {
         let samples = samples(all);
         let effects = effects(all);
+        let has_paper = all.iter().any(|it| it.paper.is_some());
+        let has = |model| all.iter().any(|it| it.model == model);
+        let pair = models::paper_pair().filter(|pair| pair.iter().copied().all(has));
+        let pair = pair.map(|pair| pair.map(|it| format!("{}{}", it.article, it.title)));
         Self {
             done: records.iter().filter(|record| record.is_done()).count(),
             configurations: all.len(),
+            is_fashion_mnist: records.iter().all(is_fashion_mnist),
             wide: inline(&figures::samples(&samples, Drawn::Wide)),
             narrow: inline(&figures::samples(&samples, Drawn::Narrow)),
             likely: models::of_the_paper().filter_map(|it| likely(it, all)).collect(),
-            rows: all.iter().map(row).collect(),
-            pair: pair(),
-            difference: difference(all),
+            rows: all.iter().map(|it| row(it, has_paper)).collect(),
+            has_paper,
+            difference: pair.as_ref().map_or(Vec::new(), |[_, second]| difference(all, second)),
+            pair,
             ahead: ahead_rows(all),
             effects: effects.iter().map(Effect::sentence).collect(),
             effect_rows: effects.iter().map(effect_row).collect(),
@@ -72,7 +81,10 @@ impl Study {
         let Self { done, configurations, .. } = *self;
         let page = Page {
             version: env!("CARGO_PKG_VERSION"),
-            title: "Fashion-MNIST: accuracy with confidence intervals",
+            title: match self.is_fashion_mnist {
+                true => "Fashion-MNIST: accuracy with confidence intervals",
+                false => "Accuracy with confidence intervals",
+            },
             lead: format!(
                 "{} run{} of {configurations} configuration{} with different seeds.",
                 thousands(done as u64),
@@ -105,7 +117,7 @@ pub fn samples(all: &[Configuration]) -> Vec<Sample> {
         let mean = summary.and_then(|summary| {
             summary.mean_interval.map(|interval| (summary.mean, interval.low, interval.high))
         });
-        Sample { name, group, values: it.values(), mean, paper: it.model.paper_accuracy() }
+        Sample { name, group, values: it.values(), mean, paper: it.paper }
     };
     all.iter().map(sample).collect()
 }
@@ -145,12 +157,12 @@ fn likely(model: &ModelEntry, all: &[Configuration]) -> Option<String> {
     })
 }
 
-fn row(it: &Configuration) -> Row {
+fn row(it: &Configuration, has_paper: bool) -> Row {
     let number = |value: Option<f64>| value.map_or(EMPTY.into(), |value| format!("{value:.4}"));
     let summary = it.summary();
     let interval = summary.and_then(|summary| summary.mean_interval);
     let share = it.at_least_paper();
-    let cells = vec![
+    let mut cells = vec![
         match it.failed {
             0 => it.accuracies.len().to_string(),
             failed => format!("{} ({failed} failed)", it.accuracies.len()),
@@ -160,23 +172,18 @@ fn row(it: &Configuration) -> Row {
         number(summary.and_then(|summary| summary.sd)),
         number(summary.map(|summary| summary.median)),
         summary.map_or(EMPTY.into(), |it| format!("{:.4} to {:.4}", it.min, it.max)),
-        share.map_or(EMPTY.into(), |share| {
+    ];
+    if has_paper {
+        cells.push(share.map_or(EMPTY.into(), |share| {
             let (low, high) = (percent(share.interval.low), percent(share.interval.high));
             format!("{} of {}, {low} to {high}", share.count, share.n)
-        }),
-    ];
+        }));
+    }
     Row { name: it.name(), cells }
 }
 
-fn pair() -> Option<[String; 2]> {
-    Some(models::paper_pair()?.map(|it| format!("{}{}", it.article, it.title)))
-}
-
-fn difference(all: &[Configuration]) -> Vec<String> {
-    let Some([first, second]) = pair() else { return Vec::new() };
-    let Some(baseline) = baseline(all) else {
-        return vec![format!("This study has no run of {first} to compare {second} with.")];
-    };
+fn difference(all: &[Configuration], second: &str) -> Vec<String> {
+    let Some(baseline) = baseline(all) else { return Vec::new() };
     let compared: Vec<_> =
         all.iter().filter_map(|it| Some((it, ahead(it, Some(baseline))?))).collect();
     if compared.is_empty() {

@@ -41,13 +41,13 @@ pub fn list(items: &[String]) -> String {
 }
 
 /// The runs of the paper's two models, the MLP first, with their positions, if each has one run, with the same test
-/// images, and all other runs are of models that are not in the paper.
+/// images of Fashion-MNIST, and all other runs are of models that are not in the paper.
 pub fn paper_pair<'a>(runs: &[&'a Run]) -> Option<[(usize, &'a Run); 2]> {
-    let of_the_paper = runs.iter().filter(|run| run.model.paper.is_some()).count();
-    let of = |model| runs.iter().copied().enumerate().find(|(_, run)| run.model == model);
+    let of_the_paper = || runs.iter().copied().enumerate().filter(|(_, run)| run.paper().is_some());
+    let of = |model| of_the_paper().find(|(_, run)| run.model == model);
     let [first, second] = models::paper_pair()?.map(of);
     let [a, b] = [first?, second?];
-    (of_the_paper == 2 && a.1.truth == b.1.truth).then_some([a, b])
+    (of_the_paper().count() == 2 && a.1.truth == b.1.truth).then_some([a, b])
 }
 
 /// The runs of the paper's two models, or the only two runs, with the same test images.
@@ -88,9 +88,9 @@ pub fn lead(runs: &[&Run], names: &[String]) -> String {
         format!("{} classifies {}", with_article(run, name), percent(accuracy(run)))
     };
     let here: Vec<String> = runs.iter().zip(names).map(here).collect();
-    let all = runs.iter().all(|run| run.model.paper.is_some());
+    let all = runs.iter().all(|run| run.paper().is_some());
     let there = |(run, name): (&&Run, &String)| {
-        let accuracy = percent(run.model.paper_accuracy()?);
+        let accuracy = percent(run.paper()?.accuracy);
         Some(if all { accuracy } else { format!("{accuracy} for {}", with_article(run, name)) })
     };
     let there: Vec<String> = runs.iter().zip(names).filter_map(there).collect();
@@ -182,7 +182,7 @@ fn paired([first, second]: [&str; 2], counts: Disagreement) -> String {
 
 /// Compares a run's settings and accuracy with the paper's; `None` for a model that is not in the paper.
 fn against_the_paper(run: &Run, name: &str) -> Option<String> {
-    let (config, paper) = (&run.config.settings, run.model.paper?);
+    let (config, paper) = (&run.config.settings, run.paper()?);
     let notebook = run.model.config();
     let mut others = Vec::new();
     let mut differs = |what: &str, here: String, there: String| {

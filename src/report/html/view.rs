@@ -27,6 +27,8 @@ pub struct Page<'a> {
     study: Option<&'a Study>,
     why: Vec<String>,
     accuracy: Widths,
+    /// Whether the paper has a result of one of the models.
+    has_paper: bool,
     recalls: Option<Recalls<'a>>,
     /// Name of a setting and its value in each run.
     settings: Vec<(String, Vec<String>)>,
@@ -158,6 +160,7 @@ impl<'a> Page<'a> {
             study,
             why: text::why(&runs, names),
             accuracy: accuracies(&runs, names),
+            has_paper: runs.iter().any(|run| run.paper().is_some()),
             recalls: recalls(&runs, names),
             settings: settings(&runs),
             data: data(&runs, names),
@@ -184,7 +187,7 @@ fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
     let row = |(run, name): (&&Run, &String)| Accuracy {
         name: name.clone(),
         value: accuracy(run),
-        paper: run.model.paper_accuracy(),
+        paper: run.paper().map(|paper| paper.accuracy),
     };
     let rows: Vec<Accuracy> = runs.iter().zip(names).map(row).collect();
     widths(|drawn| figures::accuracies(&rows, drawn))
@@ -294,7 +297,7 @@ fn run<'a>(
         accuracy: format!("{:.4}", report.accuracy),
         correct: thousands(run.matrix.correct()),
         total: thousands(run.matrix.total()),
-        paper: run.model.paper_accuracy().map(against),
+        paper: run.paper().map(|paper| against(paper.accuracy)),
         losses: text::losses(run),
         history: widths(|drawn| figures::losses(&run.curves, drawn)),
         matrix: inline(&figures::confusion_matrix(&run.matrix, &run.classes, normalize)),

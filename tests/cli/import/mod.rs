@@ -169,6 +169,30 @@ fn nothing_is_written_unless_everything_is_read() {
 }
 
 #[test]
+fn class_folders_without_a_test_half_are_split_class_by_class() {
+    let place = folder_with_data();
+    let folder = place.path();
+    class_folders(folder, "pictures");
+    fs::remove_dir_all(folder.join("pictures/test")).unwrap();
+    for from in ["pictures", "pictures/train"] {
+        let parts = ["pictures/train has class folders", "no test half", "--test-last N"];
+        refused(&mut import(folder, from), 2, &parts);
+        let split = ["--test-last", "60", "--force"];
+        let shown =
+            contains("imported 240 training and 60 test images").and(contains("10 classes"));
+        import(folder, from).args(split).assert().code(0).stderr("").stdout(shown);
+        let labels = &files_in(&folder.join("out"))["t10k-labels-idx1-ubyte"][8..];
+        let all = source::load(source::named(&folder.join("data"), "").unwrap()).unwrap().train;
+        for label in 0..10 {
+            let [part, whole] = [labels, &all.labels]
+                .map(|labels| labels.iter().filter(|it| **it == label).count());
+            assert!(part.abs_diff(whole / 5) <= 1, "{label}: {part} of {whole}");
+        }
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
+}
+
+#[test]
 fn errors_name_the_flag_that_helps() {
     let place = temporary_folder();
     let folder = place.path();

@@ -35,7 +35,7 @@ fn onnxruntime_computes_the_logits_of_the_file() {
         command.args(export);
         let image = if name == "mixed" { [3, 32, 32] } else { [1, 28, 28] };
         if name == "mixed" {
-            let advice = "Give the size of its images with --image-size";
+            let advice = "--image-size: HEIGHTxWIDTH for gray, HEIGHTxWIDTHx3 for color";
             let parts = ["mixed.pt", "torch.conv2d", "[1, 28, 28]", "in_channels is 3", advice];
             refused(stitch(folder.path()).args(export), 2, &parts);
             command.args(["--image-size", "32x32x3"]);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{common, cut_to, refused, stdout_of, stitch, temporary_folder};
 
 mod exported;
+mod pictures;
 mod refusals;
 
 /// Runs Python in `folder`, with the networks of this test importable; panics with its output if it fails.

@@ -12,8 +12,8 @@ use crate::source::unpack;
 
 /// The files of a data set by half.
 pub(super) enum Source {
-    /// Two folders of class folders.
-    Folders { train: PathBuf, test: PathBuf },
+    /// Folders of class folders.
+    Folders { train: PathBuf, test: Option<PathBuf> },
     /// A table per half.
     Csv { train: PathBuf, test: Option<PathBuf> },
     /// One file with both halves.
@@ -194,8 +194,8 @@ fn in_folder(from: &Path) -> Result<(Source, Vec<String>), ImportError> {
     let named = Named::new(folders.clone());
     if let Some(train) = named.train.first() {
         named.one_each(from)?;
-        let test = named.test.first().ok_or_else(|| ImportError::NoTestFolder(from.into()))?;
-        return Ok((Source::Folders { train: train.clone(), test: test.clone() }, named.notes));
+        let test = named.test.first().cloned();
+        return Ok((Source::Folders { train: train.clone(), test }, named.notes));
     }
     let mut of_kind = by_kind(&files)?;
     let below = from.join("data");
@@ -205,6 +205,9 @@ fn in_folder(from: &Path) -> Result<(Source, Vec<String>), ImportError> {
     let mut kinds = of_kind.into_iter();
     let (kind, files) = match (kinds.next(), kinds.next()) {
         (Some(one), None) => one,
+        (None, _) if named.test.is_empty() && contain_pictures(&folders)? => {
+            return Ok((Source::Folders { train: from.into(), test: None }, Vec::new()));
+        }
         (None, _) => return Err(nothing(from, &folders, &files)),
         (Some((_, a)), Some((_, b))) => {
             let reason = format!(
@@ -263,9 +266,22 @@ fn by_kind(files: &[PathBuf]) -> Result<BTreeMap<Kind, Vec<PathBuf>>, ImportErro
     Ok(of_kind)
 }
 
+/// Whether one of these folders has an image in it.
+fn contain_pictures(folders: &[PathBuf]) -> Result<bool, ImportError> {
+    for folder in folders {
+        for path in entries(folder)?.1.iter().filter(|path| path.is_file()) {
+            let kind = kind_of(path).map_err(|error| ImportError::Read(path.clone(), error))?;
+            if kind == Kind::Picture {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// The error about a folder without anything to import.
 fn nothing(from: &Path, folders: &[PathBuf], files: &[PathBuf]) -> ImportError {
-    let expected = "folders train and test with a folder per class, or CSV, .npz or Parquet files are expected";
+    let expected = "a folder of images per class, in folders train and test or not, or CSV, .npz or Parquet files are expected";
     let found: Vec<String> = [("the folders", folders), ("the files", files)]
         .into_iter()
         .filter(|(_, paths)| !paths.is_empty())

@@ -59,8 +59,8 @@ pub enum ImportError {
     /// There is a test half, although training images were to become it.
     #[error("{0} has a test half: no training images can be taken for it")]
     HasTest(String),
-    /// There are class folders without a test half. Since images are sorted by class, the last of them cannot become it.
-    #[error("{} has no folder `test`, `val` or `valid` beside `train`: move images of each class there", .0.display())]
+    /// There are class folders without a test half.
+    #[error("{} has class folders, but there is no test half (a folder `test`, `val` or `valid` beside a folder `train`)", .0.display())]
     NoTestFolder(PathBuf),
     /// As many images were asked for the test half as there are, or more.
     #[error(

@@ -14,21 +14,23 @@ use crate::source::Half;
 /// File names of images in lower case: the `IMG_EXTENSIONS` of torchvision.
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 
-/// Reads both halves. The classes are those of the training half.
-pub(super) fn read(train: &Path, test: &Path, into: &mut Halves) -> Result<(), ImportError> {
+/// Reads both halves, or one that [`Options::test_last`](super::Options) splits. The classes are those of the training half.
+pub(super) fn read(
+    train: &Path,
+    test: Option<&Path>,
+    into: &mut Halves,
+) -> Result<(), ImportError> {
+    if test.is_none() && into.options.test_last.is_none() {
+        return Err(ImportError::NoTestFolder(train.into()));
+    }
+    into.is_by_class = true;
     let names = classes_in(train)?;
     into.name_classes(&train.display(), names.clone())?;
-    for name in classes_in(test)? {
-        if !names.contains(&name) {
-            let same = names.iter().find(|other| other.to_lowercase() == name.to_lowercase());
-            let same = same.map_or(String::new(), |same| format!(", but {same}"));
-            let reason = format!("{} has no class of this name{same}", train.display());
-            return Err(ImportError::at(&test.join(name), reason));
-        }
-    }
+    test.map_or(Ok(()), |test| check_classes(test, train, &names))?;
     // Files that are no images, and images that `ImageFolder` would ignore.
     let (mut ignored, mut unusual) = (Vec::new(), Vec::new());
-    for (half, folder) in [(Half::Train, train), (Half::Test, test)] {
+    let test = test.map(|test| (Half::Test, test));
+    for (half, folder) in [(Half::Train, train)].into_iter().chain(test) {
         let mut images = Vec::new();
         for (label, name) in names.iter().enumerate() {
             let class = folder.join(name);
@@ -66,6 +68,19 @@ pub(super) fn read(train: &Path, test: &Path, into: &mut Halves) -> Result<(), I
     note(ignored, "skipped files that are not images");
     note(unusual, "imported images whose extension ImageFolder would skip");
     Ok(())
+}
+
+/// Refuses a class of the test half that is not one of the training half's.
+fn check_classes(test: &Path, train: &Path, names: &[String]) -> Result<(), ImportError> {
+    match classes_in(test)?.into_iter().find(|name| !names.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let same = names.iter().find(|other| other.to_lowercase() == name.to_lowercase());
+            let same = same.map_or(String::new(), |same| format!(", but {same}"));
+            let reason = format!("{} has no class of this name{same}", train.display());
+            Err(ImportError::at(&test.join(name), reason))
+        }
+    }
 }
 
 /// The names of the folders in `folder`, sorted.

@@ -20,6 +20,8 @@ pub(super) struct Halves<'a> {
     /// What the caller should know.
     pub notes: Vec<String>,
     pub classes: Option<Classes>,
+    /// Whether images are added class by class.
+    pub is_by_class: bool,
     report: &'a mut dyn FnMut(Progress),
     halves: [ImportedHalf; 2],
     /// 1 until there is an image with colours.
@@ -37,7 +39,8 @@ impl<'a> Halves<'a> {
     ) -> Self {
         let channels = options.channels.unwrap_or(1);
         let (halves, unreadable) = Default::default();
-        Self { options, notes, classes: None, report, halves, channels, first: None, unreadable }
+        let (classes, is_by_class, first) = Default::default();
+        Self { options, notes, classes, is_by_class, report, halves, channels, first, unreadable }
     }
 
     /// Adds an image. `place` names it in messages, and `total` is the number of images of the half.
@@ -149,9 +152,7 @@ impl<'a> Halves<'a> {
                 if asked >= images {
                     return Err(ImportError::TestLast { asked, images });
                 }
-                let image = train.pixels.len() / images;
-                test.labels = train.labels.split_off(images - asked);
-                test.pixels = train.pixels.split_off((images - asked) * image);
+                *test = train.split_off_last(asked, self.is_by_class);
             }
             None => {}
         }
@@ -195,5 +196,30 @@ impl<'a> Halves<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl ImportedHalf {
+    /// Removes the last `n` images and returns them; with `by_class`, the last of each run of equal labels, in proportion to its
+    /// length.
+    fn split_off_last(&mut self, n: usize, by_class: bool) -> Self {
+        let images = self.labels.len();
+        let image = self.pixels.len() / images;
+        let groups = self.labels.chunk_by(|a, b| !by_class || a == b);
+        let lengths: Vec<usize> = groups.map(<[u8]>::len).collect();
+        let (mut last, mut from, mut kept) = (Self::default(), 0, 0);
+        for length in lengths {
+            let to = from + length;
+            // The shares of all classes so far are rounded down together, so that they add up to `n`.
+            let middle = to - (n * to / images - n * from / images);
+            last.labels.extend_from_slice(&self.labels[middle..to]);
+            last.pixels.extend_from_slice(&self.pixels[middle * image..to * image]);
+            self.labels.copy_within(from..middle, kept);
+            self.pixels.copy_within(from * image..middle * image, kept * image);
+            (from, kept) = (to, kept + middle - from);
+        }
+        self.labels.truncate(kept);
+        self.pixels.truncate(kept * image);
+        last
     }
 }

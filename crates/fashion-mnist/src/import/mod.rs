@@ -35,7 +35,8 @@ pub struct Options {
     pub channels: Option<usize>,
     /// Column of the labels in a table or a Parquet file; by default `label`.
     pub label: Option<String>,
-    /// Number of training images, the last, that become the test half of a data set without one.
+    /// Number of training images, the last, that become the test half of a data set without one. Of class folders, they are the
+    /// last of each class, in proportion to its images.
     pub test_last: Option<usize>,
     /// Leave out images that cannot be read.
     pub skip_unreadable: bool,
@@ -116,7 +117,7 @@ pub fn read(
     let mut halves = Halves::new(options, notes, report);
     let form = match source {
         Source::Folders { train, test } => {
-            folders::read(&train, &test, &mut halves).map(|()| Form::ClassFolders)
+            folders::read(&train, test.as_deref(), &mut halves).map(|()| Form::ClassFolders)
         }
         Source::Csv { train, test } => {
             table::read(&train, test.as_deref(), &mut halves).map(|()| Form::Csv)

@@ -10,7 +10,7 @@ use super::background::{self, Object};
 pub(super) fn keep(grey: &GrayImage, invert: bool) -> Converted {
     let inverted = invert && background::is_light(background::of(grey));
     let value = |&value: &u8| if inverted { 255 - value } else { value };
-    Converted { pixels: grey.iter().map(value).collect(), inverted }
+    Converted { pixels: grey.iter().map(value).collect(), inverted, scaled: false }
 }
 
 /// Crops the background, scales the object to the width or height of `size`, whichever is smaller, centres the result, and
@@ -31,7 +31,7 @@ pub(super) fn fit(mut grey: GrayImage, size: (u32, u32), invert: bool) -> Conver
     if inverted || !object.darker {
         blacken(&mut canvas, background.round());
     }
-    Converted { pixels: canvas.into_raw(), inverted }
+    Converted { pixels: canvas.into_raw(), inverted, scaled: true }
 }
 
 fn centred(grey: &GrayImage, object: &Object, size: (u32, u32), background: f64) -> GrayImage {

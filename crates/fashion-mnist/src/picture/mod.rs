@@ -1,8 +1,8 @@
 //! Image files converted to the size of a data set's images. Takes and returns bytes; opens no files.
 //!
-//! For grey images, the preprocessing is that of Fashion-MNIST: a light object on a dark background. It follows section 2 of
-//! the data set's paper (Xiao, Rasul, Vollgraf, arXiv:1708.07747): crop the background, scale the object to the size of the
-//! image, centre, invert, convert to greyscale. Colour images are scaled to the size, and nothing else.
+//! [`Preprocessing::FashionMnist`] makes a light object on a dark background. It follows section 2 of the data set's paper (Xiao,
+//! Rasul, Vollgraf, arXiv:1708.07747): crop the background, scale the object to the size of the image, centre, invert, convert
+//! to greyscale. [`Preprocessing::Scale`] is that of an import, which changes the channels and the size, and nothing else.
 
 mod background;
 mod decode;
@@ -10,7 +10,6 @@ mod fit;
 mod raster;
 
 use image::codecs::png::PngEncoder;
-use image::imageops::FilterType;
 use image::{ExtendedColorType, ImageEncoder};
 
 pub use decode::{LARGEST_FILE, PictureError, is_picture};
@@ -29,27 +28,43 @@ pub struct Converted {
     pub pixels: Vec<u8>,
     /// Whether the image was inverted.
     pub inverted: bool,
+    /// Whether the image had another size.
+    pub scaled: bool,
 }
 
-/// Decodes an image file (PNG, JPEG, BMP, GIF or WebP) and converts it to the size and channels of `shape`. With `invert`, a
-/// grey image whose object is darker than its background is inverted. Grey pixels of this size on a dark background, and
-/// colours of this size, are unchanged.
+/// How an image file becomes an image of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preprocessing {
+    /// As the images of Fashion-MNIST: the EXIF orientation is applied, and an image of another size is cropped to its object,
+    /// scaled and centred. With `invert`, an image whose object is darker than its background is inverted. Grey pixels of this
+    /// size on a dark background are unchanged.
+    FashionMnist {
+        /// Whether images with a light background are inverted.
+        invert: bool,
+    },
+    /// As an import of a data set: [`Raster::decode`], [`Raster::convert`], [`Raster::resize`].
+    Scale,
+}
+
+/// Decodes an image file (PNG, JPEG, BMP, GIF or WebP) and converts it to the size and channels of `shape`; with
+/// [`Preprocessing::FashionMnist`], `shape` has one channel.
 ///
 /// # Errors
 /// See [`PictureError`].
-pub fn convert(file: &[u8], shape: ImageShape, invert: bool) -> Result<Converted, PictureError> {
-    let image = decode::decode(file, true)?;
-    let [width, height] = [shape.width, shape.height].map(|side| side as u32);
-    if shape.channels == 3 {
-        let scaled = match (image.width(), image.height()) == (width, height) {
-            true => image,
-            false => image.resize_exact(width, height, FilterType::Lanczos3),
-        };
-        let mut pixels = scaled.into_rgb8().into_raw();
+pub fn convert(
+    file: &[u8],
+    shape: ImageShape,
+    preprocessing: Preprocessing,
+) -> Result<Converted, PictureError> {
+    let Preprocessing::FashionMnist { invert } = preprocessing else {
+        let raster = Raster::decode(file)?.convert(shape.channels);
+        let scaled = (raster.height, raster.width) != (shape.height, shape.width);
+        let mut pixels = raster.resize(shape.height, shape.width).pixels;
         to_planes(&mut pixels, shape);
-        return Ok(Converted { pixels, inverted: false });
-    }
-    let grey = background::flatten(image);
+        return Ok(Converted { pixels, inverted: false, scaled });
+    };
+    let [width, height] = [shape.width, shape.height].map(|side| side as u32);
+    let grey = background::flatten(decode::decode(file, true)?);
     Ok(match grey.dimensions() == (width, height) {
         true => fit::keep(&grey, invert),
         false => fit::fit(grey, (width, height), invert),
@@ -103,7 +118,7 @@ mod tests {
 
     /// Converts to the size of Fashion-MNIST's images.
     fn convert(file: &[u8], invert: bool) -> Result<Converted, PictureError> {
-        super::convert(file, ImageShape::FASHION_MNIST, invert)
+        super::convert(file, ImageShape::FASHION_MNIST, Preprocessing::FashionMnist { invert })
     }
 
     /// Encodes an image of that size.
@@ -115,13 +130,15 @@ mod tests {
     fn colours_are_scaled_and_become_planes() {
         let shape = ImageShape { channels: 3, height: 2, width: 4 };
         let image = RgbImage::from_fn(4, 2, |x, y| Rgb([(x * 10) as u8, (y * 10) as u8, 7]));
-        let converted = super::convert(&png(image.clone()), shape, true).unwrap();
+        let convert =
+            |file: &[u8], shape| super::convert(file, shape, Preprocessing::Scale).unwrap();
+        let converted = convert(&png(image.clone()), shape);
         assert_eq!(converted.pixels[..8], [0, 10, 20, 30, 0, 10, 20, 30]);
         assert_eq!(converted.pixels[8..], [0, 0, 0, 0, 10, 10, 10, 10, 7, 7, 7, 7, 7, 7, 7, 7]);
         let again = super::to_png(&converted.pixels, shape).unwrap();
-        assert_eq!(super::convert(&again, shape, true).unwrap(), converted);
+        assert_eq!(convert(&again, shape), converted);
         let scaled = ImageShape { height: 5, width: 3, ..shape };
-        assert_eq!(super::convert(&png(image), scaled, true).unwrap().pixels.len(), 45);
+        assert_eq!(convert(&png(image), scaled).pixels.len(), 45);
         assert!(super::to_png(&[0; 3], shape).is_err());
     }
 
