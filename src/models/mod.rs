@@ -371,8 +371,9 @@ pub enum DataMismatch {
     /// A label without an output.
     #[error(
         "{model} has {outputs} classes, labels 0 to {}, but the data set has the label {label}: correct the labels, or use a \
-         network with more classes",
-        outputs - 1
+         network with at least {} classes",
+        outputs - 1,
+        usize::from(*label) + 1
     )]
     Classes {
         /// Name of the model or its class.
