@@ -7,7 +7,7 @@ use tensor_files::Dtype;
 
 use crate::element::{is_number, number};
 use crate::error::SideError;
-use crate::fit::{affine, difference, factor, fit, norm};
+use crate::fit::{affine, difference, factor, fit, fit_difference, norm};
 use crate::result::{Outcome, TensorResult};
 use crate::side::{Item, Side};
 
@@ -25,6 +25,14 @@ pub(crate) fn causes(
 ) -> Result<Vec<String>, SideError> {
     let mut evidence = Evidence { reference, candidate, tensors, first };
     let mut causes = evidence.of_names();
+    if let (stage::PERMUTATION, Outcome::Shape { expected, actual }) =
+        (first.stage.as_str(), &first.outcome)
+    {
+        causes.push(format!(
+            "other samples: the epoch has {expected:?} in the reference, {actual:?} in the candidate (drop_last, or a \
+             sample that was left out)"
+        ));
+    }
     if matches!(first.outcome, Outcome::Different(_)) {
         causes.extend(evidence.of_elements()?);
     }
@@ -287,13 +295,12 @@ impl Evidence<'_> {
         let updates = [one, other].map(|after| difference(after, &before));
         let rate =
             values(self.reference, stage::LEARNING_RATE, Some(step), "0")?.map(|rate| rate[0]);
-        if let Some([decay]) = fit([&before], &gap) {
+        if let Some([decay]) = fit_difference([&before], &gap, &before) {
             let of_rate = rate.map_or(String::new(), |rate| {
-                format!(", which is {:.6} of the learning rate", -decay / rate)
+                format!(", {:.6} times the learning rate", decay / rate)
             });
             causes.push(format!(
-                "decoupled weight decay: the parameters are also multiplied by 1 - {:.3e}{of_rate}",
-                -decay
+                "decoupled weight decay: the difference is {decay:.3e} times the parameters{of_rate}"
             ));
         }
         if let Some(gradient) = &gradient {
@@ -308,11 +315,15 @@ impl Evidence<'_> {
             }
             let momentum = self.here("momentum_buffer", &name)?.map(|[buffer, _]| buffer);
             if let Some(buffer) = momentum {
-                let is_nesterov = |update: &[f64]| {
-                    fit([gradient, &buffer], update).is_some_and(|[g, b]| (g / b).abs() > 0.1)
-                        && fit([&buffer], update).is_none()
+                // In the first step the buffer is the gradient, and Nesterov's update 1 + momentum times it.
+                let is_nesterov = |update: &[f64]| match fit_difference([&buffer], update, &before)
+                {
+                    Some([scale]) => {
+                        rate.is_some_and(|rate| (1.01..2.0).contains(&(-scale / rate)))
+                    }
+                    None => fit_difference([gradient, &buffer], update, &before).is_some(),
                 };
-                if step > 1 && is_nesterov(&updates[0]) != is_nesterov(&updates[1]) {
+                if is_nesterov(&updates[0]) != is_nesterov(&updates[1]) {
                     causes.push("Nesterov momentum on one side only".into());
                 }
             }
@@ -495,8 +506,8 @@ fn of_state(
         if (d - d2).abs() > 1e-3 {
             causes.push(format!(
                 "dampening: {:.4} in the reference, {:.4} in the candidate",
-                1.0 - d,
-                1.0 - d2
+                (1.0 - d).max(0.0),
+                (1.0 - d2).max(0.0)
             ));
         }
     }

@@ -13,9 +13,23 @@ pub(crate) fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-/// The coefficients of the sum of multiples of `columns` that is closest to `y`, if it is close to `y`; none of the columns
-/// may be dispensable.
+/// The coefficients of the sum of multiples of `columns` that is closest to `y`, if it is equal to `y` but for rounding; none
+/// of the columns may be dispensable.
 pub(crate) fn fit<const N: usize>(columns: [&[f64]; N], y: &[f64]) -> Option<[f64; N]> {
+    fit_within(EXACT, columns, y)
+}
+
+/// The same for a difference `y` of two float32 tensors of the size of `of`, whose rounding weighs more in it.
+pub(crate) fn fit_difference<const N: usize>(
+    columns: [&[f64]; N],
+    y: &[f64],
+    of: &[f64],
+) -> Option<[f64; N]> {
+    let rounding = f64::from(f32::EPSILON) * norm(of) / norm(y);
+    fit_within((EXACT + rounding).min(0.05), columns, y)
+}
+
+fn fit_within<const N: usize>(residual: f64, columns: [&[f64]; N], y: &[f64]) -> Option<[f64; N]> {
     let scales = columns.map(norm);
     if scales.contains(&0.0) || y.len() <= N || !norm(y).is_normal() {
         return None;
@@ -42,7 +56,7 @@ pub(crate) fn fit<const N: usize>(columns: [&[f64]; N], y: &[f64]) -> Option<[f6
     let coefficients: [f64; N] = std::array::from_fn(|i| rows[i].1 / rows[i].0[i] / scales[i]);
     let sum = |k: usize| (0..N).map(|i| coefficients[i] * columns[i][k]).sum::<f64>();
     let rest: Vec<f64> = (0..y.len()).map(|k| y[k] - sum(k)).collect();
-    (norm(&rest) <= EXACT * norm(y)).then_some(coefficients)
+    (norm(&rest) <= residual * norm(y)).then_some(coefficients)
 }
 
 /// The number that `b` is times `a`, if there is one other than 1.

@@ -56,6 +56,12 @@ impl Printer {
         }
         if let Some(first) = report.first_difference() {
             self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
+            let others = report.different() - 1;
+            if first.step.is_some() && others > 0 {
+                self.line(&format!(
+                    "what it is computed from is equal, as far as it was recorded; {others} tensors after it differ"
+                ));
+            }
             for (i, cause) in report.causes.iter().enumerate() {
                 let label = if i == 0 { "likely cause" } else { "or" };
                 self.line(&format!("{label}: {cause}"));
