@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
+use stitch::parity::recorder::TracedSteps;
 use stitch::stitch_run::{Augment, Loss, LrSchedule, Normalize, Optimizer, json};
 
 use super::values::{NumberOrOff, number, parse_number_or_off, parse_on_or_off, written_path};
@@ -81,9 +82,14 @@ pub struct TrainArgs {
     pub checkpoints: CheckpointArgs,
     /// Record the tensors of selected steps in OUT/trace, for `stitch parity`
     ///
+    /// The eager engine also records the output of each layer and the gradient w.r.t. it.
+    ///
     /// A traced run writes no checkpoints and cannot be resumed: checkpoints do not contain the trace.
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
+    /// The steps that --trace records, such as 1-5,100,last (of each epoch) [default: 1-3,10,100,last]
+    #[arg(long, value_name = "LIST", requires = "trace")]
+    pub trace_steps: Option<TracedSteps>,
     /// Write TensorBoard events to OUT/tensorboard: losses, accuracies, confusion matrix
     ///
     /// `tensorboard --logdir OUT` shows them, also during the run.

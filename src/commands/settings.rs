@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use stitch::dataset::Dataset;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
-use stitch::run::{self, RunError};
+use stitch::run::{self, NetworkError, RunError};
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig, TrainError};
 use tch::Device;
 
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
+use crate::suggest::hinted;
 
 /// Maximum size in bytes of a `config.json`, which usually has about a kilobyte.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -158,6 +159,9 @@ impl Settings {
                 Some(repeated) if !is_flag(setting.name()) => anyhow!("{repeated}: {setting}"),
                 _ => flags::of_setting(setting),
             },
+            (Some(RunError::Network(NetworkError::Read(path, _))), _) => {
+                hinted(&PathBuf::from(path), error)
+            }
             (Some(RunError::Init { .. }), Some(repeated)) if !is_flag("init") => {
                 anyhow!("{repeated}: init: {error}")
             }

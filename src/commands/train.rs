@@ -39,7 +39,7 @@ pub fn run(args: &TrainArgs, console: Console) -> Result<Outcome> {
     let options = Options {
         checkpoint_every: args.checkpoints.checkpoint_every,
         resume: args.checkpoints.resume,
-        trace: args.trace,
+        trace: args.trace.then(|| args.trace_steps.clone().unwrap_or_default()),
         tensorboard: args.tensorboard,
         figures: Some(args.settings.figures().normalize()),
     };

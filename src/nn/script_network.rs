@@ -14,7 +14,12 @@ use crate::libtorch::{LibtorchError, Script, generator};
 /// A TorchScript file that cannot be used as a network.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// It is not a TorchScript file.
+    /// It is no archive.
+    #[error(
+        "it is not a TorchScript file: save the network with torch.jit.script(model).save(FILE)"
+    )]
+    NoArchive,
+    /// The archive cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Its code does more than operations on tensors.
@@ -172,6 +177,9 @@ impl Model {
         shape: &[i64],
         device: Device,
     ) -> Result<Self, ScriptError> {
+        if !bytes.starts_with(b"PK") {
+            return Err(ScriptError::NoArchive);
+        }
         let module = ScriptModule::read(Cursor::new(bytes))?;
         let facts = module.check_operations()?;
         match &facts.forward {

@@ -2,6 +2,9 @@
 //!
 //! The trace stays in memory until the end of the run; it takes one or two megabytes per epoch.
 
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
@@ -12,10 +15,49 @@ use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
 use crate::train::{StepTensors, Tracer};
 
-/// Steps that are recorded, in addition to the last step of each epoch.
-const STEPS: [usize; 5] = [1, 2, 3, 10, 100];
 /// Number of images that are normalized and hashed at once.
 const CHUNK: usize = 1000;
+
+/// The steps that are recorded, counted from 1 over the whole run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedSteps {
+    ranges: Vec<RangeInclusive<usize>>,
+    /// Whether the last step of each epoch is recorded.
+    last: bool,
+}
+
+impl Default for TracedSteps {
+    /// 1, 2, 3, 10, 100 and the last step of each epoch.
+    fn default() -> Self {
+        Self { ranges: vec![1..=3, 10..=10, 100..=100], last: true }
+    }
+}
+
+impl FromStr for TracedSteps {
+    type Err = String;
+
+    /// From a list such as `1-5,100,last`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut steps = Self { ranges: Vec::new(), last: false };
+        for part in text.split(',') {
+            if part == "last" {
+                steps.last = true;
+                continue;
+            }
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            match (first.parse(), last.parse()) {
+                (Ok(first), Ok(last)) if 1 <= first && first <= last => {
+                    steps.ranges.push(first..=last);
+                }
+                _ => {
+                    let expected = "expected a list of steps from 1 on, ranges of them, and `last` (of each epoch), such as 1-5,100,last";
+                    return Err(expected.into());
+                }
+            }
+        }
+        Ok(steps)
+    }
+}
 
 /// Records a run in memory while it trains.
 #[derive(Debug)]
@@ -23,6 +65,7 @@ pub struct Recorder {
     trace: Writer<Vec<u8>, Vec<u8>>,
     parameters: Vec<String>,
     buffers: Vec<String>,
+    steps: TracedSteps,
     /// The first error, which [`Recorder::into_files`] returns.
     result: Result<(), WriteError>,
 }
@@ -34,7 +77,8 @@ impl Recorder {
         let parameters = graph.parameters().iter().map(|spec| spec.name.clone()).collect();
         let buffers = graph.buffers().iter().map(|spec| spec.name.clone()).collect();
         let trace = Writer::in_memory(entry.name);
-        let mut recorder = Self { trace, parameters, buffers, result: Ok(()) };
+        let (steps, result) = (TracedSteps::default(), Ok(()));
+        let mut recorder = Self { trace, parameters, buffers, steps, result };
         for (half, split) in [("train", train), ("test", test)] {
             recorder.images(&format!("{half}.images"), model, &split.images);
             let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
@@ -43,6 +87,11 @@ impl Recorder {
         }
         recorder.parameters(stage::INIT, Place::RUN, model.parameters());
         recorder
+    }
+
+    /// Sets the steps that are recorded.
+    pub fn of_steps(self, steps: TracedSteps) -> Self {
+        Self { steps, ..self }
     }
 
     /// Records the final parameters and buffers, and logits, predictions and scores of the test images.
@@ -127,7 +176,7 @@ impl Tracer for Recorder {
     }
 
     fn traces(&self, step: usize, last: bool) -> bool {
-        last || STEPS.contains(&step)
+        last && self.steps.last || self.steps.ranges.iter().any(|range| range.contains(&step))
     }
 
     fn step(&mut self, step: usize, tensors: &StepTensors) {
@@ -157,5 +206,21 @@ impl Tracer for Recorder {
 
     fn epoch(&mut self, epoch: usize, loss: f64) {
         self.record(stage::EPOCH_LOSS, "loss", Place::epoch(epoch), &Tensor::from(loss));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_a_list_of_numbers_ranges_and_last() {
+        let steps: TracedSteps = "2-4,100,last".parse().unwrap();
+        assert_eq!(steps.ranges, [2..=4, 100..=100]);
+        assert!(steps.last);
+        assert_eq!("1-3,10,100,last".parse(), Ok(TracedSteps::default()));
+        for wrong in ["", "0", "3-2", "a", "1,,2", "-1", "1-"] {
+            assert!(wrong.parse::<TracedSteps>().unwrap_err().contains("1-5,100,last"), "{wrong}");
+        }
     }
 }

@@ -28,7 +28,7 @@ use crate::evaluate::Evaluation;
 use crate::libtorch::threads::ThreadsError;
 use crate::models::ModelEntry;
 use crate::nn::{ForwardFailed, Model, StateDictError};
-use crate::parity::recorder::Recorder;
+use crate::parity::recorder::{Recorder, TracedSteps};
 use crate::report::Section;
 use crate::report::figures::Normalize;
 use crate::run_folder::{FolderError, RunFolder, TrainingMetrics};
@@ -43,14 +43,14 @@ pub use network::{MAX_NETWORK, NetworkError, network_sha256};
 pub use prepared::{FirstStep, Prepared};
 
 /// The options of a run besides its settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// When checkpoints are written.
     pub checkpoint_every: CheckpointEvery,
     /// Whether to resume the run in the folder.
     pub resume: bool,
-    /// Whether to record a trace. A traced run writes no checkpoints and cannot be resumed.
-    pub trace: bool,
+    /// The steps of which a trace is recorded; `None`: no trace. A traced run writes no checkpoints and cannot be resumed.
+    pub trace: Option<TracedSteps>,
     /// Whether to write events for TensorBoard.
     pub tensorboard: bool,
     /// What the cells of the confusion matrix show; `None`: no figures and no report.
@@ -63,7 +63,7 @@ impl Default for Options {
         Self {
             checkpoint_every: CheckpointEvery::default(),
             resume: false,
-            trace: false,
+            trace: None,
             tensorboard: false,
             figures: None,
         }
@@ -283,7 +283,7 @@ pub fn run(
     dataset: &Dataset,
     on_event: OnEvent,
 ) -> Result<Trained, RunError> {
-    if options.resume && options.trace {
+    if options.resume && options.trace.is_some() {
         return Err(RunError::TracedResume);
     }
     let mut prepared = Prepared::new(config, dataset)?;
@@ -311,12 +311,13 @@ pub fn run(
     let log = options.tensorboard.then(|| tensorboard::open(folder, checkpoint));
     let mut log = log.transpose()?;
     let Prepared { model: entry, dataset, trainer, .. } = &mut prepared;
-    let mut recorder = options.trace.then(|| {
+    let mut recorder = options.trace.clone().map(|steps| {
         let _ = on_event(Event::Note(&Note::TracedWithoutCheckpoints));
-        Recorder::new(entry, trainer.model(), &dataset.train, &dataset.test)
+        Recorder::new(entry, trainer.model(), &dataset.train, &dataset.test).of_steps(steps)
     });
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
-    let every = if options.trace { CheckpointEvery::Never } else { options.checkpoint_every };
+    let is_traced = options.trace.is_some();
+    let every = if is_traced { CheckpointEvery::Never } else { options.checkpoint_every };
     let job = training::Job { folder, config: &config, every, dataset };
     let history = training::fit(&job, trainer, progress, tracer, log.as_mut(), on_event)?;
     training::note_early_end(entry, &history, config.settings.patience, on_event);

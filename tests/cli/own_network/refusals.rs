@@ -273,8 +273,10 @@ fn options_of_other_models_and_other_files_are_refused() {
     refused_with(&["--fast"], &["eager or exact for model.pt"]);
     fs::write(folder.path().join("model.pt"), "no archive").unwrap();
     refused_with(&[], &["model.pt"]);
-    fs::remove_file(folder.path().join("model.pt")).unwrap();
-    refused_with(&[], &["model.pt cannot be read", "No such file"]);
+    refused_with(&[], &["it is not a TorchScript file", "torch.jit.script(model).save(FILE)"]);
+    fs::rename(folder.path().join("model.pt"), folder.path().join("mdoel.pt")).unwrap();
+    let hint = "did you mean mdoel.pt?";
+    refused_with(&[], &["model.pt cannot be read", "No such file", hint]);
     run_script(folder.path(), "import torch; torch.save({'a': torch.zeros(3)}, 'model.pt')");
     refused_with(&[], &["model.pt"]);
 }
