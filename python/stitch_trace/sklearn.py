@@ -26,6 +26,9 @@ def watch_mlp(trace, classifier):
                 stages = {"gradient": grads, "exp_avg": self.ms, "exp_avg_sq": self.vs, "parameter": params}
                 for stage, values in stages.items():
                     trace.tensors(stage, named(values[:2], values[2:]), trace.step)
+                    if stage == "gradient":
+                        rate = np.float64(self.learning_rate_init)
+                        trace.record("learning_rate", "0", rate, step=trace.step)
             trace.end_step()
 
     class Traced(classifier):

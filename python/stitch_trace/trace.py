@@ -62,10 +62,13 @@ class Trace(Writer):
     # What the loop may call.
 
     def batch(self, images, labels=None):
-        """Inputs and labels of the step, before its forward pass. If it is not called, the inputs are those that the
-        model is called with."""
+        """Inputs and labels of the step. Inputs that are given before the forward pass are recorded instead of those
+        that the model is called with."""
         if self.recording:
-            self._inputs = self._values("batch", "images", images)
+            if self._has_inputs:
+                self._has_inputs = False
+            else:
+                self._inputs = self._values("batch", "images", images)
             if labels is not None:
                 self.labels(labels)
 
@@ -141,7 +144,8 @@ class Trace(Writer):
 
     def _start_step(self):
         self.recording = self.wants(self.step)
-        self._inputs = None
+        # The name of given inputs; whether those of the last forward pass were recorded.
+        self._inputs, self._has_inputs = None, False
         self._count = Counter()
         if self.recording and self.model is not None:
             # A hook of all modules, since those of a module have effects: a model that has some cannot be pickled or
@@ -164,7 +168,7 @@ class Trace(Writer):
             # Some optimizers change gradients; a closure computes them only now.
             self._early = not any(map(callable, [*args[1:], *kwargs.values()]))
             if self._early:
-                self._gradients()
+                self._gradients_and_rates()
 
     def _after_optimizer(self, optimizer, args, kwargs):
         self._depth -= 1
@@ -172,10 +176,8 @@ class Trace(Writer):
             return
         if self.recording:
             if not self._early:
-                self._gradients()
+                self._gradients_and_rates()
             self._optimizer_state()
-            for group, rate in enumerate(self._rates):
-                self.record("learning_rate", str(group), np.float64(rate), step=self.step)
             if self.model is not None:
                 self.tensors("parameter", dict(self.model.named_parameters()), self.step)
                 self.tensors("buffer", dict(self.model.named_buffers()), self.step)
@@ -186,8 +188,10 @@ class Trace(Writer):
         named = [] if self.model is None else self.model.named_parameters()
         return {name: parameter for name, parameter in named if parameter.grad is not None}
 
-    def _gradients(self):
+    def _gradients_and_rates(self):
         self.tensors("gradient", {name: parameter.grad for name, parameter in self._trained().items()}, self.step)
+        for group, rate in enumerate(self._rates):
+            self.record("learning_rate", str(group), np.float64(rate), step=self.step)
 
     def _optimizer_state(self):
         """The optimizer's tensors by their own names: exp_avg, momentum_buffer, ...; not its number of steps."""
@@ -220,6 +224,7 @@ class Trace(Writer):
         if not module.training or not torch.is_grad_enabled():
             return
         given, self._inputs = self._inputs, None
+        self._has_inputs = not given
         name = given or self._values("batch", "images", args[0] if len(args) == 1 else args)
 
         def after_root(module, args, kwargs, output):

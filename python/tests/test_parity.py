@@ -56,6 +56,7 @@ def test_the_mlp_of_scikit_learn(tmp_path, records):
     assert all(map(np.array_equal, plain.coefs_, traced.coefs_))
     trace = records(tmp_path)
     assert trace.stages() == ["init", "permutation", "epoch_loss"]
-    assert trace.stages(6) == ["batch", "logits", "loss", "gradient", "exp_avg", "exp_avg_sq", "parameter"]
+    stages = ["batch", "logits", "loss", "gradient", "learning_rate", "exp_avg", "exp_avg_sq", "parameter"]
+    assert trace.stages(6) == stages
     assert trace.steps("loss") == [1, 2, 3, 6]
     assert (trace.array("parameter", "2.weight", 6) == traced.coefs_[1].T).all()

@@ -76,8 +76,8 @@ def test_a_step_in_causal_order(tmp_path, records):
     forward = ["body.0", "body.1", "body.2", "body.3", "body", "twice", "twice#2", "head"]
     gradients = ["head", "twice#2", "twice"]
     for step in (1, 2):
-        expected = ["batch", "forward", "logits", "loss", "backward", "gradient", "exp_avg", "exp_avg_sq"]
-        assert trace.stages(step) == expected + ["learning_rate", "parameter", "buffer"]
+        expected = ["batch", "forward", "logits", "loss", "backward", "gradient", "learning_rate"]
+        assert trace.stages(step) == expected + ["exp_avg", "exp_avg_sq", "parameter", "buffer"]
         assert trace.names("batch", step) == ["images", "labels"]
         assert trace.names("forward", step) == forward
         # The dropout's output is that of `body` too: the order of these two is PyTorch's.
@@ -361,16 +361,23 @@ def test_frozen_parameters_sparse_gradients_and_rates_of_groups(tmp_path, record
     assert [float(trace.array("learning_rate", "1", step)) for step in (1, 2)] == [0.5, 0.25]
 
 
-def test_the_batch_that_the_loop_gives_replaces_the_inputs(tmp_path, records):
+@pytest.mark.parametrize("before", [True, False])
+def test_a_batch_that_the_loop_gives(tmp_path, records, before):
+    """Before the forward pass, it replaces the inputs of the model."""
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batch = torch.zeros(3, 2), np.array([1, 2, 3], np.uint8)
     with Trace(tmp_path, model, optimizer, skip=["forward", "backward"]) as trace:
-        trace.batch(torch.zeros(3, 2), np.array([1, 2, 3], np.uint8))
-        model(torch.ones(3, 2)).sum().backward()
+        for _ in range(2):
+            if before:
+                trace.batch(*batch)
+            model(torch.ones(3, 2)).sum().backward()
+            if not before:
+                trace.batch(*batch)
         optimizer.step()
     trace = records(tmp_path)
-    assert trace.names("batch", 1) == ["images", "labels"]
-    assert not trace.array("batch", "images", 1).any()
+    assert trace.names("batch", 1) == ["images", "labels", "images#2", "labels#2"]
+    assert trace.array("batch", "images", 1).any() != before
     assert trace.line("batch", "labels", 1)["dtype"] == "uint8"
 
 

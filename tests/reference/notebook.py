@@ -385,8 +385,8 @@ if args.model != "mlp":
         criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     test_images = normalize(as_images(X_test))
     if args.trace:
-        # Without what the port does not record.
-        skip = ["forward", "backward", "learning_rate"]
+        # The port computes some layers together: it does not record their outputs.
+        skip = ["forward", "backward"]
         trace = Trace(
             args.out / "trace", model, optimizer, loader=loader, name=args.model, skip=skip
         )
