@@ -6,6 +6,7 @@ PyTorch is never imported here: a loop that has a model has imported it.
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -23,6 +24,11 @@ def leaves(name, value):
             yield from leaves(f"{name}[{key}]", item)
     elif hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
         yield name, value
+
+
+def as_array(value):
+    """The value, or an array of it if it is a number or a list of numbers."""
+    return value if any(leaves("", value)) else np.asarray(value)
 
 
 class Trace(Writer):
@@ -47,12 +53,14 @@ class Trace(Writer):
         self._chosen = steps if steps is None or isinstance(steps, range) else set(steps)
         self._begun = self._final = False
         self._depth = 0
-        self._attached, self._in_step, self._in_forward = [], [], []
+        # What is to be removed at the end of the trace, of a step and of a forward pass.
+        self._attached, self._in_step, self._in_forward = ExitStack(), ExitStack(), ExitStack()
+        self._calling = False
         if loader is not None:
             self._watch_order(loader)
         if optimizer is not None:
-            self._attached.append(optimizer.register_step_pre_hook(self._before_optimizer))
-            self._attached.append(optimizer.register_step_post_hook(self._after_optimizer))
+            self._attached.callback(optimizer.register_step_pre_hook(self._before_optimizer).remove)
+            self._attached.callback(optimizer.register_step_post_hook(self._after_optimizer).remove)
         self._start_step()
 
     def record(self, stage, name, array, epoch=None, step=None, **fields):
@@ -68,14 +76,14 @@ class Trace(Writer):
             if self._has_inputs:
                 self._has_inputs = False
             else:
-                self._inputs = self._values("batch", "images", images)
+                self._inputs = self._values("batch", "images", as_array(images))
             if labels is not None:
                 self.labels(labels)
 
     def labels(self, labels):
         """Labels of the step, as they are."""
         if self.recording:
-            self._values("batch", "labels", labels)
+            self._values("batch", "labels", as_array(labels))
 
     def loss(self, loss):
         """Loss of the step."""
@@ -85,7 +93,7 @@ class Trace(Writer):
     def epoch(self, loss):
         """Mean loss of the epoch that ends."""
         self.epochs += 1
-        self.record("epoch_loss", "loss", np.float64(loss), epoch=self.epochs)
+        self.record("epoch_loss", "loss", np.float64(float(loss)), epoch=self.epochs)
 
     def data(self, train_images, train_labels, test_images, test_labels):
         """The data set: inputs as the model takes them, and labels."""
@@ -124,8 +132,9 @@ class Trace(Writer):
             self.abort()
 
     def abort(self):
-        for group in (self._in_forward, self._in_step, self._attached):
-            remove(group)
+        self.recording = False
+        for hooks in (self._in_forward, self._in_step, self._attached):
+            hooks.close()
         super().abort()
 
     # Steps.
@@ -151,11 +160,11 @@ class Trace(Writer):
             # A hook of all modules, since those of a module have effects: a model that has some cannot be pickled or
             # scripted, and TransformerEncoder computes with other kernels in evaluation.
             modules = sys.modules["torch"].nn.modules.module
-            self._in_step.append(modules.register_module_forward_pre_hook(self._before_forward))
+            self._in_step.callback(modules.register_module_forward_pre_hook(self._before_forward).remove)
 
     def end_step(self):
         """Ends the step. `optimizer.step()` calls it if the optimizer is given."""
-        remove(self._in_step)
+        self._in_step.close()
         self.step += 1
         self._start_step()
 
@@ -219,16 +228,18 @@ class Trace(Writer):
     def _before_forward(self, module, args):
         """Watches the modules of the model until its forward pass ends."""
         torch = sys.modules["torch"]
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or module is not self.model or self._in_forward:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or module is not self.model or self._calling:
             return
         if not module.training or not torch.is_grad_enabled():
             return
+        self._calling = True
+        self._in_forward.callback(setattr, self, "_calling", False)
         given, self._inputs = self._inputs, None
         self._has_inputs = not given
         name = given or self._values("batch", "images", args[0] if len(args) == 1 else args)
 
         def after_root(module, args, kwargs, output):
-            remove(self._in_forward)
+            self._in_forward.close()
             if not given:
                 # Hooks of all modules do not get keyword arguments before the forward pass.
                 for key, leaf in leaves(name, kwargs):
@@ -239,10 +250,10 @@ class Trace(Writer):
         whole = hasattr(module, "_orig_mod") or {"forward", "backward"} <= self.skip
         for path, child in module.named_modules():
             if child is not module and not whole:
-                self._in_forward.append(child.register_forward_hook(self._after_call(path)))
+                self._in_forward.callback(child.register_forward_hook(self._after_call(path)).remove)
         # Also after an exception; the output is None then.
         hook = module.register_forward_hook(after_root, with_kwargs=True, always_call=True)
-        self._in_forward.append(hook)
+        self._in_forward.callback(hook.remove)
 
     def _after_call(self, path):
         def hook(module, args, output):
@@ -250,7 +261,7 @@ class Trace(Writer):
             name = self._values("forward", path, output, **fields)
             for key, leaf in leaves(name, output):
                 if getattr(leaf, "requires_grad", False):
-                    self._in_step.append(leaf.register_hook(self._backward(key, fields)))
+                    self._in_step.callback(leaf.register_hook(self._backward(key, fields)).remove)
 
         return hook
 
@@ -280,7 +291,7 @@ class Trace(Writer):
         sampler = getattr(batches, "sampler", None)
         if hasattr(sampler, "__len__"):
             batches.sampler = WatchedSampler(self, sampler)
-            self._attached.append(Restore(batches, sampler))
+            self._attached.callback(setattr, batches, "sampler", sampler)
 
 
 class WatchedSampler:
@@ -313,19 +324,3 @@ class WatchedSampler:
 
     def __getattr__(self, name):
         return getattr(object.__getattribute__(self, "sampler"), name)
-
-
-class Restore:
-    """Puts a sampler back."""
-
-    def __init__(self, batches, sampler):
-        self.batches, self.sampler = batches, sampler
-
-    def remove(self):
-        self.batches.sampler = self.sampler
-
-
-def remove(handles):
-    """Removes all hooks of a list, and empties it."""
-    while handles:
-        handles.pop().remove()

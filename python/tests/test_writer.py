@@ -63,6 +63,7 @@ def test_arrays_of_other_libraries(tmp_path, records):
         trace.batch(Array(), Dlpack())
         trace.loss(0.5)
         trace.end_step()
+        trace.labels([3, 4])
         trace.record("value", "int4", np.array([1, 2], ml_dtypes.int4), step=trace.step)
     written = records(tmp_path)
     images = written.line("batch", "images", 1)
@@ -71,6 +72,7 @@ def test_arrays_of_other_libraries(tmp_path, records):
     assert images["sha256"] == hashlib.sha256(expected).hexdigest()
     assert (written.array("batch", "labels", 1) == [0, 1, 2]).all()
     assert written.array("loss", "loss", 1) == 0.5
+    assert (written.array("batch", "labels", 2) == [3, 4]).all()
     assert "offset" not in written.line("value", "int4", 2)  # stitch does not know the type
 
 

@@ -391,6 +391,7 @@ if args.model != "mlp":
             args.out / "trace", model, optimizer, loader=loader, name=args.model, skip=skip
         )
         trace.data(normalize(train_images), train_labels, test_images, as_labels(y_test))
+        criterion.register_forward_hook(lambda module, inputs, loss: trace.loss(loss))
 
     losses, rates, seconds = [], [], []
     for epoch in range(args.epochs):
@@ -402,8 +403,6 @@ if args.model != "mlp":
             optimizer.zero_grad()
             logits = model(xs)
             loss = criterion(logits, ys)
-            if trace:
-                trace.loss(loss)
             loss.backward()
             optimizer.step()
             total += loss.item() * len(ys)
