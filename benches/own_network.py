@@ -104,7 +104,8 @@ def main():
                     row, weights = run(stitch, name, contender, folder / "data", folder)
                     if contender in STITCH:
                         expected = folder / f"{LOADER}.safetensors"
-                        subprocess.run([stitch, "--quiet", "parity", expected, weights], check=True)
+                        command = [stitch, "--quiet", "parity", expected, weights]
+                        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
                     of.append(row)
                     results.add({"network": name, "contender": contender, "round": number, **row, **versions})
         for contender in STITCH:

@@ -3,9 +3,10 @@
 
 use tch::Tensor;
 
-use super::{Criterion, Skipped, StepOutput, TrainStep, gradient};
+use super::{Criterion, LayerOutput, Skipped, StepOutput, TrainStep, gradient};
 use crate::dataset::loader::Batch;
-use crate::nn::{ForwardFailed, Model};
+use crate::libtorch::retain_grad;
+use crate::nn::{ForwardFailed, LayerSpec, Model};
 use crate::optim::Optimizer;
 
 /// A network that is trained with the same libtorch operations as in PyTorch.
@@ -19,6 +20,9 @@ pub struct Eager {
     logits: Tensor,
     loss: Tensor,
     skipped: Skipped,
+    keeps_layers: bool,
+    /// The outputs of the layers in the last forward pass: index of the layer, output.
+    layers: Vec<(usize, Tensor)>,
 }
 
 impl Eager {
@@ -26,8 +30,19 @@ impl Eager {
     pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
         let none = || Tensor::new();
         let (images, labels, logits, loss) = (none(), none(), none(), none());
-        let skipped = Skipped::default();
-        Self { model, criterion, optimizer, images, labels, logits, loss, skipped }
+        let (skipped, layers) = (Skipped::default(), Vec::new());
+        Self {
+            model,
+            criterion,
+            optimizer,
+            images,
+            labels,
+            logits,
+            loss,
+            skipped,
+            keeps_layers: false,
+            layers,
+        }
     }
 }
 
@@ -44,7 +59,14 @@ impl TrainStep for Eager {
         let device = self.model.device();
         self.images = self.model.images(&batch.pixels);
         self.labels = batch.labels(device);
-        self.logits = self.model.forward(&self.images, true);
+        self.layers.clear();
+        let (layers, keep) = (&mut self.layers, self.keeps_layers);
+        self.logits = self.model.forward_with(&self.images, true, |layer, output| {
+            if keep {
+                retain_grad(output);
+                layers.push((layer, output.shallow_clone()));
+            }
+        });
     }
 
     fn loss(&mut self, batch: &Batch) -> f64 {
@@ -68,6 +90,10 @@ impl TrainStep for Eager {
         self.optimizer.step();
     }
 
+    fn keep_layers(&mut self, keep: bool) {
+        self.keeps_layers = keep;
+    }
+
     fn output(&self) -> Option<StepOutput> {
         let parameters = self.model.parameters().iter().enumerate();
         let gradients = parameters
@@ -75,6 +101,7 @@ impl TrainStep for Eager {
         Some(StepOutput {
             images: self.images.shallow_clone(),
             labels: self.labels.shallow_clone(),
+            layers: layers(&self.model, &self.layers),
             logits: self.logits.detach(),
             loss: self.loss.detach(),
             gradients: gradients.collect(),
@@ -98,4 +125,20 @@ impl TrainStep for Eager {
     fn into_model(self: Box<Self>) -> Model {
         self.model
     }
+}
+
+/// The outputs of layers with names and gradients.
+fn layers(model: &Model, outputs: &[(usize, Tensor)]) -> Vec<LayerOutput> {
+    let mut calls = vec![0; model.graph().layers().len()];
+    let named = |(layer, output): &(usize, Tensor)| {
+        let LayerSpec { path, class } = &model.graph().layers()[*layer];
+        calls[*layer] += 1;
+        let name = match calls[*layer] {
+            1 => path.clone(),
+            call => format!("{path}#{call}"),
+        };
+        let gradient = Some(output.grad()).filter(Tensor::defined);
+        LayerOutput { name, class, output: output.detach(), gradient }
+    };
+    outputs.iter().map(named).collect()
 }

@@ -45,6 +45,9 @@ pub trait TrainStep {
     /// `optimizer.step()`.
     fn step(&mut self);
 
+    /// Whether the following steps keep the outputs of the layers ([`StepOutput::layers`]), which some engines can.
+    fn keep_layers(&mut self, _keep: bool) {}
+
     /// The results of the last step; `None` if the engine does not keep them.
     fn output(&self) -> Option<StepOutput>;
 
@@ -69,12 +72,27 @@ pub struct StepOutput {
     pub images: Tensor,
     /// Labels (N), int64.
     pub labels: Tensor,
+    /// The outputs of the layers in the order of the forward pass, if they are kept.
+    pub layers: Vec<LayerOutput>,
     /// Logits (N, classes).
     pub logits: Tensor,
     /// Mean loss, a scalar of the network's element type.
     pub loss: Tensor,
     /// Gradients w.r.t. the parameters, in the order of the parameters.
     pub gradients: Vec<Tensor>,
+}
+
+/// The output of a layer in a step.
+#[derive(Debug)]
+pub struct LayerOutput {
+    /// Path of the layer, such as `conv1`; `path#2` for its second call.
+    pub name: String,
+    /// Class of the layer in `torch.nn`.
+    pub class: &'static str,
+    /// Its output.
+    pub output: Tensor,
+    /// The gradient of the loss w.r.t. the output; `None` if the loss does not depend on a parameter through it.
+    pub gradient: Option<Tensor>,
 }
 
 /// The parameters that the loss of a step does not depend on: the optimizer skips them, as in Python, where their `grad` is

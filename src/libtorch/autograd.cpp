@@ -24,3 +24,6 @@ extern "C" char *stitch_backward(const at::Tensor *output, const at::Tensor *gra
 
 // tensor.grad = None
 extern "C" void stitch_clear_grad(const at::Tensor *tensor) { tensor->mutable_grad() = at::Tensor(); }
+
+// tensor.retain_grad(), for a tensor that requires a gradient
+extern "C" void stitch_retain_grad(const at::Tensor *tensor) { tensor->retain_grad(); }

@@ -17,6 +17,9 @@ unsafe extern "C" {
     ) -> *mut c_char;
 
     /// In `autograd.cpp`.
+    fn stitch_retain_grad(tensor: *const C_tensor);
+
+    /// In `autograd.cpp`.
     fn stitch_clear_grad(tensor: *const C_tensor);
 }
 
@@ -36,6 +39,15 @@ pub fn backward(
     unsafe {
         let (output, gradient) = (output.as_ptr(), gradient.as_ptr());
         result(stitch_backward(output, gradient, inputs.as_ptr(), inputs.len()))
+    }
+}
+
+/// `tensor.retain_grad()`: the backward pass keeps the gradient w.r.t. a tensor that is no leaf. Does nothing for one without
+/// a gradient.
+pub fn retain_grad(tensor: &Tensor) {
+    if tensor.requires_grad() {
+        // SAFETY: the tensor is valid throughout the call.
+        unsafe { stitch_retain_grad(tensor.as_ptr()) }
     }
 }
 

@@ -20,7 +20,7 @@ mod values;
 use std::ffi::{CStr, c_char};
 
 pub(crate) use arithmetic::add_scaled;
-pub(crate) use autograd::{backward, clear_grad};
+pub(crate) use autograd::{backward, clear_grad, retain_grad};
 pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;

@@ -18,6 +18,7 @@
 
 #include <unistd.h>
 
+#include <ATen/ops/empty_like.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/runtime/print_handler.h>

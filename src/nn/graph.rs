@@ -293,8 +293,20 @@ impl Graph {
         &self,
         range: std::ops::Range<usize>,
         value: &Tensor,
+        state: (&[Tensor], &[Tensor]),
+        train: bool,
+    ) -> Tensor {
+        self.compute_with(range, value, state, train, &mut |_, _| {})
+    }
+
+    /// The same; `on_layer` gets the index of each layer after its last node, and its output.
+    pub(crate) fn compute_with(
+        &self,
+        range: std::ops::Range<usize>,
+        value: &Tensor,
         (parameters, buffers): (&[Tensor], &[Tensor]),
         train: bool,
+        on_layer: &mut dyn FnMut(usize, &Tensor),
     ) -> Tensor {
         let mut outputs: Vec<Option<Tensor>> = range.clone().map(|_| None).collect();
         for index in range.clone() {
@@ -311,7 +323,13 @@ impl Graph {
                     Operand::Buffer(i) => &buffers[i],
                 })
                 .collect();
-            outputs[index - range.start] = Some(node.operation.forward(&inputs, train));
+            let output = node.operation.forward(&inputs, train);
+            // A layer may have several nodes in a row.
+            let next = self.nodes.get(index + 1).and_then(|next| next.layer);
+            if let Some(layer) = node.layer.filter(|_| next != node.layer) {
+                on_layer(layer, &output);
+            }
+            outputs[index - range.start] = Some(output);
             // Frees outputs that no later node reads.
             for &read in self.last_read[index].iter().filter(|&&read| read >= range.start) {
                 outputs[read - range.start] = None;

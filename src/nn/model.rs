@@ -151,8 +151,18 @@ impl Model {
     /// With libtorch's message if the shape or type of the input does not match; with PyTorch's message for batch
     /// normalization of a single value per channel in training mode.
     pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        self.forward_with(xs, train, |_, _| {})
+    }
+
+    /// The same; `on_layer` gets the index of each layer that was computed, and its output.
+    pub(crate) fn forward_with(
+        &self,
+        xs: &Tensor,
+        train: bool,
+        mut on_layer: impl FnMut(usize, &Tensor),
+    ) -> Tensor {
         let state = (self.parameters(), self.buffers());
-        self.graph.compute(0..self.graph.nodes().len(), xs, state, train)
+        self.graph.compute_with(0..self.graph.nodes().len(), xs, state, train, &mut on_layer)
     }
 
     /// The output of the first operation in evaluation mode.

@@ -6,7 +6,7 @@ use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::{Kind, Tensor};
 
 use crate::dataset::Split;
-use crate::engine::StepOutput;
+use crate::engine::{LayerOutput, StepOutput};
 use crate::evaluate::Evaluation;
 use crate::models::ModelEntry;
 use crate::nn::{Model, bytes_of, dtype_of};
@@ -81,6 +81,12 @@ impl Recorder {
         self.named(stage, place, &names, values);
     }
 
+    fn layer(&mut self, stage: &str, place: Place, layer: &LayerOutput, tensor: &Tensor) {
+        self.trace.set_class(Some(layer.class));
+        self.record(stage, &layer.name, place, tensor);
+        self.trace.set_class(None);
+    }
+
     fn record(&mut self, stage: &str, name: &str, place: Place, tensor: &Tensor) {
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
         self.parts(stage, name, place, tensor.kind(), &shape, [bytes_of(tensor)]);
@@ -126,12 +132,21 @@ impl Tracer for Recorder {
 
     fn step(&mut self, step: usize, tensors: &StepTensors) {
         let at = Place::step(step);
-        let StepOutput { images, labels, logits, loss, gradients } = tensors.output;
+        let StepOutput { images, labels, layers, logits, loss, gradients } = tensors.output;
         self.record(stage::BATCH, "images", at, images);
         self.record(stage::BATCH, "labels", at, labels);
+        for layer in layers {
+            self.layer(stage::FORWARD, at, layer, &layer.output);
+        }
         self.record(stage::LOGITS, "logits", at, logits);
         self.record(stage::LOSS, "loss", at, loss);
+        for layer in layers.iter().rev() {
+            if let Some(gradient) = &layer.gradient {
+                self.layer(stage::BACKWARD, at, layer, gradient);
+            }
+        }
         self.parameters(stage::GRADIENT, at, gradients);
+        self.record(stage::LEARNING_RATE, "0", at, &Tensor::from(tensors.lr));
         for (name, state) in tensors.optimizer {
             self.parameters(name, at, state);
         }

@@ -168,6 +168,8 @@ pub enum TrainError {
 pub struct StepTensors<'a> {
     /// Results of the forward and backward pass.
     pub output: &'a StepOutput,
+    /// Learning rate of the step.
+    pub lr: f64,
     /// The optimizer's state under PyTorch's names, in the order of the parameters.
     pub optimizer: &'a [(&'static str, Vec<Tensor>)],
     /// Parameters.
@@ -349,14 +351,15 @@ fn run_epoch(
     let mut loader = batches(data, &order, config).skip(progress.steps);
     while let Some(batch) = loader.next_batch() {
         let step = progress.steps + 1;
+        let traced =
+            tracer.as_ref().is_some_and(|it| it.traces(progress.count(steps) + 1, step == steps));
+        trainer.engine_mut().keep_layers(traced);
         let taken = catch_forward(|| take_step(trainer.engine_mut(), batch));
         let loss = taken.map_err(|error| TrainError::Forward { epoch, step, error })?;
         progress.steps += 1;
         let (step, count) = (progress.steps, progress.count(steps));
-        if let Some(tracer) = &mut tracer
-            && tracer.traces(count, step == steps)
-        {
-            trace_step(*tracer, count, trainer.engine());
+        if let Some(tracer) = tracer.as_mut().filter(|_| traced) {
+            trace_step(*tracer, count, trainer);
         }
         trainer.end_step();
         if !loss.is_finite() {
@@ -391,11 +394,13 @@ fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
 }
 
 /// Passes the tensors of the last step to the tracer.
-fn trace_step(tracer: &mut dyn Tracer, step: usize, engine: &dyn TrainStep) {
+fn trace_step(tracer: &mut dyn Tracer, step: usize, trainer: &Trainer) {
+    let engine = trainer.engine();
     if let Some(output) = engine.output() {
         let (optimizer, model) = (engine.optimizer_state(), engine.model());
         let (parameters, buffers) = (model.parameters(), model.buffers());
-        let tensors = StepTensors { output: &output, optimizer: &optimizer, parameters, buffers };
+        let (output, optimizer, lr) = (&output, &optimizer[..], engine.optimizer().lr());
+        let tensors = StepTensors { output, lr, optimizer, parameters, buffers };
         tracer.step(step, &tensors);
     }
 }

@@ -8,6 +8,7 @@ mod architecture;
 #[path = "../common/mod.rs"]
 mod common;
 mod config;
+mod cpp_port;
 mod data;
 mod divergence;
 mod dry_run;

@@ -7,8 +7,19 @@ use stitch_trace::stage;
 use crate::report::Report;
 use crate::result::{Outcome, TensorResult};
 
+/// What may cause this first difference, the likeliest first: what its elements say (`found`), then what usually causes a
+/// difference there.
+pub(crate) fn ranked(report: &Report, first: &TensorResult, found: Vec<String>) -> Vec<String> {
+    let usual = usual(report, first);
+    match gap_before(report, first) {
+        // What was not recorded cannot be excluded.
+        Some(_) => vec![usual],
+        None => found.into_iter().chain([usual]).collect(),
+    }
+}
+
 /// What usually causes this first difference, everything before it being equal.
-pub(crate) fn likely(report: &Report, first: &TensorResult) -> String {
+fn usual(report: &Report, first: &TensorResult) -> String {
     let compared = |stage: &str| report.tensors.iter().any(|tensor| tensor.stage == stage);
     if !report.settings.is_empty() {
         return "the settings of the two runs differ".into();
@@ -126,6 +137,15 @@ fn cause_in(stage: &str) -> &'static str {
         stage::BATCH => {
             "a different batch size, or the last, incomplete batch is dropped on one side"
         }
+        stage::FORWARD => {
+            "this module, or an operation between it and the one before: check its settings, the functions in \
+             forward, kernels, memory layout, threads and libtorch build"
+        }
+        stage::BACKWARD => {
+            "the outputs of all modules match but a gradient differs: check the loss, kernels of the backward pass, \
+             and threads"
+        }
+        stage::LEARNING_RATE => "another learning rate or schedule, without effect so far",
         stage::LOGITS => {
             "a different forward pass: check layers and their settings (epsilon, padding, activation), \
              kernels, memory layout, threads and libtorch build"

@@ -5,6 +5,8 @@ mod comparison;
 mod element;
 mod elements;
 mod error;
+mod evidence;
+mod fit;
 mod json;
 mod not_compared;
 mod rank;

@@ -91,6 +91,7 @@ mod tests {
         TensorResult {
             stage: stage::LOSS.into(),
             name: "loss".into(),
+            class: None,
             epoch: None,
             step: Some(step),
             file: None,

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::cause;
 use crate::result::{Outcome, TensorResult};
 use crate::task::TaskView;
 
@@ -21,6 +20,8 @@ pub struct Report {
     pub tensors: Vec<TensorResult>,
     /// Position in `tensors` of the first that does not pass.
     pub first: Option<usize>,
+    /// What may cause the first difference, the likeliest first.
+    pub causes: Vec<String>,
     /// Differences of predictions, confusion matrix, accuracy and losses.
     pub task: TaskView,
     /// Whether both sides have a trace.
@@ -37,11 +38,6 @@ impl Report {
     /// The first tensor, in causal order, that does not pass.
     pub fn first_difference(&self) -> Option<&TensorResult> {
         self.tensors.get(self.first?)
-    }
-
-    /// What usually causes the first difference, everything before it being equal.
-    pub fn likely_cause(&self) -> Option<String> {
-        self.first_difference().map(|first| cause::likely(self, first))
     }
 
     /// Number of tensors that do not pass.

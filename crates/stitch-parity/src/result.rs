@@ -57,6 +57,8 @@ pub struct TensorResult {
     pub stage: String,
     /// Name of the tensor.
     pub name: String,
+    /// Class of the module that it belongs to, such as `Conv2d`, if a trace records it.
+    pub class: Option<String>,
     /// Epoch, counted from 1, if the tensor belongs to one.
     pub epoch: Option<usize>,
     /// Step, counted from 1 over the whole run, if the tensor belongs to one.
@@ -96,6 +98,11 @@ impl TensorResult {
         };
         let what = match (self.stage.as_str(), self.name.as_str()) {
             (stage::PARAMETER, name) => format!("{name}{index} after the optimizer step"),
+            (stage::FORWARD, name) => format!("forward of {name}{index}{}", self.of_class()),
+            (stage::BACKWARD, name) => {
+                format!("gradient of the output of {name}{index}{}", self.of_class())
+            }
+            (stage::LEARNING_RATE, group) => format!("learning rate of parameter group {group}"),
             (stage::BUFFER, name) => format!("buffer {name}{index} after the step"),
             // The only tensor of its stage.
             (stage, "order" | "logits" | "loss" | "y_pred" | "counts" | "accuracy") => {
@@ -104,6 +111,11 @@ impl TensorResult {
             (stage, name) => format!("{} of {name}{index}", stage_name(stage)),
         };
         format!("{file}{at}{what}")
+    }
+
+    /// ` (Conv2d)`, or nothing.
+    fn of_class(&self) -> String {
+        self.class.as_ref().map_or(String::new(), |class| format!(" ({class})"))
     }
 
     /// The index of an element, given its row-major position, in this shape: `[3, 2, 1, 4]`; empty for a scalar.

@@ -32,6 +32,8 @@ pub struct Key {
 pub struct Item {
     /// Identity of the tensor.
     pub key: Key,
+    /// Class of the module that the tensor belongs to, if a trace records it.
+    pub class: Option<String>,
     /// PyTorch's name of the dtype, such as `float32`.
     pub dtype: String,
     /// Sizes of the dimensions; empty for a scalar.
@@ -137,7 +139,8 @@ impl Side {
             let key = Key { stage, epoch: record.epoch, step: record.step, name, file: None };
             let (dtype, shape) = (record.dtype.clone(), record.shape.clone());
             let sha256 = Some(record.sha256.clone());
-            self.items.push(Item { key, dtype, shape, sha256, nan: record.nan, source });
+            let (class, nan) = (record.class.clone(), record.nan);
+            self.items.push(Item { key, class, dtype, shape, sha256, nan, source });
         }
         self.sources.push(Source::Trace(trace));
         Ok(())
@@ -204,7 +207,8 @@ impl Side {
     ) {
         let key = Key { stage: stage.into(), epoch, step, name: name.into(), file: None };
         let dtype = dtype.name().into();
-        self.items.push(Item { key, dtype, shape, sha256: None, nan: None, source });
+        let (class, sha256, nan) = (None, None, None);
+        self.items.push(Item { key, class, dtype, shape, sha256, nan, source });
     }
 
     /// Whether all of its tensors are from single files of tensors, not from a trace or a run folder.

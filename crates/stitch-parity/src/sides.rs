@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
+use stitch_trace::stage;
 use tensor_files::Dtype;
 
 use crate::element::is_number;
@@ -13,7 +14,7 @@ use crate::side::{Item, Key, Side};
 use crate::stream::Pair;
 use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
-use crate::{elements, not_compared, task};
+use crate::{cause, elements, evidence, not_compared, task};
 
 /// Options of [`compare`]. By default every bit must be equal, up to the [`EXCEPTIONS`](crate::EXCEPTIONS).
 #[derive(Debug, Clone, Default)]
@@ -64,18 +65,31 @@ pub fn compare(
     let path = |side: &Side| side.path.display().to_string();
     let sides = [&*reference, &*candidate];
     let truncated = sides.iter().filter(|side| side.is_truncated());
-    Ok(Report {
+    let mut report = Report {
         reference: path(reference),
         candidate: path(candidate),
         settings: options.settings.clone(),
-        first: tensors.iter().position(|tensor| !tensor.passes()),
+        first: first(&tensors),
+        causes: Vec::new(),
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
         notes: sides.iter().flat_map(|side| notes(side)).collect(),
         not_compared: not_compared::phrases(sides, &tensors),
         task: task::differences(reference, candidate)?,
         tensors,
-    })
+    };
+    if let Some(first) = report.first_difference() {
+        let found = evidence::causes([reference, candidate], &report.tensors, first)?;
+        report.causes = cause::ranked(&report, first, found);
+    }
+    Ok(report)
+}
+
+/// The first tensor that does not pass. A learning rate explains a difference, and is none unless nothing else differs.
+fn first(tensors: &[TensorResult]) -> Option<usize> {
+    let differs = |tensor: &TensorResult| !tensor.passes();
+    let of_run = |tensor: &TensorResult| differs(tensor) && tensor.stage != stage::LEARNING_RATE;
+    tensors.iter().position(of_run).or_else(|| tensors.iter().position(differs))
 }
 
 /// The position of each tensor of a side, whose keys must be unique.
@@ -123,7 +137,20 @@ fn result(item: &Item, outcome: Outcome) -> TensorResult {
     let Key { stage, epoch, step, name, file } = item.key.clone();
     let shape = item.shape.clone();
     let (tolerance, by_hash, nan_unknown) = (None, false, false);
-    TensorResult { stage, name, epoch, step, file, shape, outcome, tolerance, by_hash, nan_unknown }
+    let class = item.class.clone();
+    TensorResult {
+        stage,
+        name,
+        class,
+        epoch,
+        step,
+        file,
+        shape,
+        outcome,
+        tolerance,
+        by_hash,
+        nan_unknown,
+    }
 }
 
 /// The same tensor of both sides.

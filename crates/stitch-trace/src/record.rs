@@ -55,6 +55,9 @@ pub struct Record {
     pub stage: String,
     /// Name of the tensor, unique within stage, epoch and step.
     pub name: String,
+    /// Class of the module that the tensor belongs to, such as `Conv2d`, in the stages `forward` and `backward`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// Epoch, counted from 1, if the tensor belongs to one.
     pub epoch: Option<usize>,
     /// Step, counted from 1 over the whole run, if the tensor belongs to one.

@@ -9,12 +9,18 @@ pub const INIT: &str = "init";
 pub const PERMUTATION: &str = "permutation";
 /// Images and labels of a step.
 pub const BATCH: &str = "batch";
+/// Outputs of the modules in a step, named by their paths; `path#2` is that of the second call of a module.
+pub const FORWARD: &str = "forward";
 /// Logits of a step.
 pub const LOGITS: &str = "logits";
 /// Loss of a step.
 pub const LOSS: &str = "loss";
+/// Gradients of the loss of a step w.r.t. the outputs of the modules, with the names of [`FORWARD`].
+pub const BACKWARD: &str = "backward";
 /// Gradients of a step.
 pub const GRADIENT: &str = "gradient";
+/// Learning rates of a step, named `0`, `1`, … by the parameter group.
+pub const LEARNING_RATE: &str = "learning_rate";
 /// Adam's first moment after a step.
 pub const EXP_AVG: &str = "exp_avg";
 /// Adam's second moment after a step.
@@ -44,9 +50,12 @@ pub const KNOWN: &[&str] = &[
     INIT,
     PERMUTATION,
     BATCH,
+    FORWARD,
     LOGITS,
     LOSS,
+    BACKWARD,
     GRADIENT,
+    LEARNING_RATE,
     EXP_AVG,
     EXP_AVG_SQ,
     PARAMETER,

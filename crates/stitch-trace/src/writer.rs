@@ -25,6 +25,7 @@ pub struct Writer<R: Write, E: Write> {
     keys: HashSet<String>,
     offset: u64,
     keep: usize,
+    class: Option<String>,
     /// Whether a write has failed: what was written by it is unknown, so nothing can be added.
     broken: bool,
 }
@@ -69,13 +70,19 @@ impl<R: Write, E: Write> Writer<R, E> {
     }
 
     fn after_header(records: R, elements: E) -> Self {
-        Self { records, elements, keys: HashSet::new(), offset: 0, keep: KEPT_BYTES, broken: false }
+        let keys = HashSet::new();
+        Self { records, elements, keys, offset: 0, keep: KEPT_BYTES, class: None, broken: false }
     }
 
     /// Sets the length in bytes up to which the elements of a tensor are kept (default: 1 MiB). Of larger
     /// tensors only the SHA-256 is. Applies to the tensors that are recorded afterwards.
     pub fn keep_up_to(&mut self, bytes: usize) {
         self.keep = bytes;
+    }
+
+    /// Sets the class of the module whose tensors are recorded next, such as `Conv2d`; `None` for those of no module.
+    pub fn set_class(&mut self, class: Option<&str>) {
+        self.class = class.map(str::to_owned);
     }
 
     /// Records a tensor. `bytes` are its elements, row-major, little-endian; `stage` is one of
@@ -115,6 +122,7 @@ impl<R: Write, E: Write> Writer<R, E> {
         let mut record = Record {
             stage: stage.to_owned(),
             name: name.to_owned(),
+            class: self.class.clone(),
             epoch,
             step,
             dtype: dtype.name().to_owned(),

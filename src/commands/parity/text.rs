@@ -54,9 +54,18 @@ impl Printer {
         if !report.is_equal() {
             self.task(&report.task);
         }
-        if let Some((first, cause)) = report.first_difference().zip(report.likely_cause()) {
+        if let Some(first) = report.first_difference() {
             self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
-            self.line(&format!("likely cause: {cause}"));
+            let others = report.different() - 1;
+            if first.step.is_some() && others > 0 {
+                self.line(&format!(
+                    "what it is computed from is equal, as far as it was recorded; {others} tensors after it differ"
+                ));
+            }
+            for (i, cause) in report.causes.iter().enumerate() {
+                let label = if i == 0 { "likely cause" } else { "or" };
+                self.line(&format!("{label}: {cause}"));
+            }
             let differs = matches!(first.outcome, Outcome::Different(_));
             if differs && first.stage == stage::FINAL && !report.traced {
                 self.line(

@@ -146,6 +146,7 @@ impl TrainStep for Exact {
         Some(StepOutput {
             images: state.images.shallow_clone(),
             labels: state.labels.shallow_clone(),
+            layers: Vec::new(),
             logits: state.logits.shallow_clone(),
             loss: loss.shallow_clone(),
             gradients: self.gradients.views().iter().map(Tensor::detach).collect(),

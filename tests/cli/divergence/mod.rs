@@ -3,6 +3,7 @@
 
 mod files;
 mod messages;
+mod mutations;
 mod naive;
 mod traces;
 

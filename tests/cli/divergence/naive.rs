@@ -127,13 +127,22 @@ fn train(
         right.update(&gradients);
         if recorder.traces(i + 1, i + 1 == batches.len()) {
             let parameters = model.parameters();
-            let output =
-                StepOutput { images, labels: targets, logits, loss: loss.copy(), gradients };
+            let output = StepOutput {
+                images,
+                labels: targets,
+                layers: Vec::new(),
+                logits,
+                loss: loss.copy(),
+                gradients,
+            };
             let shared = |moments: &[Tensor]| moments.iter().map(Tensor::shallow_clone).collect();
             let optimizer: Vec<(&str, Vec<Tensor>)> =
                 right.state().into_iter().map(|(name, moments)| (name, shared(moments))).collect();
             let (output, optimizer, parameters) = (&output, &optimizer[..], &parameters[..]);
-            recorder.step(i + 1, &StepTensors { output, optimizer, parameters, buffers: &[] });
+            recorder.step(
+                i + 1,
+                &StepTensors { output, lr: 1e-3, optimizer, parameters, buffers: &[] },
+            );
         }
         total += loss.double_value(&[]) * batch.len() as f64;
     }

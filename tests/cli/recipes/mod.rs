@@ -71,13 +71,13 @@ fn readers_folder() -> TempDir {
 }
 
 /// The libtorch that this test is linked with: Cargo sets the variable (.cargo/config.toml).
-fn libtorch() -> PathBuf {
+pub fn libtorch() -> PathBuf {
     let found = std::env::var_os("LIBTORCH").map(PathBuf::from);
     fs::canonicalize(found.unwrap_or_else(|| common::root().join(".libtorch"))).unwrap()
 }
 
-/// Runs commands of the README in `folder`; panics with their output when one fails.
-fn shell(folder: &Path, commands: &str) -> String {
+/// Runs commands of the documentation in `folder`; panics with their output when one fails.
+pub fn shell(folder: &Path, commands: &str) -> String {
     let mut command = Command::new("sh");
     // A thread, as on the other side of the comparison.
     command.args(["-ec", commands]).current_dir(folder).env("OMP_NUM_THREADS", "1");
