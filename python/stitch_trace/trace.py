@@ -230,7 +230,7 @@ class Trace(Writer):
         torch = sys.modules["torch"]
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or module is not self.model or self._calling:
             return
-        if not module.training or not torch.is_grad_enabled():
+        if not module.training or not torch.is_grad_enabled() or is_transformed(torch):
             return
         self._calling = True
         self._in_forward.callback(setattr, self, "_calling", False)
@@ -292,6 +292,12 @@ class Trace(Writer):
         if hasattr(sampler, "__len__"):
             batches.sampler = WatchedSampler(self, sampler)
             self._attached.callback(setattr, batches, "sampler", sampler)
+
+
+def is_transformed(torch):
+    """Whether the code runs under `torch.func.grad`, `vmap` or another transform, where tensors have no elements."""
+    functorch = getattr(torch._C, "_functorch", None)
+    return getattr(functorch, "peek_interpreter_stack", lambda: None)() is not None
 
 
 class WatchedSampler:

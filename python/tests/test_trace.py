@@ -249,6 +249,24 @@ def test_evaluation_is_no_step_and_computes_the_same(tmp_path, records):
     assert records(tmp_path).stages(1) == []
 
 
+def test_functional_transforms_are_not_recorded(tmp_path, records):
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss(parameters, x):
+        return torch.func.functional_call(model, parameters, (x,)).sum()
+
+    with Trace(tmp_path, model, optimizer):
+        parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        gradients = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, torch.ones(4, 3))
+        for name, parameter in model.named_parameters():
+            parameter.grad = gradients[name].mean(0)
+        optimizer.step()
+    trace = records(tmp_path)
+    assert trace.names("forward", 1) == trace.names("logits", 1) == []
+    assert trace.names("gradient", 1) == ["weight", "bias"]
+
+
 def test_default_steps_and_the_last_of_each_epoch(tmp_path, records):
     model, optimizer, loader = parts()
     with Trace(tmp_path, model, optimizer, loader=loader) as trace:
