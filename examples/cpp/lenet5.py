@@ -13,8 +13,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/reference"))
-from tracing import Trace  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[2] / "python"))
+from stitch_trace import Trace  # noqa: E402
 
 
 class LeNet5(nn.Module):
@@ -59,41 +59,14 @@ model = LeNet5()
 loader = DataLoader(TensorDataset(images, labels), batch_size=flags.batch_size, shuffle=True)
 optimizer = torch.optim.Adam(model.parameters(), lr=flags.lr)
 
-trace = Trace(flags.out, "lenet5")
-trace.parameters("init", model)
-trace.watch_order(loader)
-outputs = {}
-
-
-def keep(module, _inputs, output):
-    output.retain_grad()
-    outputs[names[module]] = output
-
-
-names = {module: name for name, module in model.named_children()}
-for module in names:
-    module.register_forward_hook(keep)
-
-for step, (xs, ys) in enumerate(loader, start=1):
-    if step > flags.steps:
-        break
-    optimizer.zero_grad()
-    logits = model(xs)
-    loss = F.cross_entropy(logits, ys)
-    loss.backward()
-    optimizer.step()
-
-    trace.record("batch", "images", xs, step=step)
-    trace.record("batch", "labels", ys, step=step)
-    trace.parameters("forward", outputs, step)
-    trace.record("logits", "logits", logits, step=step)
-    trace.record("loss", "loss", loss, step=step)
-    trace.parameters("backward", {name: outputs[name].grad for name in reversed(outputs)}, step)
-    parameters = dict(model.named_parameters())
-    trace.parameters("gradient", {name: p.grad for name, p in parameters.items()}, step)
-    trace.record("learning_rate", "0", np.float64(optimizer.param_groups[0]["lr"]), step=step)
-    for moment in ("exp_avg", "exp_avg_sq"):
-        trace.parameters(moment, {name: optimizer.state[p][moment] for name, p in parameters.items()}, step)
-    trace.parameters("parameter", parameters, step)
-    print(f"step {step}: loss {loss.item():.6g}")
-trace.close()
+steps = range(1, flags.steps + 1)
+# The C++ port does not record the network after the last step.
+with Trace(flags.out, model, optimizer, loader=loader, steps=steps, name="lenet5", skip=["final"]) as trace:
+    for step, (xs, ys) in zip(steps, loader):
+        trace.batch(xs, ys)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(xs), ys)
+        trace.loss(loss)
+        loss.backward()
+        optimizer.step()
+        print(f"step {step}: loss {loss.item():.6g}")

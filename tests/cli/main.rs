@@ -25,6 +25,7 @@ mod options;
 mod other_data;
 mod own_network;
 mod predict;
+mod python_package;
 mod recipes;
 mod report;
 mod server;

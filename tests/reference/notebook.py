@@ -149,11 +149,10 @@ def read_idx(name, header):
 
 trace = None
 if args.trace:
-    # tracing.py lies beside this file; a notebook's kernel may have been started elsewhere.
-    sys.path.append(str(Path("tests/reference" if in_jupyter else __file__).resolve().parent))
-    from tracing import Trace
-
-    trace = Trace(args.out / "trace", args.model)
+    # The package need not be installed; a notebook's kernel is started in the project's root.
+    root = Path.cwd() if in_jupyter else Path(__file__).resolve().parents[2]
+    sys.path.append(str(root / "python"))
+    from stitch_trace import Trace
 
 X_train = read_idx("train-images-idx3-ubyte", 16).reshape(-1, 784) / 255.0
 y_train = read_idx("train-labels-idx1-ubyte", 8)
@@ -194,9 +193,14 @@ if args.model == "mlp":
 
     threadpool_limits(args.threads)
     threads = max(pool["num_threads"] for pool in threadpool_info())
-    classifier = trace.watch_mlp(MLPClassifier) if trace else MLPClassifier
-    if trace:
-        trace.data(X_train, y_train, X_test, y_test)
+    classifier = MLPClassifier
+    if args.trace:
+        from stitch_trace.sklearn import watch_mlp
+
+        trace = Trace(args.out / "trace", name="mlp")
+        # int64, as PyTorch's losses take labels.
+        trace.data(X_train, y_train.astype(np.int64), X_test, y_test.astype(np.int64))
+        classifier = watch_mlp(trace, MLPClassifier)
     mlp = classifier(
         hidden_layer_sizes=(64,),
         activation="relu",
@@ -225,7 +229,7 @@ if args.model == "mlp":
     versions = {"scikit-learn": sklearn.__version__}
     if trace:
         hidden = np.maximum(X_test @ mlp.coefs_[0] + mlp.intercepts_[0], 0)
-        trace.final(state_dict, hidden @ mlp.coefs_[1] + mlp.intercepts_[1])
+        trace.final(hidden @ mlp.coefs_[1] + mlp.intercepts_[1], state_dict)
 
 # %% [markdown]
 # ## LeNet-5 and the deeper network (PyTorch)
@@ -380,23 +384,27 @@ if args.model != "mlp":
     else:
         criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     test_images = normalize(as_images(X_test))
-    if trace:
+    if args.trace:
+        # The port computes some layers together: it does not record their outputs.
+        skip = ["forward", "backward"]
+        trace = Trace(
+            args.out / "trace", model, optimizer, loader=loader, name=args.model, skip=skip
+        )
         trace.data(normalize(train_images), train_labels, test_images, as_labels(y_test))
-        trace.parameters("init", model)
-        trace.watch_order(loader)
+        criterion.register_forward_hook(lambda module, inputs, loss: trace.loss(loss))
 
     losses, rates, seconds = [], [], []
     for epoch in range(args.epochs):
         start = time.perf_counter()
         total, seen = 0.0, 0
         for xs, ys in loader:
+            if trace:
+                trace.batch(xs, ys)
             optimizer.zero_grad()
             logits = model(xs)
             loss = criterion(logits, ys)
             loss.backward()
             optimizer.step()
-            if trace:
-                trace.step(xs, ys, logits, loss, model, optimizer)
             total += loss.item() * len(ys)
             seen += len(ys)
             rate = optimizer.param_groups[0]["lr"]
@@ -418,7 +426,7 @@ if args.model != "mlp":
         y_pred = test_logits.argmax(dim=1).numpy()
     state_dict = model.state_dict()
     if trace:
-        trace.final(state_dict, test_logits)
+        trace.final(test_logits)
     save_file(state_dict, args.out / "weights.safetensors", metadata=metadata)
 
 # %% [markdown]
@@ -435,7 +443,7 @@ print(f"{args.model}: test accuracy {accuracy:.4f}, trained in {train_seconds:.1
 print(pd.DataFrame(matrix, index=class_names, columns=class_names))
 
 if trace:
-    trace.answers(y_pred, matrix, accuracy)
+    trace.answers(y_pred.astype(np.int64), matrix, accuracy)
     trace.close()
 
 # %% [markdown]

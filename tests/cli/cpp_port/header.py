@@ -1,4 +1,4 @@
-"""Writes the trace of header.cpp with tests/reference/tracing.py, and checks that both have the same records."""
+"""Writes the trace of header.cpp with the Python package, and checks that both have the same records."""
 
 import hashlib
 import json
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "reference"))
-from tracing import Trace  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[3] / "python"))
+from stitch_trace import Writer  # noqa: E402
 
 folder = Path(sys.argv[1])
-trace = Trace(folder / "python", 'any "model"')
+trace = Writer(folder / "python", 'any "model"')
 for length in (0, 3, 55, 56, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1):
     values = np.arange(length, dtype=np.uint64) ** 2 % 251
     trace.record("bytes", str(length), values.astype(np.uint8))

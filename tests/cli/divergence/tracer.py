@@ -1,5 +1,5 @@
-"""Traces tensors of every type with tests/reference/tracing.py, then fails as a notebook may: what was recorded
-until then must be on the disk."""
+"""Traces tensors of every type with the package in python/, then fails as a notebook may: what was recorded until
+then must be on the disk."""
 
 import sys
 from pathlib import Path
@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "reference"))
-from tracing import Trace  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[3] / "python"))
+from stitch_trace import Trace  # noqa: E402
 
 folder, target = Path(sys.argv[1]), float(sys.argv[2])
 torch.manual_seed(0)
-trace = Trace(folder, "regression")
+model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.5)
+trace = Trace(folder, model, optimizer, name="regression")
 # Targets of a regression are no class numbers.
 trace.data(np.zeros((2, 3)), np.array([0.25, target]), torch.zeros(2, 3), torch.tensor([1, 2], dtype=torch.uint8))
 for dtype in (
@@ -32,14 +34,13 @@ trace.record("activation", "transposed", torch.arange(6.0).reshape(2, 3).t(), st
 trace.record("activation", "negated", torch._neg_view(torch.ones(2)), step=1)
 trace.record("activation", "big-endian", np.arange(3, dtype=">f4"), step=1)
 
-model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.5)
 for _ in range(2):
-    logits = model(torch.eye(3))
-    loss = logits.square().sum()
+    trace.batch(torch.eye(3), torch.zeros(3))
+    loss = model(torch.eye(3)).square().sum()
+    trace.loss(loss)
     loss.backward()
     optimizer.step()
-    trace.step(torch.eye(3), torch.zeros(3), logits, loss, model, optimizer)
+trace.final()
 if len(sys.argv) > 3:
     trace.record("activation", "words", np.array(["a", "b"]))
 trace.close()
