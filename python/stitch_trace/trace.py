@@ -249,7 +249,9 @@ class Trace(Writer):
         # Compiled modules are not called one by one.
         whole = hasattr(module, "_orig_mod") or {"forward", "backward"} <= self.skip
         for path, child in module.named_modules():
-            if child is not module and not whole:
+            # What computes nothing has no output of its own.
+            is_identity = isinstance(child, sys.modules["torch"].nn.Identity)
+            if child is not module and not whole and not is_identity:
                 self._in_forward.callback(child.register_forward_hook(self._after_call(path)).remove)
         # Also after an exception; the output is None then.
         hook = module.register_forward_hook(after_root, with_kwargs=True, always_call=True)
