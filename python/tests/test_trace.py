@@ -120,11 +120,18 @@ def test_values_of_forward_and_backward(tmp_path, records):
     assert (trace.array("gradient", "0.weight", 1) == gradient.numpy()).all()
 
 
+class Same(nn.Module):
+    """Returns its input."""
+
+    def forward(self, x):
+        return x
+
+
 @pytest.mark.parametrize("view", [False, True])
 def test_outputs_that_are_changed_in_place(tmp_path, records, view):
     """The output is recorded before it changes, its gradient is the one of the value before, or there is none."""
     torch.manual_seed(0)
-    modules = [nn.Linear(4, 6), nn.Unflatten(1, (2, 3)) if view else nn.Identity(), nn.ReLU(inplace=True)]
+    modules = [nn.Linear(4, 6), nn.Unflatten(1, (2, 3)) if view else Same(), nn.ReLU(inplace=True)]
     model = nn.Sequential(*modules, nn.Flatten())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     xs = torch.randn(3, 4)
@@ -141,6 +148,15 @@ def test_outputs_that_are_changed_in_place(tmp_path, records, view):
     assert (trace.array("backward", "2", 1).reshape(3, 6) == expected.numpy()).all()
     assert ("1" in trace.names("backward", 1)) == (not view)
     assert (trace.array("backward", "0", 1) == expected.numpy()).all()
+
+
+def test_identity_has_no_output_of_its_own(tmp_path, records):
+    model = nn.Sequential(nn.Linear(4, 2), nn.Identity())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Trace(tmp_path, model, optimizer):
+        model(torch.randn(3, 4)).sum().backward()
+        optimizer.step()
+    assert records(tmp_path).names("forward", 1) == ["0"]
 
 
 @pytest.mark.parametrize("optimizer, options", [("Adam", {"lr": 0.01}), ("SGD", {"lr": 0.1, "momentum": 0.9})])
