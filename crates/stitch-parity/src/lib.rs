@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod cause;
+mod closest;
 mod comparison;
 mod element;
 mod elements;
 mod error;
+mod glob;
 mod json;
+mod layout;
+mod map;
+mod map_error;
 mod not_compared;
 mod rank;
 mod report;
@@ -22,6 +27,8 @@ mod verify;
 pub use comparison::{Comparison, Greatest};
 pub use element::Element;
 pub use error::SideError;
+pub use map::Map;
+pub use map_error::{MapError, RuleError};
 pub use report::Report;
 pub use result::{Outcome, TensorResult};
 pub use side::{Item, Key, Side};
