@@ -12,6 +12,7 @@ mod layout;
 mod map;
 mod map_error;
 mod not_compared;
+mod one_sided;
 mod rank;
 mod report;
 mod result;
@@ -24,6 +25,7 @@ mod task;
 mod tolerance;
 mod verify;
 
+pub use closest::ClosestMatch;
 pub use comparison::{Comparison, Greatest};
 pub use element::Element;
 pub use error::SideError;
