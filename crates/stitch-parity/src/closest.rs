@@ -22,13 +22,16 @@ pub struct ClosestMatch {
     pub shape: Vec<usize>,
 }
 
+/// A canonical name, and the tensors that have it.
+type Named<'a> = (String, Vec<&'a TensorResult>);
+
 /// Finds the closest match of each tensor without a counterpart among those of its stage that the other side alone has,
 /// by name and shape.
 pub(crate) fn find(tensors: &mut [TensorResult]) {
     let is_absent =
         |tensor: &TensorResult| matches!(tensor.outcome, Outcome::Missing | Outcome::Unexpected);
     // By stage and side, then by name: the tensors of this name.
-    let mut pools: HashMap<(&str, bool), Vec<(String, Vec<&TensorResult>)>> = HashMap::new();
+    let mut pools: HashMap<(&str, bool), Vec<Named>> = HashMap::new();
     for tensor in tensors.iter().filter(|tensor| is_absent(tensor)) {
         let is_missing = tensor.outcome == Outcome::Missing;
         let pool = pools.entry((&tensor.stage, is_missing)).or_default();
@@ -64,7 +67,7 @@ pub(crate) fn find(tensors: &mut [TensorResult]) {
 }
 
 /// The position of the name that is most similar, if its shape fits or it is similar enough.
-fn best_of(tensor: &TensorResult, pool: &[(String, Vec<&TensorResult>)]) -> Option<usize> {
+fn best_of(tensor: &TensorResult, pool: &[Named]) -> Option<usize> {
     let name = canonical(&tensor.name);
     let mut best = (0.4, None);
     for (i, (other, named)) in pool.iter().enumerate() {

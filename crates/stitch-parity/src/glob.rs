@@ -63,6 +63,11 @@ impl Glob {
     }
 }
 
+/// The pattern that matches this name alone.
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('*', "\\*")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +91,7 @@ mod tests {
         for pattern in ["", "a**", "a\\", "\\n"] {
             assert!(Glob::parse(pattern).is_err(), "{pattern}");
         }
+        let name = r"a*\b";
+        assert_eq!(Glob::parse(&escaped(name)).unwrap().captures(name), Some(vec![]));
     }
 }

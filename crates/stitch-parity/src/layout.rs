@@ -186,7 +186,7 @@ fn float16(value: f32) -> u16 {
     let exponent = (((magnitude.to_bits() >> 52) as i32) - 1023).max(-14);
     let steps = (magnitude * 2f64.powi(10 - exponent)).round_ties_even() as u16;
     // A normal number has 1024 to 2047 steps; 1024 of them are its exponent's implicit bit.
-    sign | (((exponent + 14) as u16) << 10) + steps
+    sign | ((((exponent + 14) as u16) << 10) + steps)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use stitch_parity::{Dtype, Map, Options, Outcome, Place, Report, RuleError, Side, compare, stage};
+use stitch_parity::{
+    Dtype, Map, Options, Outcome, Place, Report, RuleError, Side, compare, stage, suggest,
+};
 use stitch_trace::Writer;
 
 /// Elements 0, 1, 2, … of a shape, times a factor.
@@ -61,7 +63,7 @@ fn one_rule_renames_and_transposes_a_weight_in_every_stage() {
         (report.verdict().as_str(), report.tensors.len()),
         ("PARITY: EQUAL (bit for bit)", 4)
     );
-    assert_eq!(report.notes, ["side: map.toml renames 4 of 4 tensors"]);
+    assert_eq!(report.notes, ["side: map.toml changes 4 of 4 tensors"]);
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_conversion_is_applied_and_listed_as_not_compared() {
     let text = "rule = [{ match = 'w', dtype = 'float32' }]";
     let report = mapped(text, &mut reference, &mut candidate);
     assert!(report.is_equal(), "{:?}", report.tensors);
-    let said = "side: the elements of 2 tensors in float64, the first w: rule 1 of map.toml converts them to float32";
+    let said = "side: the float64 elements of w: rule 1 of map.toml converts them to float32";
     assert_eq!(report.not_compared[0], said);
 }
 
@@ -267,4 +269,82 @@ fn rules_that_do_not_fit_the_tensors_name_them() {
         RuleError::Dtype("double".into()).to_string(),
         "dtype = \"double\" is unknown: PyTorch's names are expected, such as float32"
     );
+}
+
+/// Values that no other tensor and no other layout of the same tensor has.
+fn distinct(seed: usize, shape: &[usize]) -> Vec<f32> {
+    counted(shape).iter().map(|x| x * 0.5 + 1000.0 * seed as f32).collect()
+}
+
+#[test]
+fn a_suggested_map_makes_a_renamed_and_transposed_copy_equal() {
+    let mut reference = side(&[
+        ("conv.weight", &[2, 3, 1, 1], distinct(1, &[2, 3])),
+        ("conv.bias", &[2], vec![0.0; 2]),
+        ("fc1.weight", &[3, 3], distinct(2, &[3, 3])),
+        ("fc1.bias", &[2], vec![0.0; 2]),
+        ("fc2.weight", &[3, 3], distinct(3, &[3, 3])),
+        ("same", &[2, 2], distinct(4, &[2, 2])),
+        ("flat", &[2, 3], distinct(5, &[2, 3])),
+        ("kept", &[1], vec![1.0]),
+    ]);
+    let sources = [
+        // Alphabetic order, as JAX has it.
+        ("Conv_*0/bias", &[2][..], vec![0.0; 2]),
+        ("Conv_*0/kernel", &[1, 1, 3, 2], transposed(&distinct(1, &[2, 3]), [2, 3])),
+        ("Dense_\"0\"/bias", &[2], vec![0.0; 2]),
+        ("Dense_0/kernel", &[3, 3], transposed(&distinct(3, &[3, 3]), [3, 3])),
+        ("Dense_1/kernel", &[3, 3], transposed(&distinct(2, &[3, 3]), [3, 3])),
+        ("flat", &[3, 2], distinct(5, &[2, 3])),
+        ("kept", &[1], vec![1.0]),
+        // A square matrix under its own name: only the contents tell that it is transposed.
+        ("same", &[2, 2], transposed(&distinct(4, &[2, 2]), [2, 2])),
+    ];
+    let mut candidate = side(&sources);
+    let text = suggest(&mut reference, &mut candidate).unwrap().to_string();
+    let report = mapped(&text, &mut reference, &mut candidate);
+    assert_eq!(report.verdict(), "PARITY: EQUAL (bit for bit)", "{text}");
+    assert_eq!(report.tensors.len(), 16);
+    let rules = text.matches("[[rule]]").count();
+    assert_eq!((rules, text.matches("# equal contents\n").count()), (7, 7), "{text}");
+    let same = "match = \"same\"\ntranspose = true\n";
+    assert!(text.contains(same) && text.contains("reshape = [2, 3]"), "{text}");
+}
+
+#[test]
+fn without_equal_contents_shapes_and_names_are_suggested_to_be_checked() {
+    let mut reference = side(&[
+        ("layer1.weight", &[4, 2], distinct(1, &[4, 2])),
+        ("layer2.weight", &[4, 2], distinct(2, &[4, 2])),
+        ("extra", &[7], distinct(3, &[7])),
+    ]);
+    let mut candidate = side(&[
+        ("layer2/kernel", &[2, 4], distinct(4, &[4, 2])),
+        ("layer1/kernel", &[2, 4], distinct(5, &[4, 2])),
+        ("other", &[9], distinct(6, &[9])),
+    ]);
+    let text = suggest(&mut reference, &mut candidate).unwrap().to_string();
+    assert_eq!(
+        text,
+        r#"[[rule]] # by shape and name alone: check it
+match = "layer2/kernel"
+name = "layer2.weight"
+transpose = true
+
+[[rule]] # by shape and name alone: check it
+match = "layer1/kernel"
+name = "layer1.weight"
+transpose = true
+
+# only in the reference: "extra"
+# only in the candidate: "other"
+"#
+    );
+    map(&text).apply(&mut candidate).unwrap();
+    let text = suggest(&mut reference, &mut reference_copy()).unwrap().to_string();
+    assert!(text.starts_with("# No rules: "), "{text}");
+}
+
+fn reference_copy() -> Side {
+    side(&[("extra", &[7], distinct(3, &[7]))])
 }
