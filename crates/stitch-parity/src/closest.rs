@@ -1,6 +1,6 @@
 //! Similarity of tensors with different names, by name and shape.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -119,10 +119,10 @@ pub(crate) fn listed<'a>(
     most: usize,
 ) -> String {
     let name = canonical(name);
+    let names: BTreeSet<&str> = names.into_iter().collect();
     let mut names: Vec<(f64, &str)> =
         names.into_iter().map(|other| (similarity(&name, &canonical(other)), other)).collect();
     names.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
-    names.dedup();
     let names: Vec<&str> = names.into_iter().map(|(_, name)| name).take(most).collect();
     names.join(", ")
 }

@@ -70,21 +70,23 @@ impl Rule {
     ) -> Result<Vec<Entry>, RuleError> {
         let mut out = Vec::with_capacity(entries.len());
         let mut merged = self.groups(&entries)?;
+        let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
         let mut matched = false;
-        for (i, entry) in entries.iter().enumerate() {
-            let Some((_, captures)) = self.captures(entry) else {
-                out.push(entry.clone());
+        for i in 0..entries.len() {
+            // None: it is merged into one before it.
+            let Some(entry) = entries[i].take() else { continue };
+            let Some((_, captures)) = self.captures(&entry) else {
+                out.push(entry);
                 continue;
             };
             matched = true;
             let names: Vec<String> = self.names.iter().map(|name| name.fill(&captures)).collect();
-            let entry = match self.merge {
-                None => entry.clone(),
-                Some(dim) => match merged.remove(&i) {
-                    Some(parts) => merge(parts.iter().map(|&i| &entries[i]).collect(), dim)?,
-                    // Another part of its group comes first.
-                    None => continue,
-                },
+            let entry = match self.merge.zip(merged.remove(&i)) {
+                None => entry,
+                Some((dim, parts)) => {
+                    entries[i] = Some(entry);
+                    merge(parts.into_iter().filter_map(|part| entries[part].take()).collect(), dim)?
+                }
             };
             let entry = self.changed(entry, converted)?;
             match (self.split, names.first()) {
@@ -94,7 +96,7 @@ impl Rule {
             }
         }
         if !matched {
-            let of_stage = entries.iter().filter(|entry| self.is_of_stage(entry));
+            let of_stage = out.iter().filter(|entry| self.is_of_stage(entry));
             let names: Vec<&str> = of_stage.map(|entry| &*entry.item.key.name).collect();
             let pattern = self.patterns[0].fill(&vec![""; self.patterns[0].stars()]);
             return Err(RuleError::NoMatch { closest: closest::listed(&pattern, names, 3) });
@@ -209,7 +211,7 @@ fn mapped(parts: Vec<Item>, step: Step, shape: Vec<usize>) -> Item {
     Item { key, dtype, shape, sha256: None, nan: None, source }
 }
 
-fn merge(entries: Vec<&Entry>, dim: usize) -> Result<Entry, RuleError> {
+fn merge(entries: Vec<Entry>, dim: usize) -> Result<Entry, RuleError> {
     let first = &entries[0].item;
     let agrees = |item: &Item| {
         let other = item.shape.iter().zip(&first.shape).enumerate();
@@ -217,7 +219,7 @@ fn merge(entries: Vec<&Entry>, dim: usize) -> Result<Entry, RuleError> {
         item.dtype == first.dtype && item.shape.len() == first.shape.len() && is_equal
     };
     if dim >= first.shape.len() || !entries.iter().all(|entry| agrees(&entry.item)) {
-        let shown = |entry: &&Entry| {
+        let shown = |entry: &Entry| {
             let Item { key, dtype, shape, .. } = &entry.item;
             format!("{} {dtype} {shape:?}", key.name)
         };
@@ -228,7 +230,7 @@ fn merge(entries: Vec<&Entry>, dim: usize) -> Result<Entry, RuleError> {
     shape[dim] = entries.iter().fold(0, |sum: usize, e| sum.saturating_add(e.item.shape[dim]));
     let originals: Vec<&str> = entries.iter().map(|entry| &*entry.original).collect();
     let original = originals.join(" + ");
-    let parts = entries.into_iter().map(|entry| entry.item.clone()).collect();
+    let parts = entries.into_iter().map(|entry| entry.item).collect();
     let item = mapped(parts, Step::Concatenate(dim), shape);
     Ok(Entry { item, original, changed: true })
 }

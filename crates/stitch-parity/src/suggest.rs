@@ -1,5 +1,6 @@
 //! Proposes a map: pairs the tensors of both sides that have other names or layouts, by shape, contents and name.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -111,6 +112,7 @@ struct Named {
     name: String,
     canonical: String,
     items: Vec<(Place, usize)>,
+    places: HashMap<Place, usize>,
 }
 
 /// The names of a side in their order, with their tensors of the stages that the other side has too.
@@ -122,10 +124,11 @@ fn named(side: &Side, other: &Side) -> Vec<Named> {
         if stages.contains(&*key.stage) {
             let position = *positions.entry(&key.name).or_insert_with(|| {
                 let (name, canonical) = (key.name.clone(), canonical(&key.name));
-                all.push(Named { name, canonical, items: Vec::new() });
+                all.push(Named { name, canonical, items: Vec::new(), places: HashMap::new() });
                 all.len() - 1
             });
             let place = (key.stage.clone(), key.epoch, key.step, key.file.clone());
+            all[position].places.insert(place.clone(), i);
             all[position].items.push((place, i));
         }
     }
@@ -203,28 +206,45 @@ impl Matcher<'_> {
 
     /// The layout in which most records of two names have equal contents; `None` if the shapes fit in none.
     fn matched(&mut self, expected: &Named, actual: &Named) -> Result<Option<Matched>, SideError> {
-        let places: HashMap<&Place, usize> =
-            expected.items.iter().map(|(place, i)| (place, *i)).collect();
-        let common = actual.items.iter().filter_map(|(place, i)| Some([*places.get(place)?, *i]));
+        let mut common = actual
+            .items
+            .iter()
+            .filter_map(|(at, i)| Some([*expected.places.get(at)?, *i]))
+            .peekable();
+        let Some(&first) = common.peek() else { return Ok(None) };
+        // Most names are told apart by this.
+        let [one, other] = self.items(first).map(|item| &item.shape);
+        if !fits(one, other) {
+            return Ok(None);
+        }
         let common: Vec<[usize; 2]> = common.collect();
-        let Some(&first) = common.first() else { return Ok(None) };
+        // The optimizer's count of the steps is equal in all parameters.
+        let is_scalar = |pair: &[usize; 2]| self.items(*pair)[0].shape.is_empty();
+        let mut telling: Vec<[usize; 2]> =
+            common.iter().copied().filter(|pair| !is_scalar(pair)).collect();
+        if telling.is_empty() {
+            telling.clone_from(&common);
+        }
         let mut best: Option<Matched> = None;
         for layout in self.layouts(&common) {
             let (mut equal, mut compared) = (0, 0);
-            for &pair in common.iter().take(RECORDS) {
+            for &pair in telling.iter().take(RECORDS) {
                 if let Some(is_equal) = self.is_equal(pair, &layout)? {
                     equal += usize::from(is_equal);
                     compared += 1;
                 }
             }
-            let unlikely = equal == 0 && !self.is_usual(first, &layout);
+            if equal == 0 && !self.is_usual(telling[0], &layout) {
+                continue;
+            }
+            let matched = Matched { layout, equal, compared, ambiguous: false, dtypes: None };
+            // Of layouts with equally many equal records, that with the fewest different ones.
+            let rank = |of: &Matched| (of.equal, Reverse(of.compared - of.equal));
             match &mut best {
-                _ if unlikely => {}
-                Some(best) if best.equal >= equal => best.ambiguous |= equal == best.equal,
-                best => {
-                    let ambiguous = false;
-                    *best = Some(Matched { layout, equal, compared, ambiguous, dtypes: None });
-                }
+                Some(best) if rank(best) > rank(&matched) => {}
+                Some(best) if rank(best) == rank(&matched) => best.ambiguous = true,
+                Some(best) => *best = Matched { ambiguous: equal == 0, ..matched },
+                None => best = Some(matched),
             }
         }
         let [one, other] = self.items(first).map(|item| item.dtype.clone());

@@ -348,3 +348,37 @@ transpose = true
 fn reference_copy() -> Side {
     side(&[("extra", &[7], distinct(3, &[7]))])
 }
+
+#[test]
+fn a_square_matrix_that_differs_by_its_hash_is_suggested_to_be_transposed() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = |name: &str, tensor: &str, values: &[f32]| {
+        let path = folder.path().join(name);
+        let mut writer = Writer::create(&path, "net").unwrap();
+        let step = Place::step(1);
+        writer.record("count", tensor, step, Dtype::F32, &[], &bytes(&[1.0])).unwrap();
+        writer.record(stage::PARAMETER, tensor, step, Dtype::F32, &[3, 3], &bytes(values)).unwrap();
+        writer.finish().unwrap();
+        let mut side = Side::new(&path);
+        side.add_trace(&path).unwrap();
+        side
+    };
+    let values = distinct(1, &[3, 3]);
+    let mut reference = trace("reference", "weight", &values);
+    let candidate = |name: &str| trace(name, "kernel", &transposed(&values, [3, 3]));
+    let text = suggest(&mut reference, &mut candidate("kept")).unwrap().to_string();
+    assert!(text.contains("# equal contents\n") && text.contains("transpose"), "{text}");
+    let mut hashed = candidate("hashed");
+    let records = folder.path().join("hashed/trace.jsonl");
+    let lines = std::fs::read_to_string(&records).unwrap();
+    let line =
+        lines.lines().find(|line| line.contains("[3,3]") || line.contains("[3, 3]")).unwrap();
+    let (before, _) = line.rsplit_once(",").unwrap();
+    assert!(line.contains("offset"), "{line}");
+    std::fs::write(&records, lines.replace(line, &format!("{before}}}"))).unwrap();
+    hashed.items.clear();
+    hashed.add_trace(&folder.path().join("hashed")).unwrap();
+    let text = suggest(&mut reference, &mut hashed).unwrap().to_string();
+    let reason = "# by shape and name alone, and another layout has this shape: check it\n";
+    assert!(text.contains(reason) && text.contains("transpose"), "{text}");
+}
