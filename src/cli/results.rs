@@ -19,7 +19,8 @@ Examples (the first two commands create the runs):
   stitch train lenet5 --epochs 1 --trace --out runs/b
   stitch parity runs/a runs/b
   stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
-  stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json")]
+  stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json
+  stitch parity runs/a/weights.safetensors runs/b/weights.safetensors --suggest-map")]
 pub struct ParityArgs {
     /// Reference run, trace or weights file
     pub reference: PathBuf,
@@ -46,6 +47,20 @@ pub struct ParityArgs {
     /// Treat NaN as equal to NaN
     #[arg(long)]
     pub equal_nan: bool,
+    /// Rename the candidate's tensors and change their layout by the rules of this TOML file
+    ///
+    /// docs/parity-map.md describes the rules.
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+    /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
+    #[arg(
+        long,
+        conflicts_with_all = ["map", "strict_stages", "histogram", "atol", "rtol", "ulp", "tol", "equal_nan"]
+    )]
+    pub suggest_map: bool,
+    /// Report a stage that only one side records as different [default: list it as not compared]
+    #[arg(long)]
+    pub strict_stages: bool,
 }
 
 /// `stitch report`

@@ -1,35 +1,47 @@
 #![doc = include_str!("../README.md")]
 
 mod cause;
+mod closest;
 mod comparison;
 mod element;
 mod elements;
 mod error;
 mod evidence;
 mod fit;
+mod glob;
 mod json;
+mod layout;
+mod map;
+mod map_error;
 mod not_compared;
+mod one_sided;
 mod rank;
 mod report;
 mod result;
+mod rule;
 mod side;
 mod sides;
 mod spread;
 mod stream;
+mod suggest;
 mod tally;
 mod task;
 mod tolerance;
 mod verify;
 
+pub use closest::ClosestMatch;
 pub use comparison::{Comparison, Greatest};
 pub use element::Element;
 pub use error::SideError;
+pub use map::Map;
+pub use map_error::{MapError, RuleError};
 pub use report::Report;
 pub use result::{Outcome, TensorResult};
 pub use side::{Item, Key, Side};
 pub use sides::{Options, compare};
 pub use spread::DECADES;
 pub use stitch_trace::{Place, stage};
+pub use suggest::{Suggestion, suggest};
 pub use task::{CellDifference, PredictionDifference, TaskView};
 pub use tensor_files::Dtype;
 pub use tolerance::{AppliedTolerance, EXCEPTIONS, Exception, Overrides, Tolerance, Training};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use stitch_trace::stage;
 
+use crate::one_sided::OneSided;
 use crate::result::TensorResult;
 use crate::side::{Item, Side};
 
@@ -11,10 +12,18 @@ use crate::side::{Item, Side};
 const SHOWN: usize = 5;
 
 /// What of the two sides was not compared, a phrase each.
-pub(crate) fn phrases(sides: [&Side; 2], tensors: &[TensorResult]) -> Vec<String> {
+pub(crate) fn phrases(
+    sides: [&Side; 2],
+    tensors: &[TensorResult],
+    one_sided: &[OneSided],
+) -> Vec<String> {
     let mut all = Vec::new();
     for side in sides {
         all.extend(side.left_out.iter().map(|what| format!("{}: {what}", side.path.display())));
+    }
+    for OneSided { stage, side, tensors } in one_sided {
+        let path = sides[*side].path.display();
+        all.push(format!("the stage {stage} ({tensors} tensors): only {path} has it"));
     }
     if sides.iter().any(|side| side.is_traced()) {
         all.extend(steps(tensors));
@@ -74,7 +83,7 @@ fn buffers(sides: [&Side; 2]) -> Option<String> {
 }
 
 /// The first few, and how many more there are.
-fn listed(all: &[String]) -> String {
+pub(crate) fn listed(all: &[String]) -> String {
     let mut text = all[..all.len().min(SHOWN)].join(", ");
     if all.len() > SHOWN {
         text += &format!(" and {} more", all.len() - SHOWN);
@@ -100,6 +109,7 @@ mod tests {
             tolerance: None,
             by_hash: false,
             nan_unknown: false,
+            closest: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::not_compared;
 use crate::result::{Outcome, TensorResult};
 use crate::task::TaskView;
 
@@ -32,6 +33,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What was not compared, a phrase each; not everything was if it is not empty.
     pub not_compared: Vec<String>,
+    /// Stages that were not compared since only one side has them.
+    pub one_sided_stages: Vec<String>,
 }
 
 impl Report {
@@ -53,7 +56,7 @@ impl Report {
 
     /// The verdict in one line: `PARITY: EQUAL (bit for bit)`, `PARITY: EQUAL within tolerance`,
     /// `PARITY: DIFFERENT (2 of 10)`, or `PARITY: INCOMPLETE (…)` if all is equal up to the end of a truncated
-    /// trace.
+    /// trace. `, not compared: …` follows "equal" if only one side has a stage.
     pub fn verdict(&self) -> String {
         let (n, m) = (self.different(), self.tensors.len());
         if n == 0 && !self.truncated.is_empty() {
@@ -64,10 +67,14 @@ impl Report {
         if !self.is_equal() {
             return format!("PARITY: DIFFERENT ({n} of {m})");
         }
+        let except = match &self.one_sided_stages[..] {
+            [] => String::new(),
+            stages => format!(", not compared: {}", not_compared::listed(stages)),
+        };
         if self.tensors.iter().all(|tensor| tensor.outcome == Outcome::Equal) {
-            "PARITY: EQUAL (bit for bit)".into()
+            format!("PARITY: EQUAL (bit for bit){except}")
         } else {
-            "PARITY: EQUAL within tolerance".into()
+            format!("PARITY: EQUAL within tolerance{except}")
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
+use crate::closest::ClosestMatch;
 use crate::comparison::Comparison;
 use crate::element::{Element, is_number, number};
 use crate::tolerance::AppliedTolerance;
@@ -75,6 +76,8 @@ pub struct TensorResult {
     pub by_hash: bool,
     /// Whether the tensor may contain NaN, as neither its elements nor their number of NaN were kept.
     pub nan_unknown: bool,
+    /// The most similar tensor of the other side, if that has no tensor of this name.
+    pub closest: Option<ClosestMatch>,
 }
 
 impl TensorResult {
@@ -118,6 +121,19 @@ impl TensorResult {
         self.class.as_ref().map_or(String::new(), |class| format!(" ({class})"))
     }
 
+    /// The end of the message about a tensor without a counterpart; empty without a closest match.
+    fn closest_match(&self) -> String {
+        let Some(closest) = &self.closest else { return String::new() };
+        let ClosestMatch { name, epoch, step, shape } = closest;
+        let at = match (epoch, step) {
+            _ if (*epoch, *step) == (self.epoch, self.step) => String::new(),
+            (_, Some(step)) => format!(" of step {step}"),
+            (Some(epoch), None) => format!(" of epoch {epoch}"),
+            (None, None) => String::new(),
+        };
+        format!("; closest match: {name} {shape:?}{at}")
+    }
+
     /// The index of an element, given its row-major position, in this shape: `[3, 2, 1, 4]`; empty for a scalar.
     pub fn index(&self, mut position: usize) -> String {
         let mut index = Vec::new();
@@ -146,8 +162,13 @@ impl fmt::Display for TensorResult {
         write!(to, "{}", self.place())?;
         match &self.outcome {
             Outcome::Equal | Outcome::Within(_) => write!(to, ": equal"),
-            Outcome::Missing => write!(to, ": missing in the candidate"),
-            Outcome::Unexpected => write!(to, ": unexpected, the reference has no such tensor"),
+            Outcome::Missing => {
+                write!(to, ": missing in the candidate{}", self.closest_match())
+            }
+            Outcome::Unexpected => {
+                let closest = self.closest_match();
+                write!(to, ": unexpected, the reference has no such tensor{closest}")
+            }
             Outcome::HashDiffers => {
                 write!(to, ": its SHA-256 differs (the elements were not kept on both sides)")
             }
@@ -155,7 +176,10 @@ impl fmt::Display for TensorResult {
                 write!(to, ": the bits are equal, and {elements} elements are NaN")
             }
             Outcome::Unknown => {
-                write!(to, ": it cannot be compared, one side has neither elements nor SHA-256")
+                write!(
+                    to,
+                    ": it cannot be compared, one side has neither elements nor their SHA-256 in this layout"
+                )
             }
             Outcome::Shape { expected, actual } => {
                 write!(to, ": expected the shape {expected:?}, got {actual:?}")

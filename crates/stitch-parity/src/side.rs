@@ -6,11 +6,14 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stitch_trace::{Place, Trace, stage};
 use tensor_files::{Dtype, Renaming, Skipped, TensorFile, TensorSpec};
 
 use crate::error::SideError;
+use crate::layout::{self, Elements, Step};
+use crate::verify;
 
 /// The identity of a tensor: tensors of two sides with equal keys are compared with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,8 +69,18 @@ pub(crate) enum ElementSource {
     },
     /// In memory, row-major, little-endian.
     Memory(Vec<u8>),
+    /// Computed from other tensors whenever they are read.
+    Mapped(Arc<Mapped>),
     /// Not kept: only their SHA-256 was.
     Nowhere,
+}
+
+/// The elements that a step makes of those of other tensors.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    /// The other tensors, all with their elements.
+    pub parts: Vec<Item>,
+    pub step: Step,
 }
 
 /// An open file of elements.
@@ -269,8 +282,27 @@ impl Side {
                 }
             },
             ElementSource::Memory(bytes) => Ok(Some(Box::new(Cursor::new(bytes)))),
+            ElementSource::Mapped(mapped) => Ok(Some(Box::new(Cursor::new(self.mapped(mapped)?)))),
             ElementSource::Nowhere => Ok(None),
         }
+    }
+
+    /// The elements of a mapped tensor, computed in memory from parts whose SHA-256 is verified.
+    fn mapped(&mut self, Mapped { parts, step }: &Mapped) -> Result<Vec<u8>, SideError> {
+        let mut loaded = Vec::with_capacity(parts.len());
+        for part in parts {
+            if part.sha256.is_some() {
+                verify::bits(self, part)?;
+            }
+            let (bytes, dtype) = (self.load(&part.source)?, Dtype::from_name(&part.dtype));
+            let Some((bytes, dtype)) = bytes.zip(dtype) else { continue };
+            loaded.push(Elements { bytes, dtype, shape: &part.shape });
+        }
+        let placed = |error: io::Error| {
+            let (path, name) = (self.path.display(), &parts[0].key.name);
+            io::Error::new(error.kind(), format!("{path}: {name}: {error}"))
+        };
+        Ok(layout::apply(step, &loaded).map_err(placed)?)
     }
 
     /// All elements of an item; `None` when only their SHA-256 was kept.

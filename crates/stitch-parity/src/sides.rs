@@ -14,7 +14,7 @@ use crate::side::{Item, Key, Side};
 use crate::stream::Pair;
 use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
-use crate::{cause, elements, evidence, not_compared, task};
+use crate::{cause, closest, elements, evidence, not_compared, one_sided, task};
 
 /// Options of [`compare`]. By default every bit must be equal, up to the [`EXCEPTIONS`](crate::EXCEPTIONS).
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct Options {
     /// Differences between the settings of both runs that make different bits likely, a sentence each. They are
     /// reported as the likely cause of a difference.
     pub settings: Vec<String>,
+    /// Whether a stage that only one side records is a difference; otherwise it is not compared.
+    pub strict_stages: bool,
 }
 
 /// Compares the candidate with the reference, tensor by tensor in causal order. Elements are read as streams, so
@@ -61,7 +63,13 @@ pub fn compare(
             None => result(&expected, Outcome::Missing),
         });
     }
-    let tensors = with_unexpected(tensors, &reference.items, &candidate.items);
+    let mut tensors = with_unexpected(tensors, &reference.items, &candidate.items);
+    let one_sided = match options.strict_stages {
+        true => Vec::new(),
+        false => one_sided::stages([reference, candidate]),
+    };
+    tensors.retain(|tensor| !one_sided.iter().any(|one| one.stage == tensor.stage));
+    closest::find(&mut tensors);
     let path = |side: &Side| side.path.display().to_string();
     let sides = [&*reference, &*candidate];
     let truncated = sides.iter().filter(|side| side.is_truncated());
@@ -74,7 +82,8 @@ pub fn compare(
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
         notes: sides.iter().flat_map(|side| notes(side)).collect(),
-        not_compared: not_compared::phrases(sides, &tensors),
+        not_compared: not_compared::phrases(sides, &tensors, &one_sided),
+        one_sided_stages: one_sided.into_iter().map(|one| one.stage).collect(),
         task: task::differences(reference, candidate)?,
         tensors,
     };
@@ -136,7 +145,6 @@ fn with_unexpected(
 fn result(item: &Item, outcome: Outcome) -> TensorResult {
     let Key { stage, epoch, step, name, file } = item.key.clone();
     let shape = item.shape.clone();
-    let (tolerance, by_hash, nan_unknown) = (None, false, false);
     let class = item.class.clone();
     TensorResult {
         stage,
@@ -147,9 +155,10 @@ fn result(item: &Item, outcome: Outcome) -> TensorResult {
         file,
         shape,
         outcome,
-        tolerance,
-        by_hash,
-        nan_unknown,
+        tolerance: None,
+        by_hash: false,
+        nan_unknown: false,
+        closest: None,
     }
 }
 

@@ -84,3 +84,72 @@ fn nothing_to_compare_is_not_equal() {
     assert!(!report.is_equal());
     assert_eq!(report.verdict(), "PARITY: DIFFERENT (0 of 0)");
 }
+
+/// A side with one scalar for each stage, step and name.
+fn scalars(records: &[(&str, usize, &str)]) -> Side {
+    let mut side = Side::new(Path::new("side"));
+    for &(stage, step, name) in records {
+        side.push(stage, Place::step(step), name, Dtype::F32, &[], bytes(&[1.0])).unwrap();
+    }
+    side
+}
+
+#[test]
+fn a_stage_of_one_side_alone_is_not_compared_unless_stages_are_strict() {
+    let all =
+        [("forward", 1, "fc1"), ("loss", 1, "loss"), ("loss", 2, "loss"), ("forward", 2, "fc1")];
+    let strict = Options { strict_stages: true, ..Options::default() };
+    for swapped in [false, true] {
+        let sides = || {
+            let (one, other) = (scalars(&all), scalars(&all[1..3]));
+            if swapped { (other, one) } else { (one, other) }
+        };
+        let (mut reference, mut candidate) = sides();
+        let report = compare(&mut reference, &mut candidate, &Options::default()).unwrap();
+        assert_eq!(report.verdict(), "PARITY: EQUAL (bit for bit), not compared: forward");
+        assert_eq!(report.one_sided_stages, ["forward"]);
+        assert!(
+            report.not_compared.contains(&"the stage forward (2 tensors): only side has it".into())
+        );
+        let (mut reference, mut candidate) = sides();
+        let report = compare(&mut reference, &mut candidate, &strict).unwrap();
+        assert_eq!(report.verdict(), "PARITY: DIFFERENT (2 of 4)");
+    }
+    // A record of a stage that both sides have stays a difference, as do stages if none is common.
+    for records in [&all[2..], &[("init", 1, "w")][..], &[]] {
+        let mut candidate = scalars(records);
+        let report = compare(&mut scalars(&all[..2]), &mut candidate, &Options::default()).unwrap();
+        assert!(!report.is_equal(), "{records:?}");
+        assert!(report.one_sided_stages.is_empty(), "{records:?}");
+    }
+}
+
+#[test]
+fn a_record_without_a_counterpart_is_listed_with_its_closest_match() {
+    let mut reference = scalars(&[
+        ("gradient", 1, "conv.weight"),
+        ("gradient", 1, "fc.weight"),
+        ("loss", 1, "loss"),
+    ]);
+    let mut candidate = scalars(&[
+        ("gradient", 1, "conv/kernel"),
+        ("gradient", 0, "fc.weight"),
+        ("loss", 1, "loss"),
+        ("logits", 1, "x"),
+    ]);
+    let report = compare(&mut reference, &mut candidate, &Options::default()).unwrap();
+    let lines: Vec<String> =
+        report.tensors.iter().filter(|t| !t.passes()).map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "step 1, gradient of conv/kernel: unexpected, the reference has no such tensor; closest match: conv.weight []",
+            "step 0, gradient of fc.weight: unexpected, the reference has no such tensor; closest match: fc.weight [] of step 1",
+            "step 1, gradient of conv.weight: missing in the candidate; closest match: conv/kernel []",
+            "step 1, gradient of fc.weight: missing in the candidate; closest match: fc.weight [] of step 0",
+        ]
+    );
+    let json = serde_json::to_value(&report).unwrap();
+    let closest = &json["tensors"][2]["closest"];
+    assert_eq!(closest["name"], "conv/kernel");
+}

@@ -6,15 +6,30 @@ mod sides;
 mod text;
 
 use anyhow::{Result, bail};
+use serde_json::json;
 use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run};
-use stitch_parity::{Options, Overrides, Report, compare};
+use stitch_parity::{Map, Options, Overrides, Report, compare, suggest};
 
 use super::{Console, Outcome};
 use crate::cli::ParityArgs;
+use crate::suggest::hinted;
 
 pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     let (mut reference, mut candidate) = sides::open(args, console)?;
+    if args.suggest_map {
+        let map = suggest(&mut reference.side, &mut candidate.side)?.to_string();
+        let text = match console.json {
+            true => json!({ "map": map }).to_string(),
+            false => map,
+        };
+        console.print(text.trim_end())?;
+        return Ok(Outcome::Done);
+    }
+    if let Some(path) = &args.map {
+        let map = Map::read(path).map_err(|error| hinted(path, error))?;
+        map.apply(&mut candidate.side)?;
+    }
     let overrides =
         Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
     let options = Options {
@@ -23,6 +38,7 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         same_program: run::same_program(&reference, &candidate),
         training: run::training(&reference).or_else(|| run::training(&candidate)),
         settings: run::settings(&reference, &candidate),
+        strict_stages: args.strict_stages,
     };
     let report = compare(&mut reference.side, &mut candidate.side, &options)?;
     check_names(args, &report)?;

@@ -87,6 +87,12 @@ impl Printer {
         for what in &report.not_compared {
             self.line(&format!("not compared: {what}"));
         }
+        if report.tensors.iter().any(|tensor| tensor.closest.is_some()) {
+            self.line("note: if names or layouts differ, --suggest-map proposes a map of them");
+        }
+        if !report.one_sided_stages.is_empty() {
+            self.line("note: with --strict-stages a stage that only one side has is a difference");
+        }
         let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.colored(color, &report.verdict());
         self.out

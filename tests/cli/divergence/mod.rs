@@ -2,6 +2,7 @@
 //! verdict must name the right first stage, with the right exit code.
 
 mod files;
+mod map;
 mod messages;
 mod mutations;
 mod naive;

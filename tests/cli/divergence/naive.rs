@@ -241,7 +241,11 @@ fn bias_drawn_before_weight_is_found_at_the_initial_values() {
 
 #[test]
 fn another_shuffle_is_found_at_the_permutation() {
-    assert_found(Fault::OwnShuffle, "epoch 1, permutation[0]: ", "the same samples in another order");
+    assert_found(
+        Fault::OwnShuffle,
+        "epoch 1, permutation[0]: ",
+        "the same samples in another order",
+    );
 }
 
 #[test]

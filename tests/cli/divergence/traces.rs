@@ -286,9 +286,36 @@ fn stages_of_any_name_are_compared() {
     assert_diverges(reference.path(), port.path(), first);
     // Names that would reach the terminal are written out.
     let (reference, port) = (renamed("\x1b]0;title\x07", false), LENET5.copy());
-    let shown = parity(&[reference.path(), port.path()]).assert().code(1);
-    let said = String::from_utf8(shown.get_output().stdout.clone()).unwrap();
-    assert!(!said.contains('\x1b') && said.contains("\\u{1b}]0;title\\u{7}"), "{said}");
+    for (strict, code) in [(&["--strict-stages"][..], 1), (&[], 0)] {
+        let shown = parity(&[reference.path(), port.path()]).args(strict).assert().code(code);
+        let said = String::from_utf8(shown.get_output().stdout.clone()).unwrap();
+        assert!(!said.contains('\x1b') && said.contains("\\u{1b}]0;title\\u{7}"), "{said}");
+    }
+}
+
+#[test]
+fn a_stage_that_one_trace_never_records_is_not_compared_unless_stages_are_strict() {
+    let bare = |stage: &str| {
+        let mut all = lines(&LENET5.notebook());
+        all.retain(|line| line["stage"] != stage);
+        let run = LENET5.copy();
+        write_lines(run.path(), &all);
+        run
+    };
+    let (whole, part) = (LENET5.notebook().join("trace"), bare("exp_avg"));
+    let part = part.path().join("trace");
+    for sides in [[&whole, &part], [&part, &whole]] {
+        let sides = sides.map(PathBuf::as_path);
+        parity(&sides)
+            .assert()
+            .code(0)
+            .stdout(predicate::str::contains("not compared: the stage exp_avg ("))
+            .stdout(predicate::str::ends_with(
+                "\nPARITY: EQUAL (bit for bit), not compared: exp_avg\n",
+            ));
+        let strict = parity(&sides).arg("--strict-stages").assert().code(1);
+        strict.stdout(predicate::str::contains("first divergence: step 1, first moment of "));
+    }
 }
 
 #[test]
