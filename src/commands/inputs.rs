@@ -14,7 +14,7 @@ use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, Classifier, Library, ModelEntry, ModelOptions, names_of, weights};
 use stitch::nn::{ForwardError, Model, ScriptModule};
 use stitch::report::figures;
-use stitch::run::MAX_NETWORK;
+use stitch::run::{self, MAX_NETWORK};
 use stitch::run_folder::{self, CONFIG, Claim, MAX_FILE, RunConfig, WEIGHTS, read_regular};
 use stitch::sha256;
 use stitch::stitch_run::{ImageSize, Init, Normalize, json};
@@ -254,6 +254,14 @@ fn read(
         console.note(&format!("warning: {}: {parameter} contains NaN or infinity", path()));
     }
     Ok((classifier, kind))
+}
+
+/// The SHA-256 of the file of a network.
+///
+/// # Errors
+/// A file that cannot be read, with a similar path that exists.
+pub fn network_sha256(model: &ModelEntry) -> Result<String> {
+    run::network_sha256(model.name).map_err(|error| hinted(Path::new(model.name), error))
 }
 
 /// The TorchScript file with the same weights in the run folder of a weights file.

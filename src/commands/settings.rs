@@ -8,14 +8,13 @@ use serde_json::{Map, Value};
 use stitch::dataset::Dataset;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::{self, ModelEntry};
-use stitch::run::{self, NetworkError, RunError};
+use stitch::run::RunError;
 use stitch::run_folder::{self, DataConfig, RunConfig};
 use stitch::train::{self, ConfigError, TrainConfig, TrainError};
 use tch::Device;
 
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
-use crate::suggest::hinted;
 
 /// Maximum size in bytes of a `config.json`, which usually has about a kilobyte.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -84,7 +83,7 @@ impl Settings {
         if let (Some(model), None) = (args.model, map.get("model_sha256"))
             && model.is_script()
         {
-            map.insert("model_sha256".into(), run::network_sha256(model.name)?.into());
+            map.insert("model_sha256".into(), inputs::network_sha256(model)?.into());
         }
         let config = TrainConfig::from_map(map).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));
@@ -159,9 +158,6 @@ impl Settings {
                 Some(repeated) if !is_flag(setting.name()) => anyhow!("{repeated}: {setting}"),
                 _ => flags::of_setting(setting),
             },
-            (Some(RunError::Network(NetworkError::Read(path, _))), _) => {
-                hinted(&PathBuf::from(path), error)
-            }
             (Some(RunError::Init { .. }), Some(repeated)) if !is_flag("init") => {
                 anyhow!("{repeated}: init: {error}")
             }
@@ -206,7 +202,7 @@ impl Repeated {
         let settings = &self.config.settings;
         let of_run = models::named(&settings.model).with_context(|| self.to_string())?;
         let is_same_file = || match &settings.model_sha256 {
-            Some(sha256) if model.is_script() => Ok(run::network_sha256(model.name)? == *sha256),
+            Some(sha256) if model.is_script() => Ok(inputs::network_sha256(model)? == *sha256),
             _ => Ok::<_, Error>(false),
         };
         ensure!(

@@ -73,6 +73,11 @@ parser.add_argument("--threads", type=int, help="default: the library's choice, 
 parser.add_argument("--data", type=Path, help="folder with the four files, .gz or unpacked")
 parser.add_argument("--out", type=Path, help="default: runs/notebook-<model>")
 parser.add_argument("--trace", action="store_true", help="write OUT/trace for `stitch parity`")
+parser.add_argument(
+    "--trace-layers",
+    action="store_true",
+    help="with the output of each layer and its gradient, as `stitch train --engine eager` records them",
+)
 in_jupyter = "ipykernel" in sys.modules
 args = parser.parse_args([] if in_jupyter else None)
 if args.epochs is None:
@@ -385,8 +390,8 @@ if args.model != "mlp":
         criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     test_images = normalize(as_images(X_test))
     if args.trace:
-        # The port computes some layers together: it does not record their outputs.
-        skip = ["forward", "backward"]
+        # The port's exact engine computes some layers together, and does not record their outputs.
+        skip = [] if args.trace_layers else ["forward", "backward"]
         trace = Trace(
             args.out / "trace", model, optimizer, loader=loader, name=args.model, skip=skip
         )

@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::{Map, json};
 use stitch::models::ModelEntry;
-use stitch::run::network_sha256;
 use stitch::run_folder::write_whole;
 use stitch::study::grids;
 use stitch::study::plan::{self as plans, Grid, PlanError};
@@ -66,7 +65,7 @@ pub fn run(args: &StudyPlanArgs, console: Console) -> Result<Outcome> {
 fn with_networks(grids: Vec<Grid>) -> Result<Vec<Grid>> {
     let of_model = |(model, mut grid): (&'static ModelEntry, Grid)| {
         if model.is_script() {
-            let sha256 = network_sha256(model.name)?;
+            let sha256 = inputs::network_sha256(model)?;
             grid.values.insert("model_sha256".into(), sha256.into());
         }
         Ok(Grid { models: vec![model], ..grid })

@@ -30,12 +30,8 @@ const FOUND: [(&str, &str, &str); 32] = [
     ("activation", "step 1, forward of relu1", "another activation"),
     ("gelu", "step 1, forward of act2", "the other form of GELU"),
     ("weight-layout", "initial value of fc2.weight", "the same elements in another order"),
-    ("sgd", "step 1, first moment of conv1.weight", "the candidate that of SGD without momentum"),
-    (
-        "sgd-momentum",
-        "step 1, momentum_buffer of conv1.weight",
-        "the candidate that of SGD with momentum",
-    ),
+    ("sgd", "step 1, conv1.weight", "the candidate that of SGD without momentum"),
+    ("sgd-momentum", "step 1, conv1.weight", "the candidate that of SGD with momentum"),
     (
         "optimizer-epsilon",
         "step 1, conv1.weight",

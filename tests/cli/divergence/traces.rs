@@ -110,6 +110,27 @@ fn real_traces_of_three_seeds_are_equal_to_the_last_record() {
 }
 
 #[test]
+fn the_eager_engine_records_the_layers_of_the_notebook() {
+    let folder = tempfile::tempdir().unwrap();
+    let [notebook, port] = ["notebook", "port"].map(|side| folder.path().join(side));
+    let data = LENET5.data();
+    let shared = "--epochs 1 --batch-size 64 --threads 1 --dropout 0.3 --batch-norm on --trace";
+    let shared: Vec<&str> = shared.split(' ').collect();
+    for model in ["lenet5", "deepcnn"] {
+        let data = ["--data", data.to_str().unwrap(), "--out"];
+        let of_notebook = [notebook.to_str().unwrap(), "--trace-layers"];
+        let flags = [&["--model", model], &shared[..], &data, &of_notebook];
+        common::run_python("reference/notebook.py", &flags.concat());
+        let of_port = [port.to_str().unwrap(), "--engine", "eager", "--force"];
+        let flags = [&["train", model], &shared[..], &data, &of_port];
+        common::stitch(folder.path()).args(flags.concat()).assert().success();
+        let layers = lines(&port).into_iter().filter(|line| line["stage"] == "forward");
+        assert!(layers.filter(|line| line["class"] == "BatchNorm2d").count() > 2, "{model}");
+        assert_equal(&notebook, &port);
+    }
+}
+
+#[test]
 fn tracing_changes_no_bit_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let data = LENET5.data();
