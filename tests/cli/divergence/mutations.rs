@@ -19,7 +19,7 @@ const FOUND: [(&str, &str, &str); 32] = [
     ),
     ("evaluation-mode", "step 1, forward of bn1", "evaluation mode"),
     ("dropout-mask", "step 1, forward of drop", "another mask"),
-    ("dropout-rate", "step 1, forward of drop", "the rate: "),
+    ("dropout-rate", "step 1, forward of drop", "the rate, or evaluation mode"),
     (
         "dropout-scale",
         "step 1, forward of drop",

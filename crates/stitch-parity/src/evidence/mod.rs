@@ -1,5 +1,8 @@
 //! What the elements of the first difference, and of the tensors that it is computed from, say about its cause.
 
+mod layer;
+mod update;
+
 use std::collections::{BTreeSet, HashMap};
 
 use stitch_trace::stage;
@@ -7,7 +10,7 @@ use tensor_files::Dtype;
 
 use crate::element::{is_number, number};
 use crate::error::SideError;
-use crate::fit::{affine, difference, factor, fit, fit_difference, norm};
+use crate::fit::{affine, difference, factor, norm};
 use crate::result::{Outcome, TensorResult};
 use crate::side::{Item, Side};
 
@@ -103,7 +106,7 @@ impl Evidence<'_> {
             stage::FORWARD => self.of_layer(&one, &other),
             stage::LOSS => self.of_loss(&one, &other)?,
             stage::BACKWARD | stage::GRADIENT => self.of_gradients(&one, &other)?,
-            stage::BUFFER => of_buffer(&name, &one, &other),
+            stage::BUFFER => update::of_buffer(&name, &one, &other),
             stage::FINAL | stage::TEST_LOGITS | stage::LOGITS | stage::INIT => Vec::new(),
             _ => self.of_update(&one, &other)?,
         };
@@ -139,39 +142,6 @@ impl Evidence<'_> {
         }
         if known * 10 < rows && rows > 1 {
             return vec!["other samples: the order in which the data is visited differs (seed, shuffle, sampler)".into()];
-        }
-        Vec::new()
-    }
-
-    /// The output of a module whose inputs are equal, as far as they are recorded.
-    fn of_layer(&self, one: &[f64], other: &[f64]) -> Vec<String> {
-        let class = self.first.class.as_deref().unwrap_or_default();
-        let shape = &self.first.shape;
-        if class.contains("Dropout") {
-            return of_dropout(one, other);
-        }
-        if class.contains("BatchNorm") {
-            return of_batch_norm(one, other, shape);
-        }
-        if class == "GELU" && norm(&difference(other, one)) < 0.01 * norm(one) {
-            return vec![
-                "the other form of GELU: approximate is 'tanh' on one side and 'none' on the other"
-                    .into(),
-            ];
-        }
-        if class.contains("Pool") && one.iter().zip(other).all(|(a, b)| b >= a) {
-            return vec!["the maximum instead of the average".into()];
-        }
-        if class.contains("Pool") && one.iter().zip(other).all(|(a, b)| b <= a) {
-            return vec!["the average instead of the maximum".into()];
-        }
-        if class.ends_with("ReLU") && one.iter().zip(other).any(|(&a, &b)| a == 0.0 && b != 0.0) {
-            return vec!["another activation: it is not 0 where the reference's is".into()];
-        }
-        if at_border(one, other, shape) {
-            return vec![
-                "padding: only elements at the border differ (padding, padding_mode, or ceil_mode of a pooling before)".into(),
-            ];
         }
         Vec::new()
     }
@@ -255,90 +225,6 @@ impl Evidence<'_> {
         let of_stage = self.tensors.iter().filter(|it| it.stage == stage && it.step == self.step());
         of_stage.map(|it| it.name.clone()).collect()
     }
-
-    /// The state of an optimizer or a parameter after a step from equal gradients.
-    fn of_update(&mut self, one: &[f64], other: &[f64]) -> Result<Vec<String>, SideError> {
-        let (stage, name, step) = (self.first.stage.clone(), self.first.name.clone(), self.step());
-        let Some(step) = step else { return Ok(Vec::new()) };
-        let mut causes = Vec::new();
-        if let Some([rate, of_candidate]) = self.here(stage::LEARNING_RATE, "0")?
-            && rate != of_candidate
-        {
-            causes.push(format!(
-                "the learning rate: {:e} in the reference, {:e} in the candidate (lr, or the schedule)",
-                rate[0], of_candidate[0]
-            ));
-        }
-        let gradient = self.here(stage::GRADIENT, &name)?.map(|[gradient, _]| gradient);
-        let before = match step {
-            1 => self.both(stage::INIT, None, &name)?,
-            step => self.both(stage::PARAMETER, Some(step - 1), &name)?,
-        };
-        let before = before.map(|[before, _]| before);
-        let state_before = match step {
-            1 => None,
-            step => self.both(&stage, Some(step - 1), &name)?.map(|[state, _]| state),
-        };
-        let gap = difference(other, one);
-        if stage != stage::PARAMETER {
-            causes.extend(of_state(
-                &stage,
-                (one, other),
-                &gap,
-                before.as_deref(),
-                gradient.as_deref(),
-                state_before.as_deref(),
-            ));
-            return Ok(causes);
-        }
-        let Some(before) = before else { return Ok(causes) };
-        let updates = [one, other].map(|after| difference(after, &before));
-        let rate =
-            values(self.reference, stage::LEARNING_RATE, Some(step), "0")?.map(|rate| rate[0]);
-        if let Some([decay]) = fit_difference([&before], &gap, &before) {
-            let of_rate = rate.map_or(String::new(), |rate| {
-                format!(", {:.6} times the learning rate", decay / rate)
-            });
-            causes.push(format!(
-                "decoupled weight decay: the difference is {decay:.3e} times the parameters{of_rate}"
-            ));
-        }
-        if let Some(gradient) = &gradient {
-            let of_gradient = updates.each_ref().map(|update| fit([gradient], update));
-            match of_gradient {
-                [None, Some([rate])] => causes.push(format!(
-                    "another optimizer: the candidate's update is -{:.6} times the gradient, as of SGD without momentum",
-                    -rate
-                )),
-                [Some(_), None] => causes.push("another optimizer: the reference's update is that of SGD without momentum".into()),
-                _ => {}
-            }
-            let momentum = self.here("momentum_buffer", &name)?.map(|[buffer, _]| buffer);
-            if let Some(buffer) = momentum {
-                // In the first step the buffer is the gradient, and Nesterov's update 1 + momentum times it.
-                let is_nesterov = |update: &[f64]| match fit_difference([&buffer], update, &before)
-                {
-                    Some([scale]) => {
-                        rate.is_some_and(|rate| (1.01..2.0).contains(&(-scale / rate)))
-                    }
-                    None => fit_difference([gradient, &buffer], update, &before).is_some(),
-                };
-                if is_nesterov(&updates[0]) != is_nesterov(&updates[1]) {
-                    causes.push("Nesterov momentum on one side only".into());
-                }
-            }
-        }
-        if let Some(scale) = factor(&updates[0], &updates[1]) {
-            causes.push(format!("every update is {scale:.6} times the reference's: the learning rate, or the correction of the bias"));
-        }
-        if causes.is_empty()
-            && let (Some([first, _]), Some([second, _])) =
-                (self.here(stage::EXP_AVG, &name)?, self.here(stage::EXP_AVG_SQ, &name)?)
-        {
-            causes.extend(of_epsilon(&first, &second, &updates, step, rate));
-        }
-        Ok(causes)
-    }
 }
 
 /// The elements of a tensor as float64; `None` if they were not kept or are no numbers.
@@ -389,185 +275,6 @@ fn of_orders(one: &[f64], other: &[f64]) -> Vec<String> {
         _ if sorted(one) != sorted(other) => vec!["other samples: one side leaves some out, or visits some twice".into()],
         _ => vec!["the same samples in another order: seed or generator of the sampler, or the number of draws before it".into()],
     }
-}
-
-fn of_dropout(one: &[f64], other: &[f64]) -> Vec<String> {
-    let zeros =
-        |values: &[f64]| values.iter().filter(|&&x| x == 0.0).count() as f64 / values.len() as f64;
-    let (before, after) = (zeros(one), zeros(other));
-    let same = one.iter().zip(other).all(|(&a, &b)| (a == 0.0) == (b == 0.0));
-    if same && let Some(scale) = factor(one, other) {
-        return vec![format!(
-            "the mask is the same, and the rest is {scale:.6} times the reference's: the scale 1 / (1 - p)"
-        )];
-    }
-    if after + 0.05 < before
-        && factor(one, other).is_none()
-        && other.iter().zip(one).filter(|(_, a)| **a == 0.0).any(|(b, _)| *b != 0.0)
-        && after < 0.6 * before
-    {
-        return vec![format!(
-            "evaluation mode or a smaller rate: {:.1} % of the elements are 0, in the reference {:.1} %",
-            100.0 * after,
-            100.0 * before
-        )];
-    }
-    let spread = 4.0 * (before * (1.0 - before) / one.len() as f64).sqrt() + 0.01;
-    match (after - before).abs() > spread {
-        true => vec![format!(
-            "the rate: {:.1} % of the elements are 0, in the reference {:.1} %",
-            100.0 * after,
-            100.0 * before
-        )],
-        false => vec![
-            "another mask: the generator's state, or the order of its draws (seed, device, operations before that draw)".into(),
-        ],
-    }
-}
-
-/// Mean and variance of a channel, and its elements on both sides.
-fn of_batch_norm(one: &[f64], other: &[f64], shape: &[usize]) -> Vec<String> {
-    let [n, channels, rest @ ..] = shape else { return Vec::new() };
-    let size: usize = rest.iter().product();
-    let channel = |values: &[f64], c: usize| -> Vec<f64> {
-        let parts = (0..*n).map(|i| &values[(i * channels + c) * size..][..size]);
-        parts.flatten().copied().collect()
-    };
-    let mut scales = Vec::new();
-    for c in 0..*channels {
-        let (a, b) = (channel(one, c), channel(other, c));
-        let Some([scale, offset]) = fit([&a, &vec![1.0; a.len()]], &b) else { return Vec::new() };
-        scales.push((scale, offset.abs() > 1e-3));
-    }
-    let count = (n * size) as f64;
-    let unbiased = ((count - 1.0) / count).sqrt();
-    let is = |expected: f64| {
-        scales.iter().all(|&(scale, moved)| {
-            !moved && (scale - expected).abs() < 0.2 * (1.0 - expected).abs() + 1e-7
-        })
-    };
-    if is(unbiased) {
-        return vec![
-            "the variance: the candidate divides by the number of elements minus 1".into(),
-        ];
-    }
-    if is(1.0 / unbiased) {
-        return vec![
-            "the variance: the reference divides by the number of elements minus 1".into(),
-        ];
-    }
-    let near = scales.iter().all(|&(scale, moved)| !moved && (scale - 1.0).abs() < 0.3);
-    match near {
-        true => vec!["epsilon: each channel is scaled by another factor, and not moved".into()],
-        false => vec![
-            "evaluation mode: each channel is scaled and moved, as with running statistics instead of those of the batch".into(),
-        ],
-    }
-}
-
-fn of_buffer(name: &str, one: &[f64], other: &[f64]) -> Vec<String> {
-    // The initial variances are 1, the initial means 0.
-    let from = if name.ends_with("running_var") { 1.0 } else { 0.0 };
-    let [a, b] = [one, other].map(|values| values.iter().map(|x| x - from).collect::<Vec<_>>());
-    if let Some(scale) = factor(&a, &b) {
-        return vec![format!("momentum: the buffer has moved {scale:.6} times as far")];
-    }
-    if name.ends_with("running_var") {
-        return vec![
-            "biased instead of unbiased variance (divided by n instead of n - 1), or momentum"
-                .into(),
-        ];
-    }
-    Vec::new()
-}
-
-fn of_state(
-    stage: &str,
-    (one, other): (&[f64], &[f64]),
-    gap: &[f64],
-    parameter: Option<&[f64]>,
-    gradient: Option<&[f64]>,
-    before: Option<&[f64]>,
-) -> Vec<String> {
-    let mut causes = Vec::new();
-    if let Some([decay]) = parameter.and_then(|parameter| fit([parameter], gap)) {
-        causes.push(format!(
-            "coupled weight decay: a multiple ({decay:.3e}) of the parameters is added to the gradient (weight_decay; AdamW adds none)"
-        ));
-    }
-    if let (Some(gradient), Some(before)) = (gradient, before)
-        && stage == "momentum_buffer"
-        && let (Some([m, d]), Some([m2, d2])) =
-            (fit([before, gradient], one), fit([before, gradient], other))
-    {
-        if (m - m2).abs() > 1e-3 {
-            causes.push(format!("momentum: {m:.4} in the reference, {m2:.4} in the candidate"));
-        }
-        if (d - d2).abs() > 1e-3 {
-            causes.push(format!(
-                "dampening: {:.4} in the reference, {:.4} in the candidate",
-                (1.0 - d).max(0.0),
-                (1.0 - d2).max(0.0)
-            ));
-        }
-    }
-    if causes.is_empty()
-        && let Some(scale) = factor(one, other)
-    {
-        let what = match stage {
-            stage::EXP_AVG => "beta1",
-            stage::EXP_AVG_SQ => "beta2",
-            "square_avg" => "alpha or rho",
-            _ => "the factor of the gradient",
-        };
-        causes.push(format!("{what}: the state is {scale:.6} times the reference's"));
-    }
-    causes
-}
-
-/// Adam's update from equal moments: another epsilon, or in another place.
-fn of_epsilon(
-    first: &[f64],
-    second: &[f64],
-    updates: &[Vec<f64>; 2],
-    step: usize,
-    rate: Option<f64>,
-) -> Vec<String> {
-    let Some(rate) = rate else { return Vec::new() };
-    let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-    // What the denominator must have been, without epsilon: PyTorch's default betas are assumed, and checked by the reference.
-    let epsilons = updates.each_ref().map(|update| {
-        let mut found: Vec<f64> = (first.iter().zip(second).zip(update))
-            .filter(|(_, update)| **update != 0.0)
-            .map(|((m, v), update)| {
-                -rate * m / correction(0.9) / update - (v / correction(0.999)).sqrt()
-            })
-            .collect();
-        found.sort_by(f64::total_cmp);
-        found.get(found.len() / 2).copied().unwrap_or(f64::NAN)
-    });
-    let [one, other] = epsilons;
-    match (one - other).abs() > 0.3 * one.abs().max(other.abs()) {
-        true => vec![format!(
-            "epsilon of the optimizer, or where it is added: about {one:.1e} in the reference, {other:.1e} in the candidate"
-        )],
-        false => Vec::new(),
-    }
-}
-
-/// Whether only elements within 3 of the border of the last two dimensions differ.
-fn at_border(one: &[f64], other: &[f64], shape: &[usize]) -> bool {
-    let &[_, _, height, width] = shape else { return false };
-    let inside = |i: usize, size: usize| (3..size.saturating_sub(3)).contains(&i);
-    let differing = (0..one.len()).filter(|&i| one[i] != other[i]);
-    let mut count = 0;
-    for i in differing {
-        count += 1;
-        if inside(i / width % height, height) && inside(i % width, width) {
-            return false;
-        }
-    }
-    count > 0 && height > 6 && width > 6
 }
 
 /// Relations that hold in any stage.
