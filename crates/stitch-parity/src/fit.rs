@@ -31,7 +31,9 @@ pub(crate) fn fit_difference<const N: usize>(
 
 fn fit_within<const N: usize>(residual: f64, columns: [&[f64]; N], y: &[f64]) -> Option<[f64; N]> {
     let scales = columns.map(norm);
-    if scales.contains(&0.0) || y.len() <= N || !norm(y).is_normal() {
+    // A trace may have tensors of other sizes under the same name.
+    let is_other_size = columns.iter().any(|column| column.len() != y.len());
+    if is_other_size || scales.contains(&0.0) || y.len() <= N || !norm(y).is_normal() {
         return None;
     }
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -84,6 +86,8 @@ mod tests {
         assert!((x - 3.0).abs() < 1e-12 && (z + 0.25).abs() < 1e-12);
         assert_eq!(fit([&a], &y), None);
         assert_eq!(fit([&a, &a], &y), None);
+        assert_eq!(fit([&a[..3]], &y), None);
+        assert_eq!(fit([&a], &[f64::NAN; 4]), None);
         assert_eq!(factor(&a, &a), None);
         assert_eq!(factor(&a, &a.map(|x| -x)), Some(-1.0));
         let [scale, offset] = affine(&a, &a.map(|x| 2.0 * x + 5.0)).unwrap();

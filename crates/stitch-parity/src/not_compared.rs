@@ -23,7 +23,8 @@ pub(crate) fn phrases(
     }
     for OneSided { stage, side, tensors } in one_sided {
         let path = sides[*side].path.display();
-        all.push(format!("the stage {stage} ({tensors} tensors): only {path} has it"));
+        let plural = if *tensors == 1 { "" } else { "s" };
+        all.push(format!("the stage {stage} ({tensors} tensor{plural}): only {path} has it"));
     }
     if sides.iter().any(|side| side.is_traced()) {
         all.extend(steps(tensors));

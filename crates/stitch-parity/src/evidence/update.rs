@@ -17,11 +17,12 @@ impl Evidence<'_> {
         let Some(step) = step else { return Ok(Vec::new()) };
         let mut causes = Vec::new();
         if let Some([rate, of_candidate]) = self.here(stage::LEARNING_RATE, "0")?
+            && let (&[rate], &[of_candidate]) = (&rate[..], &of_candidate[..])
             && rate != of_candidate
         {
             causes.push(format!(
                 "the learning rate: {:e} in the reference, {:e} in the candidate (lr, or the schedule)",
-                rate[0], of_candidate[0]
+                rate, of_candidate
             ));
         }
         let gradient = self.here(stage::GRADIENT, &name)?.map(|[gradient, _]| gradient);
@@ -48,8 +49,8 @@ impl Evidence<'_> {
         }
         let Some(before) = before else { return Ok(causes) };
         let updates = [one, other].map(|after| difference(after, &before));
-        let rate =
-            values(self.reference, stage::LEARNING_RATE, Some(step), "0")?.map(|rate| rate[0]);
+        let rate = values(self.reference, stage::LEARNING_RATE, Some(step), "0")?
+            .and_then(|rate| rate.first().copied());
         if let Some([decay]) = fit_difference([&before], &gap, &before) {
             let of_rate = rate.map_or(String::new(), |rate| {
                 format!(", {:.6} times the learning rate", decay / rate)
