@@ -18,7 +18,7 @@ use clap::{
 };
 use clap_complete::Shell;
 pub use data::{DataAction, DataCommand, FetchArgs, ImportArgs};
-pub use results::{ParityArgs, ReportArgs};
+pub use results::{ParityArgs, ParityFormat, ReportArgs};
 pub use shared::{
     CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
 };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::values::{parse_named_tolerance, parse_tolerance, written_path};
 use super::{ComputeArgs, DataArgs, FigureArgs};
@@ -29,6 +29,12 @@ pub struct ParityArgs {
     /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
+    /// Also write the result as JUnit XML, a test case per tensor; an earlier one is replaced
+    #[arg(long, value_name = "FILE", value_parser = written_path())]
+    pub junit: Option<PathBuf>,
+    /// Also print the verdict as an annotation of GitHub Actions (github)
+    #[arg(long, value_name = "text|github", default_value = "text", hide_default_value = true)]
+    pub format: ParityFormat,
     /// Allow floating-point differences up to ATOL + RTOL * |expected|
     #[arg(long, value_name = "ATOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub atol: Option<f64>,
@@ -55,12 +61,21 @@ pub struct ParityArgs {
     /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
     #[arg(
         long,
-        conflicts_with_all = ["map", "strict_stages", "histogram", "atol", "rtol", "ulp", "tol", "equal_nan"]
+        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "format", "atol", "rtol", "ulp", "tol", "equal_nan"]
     )]
     pub suggest_map: bool,
     /// Report a stage that only one side records as different [default: list it as not compared]
     #[arg(long)]
     pub strict_stages: bool,
+}
+
+/// The output of `stitch parity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ParityFormat {
+    /// Text.
+    Text,
+    /// Text, and a line with which GitHub Actions annotates a run.
+    Github,
 }
 
 /// `stitch report`

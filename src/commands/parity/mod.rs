@@ -1,21 +1,30 @@
 //! `stitch parity`: compares two runs, traces or files, and reports the first difference.
 
+mod ci;
 mod document;
 mod flags;
 mod sides;
 mod text;
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run};
+use stitch::run_folder::write_whole;
 use stitch_parity::{Map, Options, Overrides, Report, compare, suggest};
 
 use super::{Console, Outcome};
-use crate::cli::ParityArgs;
+use crate::cli::{ParityArgs, ParityFormat};
 use crate::suggest::hinted;
 
 pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
+    ensure!(
+        !console.json || args.format == ParityFormat::Text,
+        "--format github and --json are two formats of one output: give one of them"
+    );
     let (mut reference, mut candidate) = sides::open(args, console)?;
     if args.suggest_map {
         let map = suggest(&mut reference.side, &mut candidate.side)?.to_string();
@@ -48,8 +57,26 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         false => text::of(&report, &engines, args.histogram, console.screen),
     };
     console.print(text.trim_end())?;
+    if let Some(path) = &args.junit {
+        write_junit(path, &report)?;
+    }
+    if args.format == ParityFormat::Github {
+        console.print(&ci::github(&report))?;
+    }
     document::save_verdict(args, &report, console);
     Ok(if report.is_equal() { Outcome::Done } else { Outcome::CheckFailed })
+}
+
+/// Writes the report as JUnit XML; an earlier one is replaced, any other file is not.
+fn write_junit(path: &Path, report: &Report) -> Result<()> {
+    let is_other = fs::read(path).is_ok_and(|bytes| !bytes.starts_with(ci::XML.as_bytes()));
+    ensure!(
+        !is_other,
+        "--junit {}: the file exists and is no JUnit XML: give another path",
+        path.display()
+    );
+    let written = write_whole(path, ci::junit(report).as_bytes());
+    written.with_context(|| format!("--junit {} cannot be written", path.display()))
 }
 
 /// Fails if `--tol` names a tensor that neither side has.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use predicates::prelude::*;
 use stitch::tensor_files::{Dtype, Metadata, NamedTensor};
@@ -371,4 +372,39 @@ fn the_histogram_is_shown_on_request() {
     let bars = predicate::str::is_match(r"\n +0 +9 #{40}\n +1e-1 +1 #{5}\n").unwrap();
     parity(&sides).arg("--histogram").assert().code(1).stdout(bars.clone());
     parity(&sides).assert().code(1).stdout(bars.not());
+}
+
+#[test]
+fn the_result_is_written_as_junit_xml_and_as_an_annotation() {
+    let port = LENET5.copy();
+    let weights = port.path().join("weights.safetensors");
+    change_tensors(&weights, |tensors| set_f32(tensor(tensors, "fc1.bias"), 3, 7.0));
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("result.xml");
+    let run = |more: &[&str]| {
+        let mut command = parity(&[&LENET5.notebook().join("weights.safetensors"), &weights]);
+        command.args(["--junit", xml.to_str().unwrap()]).args(more);
+        command
+    };
+    let assert = run(&["--format", "github"]).assert().code(1);
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let line = text.lines().last().unwrap();
+    assert!(
+        line.starts_with("::error title=") && line.contains("::PARITY: DIFFERENT (1 of 10)%0A")
+    );
+    assert!(line.contains("%0Afirst divergence: final value of fc1.bias[3]"), "{line}");
+    let read = "import sys, xml.etree.ElementTree as tree\n\
+                suite = tree.parse(sys.argv[1]).getroot()\n\
+                failed = [case.get('name') for case in suite.iter('testcase') if case.find('failure') is not None]\n\
+                print(suite.get('tests'), suite.get('failures'), failed)";
+    let output = Command::new(common::python()).args(["-c", read]).arg(&xml).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(found.trim(), "10 1 ['final value of fc1.bias']");
+    // The next run replaces it; another file is kept.
+    run(&["--tol", "fc1.bias=10"]).assert().code(0);
+    assert!(fs::read_to_string(&xml).unwrap().contains("failures=\"0\""));
+    fs::write(&xml, "notes").unwrap();
+    run(&[]).assert().code(2).stderr(predicate::str::contains("is no JUnit XML"));
+    assert_eq!(fs::read_to_string(&xml).unwrap(), "notes");
+    run(&["--format", "github", "--json"]).assert().code(2);
 }
