@@ -18,7 +18,7 @@ pub struct Element {
 
 /// The first 8 bytes of an element.
 #[inline(always)]
-fn bits(bytes: &[u8]) -> u64 {
+pub(super) fn bits(bytes: &[u8]) -> u64 {
     let mut all = [0; 8];
     let length = bytes.len().min(8);
     all[..length].copy_from_slice(&bytes[..length]);

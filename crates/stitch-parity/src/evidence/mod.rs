@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
-use crate::element::{is_number, number};
+use crate::element::{bits, is_number, number};
 use crate::error::SideError;
 use crate::fit::{affine, difference, factor, norm};
 use crate::result::{Outcome, TensorResult};
@@ -98,7 +98,7 @@ impl Evidence<'_> {
     }
 
     fn of_elements(&mut self) -> Result<Vec<String>, SideError> {
-        let TensorResult { stage, name, step, epoch: _, .. } = self.first.clone();
+        let TensorResult { stage, name, step, .. } = self.first.clone();
         let Some([one, other]) = self.both(&stage, step, &name)? else { return Ok(Vec::new()) };
         let mut causes = match stage.as_str() {
             stage::PERMUTATION => of_orders(&one, &other),
@@ -241,11 +241,6 @@ fn values(
     let count = item.shape.iter().product::<usize>();
     let Some(dtype) = dtype.filter(|_| count <= MOST) else { return Ok(None) };
     let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
-    let bits = |element: &[u8]| {
-        let mut all = [0; 8];
-        all[..element.len()].copy_from_slice(element);
-        u64::from_le_bytes(all)
-    };
     Ok(Some(bytes.chunks_exact(dtype.size()).map(|element| number(dtype, bits(element))).collect()))
 }
 
@@ -262,12 +257,13 @@ fn optimizer(states: &BTreeSet<String>) -> Option<&'static str> {
     }
 }
 
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
 fn of_orders(one: &[f64], other: &[f64]) -> Vec<String> {
-    let sorted = |order: &[f64]| {
-        let mut order = order.to_vec();
-        order.sort_by(f64::total_cmp);
-        order
-    };
     let is_sorted = |order: &[f64]| order.windows(2).all(|pair| pair[0] < pair[1]);
     match (is_sorted(one), is_sorted(other)) {
         (false, true) => vec!["shuffle: the candidate visits the samples in the order of the data".into()],
@@ -282,11 +278,6 @@ fn of_relation(one: &[f64], other: &[f64], shape: &[usize]) -> Vec<String> {
     let gap = difference(other, one);
     let size = norm(&gap) / norm(one);
     let differing: Vec<usize> = (0..gap.len()).filter(|&i| gap[i] != 0.0).collect();
-    let sorted = |values: &[f64]| {
-        let mut values = values.to_vec();
-        values.sort_by(f64::total_cmp);
-        values
-    };
     if size < 3e-6 {
         return vec![format!(
             "rounding: the difference is {size:.1e} of the tensor's norm (kernels, their order of summation, fused multiply-add, threads, libtorch build)"
