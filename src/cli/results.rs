@@ -19,6 +19,7 @@ Examples (the first two commands create the runs):
   stitch train lenet5 --epochs 1 --trace --out runs/b
   stitch parity runs/a runs/b
   stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
+  stitch parity runs/a runs/b --html parity.html
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json
   stitch parity runs/a/weights.safetensors runs/b/weights.safetensors --suggest-map")]
 pub struct ParityArgs {
@@ -32,6 +33,11 @@ pub struct ParityArgs {
     /// Also write the result as JUnit XML, a test case per tensor; an earlier one is replaced
     #[arg(long, value_name = "FILE", value_parser = written_path())]
     pub junit: Option<PathBuf>,
+    /// Also write the result as an HTML page; an earlier one is replaced
+    ///
+    /// Layers by steps, the first divergence with its causes, charts and histograms, in one file without scripts.
+    #[arg(long, value_name = "FILE", value_parser = written_path())]
+    pub html: Option<PathBuf>,
     /// Also print the verdict as an annotation of GitHub Actions (github)
     #[arg(long, value_name = "text|github", default_value = "text", hide_default_value = true)]
     pub format: ParityFormat,
@@ -61,7 +67,7 @@ pub struct ParityArgs {
     /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
     #[arg(
         long,
-        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "format", "atol", "rtol", "ulp", "tol", "equal_nan"]
+        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "equal_nan"]
     )]
     pub suggest_map: bool,
     /// Report a stage that only one side records as different [default: list it as not compared]

@@ -1,6 +1,8 @@
 //! Adds the names of flags to what [`stitch_parity`] reports.
 
-use stitch_parity::{AppliedTolerance, Comparison, Outcome, TensorResult, Tolerance};
+use std::collections::BTreeMap;
+
+use stitch_parity::{AppliedTolerance, Comparison, Outcome, Report, TensorResult, Tolerance};
 
 /// Where and how a tensor differs, as one line.
 pub fn message(tensor: &TensorResult) -> String {
@@ -24,6 +26,15 @@ pub fn applied(tolerance: &AppliedTolerance) -> String {
         }
         AppliedTolerance::Exception { .. } => tolerance.to_string(),
     }
+}
+
+/// The tolerances that were applied, each with its number of tensors.
+pub fn tolerances(report: &Report) -> BTreeMap<String, usize> {
+    let mut used = BTreeMap::new();
+    for tolerance in report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()) {
+        *used.entry(applied(tolerance)).or_default() += 1;
+    }
+    used
 }
 
 /// The flag that sets a tolerance for this tensor. Those for all tensors do not apply to integers.

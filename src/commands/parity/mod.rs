@@ -3,6 +3,7 @@
 mod ci;
 mod document;
 mod flags;
+mod html;
 mod sides;
 mod text;
 
@@ -58,7 +59,17 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     };
     console.print(text.trim_end())?;
     if let Some(path) = &args.junit {
-        write_junit(path, &report)?;
+        let is_earlier = |bytes: &[u8]| bytes.starts_with(ci::XML.as_bytes());
+        replace(("--junit", "JUnit XML"), path, is_earlier, ci::junit(&report))?;
+    }
+    if let Some(path) = &args.html {
+        let is_earlier = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(html::MARK);
+        replace(
+            ("--html", "page of stitch parity"),
+            path,
+            is_earlier,
+            html::of(&report, &engines),
+        )?;
     }
     if args.format == ParityFormat::Github {
         console.print(&ci::github(&report))?;
@@ -67,16 +78,18 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     Ok(if report.is_equal() { Outcome::Done } else { Outcome::CheckFailed })
 }
 
-/// Writes the report as JUnit XML; an earlier one is replaced, any other file is not.
-fn write_junit(path: &Path, report: &Report) -> Result<()> {
-    let is_other = fs::read(path).is_ok_and(|bytes| !bytes.starts_with(ci::XML.as_bytes()));
-    ensure!(
-        !is_other,
-        "--junit {}: the file exists and is no JUnit XML: give another path",
-        path.display()
-    );
-    let written = write_whole(path, ci::junit(report).as_bytes());
-    written.with_context(|| format!("--junit {} cannot be written", path.display()))
+/// Writes the file of a flag; an earlier one is replaced, any other file is not.
+fn replace(
+    (flag, kind): (&str, &str),
+    path: &Path,
+    is_earlier: impl Fn(&[u8]) -> bool,
+    text: String,
+) -> Result<()> {
+    let is_other = fs::read(path).is_ok_and(|bytes| !is_earlier(&bytes));
+    let shown = path.display();
+    ensure!(!is_other, "{flag} {shown}: the file exists and is no {kind}: give another path");
+    let written = write_whole(path, text.as_bytes());
+    written.with_context(|| format!("{flag} {shown} cannot be written"))
 }
 
 /// Fails if `--tol` names a tensor that neither side has.

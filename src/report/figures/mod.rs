@@ -1,4 +1,4 @@
-//! Figures: confusion matrix, losses by epoch, accuracies and those of the paper.
+//! Figures: confusion matrix, losses by epoch, accuracies and those of the paper, errors by tensor and step.
 //!
 //! plotters draws each figure as SVG, and resvg renders it as PNG with the fonts in `report/fonts`, so that both are
 //! the same bytes on every machine. Color-blind people can distinguish the colors, and no information is in colors
@@ -8,6 +8,7 @@ mod accuracy;
 mod axis;
 mod canvas;
 mod confusion;
+mod errors;
 pub mod heat;
 mod history;
 mod png;
@@ -15,6 +16,7 @@ mod samples;
 
 pub use accuracy::{Accuracy, accuracies};
 pub use confusion::{Normalize, confusion_matrix};
+pub use errors::{StepError, TensorError, step_errors, tensor_errors};
 pub use history::{Curves, losses};
 pub use samples::{Group, Sample, samples};
 
@@ -48,9 +50,30 @@ impl Figure {
         &self.svg
     }
 
+    /// The SVG element for HTML, without a namespace.
+    pub fn embedded(&self) -> String {
+        self.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+    }
+
     /// The figure as PNG, with twice the width and height.
     pub fn png(&self) -> Vec<u8> {
         png::render(&self.svg)
+    }
+}
+
+/// A figure in both widths, for HTML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Widths {
+    /// For wide screens.
+    pub wide: String,
+    /// For phones.
+    pub narrow: String,
+}
+
+impl Widths {
+    /// Draws the figure in both widths.
+    pub fn new(draw: impl Fn(Drawn) -> Figure) -> Self {
+        Self { wide: draw(Drawn::Wide).embedded(), narrow: draw(Drawn::Narrow).embedded() }
     }
 }
 

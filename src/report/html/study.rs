@@ -2,7 +2,6 @@
 
 use askama::Template;
 
-use super::view::inline;
 use crate::models::{self, ModelEntry};
 use crate::report::configurations::{Configuration, ahead, baseline, in_words, is_fashion_mnist};
 use crate::report::effects::{Effect, effects};
@@ -62,8 +61,8 @@ impl Study {
             done: records.iter().filter(|record| record.is_done()).count(),
             configurations: all.len(),
             is_fashion_mnist: records.iter().all(is_fashion_mnist),
-            wide: inline(&figures::samples(&samples, Drawn::Wide)),
-            narrow: inline(&figures::samples(&samples, Drawn::Narrow)),
+            wide: figures::samples(&samples, Drawn::Wide).embedded(),
+            narrow: figures::samples(&samples, Drawn::Narrow).embedded(),
             likely: models::of_the_paper().filter_map(|it| likely(it, all)).collect(),
             rows: all.iter().map(|it| row(it, has_paper)).collect(),
             has_paper,

@@ -10,7 +10,7 @@ use crate::dataset::source::OFFICIAL;
 use crate::metrics::Scores;
 use crate::report::Run;
 use crate::report::compare::recall_gains;
-use crate::report::figures::{self, Accuracy, Drawn, Figure, Normalize, thousands};
+use crate::report::figures::{self, Accuracy, Normalize, Widths, thousands};
 use crate::report::pictures::{self, Example, Filters, PicturesError};
 use crate::train::TrainConfig;
 
@@ -35,12 +35,6 @@ pub struct Page<'a> {
     data: Vec<Data<'a>>,
     runs: Vec<RunView<'a>>,
     verdicts: Vec<(&'a String, &'a Parity)>,
-}
-
-/// A figure in both widths, as embedded SVG.
-struct Widths {
-    wide: String,
-    narrow: String,
 }
 
 struct Recalls<'a> {
@@ -174,15 +168,6 @@ fn accuracy(run: &Run) -> f64 {
     run.matrix.report().accuracy
 }
 
-/// The SVG of a figure, for embedding in HTML.
-pub fn inline(figure: &Figure) -> String {
-    figure.svg().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
-}
-
-fn widths(draw: impl Fn(Drawn) -> Figure) -> Widths {
-    Widths { wide: inline(&draw(Drawn::Wide)), narrow: inline(&draw(Drawn::Narrow)) }
-}
-
 fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
     let row = |(run, name): (&&Run, &String)| Accuracy {
         name: name.clone(),
@@ -190,7 +175,7 @@ fn accuracies(runs: &[&Run], names: &[String]) -> Widths {
         paper: run.paper().map(|paper| paper.accuracy),
     };
     let rows: Vec<Accuracy> = runs.iter().zip(names).map(row).collect();
-    widths(|drawn| figures::accuracies(&rows, drawn))
+    Widths::new(|drawn| figures::accuracies(&rows, drawn))
 }
 
 fn recalls<'a>(runs: &[&'a Run], names: &'a [String]) -> Option<Recalls<'a>> {
@@ -299,8 +284,8 @@ fn run<'a>(
         total: thousands(run.matrix.total()),
         paper: run.paper().map(|paper| against(paper.accuracy)),
         losses: text::losses(run),
-        history: widths(|drawn| figures::losses(&run.curves, drawn)),
-        matrix: inline(&figures::confusion_matrix(&run.matrix, &run.classes, normalize)),
+        history: Widths::new(|drawn| figures::losses(&run.curves, drawn)),
+        matrix: figures::confusion_matrix(&run.matrix, &run.classes, normalize).embedded(),
         classes,
         counts: classes.iter().zip(&run.matrix.counts).collect(),
         scores: scores.map(|(name, &scores)| score(name, scores)).collect(),
