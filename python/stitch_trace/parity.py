@@ -22,14 +22,16 @@ def find_stitch(stitch=None):
 def assert_parity(reference, candidate, *, tolerance=None, stitch=None):
     """Runs `stitch parity REFERENCE CANDIDATE` and returns what it prints.
 
-    `tolerance` replaces bit equality, such as `{"atol": 1e-6, "rtol": 1e-5, "ulp": 4}`; each key is optional.
+    `tolerance` replaces bit equality, such as `{"atol": 1e-6, "rtol": 1e-5, "ulp": 4}`, of which each key is optional, or
+    `"torch"` for the tolerances by dtype of `torch.testing.assert_close`.
 
     Raises `AssertionError` with the verdict if the two differ, `RuntimeError` with the message of stitch if they cannot
     be compared.
     """
     __tracebackhide__ = True
-    unknown = set(tolerance or {}) - set(TOLERANCES)
-    if unknown:
+    if tolerance == "torch":
+        tolerance = {"tolerance": "torch"}
+    elif unknown := set(tolerance or {}) - set(TOLERANCES):
         raise ValueError(f"tolerance has unknown keys: {', '.join(sorted(unknown))}; expected {', '.join(TOLERANCES)}")
     flags = [f"--{key}={value}" for key, value in (tolerance or {}).items()]
     command = [find_stitch(stitch), "parity", "--quiet", "--color=never", *flags, "--", reference, candidate]

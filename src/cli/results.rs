@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use stitch_parity::Pattern;
 
 use super::values::{parse_named_tolerance, parse_tolerance, written_path};
 use super::{ComputeArgs, DataArgs, FigureArgs};
@@ -19,8 +20,13 @@ Examples (the first two commands create the runs):
   stitch train lenet5 --epochs 1 --trace --out runs/b
   stitch parity runs/a runs/b
   stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
+<<<<<<< HEAD
   stitch parity runs/a runs/b --html parity.html
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json
+=======
+  stitch parity runs/a runs/b --tol fc1.weight=1e-6 --tol 'gradient:*=1e-7,1e-5' --json
+  stitch parity runs/a runs/b --tolerance torch
+>>>>>>> 49a0c94a6f61f0f6e99b2c210048b8e47b0a3306
   stitch parity runs/a/weights.safetensors runs/b/weights.safetensors --suggest-map")]
 pub struct ParityArgs {
     /// Reference run, trace or weights file
@@ -50,9 +56,12 @@ pub struct ParityArgs {
     /// Allow floating-point differences up to N units in the last place
     #[arg(long, value_name = "N")]
     pub ulp: Option<u64>,
-    /// Set the tolerance of one tensor: NAME=ATOL[,RTOL]; may be repeated
+    /// Set the tolerance of a tensor, a layer (conv1.*) or a stage (gradient:*); may be repeated
     #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
-    pub tol: Vec<(String, f64, f64)>,
+    pub tol: Vec<(Pattern, f64, f64)>,
+    /// Allow the differences of torch.testing.assert_close, by dtype (torch)
+    #[arg(long, value_name = "torch", conflicts_with_all = ["atol", "rtol", "ulp"])]
+    pub tolerance: Option<NamedTolerances>,
     /// Key of the dict to compare in a checkpoint; required if there are several
     #[arg(long, value_name = "NAME")]
     pub key: Option<String>,
@@ -67,12 +76,23 @@ pub struct ParityArgs {
     /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
     #[arg(
         long,
+<<<<<<< HEAD
         conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "equal_nan"]
+=======
+        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "format", "atol", "rtol", "ulp", "tol", "tolerance", "equal_nan"]
+>>>>>>> 49a0c94a6f61f0f6e99b2c210048b8e47b0a3306
     )]
     pub suggest_map: bool,
     /// Report a stage that only one side records as different [default: list it as not compared]
     #[arg(long)]
     pub strict_stages: bool,
+}
+
+/// Tolerances by dtype.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NamedTolerances {
+    /// Those of `torch.testing.assert_close`.
+    Torch,
 }
 
 /// The output of `stitch parity`.

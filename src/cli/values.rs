@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::ImageShape;
 use stitch::run::CheckpointEvery;
 use stitch::stitch_run::THREADS;
+use stitch_parity::Pattern;
 
 /// A number, or `off`, which overrides the number of a `config.json`. Zero is refused by the check of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -90,11 +91,12 @@ pub fn parse_tolerance(text: &str) -> Result<f64> {
     }
 }
 
-/// Parses the name of a tensor with its absolute and relative tolerance.
-pub fn parse_named_tolerance(text: &str) -> Result<(String, f64, f64)> {
+/// Parses a pattern for tensors with their absolute and relative tolerance.
+pub fn parse_named_tolerance(text: &str) -> Result<(Pattern, f64, f64)> {
     let (name, numbers) = text.rsplit_once('=').context("expected NAME=ATOL or NAME=ATOL,RTOL")?;
     let (atol, rtol) = numbers.split_once(',').unwrap_or((numbers, "0"));
-    Ok((name.into(), parse_tolerance(atol)?, parse_tolerance(rtol)?))
+    let pattern = Pattern::parse(name).map_err(|what| anyhow!("the name {name:?}: {what}"))?;
+    Ok((pattern, parse_tolerance(atol)?, parse_tolerance(rtol)?))
 }
 
 /// Parses a path to write to; `-` is refused, since it usually means stdout.

@@ -9,6 +9,7 @@ mod evaluate;
 mod export;
 mod flags;
 mod inputs;
+mod links;
 mod man;
 mod models;
 mod out_of_memory;

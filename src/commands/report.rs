@@ -8,7 +8,7 @@ use serde_json::json;
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
 use stitch::evaluate;
-use stitch::report::{self, Pictures, PicturesError, Run, Section, Study, configurations};
+use stitch::report::{self, Parity, Pictures, PicturesError, Run, Section, Study, configurations};
 use stitch::run;
 use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, TORCHSCRIPT, write_whole};
 use stitch::study::results::Record;
@@ -16,7 +16,7 @@ use tch::Device;
 
 use super::export::check_output;
 use super::study::merged;
-use super::{Console, Outcome, inputs};
+use super::{Console, Outcome, inputs, links};
 use crate::cli::{DataArgs, ReportArgs};
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
@@ -52,7 +52,8 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
             let folder = folder.display();
             console.note(&format!("note: {folder}: the report has no images: {why}{flag}"));
         }
-        let (parity, folder) = (run::parity(&folder)?, folder.display().to_string());
+        let parity = linked(run::parity(&folder)?, &folder, &output);
+        let folder = folder.display().to_string();
         sections.push(Section { run, pictures, parity, folder });
     }
     let sections: Vec<&Section> = sections.iter().collect();
@@ -77,6 +78,15 @@ fn check_data(records: &[Record], runs: &[(Run, PathBuf)]) -> Result<()> {
             run.config.data.digest()
         ),
     }
+}
+
+/// The parity of a run with its page, if that exists, as a URL relative to the report.
+fn linked(parity: Parity, folder: &Path, report: &Path) -> Parity {
+    let Parity::Checked(mut verdict) = parity else { return parity };
+    let page = verdict.html.map(|page| folder.join(page));
+    let link = page.and_then(|page| links::relative(report.parent()?, &page));
+    verdict.html = link.map(|link| links::url(&link));
+    Parity::Checked(verdict)
 }
 
 /// The path of the report.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use tensor_files::Dtype;
 
-use crate::element::{Element, is_number};
+use crate::element::Element;
 use crate::json;
 use crate::tolerance::Tolerance;
 
@@ -33,8 +33,7 @@ pub struct Comparison {
     pub nan: usize,
     /// The first element that differs beyond the tolerance.
     pub first: Option<Element>,
-    /// Greatest absolute difference. This and the fields below are only computed for dtypes that are compared as
-    /// numbers: not for complex numbers and 8-bit floats.
+    /// Greatest absolute difference, of complex numbers their distance.
     #[serde(serialize_with = "greatest")]
     pub abs: Option<Greatest<f64>>,
     /// Greatest difference relative to the expected value.
@@ -42,13 +41,28 @@ pub struct Comparison {
     pub rel: Option<Greatest<f64>>,
     /// Greatest distance in units in the last place; floating-point types only.
     pub ulp: Option<Greatest<u64>>,
-    /// Mean absolute difference over all elements that are not NaN; NaN for dtypes that are not compared as numbers.
+    /// Mean absolute difference over all elements that are not NaN.
     #[serde(serialize_with = "json::number")]
     pub mean: f64,
+    /// Mean difference relative to the expected value, without elements that are 0 in the reference alone.
+    #[serde(serialize_with = "json::number")]
+    pub mean_rel: f64,
     /// Median absolute difference over all elements that are not NaN (of an even number the lower of the two in
-    /// the middle); NaN for dtypes that are not compared as numbers.
+    /// the middle).
     #[serde(serialize_with = "json::number")]
     pub median: f64,
+    /// Absolute difference that nine of ten elements do not exceed.
+    #[serde(serialize_with = "json::number")]
+    pub p90: f64,
+    /// Absolute difference that 99 of 100 elements do not exceed.
+    #[serde(serialize_with = "json::number")]
+    pub p99: f64,
+    /// Cosine of the angle between both as vectors; NaN if one of them is 0 or not finite.
+    #[serde(serialize_with = "json::number")]
+    pub cosine: f64,
+    /// Signal-to-noise ratio in dB: the squares of the expected values to those of the differences.
+    #[serde(serialize_with = "json::number")]
+    pub snr: f64,
     /// Number of absolute differences by size: of 0, then one entry per decade of [`DECADES`](crate::DECADES).
     pub histogram: Vec<u64>,
 }
@@ -69,8 +83,7 @@ fn greatest<S: serde::Serializer>(of: &Option<Greatest<f64>>, to: S) -> Result<S
 
 impl Comparison {
     /// The smallest tolerances of each kind with which the tensor passes: absolute, relative, and in units in
-    /// the last place. Empty where a NaN, an infinity, an 8-bit float or a complex number differs, which no
-    /// tolerance allows.
+    /// the last place. Empty where a NaN or an infinity differs, which no tolerance allows.
     pub fn sufficient(&self) -> Vec<Tolerance> {
         let Some(abs) = self.abs.filter(|abs| self.nan == 0 && abs.value.is_finite()) else {
             return Vec::new();
@@ -84,19 +97,9 @@ impl Comparison {
         [absolute, relative, in_ulp].into_iter().flatten().collect()
     }
 
-    /// Removes the numeric differences if the dtype is not compared as numbers.
-    pub(crate) fn of_bits(self) -> Self {
-        match is_number(self.dtype) {
-            true => self,
-            false => Self {
-                abs: None,
-                rel: None,
-                mean: f64::NAN,
-                median: f64::NAN,
-                histogram: Vec::new(),
-                ..self
-            },
-        }
+    /// The norm of the difference relative to that of the expected values.
+    pub fn error(&self) -> f64 {
+        10f64.powf(-self.snr / 20.0)
     }
 
     /// Whether every bit is equal.

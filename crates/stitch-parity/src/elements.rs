@@ -3,7 +3,6 @@
 //! Memory does not grow with the tensors: the median, too, is exact without a list of all differences.
 
 use super::comparison::Comparison;
-use super::element::is_number;
 use super::rank;
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use super::tally::Tally;
@@ -29,13 +28,15 @@ pub(crate) fn compare<P: Pair>(
         start += expected.len() / dtype.size();
     })?;
     let (mut comparison, spread) = Tally::finish(lanes);
-    let numbers = comparison.elements - comparison.nan;
-    let rank = numbers.saturating_sub(1) as u64 / 2;
-    // The smallest differences are those of 0, and the usual median is one of them.
-    if is_number(dtype) && numbers > 0 && rank >= comparison.histogram[0] {
-        comparison.median = rank::ranked(pair, dtype, rank, &spread, rank::HELD)?;
+    if let Some(last) = (comparison.elements - comparison.nan).checked_sub(1) {
+        let ranks = [50, 90, 99].map(|percent| (last as u128 * percent / 100) as u64);
+        // The smallest differences are those of 0, and those of the usual tensor.
+        if ranks[2] >= comparison.histogram[0] {
+            [comparison.median, comparison.p90, comparison.p99] =
+                rank::all(pair, dtype, ranks, &spread)?;
+        }
     }
-    Ok(comparison.of_bits())
+    Ok(comparison)
 }
 
 #[cfg(test)]
@@ -166,13 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn complex_numbers_and_8_bit_floats_are_compared_as_bits_alone() {
+    fn complex_numbers_are_compared_by_their_distance_and_8_bit_floats_by_value() {
         let complex = |re: f32, im: f32| [re.to_le_bytes(), im.to_le_bytes()].concat();
-        let mut pair = Slices(complex(1.0, 2.0), complex(1.5, 2.0));
+        let mut pair = Slices(complex(3.0, 4.0), complex(6.0, 8.0));
         let c = compare(&mut pair, Dtype::C64, &Tolerance::Bits, false).unwrap();
-        assert_eq!((c.unequal, c.failing, c.first.unwrap().index), (1, 1, 0));
-        assert!(c.abs.is_none() && c.rel.is_none() && c.ulp.is_none() && c.mean.is_nan());
-        assert!(c.sufficient().is_empty());
+        assert_eq!((c.abs.unwrap().value, c.rel.unwrap().value, c.mean_rel), (5.0, 1.0, 1.0));
+        assert!(c.ulp.is_none() && (c.cosine - 1.0).abs() < 1e-15 && c.snr == 0.0, "{c:?}");
+        // 1.0 and 1.125, then two NaN.
+        let mut pair = Slices(vec![0x38, 0x7f], vec![0x39, 0xff]);
+        let c = compare(&mut pair, Dtype::F8_E4M3FN, &Tolerance::Bits, true).unwrap();
+        assert_eq!((c.abs.unwrap().value, c.failing, c.nan), (0.125, 1, 1));
     }
 
     #[test]

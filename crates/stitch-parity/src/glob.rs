@@ -1,5 +1,7 @@
 //! Patterns for names, in which `*` stands for any characters.
 
+use std::fmt;
+
 /// A pattern: the texts before, between and after its stars. `\*` and `\\` are the characters themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Glob(Vec<String>);
@@ -60,6 +62,41 @@ impl Glob {
         let after =
             captures.iter().zip(&self.0[1..]).map(|(capture, text)| format!("{capture}{text}"));
         self.0[0].clone() + &after.collect::<String>()
+    }
+}
+
+/// A pattern for tensors. It matches those whose name, or `STAGE:NAME`, it is; `*` stands for any characters, `\\*` for
+/// itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pattern {
+    text: String,
+    glob: Glob,
+}
+
+impl Pattern {
+    /// Parses a pattern such as `conv1.weight`, `conv1.*` or `gradient:*`.
+    ///
+    /// # Errors
+    /// What is wrong with it: it is empty, or a star or a backslash is where it must not be.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        Ok(Self { text: text.into(), glob: Glob::parse(text)? })
+    }
+
+    /// The pattern that matches the tensors of this name alone.
+    pub fn of_name(name: &str) -> Self {
+        Self { text: escaped(name), glob: Glob(vec![name.into()]) }
+    }
+
+    /// Whether it matches a tensor.
+    pub fn matches(&self, stage: &str, name: &str) -> bool {
+        let is_match = |text: &str| self.glob.captures(text).is_some();
+        is_match(name) || is_match(&format!("{stage}:{name}"))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str(&self.text)
     }
 }
 

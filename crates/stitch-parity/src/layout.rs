@@ -4,8 +4,6 @@ use std::io;
 
 use tensor_files::Dtype;
 
-use crate::element::number;
-
 /// One change of the elements of one tensor, or of several that become one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
@@ -130,7 +128,7 @@ fn integer_value(dtype: Dtype, bits: u64) -> i128 {
         Dtype::U64 => bits.into(),
         Dtype::I64 => (bits as i64).into(),
         // Exact: at most 32 bits.
-        _ => number(dtype, bits) as i128,
+        _ => dtype.number(bits) as i128,
     }
 }
 
@@ -153,10 +151,10 @@ fn float(from: Dtype, bits: u64, to: Dtype) -> u64 {
     let single = match from {
         Dtype::I64 => bits as i64 as f32,
         Dtype::U64 => bits as f32,
-        _ => number(from, bits) as f32,
+        _ => from.number(bits) as f32,
     };
     match to {
-        Dtype::F64 => number(from, bits).to_bits(),
+        Dtype::F64 => from.number(bits).to_bits(),
         Dtype::F32 => single.to_bits().into(),
         Dtype::BF16 => bfloat16(single).into(),
         _ => float16(single).into(),
@@ -244,7 +242,7 @@ mod tests {
     fn every_16_bit_float_is_converted_to_itself_and_ties_go_to_even() {
         for bits in 0..=u16::MAX {
             for dtype in [Dtype::F16, Dtype::BF16] {
-                let value = number(dtype, bits.into());
+                let value = dtype.number(bits.into());
                 if !value.is_nan() {
                     assert_eq!(
                         float(Dtype::F64, value.to_bits(), dtype),
@@ -268,7 +266,7 @@ mod tests {
         assert_eq!(bfloat16(1.0 + 2f32.powi(-8)), 0x3f80);
         assert_eq!(bfloat16(1.0 + 3.0 * 2f32.powi(-8)), 0x3f82);
         assert_eq!(bfloat16(f32::MAX), 0x7f80);
-        assert!(number(Dtype::F16, float16(f32::NAN).into()).is_nan());
+        assert!(Dtype::F16.number(float16(f32::NAN).into()).is_nan());
     }
 
     #[test]

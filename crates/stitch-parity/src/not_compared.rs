@@ -110,6 +110,7 @@ mod tests {
             tolerance: None,
             by_hash: false,
             nan_unknown: false,
+            inherited: false,
             closest: None,
         }
     }

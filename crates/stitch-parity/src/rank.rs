@@ -41,6 +41,43 @@ impl Cell {
     }
 }
 
+/// The differences of these ranks, from 0 for the smallest; see [`ranked`].
+pub(super) fn all<P: Pair, const N: usize>(
+    pair: &mut P,
+    dtype: Dtype,
+    ranks: [u64; N],
+    spread: &Spread,
+) -> Result<[f64; N], P::Error> {
+    let places = ranks.map(|rank| spread.locate(rank).unwrap_or_default());
+    let mut bins: Vec<(u64, u64)> =
+        places.iter().map(|&(found, count, _)| (found, count)).collect();
+    bins.sort_unstable();
+    bins.dedup();
+    // One pass for all of them, if what it collects is not too much.
+    if bins.iter().map(|(_, count)| count).sum::<u64>() <= HELD {
+        let lanes = [(); LANES].map(|()| vec![Vec::new(); bins.len()]);
+        let push = |all: &mut Vec<Vec<u64>>, pattern: u64| {
+            if let Ok(bin) = bins.binary_search_by_key(&(pattern >> BITS_BELOW), |bin| bin.0) {
+                all[bin].push(pattern);
+            }
+        };
+        let [mut all, more] = for_each_difference(pair, dtype, lanes, push)?;
+        all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
+        if all.iter().zip(&bins).any(|(all, (_, count))| all.len() as u64 != *count) {
+            return Err(changed().into());
+        }
+        return Ok(places.map(|(found, _, rank)| {
+            let bin = bins.partition_point(|bin| bin.0 < found);
+            f64::from_bits(*all[bin].select_nth_unstable(rank as usize).1)
+        }));
+    }
+    let mut values = [0.0; N];
+    for (value, rank) in values.iter_mut().zip(ranks) {
+        *value = ranked(pair, dtype, rank, spread, HELD)?;
+    }
+    Ok(values)
+}
+
 /// The difference of this rank, from 0 for the smallest. `spread` counts all differences; when at
 /// most `held` of them have the bits found so far, they are sorted out in memory.
 pub(super) fn ranked<P: Pair>(
@@ -55,8 +92,12 @@ pub(super) fn ranked<P: Pair>(
     while below > 0 {
         if count <= held {
             let lanes = [Vec::new(), Vec::new()];
-            let push = |all: &mut Vec<u64>, bits| all.push(bits);
-            let mut all = for_each_difference(pair, dtype, (found, below), lanes, push)?.concat();
+            let push = |all: &mut Vec<u64>, pattern: u64| {
+                if pattern >> below == found {
+                    all.push(pattern);
+                }
+            };
+            let mut all = for_each_difference(pair, dtype, lanes, push)?.concat();
             if all.len() as u64 != count {
                 return Err(changed().into());
             }
@@ -67,10 +108,12 @@ pub(super) fn ranked<P: Pair>(
         let left = below - bits;
         let lanes = [(); LANES].map(|()| vec![Cell::default(); 1 << bits]);
         let sort = |cells: &mut Vec<Cell>, pattern: u64| {
-            let rest = pattern & ((1 << left) - 1);
-            cells[(pattern >> left) as usize % (1 << bits)].add(rest as u32);
+            if pattern >> below == found {
+                let rest = pattern & ((1 << left) - 1);
+                cells[(pattern >> left) as usize % (1 << bits)].add(rest as u32);
+            }
         };
-        let [mut cells, more] = for_each_difference(pair, dtype, (found, below), lanes, sort)?;
+        let [mut cells, more] = for_each_difference(pair, dtype, lanes, sort)?;
         cells.iter_mut().zip(more).for_each(|(cell, more)| cell.merge(more));
         let here = (0..cells.len()).find(|&here| {
             let inside = rank < cells[here].count;
@@ -92,22 +135,18 @@ fn changed() -> io::Error {
     io::Error::other("a file was changed while it was compared")
 }
 
-/// Calls `each` with the pattern of every difference whose bits from `below` up are those of
-/// `found`, and with the lane that it is in; returns the lanes.
+/// Calls `each` with the pattern of every difference that is not NaN, and with the lane that it is in; returns the lanes.
 fn for_each_difference<P: Pair, T: Send>(
     pair: &mut P,
     dtype: Dtype,
-    (found, below): (u64, u32),
     mut lanes: [T; LANES],
     each: impl Fn(&mut T, u64) + Sync,
 ) -> Result<[T; LANES], P::Error> {
     for_each_chunk(pair, |expected, actual| {
         in_lanes(&mut lanes, dtype, expected, actual, |lane, _, expected, actual| {
             for_each_element(dtype, expected, actual, |values| {
-                let difference = values.difference();
-                let pattern = difference.to_bits();
-                if pattern >> below == found && !difference.is_nan() {
-                    each(lane, pattern);
+                if !values.difference.is_nan() {
+                    each(lane, values.difference.to_bits());
                 }
             });
         });

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::inherited::LayerError;
 use crate::not_compared;
 use crate::result::{Outcome, TensorResult};
 use crate::task::TaskView;
@@ -23,6 +24,8 @@ pub struct Report {
     pub first: Option<usize>,
     /// What may cause the first difference, the likeliest first.
     pub causes: Vec<String>,
+    /// The errors of the layers in the step of the first difference; empty if the traces have none.
+    pub layers: Vec<LayerError>,
     /// Differences of predictions, confusion matrix, accuracy and losses.
     pub task: TaskView,
     /// Whether both sides have a trace.

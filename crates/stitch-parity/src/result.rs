@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
-use stitch_trace::stage;
+use stitch_trace::{Statistics, stage};
 use tensor_files::Dtype;
 
 use crate::closest::ClosestMatch;
 use crate::comparison::Comparison;
-use crate::element::{Element, is_number, number};
+use crate::element::{Element, parts};
 use crate::tolerance::AppliedTolerance;
 
 /// How one tensor of the reference and of the candidate compare.
@@ -22,7 +22,12 @@ pub enum Outcome {
     /// Elements differ beyond the tolerance.
     Different(Comparison),
     /// The SHA-256 sums differ, and the elements of at least one side were not kept.
-    HashDiffers,
+    HashDiffers {
+        /// Which blocks differ, if the tensor has several and both sides have their sums.
+        blocks: Option<Blocks>,
+        /// Statistics of the reference and of the candidate, if both were recorded.
+        statistics: Option<[Statistics; 2]>,
+    },
     /// All bits are equal, but some elements are NaN, which equals nothing unless
     /// [`Options::equal_nan`](crate::Options::equal_nan) is set.
     Nan {
@@ -51,6 +56,19 @@ pub enum Outcome {
     },
 }
 
+/// The blocks of a tensor that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Blocks {
+    /// Number of blocks that differ.
+    pub differing: usize,
+    /// Number of all blocks.
+    pub of: usize,
+    /// Row-major position of the first element of the first one that differs.
+    pub first: usize,
+    /// Number of elements of a block; the last block may have fewer.
+    pub elements: usize,
+}
+
 /// One tensor and how it compares. `Display` writes a sentence: where it is, and the first difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorResult {
@@ -76,6 +94,8 @@ pub struct TensorResult {
     pub by_hash: bool,
     /// Whether the tensor may contain NaN, as neither its elements nor their number of NaN were kept.
     pub nan_unknown: bool,
+    /// Whether it follows from the first difference, as everything does that is computed after it.
+    pub inherited: bool,
     /// The most similar tensor of the other side, if that has no tensor of this name.
     pub closest: Option<ClosestMatch>,
 }
@@ -134,6 +154,31 @@ impl TensorResult {
         format!("; closest match: {name} {shape:?}{at}")
     }
 
+    /// The end of the message about a tensor whose elements were not kept.
+    fn hash_differs(
+        &self,
+        to: &mut fmt::Formatter,
+        blocks: &Option<Blocks>,
+        statistics: &Option<[Statistics; 2]>,
+    ) -> fmt::Result {
+        write!(to, ": its SHA-256 differs (the elements were not kept on both sides)")?;
+        if let Some(Blocks { differing, of, first, elements }) = blocks {
+            let last = self.shape.iter().product::<usize>().min(first + elements).saturating_sub(1);
+            let [first, last] = [*first, last].map(|at| self.index(at));
+            write!(
+                to,
+                "; {differing} of {of} blocks differ, the first has the elements {first} to {last}"
+            )?;
+        }
+        let Some([expected, actual]) = statistics else { return Ok(()) };
+        let number = |x: Option<f64>| x.map_or("none".into(), |x| format!("{x:e}"));
+        let shown = |it: &Statistics| {
+            let [min, max, mean, norm] = [it.min, it.max, it.mean, it.norm].map(number);
+            format!("min {min}, max {max}, mean {mean}, norm {norm}, {} infinities", it.inf)
+        };
+        write!(to, "; expected {}; got {}", shown(expected), shown(actual))
+    }
+
     /// The index of an element, given its row-major position, in this shape: `[3, 2, 1, 4]`; empty for a scalar.
     pub fn index(&self, mut position: usize) -> String {
         let mut index = Vec::new();
@@ -169,8 +214,8 @@ impl fmt::Display for TensorResult {
                 let closest = self.closest_match();
                 write!(to, ": unexpected, the reference has no such tensor{closest}")
             }
-            Outcome::HashDiffers => {
-                write!(to, ": its SHA-256 differs (the elements were not kept on both sides)")
+            Outcome::HashDiffers { blocks, statistics } => {
+                self.hash_differs(to, blocks, statistics)
             }
             Outcome::Nan { elements } => {
                 write!(to, ": the bits are equal, and {elements} elements are NaN")
@@ -209,7 +254,7 @@ fn stage_name(stage: &str) -> &str {
 
 impl Comparison {
     /// Both values of an element in decimal and bits: `expected 0.5 (0x3f000000), got 1.0 (0x3f800000)`; integers
-    /// in decimal alone, types that are not compared as numbers in bits alone.
+    /// in decimal alone, complex128 in the bits of the part that differs.
     pub fn values(&self, at: Element) -> String {
         let show = |bits| value(self.dtype, bits);
         format!("expected {}, got {}", show(at.expected), show(at.actual))
@@ -219,14 +264,20 @@ impl Comparison {
 fn value(dtype: Dtype, bits: u64) -> String {
     // Of 16 bytes, the 8 that differ.
     let width = 2 + 2 * dtype.size().min(8);
-    let value = number(dtype, bits);
+    let value = dtype.number(bits);
     match dtype {
         Dtype::I64 => format!("{}", bits as i64),
         Dtype::U64 => format!("{bits}"),
         // The shortest digits that distinguish it from its neighbors, in its own type.
         Dtype::F32 => format!("{:?} ({bits:#0width$x})", f32::from_bits(bits as u32)),
-        _ if dtype.is_float() => format!("{value:?} ({bits:#0width$x})"),
-        _ if !is_number(dtype) => format!("{bits:#0width$x}"),
-        _ => format!("{value}"),
+        Dtype::C128 => format!("{bits:#0width$x}"),
+        _ if dtype.is_integer() => format!("{value}"),
+        _ => match dtype.part() {
+            Some(part) => {
+                let [re, im] = parts(part, &bits.to_le_bytes()[..dtype.size()]);
+                format!("{re:?}{im:+?}j ({bits:#0width$x})")
+            }
+            None => format!("{value:?} ({bits:#0width$x})"),
+        },
     }
 }

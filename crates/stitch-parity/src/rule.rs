@@ -208,7 +208,7 @@ fn mapped(parts: Vec<Item>, step: Step, shape: Vec<usize>) -> Item {
         true => ElementSource::Mapped(Arc::new(Mapped { parts, step })),
         false => ElementSource::Nowhere,
     };
-    Item { key, class, dtype, shape, sha256: None, nan: None, source }
+    Item { key, class, dtype, shape, recorded: None, statistics: None, source }
 }
 
 fn merge(entries: Vec<Entry>, dim: usize) -> Result<Entry, RuleError> {

@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stitch_trace::{Place, Trace, stage};
+use stitch_trace::{Place, Statistics, Sums, Trace, stage};
 use tensor_files::{Dtype, Renaming, Skipped, TensorFile, TensorSpec};
 
 use crate::error::SideError;
 use crate::layout::{self, Elements, Step};
-use crate::verify;
+use crate::verify::{self, Bits};
 
 /// The identity of a tensor: tensors of two sides with equal keys are compared with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,10 +41,10 @@ pub struct Item {
     pub dtype: String,
     /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// SHA-256 of the elements in lower-case hex, if the tensor is from a trace.
-    pub(crate) sha256: Option<String>,
-    /// Number of NaN, if a trace records it.
-    pub(crate) nan: Option<usize>,
+    /// SHA-256 sums and number of NaN, if the tensor is from a trace.
+    pub(crate) recorded: Option<Bits>,
+    /// Statistics of the elements, if a trace records them.
+    pub(crate) statistics: Option<Statistics>,
     /// Where the elements are.
     pub(crate) source: ElementSource,
 }
@@ -151,9 +151,10 @@ impl Side {
             let (stage, name) = (record.stage.clone(), record.name.clone());
             let key = Key { stage, epoch: record.epoch, step: record.step, name, file: None };
             let (dtype, shape) = (record.dtype.clone(), record.shape.clone());
-            let sha256 = Some(record.sha256.clone());
-            let (class, nan) = (record.class.clone(), record.nan);
-            self.items.push(Item { key, class, dtype, shape, sha256, nan, source });
+            let sums = Sums { sha256: record.sha256.clone(), blocks: record.blocks.clone() };
+            let recorded = Some(Bits { sums, nan: record.nan });
+            let (class, statistics) = (record.class.clone(), record.statistics);
+            self.items.push(Item { key, class, dtype, shape, recorded, statistics, source });
         }
         self.sources.push(Source::Trace(trace));
         Ok(())
@@ -220,8 +221,8 @@ impl Side {
     ) {
         let key = Key { stage: stage.into(), epoch, step, name: name.into(), file: None };
         let dtype = dtype.name().into();
-        let (class, sha256, nan) = (None, None, None);
-        self.items.push(Item { key, class, dtype, shape, sha256, nan, source });
+        let (class, recorded, statistics) = (None, None, None);
+        self.items.push(Item { key, class, dtype, shape, recorded, statistics, source });
     }
 
     /// Whether all of its tensors are from single files of tensors, not from a trace or a run folder.
@@ -291,7 +292,7 @@ impl Side {
     fn mapped(&mut self, Mapped { parts, step }: &Mapped) -> Result<Vec<u8>, SideError> {
         let mut loaded = Vec::with_capacity(parts.len());
         for part in parts {
-            if part.sha256.is_some() {
+            if part.recorded.is_some() {
                 verify::bits(self, part)?;
             }
             let (bytes, dtype) = (self.load(&part.source)?, Dtype::from_name(&part.dtype));

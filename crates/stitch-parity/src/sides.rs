@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
-use stitch_trace::stage;
+use stitch_trace::{BLOCK, Sums, stage};
 use tensor_files::Dtype;
 
-use crate::element::is_number;
 use crate::error::SideError;
 use crate::report::Report;
-use crate::result::{Outcome, TensorResult};
+use crate::result::{Blocks, Outcome, TensorResult};
 use crate::side::{Item, Key, Side};
 use crate::stream::Pair;
 use crate::tolerance::{self, Of, Overrides, Training};
 use crate::verify::{self, Bits, is_kept};
-use crate::{cause, closest, elements, evidence, not_compared, one_sided, task};
+use crate::{cause, closest, elements, evidence, inherited, not_compared, one_sided, task};
 
 /// Options of [`compare`]. By default every bit must be equal, up to the [`EXCEPTIONS`](crate::EXCEPTIONS).
 #[derive(Debug, Clone, Default)]
@@ -70,6 +69,8 @@ pub fn compare(
     };
     tensors.retain(|tensor| !one_sided.iter().any(|one| one.stage == tensor.stage));
     closest::find(&mut tensors);
+    let first = first(&tensors);
+    inherited::mark(&mut tensors, first);
     let path = |side: &Side| side.path.display().to_string();
     let sides = [&*reference, &*candidate];
     let truncated = sides.iter().filter(|side| side.is_truncated());
@@ -77,8 +78,9 @@ pub fn compare(
         reference: path(reference),
         candidate: path(candidate),
         settings: options.settings.clone(),
-        first: first(&tensors),
+        first,
         causes: Vec::new(),
+        layers: Vec::new(),
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
         notes: sides.iter().flat_map(|side| notes(side)).collect(),
@@ -89,7 +91,9 @@ pub fn compare(
     };
     if let Some(first) = report.first_difference() {
         let found = evidence::causes([reference, candidate], &report.tensors, first)?;
+        let layers = inherited::layers(&report.tensors, first);
         report.causes = cause::ranked(&report, first, found);
+        report.layers = layers;
     }
     Ok(report)
 }
@@ -158,16 +162,17 @@ fn result(item: &Item, outcome: Outcome) -> TensorResult {
         tolerance: None,
         by_hash: false,
         nan_unknown: false,
+        inherited: false,
         closest: None,
     }
 }
 
 /// The same tensor of both sides.
-struct ItemPair<'a> {
-    reference: &'a mut Side,
-    candidate: &'a mut Side,
-    expected: &'a Item,
-    actual: &'a Item,
+pub(crate) struct ItemPair<'a> {
+    pub reference: &'a mut Side,
+    pub candidate: &'a mut Side,
+    pub expected: &'a Item,
+    pub actual: &'a Item,
 }
 
 impl ItemPair<'_> {
@@ -192,17 +197,10 @@ impl ItemPair<'_> {
             return self.compare_hashes(options);
         };
         // The SHA-256 in a trace is verified, whatever the elements are compared with.
-        if expected.sha256.is_some() || actual.sha256.is_some() || !is_number(dtype) {
-            let [one, other] = self.bits()?;
-            let known = one.zip(other).filter(|(one, other)| one.sha256 == other.sha256);
-            match known.map(|(one, _)| one.nan.unwrap_or(0)) {
-                Some(nan) if nan == 0 || options.equal_nan => {
-                    return Ok(result(expected, Outcome::Equal));
-                }
-                Some(elements) if !is_number(dtype) => {
-                    return Ok(result(expected, Outcome::Nan { elements }));
-                }
-                _ => {}
+        if expected.recorded.is_some() || actual.recorded.is_some() {
+            let (equal, nan) = verify::both(self, dtype)?;
+            if equal && (nan == 0 || options.equal_nan) {
+                return Ok(result(expected, Outcome::Equal));
             }
         }
         let Key { stage, name, .. } = &expected.key;
@@ -223,8 +221,7 @@ impl ItemPair<'_> {
 
     /// Compares the SHA-256 sums, where not both sides have the elements.
     fn compare_hashes(&mut self, options: &Options) -> Result<TensorResult, SideError> {
-        let [one, other] = self.bits()?;
-        let Some((one, other)) = one.zip(other) else {
+        let Some((one, other)) = self.bits()? else {
             return Ok(result(self.expected, Outcome::Unknown));
         };
         // Two records of the same bits that disagree: at least one of them counted a NaN.
@@ -232,7 +229,7 @@ impl ItemPair<'_> {
         let may_be_nan =
             Dtype::from_name(&self.expected.dtype).is_none_or(|dtype| !dtype.is_integer());
         let outcome = match nan {
-            _ if one.sha256 != other.sha256 => Outcome::HashDiffers,
+            _ if one.sums.sha256 != other.sums.sha256 => self.hashes_differ(&one.sums, &other.sums),
             Some(elements) if elements > 0 && !options.equal_nan => Outcome::Nan { elements },
             _ => Outcome::Equal,
         };
@@ -240,10 +237,39 @@ impl ItemPair<'_> {
         Ok(TensorResult { by_hash: true, nan_unknown, ..result(self.expected, outcome) })
     }
 
-    /// SHA-256 and number of NaN of both, verified where the elements are kept.
-    fn bits(&mut self) -> Result<[Option<Bits>; 2], SideError> {
-        let one = verify::bits(self.reference, self.expected)?;
-        Ok([one, verify::bits(self.candidate, self.actual)?])
+    /// SHA-256 and number of NaN of both, verified where the elements are kept; `None` if they cannot be compared.
+    fn bits(&mut self) -> Result<Option<(Bits, Bits)>, SideError> {
+        let (expected, actual) = (self.expected, self.actual);
+        let mut one = verify::bits(self.reference, expected)?;
+        let mut other = verify::bits(self.candidate, actual)?;
+        // Only sums of one kind can be compared, and only elements have those of both kinds.
+        let [hashing, other_hashing] = [expected, actual].map(verify::hashing);
+        if hashing != other_hashing {
+            if is_kept(expected) {
+                one = verify::computed(self.reference, expected, other_hashing)?;
+            } else if is_kept(actual) {
+                other = verify::computed(self.candidate, actual, hashing)?;
+            } else {
+                return Ok(None);
+            }
+        }
+        Ok(one.zip(other))
+    }
+
+    fn hashes_differ(&self, expected: &Sums, actual: &Sums) -> Outcome {
+        let blocks = expected.blocks.as_ref().zip(actual.blocks.as_ref());
+        let size = Dtype::from_name(&self.expected.dtype).map_or(1, Dtype::size);
+        let blocks = blocks.and_then(|(expected, actual)| {
+            let mut differing =
+                (0..).zip(expected.iter().zip(actual)).filter(|(_, (one, other))| one != other);
+            let (first, _) = differing.next()?;
+            let elements = BLOCK / size;
+            let of = expected.len();
+            let differing = 1 + differing.count();
+            Some(Blocks { differing, of, first: first * elements, elements })
+        });
+        let statistics = self.expected.statistics.zip(self.actual.statistics).map(<[_; 2]>::from);
+        Outcome::HashDiffers { blocks, statistics }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Two tensors as streams, read in chunks that two threads share.
 
 use std::io::{self, Read};
-use std::thread;
+use std::{mem, thread};
 
+use stitch_trace::BLOCK;
 use tensor_files::Dtype;
 
-/// Bytes that are read at a time; a multiple of every element's size.
-const CHUNK: u64 = 1 << 20;
+/// Bytes that are read at a time: a block of a trace for each lane.
+pub(super) const CHUNK: usize = LANES * BLOCK;
 
 /// Two streams of equal length that can be read from the start as often as needed.
 pub(crate) trait Pair {
@@ -21,27 +22,47 @@ pub(crate) trait Pair {
     fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), Self::Error>;
 }
 
-/// Reads both streams to their end, in chunks of one length.
-pub(super) fn for_each_chunk<P: Pair>(
-    pair: &mut P,
-    mut each: impl FnMut(&[u8], &[u8]),
-) -> Result<(), P::Error> {
-    let (mut expected, mut actual) = pair.streams()?;
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    loop {
-        for (from, buffer) in [(&mut expected, &mut left), (&mut actual, &mut right)] {
-            buffer.clear();
-            from.take(CHUNK).read_to_end(buffer)?;
-        }
-        if left.len() != right.len() {
-            let error = "one of two tensors of one shape ends before the other";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error).into());
-        }
-        if left.is_empty() {
+/// A chunk of both streams.
+#[derive(Default)]
+struct Chunk {
+    expected: Vec<u8>,
+    actual: Vec<u8>,
+}
+
+impl Chunk {
+    /// Reads the next chunk in place of this one.
+    fn read(&mut self, expected: &mut impl Read, actual: &mut impl Read) -> io::Result<()> {
+        self.expected.clear();
+        expected.take(CHUNK as u64).read_to_end(&mut self.expected)?;
+        self.actual.clear();
+        actual.take(CHUNK as u64).read_to_end(&mut self.actual)?;
+        if self.expected.len() == self.actual.len() {
             return Ok(());
         }
-        each(&left, &right);
+        let error = "one of two tensors of one shape ends before the other";
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))
     }
+}
+
+/// Reads both streams to their end, in chunks of one length. The next chunk is read while `each` works on one.
+pub(super) fn for_each_chunk<P: Pair>(
+    pair: &mut P,
+    mut each: impl FnMut(&[u8], &[u8]) + Send,
+) -> Result<(), P::Error> {
+    let (mut expected, mut actual) = pair.streams()?;
+    let (mut chunk, mut next) = (Chunk::default(), Chunk::default());
+    chunk.read(&mut expected, &mut actual)?;
+    while chunk.expected.len() == CHUNK {
+        thread::scope(|scope| {
+            scope.spawn(|| each(&chunk.expected, &chunk.actual));
+            next.read(&mut expected, &mut actual)
+        })?;
+        mem::swap(&mut chunk, &mut next);
+    }
+    if !chunk.expected.is_empty() {
+        each(&chunk.expected, &chunk.actual);
+    }
+    Ok(())
 }
 
 /// Bytes that are not worth a second thread.

@@ -327,7 +327,7 @@ impl Matcher<'_> {
         if !order.is_empty() {
             item = permuted(item, order.to_vec());
         }
-        let hash = verify::bits(self.sides[side], &item)?.map(|bits| bits.sha256);
+        let hash = verify::bits(self.sides[side], &item)?.map(|bits| bits.sums.sha256);
         self.hashes.insert((side, i, order), hash.clone());
         Ok(hash)
     }

@@ -4,7 +4,7 @@
 //! instructions; only elements that raise a maximum are examined further.
 
 use super::comparison::{Comparison, Greatest};
-use super::element::{Element, Values, has_nan, number};
+use super::element::{Element, Values, for_each_element, has_nan};
 use super::spread::Spread;
 use super::stream::LANES;
 use super::tolerance::Tolerance;
@@ -20,8 +20,21 @@ pub(super) struct Tally<'a> {
     comparison: Comparison,
     tolerance: &'a Tolerance,
     equal_nan: bool,
-    sums: [f64; SUMS],
+    sums: Sums,
     spread: Spread,
+}
+
+/// Sums over the elements that are numbers on both sides.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Of the differences.
+    differences: [f64; SUMS],
+    /// Of the differences, each relative to the expected value.
+    relative: [f64; SUMS],
+    /// Of the squares of the differences, of the expected and of the actual values, and of the products of the latter two.
+    squares: [[f64; SUMS]; 4],
+    /// Number of elements that are 0 in the reference alone.
+    without_relative: usize,
 }
 
 impl<'a> Tally<'a> {
@@ -37,10 +50,15 @@ impl<'a> Tally<'a> {
             rel: None,
             ulp: None,
             mean: 0.0,
+            mean_rel: 0.0,
             median: 0.0,
+            p90: 0.0,
+            p99: 0.0,
+            cosine: f64::NAN,
+            snr: f64::NAN,
             histogram: Vec::new(),
         };
-        Self { comparison, tolerance, equal_nan, sums: [0.0; SUMS], spread: Spread::default() }
+        Self { comparison, tolerance, equal_nan, sums: Sums::default(), spread: Spread::default() }
     }
 
     /// Adds a part of the tensors, which begins at the element `start`.
@@ -48,9 +66,10 @@ impl<'a> Tally<'a> {
         let dtype = self.comparison.dtype;
         let elements = expected.len() / dtype.size();
         // Equal bytes without a NaN need no closer look, and are the usual case.
-        if expected == actual && !(dtype.is_float() && has_nan(expected, dtype)) {
+        if expected == actual && (dtype.is_integer() || !has_nan(expected, dtype)) {
             self.comparison.elements += elements;
             self.spread.add_zeros(elements);
+            self.sums.add_equal(dtype, expected);
             return;
         }
         // Differences are often few and far between: halves that have none are done at once.
@@ -88,26 +107,24 @@ impl<'a> Tally<'a> {
         let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks().0);
         for (&expected, &actual) in pairs {
             let values = Values::new(dtype, expected, actual);
-            let difference = values.difference();
-            if difference.is_nan() {
+            if values.difference.is_nan() {
                 self.block(&block);
                 let index = block.start + block.len;
-                self.nan(values.at(index));
+                self.nan(values, index);
                 (block.start, block.len) = (index + 1, 0);
             } else {
-                block.push(values, difference);
+                block.push(values);
             }
         }
         self.block(&block);
     }
 
     /// Adds an element that is NaN on one side or on both.
-    fn nan(&mut self, at: Element) {
-        let c = &mut self.comparison;
+    fn nan(&mut self, values: Values, index: usize) {
+        let (c, at) = (&mut self.comparison, values.at(index));
         c.nan += 1;
         c.unequal += usize::from(at.expected != at.actual);
-        let is_nan = |bits| number(c.dtype, bits).is_nan();
-        if !(self.equal_nan && is_nan(at.expected) && is_nan(at.actual)) {
+        if !(self.equal_nan && values.values.0.is_nan() && values.values.1.is_nan()) {
             c.failing += 1;
             c.first.get_or_insert(at);
         }
@@ -117,11 +134,7 @@ impl<'a> Tally<'a> {
     fn block(&mut self, block: &Block) {
         let differences = &block.differences[..block.len];
         self.spread.add(differences);
-        let (rows, rest) = differences.as_chunks::<SUMS>();
-        for row in rows {
-            self.sums.iter_mut().zip(row).for_each(|(sum, difference)| *sum += difference);
-        }
-        self.sums.iter_mut().zip(rest).for_each(|(sum, difference)| *sum += difference);
+        self.sums.add(block);
         let unequal = block.unequal().count();
         if unequal > 0 {
             self.comparison.unequal += unequal;
@@ -184,9 +197,68 @@ impl<'a> Tally<'a> {
         all.spread.merge(&other.spread);
         c.histogram = all.spread.histogram();
         let numbers = c.elements - c.nan;
-        let sum: f64 = all.sums.iter().chain(&other.sums).sum();
-        c.mean = if numbers == 0 { 0.0 } else { sum / numbers as f64 };
+        all.sums.merge(&other.sums).finish(numbers, c);
         (all.comparison, all.spread)
+    }
+}
+
+impl Sums {
+    /// Adds the elements of a block.
+    fn add(&mut self, block: &Block) {
+        let (differences, expected) = (&block.differences, &block.expected);
+        for begin in (0..block.len).step_by(SUMS) {
+            for i in begin..block.len.min(begin + SUMS) {
+                let (difference, magnitude) = (differences[i], expected[i].abs());
+                let lane = i - begin;
+                self.differences[lane] += difference;
+                let has_relative = difference == 0.0 || magnitude > 0.0;
+                self.without_relative += usize::from(!has_relative);
+                self.relative[lane] +=
+                    if difference > 0.0 && has_relative { difference / magnitude } else { 0.0 };
+                self.squares[0][lane] += difference * difference;
+                self.squares[1][lane] += expected[i] * expected[i];
+                self.squares[2][lane] += block.actual[i] * block.actual[i];
+                self.squares[3][lane] += block.products[i];
+            }
+        }
+    }
+
+    /// Adds elements that are equal on both sides and not NaN.
+    fn add_equal(&mut self, dtype: Dtype, bytes: &[u8]) {
+        let mut squares = [0.0; SUMS];
+        let mut lane = 0;
+        for_each_element(dtype, bytes, bytes, |values| {
+            squares[lane % SUMS] += values.product;
+            lane += 1;
+        });
+        for sums in &mut self.squares[1..] {
+            sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
+        }
+    }
+
+    fn merge(mut self, other: &Self) -> Self {
+        let pairs =
+            [(&mut self.differences, &other.differences), (&mut self.relative, &other.relative)];
+        let squares = self.squares.iter_mut().zip(&other.squares);
+        for (sums, others) in pairs.into_iter().chain(squares) {
+            sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+        }
+        self.without_relative += other.without_relative;
+        self
+    }
+
+    /// Sets the means, the cosine and the signal-to-noise ratio of a comparison of that many numbers.
+    fn finish(&self, numbers: usize, c: &mut Comparison) {
+        let mean = |sums: &[f64; SUMS], count: usize| match count {
+            0 => 0.0,
+            _ => sums.iter().sum::<f64>() / count as f64,
+        };
+        c.mean = mean(&self.differences, numbers);
+        c.mean_rel = mean(&self.relative, numbers - self.without_relative);
+        let [differences, expected, actual, products] =
+            self.squares.map(|sums| sums.iter().sum::<f64>());
+        c.cosine = products / (expected.sqrt() * actual.sqrt());
+        c.snr = 10.0 * (expected / differences).log10();
     }
 }
 
@@ -198,6 +270,8 @@ struct Block {
     /// Of the expected and of the actual value.
     bits: [(u64, u64); BLOCK],
     expected: [f64; BLOCK],
+    actual: [f64; BLOCK],
+    products: [f64; BLOCK],
     differences: [f64; BLOCK],
     ulps: [u64; BLOCK],
 }
@@ -209,16 +283,19 @@ impl Block {
             len: 0,
             bits: [(0, 0); BLOCK],
             expected: [0.0; BLOCK],
+            actual: [0.0; BLOCK],
+            products: [0.0; BLOCK],
             differences: [0.0; BLOCK],
             ulps: [0; BLOCK],
         }
     }
 
     #[inline(always)]
-    fn push(&mut self, values: Values, difference: f64) {
+    fn push(&mut self, values: Values) {
         self.bits[self.len] = values.bits;
-        self.expected[self.len] = values.values.0;
-        self.differences[self.len] = difference;
+        (self.expected[self.len], self.actual[self.len]) = values.values;
+        self.products[self.len] = values.product;
+        self.differences[self.len] = values.difference;
         self.ulps[self.len] = values.ulps();
         self.len += 1;
     }

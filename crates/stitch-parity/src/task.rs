@@ -5,6 +5,7 @@ use serde::Serialize;
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
+use crate::element::bits;
 use crate::error::SideError;
 use crate::json;
 use crate::side::{Item, Side};
@@ -194,11 +195,7 @@ fn logits(sides: Sides) -> Result<Option<[Logits; 2]>, SideError> {
         };
         let Some(dtype) = Dtype::from_name(&item.dtype) else { return Ok(None) };
         let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
-        let values = bytes.chunks_exact(dtype.size()).map(|x| {
-            let (mut all, length) = ([0; 8], x.len().min(8));
-            all[..length].copy_from_slice(&x[..length]);
-            crate::element::number(dtype, u64::from_le_bytes(all))
-        });
+        let values = bytes.chunks_exact(dtype.size()).map(|x| dtype.number(bits(x)));
         let classes = item.shape.last().copied().unwrap_or(1).max(1);
         both.push(Logits { values: values.collect(), classes });
     }

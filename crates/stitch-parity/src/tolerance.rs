@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
-use crate::element::is_number;
+use crate::glob::Pattern;
 
 /// The differences that are allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +110,7 @@ pub const EXCEPTIONS: &[Exception] = &[Exception {
             in weights of up to 2.3",
 }];
 
-/// Tolerances of the caller. If `atol`, `rtol` or `ulp` is given, it applies to all floating-point tensors, the
+/// Tolerances of the caller. If `atol`, `rtol` or `ulp` is given, it applies to all tensors but integers, the
 /// others being 0: a difference of at most `atol + rtol * |expected|` or at most `ulp` is allowed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
@@ -120,9 +120,11 @@ pub struct Overrides {
     pub rtol: Option<f64>,
     /// Tolerance in units in the last place.
     pub ulp: Option<u64>,
-    /// Tolerances for the tensors of one name, integers included: name, `atol` and `rtol`. They replace those
-    /// above; of several for one name the first applies.
-    pub by_name: Vec<(String, f64, f64)>,
+    /// Whether tensors without another tolerance have that of their dtype in `torch.testing.assert_close`.
+    pub torch: bool,
+    /// Tolerances for tensors, layers or stages, integers included: pattern, `atol` and `rtol`. They replace those
+    /// above; of several for one tensor the first applies.
+    pub by_name: Vec<(Pattern, f64, f64)>,
 }
 
 /// The tolerance that was applied to a tensor, and where it comes from. `Display` writes it in words; serialized,
@@ -131,25 +133,23 @@ pub struct Overrides {
 pub enum AppliedTolerance {
     /// One of [`Overrides::by_name`].
     Named {
-        /// Name of the tensor.
+        /// The pattern.
         name: String,
         /// Absolute tolerance.
         atol: f64,
         /// Tolerance relative to the expected value.
         rtol: f64,
     },
-    /// None, although [`Overrides::by_name`] has one: tensors of this dtype are compared bit for bit.
-    NotApplied {
-        /// Name of the tensor.
-        name: String,
-        /// Absolute tolerance that was given.
-        atol: f64,
-        /// Relative tolerance that was given.
-        rtol: f64,
-        /// Dtype of the tensor: complex or an 8-bit float.
+    /// That of the dtype in `torch.testing.assert_close`.
+    Torch {
+        /// Dtype of the tensor.
         dtype: Dtype,
+        /// Absolute tolerance.
+        atol: f64,
+        /// Tolerance relative to the expected value.
+        rtol: f64,
     },
-    /// That of [`Overrides`] for all floating-point tensors.
+    /// That of [`Overrides`] for all tensors but integers.
     All {
         /// Absolute tolerance.
         atol: f64,
@@ -178,10 +178,12 @@ impl fmt::Display for AppliedTolerance {
             Self::Named { name, atol, rtol } => {
                 write!(to, "atol {atol:e}, rtol {rtol:e} for {name}")
             }
-            Self::NotApplied { name, atol, rtol, dtype } => write!(
-                to,
-                "atol {atol:e}, rtol {rtol:e} for {name} is not applied to {dtype}: every bit must be equal"
-            ),
+            Self::Torch { dtype, atol, rtol } => {
+                write!(
+                    to,
+                    "atol {atol:e}, rtol {rtol:e} for {dtype}, as in torch.testing.assert_close"
+                )
+            }
             Self::All { atol, rtol, ulp } => write!(to, "atol {atol:e}, rtol {rtol:e}, ulp {ulp}"),
             Self::Exception { model, atol, growth, cause } => {
                 write!(to, "{model} within {atol:e}")?;
@@ -222,8 +224,19 @@ pub(crate) struct Of<'a> {
     pub dtype: Dtype,
 }
 
+/// `atol` and `rtol` of a dtype in `torch.testing.assert_close` (PyTorch 2.9); `None` if it is compared exactly.
+fn of_torch(dtype: Dtype) -> Option<[f64; 2]> {
+    match dtype {
+        Dtype::F16 | Dtype::C32 => Some([1e-5, 1e-3]),
+        Dtype::BF16 => Some([1e-5, 1.6e-2]),
+        Dtype::F32 | Dtype::C64 => Some([1e-5, 1.3e-6]),
+        Dtype::F64 | Dtype::C128 => Some([1e-7, 1e-7]),
+        _ => None,
+    }
+}
+
 /// The tolerance for a tensor: the caller's for this name, the caller's for all, that of an exception, or bit
-/// equality. Integers are compared bit for bit unless they are named, 8-bit floats and complex numbers always.
+/// equality. Integers are compared bit for bit unless they are named.
 /// `largest` finds the largest magnitude of the expected values, where it is needed.
 pub(crate) fn resolve<E>(
     of: Of,
@@ -231,22 +244,24 @@ pub(crate) fn resolve<E>(
     training: Option<&Training>,
     largest: impl FnOnce() -> Result<f64, E>,
 ) -> Result<Resolved, E> {
-    let Of { dtype, name, .. } = of;
-    if let Some((_, atol, rtol)) = overrides.by_name.iter().find(|(named, ..)| named == name) {
-        let (name, atol, rtol) = (name.to_owned(), *atol, *rtol);
-        return Ok(match is_number(dtype) {
-            true => Resolved {
-                tolerance: Tolerance::Within { atol, rtol, ulp: 0 },
-                applied: Some(AppliedTolerance::Named { name, atol, rtol }),
-            },
-            false => Resolved {
-                tolerance: Tolerance::Bits,
-                applied: Some(AppliedTolerance::NotApplied { name, atol, rtol, dtype }),
-            },
+    let Of { dtype, name, stage, .. } = of;
+    let named = overrides.by_name.iter().find(|(pattern, ..)| pattern.matches(stage, name));
+    if let Some((pattern, atol, rtol)) = named {
+        let (name, atol, rtol) = (pattern.to_string(), *atol, *rtol);
+        return Ok(Resolved {
+            tolerance: Tolerance::Within { atol, rtol, ulp: 0 },
+            applied: Some(AppliedTolerance::Named { name, atol, rtol }),
         });
     }
+    if overrides.torch {
+        let Some([atol, rtol]) = of_torch(dtype) else {
+            return Ok(Resolved { tolerance: Tolerance::Bits, applied: None });
+        };
+        let applied = Some(AppliedTolerance::Torch { dtype, atol, rtol });
+        return Ok(Resolved { tolerance: Tolerance::Within { atol, rtol, ulp: 0 }, applied });
+    }
     let &Overrides { atol, rtol, ulp, .. } = overrides;
-    if dtype.is_float() && (atol.is_some() || rtol.is_some() || ulp.is_some()) {
+    if !dtype.is_integer() && (atol.is_some() || rtol.is_some() || ulp.is_some()) {
         let [atol, rtol] = [atol, rtol].map(|given| given.unwrap_or(0.0));
         let ulp = ulp.unwrap_or(0);
         let applied = Some(AppliedTolerance::All { atol, rtol, ulp });
@@ -295,15 +310,20 @@ mod tests {
     }
 
     #[test]
-    fn a_tolerance_of_a_name_is_for_numbers_only() {
-        let overrides = Overrides { by_name: vec![("w".into(), 1.0, 0.5)], ..Overrides::default() };
-        let of = |dtype| {
-            let of = Of { model: None, stage: stage::FINAL, name: "w", dtype };
-            resolve(of, &overrides, None, || Ok::<_, ()>(0.0)).unwrap()
+    fn the_first_pattern_that_matches_stage_or_name_applies_then_those_of_torch() {
+        let pattern = |text: &str| Pattern::parse(text).unwrap();
+        let by_name = ["gradient:*", "w", "conv1.*"].map(pattern).into_iter();
+        let by_name = (1..).zip(by_name).map(|(i, pattern)| (pattern, f64::from(i), 0.5)).collect();
+        let overrides = Overrides { by_name, torch: true, ..Overrides::default() };
+        let of = |stage, name, dtype| {
+            let of = Of { model: None, stage, name, dtype };
+            resolve(of, &overrides, None, || Ok::<_, ()>(0.0)).unwrap().tolerance
         };
-        assert_eq!(of(Dtype::I64).tolerance, Tolerance::Within { atol: 1.0, rtol: 0.5, ulp: 0 });
-        let complex = of(Dtype::C64);
-        assert_eq!(complex.tolerance, Tolerance::Bits);
-        assert!(complex.applied.unwrap().to_string().contains("is not applied to complex64"));
+        let within = |atol, rtol| Tolerance::Within { atol, rtol, ulp: 0 };
+        assert_eq!(of(stage::FINAL, "w", Dtype::I64), within(2.0, 0.5));
+        assert_eq!(of(stage::GRADIENT, "w", Dtype::F32), within(1.0, 0.5));
+        assert_eq!(of(stage::FINAL, "conv1.bias", Dtype::F8_E5M2), within(3.0, 0.5));
+        assert_eq!(of(stage::FINAL, "conv10.bias", Dtype::BF16), within(1e-5, 1.6e-2));
+        assert_eq!(of(stage::FINAL, "x", Dtype::I64), Tolerance::Bits);
     }
 }

@@ -2,30 +2,34 @@
 
 use std::fmt;
 use std::io::Read;
+use std::thread;
 
 use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
+use stitch_trace::{BLOCK, Digest, Sums, block_hash};
 use tensor_files::Dtype;
 
 use crate::element::for_each_element;
 use crate::error::SideError;
 use crate::side::{ElementSource, Item, Side};
+use crate::sides::ItemPair;
+use crate::stream::{LANES, for_each_chunk};
 
 /// Bytes that are read at a time.
 const PART: u64 = 1 << 18;
 
-/// SHA-256 and number of NaN of the elements of a tensor.
+/// SHA-256 sums and number of NaN of the elements of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bits {
-    /// SHA-256 of the elements, row-major, little-endian, in lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of the elements, row-major, little-endian.
+    pub sums: Sums,
     /// Number of NaN, if it is known.
     pub nan: Option<usize>,
 }
 
 impl fmt::Display for Bits {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        write!(to, "the SHA-256 {}", self.sha256)?;
+        write!(to, "the SHA-256 {}", self.sums.sha256)?;
         self.nan.map_or(Ok(()), |nan| write!(to, " and {nan} NaN"))
     }
 }
@@ -35,6 +39,55 @@ pub(crate) fn is_kept(item: &Item) -> bool {
     !matches!(item.source, ElementSource::Nowhere) && Dtype::from_name(&item.dtype).is_some()
 }
 
+/// How the SHA-256 of a tensor is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hashing {
+    /// Of the blocks, if there are several, and of their sums.
+    Blocks,
+    /// Of the whole: what a trace without blocks may record of a large tensor.
+    Whole,
+}
+
+/// How the SHA-256 of an item is computed in its trace.
+pub(crate) fn hashing(item: &Item) -> Hashing {
+    let bytes = Dtype::from_name(&item.dtype)
+        .and_then(|dtype| item.shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)));
+    let is_large = bytes.is_none_or(|bytes| bytes > BLOCK);
+    match item.recorded.as_ref().is_some_and(|bits| bits.sums.blocks.is_none()) && is_large {
+        true => Hashing::Whole,
+        false => Hashing::Blocks,
+    }
+}
+
+/// Computes the SHA-256 of a tensor.
+enum Hasher {
+    Blocks(Digest),
+    Whole(Sha256),
+}
+
+impl Hasher {
+    fn new(hashing: Hashing) -> Self {
+        match hashing {
+            Hashing::Blocks => Self::Blocks(Digest::default()),
+            Hashing::Whole => Self::Whole(Sha256::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Blocks(digest) => digest.update(bytes),
+            Self::Whole(hash) => hash.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Sums {
+        match self {
+            Self::Blocks(digest) => digest.finish(),
+            Self::Whole(hash) => Sums { sha256: HEXLOWER.encode(&hash.finalize()), blocks: None },
+        }
+    }
+}
+
 /// Reads the elements of an item and verifies what its trace records of them; without elements, returns what
 /// the trace records. `None` where there is neither.
 ///
@@ -42,29 +95,129 @@ pub(crate) fn is_kept(item: &Item) -> bool {
 /// [`SideError::Contradiction`] when the elements do not have the recorded SHA-256; otherwise when they
 /// cannot be read.
 pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
-    let recorded = item.sha256.clone().map(|sha256| Bits { sha256, nan: item.nan });
     if !is_kept(item) {
-        return Ok(recorded);
+        return Ok(item.recorded.clone());
     }
-    let Some(found) = read(side, item)? else { return Ok(recorded) };
-    if let Some(recorded) = recorded {
-        let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
-        if recorded.sha256 != found.sha256 || !nan_fits {
-            let (path, key) = (side.file_of(item).to_owned(), side.key_of(item));
-            let [found, recorded] = [found, recorded].map(Box::new);
-            return Err(SideError::Contradiction { path, key, found, recorded });
-        }
-    }
+    let Some(found) = computed(side, item, hashing(item))? else { return Ok(None) };
+    check(side, item, &found)?;
     Ok(Some(found))
 }
 
-fn read(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideError> {
-    let (mut hash, mut nan) = (Sha256::new(), 0);
+/// Fails if the elements of an item are not those of its record.
+fn check(side: &Side, item: &Item, found: &Bits) -> Result<(), SideError> {
+    let Some(recorded) = &item.recorded else { return Ok(()) };
+    let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
+    if recorded.sums.sha256 == found.sums.sha256 && nan_fits {
+        return Ok(());
+    }
+    let (path, key) = (side.file_of(item).to_owned(), side.key_of(item));
+    let [found, recorded] = [found, recorded].map(|bits| Box::new(bits.clone()));
+    Err(SideError::Contradiction { path, key, found, recorded })
+}
+
+/// Computed from the elements of an item; `None` where there are none.
+pub(crate) fn computed(
+    side: &mut Side,
+    item: &Item,
+    hashing: Hashing,
+) -> Result<Option<Bits>, SideError> {
+    let (mut hasher, mut nan) = (Hasher::new(hashing), 0);
     let read = for_each_part(side, item, |dtype, part| {
-        hash.update(part);
+        hasher.update(part);
         nan += dtype.count_nan(part);
     })?;
-    Ok(read.then(|| Bits { sha256: HEXLOWER.encode(&hash.finalize()), nan: Some(nan) }))
+    Ok(read.then(|| Bits { sums: hasher.finish(), nan: Some(nan) }))
+}
+
+/// Whether all bytes of a pair are equal, and the number of NaN in the reference; both sides are verified.
+///
+/// # Errors
+/// As [`bits`].
+pub(crate) fn both(pair: &mut ItemPair, dtype: Dtype) -> Result<(bool, usize), SideError> {
+    let items = [pair.expected, pair.actual];
+    let hashings = items.map(hashing);
+    let (equal, found) = match hashings {
+        [Hashing::Blocks, Hashing::Blocks] => in_blocks(pair, dtype)?,
+        _ => as_recorded(pair, dtype, hashings)?,
+    };
+    for (side, (item, found)) in
+        [&*pair.reference, &*pair.candidate].into_iter().zip(items.into_iter().zip(&found))
+    {
+        check(side, item, found)?;
+    }
+    Ok((equal, found[0].nan.unwrap_or(0)))
+}
+
+/// What a lane has found in its blocks.
+#[derive(Default)]
+struct Lane {
+    differ: bool,
+    /// Of both sides.
+    blocks: Vec<[[u8; 32]; 2]>,
+    nan: [usize; 2],
+}
+
+impl Lane {
+    fn add(&mut self, dtype: Dtype, expected: &[u8], actual: &[u8]) {
+        let equal = expected == actual;
+        self.differ |= !equal;
+        let (hash, nan) = (block_hash(expected), dtype.count_nan(expected));
+        // Equal bytes need to be hashed once.
+        let (other_hash, other_nan) = match equal {
+            true => (hash, nan),
+            false => (block_hash(actual), dtype.count_nan(actual)),
+        };
+        self.blocks.push([hash, other_hash]);
+        self.nan = [self.nan[0] + nan, self.nan[1] + other_nan];
+    }
+}
+
+/// Whether the bytes are equal, and what both sides are found to be, in blocks that the lanes share.
+fn in_blocks(pair: &mut ItemPair, dtype: Dtype) -> Result<(bool, [Bits; 2]), SideError> {
+    let mut lanes = [(); LANES].map(|()| Lane::default());
+    for_each_chunk(pair, |expected, actual| {
+        let mut blocks = expected.chunks(BLOCK).zip(actual.chunks(BLOCK));
+        let Some(mine) = blocks.next() else { return };
+        thread::scope(|scope| {
+            let (first, others) = lanes.split_at_mut(1);
+            for (lane, block) in others.iter_mut().zip(blocks) {
+                scope.spawn(move || lane.add(dtype, block.0, block.1));
+            }
+            first[0].add(dtype, mine.0, mine.1);
+        });
+    })?;
+    let count = lanes.iter().map(|lane| lane.blocks.len()).sum::<usize>();
+    let blocks: Vec<[[u8; 32]; 2]> =
+        (0..count).map(|block| lanes[block % LANES].blocks[block / LANES]).collect();
+    let found = [0, 1].map(|side| {
+        let hashes: Vec<[u8; 32]> = blocks.iter().map(|both| both[side]).collect();
+        let sums =
+            if hashes.is_empty() { Digest::default().finish() } else { Sums::of_blocks(&hashes) };
+        Bits { sums, nan: Some(lanes.iter().map(|lane| lane.nan[side]).sum()) }
+    });
+    Ok((!lanes.iter().any(|lane| lane.differ), found))
+}
+
+/// The same, hashed as each side has recorded it.
+fn as_recorded(
+    pair: &mut ItemPair,
+    dtype: Dtype,
+    hashings: [Hashing; 2],
+) -> Result<(bool, [Bits; 2]), SideError> {
+    let mut equal = true;
+    let mut sides = hashings.map(|hashing| (Hasher::new(hashing), 0));
+    for_each_chunk(pair, |expected, actual| {
+        equal &= expected == actual;
+        thread::scope(|scope| {
+            for ((hasher, nan), bytes) in sides.iter_mut().zip([expected, actual]) {
+                scope.spawn(move || {
+                    hasher.update(bytes);
+                    *nan += dtype.count_nan(bytes);
+                });
+            }
+        });
+    })?;
+    Ok((equal, sides.map(|(hasher, nan)| Bits { sums: hasher.finish(), nan: Some(nan) })))
 }
 
 /// The largest magnitude of the elements that are not NaN; 0 without any.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use stitch_parity::{
-    AppliedTolerance, Dtype, Options, Outcome, Overrides, Place, Side, SideError, compare, stage,
+    AppliedTolerance, Dtype, Options, Outcome, Overrides, Pattern, Place, Side, SideError, compare,
+    stage,
 };
 
 fn bytes(values: &[f32]) -> Vec<u8> {
@@ -38,7 +39,8 @@ fn the_first_difference_is_a_sentence_with_step_index_and_values() {
 #[test]
 fn a_tolerance_of_the_caller_is_reported_without_the_names_of_flags() {
     let (mut reference, mut candidate) = (side(&[[1.0, 2.0]]), side(&[[1.0, 2.5]]));
-    let overrides = Overrides { by_name: vec![("w".into(), 0.5, 0.0)], ..Overrides::default() };
+    let overrides =
+        Overrides { by_name: vec![(Pattern::of_name("w"), 0.5, 0.0)], ..Overrides::default() };
     let options = Options { overrides, ..Options::default() };
     let report = compare(&mut reference, &mut candidate, &options).unwrap();
     assert!(report.is_equal() && report.first_difference().is_none());

@@ -18,6 +18,9 @@ pub struct ParityVerdict {
     /// What was not compared, one phrase per item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<String>,
+    /// Path of the page that `stitch parity --html` wrote, relative to the run folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
     /// SHA-256 of the run's `weights.safetensors` at the time of the comparison, in hex.
     pub weights_sha256: String,
 }

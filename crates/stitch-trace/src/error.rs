@@ -81,6 +81,12 @@ pub enum LineError {
     /// `sha256` is not 64 lower-case hexadecimal digits.
     #[error("has the sha256 {0:?}, where 64 lower-case hexadecimal digits are expected")]
     Sha256(String),
+    /// `blocks`, of which there are this many, do not fit dtype, shape and `sha256`.
+    #[error(
+        "has {0} blocks, which do not fit its type, shape and sha256: one of each begun MiB is expected, of two or more, and \
+         the SHA-256 of all of them as sha256"
+    )]
+    Blocks(usize),
     /// An earlier record has this [`key`](crate::Record::key).
     #[error("records {0} twice")]
     Duplicate(String),

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod digest;
 mod error;
 mod record;
 pub mod stage;
 mod trace;
 mod writer;
 
+pub use digest::{BLOCK, Digest, Statistics, Sums, block_hash};
 pub use error::{ElementsError, LineError, TraceError, WriteError};
 pub use record::{Header, Place, Record};
 pub use tensor_files::Dtype;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Statistics;
+
 /// The first line of `trace.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -49,7 +51,7 @@ impl Place {
 }
 
 /// One tensor of a trace: every line of `trace.jsonl` between the header and the end marker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Stage of the run: one of [`stage`](crate::stage), or any other text.
     pub stage: String,
@@ -67,12 +69,18 @@ pub struct Record {
     pub dtype: String,
     /// Sizes of the dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// SHA-256 of the elements, row-major, little-endian, in lower-case hex.
+    /// SHA-256 of the elements, row-major, little-endian, in lower-case hex; with `blocks`, that of their sums.
     pub sha256: String,
+    /// SHA-256 of each block of [`BLOCK`](crate::BLOCK) bytes, for a tensor of more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Vec<String>>,
     /// Number of elements that are NaN; absent in version 1, and for types other than float16,
     /// bfloat16, float32 and float64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nan: Option<usize>,
+    /// Statistics of the elements of a real type that were not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Statistics>,
     /// Position in `trace.bin` in bytes where the elements begin; absent where only the SHA-256 was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use tensor_files::{Dtype, TensorFile};
 
 use crate::record::End;
 use crate::{
-    ELEMENTS, ELEMENTS_V1, ElementsError, FORMAT, Header, LineError, RECORDS, Record, TraceError,
-    VERSION,
+    BLOCK, ELEMENTS, ELEMENTS_V1, ElementsError, FORMAT, Header, LineError, RECORDS, Record, Sums,
+    TraceError, VERSION,
 };
 
 /// The open file of elements.
@@ -179,7 +180,7 @@ fn safetensors(path: &Path, records: &[Record]) -> Result<Store, TraceError> {
 }
 
 /// The contents of `trace.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Records {
     /// Format, version and model, from the first line.
     pub header: Header,
@@ -253,7 +254,22 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, LineError> {
     if record.elements().is_none() {
         return Err(LineError::Shape(record.shape));
     }
-    let is_hash = record.sha256.len() == 64
-        && record.sha256.bytes().all(|x| x.is_ascii_digit() || (b'a'..=b'f').contains(&x));
-    if is_hash { Ok(Line::Record(record)) } else { Err(LineError::Sha256(record.sha256)) }
+    let hashes = || [&record.sha256].into_iter().chain(record.blocks.iter().flatten());
+    if let Some(wrong) = hashes().find(|hash| hash_of(hash).is_none()) {
+        return Err(LineError::Sha256(wrong.clone()));
+    }
+    if let Some(blocks) = &record.blocks {
+        let hashes: Vec<[u8; 32]> = blocks.iter().filter_map(|hash| hash_of(hash)).collect();
+        let expected = length_of(&record).map(|bytes| bytes.div_ceil(BLOCK as u64));
+        let fits = expected.is_none_or(|expected| expected == blocks.len() as u64);
+        if blocks.len() < 2 || !fits || Sums::of_blocks(&hashes).sha256 != record.sha256 {
+            return Err(LineError::Blocks(blocks.len()));
+        }
+    }
+    Ok(Line::Record(record))
+}
+
+/// The bytes of a SHA-256 in lower-case hexadecimal digits.
+fn hash_of(text: &str) -> Option<[u8; 32]> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }

@@ -5,11 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use data_encoding::HEXLOWER;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tensor_files::Dtype;
 
+use crate::digest::{Digest, Sums, Tally};
 use crate::record::End;
 use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, WriteError};
 
@@ -75,7 +74,7 @@ impl<R: Write, E: Write> Writer<R, E> {
     }
 
     /// Sets the length in bytes up to which the elements of a tensor are kept (default: 1 MiB). Of larger
-    /// tensors only the SHA-256 is. Applies to the tensors that are recorded afterwards.
+    /// tensors only the SHA-256 sums and [`Statistics`](crate::Statistics) are. Applies to the tensors that are recorded afterwards.
     pub fn keep_up_to(&mut self, bytes: usize) {
         self.keep = bytes;
     }
@@ -128,7 +127,9 @@ impl<R: Write, E: Write> Writer<R, E> {
             dtype: dtype.name().to_owned(),
             shape: shape.to_vec(),
             sha256: String::new(),
+            blocks: None,
             nan: None,
+            statistics: None,
             offset: None,
         };
         let key = record.key();
@@ -143,7 +144,8 @@ impl<R: Write, E: Write> Writer<R, E> {
             let (bytes, shape) = (written.bytes, shape.to_vec());
             return Err(WriteError::Size { key, bytes, dtype, shape });
         }
-        record.sha256 = HEXLOWER.encode(&written.hash.finalize());
+        Sums { sha256: record.sha256, blocks: record.blocks } = written.digest.finish();
+        record.statistics = written.statistics.map(|tally| tally.finish());
         record.nan = dtype.is_float().then_some(written.nan);
         self.keys.insert(key);
         let line = self.line(&record);
@@ -158,13 +160,17 @@ impl<R: Write, E: Write> Writer<R, E> {
         parts: impl IntoIterator<Item = B>,
         kept: Option<usize>,
     ) -> Result<Written, WriteError> {
-        let mut written = Written { hash: Sha256::new(), nan: 0, bytes: 0 };
+        let statistics = (kept.is_none() && !dtype.is_complex()).then(Tally::new);
+        let mut written = Written { digest: Digest::default(), statistics, nan: 0, bytes: 0 };
         for part in parts {
             let part = part.as_ref();
             if !part.len().is_multiple_of(dtype.size()) {
                 return Err(WriteError::Part { key: key.to_owned(), bytes: part.len() });
             }
-            written.hash.update(part);
+            written.digest.update(part);
+            if let Some(statistics) = &mut written.statistics {
+                statistics.add(dtype, part);
+            }
             written.nan += dtype.count_nan(part);
             written.bytes += part.len();
             if kept.is_some_and(|kept| written.bytes <= kept) {
@@ -206,7 +212,9 @@ impl<R: Write, E: Write> Writer<R, E> {
 
 /// What was computed of the elements of a tensor while they were written.
 struct Written {
-    hash: Sha256,
+    digest: Digest,
+    /// Of elements that are not kept.
+    statistics: Option<Tally>,
     /// Number of NaN.
     nan: usize,
     /// Number of bytes, kept or not.

@@ -94,8 +94,13 @@ impl Dtype {
         matches!(self, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
     }
 
+    /// Whether elements have a real and an imaginary part.
+    pub fn is_complex(self) -> bool {
+        self.part().is_some()
+    }
+
     /// The type of the real and the imaginary part, which are stored one after the other; `None` if elements are real.
-    pub(crate) fn part(self) -> Option<Self> {
+    pub fn part(self) -> Option<Self> {
         match self {
             Dtype::C32 => Some(Dtype::F16),
             Dtype::C64 => Some(Dtype::F32),
@@ -181,6 +186,63 @@ impl Dtype {
             Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => 0,
         }
     }
+
+    /// The value of an element, given its little-endian bits, zero-extended: exact but for integers of 64 bits beyond
+    /// 2^53. Of a complex element, its real part.
+    ///
+    /// ```
+    /// use tensor_files::Dtype;
+    ///
+    /// assert_eq!(Dtype::F32.number(1.5f32.to_bits().into()), 1.5);
+    /// assert_eq!(Dtype::I8.number(0xff), -1.0);
+    /// assert_eq!(Dtype::F8_E4M3FN.number(0x7e), 448.0);
+    /// ```
+    #[inline]
+    pub fn number(self, bits: u64) -> f64 {
+        match self {
+            Dtype::I8 => f64::from(bits as u8 as i8),
+            Dtype::I16 => f64::from(bits as u16 as i16),
+            Dtype::I32 => f64::from(bits as u32 as i32),
+            Dtype::I64 => bits as i64 as f64,
+            Dtype::Bool | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f64,
+            // bfloat16 is the upper half of a float32.
+            Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
+            Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
+            Dtype::F64 => f64::from_bits(bits),
+            Dtype::F16 => small::<10, 15>(u32::from(bits as u16), 16, true),
+            Dtype::F8_E5M2 => small::<2, 15>(u32::from(bits as u8), 8, true),
+            Dtype::F8_E4M3FN if bits & 0x7f == 0x7f => f64::NAN,
+            Dtype::F8_E4M3FN => small::<3, 7>(u32::from(bits as u8), 8, false),
+            // The bits of -0 are NaN.
+            Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ if bits as u8 == 0x80 => f64::NAN,
+            Dtype::F8_E4M3FNUZ => small::<3, 8>(u32::from(bits as u8), 8, false),
+            Dtype::F8_E5M2FNUZ => small::<2, 16>(u32::from(bits as u8), 8, false),
+            Dtype::F8_E8M0FNU if bits as u8 == 0xff => f64::NAN,
+            Dtype::F8_E8M0FNU => 2f64.powi(i32::from(bits as u8) - 127),
+            Dtype::C32 => Dtype::F16.number(bits),
+            Dtype::C64 => Dtype::F32.number(bits),
+            Dtype::C128 => Dtype::F64.number(bits),
+        }
+    }
+}
+
+/// The value of a number of `width` bits: a sign, an exponent with this bias, and `FRACTION` bits of the fraction. With
+/// `is_ieee`, the largest exponent is that of infinities and NaN, as in IEEE 754.
+fn small<const FRACTION: u32, const BIAS: i32>(bits: u32, width: u32, is_ieee: bool) -> f64 {
+    let sign = if bits >> (width - 1) == 0 { 1.0 } else { -1.0 };
+    let fraction = f64::from(bits & ((1 << FRACTION) - 1));
+    let exponents = width - 1 - FRACTION;
+    let exponent = bits >> FRACTION & ((1 << exponents) - 1);
+    let unit = |exponent: i32| 2f64.powi(exponent - BIAS - FRACTION as i32);
+    let magnitude = match exponent {
+        0 => fraction * unit(1),
+        _ if is_ieee && exponent == (1 << exponents) - 1 => match fraction {
+            0.0 => f64::INFINITY,
+            _ => f64::NAN,
+        },
+        _ => (f64::from(1 << FRACTION) + fraction) * unit(exponent as i32),
+    };
+    sign * magnitude
 }
 
 impl fmt::Display for Dtype {

@@ -10,7 +10,7 @@ use stitch_parity::Report;
 
 use super::flags::{applied, message};
 use crate::cli::ParityArgs;
-use crate::commands::Console;
+use crate::commands::{Console, links};
 
 /// The report as JSON; `engines` are those of the reference and the candidate.
 pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
@@ -44,6 +44,7 @@ pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
             tensors: report.tensors.len(),
             tolerances: tolerances.into_iter().collect(),
             not_compared: report.not_compared.clone(),
+            html: args.html.as_ref().and_then(|page| links::relative(&args.candidate, page)),
             weights_sha256,
         };
         let json = serde_json::to_string_pretty(&verdict)?;

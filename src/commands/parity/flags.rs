@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stitch_parity::{AppliedTolerance, Comparison, Outcome, Report, TensorResult, Tolerance};
+use stitch_parity::{
+    AppliedTolerance, Comparison, Outcome, Pattern, Report, TensorResult, Tolerance,
+};
 
 /// Where and how a tensor differs, as one line.
 pub fn message(tensor: &TensorResult) -> String {
@@ -16,10 +18,8 @@ pub fn message(tensor: &TensorResult) -> String {
 pub fn applied(tolerance: &AppliedTolerance) -> String {
     match tolerance {
         AppliedTolerance::Named { name, atol, rtol } => format!("--tol {name}={atol:e},{rtol:e}"),
-        AppliedTolerance::NotApplied { name, atol, rtol, dtype } => {
-            format!(
-                "--tol {name}={atol:e},{rtol:e} is not applied to {dtype}: every bit must be equal"
-            )
+        AppliedTolerance::Torch { dtype, atol, rtol } => {
+            format!("--tolerance torch: atol {atol:e}, rtol {rtol:e} for {dtype}")
         }
         AppliedTolerance::All { atol, rtol, ulp } => {
             format!("--atol {atol:e} --rtol {rtol:e} --ulp {ulp}")
@@ -41,10 +41,13 @@ pub fn tolerances(report: &Report) -> BTreeMap<String, usize> {
 pub fn flag(tolerance: &Tolerance, tensor: &TensorResult, c: &Comparison) -> String {
     match *tolerance {
         Tolerance::Bits => String::new(),
-        Tolerance::Within { atol, rtol, .. } if !c.dtype.is_float() => match rtol > 0.0 {
-            true => format!("--tol {}=0,{rtol:e}", tensor.name),
-            false => format!("--tol {}={atol:e}", tensor.name),
-        },
+        Tolerance::Within { atol, rtol, .. } if c.dtype.is_integer() => {
+            let name = Pattern::of_name(&tensor.name);
+            match rtol > 0.0 {
+                true => format!("--tol {name}=0,{rtol:e}"),
+                false => format!("--tol {name}={atol:e}"),
+            }
+        }
         Tolerance::Within { rtol, .. } if rtol > 0.0 => format!("--rtol {rtol:e}"),
         Tolerance::Within { ulp, .. } if ulp > 0 => format!("--ulp {ulp}"),
         Tolerance::Within { atol, .. } => format!("--atol {atol:e}"),

@@ -15,7 +15,7 @@ use serde_json::json;
 use stitch::closest::{closest_match, did_you_mean};
 use stitch::parity::run::{self, Run};
 use stitch::run_folder::write_whole;
-use stitch_parity::{Map, Options, Overrides, Report, compare, suggest};
+use stitch_parity::{Map, Options, Overrides, Pattern, Report, compare, suggest};
 
 use super::{Console, Outcome};
 use crate::cli::{ParityArgs, ParityFormat};
@@ -40,8 +40,13 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         let map = Map::read(path).map_err(|error| hinted(path, error))?;
         map.apply(&mut candidate.side)?;
     }
-    let overrides =
-        Overrides { atol: args.atol, rtol: args.rtol, ulp: args.ulp, by_name: args.tol.clone() };
+    let overrides = Overrides {
+        atol: args.atol,
+        rtol: args.rtol,
+        ulp: args.ulp,
+        torch: args.tolerance.is_some(),
+        by_name: args.tol.clone(),
+    };
     let options = Options {
         overrides,
         equal_nan: args.equal_nan,
@@ -94,11 +99,13 @@ fn replace(
 
 /// Fails if `--tol` names a tensor that neither side has.
 fn check_names(args: &ParityArgs, report: &Report) -> Result<()> {
-    let names = || report.tensors.iter().map(|tensor| tensor.name.as_str());
-    let unused = args.tol.iter().find(|(name, ..)| !names().any(|other| other == name));
-    if let Some((name, ..)) = unused {
-        let hint = did_you_mean(closest_match(name, names()));
-        bail!("--tol {name}: neither side has a tensor of that name{hint}");
+    let is_used = |pattern: &Pattern| {
+        report.tensors.iter().any(|tensor| pattern.matches(&tensor.stage, &tensor.name))
+    };
+    if let Some((pattern, ..)) = args.tol.iter().find(|(pattern, ..)| !is_used(pattern)) {
+        let names = report.tensors.iter().map(|tensor| tensor.name.as_str());
+        let hint = did_you_mean(closest_match(&pattern.to_string(), names));
+        bail!("--tol {pattern}: neither side has a tensor of that name{hint}");
     }
     Ok(())
 }

@@ -130,6 +130,9 @@ pub fn step_errors(all: &[StepError], drawn: Drawn) -> Figure {
             canvas.dot(at(point), 3, if point.value.is_none() { MUTED } else { BLUE });
         }
         let mut steps = vec![ends[0], ends[1]];
+        if points.len() <= 12 {
+            steps.extend(points.iter().map(|point| point.step));
+        }
         let first = points.iter().find(|point| point.value.is_some());
         if let Some(first) = first {
             canvas.diamond(at(first), 8, VERMILION);
@@ -160,6 +163,7 @@ fn write_value(canvas: &Canvas, value: f64, (x, y): (i32, i32), (from, to): (i32
 /// Writes the numbers of steps below the axis, without those that would overlap the one before.
 fn write_steps(canvas: &Canvas, mut steps: Vec<usize>, x: impl Fn(usize) -> i32, y: i32) {
     steps.sort_unstable();
+    steps.dedup();
     let mut free = i32::MIN;
     for step in steps {
         let (at, half) = (x(step), width_of(&step.to_string()) / 2);

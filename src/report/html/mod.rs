@@ -28,7 +28,7 @@ pub struct Section {
 /// The parity of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parity {
-    /// `stitch parity` compared the run with these weights.
+    /// `stitch parity` compared the run with these weights; `html` is a URL.
     Checked(ParityVerdict),
     /// The run has other weights than those that were compared.
     Stale,

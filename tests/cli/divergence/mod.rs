@@ -4,6 +4,7 @@
 mod files;
 mod map;
 mod messages;
+mod metrics;
 mod mutations;
 mod naive;
 mod traces;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
-use crate::element::{bits, is_number, number};
+use crate::element::bits;
 use crate::error::SideError;
 use crate::fit::{affine, difference, factor, norm};
 use crate::result::{Outcome, TensorResult};
@@ -227,7 +227,7 @@ impl Evidence<'_> {
     }
 }
 
-/// The elements of a tensor as float64; `None` if they were not kept or are no numbers.
+/// The elements of a tensor as float64; `None` if they were not kept or are complex.
 fn values(
     side: &mut Side,
     stage: &str,
@@ -237,11 +237,11 @@ fn values(
     let is_it =
         |item: &&Item| item.key.stage == stage && item.key.step == step && item.key.name == name;
     let Some(item) = side.items.iter().find(is_it).cloned() else { return Ok(None) };
-    let dtype = Dtype::from_name(&item.dtype).filter(|&dtype| is_number(dtype));
+    let dtype = Dtype::from_name(&item.dtype).filter(|dtype| dtype.part().is_none());
     let count = item.shape.iter().product::<usize>();
     let Some(dtype) = dtype.filter(|_| count <= MOST) else { return Ok(None) };
     let Some(bytes) = side.load(&item.source)? else { return Ok(None) };
-    Ok(Some(bytes.chunks_exact(dtype.size()).map(|element| number(dtype, bits(element))).collect()))
+    Ok(Some(bytes.chunks_exact(dtype.size()).map(|element| dtype.number(bits(element))).collect()))
 }
 
 /// The optimizer that keeps these states.

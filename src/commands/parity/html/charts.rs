@@ -1,4 +1,4 @@
-//! The charts of the page: the difference of each tensor where it begins, and of each step.
+//! The charts of the page: the relative difference of each tensor where it begins, and of each step.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -107,7 +107,7 @@ pub fn brief(tensor: &TensorResult) -> String {
 }
 
 fn size(c: &Comparison) -> String {
-    format!("greatest relative difference {:.1e}", relative(c))
+    format!("relative difference {:.1e}", relative(c))
 }
 
 /// The measures of a difference.
@@ -118,6 +118,7 @@ fn measures(tensor: &TensorResult, c: &Comparison) -> Vec<(&'static str, String)
         format!("{at}{}", c.values(element))
     };
     let greatest = |value: f64, element| format!("{value:.3e} {}", at(element));
+    let number = |value: f64| format!("{value:.3e}");
     let mut all = vec![("type and shape", format!("{} {:?}", c.dtype.name(), tensor.shape))];
     all.extend(c.first.map(|first| ("first element that differs", at(first))));
     if c.nan > 0 {
@@ -126,10 +127,13 @@ fn measures(tensor: &TensorResult, c: &Comparison) -> Vec<(&'static str, String)
     all.extend(c.abs.map(|abs| ("greatest absolute difference", greatest(abs.value, abs.at))));
     all.extend(c.rel.map(|rel| ("greatest relative difference", greatest(rel.value, rel.at))));
     all.extend(c.ulp.map(|ulp| ("greatest distance", format!("{} ULP {}", ulp.value, at(ulp.at)))));
-    if !c.mean.is_nan() {
-        all.push(("mean difference", format!("{:.3e}", c.mean)));
-        all.push(("median difference", format!("{:.3e}", c.median)));
-    }
+    all.extend([
+        ("mean, and relative to expected", format!("{:.3e}, {:.3e}", c.mean, c.mean_rel)),
+        ("median, 90 %, 99 %", [c.median, c.p90, c.p99].map(number).join(", ")),
+        ("norm relative to expected", number(relative(c))),
+        ("signal-to-noise ratio", format!("{:.1} dB", c.snr)),
+        ("cosine", format!("{:.9}", c.cosine)),
+    ]);
     let flags: Vec<String> = c.sufficient().iter().map(|it| flag(it, tensor, c)).collect();
     if !flags.is_empty() {
         all.push(("passes with", visible_line(&flags.join(", or "))));

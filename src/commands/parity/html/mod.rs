@@ -103,7 +103,11 @@ impl First {
         let tensor = &report.tensors[i];
         let others = report.different() - 1;
         let after = (tensor.step.is_some() && others > 0).then(|| {
-            format!("What it is computed from is equal, as far as it was recorded. {others} tensors after it differ.")
+            let inherited = report.tensors.iter().filter(|tensor| tensor.inherited).count();
+            format!(
+                "What it is computed from is equal, as far as it was recorded. {others} tensors after it differ, \
+                 {inherited} of them computed from it."
+            )
         });
         Self {
             message: visible_line(&message(tensor)),

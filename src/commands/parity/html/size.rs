@@ -13,7 +13,7 @@ pub struct Shade {
 pub const LEGEND: [(&str, &str, &str); 8] = [
     ("e", "=", "equal bits"),
     ("w", "≈", "within tolerance"),
-    ("d1", "−7", "rounding: up to 16 units of the dtype's precision"),
+    ("d1", "−7", "rounding: up to 16 times the precision of the dtype"),
     ("d2", "−5", "below 1e-4"),
     ("d3", "−3", "below 1e-2"),
     ("d4", "−1", "below 1"),
@@ -28,7 +28,7 @@ pub fn shade(tensor: &TensorResult) -> Shade {
         Outcome::Equal => Shade { class: "e", sign: "=".into() },
         Outcome::Within(_) => Shade { class: "w", sign: "≈".into() },
         Outcome::Different(c) => Shade { class: level(c), sign: sign(c) },
-        Outcome::HashDiffers => other("#"),
+        Outcome::HashDiffers { .. } => other("#"),
         Outcome::Nan { .. } => other("NaN"),
         Outcome::Unknown => other("?"),
         Outcome::Missing => other("−"),
@@ -38,10 +38,13 @@ pub fn shade(tensor: &TensorResult) -> Shade {
     }
 }
 
-/// The size of a difference: the greatest one relative to the expected value. Infinite where that is 0, or NaN on one side.
+/// The size of a difference: its norm relative to that of the expected values. Infinite where these are 0 or a NaN differs.
 pub fn relative(c: &Comparison) -> f64 {
-    match c.nan {
-        0 => c.rel.map_or(f64::INFINITY, |rel| rel.value),
+    let is_zero = c.abs.is_some_and(|abs| abs.value == 0.0);
+    match c.error() {
+        error if c.nan == 0 && error.is_finite() => error,
+        // Zeros of another sign, where all values are 0.
+        _ if c.nan == 0 && is_zero => 0.0,
         _ => f64::INFINITY,
     }
 }
