@@ -20,13 +20,9 @@ Examples (the first two commands create the runs):
   stitch train lenet5 --epochs 1 --trace --out runs/b
   stitch parity runs/a runs/b
   stitch parity runs/a/state_dict.pt runs/b/weights.safetensors --ulp 2
-<<<<<<< HEAD
   stitch parity runs/a runs/b --html parity.html
-  stitch parity runs/a runs/b --tol fc1.weight=1e-6 --json
-=======
   stitch parity runs/a runs/b --tol fc1.weight=1e-6 --tol 'gradient:*=1e-7,1e-5' --json
   stitch parity runs/a runs/b --tolerance torch
->>>>>>> 49a0c94a6f61f0f6e99b2c210048b8e47b0a3306
   stitch parity runs/a/weights.safetensors runs/b/weights.safetensors --suggest-map")]
 pub struct ParityArgs {
     /// Reference run, trace or weights file
@@ -76,11 +72,7 @@ pub struct ParityArgs {
     /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
     #[arg(
         long,
-<<<<<<< HEAD
-        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "equal_nan"]
-=======
-        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "format", "atol", "rtol", "ulp", "tol", "tolerance", "equal_nan"]
->>>>>>> 49a0c94a6f61f0f6e99b2c210048b8e47b0a3306
+        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "tolerance", "equal_nan"]
     )]
     pub suggest_map: bool,
     /// Report a stage that only one side records as different [default: list it as not compared]

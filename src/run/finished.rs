@@ -90,11 +90,19 @@ pub fn result(
         section = Some(Section {
             pictures: pictures(&run, &model, &prepared.dataset, &evaluation),
             run,
-            parity: parity(folder.path())?,
+            parity: without_page(parity(folder.path())?),
             folder: folder.path().display().to_string(),
         });
     }
     Ok(Trained { evaluation, metrics, section })
+}
+
+/// The parity without the link to its page: where the report will be is not known here.
+fn without_page(mut parity: Parity) -> Parity {
+    if let Parity::Checked(verdict) = &mut parity {
+        verdict.html = None;
+    }
+    parity
 }
 
 fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
