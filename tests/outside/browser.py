@@ -79,6 +79,16 @@ def check_numbers(page):
         assert any(f"{last:.4f}" in text for text in loss), (run, last, loss)
 
 
+def check_links(page):
+    """In a page of stitch parity, a cell of the matrix opens the numbers of its tensor, by keyboard."""
+    cells = page.locator("table.matrix a[href^='#tensor']")
+    if cells.count():
+        cells.first.focus()
+        page.keyboard.press("Enter")
+        numbers = page.locator(cells.first.get_attribute("href"))
+        assert numbers.is_visible(), cells.first.get_attribute("href")
+
+
 def check(page, width, scheme, problems):
     page.goto(PAGE.as_uri())
     page.wait_for_load_state("networkidle")
@@ -98,6 +108,7 @@ def check(page, width, scheme, problems):
     assert first == "Skip to the content", (where, first)
     if RUNS and width > 700:
         check_numbers(page)
+    check_links(page)
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{PAGE.parent.name}-{width}-{scheme}.png", full_page=True)
 

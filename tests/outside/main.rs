@@ -18,6 +18,7 @@ fn main() {
             shown(trained)
         }),
         trial("a_browser_shows_the_report_of_a_study", "chromium", || shown(studied)),
+        trial("a_browser_shows_the_page_of_a_comparison", "chromium", || shown(compared)),
         trial("groff_has_nothing_to_warn_of_in_the_manual", "groff", groff),
         trial("zsh_reads_its_completions", "zsh", || completions("zsh")),
         trial("fish_reads_its_completions", "fish", || completions("fish")),
@@ -83,6 +84,21 @@ fn studied(folder: &Path) -> Result<Vec<String>, Failed> {
     stitch(folder, &["study", "run", "page", "--quiet"])?;
     stitch(folder, &["study", "report", "page"])?;
     Ok(Vec::new())
+}
+
+fn compared(folder: &Path) -> Result<Vec<String>, Failed> {
+    for (run, lr) in [("page", "1e-3"), ("other", "2e-3")] {
+        let flags = ["train", "lenet5", "--engine", "eager", "--epochs", "1", "--trace", "--quiet"];
+        stitch(folder, &[&flags[..], &["--threads", "1", "--lr", lr, "--out", run]].concat())?;
+    }
+    let mut parity = Command::new(env!("CARGO_BIN_EXE_stitch"));
+    // The report of the run is no page of stitch parity.
+    fs::remove_file(folder.join("page/report.html"))?;
+    parity.current_dir(folder).args(["parity", "other", "page", "--html", "page/report.html"]);
+    match parity.output()?.status.code() {
+        Some(1) => Ok(Vec::new()),
+        code => Err(format!("stitch parity ended with {code:?}").into()),
+    }
 }
 
 /// Opens the page in Chromium: narrow and wide, light and dark, and for print.

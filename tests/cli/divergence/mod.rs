@@ -7,6 +7,7 @@ mod messages;
 mod metrics;
 mod mutations;
 mod naive;
+mod page;
 mod traces;
 
 use std::fs;
