@@ -41,10 +41,10 @@ fn the_page_begins_with_the_first_divergence_and_marks_it_in_the_matrix() {
     assert!(first.contains("step 1, conv1.weight[0, 0, 0, 0] after the optimizer step: expected "));
     assert!(first.contains("<li>the learning rate: 1e-3 in the reference, 2e-3 in the candidate"));
     assert!(first.contains("<dt>cosine</dt>") && first.contains("<table class=\"histogram\">"));
-    let matrix = between(&text, "<table class=\"matrix\">", "</table>");
+    let matrix = between(&text, "<section id=\"matrix\"", "</section>");
     assert_eq!(matrix.matches(" origin\"><a href=\"#first\"").count(), 1);
     assert!(matrix.contains("conv1.weight <em>first divergence</em>"));
-    // Stages before it are equal, a row each.
+    // Stages before it are equal, a row each; the first divergence is in the first of the columns of steps.
     let init = between(matrix, "<span>init</span>", "</tbody>");
     assert!(init.contains(">10 tensors</th><td class=\"e\">=</td>"), "{init}");
     for figure in ["Relative difference of each tensor", "Greatest relative difference by step"] {

@@ -1,7 +1,6 @@
-//! The matrix of the page: a row per tensor, a column per recorded step, epoch, or the whole run.
+//! The matrix of the page: a row per tensor, a column per recorded step or epoch, or one of the whole run.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stitch::report::figures::thousands;
 use stitch_parity::{Outcome, Report, TensorResult};
@@ -17,18 +16,35 @@ const ROWS: usize = 200;
 
 /// Where in the run a tensor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum At {
+enum At {
     Run,
     Epoch(usize),
     Step(usize),
 }
 
 impl At {
-    pub fn of(tensor: &TensorResult) -> Self {
+    fn of(tensor: &TensorResult) -> Self {
         match (tensor.epoch, tensor.step) {
             (_, Some(step)) => Self::Step(step),
             (Some(epoch), None) => Self::Epoch(epoch),
             (None, None) => Self::Run,
+        }
+    }
+
+    /// Its kind of columns, and the most columns of that kind.
+    fn kind(self) -> (&'static str, usize) {
+        match self {
+            Self::Run => ("run", 1),
+            Self::Epoch(_) => ("epoch", EPOCHS),
+            Self::Step(_) => ("step", STEPS),
+        }
+    }
+
+    /// The label of its column.
+    fn label(self) -> String {
+        match self {
+            Self::Run => String::new(),
+            Self::Epoch(number) | Self::Step(number) => number.to_string(),
         }
     }
 }
@@ -36,13 +52,19 @@ impl At {
 /// The matrix.
 #[derive(Debug, Default)]
 pub struct Matrix {
-    /// Whether there is a column of the whole run.
-    pub has_run: bool,
-    pub epochs: Vec<usize>,
-    pub steps: Vec<usize>,
-    pub groups: Vec<Group>,
+    /// Consecutive stages with the same columns.
+    pub blocks: Vec<Block>,
     /// What is left out, a sentence each.
     pub left_out: Vec<String>,
+}
+
+/// Stages with the same columns.
+#[derive(Debug)]
+pub struct Block {
+    /// `run`, `epoch` or `step`.
+    pub kind: &'static str,
+    pub columns: Vec<String>,
+    pub groups: Vec<Group>,
 }
 
 /// The rows of a stage.
@@ -70,7 +92,14 @@ pub struct Cell {
     pub is_first: bool,
 }
 
-/// The tensors of one name and stage, by where they are.
+/// The tensors of a stage, of one kind of columns.
+struct Stage<'a> {
+    title: String,
+    kind: &'static str,
+    lines: Vec<Line<'a>>,
+}
+
+/// The tensors of one name, by where they are.
 struct Line<'a> {
     name: &'a str,
     tensors: HashMap<At, usize>,
@@ -79,105 +108,99 @@ struct Line<'a> {
 impl Matrix {
     /// The matrix of a report; its cells link to the details.
     pub fn new(report: &Report, links: &Links) -> Self {
-        let all: BTreeSet<At> = report.tensors.iter().map(At::of).collect();
-        let mut matrix = Self { has_run: all.contains(&At::Run), ..Self::default() };
-        let epochs: Vec<usize> = all.iter().filter_map(epoch).collect();
-        let steps: Vec<usize> = all.iter().filter_map(step).collect();
-        let differing = report.tensors.iter().filter(|tensor| !tensor.passes());
-        let differing: BTreeSet<At> = differing.map(At::of).collect();
-        let first_epoch = epochs.iter().position(|&epoch| differing.contains(&At::Epoch(epoch)));
-        let first_step = steps.iter().position(|&step| differing.contains(&At::Step(step)));
-        matrix.epochs = matrix.window("epochs", &epochs, first_epoch, EPOCHS);
-        matrix.steps = matrix.window("steps", &steps, first_step, STEPS);
-        let columns = matrix.columns();
-        let mut groups = groups(report);
-        matrix.limit_rows(report, &mut groups);
-        let view = View { report, links, columns: &columns };
-        let shown = groups.iter().filter(|(_, lines)| !lines.is_empty());
-        matrix.groups = shown.map(|(title, lines)| view.group(title, lines)).collect();
+        let mut matrix = Self::default();
+        let columns = matrix.columns(report);
+        let mut stages = stages(report);
+        matrix.limit_rows(report, &mut stages);
+        for stage in stages.iter().filter(|stage| !stage.lines.is_empty()) {
+            let columns = &columns[stage.kind];
+            let group = View { report, links, columns }.group(stage);
+            match matrix.blocks.last_mut() {
+                Some(block) if block.kind == stage.kind => block.groups.push(group),
+                _ => matrix.blocks.push(Block {
+                    kind: stage.kind,
+                    columns: columns.iter().map(|at| at.label()).collect(),
+                    groups: vec![group],
+                }),
+            }
+        }
         matrix
     }
 
-    /// Number of cells of a row.
-    pub fn width(&self) -> usize {
-        usize::from(self.has_run) + self.epochs.len() + self.steps.len()
-    }
-
-    fn columns(&self) -> Vec<At> {
-        let run = self.has_run.then_some(At::Run);
-        let epochs = self.epochs.iter().copied().map(At::Epoch);
-        run.into_iter().chain(epochs).chain(self.steps.iter().copied().map(At::Step)).collect()
+    /// The columns of each kind.
+    fn columns(&mut self, report: &Report) -> HashMap<&'static str, Vec<At>> {
+        let differing = report.tensors.iter().filter(|tensor| !tensor.passes());
+        let differing: HashSet<At> = differing.map(At::of).collect();
+        let mut columns: BTreeMap<(&'static str, usize), Vec<At>> = BTreeMap::new();
+        for at in report.tensors.iter().map(At::of).collect::<BTreeSet<At>>() {
+            columns.entry(at.kind()).or_default().push(at);
+        }
+        let window = |((kind, most), all): ((&'static str, usize), Vec<At>)| {
+            let first = all.iter().position(|at| differing.contains(at));
+            (kind, self.window(kind, &all, first, most))
+        };
+        columns.into_iter().map(window).collect()
     }
 
     /// At most `most` of all, from the last one before the first that differs.
-    fn window(
-        &mut self,
-        what: &str,
-        all: &[usize],
-        first: Option<usize>,
-        most: usize,
-    ) -> Vec<usize> {
+    fn window(&mut self, kind: &str, all: &[At], first: Option<usize>, most: usize) -> Vec<At> {
         let begin = first.unwrap_or(0).saturating_sub(1).min(all.len().saturating_sub(most));
-        let range: Range<usize> = begin..all.len().min(begin + most);
-        let kept = all[range].to_vec();
-        if let ([from, .., to], true) = (&kept[..], kept.len() < all.len()) {
+        let kept = &all[begin..all.len().min(begin + most)];
+        if let ([from, .., to], true) = (kept, kept.len() < all.len()) {
             let (shown, recorded) = (kept.len(), thousands(all.len() as u64));
-            self.left_out
-                .push(format!("Of {recorded} recorded {what}, {shown} are shown: {from} to {to}."));
+            let (from, to) = (from.label(), to.label());
+            self.left_out.push(format!(
+                "Of {recorded} recorded {kind}s, {shown} are shown: {from} to {to}."
+            ));
         }
-        kept
+        kept.to_vec()
     }
 
     /// Keeps the first rows that are not equal, if there are too many.
-    fn limit_rows(&mut self, report: &Report, groups: &mut [(String, Vec<Line>)]) {
-        let count =
-            |groups: &[(String, Vec<Line>)]| groups.iter().map(|(_, it)| it.len()).sum::<usize>();
-        let all = count(groups);
+    fn limit_rows(&mut self, report: &Report, stages: &mut [Stage]) {
+        let count = |stages: &[Stage]| stages.iter().map(|it| it.lines.len()).sum::<usize>();
+        let all = count(stages);
         if all <= ROWS {
             return;
         }
         let mut left = ROWS;
-        for (_, lines) in groups.iter_mut() {
+        for Stage { lines, .. } in stages.iter_mut() {
             lines.retain(|line| !line.is_equal(report));
             lines.truncate(left);
             left -= lines.len();
         }
-        let (shown, all) = (count(groups), thousands(all as u64));
+        let (shown, all) = (count(stages), thousands(all as u64));
         self.left_out.push(format!(
             "Of {all} tensors, {shown} are shown: the first that are not equal bit for bit."
         ));
     }
 }
 
-fn epoch(at: &At) -> Option<usize> {
-    if let At::Epoch(epoch) = at { Some(*epoch) } else { None }
-}
-
-fn step(at: &At) -> Option<usize> {
-    if let At::Step(step) = at { Some(*step) } else { None }
-}
-
 /// The tensors by stage and name, in causal order.
-fn groups(report: &Report) -> Vec<(String, Vec<Line<'_>>)> {
-    let mut groups: Vec<(String, Vec<Line>)> = Vec::new();
-    let mut places: HashMap<(Option<&str>, &str), usize> = HashMap::new();
+fn stages(report: &Report) -> Vec<Stage<'_>> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut places: HashMap<(Option<&str>, &str, &str), usize> = HashMap::new();
     let mut lines: HashMap<(usize, &str), usize> = HashMap::new();
     for (i, tensor) in report.tensors.iter().enumerate() {
-        let file = tensor.file.as_deref();
-        let group = *places.entry((file, &tensor.stage)).or_insert_with(|| {
-            let title =
-                file.map_or(tensor.stage.clone(), |file| format!("{}, {file}", tensor.stage));
-            groups.push((title, Vec::new()));
-            groups.len() - 1
+        let (file, at) = (tensor.file.as_deref(), At::of(tensor));
+        let (kind, _) = at.kind();
+        let place = *places.entry((file, &tensor.stage, kind)).or_insert_with(|| {
+            let file = file.map_or(String::new(), |file| format!(", {file}"));
+            stages.push(Stage {
+                title: format!("{}{file}", tensor.stage),
+                kind,
+                lines: Vec::new(),
+            });
+            stages.len() - 1
         });
-        let of_group = &mut groups[group].1;
-        let line = *lines.entry((group, &tensor.name)).or_insert_with(|| {
-            of_group.push(Line { name: &tensor.name, tensors: HashMap::new() });
-            of_group.len() - 1
+        let of_stage = &mut stages[place].lines;
+        let line = *lines.entry((place, &tensor.name)).or_insert_with(|| {
+            of_stage.push(Line { name: &tensor.name, tensors: HashMap::new() });
+            of_stage.len() - 1
         });
-        of_group[line].tensors.insert(At::of(tensor), i);
+        of_stage[line].tensors.insert(at, i);
     }
-    groups
+    stages
 }
 
 impl Line<'_> {
@@ -194,7 +217,7 @@ struct View<'a> {
 
 impl View<'_> {
     /// The rows of a stage; one row if all its tensors are equal.
-    fn group(&self, title: &str, lines: &[Line]) -> Group {
+    fn group(&self, Stage { title, lines, .. }: &Stage) -> Group {
         let equal = lines.iter().filter(|line| line.is_equal(self.report)).count();
         let (count, rows) = match lines.len() {
             n if n == equal && n > 1 => (String::new(), vec![self.summary(lines)]),

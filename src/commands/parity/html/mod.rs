@@ -120,9 +120,12 @@ impl First {
 
 /// The signs that the matrix has, with their meanings.
 fn legend(matrix: &Matrix) -> Vec<(&'static str, &'static str, &'static str)> {
-    let cells = || matrix.groups.iter().flat_map(|group| &group.rows).flat_map(|row| &row.cells);
-    let occurs = |class: &str| cells().any(|cell| cell.class == class);
-    size::LEGEND.into_iter().filter(|(class, ..)| occurs(class)).collect()
+    let groups = || matrix.blocks.iter().flat_map(|block| &block.groups);
+    let cells = || groups().flat_map(|group| &group.rows).flat_map(|row| &row.cells);
+    let occurs = |class: &str, sign: &str| {
+        cells().any(|cell| cell.class == class && (class != size::OTHER || cell.sign == sign))
+    };
+    size::LEGEND.into_iter().filter(|(class, sign, _)| occurs(class, sign)).collect()
 }
 
 /// What the comparison did: headings and their lines, without those that have none.

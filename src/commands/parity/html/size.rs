@@ -9,8 +9,11 @@ pub struct Shade {
     pub sign: String,
 }
 
+/// The class of tensors that are not compared element by element; their signs say why.
+pub const OTHER: &str = "o";
+
 /// The signs of the scale with their meanings, for the legend. The sign of a difference is its exponent of ten.
-pub const LEGEND: [(&str, &str, &str); 8] = [
+pub const LEGEND: [(&str, &str, &str); 14] = [
     ("e", "=", "equal bits"),
     ("w", "≈", "within tolerance"),
     ("d1", "−7", "rounding: up to 16 times the precision of the dtype"),
@@ -18,12 +21,18 @@ pub const LEGEND: [(&str, &str, &str); 8] = [
     ("d3", "−3", "below 1e-2"),
     ("d4", "−1", "below 1"),
     ("d5", "2", "1 and above, infinite, NaN"),
-    ("o", "?", "missing, another shape or dtype, or not comparable element by element"),
+    (OTHER, "#", "SHA-256 differs, elements not kept"),
+    (OTHER, "NaN", "bits equal, some elements NaN"),
+    (OTHER, "?", "not comparable"),
+    (OTHER, "∅", "missing in the candidate"),
+    (OTHER, "+", "only in the candidate"),
+    (OTHER, "[ ]", "another shape"),
+    (OTHER, "type", "another dtype"),
 ];
 
 /// The class and sign of a tensor.
 pub fn shade(tensor: &TensorResult) -> Shade {
-    let other = |sign: &str| Shade { class: "o", sign: sign.into() };
+    let other = |sign: &str| Shade { class: OTHER, sign: sign.into() };
     match &tensor.outcome {
         Outcome::Equal => Shade { class: "e", sign: "=".into() },
         Outcome::Within(_) => Shade { class: "w", sign: "≈".into() },
@@ -31,7 +40,7 @@ pub fn shade(tensor: &TensorResult) -> Shade {
         Outcome::HashDiffers { .. } => other("#"),
         Outcome::Nan { .. } => other("NaN"),
         Outcome::Unknown => other("?"),
-        Outcome::Missing => other("−"),
+        Outcome::Missing => other("∅"),
         Outcome::Unexpected => other("+"),
         Outcome::Shape { .. } => other("[ ]"),
         Outcome::Dtype { .. } => other("type"),
