@@ -643,5 +643,5 @@ fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     };
     assert_eq!(ended("-INT", &[], 130, "--out run --resume"), 2);
     assert_eq!(ended("-TERM", &[], 143, "--out run --resume"), 2);
-    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "nothing was written"), 0);
+    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "no run was written"), 0);
 }

@@ -163,6 +163,9 @@ fn cause_in(stage: &str) -> &'static str {
         stage::BUFFER => {
             "a different update of the running statistics: check momentum and biased or unbiased variance"
         }
+        stage::BUFFER_BEFORE => {
+            "another initial value, or an update of a step before, or of an evaluation in training mode"
+        }
         stage::LR => "another schedule, or another number of epochs or steps",
         stage::EPOCH_LOSS => "a different average: mean of batches instead of mean of samples",
         stage::FINAL => {

@@ -8,6 +8,7 @@ mod elements;
 mod error;
 mod evidence;
 mod fit;
+mod fuse;
 mod glob;
 mod inherited;
 mod json;

@@ -106,7 +106,7 @@ impl Evidence<'_> {
             stage::FORWARD => self.of_layer(&one, &other),
             stage::LOSS => self.of_loss(&one, &other)?,
             stage::BACKWARD | stage::GRADIENT => self.of_gradients(&one, &other)?,
-            stage::BUFFER => update::of_buffer(&name, &one, &other),
+            stage::BUFFER => self.of_buffer(&name, &one, &other)?,
             stage::FINAL | stage::TEST_LOGITS | stage::LOGITS | stage::INIT => Vec::new(),
             _ => self.of_update(&one, &other)?,
         };
@@ -184,6 +184,9 @@ impl Evidence<'_> {
 
     /// All gradients of the step are scaled alike, or cut at a value.
     fn of_gradients(&mut self, one: &[f64], other: &[f64]) -> Result<Vec<String>, SideError> {
+        if let Some(tie) = self.of_ties(one, other) {
+            return Ok(vec![tie]);
+        }
         let most = other.iter().fold(0.0f64, |most, x| most.max(x.abs()));
         let cut = one.iter().zip(other).filter(|(a, b)| a != b).count();
         let is_cut =
