@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use stitch_trace::{Place, WriteError, Writer, stage};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::dataset::Split;
 use crate::engine::{LayerOutput, StepOutput};
@@ -140,22 +140,8 @@ impl Recorder {
     }
 
     fn record(&mut self, stage: &str, name: &str, place: Place, tensor: &Tensor) {
-        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        self.parts(stage, name, place, tensor.kind(), &shape, [bytes_of(tensor)]);
-    }
-
-    fn parts(
-        &mut self,
-        stage: &str,
-        name: &str,
-        place: Place,
-        kind: Kind,
-        shape: &[usize],
-        parts: impl IntoIterator<Item = Vec<u8>>,
-    ) {
         if self.result.is_ok() {
-            let dtype = dtype_of(kind);
-            self.result = self.trace.record_parts(stage, name, place, dtype, shape, parts);
+            self.result = self.trace.record_tensor(stage, name, place, tensor);
         }
     }
 
@@ -167,7 +153,10 @@ impl Recorder {
         let bytes = sizes.iter().product::<usize>();
         let shape = [&[pixels.len() / bytes][..], &sizes].concat();
         let parts = pixels.chunks(CHUNK * bytes).map(normalized);
-        self.parts(stage::DATA, name, Place::RUN, kind, &shape, parts);
+        if self.result.is_ok() {
+            let (trace, dtype) = (&mut self.trace, dtype_of(kind));
+            self.result = trace.record_parts(stage::DATA, name, Place::RUN, dtype, &shape, parts);
+        }
     }
 }
 

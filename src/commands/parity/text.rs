@@ -116,7 +116,8 @@ impl Printer {
                     Some(before) if *before > 0.0 => {
                         format!(", {:.3} times that of the layer before", error / before)
                     }
-                    _ => ", the layer before is equal".into(),
+                    Some(_) => ", the layer before is equal".into(),
+                    None => String::new(),
                 };
                 format!("  {stage} of {name}{class}: {error:.2e}{growth}")
             })
