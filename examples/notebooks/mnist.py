@@ -2,7 +2,7 @@
 
 docs/notebooks.md trains the same network with `stitch train` and compares the two runs bit for bit.
 
-python examples/notebooks/mnist.py --data data --epochs 3 --seed 0 --threads 2 --out runs/mnist/python
+python examples/notebooks/mnist.py --data data --epochs 2 --seed 0 --threads 2 --out runs/mnist/python
 """
 
 import argparse
