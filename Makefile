@@ -39,7 +39,7 @@ parity: venv data
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
 
-# Takes about 15 minutes for compiling candle and burn, then one.
+# Compiling candle and burn took 17 minutes with one job on a busy machine; the rest takes less than one.
 ports: venv data
 	.venv/bin/python ports/check.py
 
