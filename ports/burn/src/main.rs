@@ -1,5 +1,5 @@
 //! LeNet-5 of tests/reference/notebook.py as a port to burn, traced for `stitch parity`. examples/cpp/lenet5.py is the
-//! same loop in Python; docs/ports.md compares the two.
+//! loop in Python; docs/ports.md compares the two.
 //!
 //!     lenet5-burn --reference TRACE --out TRACE [--fused-conv1] [--float64-adam] [--python-epsilon]
 //!
@@ -57,6 +57,16 @@ impl LeNet5 {
         }
     }
 
+    /// With the initial values of the Python run.
+    fn initialized(self, reference: &mut Reference, device: &Device) -> Result<Self> {
+        let mut values = HashMap::new();
+        for (name, _) in Values::of_parameters(&self) {
+            let value = data(reference.tensor(&format!("init/{name}"))?)?;
+            values.insert(name, value);
+        }
+        Ok(self.map(&mut Initialize::new(values, device)))
+    }
+
     /// The logits, and the outputs of the modules.
     fn forward(&self, images: Tensor<4>, fused_conv1: bool) -> (Tensor<2>, Vec<Output>) {
         let conv1 = match fused_conv1 {
@@ -78,8 +88,8 @@ impl LeNet5 {
     }
 }
 
-/// conv1 as a product of matrices, (6, 25) x (N, 25, 784), in which burn uses fused multiply-adds, as Python does. burn's
-/// convolution of few channels rounds each product before it is added.
+/// conv1 as a product of matrices, (6, 25) x (N, 25, 784), which burn computes with fused multiply-adds, as Python does
+/// conv1. burn's convolution of few channels rounds each product before it is added.
 fn fused_conv1_forward(conv1: &Conv2d, images: Tensor<4>) -> Tensor<4> {
     let [samples, ..] = images.dims();
     let patches = unfold4d(images, [5, 5], UnfoldOptions::new([1, 1], [2, 2], [1, 1]));
@@ -130,20 +140,17 @@ fn main() -> Result<()> {
     trace.0.keep_up_to(2 << 20);
 
     let device = Device::flex().autodiff();
-    let mut model = LeNet5::new(&device);
-    let mut initial = HashMap::new();
-    for (name, _) in Values::of_parameters(&model) {
-        let value = data(reference.tensor(&format!("init/{name}"))?)?;
-        initial.insert(name, value);
-    }
-    model = model.map(&mut Initialize::new(initial, &device));
+    let mut model = LeNet5::new(&device).initialized(&mut reference, &device)?;
     trace.record_all(stage::INIT, Place::RUN, &Values::of_parameters(&model))?;
 
-    // burn's default is 1e-5, PyTorch's 1e-8.
-    let epsilon = if flags.has("--python-epsilon") { 1e-8 } else { 1e-5 };
+    // burn's default.
+    let (mut settings, mut epsilon) = (AdamConfig::new(), 1e-5);
+    if flags.has("--python-epsilon") {
+        (settings, epsilon) = (settings.with_epsilon(1e-8), 1e-8);
+    }
     let adam = match flags.has("--float64-adam") {
         true => Adam::Float64 { epsilon },
-        false => Adam::Burn(AdamConfig::new().with_epsilon(epsilon as f32).build()),
+        false => Adam::Burn(settings.build()),
     };
     let mut states = HashMap::new();
     let loss_function = CrossEntropyLossConfig::new().init(&device);

@@ -1,5 +1,5 @@
-//! LeNet-5 of tests/reference/notebook.py as a port to candle, traced for `stitch parity`. examples/cpp/lenet5.py is the
-//! same loop in Python; docs/ports.md compares the two.
+//! LeNet-5 of tests/reference/notebook.py as a port to candle, traced for `stitch parity`. examples/cpp/lenet5.py is
+//! the loop in Python; docs/ports.md compares the two.
 //!
 //!     lenet5-candle --reference TRACE --out TRACE [--mkl-sums] [--no-weight-decay]
 //!
@@ -69,8 +69,8 @@ impl LeNet5 {
     }
 }
 
-/// A linear layer in the order of MKL (2024.2, with AVX-512): the bias, then the sum of each block of 192 products. candle
-/// sums all products, then adds the bias.
+/// A linear layer in the order of MKL (2024.2, with AVX-512): the bias, then the sum of each block of 192 products.
+/// candle sums all products, then adds the bias.
 fn mkl_linear(layer: &Linear, xs: &Tensor) -> candle_core::Result<Tensor> {
     let (rows, inputs) = xs.dims2()?;
     let bias = layer.bias().expect("all layers have a bias");
