@@ -26,6 +26,7 @@ mod sides;
 mod spread;
 mod stream;
 mod suggest;
+mod sums;
 mod tally;
 mod task;
 mod tolerance;
