@@ -5,12 +5,13 @@ STITCH := target/release/stitch
 
 # Set-up steps depend on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity bench faults fuzz figures man models build data venv outside lint clean
+.PHONY: help run test parity ports bench faults fuzz figures man models build data venv outside lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then run all checks'
 	@echo 'make parity run the notebook and the port on the whole data set, and compare them'
+	@echo 'make ports  build the ports to candle and burn, and compare them with Python as docs/ports.md does'
 	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about 50 minutes)'
 	@echo 'make faults kill runs and make their writes fail, and check the files'
 	@echo 'make fuzz   fuzz the readers, one minute each'
@@ -37,6 +38,10 @@ parity: venv data
 	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
+
+# Compiling candle and burn took 17 minutes with one job on a busy machine; the rest takes less than one.
+ports: venv data
+	.venv/bin/python ports/check.py
 
 # Takes some minutes; as root, it also mounts a small file system. `make test` runs a short part.
 faults: data

@@ -3,7 +3,8 @@
     .venv/bin/python benches/own_network.py STITCH [--pairs N] [--only NAME]
 
 The contenders alternate, one epoch of batches of 64 each. All must have the same weights in every round, but those of
-whole-tensor batches, whose loop draws another order. Each run is a row of benches/results/own_network.csv.
+whole-tensor batches, whose loop draws another order, and those of one batch: it takes as many forward and backward passes over the
+same batch, without loader and optimizer, and shows what libtorch's operations take by themselves. Each run is a row of benches/results/own_network.csv.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from results import VERSIONS, Results, machine, root
 
 NETWORKS = root / "tests/cli/own_network"
 NLL = ("recurrent", "classic")
-LOADER, WHOLE = "PyTorch, DataLoader", "PyTorch, whole-tensor batches"
+LOADER, WHOLE, ONE = "PyTorch, DataLoader", "PyTorch, whole-tensor batches", "PyTorch, one batch"
 STITCH = {"stitch": [], "stitch --engine exact": ["--engine", "exact"]}
 COLUMNS = ["network", "contender", "round", "train_seconds", "peak_rss_mb", *VERSIONS]
 
@@ -52,7 +53,13 @@ def train(name, contender, data, out):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     criterion = nn.NLLLoss() if name in NLL else nn.CrossEntropyLoss()
     start = time.perf_counter()
-    if contender == LOADER:
+    if contender == ONE:
+        xs, ys = images[:64].clone(), labels[:64].clone()
+        for _ in range(-(-len(images) // 64)):
+            model.zero_grad()
+            criterion(model(xs), ys).backward()
+        batches = []
+    elif contender == LOADER:
         batches = DataLoader(TensorDataset(images, labels), batch_size=64, shuffle=True)
     else:
         batches = ((images[rows], labels[rows]) for rows in torch.randperm(len(images)).split(64))
@@ -95,7 +102,7 @@ def main():
     versions = machine(stitch)
     print("medians of the ratios to PyTorch with DataLoader, to whole-tensor batches, and of memory to DataLoader")
     for name in names:
-        rows = {contender: [] for contender in (LOADER, WHOLE, *STITCH)}
+        rows = {contender: [] for contender in (LOADER, WHOLE, ONE, *STITCH)}
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             unpack(stitch, folder / "data")
@@ -108,7 +115,7 @@ def main():
                         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
                     of.append(row)
                     results.add({"network": name, "contender": contender, "round": number, **row, **versions})
-        for contender in STITCH:
+        for contender in (ONE, *STITCH):
             pairs = [(LOADER, "train_seconds"), (WHOLE, "train_seconds"), (LOADER, "peak_rss_mb")]
             ratios = [
                 statistics.median(a[key] / b[key] for a, b in zip(rows[contender], rows[other]))

@@ -17,8 +17,10 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -44,8 +46,11 @@
 
 namespace stitch {
 
-/// SHA-256 (FIPS 180-4) as 64 lower-case hexadecimal digits.
-inline std::string sha256(const void* data, size_t bytes) {
+/// Length in bytes of a block of a large tensor, of which each has its own SHA-256.
+constexpr size_t block_bytes = size_t(1) << 20;
+
+/// SHA-256 (FIPS 180-4).
+inline std::array<unsigned char, 32> sha256(const void* data, size_t bytes) {
     static constexpr std::array<uint32_t, 64> k = {
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
         0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -90,9 +95,16 @@ inline std::string sha256(const void* data, size_t bytes) {
     size_t length = rest < 56 ? 64 : 128;
     for (size_t i = 0; i < 8; ++i) end[length - 1 - i] = static_cast<unsigned char>(uint64_t(bytes) * 8 >> 8 * i);
     for (size_t i = 0; i < length; i += 64) add_block(end.data() + i);
-    std::string hex(64, '0');
-    for (size_t i = 0; i < 64; ++i) hex[i] = "0123456789abcdef"[state[i / 8] >> (28 - 4 * (i % 8)) & 15];
-    return hex;
+    std::array<unsigned char, 32> hash;
+    for (size_t i = 0; i < 32; ++i) hash[i] = static_cast<unsigned char>(state[i / 4] >> (24 - 8 * (i % 4)));
+    return hash;
+}
+
+/// Lower-case hexadecimal digits.
+inline std::string hex(const std::array<unsigned char, 32>& bytes) {
+    std::string text;
+    for (unsigned char byte : bytes) text += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
+    return text;
 }
 
 /// The epoch or step in which a tensor was computed, counted from 1; steps count over the whole run.
@@ -136,7 +148,7 @@ class Trace {
     }
 
     /// Sets the length in bytes up to which the elements of a tensor are kept (default: 1 MiB). Of larger tensors only
-    /// the SHA-256 is.
+    /// the SHA-256 sums and statistics are.
     void keep_up_to(size_t bytes) { keep_ = bytes; }
 
     /// Records a tensor: `data` are its elements, row-major, little-endian. All texts are UTF-8. `dtype` is PyTorch's
@@ -158,7 +170,7 @@ class Trace {
         std::ostringstream line;
         line << "{\"stage\": " << quoted(stage) << ", \"name\": " << quoted(name) << ", \"epoch\": "
              << number(place.epoch_) << ", \"step\": " << number(place.step_) << ", \"dtype\": " << quoted(dtype)
-             << ", \"shape\": " << list(shape) << ", \"sha256\": \"" << sha256(data, bytes) << '"';
+             << ", \"shape\": " << list(shape) << sums(static_cast<const char*>(data), bytes);
         if (type && type->infinity) line << ", \"nan\": " << count_nan(*type, data, bytes);
         if (!module_class.empty()) line << ", \"class\": " << quoted(module_class);
         if (type && bytes <= keep_) {
@@ -166,6 +178,8 @@ class Trace {
             elements_.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
             flush(elements_, elements_path_);
             offset_ += bytes;
+        } else if (type) {
+            line << statistics(*type, static_cast<const char*>(data), bytes);
         }
         write_line(line.str() + "}");
         keys_.insert(key);
@@ -231,6 +245,78 @@ class Trace {
             if (name == type.name) return &type;
         }
         return nullptr;
+    }
+
+    /// The fields with the SHA-256 of a tensor: of a large one those of its blocks, and that of their bytes.
+    static std::string sums(const char* data, size_t bytes) {
+        if (bytes <= block_bytes) return ", \"sha256\": \"" + hex(sha256(data, bytes)) + '"';
+        std::vector<unsigned char> all;
+        std::string blocks;
+        for (size_t begin = 0; begin < bytes; begin += block_bytes) {
+            auto hash = sha256(data + begin, std::min(block_bytes, bytes - begin));
+            all.insert(all.end(), hash.begin(), hash.end());
+            blocks += (begin == 0 ? "\"" : ", \"") + hex(hash) + '"';
+        }
+        return ", \"sha256\": \"" + hex(sha256(all.data(), all.size())) + "\", \"blocks\": [" + blocks + "]";
+    }
+
+    /// The field with the statistics of elements that are not kept; empty for complex numbers and floats of 8 bits.
+    static std::string statistics(const ElementType& type, const char* data, size_t bytes) {
+        const std::string name = type.name;
+        if (name == "float64") return statistics<double>(data, bytes);
+        if (name == "float32") return statistics<float>(data, bytes);
+        if (name == "float16") return statistics<uint16_t>(data, bytes, half);
+        if (name == "bfloat16") return statistics<uint16_t>(data, bytes, bfloat16);
+        if (name == "int64") return statistics<int64_t>(data, bytes);
+        if (name == "int32") return statistics<int32_t>(data, bytes);
+        if (name == "int16") return statistics<int16_t>(data, bytes);
+        if (name == "int8") return statistics<int8_t>(data, bytes);
+        if (name == "uint64") return statistics<uint64_t>(data, bytes);
+        if (name == "uint32") return statistics<uint32_t>(data, bytes);
+        if (name == "uint16") return statistics<uint16_t>(data, bytes);
+        if (name == "uint8" || name == "bool") return statistics<uint8_t>(data, bytes);
+        return "";
+    }
+
+    template <class T>
+    static std::string statistics(const char* data, size_t bytes,
+                                  double (*number)(T) = [](T x) { return static_cast<double>(x); }) {
+        size_t infinite = 0, finite = 0;
+        double least = std::numeric_limits<double>::infinity(), greatest = -least, sum = 0, squares = 0;
+        for (size_t i = 0; i < bytes; i += sizeof(T)) {
+            T element;
+            std::memcpy(&element, data + i, sizeof(T));
+            const double x = number(element);
+            infinite += std::isinf(x);
+            if (!std::isfinite(x)) continue;
+            finite += 1;
+            least = std::min(least, x), greatest = std::max(greatest, x);
+            sum += x, squares += x * x;
+        }
+        std::ostringstream line;
+        line.precision(17);
+        line << ", \"statistics\": {\"inf\": " << infinite;
+        auto field = [&](const char* name, double x) {
+            if (finite > 0 && std::isfinite(x)) line << ", \"" << name << "\": " << x;
+        };
+        field("min", least), field("max", greatest), field("mean", sum / static_cast<double>(finite));
+        field("norm", std::sqrt(squares));
+        return line.str() + "}";
+    }
+
+    static double half(uint16_t bits) {
+        const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+        double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+        if (exponent == 31) magnitude = fraction == 0 ? std::numeric_limits<double>::infinity() : std::nan("");
+        return bits >> 15 ? -magnitude : magnitude;
+    }
+
+    /// The upper half of a float32.
+    static double bfloat16(uint16_t bits) {
+        const uint32_t wide = uint32_t(bits) << 16;
+        float value;
+        std::memcpy(&value, &wide, sizeof value);
+        return value;
     }
 
     static size_t count_nan(const ElementType& type, const void* data, size_t bytes) {

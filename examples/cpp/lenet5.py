@@ -1,4 +1,5 @@
-"""The twin of lenet5.cpp in PyTorch, with the same flags, traced for `stitch parity`; docs/ports.md compares the two.
+"""The twin of lenet5.cpp in PyTorch, with the same flags, traced for `stitch parity`; the ports in ports/ start from
+its trace. docs/ports.md compares them.
 
 python examples/cpp/lenet5.py --data FOLDER --out TRACE
 """
@@ -47,21 +48,26 @@ parser.add_argument("--batch-size", type=int, default=32)
 parser.add_argument("--lr", type=float, default=2e-3)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--float64", action="store_true", help="compute in float64, which lenet5.cpp does not")
 flags = parser.parse_args()
 
 torch.set_num_threads(flags.threads)
+dtype = torch.float64 if flags.float64 else torch.float32
 images = read_idx(flags.data / "train-images-idx3-ubyte", 16) / 255.0
-images = torch.tensor(images, dtype=torch.float32).view(-1, 1, 28, 28)
+images = torch.tensor(images, dtype=dtype).view(-1, 1, 28, 28)
 labels = torch.tensor(read_idx(flags.data / "train-labels-idx1-ubyte", 8), dtype=torch.int64)
 
 torch.manual_seed(flags.seed)
-model = LeNet5()
+# The draws of float32 in both types.
+model = LeNet5().to(dtype)
 loader = DataLoader(TensorDataset(images, labels), batch_size=flags.batch_size, shuffle=True)
 optimizer = torch.optim.Adam(model.parameters(), lr=flags.lr)
 
 steps = range(1, flags.steps + 1)
-# The C++ port does not record the network after the last step.
-with Trace(flags.out, model, optimizer, loader=loader, steps=steps, name="lenet5", skip=["final"]) as trace:
+# The ports do not record the network after the last step. In float64, outputs of conv1 exceed the default of `keep`.
+with Trace(
+    flags.out, model, optimizer, loader=loader, steps=steps, name="lenet5", skip=["final"], keep=2 << 20
+) as trace:
     for step, (xs, ys) in zip(steps, loader):
         trace.batch(xs, ys)
         optimizer.zero_grad()

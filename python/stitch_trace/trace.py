@@ -236,6 +236,8 @@ class Trace(Writer):
         self._in_forward.callback(setattr, self, "_calling", False)
         given, self._inputs = self._inputs, None
         self._has_inputs = not given
+        if self._numbered("buffer_before", "") == "":  # the first forward pass of the step
+            self.tensors("buffer_before", dict(module.named_buffers()), self.step)
         name = given or self._values("batch", "images", args[0] if len(args) == 1 else args)
 
         def after_root(module, args, kwargs, output):

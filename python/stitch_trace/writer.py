@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -15,9 +16,13 @@ KNOWN |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 KNOWN |= {f"float8_{kind}" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")}
 
 
+# Length in bytes of a block of a large tensor, of which each has its own SHA-256.
+BLOCK = 1 << 20
+
+
 def elements(value):
-    """Name of the dtype, shape, elements as bytes (row-major, little-endian) and number of NaN of a tensor, an array
-    or a number; the last is None for types other than `FLOATS`."""
+    """Name of the dtype, shape and elements as bytes (row-major, little-endian) of a tensor, an array or a number, and a
+    function that returns a range of its elements as float64."""
     if hasattr(value, "detach"):
         return tensor_elements(value)
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
@@ -28,10 +33,9 @@ def elements(value):
         raise TypeError(f"an array of {array.dtype} cannot be recorded: its elements are no numbers")
     shape = list(array.shape)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    dtype = array.dtype.name
-    nan = int(np.isnan(array).sum()) if dtype in FLOATS else None
+    flat = array.reshape(-1)
     # A view: `tobytes` would copy a whole data set.
-    return dtype, shape, array.reshape(-1).view(np.uint8).data, nan
+    return array.dtype.name, shape, flat.view(np.uint8).data, lambda *part: flat[slice(*part)].astype(np.float64)
 
 
 def tensor_elements(tensor):
@@ -44,8 +48,44 @@ def tensor_elements(tensor):
     dtype = str(tensor.dtype).removeprefix("torch.")
     # Bytes, since numpy lacks some of PyTorch's types, such as bfloat16.
     raw = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
-    nan = int(tensor.isnan().sum()) if dtype in FLOATS else None
-    return dtype, list(tensor.shape), raw, nan
+    flat = tensor.reshape(-1)
+    return dtype, list(tensor.shape), raw, lambda *part: flat[slice(*part)].to(torch.float64).numpy()
+
+
+def sums(raw):
+    """The fields of a record with the SHA-256 of its elements: of a large tensor those of its blocks, and that of their
+    bytes."""
+    if len(raw) <= BLOCK:
+        return {"sha256": hashlib.sha256(raw).hexdigest()}
+    blocks = [hashlib.sha256(raw[begin : begin + BLOCK]) for begin in range(0, len(raw), BLOCK)]
+    whole = hashlib.sha256(b"".join(block.digest() for block in blocks))
+    return {"sha256": whole.hexdigest(), "blocks": [block.hexdigest() for block in blocks]}
+
+
+def count(numbers, length, dtype, kept):
+    """The fields with the number of NaN, of types in `FLOATS`, and the statistics of elements that are not kept."""
+    is_real = dtype in KNOWN and not dtype.startswith("complex")
+    if not (dtype in FLOATS or is_real and not kept):
+        return {}
+    nan = infinite = finite = 0
+    least, greatest, total, squares = np.inf, -np.inf, 0.0, 0.0
+    for begin in range(0, length, BLOCK // 8):
+        part = numbers(begin, begin + BLOCK // 8)
+        nan += int(np.isnan(part).sum())
+        if kept:
+            continue
+        infinite += int(np.isinf(part).sum())
+        part = part[np.isfinite(part)]
+        if part.size:
+            finite += part.size
+            least, greatest = min(least, part.min()), max(greatest, part.max())
+            total, squares = total + part.sum(), squares + part @ part
+    fields = {"nan": nan} if dtype in FLOATS else {}
+    if not kept:
+        values = {"min": least, "max": greatest, "mean": total / max(finite, 1), "norm": squares**0.5}
+        values = {name: float(value) for name, value in values.items() if finite and np.isfinite(value)}
+        fields["statistics"] = {"inf": infinite, **values}
+    return fields
 
 
 class Writer:
@@ -53,7 +93,7 @@ class Writer:
     made: if the program ends early, what was recorded until then can be read.
 
     `model` is the model's name in the header. The elements of tensors of at most `keep` bytes are kept, of larger
-    ones only their SHA-256.
+    ones only their SHA-256 sums and statistics.
     """
 
     def __init__(self, folder, model="", keep=1 << 20):
@@ -61,7 +101,7 @@ class Writer:
         folder.mkdir(parents=True, exist_ok=True)
         self._lines = open(folder / "trace.jsonl", "w", encoding="utf-8")
         self._elements = open(folder / "trace.bin", "wb")
-        self._keep = keep
+        self.keep = keep
         self._keys = set()
         self._line({"format": "stitch-trace", "version": 2, "model": model})
 
@@ -74,12 +114,11 @@ class Writer:
         key = (stage, name, epoch, step)
         if key in self._keys:
             raise ValueError(f"{stage} of {name} was recorded before (epoch {epoch}, step {step})")
-        dtype, shape, raw, nan = elements(array)
+        dtype, shape, raw, numbers = elements(array)
+        kept = len(raw) <= self.keep and dtype in KNOWN
         record = {"stage": stage, "name": name, "epoch": epoch, "step": step, "dtype": dtype, "shape": shape}
-        record["sha256"] = hashlib.sha256(raw).hexdigest()
-        if nan is not None:
-            record["nan"] = nan
-        if len(raw) <= self._keep and dtype in KNOWN:
+        record |= {**sums(raw), **count(numbers, math.prod(shape), dtype, kept)}
+        if kept:
             record["offset"] = self._elements.tell()
             self._elements.write(raw)
             self._elements.flush()

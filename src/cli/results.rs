@@ -29,6 +29,9 @@ pub struct ParityArgs {
     pub reference: PathBuf,
     /// Run, trace or file to check against it
     pub candidate: PathBuf,
+    /// Show the numbers of all tensors that differ, not of the first alone
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Show a histogram of the differences by size
     #[arg(long)]
     pub histogram: bool,
@@ -72,7 +75,7 @@ pub struct ParityArgs {
     /// Print a map for --map, proposed from shapes, contents and names, instead of comparing
     #[arg(
         long,
-        conflicts_with_all = ["map", "strict_stages", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "tolerance", "equal_nan"]
+        conflicts_with_all = ["map", "strict_stages", "verbose", "histogram", "junit", "html", "format", "atol", "rtol", "ulp", "tol", "tolerance", "equal_nan"]
     )]
     pub suggest_map: bool,
     /// Report a stage that only one side records as different [default: list it as not compared]

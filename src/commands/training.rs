@@ -58,7 +58,7 @@ fn message(note: &Note, config: &TrainConfig) -> String {
     let (text, model) = (note.to_string(), &config.model);
     match note {
         Note::DamagedCheckpoint(..) => format!("warning: {text}"),
-        Note::TracedWithoutCheckpoints => format!("note: {text}"),
+        Note::TracedWithoutCheckpoints | Note::TruncatedTrace(_) => format!("note: {text}"),
         Note::OutOfPatience { .. } => format!("{model}: {text} (--patience)"),
         _ => format!("{model}: {text}"),
     }

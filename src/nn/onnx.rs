@@ -2,8 +2,8 @@
 
 use tch::Kind;
 
+use super::dtype_of;
 use super::graph::{Graph, Operand};
-use super::state_dict::dtype_of;
 use super::{Model, TraceError};
 use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
 use tensor_files::{Dtype, NamedTensor};

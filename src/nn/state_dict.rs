@@ -1,10 +1,10 @@
 //! `state_dict()` and `load_state_dict()`: conversion between a network's tensors and those of a file.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::graph::{StateEntry, StateSpec};
 use super::{BufferKind, Model};
-use tensor_files::{Dtype, NamedTensor};
+use tensor_files::{Dtype, NamedTensor, bytes_of, dtype_of};
 
 /// Tensors that do not match a network's parameters and buffers.
 #[derive(Debug, thiserror::Error)]
@@ -118,42 +118,6 @@ fn find(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictEr
 pub(crate) fn to_named(name: String, tensor: &Tensor) -> NamedTensor {
     let shape = tensor.size().iter().map(|&size| size as usize).collect();
     NamedTensor { name, dtype: dtype_of(tensor.kind()), shape, data: bytes_of(tensor) }
-}
-
-/// Converts tch's element type.
-pub(crate) fn dtype_of(kind: Kind) -> Dtype {
-    match kind {
-        Kind::Float => Dtype::F32,
-        Kind::Double => Dtype::F64,
-        Kind::Half => Dtype::F16,
-        Kind::BFloat16 => Dtype::BF16,
-        Kind::Int64 => Dtype::I64,
-        Kind::Int | Kind::QInt32 => Dtype::I32,
-        Kind::Int16 => Dtype::I16,
-        Kind::Int8 | Kind::QInt8 => Dtype::I8,
-        Kind::Uint8 | Kind::QUInt8 => Dtype::U8,
-        Kind::Bool => Dtype::Bool,
-        Kind::Float8e4m3fn => Dtype::F8_E4M3FN,
-        Kind::Float8e4m3fnuz => Dtype::F8_E4M3FNUZ,
-        Kind::Float8e5m2 => Dtype::F8_E5M2,
-        Kind::Float8e5m2fnuz => Dtype::F8_E5M2FNUZ,
-        Kind::ComplexHalf => Dtype::C32,
-        Kind::ComplexFloat => Dtype::C64,
-        Kind::ComplexDouble => Dtype::C128,
-    }
-}
-
-/// Copies the elements of a tensor to bytes, row-major and little-endian.
-pub fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    copy_bytes(tensor, &mut bytes);
-    bytes
-}
-
-/// Like [`bytes_of`], but copies into an existing buffer.
-pub(crate) fn copy_bytes(tensor: &Tensor, bytes: &mut [u8]) {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    tensor.copy_data_u8(bytes, tensor.numel());
 }
 
 /// Creates a CPU tensor from a tensor of a file.

@@ -1,12 +1,12 @@
 //! Records the trace of a training run.
-//!
-//! The trace stays in memory until the end of the run; it takes one or two megabytes per epoch.
 
+use std::fs::File;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 
 use stitch_trace::{Place, WriteError, Writer, stage};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::dataset::Split;
 use crate::engine::{LayerOutput, StepOutput};
@@ -59,26 +59,36 @@ impl FromStr for TracedSteps {
     }
 }
 
-/// Records a run in memory while it trains.
+/// Records a run while it trains. Each tensor is written when it is recorded: the trace of a run that does not end is
+/// truncated, and can be read up to there.
 #[derive(Debug)]
 pub struct Recorder {
-    trace: Writer<Vec<u8>, Vec<u8>>,
+    trace: Writer<File, File>,
     parameters: Vec<String>,
     buffers: Vec<String>,
     steps: TracedSteps,
-    /// The first error, which [`Recorder::into_files`] returns.
+    /// The first error, which [`Recorder::finish`] returns.
     result: Result<(), WriteError>,
 }
 
 impl Recorder {
-    /// Starts a trace and records the data sets and the initial parameters of `model`.
-    pub fn new(entry: &ModelEntry, model: &Model, train: &Split, test: &Split) -> Self {
+    /// Starts a trace of `steps` in `folder`, which replaces one that is there, and records the data sets and the initial
+    /// parameters of `model`.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the folder or its files cannot be created.
+    pub fn create(
+        folder: &Path,
+        steps: TracedSteps,
+        entry: &ModelEntry,
+        model: &Model,
+        [train, test]: [&Split; 2],
+    ) -> Result<Self, WriteError> {
         let graph = model.graph();
         let parameters = graph.parameters().iter().map(|spec| spec.name.clone()).collect();
         let buffers = graph.buffers().iter().map(|spec| spec.name.clone()).collect();
-        let trace = Writer::in_memory(entry.name);
-        let (steps, result) = (TracedSteps::default(), Ok(()));
-        let mut recorder = Self { trace, parameters, buffers, steps, result };
+        let trace = Writer::create(folder, entry.name)?;
+        let mut recorder = Self { trace, parameters, buffers, steps, result: Ok(()) };
         for (half, split) in [("train", train), ("test", test)] {
             recorder.images(&format!("{half}.images"), model, &split.images);
             let labels: Vec<i64> = split.labels.iter().map(|&label| label.into()).collect();
@@ -86,16 +96,14 @@ impl Recorder {
             recorder.record(stage::DATA, &format!("{half}.labels"), Place::RUN, &labels);
         }
         recorder.parameters(stage::INIT, Place::RUN, model.parameters());
-        recorder
+        Ok(recorder)
     }
 
-    /// Sets the steps that are recorded.
-    pub fn of_steps(self, steps: TracedSteps) -> Self {
-        Self { steps, ..self }
-    }
-
-    /// Records the final parameters and buffers, and logits, predictions and scores of the test images.
-    pub fn finish(&mut self, model: &Model, evaluation: &Evaluation) {
+    /// Records the final parameters and buffers, and logits, predictions and scores of the test images, and ends the trace.
+    ///
+    /// # Errors
+    /// [`WriteError`] if a tensor could not be recorded, now or during the run.
+    pub fn finish(mut self, model: &Model, evaluation: &Evaluation) -> Result<(), WriteError> {
         for (name, tensor) in model.state() {
             self.record(stage::FINAL, name, Place::RUN, &tensor);
         }
@@ -108,15 +116,10 @@ impl Recorder {
         self.record(stage::CONFUSION_MATRIX, "counts", Place::RUN, &counts);
         let accuracy = Tensor::from(evaluation.report.accuracy);
         self.record(stage::ACCURACY, "accuracy", Place::RUN, &accuracy);
-    }
-
-    /// The contents of `trace.jsonl` and of `trace.bin`.
-    ///
-    /// # Errors
-    /// [`WriteError`] if a tensor could not be recorded.
-    pub fn into_files(self) -> Result<(Vec<u8>, Vec<u8>), WriteError> {
         self.result?;
-        self.trace.finish()
+        let (records, elements) = self.trace.finish()?;
+        records.sync_all()?;
+        Ok(elements.sync_all()?)
     }
 
     fn named(&mut self, stage: &str, place: Place, names: &[String], values: &[Tensor]) {
@@ -137,22 +140,8 @@ impl Recorder {
     }
 
     fn record(&mut self, stage: &str, name: &str, place: Place, tensor: &Tensor) {
-        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        self.parts(stage, name, place, tensor.kind(), &shape, [bytes_of(tensor)]);
-    }
-
-    fn parts(
-        &mut self,
-        stage: &str,
-        name: &str,
-        place: Place,
-        kind: Kind,
-        shape: &[usize],
-        parts: impl IntoIterator<Item = Vec<u8>>,
-    ) {
         if self.result.is_ok() {
-            let dtype = dtype_of(kind);
-            self.result = self.trace.record_parts(stage, name, place, dtype, shape, parts);
+            self.result = self.trace.record_tensor(stage, name, place, tensor);
         }
     }
 
@@ -164,7 +153,10 @@ impl Recorder {
         let bytes = sizes.iter().product::<usize>();
         let shape = [&[pixels.len() / bytes][..], &sizes].concat();
         let parts = pixels.chunks(CHUNK * bytes).map(normalized);
-        self.parts(stage::DATA, name, Place::RUN, kind, &shape, parts);
+        if self.result.is_ok() {
+            let (trace, dtype) = (&mut self.trace, dtype_of(kind));
+            self.result = trace.record_parts(stage::DATA, name, Place::RUN, dtype, &shape, parts);
+        }
     }
 }
 
@@ -177,6 +169,11 @@ impl Tracer for Recorder {
 
     fn traces(&self, step: usize, last: bool) -> bool {
         last && self.steps.last || self.steps.ranges.iter().any(|range| range.contains(&step))
+    }
+
+    fn before_step(&mut self, step: usize, buffers: &[Tensor]) {
+        let names = self.buffers.clone();
+        self.named(stage::BUFFER_BEFORE, Place::step(step), &names, buffers);
     }
 
     fn step(&mut self, step: usize, tensors: &StepTensors) {

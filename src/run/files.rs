@@ -63,11 +63,12 @@ impl Trained<'_> {
             });
             write_figures(folder, section, normalize)?;
         }
-        if let Some(mut recorder) = recorder {
-            recorder.finish(&model, &evaluation);
-            let (records, elements) = recorder.into_files()?;
-            folder.write_below(stitch_trace::FOLDER, stitch_trace::RECORDS, &records)?;
-            folder.write_below(stitch_trace::FOLDER, stitch_trace::ELEMENTS, &elements)?;
+        match recorder {
+            Some(recorder) => {
+                recorder.finish(&model, &evaluation)?;
+                folder.publish_trace()?;
+            }
+            None => folder.discard_trace()?,
         }
         folder.write_json(run_folder::CONFIG, &config)?;
         clear_checkpoints(folder)?;

@@ -31,7 +31,7 @@ use crate::nn::{ForwardFailed, Model, StateDictError};
 use crate::parity::recorder::{Recorder, TracedSteps};
 use crate::report::Section;
 use crate::report::figures::Normalize;
-use crate::run_folder::{FolderError, RunFolder, TrainingMetrics};
+use crate::run_folder::{self, FolderError, RunFolder, TrainingMetrics};
 use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
@@ -115,6 +115,8 @@ pub enum Note {
     },
     /// A traced run writes no checkpoints.
     TracedWithoutCheckpoints,
+    /// A traced run did not end: the folder of its trace.
+    TruncatedTrace(PathBuf),
 }
 
 impl fmt::Display for Note {
@@ -146,6 +148,9 @@ impl fmt::Display for Note {
             Self::TracedWithoutCheckpoints => {
                 write!(f, "a traced run writes no checkpoints and cannot be resumed")
             }
+            Self::TruncatedTrace(folder) => {
+                write!(f, "the trace up to there is in {}, truncated", folder.display())
+            }
         }
     }
 }
@@ -157,7 +162,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The callback returned `ControlFlow::Break`.
-    #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; nothing was written" })]
+    #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; no run was written" })]
     Stopped {
         /// Counted from 1.
         epoch: usize,
@@ -311,15 +316,22 @@ pub fn run(
     let log = options.tensorboard.then(|| tensorboard::open(folder, checkpoint));
     let mut log = log.transpose()?;
     let Prepared { model: entry, dataset, trainer, .. } = &mut prepared;
-    let mut recorder = options.trace.clone().map(|steps| {
+    let recorder = options.trace.clone().map(|steps| {
         let _ = on_event(Event::Note(&Note::TracedWithoutCheckpoints));
-        Recorder::new(entry, trainer.model(), &dataset.train, &dataset.test).of_steps(steps)
+        let part = folder.path().join(run_folder::TRACE_PART);
+        Recorder::create(&part, steps, entry, trainer.model(), [&dataset.train, &dataset.test])
     });
+    let mut recorder = recorder.transpose()?;
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
     let is_traced = options.trace.is_some();
     let every = if is_traced { CheckpointEvery::Never } else { options.checkpoint_every };
     let job = training::Job { folder, config: &config, every, dataset };
-    let history = training::fit(&job, trainer, progress, tracer, log.as_mut(), on_event)?;
+    let trained = training::fit(&job, trainer, progress, tracer, log.as_mut(), on_event);
+    if is_traced && trained.is_err() {
+        let trace = Note::TruncatedTrace(folder.path().join(run_folder::TRACE_PART));
+        let _ = on_event(Event::Note(&trace));
+    }
+    let history = trained?;
     training::note_early_end(entry, &history, config.settings.patience, on_event);
     let trained = files::Trained {
         config,

@@ -283,6 +283,31 @@ impl RunFolder {
             .map_err(|error| FolderError::Write(path, error))
     }
 
+    /// Gives the trace of a run in progress, whose files are on disk, its place.
+    pub(crate) fn publish_trace(&self) -> Result<(), FolderError> {
+        self.check()?;
+        let [part, folder] = [TRACE_PART, stitch_trace::FOLDER].map(|name| self.path.join(name));
+        create_folder(&folder).map_err(|error| FolderError::Write(folder.clone(), error))?;
+        for file in [stitch_trace::RECORDS, stitch_trace::ELEMENTS] {
+            let path = folder.join(file);
+            fs::rename(part.join(file), &path)
+                .and_then(|()| sync_folder(&folder))
+                .map_err(|error| FolderError::Write(path, error))?;
+        }
+        self.discard_trace()
+    }
+
+    /// Removes the trace of a run in progress, or of one that did not end.
+    pub(crate) fn discard_trace(&self) -> Result<(), FolderError> {
+        let part = self.path.join(TRACE_PART);
+        for file in [stitch_trace::RECORDS, stitch_trace::ELEMENTS] {
+            self.remove(&part.join(file))?;
+        }
+        // Fails if the user has files of their own there.
+        let _ = fs::remove_dir(part);
+        Ok(())
+    }
+
     /// Removes the events of a run in progress, and their folder if it is then empty.
     pub(crate) fn discard_events(&self) -> Result<(), FolderError> {
         let folder = self.path.join(TENSORBOARD);

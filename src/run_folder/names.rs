@@ -81,6 +81,9 @@ pub const FILES: [&str; 13] = [
     CONFIG,
 ];
 
+/// Folder of the trace of a run in progress. It stays if the run does not end.
+pub const TRACE_PART: &str = "trace.part";
+
 /// The files of a trace, relative to the run folder.
 pub use stitch_trace::PATHS as TRACE_FILES;
 

@@ -187,6 +187,9 @@ pub trait Tracer {
     /// run.
     fn traces(&self, step: usize, last: bool) -> bool;
 
+    /// Receives the buffers before a traced step.
+    fn before_step(&mut self, step: usize, buffers: &[Tensor]);
+
     /// Receives the tensors of a traced step.
     fn step(&mut self, step: usize, tensors: &StepTensors);
 
@@ -351,13 +354,15 @@ fn run_epoch(
     let mut loader = batches(data, &order, config).skip(progress.steps);
     while let Some(batch) = loader.next_batch() {
         let step = progress.steps + 1;
-        let traced =
-            tracer.as_ref().is_some_and(|it| it.traces(progress.count(steps) + 1, step == steps));
+        let count = progress.count(steps) + 1;
+        let traced = tracer.as_ref().is_some_and(|it| it.traces(count, step == steps));
         trainer.engine_mut().keep_layers(traced);
+        if let Some(tracer) = tracer.as_mut().filter(|_| traced) {
+            tracer.before_step(count, trainer.model().buffers());
+        }
         let taken = catch_forward(|| take_step(trainer.engine_mut(), batch));
         let loss = taken.map_err(|error| TrainError::Forward { epoch, step, error })?;
         progress.steps += 1;
-        let (step, count) = (progress.steps, progress.count(steps));
         if let Some(tracer) = tracer.as_mut().filter(|_| traced) {
             trace_step(*tracer, count, trainer);
         }

@@ -21,6 +21,7 @@ mod import;
 mod json;
 mod man;
 mod models;
+mod notebooks;
 mod options;
 mod other_data;
 mod own_network;

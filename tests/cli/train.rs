@@ -614,28 +614,62 @@ fn help_gives_the_defaults_and_says_what_the_notebook_leaves_open() {
     }
 }
 
+/// Trains for ever in `folder`, sends a signal in the second epoch, and returns the exit code and the lines of stderr
+/// from then on.
 #[cfg(unix)]
-#[test]
-fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
+fn interrupted(folder: &Path, flags: &[&str], signal: &str) -> (Option<i32>, Vec<String>) {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stitch"))
+        .current_dir(folder)
+        .args(["train", "lenet5", "--epochs", "100000", "--data", "data", "--out", "run"])
+        .args(flags)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The second epoch is told of when the first one's checkpoint is handed over.
+    assert!(lines.any(|line| line.contains("epoch 2/100000")), "no epoch was told");
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    (child.wait().unwrap().code(), lines.collect())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_traced_run_that_does_not_end_leaves_its_trace_truncated() {
+    let folder = folder_with_data();
+    let part = folder.path().join("run/trace.part");
+    let note = "note: the trace up to there is in run/trace.part, truncated".to_owned();
+    for (signal, is_told) in [("-KILL", false), ("-INT", true)] {
+        let (_, lines) = interrupted(folder.path(), &["--engine", "eager", "--trace"], signal);
+        assert_eq!(lines.contains(&note), is_told, "{signal}: {lines:?}");
+        assert!(files_in(&folder.path().join("run")).is_empty(), "files were left");
+        let mut parity = stitch(folder.path());
+        let incomplete = predicates::str::starts_with("PARITY: INCOMPLETE (a trace is truncated; ");
+        let sides = ["parity", "run/trace.part", "run/trace.part"];
+        parity.args(sides).assert().code(1).stdout(incomplete);
+    }
+    // A run that ends puts its trace in its place, or removes that of another one.
+    for (flag, traced) in [("--trace", true), ("--force", false)] {
+        fs::create_dir_all(&part).unwrap();
+        fs::write(part.join("trace.jsonl"), "").unwrap();
+        let train = ["train", "lenet5", "--epochs", "1", "--data", "data", "--out", "run"];
+        stitch(folder.path()).args(train).arg(flag).assert().code(0);
+        assert!(!part.exists());
+        assert_eq!(folder.path().join("run/trace/trace.bin").exists(), traced);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     let ended = |signal: &str, flags: &[&str], code: i32, sentence: &str| {
         let folder = folder_with_data();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stitch"))
-            .current_dir(folder.path())
-            .args(["train", "lenet5", "--epochs", "100000", "--data", "data", "--out", "run"])
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        // The second epoch is told of when the first one's checkpoint is handed over.
-        assert!(lines.any(|line| line.contains("epoch 2/100000")), "no epoch was told");
-        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let (exit, lines) = interrupted(folder.path(), flags, signal);
+        assert_eq!(exit, Some(code));
         let last = lines.last().unwrap();
         assert!(last.ends_with(sentence), "{last}");
         assert!(files_in(&folder.path().join("run")).is_empty(), "files were left");
@@ -643,5 +677,5 @@ fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     };
     assert_eq!(ended("-INT", &[], 130, "--out run --resume"), 2);
     assert_eq!(ended("-TERM", &[], 143, "--out run --resume"), 2);
-    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "nothing was written"), 0);
+    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "no run was written"), 0);
 }

@@ -13,9 +13,18 @@ pub(crate) fn ranked(report: &Report, first: &TensorResult, found: Vec<String>) 
     let usual = usual(report, first);
     match gap_before(report, first) {
         // What was not recorded cannot be excluded.
-        Some(_) => vec![usual],
+        Some(_) => learning_rate(report, first).into_iter().chain([usual]).collect(),
         None => found.into_iter().chain([usual]).collect(),
     }
+}
+
+/// The learning rates of the step of the first difference, if they differ.
+fn learning_rate(report: &Report, first: &TensorResult) -> Option<String> {
+    let of_step = |it: &&TensorResult| it.stage == stage::LEARNING_RATE && it.step == first.step;
+    let rate = report.tensors.iter().filter(of_step).find(|it| !it.passes())?;
+    let Outcome::Different(comparison) = &rate.outcome else { return None };
+    let (step, values) = (first.step?, comparison.values(comparison.first?));
+    Some(format!("another learning rate or schedule: in step {step} {values}"))
 }
 
 /// What usually causes this first difference, everything before it being equal.
@@ -162,6 +171,9 @@ fn cause_in(stage: &str) -> &'static str {
         }
         stage::BUFFER => {
             "a different update of the running statistics: check momentum and biased or unbiased variance"
+        }
+        stage::BUFFER_BEFORE => {
+            "another initial value, or an update of a step before, or of an evaluation in training mode"
         }
         stage::LR => "another schedule, or another number of epochs or steps",
         stage::EPOCH_LOSS => "a different average: mean of batches instead of mean of samples",

@@ -22,7 +22,7 @@ pub struct LayerError {
     /// The norm of the difference relative to that of the expected values; 0 if all bits are equal.
     #[serde(serialize_with = "json::number")]
     pub error: f64,
-    /// The error of the layer that was recorded before; `None` for the first.
+    /// The error of the layer that was computed before in this stage; `None` for the first.
     pub before: Option<f64>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn layers(tensors: &[TensorResult], first: &TensorResult) -> Vec<Laye
             _ => continue,
         };
         let (stage, name, class) = (stage.clone(), name.clone(), class.clone());
-        let before = all.last().map(|before| before.error);
+        let before = all.last().filter(|before| before.stage == stage).map(|before| before.error);
         all.push(LayerError { stage, name, class, error, before });
     }
     all

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::side::{Item, Side};
+use stitch_trace::stage;
+
+use crate::result::TensorResult;
+use crate::side::{Key, Side};
 
 /// A stage that only one side records.
 pub(crate) struct OneSided {
+    /// The stage, as in reports.
     pub stage: String,
     /// 0: only the reference records it; 1: only the candidate.
     pub side: usize,
@@ -13,28 +17,43 @@ pub(crate) struct OneSided {
     pub tensors: usize,
 }
 
+impl OneSided {
+    /// Whether it is the stage of a tensor.
+    pub fn is_of(&self, tensor: &TensorResult) -> bool {
+        self.stage == name_of(&tensor.stage, &tensor.name)
+    }
+}
+
+/// The stage of a tensor. The labels of a batch count as one: a recorder may not see them.
+fn name_of(stage: &str, name: &str) -> String {
+    match (stage, name) {
+        (stage::BATCH, "labels") => format!("{stage} {name}"),
+        _ => stage.to_owned(),
+    }
+}
+
 /// The stages that only one side records, those of the reference first. There is none if the sides have no stage in
 /// common, and a truncated trace may have lost any; a file of a run folder is missing, not left unrecorded.
 pub(crate) fn stages(sides: [&Side; 2]) -> Vec<OneSided> {
-    let names = sides.map(|side| -> HashSet<&str> {
-        side.items.iter().map(|item| item.key.stage.as_str()).collect()
-    });
+    let of = |key: &Key| name_of(&key.stage, &key.name);
+    let names = sides
+        .map(|side| -> HashSet<String> { side.items.iter().map(|item| of(&item.key)).collect() });
     if names[0].is_disjoint(&names[1]) {
         return Vec::new();
     }
     let mut all: Vec<OneSided> = Vec::new();
     for side in [0, 1].into_iter().filter(|side| !sides[1 - side].is_truncated()) {
-        let is_absent = |item: &&Item| !names[1 - side].contains(item.key.stage.as_str());
-        for Item { key, .. } in sides[side].items.iter().filter(is_absent) {
-            match all.iter_mut().find(|one| one.stage == key.stage) {
+        let stages = sides[side].items.iter().map(|item| of(&item.key));
+        for stage in stages.filter(|stage| !names[1 - side].contains(stage)) {
+            match all.iter_mut().find(|one| one.stage == stage) {
                 Some(one) => one.tensors += 1,
-                None => all.push(OneSided { stage: key.stage.clone(), side, tensors: 1 }),
+                None => all.push(OneSided { stage, side, tensors: 1 }),
             }
         }
     }
     let in_file = |one: &OneSided| {
         let mut items = sides[one.side].items.iter();
-        items.any(|item| item.key.file.is_some() && item.key.stage == one.stage)
+        items.any(|item| item.key.file.is_some() && of(&item.key) == one.stage)
     };
     all.retain(|one| !in_file(one));
     all

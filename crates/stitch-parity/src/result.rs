@@ -127,6 +127,7 @@ impl TensorResult {
             }
             (stage::LEARNING_RATE, group) => format!("learning rate of parameter group {group}"),
             (stage::BUFFER, name) => format!("buffer {name}{index} after the step"),
+            (stage::BUFFER_BEFORE, name) => format!("buffer {name}{index} before the step"),
             // The only tensor of its stage.
             (stage, "order" | "logits" | "loss" | "y_pred" | "counts" | "accuracy") => {
                 format!("{}{index}", stage_name(stage))

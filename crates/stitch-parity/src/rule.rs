@@ -226,13 +226,17 @@ fn merge(entries: Vec<Entry>, dim: usize) -> Result<Entry, RuleError> {
         let parts = entries.iter().map(shown).collect::<Vec<_>>().join(", ");
         return Err(RuleError::Merge { dim, parts });
     }
-    let mut shape = first.shape.clone();
-    shape[dim] = entries.iter().fold(0, |sum: usize, e| sum.saturating_add(e.item.shape[dim]));
     let originals: Vec<&str> = entries.iter().map(|entry| &*entry.original).collect();
     let original = originals.join(" + ");
-    let parts = entries.into_iter().map(|entry| entry.item).collect();
-    let item = mapped(parts, Step::Concatenate(dim), shape);
+    let item = merged(entries.into_iter().map(|entry| entry.item).collect(), dim);
     Ok(Entry { item, original, changed: true })
+}
+
+/// The tensors, whose shapes agree in the other dimensions, one after the other along `dim`.
+pub(crate) fn merged(parts: Vec<Item>, dim: usize) -> Item {
+    let mut shape = parts[0].shape.clone();
+    shape[dim] = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.shape[dim]));
+    mapped(parts, Step::Concatenate(dim), shape)
 }
 
 fn split(

@@ -67,7 +67,7 @@ pub fn compare(
         true => Vec::new(),
         false => one_sided::stages([reference, candidate]),
     };
-    tensors.retain(|tensor| !one_sided.iter().any(|one| one.stage == tensor.stage));
+    tensors.retain(|tensor| !one_sided.iter().any(|one| one.is_of(tensor)));
     closest::find(&mut tensors);
     let first = first(&tensors);
     inherited::mark(&mut tensors, first);

@@ -6,13 +6,14 @@ use std::fmt;
 
 use crate::closest::{canonical, fits, similarity};
 use crate::error::SideError;
+use crate::fuse::{self, Fusion};
 use crate::glob::escaped;
 use crate::rule::permuted;
 use crate::side::{Item, Side};
 use crate::verify;
 
 /// Number of records of a name whose contents are compared.
-const RECORDS: usize = 16;
+pub(crate) const RECORDS: usize = 16;
 
 /// Dimension orders that are tried, besides the unchanged one: transposed; conv kernels of TensorFlow and JAX (WIO,
 /// HWIO, of depthwise layers HWCM) as PyTorch's and back; NHWC as NCHW and back.
@@ -31,6 +32,7 @@ const ORDERS: [&[usize]; 8] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suggestion {
     rules: Vec<Proposal>,
+    fusions: Vec<Fusion>,
     /// Names without a counterpart, of the reference and of the candidate.
     unpaired: [Vec<String>; 2],
 }
@@ -85,34 +87,44 @@ pub fn suggest(reference: &mut Side, candidate: &mut Side) -> Result<Suggestion,
     free[0] = (0..names[0].len()).filter(is_free).collect();
     pairs.extend(matcher.pair(&names, &free)?);
     pairs.sort_by_key(|([_, actual], _)| *actual);
-    let mut unpaired = [0, 1].map(|side| {
+    let left = [0, 1].map(|side| -> Vec<&Named> {
         let is_paired = |i: usize| pairs.iter().any(|(pair, _)| pair[side] == i);
-        let left = (0..names[side].len()).filter(|&i| !is_paired(i));
-        left.map(|i| names[side][i].name.clone()).collect::<Vec<String>>()
+        (0..names[side].len()).filter(|&i| !is_paired(i)).map(|i| &names[side][i]).collect()
     });
-    unpaired.iter_mut().for_each(|names| names.sort());
+    let fusions = fuse::fusions(&mut matcher.sides, left.each_ref().map(|names| &names[..]))?;
+    let unpaired = [0, 1].map(|side| {
+        let is_fused = |name: &String| {
+            fusions
+                .iter()
+                .any(|it| if it.side == side { it.whole == *name } else { it.parts.contains(name) })
+        };
+        let names = left[side].iter().map(|named| named.name.clone());
+        let mut names: Vec<String> = names.filter(|name| !is_fused(name)).collect();
+        names.sort();
+        names
+    });
     let rules = pairs.into_iter().filter_map(|([expected, actual], matched)| {
         let [expected, actual] = [&names[0][expected], &names[1][actual]];
         let changes = expected.name != actual.name || matched.layout != Layout::Same;
         changes.then(|| Proposal {
             names: [actual, expected].map(|named| named.name.clone()),
-            reason: matched.reason(),
+            reason: reason(matched.equal, matched.compared, matched.ambiguous),
             layout: matched.layout,
             dtypes: matched.dtypes,
         })
     });
-    Ok(Suggestion { rules: rules.collect(), unpaired })
+    Ok(Suggestion { rules: rules.collect(), fusions, unpaired })
 }
 
 /// Where a record is: all of its key but the name.
-type Place = (String, Option<usize>, Option<usize>, Option<String>);
+pub(crate) type Place = (String, Option<usize>, Option<usize>, Option<String>);
 
 /// A name of one side, and the positions of its tensors.
-struct Named {
-    name: String,
+pub(crate) struct Named {
+    pub name: String,
     canonical: String,
-    items: Vec<(Place, usize)>,
-    places: HashMap<Place, usize>,
+    pub items: Vec<(Place, usize)>,
+    pub places: HashMap<Place, usize>,
 }
 
 /// The names of a side in their order, with their tensors of the stages that the other side has too.
@@ -146,17 +158,15 @@ struct Matched {
     dtypes: Option<[String; 2]>,
 }
 
-impl Matched {
-    fn reason(&self) -> String {
-        let &Self { equal, compared, ambiguous, .. } = self;
-        match () {
-            () if equal > 0 && equal == compared => "equal contents".into(),
-            () if equal > 0 => format!("equal contents in {equal} of {compared} records: check it"),
-            () if ambiguous => {
-                "by shape and name alone, and another layout has this shape: check it".into()
-            }
-            () => "by shape and name alone: check it".into(),
+/// Why tensors are paired, of which that many records are equal.
+pub(crate) fn reason(equal: usize, compared: usize, ambiguous: bool) -> String {
+    match () {
+        () if equal > 0 && equal == compared => "equal contents".into(),
+        () if equal > 0 => format!("equal contents in {equal} of {compared} records: check it"),
+        () if ambiguous => {
+            "by shape and name alone, and another layout has this shape: check it".into()
         }
+        () => "by shape and name alone: check it".into(),
     }
 }
 
@@ -335,7 +345,7 @@ impl Matcher<'_> {
 
 impl fmt::Display for Suggestion {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        if self.rules.is_empty() {
+        if self.rules.is_empty() && self.fusions.is_empty() {
             writeln!(to, "# No rules: no tensor with another name or layout has a counterpart.")?;
         }
         for Proposal { names: [name, new_name], layout, dtypes, reason } in &self.rules {
@@ -354,6 +364,18 @@ impl fmt::Display for Suggestion {
                 writeln!(to, "# dtype = {into} # the candidate has {from}: converts it")?;
             }
             writeln!(to)?;
+        }
+        for Fusion { side, whole, parts, reason } in &self.fusions {
+            let parts =
+                parts.iter().map(|name| quoted(&escaped(name))).collect::<Vec<_>>().join(", ");
+            let whole = quoted(&escaped(whole));
+            match side {
+                0 => writeln!(to, "[[rule]] # {reason}\nmerge = [{parts}]\nname = {whole}\n")?,
+                _ => writeln!(
+                    to,
+                    "[[rule]] # {reason}\nmatch = {whole}\nsplit = {{ names = [{parts}] }}\n"
+                )?,
+            }
         }
         for (side, names) in ["reference", "candidate"].into_iter().zip(&self.unpaired) {
             for name in names {

@@ -4,16 +4,15 @@
 //! instructions; only elements that raise a maximum are examined further.
 
 use super::comparison::{Comparison, Greatest};
-use super::element::{Element, Values, for_each_element, has_nan};
+use super::element::{Element, Values, has_nan};
 use super::spread::Spread;
 use super::stream::LANES;
+use super::sums::Sums;
 use super::tolerance::Tolerance;
 use tensor_files::Dtype;
 
 /// Elements of a block.
 const BLOCK: usize = 256;
-/// Sums that are kept side by side. A fixed number, so that they are the same on every machine.
-const SUMS: usize = 8;
 
 /// Compares elements one block after another and sums up their differences.
 pub(super) struct Tally<'a> {
@@ -22,19 +21,6 @@ pub(super) struct Tally<'a> {
     equal_nan: bool,
     sums: Sums,
     spread: Spread,
-}
-
-/// Sums over the elements that are numbers on both sides.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    /// Of the differences.
-    differences: [f64; SUMS],
-    /// Of the differences, each relative to the expected value.
-    relative: [f64; SUMS],
-    /// Of the squares of the differences, of the expected and of the actual values, and of the products of the latter two.
-    squares: [[f64; SUMS]; 4],
-    /// Number of elements that are 0 in the reference alone.
-    without_relative: usize,
 }
 
 impl<'a> Tally<'a> {
@@ -134,7 +120,9 @@ impl<'a> Tally<'a> {
     fn block(&mut self, block: &Block) {
         let differences = &block.differences[..block.len];
         self.spread.add(differences);
-        self.sums.add(block);
+        let [expected, actual, products] =
+            [&block.expected, &block.actual, &block.products].map(|all| &all[..block.len]);
+        self.sums.add(differences, expected, actual, products);
         let unequal = block.unequal().count();
         if unequal > 0 {
             self.comparison.unequal += unequal;
@@ -199,66 +187,6 @@ impl<'a> Tally<'a> {
         let numbers = c.elements - c.nan;
         all.sums.merge(&other.sums).finish(numbers, c);
         (all.comparison, all.spread)
-    }
-}
-
-impl Sums {
-    /// Adds the elements of a block.
-    fn add(&mut self, block: &Block) {
-        let (differences, expected) = (&block.differences, &block.expected);
-        for begin in (0..block.len).step_by(SUMS) {
-            for i in begin..block.len.min(begin + SUMS) {
-                let (difference, magnitude) = (differences[i], expected[i].abs());
-                let lane = i - begin;
-                self.differences[lane] += difference;
-                let has_relative = difference == 0.0 || magnitude > 0.0;
-                self.without_relative += usize::from(!has_relative);
-                self.relative[lane] +=
-                    if difference > 0.0 && has_relative { difference / magnitude } else { 0.0 };
-                self.squares[0][lane] += difference * difference;
-                self.squares[1][lane] += expected[i] * expected[i];
-                self.squares[2][lane] += block.actual[i] * block.actual[i];
-                self.squares[3][lane] += block.products[i];
-            }
-        }
-    }
-
-    /// Adds elements that are equal on both sides and not NaN.
-    fn add_equal(&mut self, dtype: Dtype, bytes: &[u8]) {
-        let mut squares = [0.0; SUMS];
-        let mut lane = 0;
-        for_each_element(dtype, bytes, bytes, |values| {
-            squares[lane % SUMS] += values.product;
-            lane += 1;
-        });
-        for sums in &mut self.squares[1..] {
-            sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
-        }
-    }
-
-    fn merge(mut self, other: &Self) -> Self {
-        let pairs =
-            [(&mut self.differences, &other.differences), (&mut self.relative, &other.relative)];
-        let squares = self.squares.iter_mut().zip(&other.squares);
-        for (sums, others) in pairs.into_iter().chain(squares) {
-            sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
-        }
-        self.without_relative += other.without_relative;
-        self
-    }
-
-    /// Sets the means, the cosine and the signal-to-noise ratio of a comparison of that many numbers.
-    fn finish(&self, numbers: usize, c: &mut Comparison) {
-        let mean = |sums: &[f64; SUMS], count: usize| match count {
-            0 => 0.0,
-            _ => sums.iter().sum::<f64>() / count as f64,
-        };
-        c.mean = mean(&self.differences, numbers);
-        c.mean_rel = mean(&self.relative, numbers - self.without_relative);
-        let [differences, expected, actual, products] =
-            self.squares.map(|sums| sums.iter().sum::<f64>());
-        c.cosine = products / (expected.sqrt() * actual.sqrt());
-        c.snr = 10.0 * (expected / differences).log10();
     }
 }
 

@@ -117,6 +117,10 @@ fn a_stage_of_one_side_alone_is_not_compared_unless_stages_are_strict() {
         let report = compare(&mut reference, &mut candidate, &strict).unwrap();
         assert_eq!(report.verdict(), "PARITY: DIFFERENT (2 of 4)");
     }
+    let labels = [("batch", 1, "images"), ("batch", 1, "labels")];
+    let (mut reference, mut candidate) = (scalars(&labels), scalars(&labels[..1]));
+    let report = compare(&mut reference, &mut candidate, &Options::default()).unwrap();
+    assert_eq!(report.verdict(), "PARITY: EQUAL (bit for bit), not compared: batch labels");
     // A record of a stage that both sides have stays a difference, as do stages if none is common.
     for records in [&all[2..], &[("init", 1, "w")][..], &[]] {
         let mut candidate = scalars(records);

@@ -312,6 +312,44 @@ fn a_suggested_map_makes_a_renamed_and_transposed_copy_equal() {
 }
 
 #[test]
+fn fused_tensors_are_suggested_to_be_split_and_merged() {
+    let parts = [1, 2, 3].map(|seed| distinct(seed, &[2, 4]));
+    let whole = |order: [usize; 3]| order.map(|i| parts[i].clone()).concat();
+    let part = |name, i: usize| (name, &[2, 4][..], parts[i].clone());
+    let (q, k, v) = (part("attn.q.weight", 0), part("attn.k.weight", 1), part("attn.v.weight", 2));
+    let separate = [k, q, v];
+    let fused = [("attn.in_proj_weight", &[6, 4][..], whole([0, 1, 2]))];
+    for (one, other, rule) in [
+        (
+            &fused[..],
+            &separate[..],
+            "merge = [\"attn.q.weight\", \"attn.k.weight\", \"attn.v.weight\"]",
+        ),
+        (
+            &separate[..],
+            &fused[..],
+            "split = { names = [\"attn.q.weight\", \"attn.k.weight\", \"attn.v.weight\"] }",
+        ),
+    ] {
+        let (mut reference, mut candidate) = (side(one), side(other));
+        let text = suggest(&mut reference, &mut candidate).unwrap().to_string();
+        assert!(text.contains(rule) && text.contains("# equal contents\n"), "{text}");
+        let report = mapped(&text, &mut reference, &mut candidate);
+        assert_eq!(report.verdict(), "PARITY: EQUAL (bit for bit)", "{text}");
+    }
+    // Without equal contents in the order of the candidate, to be checked; parts that do not fit are left.
+    let other = [("attn.in_proj_weight", &[6, 4][..], counted(&[6, 4]))];
+    let text = suggest(&mut side(&other), &mut side(&separate)).unwrap().to_string();
+    assert!(
+        text.contains("alone: check it\nmerge = [\"attn.k.weight\", \"attn.q.weight\""),
+        "{text}"
+    );
+    let other = [("attn.in_proj_weight", &[7, 4][..], counted(&[7, 4]))];
+    let text = suggest(&mut side(&other), &mut side(&separate)).unwrap().to_string();
+    assert!(!text.contains("merge = ") && text.contains("# only in the reference"), "{text}");
+}
+
+#[test]
 fn without_equal_contents_shapes_and_names_are_suggested_to_be_checked() {
     let mut reference = side(&[
         ("layer1.weight", &[4, 2], distinct(1, &[4, 2])),

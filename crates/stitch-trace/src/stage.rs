@@ -7,6 +7,8 @@ pub const DATA: &str = "data";
 pub const INIT: &str = "init";
 /// The order in which an epoch visits the samples.
 pub const PERMUTATION: &str = "permutation";
+/// Buffers before a step.
+pub const BUFFER_BEFORE: &str = "buffer_before";
 /// Images and labels of a step.
 pub const BATCH: &str = "batch";
 /// Outputs of the modules in a step, named by their paths; `path#2` is that of the second call of a module.
@@ -49,6 +51,7 @@ pub const KNOWN: &[&str] = &[
     DATA,
     INIT,
     PERMUTATION,
+    BUFFER_BEFORE,
     BATCH,
     FORWARD,
     LOGITS,

@@ -216,7 +216,7 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
                     return Err(invalid(line, LineError::Duplicate(key)));
                 }
                 keys.insert(key);
-                parsed.records.push(record);
+                parsed.records.push(*record);
             }
             Ok(Line::End(End { records: expected, .. })) => {
                 let found = parsed.records.len();
@@ -239,7 +239,7 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
 
 /// Any line except the first.
 enum Line {
-    Record(Record),
+    Record(Box<Record>),
     End(End),
 }
 
@@ -266,7 +266,7 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, LineError> {
             return Err(LineError::Blocks(blocks.len()));
         }
     }
-    Ok(Line::Record(record))
+    Ok(Line::Record(record.into()))
 }
 
 /// The bytes of a SHA-256 in lower-case hexadecimal digits.

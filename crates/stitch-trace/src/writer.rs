@@ -50,13 +50,6 @@ impl Writer<File, File> {
     }
 }
 
-impl Writer<Vec<u8>, Vec<u8>> {
-    /// Starts a trace in memory.
-    pub fn in_memory(model: &str) -> Self {
-        Self::after_header(header(model).into_bytes(), Vec::new())
-    }
-}
-
 impl<R: Write, E: Write> Writer<R, E> {
     /// Starts a trace that is written to `records` (`trace.jsonl`) and `elements` (`trace.bin`).
     ///
@@ -65,12 +58,16 @@ impl<R: Write, E: Write> Writer<R, E> {
     pub fn new(mut records: R, elements: E, model: &str) -> Result<Self, WriteError> {
         records.write_all(header(model).as_bytes())?;
         records.flush()?;
-        Ok(Self::after_header(records, elements))
-    }
-
-    fn after_header(records: R, elements: E) -> Self {
         let keys = HashSet::new();
-        Self { records, elements, keys, offset: 0, keep: KEPT_BYTES, class: None, broken: false }
+        Ok(Self {
+            records,
+            elements,
+            keys,
+            offset: 0,
+            keep: KEPT_BYTES,
+            class: None,
+            broken: false,
+        })
     }
 
     /// Sets the length in bytes up to which the elements of a tensor are kept (default: 1 MiB). Of larger
@@ -150,6 +147,23 @@ impl<R: Write, E: Write> Writer<R, E> {
         self.keys.insert(key);
         let line = self.line(&record);
         self.checked(line)
+    }
+
+    /// Records a tensor of libtorch, of any dtype, device and memory layout.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    #[cfg(feature = "tch")]
+    pub fn record_tensor(
+        &mut self,
+        stage: &str,
+        name: &str,
+        place: Place,
+        tensor: &tch::Tensor,
+    ) -> Result<(), WriteError> {
+        let dtype = tensor_files::dtype_of(tensor.kind());
+        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+        self.record(stage, name, place, dtype, &shape, &tensor_files::bytes_of(tensor))
     }
 
     /// Hashes and counts the elements of a tensor, and writes up to `kept` bytes of them, if they are to be kept.

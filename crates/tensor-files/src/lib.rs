@@ -16,6 +16,8 @@ pub mod safetensors;
 mod skipped;
 pub mod state_dict;
 mod stream;
+#[cfg(feature = "tch")]
+mod tensor;
 mod tensor_file;
 pub mod torchscript;
 
@@ -28,6 +30,8 @@ pub use names::{Renaming, shared_prefixes};
 pub use npy::NpyError;
 pub use pickle::PickleError;
 pub use skipped::Skipped;
+#[cfg(feature = "tch")]
+pub use tensor::{bytes_of, copy_bytes, dtype_of};
 pub use tensor_file::{FileKind, TensorFile};
 
 /// The name, element type and shape of a tensor in a file.

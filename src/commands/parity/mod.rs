@@ -17,6 +17,7 @@ use stitch::parity::run::{self, Run};
 use stitch::run_folder::write_whole;
 use stitch_parity::{Map, Options, Overrides, Pattern, Report, compare, suggest};
 
+use self::text::Details;
 use super::{Console, Outcome};
 use crate::cli::{ParityArgs, ParityFormat};
 use crate::suggest::hinted;
@@ -58,9 +59,10 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     let report = compare(&mut reference.side, &mut candidate.side, &options)?;
     check_names(args, &report)?;
     let engines = [&reference, &candidate].map(engine_of);
+    let details = Details { verbose: args.verbose, histogram: args.histogram };
     let text = match console.json {
         true => document::json(&report, &engines)?,
-        false => text::of(&report, &engines, args.histogram, console.screen),
+        false => text::of(&report, &engines, details, console.screen),
     };
     console.print(text.trim_end())?;
     if let Some(path) = &args.junit {

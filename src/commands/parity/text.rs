@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use clap::builder::styling::AnsiColor;
-use stitch_parity::{Comparison, DECADES, Element, Outcome, Report, TaskView, TensorResult, stage};
+use stitch_parity::{
+    Comparison, DECADES, Element, LayerError, Outcome, Report, TaskView, TensorResult, stage,
+};
 
 use super::flags::{applied, flag, message};
 use crate::commands::terminal::{Screen, table, visible_line};
@@ -12,21 +14,30 @@ use crate::commands::terminal::{Screen, table, visible_line};
 /// Maximum number of lines of one kind; the rest is only counted.
 const SHOWN: usize = 10;
 
+/// What to show besides the verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Details {
+    /// Every tensor that differs, not the first alone.
+    pub verbose: bool,
+    /// Histograms of the differences.
+    pub histogram: bool,
+}
+
 /// The report as text; `engines` are those of the reference and the candidate.
 pub fn of(
     report: &Report,
     engines: &[Option<String>; 2],
-    histogram: bool,
+    details: Details,
     screen: Screen,
 ) -> String {
-    Printer { out: String::new(), screen, histogram }.report(report, engines)
+    Printer { out: String::new(), screen, details }.report(report, engines)
 }
 
 /// The text written so far.
 struct Printer {
     out: String,
     screen: Screen,
-    histogram: bool,
+    details: Details,
 }
 
 impl Printer {
@@ -40,6 +51,22 @@ impl Printer {
     }
 
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
+        let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
+        self.colored(color, &report.verdict());
+        if let Some(first) = report.first_difference() {
+            self.first(report, first);
+        } else if report.tensors.is_empty() {
+            self.line("nothing to compare: neither side contains a tensor");
+        }
+        for side in &report.truncated {
+            self.colored(
+                AnsiColor::Red,
+                &format!("the trace of {side} has no end marker: the run did not end, or the file was truncated"),
+            );
+        }
+        for what in &report.not_compared {
+            self.line(&format!("not compared: {what}"));
+        }
         let sides = [("reference", &report.reference), ("candidate", &report.candidate)];
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
@@ -50,52 +77,78 @@ impl Printer {
         }
         self.stages(report);
         self.tolerances(report);
-        self.differences(report);
+        self.others(report);
         if !report.is_equal() {
             self.task(&report.task);
         }
-        if let Some(first) = report.first_difference() {
-            self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
-            let others = report.different() - 1;
-            if first.step.is_some() && others > 0 {
-                self.line(&format!(
-                    "what it is computed from is equal, as far as it was recorded; {others} tensors after it differ"
-                ));
-            }
-            for (i, cause) in report.causes.iter().enumerate() {
-                let label = if i == 0 { "likely cause" } else { "or" };
-                self.line(&format!("{label}: {cause}"));
-            }
-            let differs = matches!(first.outcome, Outcome::Different(_));
-            if differs && first.stage == stage::FINAL && !report.traced {
-                self.line(
-                    "note: with --trace on both sides the first divergence is found within the run",
-                );
-            }
-        } else if report.tensors.is_empty() {
-            self.line("nothing to compare: neither side contains a tensor");
+        self.notes(report);
+        self.out
+    }
+
+    /// The first difference, what may cause it, and what it causes.
+    fn first(&mut self, report: &Report, first: &TensorResult) {
+        self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
+        for (i, cause) in report.causes.iter().enumerate() {
+            let label = if i == 0 { "likely cause" } else { "or" };
+            self.line(&format!("{label}: {cause}"));
         }
-        for side in &report.truncated {
-            self.colored(
-                AnsiColor::Red,
-                &format!("the trace of {side} has no end marker: the run did not end, or the file was truncated"),
+        if let Outcome::Different(comparison) = &first.outcome {
+            self.numbers(first, comparison);
+        }
+        let others = report.different() - 1;
+        let inherited = report.tensors.iter().filter(|tensor| tensor.inherited).count();
+        if first.step.is_some() && others > 0 {
+            self.line(&format!(
+                "what it is computed from is equal, as far as it was recorded; {others} tensors after it differ, of which \
+                 {inherited} inherit the difference"
+            ));
+        }
+        self.layers(report);
+    }
+
+    /// The errors of the layers in the step of the first difference, each with what it adds.
+    fn layers(&mut self, report: &Report) {
+        let shown = report.layers.iter().filter(|layer| layer.error > 0.0);
+        let lines: Vec<String> = shown
+            .map(|LayerError { stage, name, class, error, before }| {
+                let class = class.as_ref().map_or(String::new(), |class| format!(" ({class})"));
+                let growth = match before {
+                    Some(before) if *before > 0.0 => {
+                        format!(", {:.3} times that of the layer before", error / before)
+                    }
+                    Some(_) => ", the layer before is equal".into(),
+                    None => String::new(),
+                };
+                format!("  {stage} of {name}{class}: {error:.2e}{growth}")
+            })
+            .collect();
+        if !lines.is_empty() {
+            self.line("relative error of each layer (norm of the difference / norm of the expected values):");
+        }
+        self.some(&lines, |printer, line| printer.line(line));
+    }
+
+    fn notes(&mut self, report: &Report) {
+        let is_final = |tensor: &TensorResult| tensor.stage == stage::FINAL;
+        let mut notes = report.notes.clone();
+        let first = report.first_difference().filter(|first| is_final(first));
+        if first.is_some_and(|first| matches!(first.outcome, Outcome::Different(_)))
+            && !report.traced
+        {
+            notes.push(
+                "with --trace on both sides the first divergence is found within the run".into(),
             );
         }
-        for note in &report.notes {
-            self.line(&format!("note: {note}"));
-        }
-        for what in &report.not_compared {
-            self.line(&format!("not compared: {what}"));
-        }
         if report.tensors.iter().any(|tensor| tensor.closest.is_some()) {
-            self.line("note: if names or layouts differ, --suggest-map proposes a map of them");
+            notes.push("if names or layouts differ, --suggest-map proposes a map of them".into());
         }
         if !report.one_sided_stages.is_empty() {
-            self.line("note: with --strict-stages a stage that only one side has is a difference");
+            notes
+                .push("with --strict-stages a stage that only one side has is a difference".into());
         }
-        let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
-        self.colored(color, &report.verdict());
-        self.out
+        for note in notes {
+            self.line(&format!("note: {note}"));
+        }
     }
 
     /// One row per stage: the number of tensors that are equal, within tolerance, and different.
@@ -142,27 +195,39 @@ impl Printer {
         }
     }
 
-    /// Tensors that could not be compared element by element first, then those whose elements differ.
-    fn differences(&mut self, report: &Report) {
-        let (numbers, names): (Vec<_>, Vec<_>) = (report.tensors.iter())
-            .filter(|tensor| !tensor.passes())
-            .partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
+    /// The tensors after the first that differ: those that could not be compared element by element first.
+    fn others(&mut self, report: &Report) {
+        let differing = report.tensors.iter().enumerate().filter(|(_, tensor)| !tensor.passes());
+        let others = differing.filter(|(i, _)| Some(*i) != report.first).map(|(_, tensor)| tensor);
+        let (numbers, names): (Vec<_>, Vec<_>) =
+            others.partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
         self.some(&names, |printer, tensor| printer.line(&message(tensor)));
+        if !self.details.verbose {
+            if !numbers.is_empty() {
+                self.line(&format!(
+                    "the elements of {} other tensors differ (--verbose shows them)",
+                    numbers.len()
+                ));
+            }
+            return;
+        }
         self.some(&numbers, |printer, tensor| {
             if let Outcome::Different(comparison) = &tensor.outcome {
                 let shape = &tensor.shape;
                 let shape = if shape.is_empty() { "".into() } else { format!(" {shape:?}") };
-                printer.line(&format!("{}{shape}", tensor.place()));
+                let inherited = if tensor.inherited { ", inherited" } else { "" };
+                printer.line(&format!("{}{shape}{inherited}", tensor.place()));
                 printer.numbers(tensor, comparison);
             }
         });
     }
 
-    /// Prints the first [`SHOWN`] items, and the number of the others.
+    /// Prints the first [`SHOWN`] items, or all, and the number of the others.
     fn some<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        all.iter().take(SHOWN).for_each(|one| each(self, one));
-        if all.len() > SHOWN {
-            self.line(&format!("… and {} more (--json lists all)", all.len() - SHOWN));
+        let shown = if self.details.verbose { all.len() } else { SHOWN };
+        all.iter().take(shown).for_each(|one| each(self, one));
+        if all.len() > shown {
+            self.line(&format!("… and {} more (--verbose lists all)", all.len() - shown));
         }
     }
 
@@ -186,15 +251,20 @@ impl Printer {
         if let Some(ulp) = c.ulp {
             self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
         }
-        if !c.mean.is_nan() {
-            self.line(&format!("  mean difference {:e}, median {:e}", c.mean, c.median));
-        }
+        self.line(&format!(
+            "  absolute differences: mean {:e}, median {:e}, 90 % up to {:e}, 99 % up to {:e}",
+            c.mean, c.median, c.p90, c.p99
+        ));
+        self.line(&format!(
+            "  mean relative difference {:e}, cosine {:.9}, signal to noise {:.1} dB",
+            c.mean_rel, c.cosine, c.snr
+        ));
         let flags: Vec<String> =
             c.sufficient().iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
         if !flags.is_empty() {
             self.line(&format!("  it would pass with {}", flags.join(", or ")));
         }
-        if self.histogram {
+        if self.details.histogram {
             self.decades(c);
         }
     }

@@ -271,7 +271,7 @@ mod tests {
         for value in [0.0, 5e-324, 1e-7, 1.0, f64::MAX, f64::INFINITY, f64::NAN] {
             let row = TensorError { name: "w".into(), at: "step 1".into(), value };
             for drawn in [Drawn::Wide, Drawn::Narrow] {
-                assert!(tensor_errors(&[row.clone()], drawn).svg().contains("step 1"));
+                assert!(tensor_errors(std::slice::from_ref(&row), drawn).svg().contains("step 1"));
                 assert!(step_errors(&errors(&[0.0, value]), drawn).svg().contains(">step</text>"));
             }
         }

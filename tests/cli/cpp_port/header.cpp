@@ -23,7 +23,7 @@ int main(int, char** arguments) {
     stitch::Trace trace(folder + "/cpp", "any \"model\"");
 
     // Around the ends of a block of SHA-256, and more than is kept.
-    for (size_t length : {0, 3, 55, 56, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1}) {
+    for (size_t length : {0, 3, 55, 56, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1, 3 << 20}) {
         std::vector<uint8_t> bytes(length);
         for (size_t i = 0; i < length; ++i) bytes[i] = static_cast<uint8_t>(i * i % 251);
         trace.record("bytes", std::to_string(length), Place::run(), bytes);
@@ -46,6 +46,13 @@ int main(int, char** arguments) {
     print_error([&] { trace.record("loss", "loss", Place::step(1), "float32", {2, 2}, floats.data(), 8); });
     trace.keep_up_to(4);
     trace.record("loss", "loss", Place::step(1), 0.25f);
+    // Statistics in place of elements.
+    trace.record("long", "float32", Place::run(), floats);
+    trace.record("long", "float64", Place::run(), std::vector<double>{0.1, nan, -infinity, -2.5});
+    trace.record("long", "int64", Place::run(), std::vector<int64_t>{-1, int64_t(1) << 62});
+    trace.record("long", "float16", Place::run(), "float16", {8}, halves, sizeof halves);
+    trace.record("long", "bfloat16", Place::run(), "bfloat16", {8}, halves, sizeof halves);
+    trace.record("long", "nothing finite", Place::run(), std::vector<float>{nan, infinity});
     trace.finish();
     print_error([&] { trace.record("loss", "loss", Place::step(2), 0.25f); });
     print_error([&] { stitch::Trace(folder + "/cpp/trace.bin", "in a file"); });

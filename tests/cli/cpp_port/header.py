@@ -13,7 +13,7 @@ from stitch_trace import Writer  # noqa: E402
 
 folder = Path(sys.argv[1])
 trace = Writer(folder / "python", 'any "model"')
-for length in (0, 3, 55, 56, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1):
+for length in (0, 3, 55, 56, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1, 3 << 20):
     values = np.arange(length, dtype=np.uint64) ** 2 % 251
     trace.record("bytes", str(length), values.astype(np.uint8))
 floats = np.array([[0.5, -np.nan, np.inf], [np.nan, -0.0, 1e-45]], np.float32)
@@ -27,6 +27,13 @@ halves = np.array([0x7C00, 0x7C01, 0xFE00, 0xFC00, 0x3C00, 0x7F80, 0x7F81, 0xFF8
 trace.record("halves", "float16", halves.view(np.float16), step=2)
 trace.record("halves", "bfloat16", torch.tensor(halves).view(torch.bfloat16).view(2, 4), step=2)
 trace.record("loss", "loss", np.float32(0.25), step=1)
+trace.keep = 4
+trace.record("long", "float32", floats.reshape(-1))
+trace.record("long", "float64", np.array([0.1, np.nan, -np.inf, -2.5]))
+trace.record("long", "int64", np.array([-1, 1 << 62]))
+trace.record("long", "float16", halves.view(np.float16))
+trace.record("long", "bfloat16", torch.tensor(halves).view(torch.bfloat16))
+trace.record("long", "nothing finite", np.array([np.nan, np.inf], np.float32))
 trace.close()
 
 
@@ -37,6 +44,10 @@ def lines(name):
 found = lines("cpp")
 assert [line.pop("class") for line in found if "class" in line] == ["Conv2d"]
 for actual, expected in zip(found, lines("python"), strict=True):
+    # Sums in another order.
+    of_cpp, of_python = (line.pop("statistics", {}) for line in (actual, expected))
+    assert of_cpp.keys() == of_python.keys()
+    assert np.allclose(list(of_cpp.values()), list(of_python.values()), rtol=1e-14, atol=0), f"{of_cpp}\n{of_python}"
     assert actual == expected, f"{actual}\n{expected}"
 assert (folder / "cpp/trace.bin").read_bytes() == (folder / "python/trace.bin").read_bytes()
 

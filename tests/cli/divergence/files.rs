@@ -290,7 +290,7 @@ fn nothing_to_compare_is_a_failure() {
         .assert()
         .code(1)
         .stdout(predicate::str::contains("nothing to compare"))
-        .stdout(predicate::str::ends_with("PARITY: DIFFERENT (0 of 0)\n"));
+        .stdout(predicate::str::starts_with("PARITY: DIFFERENT (0 of 0)\n"));
 }
 
 #[test]

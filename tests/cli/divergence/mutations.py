@@ -30,6 +30,13 @@ class Dropout(nn.Module):
         return nn.functional.dropout(x, 0.5) * 0.5
 
 
+class MaxPool2d(nn.MaxPool2d):
+    """Takes the last of several equal maxima, not the first."""
+
+    def forward(self, x):
+        return super().forward(x.flip(2, 3)).flip(2, 3)
+
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -113,6 +120,10 @@ def with_schedule(run):
     run.schedule = lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2)
 
 
+def with_maximum_pooling(run):
+    run.model.pool1 = nn.MaxPool2d(2)
+
+
 def replaced(name, module):
     def fault(run):
         setattr(run.model, name, module())
@@ -193,6 +204,9 @@ FAULTS = {
     with_adamw: {
         "no-weight-decay": setting("optimizer", adam()),
         "coupled": setting("optimizer", adam(weight_decay=0.1)),
+    },
+    with_maximum_pooling: {
+        "tie-rule": replaced("pool1", lambda: MaxPool2d(2)),
     },
     with_schedule: {
         "schedule": setting("schedule", lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1)),

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::common;
 
 /// For each fault of mutations.py: where the first difference is, and the likely cause.
-const FOUND: [(&str, &str, &str); 32] = [
+const FOUND: [(&str, &str, &str); 33] = [
     (
         "batch-norm-momentum",
         "step 1, buffer bn1.running_mean",
@@ -69,6 +69,7 @@ const FOUND: [(&str, &str, &str); 32] = [
     ("nesterov", "step 1, conv1.weight", "Nesterov momentum on one side only"),
     ("no-weight-decay", "step 1, conv1.weight", "decoupled weight decay"),
     ("coupled", "step 1, first moment of conv1.weight", "coupled weight decay"),
+    ("tie-rule", "step 1, gradient of the output of relu1", "the tie rule of pool1 (MaxPool2d)"),
     ("schedule", "step 2, conv1.weight", "the learning rate: 1e-3 in the reference, 1e-4"),
 ];
 

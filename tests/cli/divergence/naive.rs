@@ -8,7 +8,7 @@ use stitch::evaluate::evaluate;
 use stitch::models::{ModelEntry, named};
 use stitch::nn::Model;
 use stitch::optim::{Adam, Optimizer};
-use stitch::parity::recorder::Recorder;
+use stitch::parity::recorder::{Recorder, TracedSteps};
 use stitch::train::{StepTensors, Tracer};
 use tch::nn::OptimizerConfig as _;
 use tch::{Device, Kind, Tensor, nn};
@@ -42,17 +42,15 @@ fn trace_naive(fault: Fault, folder: &Path) {
     if fault != Fault::TchDefaults {
         naive.assign(&initial(fault));
     }
-    let mut recorder = Recorder::new(entry(), &naive.model(), &data.train, &data.test);
+    let (model, steps) = (naive.model(), TracedSteps::default());
+    let data_sets = [&data.train, &data.test];
+    let mut recorder = Recorder::create(folder, steps, entry(), &model, data_sets).unwrap();
     let order = order(fault, data.train.len());
     recorder.order(1, &order);
     train(fault, &naive, &vs, &data.train, &order, &mut recorder);
     let model = naive.model();
     let evaluation = evaluate(&model, &data.test);
-    recorder.finish(&model, &evaluation);
-    let (records, elements) = recorder.into_files().unwrap();
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("trace.jsonl"), records).unwrap();
-    fs::write(folder.join("trace.bin"), elements).unwrap();
+    recorder.finish(&model, &evaluation).unwrap();
 }
 
 /// Initial values by PyTorch's bounds.

@@ -1,5 +1,7 @@
 //! Causes of a difference in the output of a module.
 
+use stitch_trace::stage;
+
 use super::Evidence;
 use crate::fit::{difference, factor, fit, norm};
 
@@ -35,6 +37,27 @@ impl Evidence<'_> {
             ];
         }
         Vec::new()
+    }
+}
+
+impl Evidence<'_> {
+    /// The gradient of what maximum pooling reads: its windows pass it to other elements.
+    pub(super) fn of_ties(&self, one: &[f64], other: &[f64]) -> Option<String> {
+        let layers =
+            self.tensors.iter().filter(|it| it.stage == stage::FORWARD && it.step == self.step());
+        let mut after = layers.skip_while(|it| it.name != self.first.name).skip(1);
+        let pool = after.next().filter(|_| self.first.stage == stage::BACKWARD)?;
+        let class = pool.class.as_deref().filter(|class| class.contains("MaxPool"))?;
+        let planes = |values: &[f64]| -> Vec<f64> {
+            let size = self.first.shape.iter().skip(2).product::<usize>().max(1);
+            values.chunks(size).map(|plane| plane.iter().sum()).collect()
+        };
+        let (before, now) = (planes(one), planes(other));
+        let moved = norm(&difference(&now, &before)) <= 1e-4 * norm(one);
+        let name = &pool.name;
+        moved.then(|| {
+            format!("the tie rule of {name} ({class}): the gradient goes to another one of several equal elements of a window")
+        })
     }
 }
 

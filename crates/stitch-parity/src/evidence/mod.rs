@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use stitch_trace::stage;
 use tensor_files::Dtype;
 
+use crate::comparison::Comparison;
 use crate::element::bits;
 use crate::error::SideError;
 use crate::fit::{affine, difference, factor, norm};
@@ -27,7 +28,7 @@ pub(crate) fn causes(
     first: &TensorResult,
 ) -> Result<Vec<String>, SideError> {
     let mut evidence = Evidence { reference, candidate, tensors, first };
-    let mut causes = evidence.of_names();
+    let mut causes = Vec::new();
     if let (stage::PERMUTATION, Outcome::Shape { expected, actual }) =
         (first.stage.as_str(), &first.outcome)
     {
@@ -38,6 +39,10 @@ pub(crate) fn causes(
     }
     if matches!(first.outcome, Outcome::Different(_)) {
         causes.extend(evidence.of_elements()?);
+    }
+    if let Some((cause, both)) = evidence.of_names() {
+        // State that one side does not have may only not have been recorded.
+        causes.insert(if both { 0 } else { causes.len() }, cause);
     }
     Ok(causes)
 }
@@ -74,8 +79,8 @@ impl Evidence<'_> {
         self.both(stage, self.step(), name)
     }
 
-    /// Different optimizers have different names of their state.
-    fn of_names(&self) -> Vec<String> {
+    /// Different optimizers have different names of their state; also returns whether both sides have some.
+    fn of_names(&self) -> Option<(String, bool)> {
         let step = |side: &Side| -> BTreeSet<String> {
             let known =
                 |stage: &str| stage::KNOWN.contains(&stage) && !stage.starts_with("exp_avg");
@@ -87,14 +92,14 @@ impl Evidence<'_> {
         let is_state = self.first.stage == stage::PARAMETER
             || one.contains(&self.first.stage)
             || other.contains(&self.first.stage);
-        match optimizer(&one).zip(optimizer(&other)) {
-            Some((one, other)) if one != other && is_state => {
-                vec![format!(
-                    "another optimizer: the reference keeps the state of {one}, the candidate that of {other}"
-                )]
-            }
-            _ => Vec::new(),
-        }
+        let both = !one.is_empty() && !other.is_empty();
+        let (one, other) = optimizer(&one).zip(optimizer(&other))?;
+        (one != other && is_state).then(|| {
+            let cause = format!(
+                "another optimizer: the reference keeps the state of {one}, the candidate that of {other}"
+            );
+            (cause, both)
+        })
     }
 
     fn of_elements(&mut self) -> Result<Vec<String>, SideError> {
@@ -106,12 +111,12 @@ impl Evidence<'_> {
             stage::FORWARD => self.of_layer(&one, &other),
             stage::LOSS => self.of_loss(&one, &other)?,
             stage::BACKWARD | stage::GRADIENT => self.of_gradients(&one, &other)?,
-            stage::BUFFER => update::of_buffer(&name, &one, &other),
+            stage::BUFFER => self.of_buffer(&name, &one, &other)?,
             stage::FINAL | stage::TEST_LOGITS | stage::LOGITS | stage::INIT => Vec::new(),
             _ => self.of_update(&one, &other)?,
         };
         if causes.is_empty() {
-            causes.extend(of_relation(&one, &other, &self.first.shape));
+            causes.extend(of_relation(&one, &other, self.first));
         }
         Ok(causes)
     }
@@ -184,6 +189,9 @@ impl Evidence<'_> {
 
     /// All gradients of the step are scaled alike, or cut at a value.
     fn of_gradients(&mut self, one: &[f64], other: &[f64]) -> Result<Vec<String>, SideError> {
+        if let Some(tie) = self.of_ties(one, other) {
+            return Ok(vec![tie]);
+        }
         let most = other.iter().fold(0.0f64, |most, x| most.max(x.abs()));
         let cut = one.iter().zip(other).filter(|(a, b)| a != b).count();
         let is_cut =
@@ -273,12 +281,29 @@ fn of_orders(one: &[f64], other: &[f64]) -> Vec<String> {
     }
 }
 
+/// The relative difference up to which rounding alone may cause it.
+fn rounding(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F64 => 1e-13,
+        Dtype::F32 => 3e-6,
+        Dtype::F16 => 5e-3,
+        Dtype::BF16 => 4e-2,
+        _ => 0.0,
+    }
+}
+
 /// Relations that hold in any stage.
-fn of_relation(one: &[f64], other: &[f64], shape: &[usize]) -> Vec<String> {
-    let gap = difference(other, one);
+fn of_relation(one: &[f64], other: &[f64], first: &TensorResult) -> Vec<String> {
+    let Outcome::Different(Comparison { dtype, .. }) = first.outcome else { return Vec::new() };
+    let (gap, shape) = (difference(other, one), &first.shape);
     let size = norm(&gap) / norm(one);
     let differing: Vec<usize> = (0..gap.len()).filter(|&i| gap[i] != 0.0).collect();
-    if size < 3e-6 {
+    if dtype == Dtype::F64 && (1e-9..rounding(Dtype::F32)).contains(&size) {
+        return vec![format!(
+            "a number in float32: the difference is {size:.1e} of the tensor's norm, which is its precision, and the tensor is float64"
+        )];
+    }
+    if size < rounding(dtype) {
         return vec![format!(
             "rounding: the difference is {size:.1e} of the tensor's norm (kernels, their order of summation, fused multiply-add, threads, libtorch build)"
         )];

@@ -95,22 +95,25 @@ impl Evidence<'_> {
         }
         Ok(causes)
     }
-}
 
-pub(super) fn of_buffer(name: &str, one: &[f64], other: &[f64]) -> Vec<String> {
-    // The initial variances are 1, the initial means 0.
-    let from = if name.ends_with("running_var") { 1.0 } else { 0.0 };
-    let [a, b] = [one, other].map(|values| values.iter().map(|x| x - from).collect::<Vec<_>>());
-    if let Some(scale) = factor(&a, &b) {
-        return vec![format!("momentum: the buffer has moved {scale:.6} times as far")];
+    pub(super) fn of_buffer(
+        &mut self,
+        name: &str,
+        one: &[f64],
+        other: &[f64],
+    ) -> Result<Vec<String>, SideError> {
+        let before = match self.here(stage::BUFFER_BEFORE, name)? {
+            Some([before, _]) => before,
+            // The initial variances are 1, the initial means 0.
+            None => vec![if name.ends_with("running_var") { 1.0 } else { 0.0 }; one.len()],
+        };
+        if let Some(scale) = factor(&difference(one, &before), &difference(other, &before)) {
+            return Ok(vec![format!("momentum: the buffer has moved {scale:.6} times as far")]);
+        }
+        let biased =
+            "biased instead of unbiased variance (divided by n instead of n - 1), or momentum";
+        Ok(if name.ends_with("running_var") { vec![biased.into()] } else { Vec::new() })
     }
-    if name.ends_with("running_var") {
-        return vec![
-            "biased instead of unbiased variance (divided by n instead of n - 1), or momentum"
-                .into(),
-        ];
-    }
-    Vec::new()
 }
 
 fn of_state(
