@@ -1,6 +1,5 @@
 //! The report of `stitch parity` as text.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use clap::builder::styling::AnsiColor;
@@ -8,7 +7,7 @@ use stitch_parity::{
     Comparison, DECADES, Element, LayerError, Outcome, Report, TaskView, TensorResult, stage,
 };
 
-use super::flags::{applied, flag, message};
+use super::flags::{flag, message, tolerances};
 use crate::commands::terminal::{Screen, table, visible_line};
 
 /// Maximum number of lines of one kind; the rest is only counted.
@@ -175,10 +174,7 @@ impl Printer {
 
     /// The tolerances that were applied, and the greatest difference within them.
     fn tolerances(&mut self, report: &Report) {
-        let mut used: BTreeMap<String, usize> = BTreeMap::new();
-        for tolerance in report.tensors.iter().filter_map(|tensor| tensor.tolerance.as_ref()) {
-            *used.entry(applied(tolerance)).or_default() += 1;
-        }
+        let used = tolerances(report);
         if used.is_empty() {
             self.line("tolerance: none, every bit must be equal");
         }

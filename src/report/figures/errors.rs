@@ -1,4 +1,4 @@
-//! The figures of `stitch parity`: relative differences by tensor and by step, on logarithmic axes.
+//! The figures of `stitch parity`: relative errors by tensor and by step, on logarithmic axes.
 
 use super::axis::Axis;
 use super::canvas::{
@@ -6,23 +6,23 @@ use super::canvas::{
 };
 use super::{Drawn, Figure};
 
-/// The difference of a tensor.
+/// The relative error of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorError {
     /// Name of the tensor, with its stage.
     pub name: String,
     /// Where in the run it is: `step 2`; may be empty.
     pub at: String,
-    /// Relative difference; may be infinite.
+    /// Relative error; may be infinite.
     pub value: f64,
 }
 
-/// The greatest difference of a step.
+/// The greatest relative error of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepError {
     /// Step, counted from 1.
     pub step: usize,
-    /// Relative difference, which may be infinite; `None` if all tensors of the step are equal.
+    /// Relative error, which may be infinite; `None` if all tensors of the step are equal.
     pub value: Option<f64>,
 }
 
@@ -50,14 +50,14 @@ pub fn tensor_errors(rows: &[TensorError], drawn: Drawn) -> Figure {
     let x = axis(rows.iter().map(|row| row.value), ticks, (left + 12, width - 40));
     let label = tensors_label(rows);
     draw((width as u32, (bottom + BELOW) as u32), &label, |canvas| {
-        canvas.text("Difference where it begins", (20, 22), TITLE);
+        canvas.text("Relative error where it begins", (20, 22), TITLE);
         for (value, text) in powers(&x) {
             let at = x.pixel(value);
             canvas.line(vec![(at, TOP - 6), (at, bottom)], GRID, 1);
             canvas.text(text, (at, bottom + 18), muted(Anchor::Middle));
         }
         let middle = ((left + width) / 2, bottom + 42);
-        canvas.text("relative difference", middle, muted(Anchor::Middle));
+        canvas.text("relative error", middle, muted(Anchor::Middle));
         for (i, row) in rows.iter().enumerate() {
             let y = TOP + row_height * (i as i32 + 1) - 13;
             let style = Style { bold: i == 0, ..TEXT };
@@ -101,7 +101,7 @@ pub fn step_errors(all: &[StepError], drawn: Drawn) -> Figure {
     let y = axis(points.iter().filter_map(|point| point.value), 5, (bottom, TOP));
     let equal = bottom + EQUAL;
     draw((width as u32, (equal + BELOW) as u32), &steps_label(all), |canvas| {
-        canvas.text("Greatest difference by step", (20, 22), TITLE);
+        canvas.text("Greatest relative error by step", (20, 22), TITLE);
         for (value, text) in powers(&y) {
             let at = y.pixel(value);
             canvas.line(vec![(LEFT, at), (right, at)], GRID, 1);
@@ -241,7 +241,7 @@ fn tensors_label(rows: &[TensorError]) -> String {
         at => format!("{} {} ({at})", row.name, number(row.value)),
     };
     let rows: Vec<String> = rows.iter().map(row).collect();
-    format!("Relative difference of each tensor where it first differs: {}.", rows.join("; "))
+    format!("Relative error of each tensor where it first differs: {}.", rows.join("; "))
 }
 
 /// The text alternative of [`step_errors`].
@@ -254,7 +254,7 @@ fn steps_label(points: &[StepError]) -> String {
         [first, .., last] => format!("{}, {}", of(first), of(last)),
     };
     let (count, all) = (differ.len(), points.len());
-    format!("Greatest relative difference by step: {count} of {all} steps differ; {ends}.")
+    format!("Greatest relative error by step: {count} of {all} steps differ; {ends}.")
 }
 
 #[cfg(test)]

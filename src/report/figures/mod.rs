@@ -1,4 +1,4 @@
-//! Figures: confusion matrix, losses by epoch, accuracies and those of the paper, errors by tensor and step.
+//! Figures: confusion matrix, losses by epoch, accuracies and those of the paper, relative errors by tensor and step.
 //!
 //! plotters draws each figure as SVG, and resvg renders it as PNG with the fonts in `report/fonts`, so that both are
 //! the same bytes on every machine. Color-blind people can distinguish the colors, and no information is in colors

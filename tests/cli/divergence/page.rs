@@ -47,7 +47,7 @@ fn the_page_begins_with_the_first_divergence_and_marks_it_in_the_matrix() {
     // Stages before it are equal, a row each; the first divergence is in the first of the columns of steps.
     let init = between(matrix, "<span>init</span>", "</tbody>");
     assert!(init.contains(">10 tensors</th><td class=\"e\">=</td>"), "{init}");
-    for figure in ["Relative difference of each tensor", "Greatest relative difference by step"] {
+    for figure in ["Relative error of each tensor", "Greatest relative error by step"] {
         assert_eq!(text.matches(&format!("aria-label=\"{figure}")).count(), 2, "{figure}");
     }
     assert!(

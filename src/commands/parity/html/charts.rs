@@ -1,4 +1,4 @@
-//! The charts of the page: the relative difference of each tensor where it begins, and of each step.
+//! The charts of the page: the relative error of each tensor where it begins, and of each step.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -56,7 +56,7 @@ fn at(tensor: &TensorResult) -> String {
     }
 }
 
-/// The greatest difference of each step, of at least two steps.
+/// The greatest relative error of each step, of at least two steps.
 pub fn by_step(report: &Report) -> Option<Widths> {
     let mut steps: BTreeMap<usize, Option<f64>> = BTreeMap::new();
     for tensor in &report.tensors {

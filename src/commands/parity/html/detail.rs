@@ -107,7 +107,7 @@ pub fn brief(tensor: &TensorResult) -> String {
 }
 
 fn size(c: &Comparison) -> String {
-    format!("relative difference {:.1e}", relative(c))
+    format!("relative error {:.1e}", relative(c))
 }
 
 /// The measures of a difference.
@@ -128,9 +128,9 @@ fn measures(tensor: &TensorResult, c: &Comparison) -> Vec<(&'static str, String)
     all.extend(c.rel.map(|rel| ("greatest relative difference", greatest(rel.value, rel.at))));
     all.extend(c.ulp.map(|ulp| ("greatest distance", format!("{} ULP {}", ulp.value, at(ulp.at)))));
     all.extend([
-        ("mean, and relative to expected", format!("{:.3e}, {:.3e}", c.mean, c.mean_rel)),
-        ("median, 90 %, 99 %", [c.median, c.p90, c.p99].map(number).join(", ")),
-        ("norm relative to expected", number(relative(c))),
+        ("mean, absolute and relative", format!("{:.3e}, {:.3e}", c.mean, c.mean_rel)),
+        ("median, 90 % and 99 % up to", [c.median, c.p90, c.p99].map(number).join(", ")),
+        ("relative error (of the norm)", number(relative(c))),
         ("signal-to-noise ratio", format!("{:.1} dB", c.snr)),
         ("cosine", format!("{:.9}", c.cosine)),
     ]);

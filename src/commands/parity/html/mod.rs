@@ -106,7 +106,7 @@ impl First {
             let inherited = report.tensors.iter().filter(|tensor| tensor.inherited).count();
             format!(
                 "What it is computed from is equal, as far as it was recorded. {others} tensors after it differ, \
-                 {inherited} of them computed from it."
+                 {inherited} inherit the difference."
             )
         });
         Self {

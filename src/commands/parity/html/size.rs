@@ -47,7 +47,7 @@ pub fn shade(tensor: &TensorResult) -> Shade {
     }
 }
 
-/// The size of a difference: its norm relative to that of the expected values. Infinite where these are 0 or a NaN differs.
+/// The relative error: the norm of the difference relative to that of the expected values. Infinite where these are 0 or a NaN differs.
 pub fn relative(c: &Comparison) -> f64 {
     let is_zero = c.abs.is_some_and(|abs| abs.value == 0.0);
     match c.error() {
