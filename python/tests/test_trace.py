@@ -76,7 +76,7 @@ def test_a_step_in_causal_order(tmp_path, records):
     forward = ["body.0", "body.1", "body.2", "body.3", "body", "twice", "twice#2", "head"]
     gradients = ["head", "twice#2", "twice"]
     for step in (1, 2):
-        expected = ["batch", "forward", "logits", "loss", "backward", "gradient", "learning_rate"]
+        expected = ["buffer_before", "batch", "forward", "logits", "loss", "backward", "gradient", "learning_rate"]
         assert trace.stages(step) == expected + ["exp_avg", "exp_avg_sq", "parameter", "buffer"]
         assert trace.names("batch", step) == ["images", "labels"]
         assert trace.names("forward", step) == forward
@@ -87,7 +87,8 @@ def test_a_step_in_causal_order(tmp_path, records):
         assert trace.line("backward", "twice#2", step)["class"] == "Linear"
         assert "class" not in trace.line("logits", "logits", step)
         assert trace.array("learning_rate", "0", step) == 0.01
-        assert trace.names("buffer", step) == [name for name, _ in model.named_buffers()]
+        buffers = [name for name, _ in model.named_buffers()]
+        assert trace.names("buffer", step) == trace.names("buffer_before", step) == buffers
     order = trace.array("permutation", "order", epoch=1)
     images = loader.dataset.tensors[0].numpy()
     assert (trace.array("batch", "images", 2) == images[order[8:16]]).all()

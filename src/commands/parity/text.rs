@@ -52,6 +52,9 @@ impl Printer {
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
         let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.colored(color, &report.verdict());
+        for setting in &report.settings {
+            self.colored(AnsiColor::Yellow, setting);
+        }
         if let Some(first) = report.first_difference() {
             self.first(report, first);
         } else if report.tensors.is_empty() {
@@ -70,9 +73,6 @@ impl Printer {
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{side} {path}{engine}"));
-        }
-        for setting in &report.settings {
-            self.colored(AnsiColor::Yellow, setting);
         }
         self.stages(report);
         self.tolerances(report);

@@ -30,7 +30,7 @@ const FOUND: [(&str, &str, &str); 33] = [
     ("activation", "step 1, forward of relu1", "another activation"),
     ("gelu", "step 1, forward of act2", "the other form of GELU"),
     ("weight-layout", "initial value of fc2.weight", "the same elements in another order"),
-    ("sgd", "step 1, conv1.weight", "the candidate that of SGD without momentum"),
+    ("sgd", "step 1, conv1.weight", "update is -0.100000 times the gradient, as of SGD"),
     ("sgd-momentum", "step 1, conv1.weight", "the candidate that of SGD with momentum"),
     (
         "optimizer-epsilon",

@@ -16,6 +16,17 @@ impl Evidence<'_> {
         let (stage, name, step) = (self.first.stage.clone(), self.first.name.clone(), self.step());
         let Some(step) = step else { return Ok(Vec::new()) };
         let mut causes = Vec::new();
+        let gradient = self.here(stage::GRADIENT, &name)?.map(|[gradient, _]| gradient);
+        let before = match step {
+            1 => self.both(stage::INIT, None, &name)?,
+            step => self.both(stage::PARAMETER, Some(step - 1), &name)?,
+        };
+        let before = before.map(|[before, _]| before);
+        let updates = (before.as_ref().filter(|_| stage == stage::PARAMETER))
+            .map(|before| [one, other].map(|after| difference(after, before)));
+        if let Some((updates, gradient)) = updates.as_ref().zip(gradient.as_ref()) {
+            causes.extend(of_sgd(updates, gradient));
+        }
         if let Some([rate, of_candidate]) = self.here(stage::LEARNING_RATE, "0")?
             && let (&[rate], &[of_candidate]) = (&rate[..], &of_candidate[..])
             && rate != of_candidate
@@ -25,12 +36,6 @@ impl Evidence<'_> {
                 rate, of_candidate
             ));
         }
-        let gradient = self.here(stage::GRADIENT, &name)?.map(|[gradient, _]| gradient);
-        let before = match step {
-            1 => self.both(stage::INIT, None, &name)?,
-            step => self.both(stage::PARAMETER, Some(step - 1), &name)?,
-        };
-        let before = before.map(|[before, _]| before);
         let state_before = match step {
             1 => None,
             step => self.both(&stage, Some(step - 1), &name)?.map(|[state, _]| state),
@@ -47,8 +52,7 @@ impl Evidence<'_> {
             ));
             return Ok(causes);
         }
-        let Some(before) = before else { return Ok(causes) };
-        let updates = [one, other].map(|after| difference(after, &before));
+        let Some((before, updates)) = before.zip(updates) else { return Ok(causes) };
         let rate = values(self.reference, stage::LEARNING_RATE, Some(step), "0")?
             .and_then(|rate| rate.first().copied());
         if let Some([decay]) = fit_difference([&before], &gap, &before) {
@@ -60,15 +64,6 @@ impl Evidence<'_> {
             ));
         }
         if let Some(gradient) = &gradient {
-            let of_gradient = updates.each_ref().map(|update| fit([gradient], update));
-            match of_gradient {
-                [None, Some([rate])] => causes.push(format!(
-                    "another optimizer: the candidate's update is -{:.6} times the gradient, as of SGD without momentum",
-                    -rate
-                )),
-                [Some(_), None] => causes.push("another optimizer: the reference's update is that of SGD without momentum".into()),
-                _ => {}
-            }
             let momentum = self.here("momentum_buffer", &name)?.map(|[buffer, _]| buffer);
             if let Some(buffer) = momentum {
                 // In the first step the buffer is the gradient, and Nesterov's update 1 + momentum times it.
@@ -113,6 +108,20 @@ impl Evidence<'_> {
         let biased =
             "biased instead of unbiased variance (divided by n instead of n - 1), or momentum";
         Ok(if name.ends_with("running_var") { vec![biased.into()] } else { Vec::new() })
+    }
+}
+
+/// One side's update is a multiple of the gradient, the other side's is not.
+fn of_sgd(updates: &[Vec<f64>; 2], gradient: &[f64]) -> Option<String> {
+    match updates.each_ref().map(|update| fit([gradient], update)) {
+        [None, Some([rate])] => Some(format!(
+            "another optimizer: the candidate's update is -{:.6} times the gradient, as of SGD without momentum",
+            -rate
+        )),
+        [Some(_), None] => {
+            Some("another optimizer: the reference's update is that of SGD without momentum".into())
+        }
+        _ => None,
     }
 }
 
