@@ -75,7 +75,7 @@ impl Values {
         if let Some(part) = dtype.part() {
             return Self::complex(dtype, bits, parts(part, &expected), parts(part, &actual));
         }
-        let values = (dtype.number(bits.0), dtype.number(bits.1));
+        let values = (number(dtype, bits.0), number(dtype, bits.1));
         // Beyond 2^53 the values are not exact as float64, their difference may be.
         let difference = match dtype {
             Dtype::I64 => (bits.0 as i64).abs_diff(bits.1 as i64) as f64,
@@ -110,6 +110,16 @@ impl Values {
             return 0;
         }
         place(self.dtype, self.bits.0).abs_diff(place(self.dtype, self.bits.1))
+    }
+}
+
+/// [`Dtype::number`], of the two usual types without a choice for each element.
+#[inline(always)]
+fn number(dtype: Dtype, bits: u64) -> f64 {
+    match dtype {
+        Dtype::F32 => f32::from_bits(bits as u32).into(),
+        Dtype::F64 => f64::from_bits(bits),
+        _ => dtype.number(bits),
     }
 }
 

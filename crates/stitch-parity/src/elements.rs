@@ -33,7 +33,7 @@ pub(crate) fn compare<P: Pair>(
         // The smallest differences are those of 0, and those of the usual tensor.
         if ranks[2] >= comparison.histogram[0] {
             [comparison.median, comparison.p90, comparison.p99] =
-                rank::all(pair, dtype, ranks, &spread)?;
+                rank::ranked(pair, dtype, ranks, &spread)?;
         }
     }
     Ok(comparison)
@@ -117,8 +117,19 @@ mod tests {
         spread.add(&differences);
         for rank in (0..1001).step_by(50) {
             for held in [0, 10, 10_000] {
-                let found = rank::ranked(&mut pair, Dtype::F32, rank as u64, &spread, held);
-                assert_eq!(found.unwrap(), differences[rank], "rank {rank}, {held} held");
+                let ranks = [rank, rank / 2];
+                let found = rank::ranked_with(
+                    &mut pair,
+                    Dtype::F32,
+                    ranks.map(|rank| rank as u64),
+                    &spread,
+                    held,
+                );
+                assert_eq!(
+                    found.unwrap(),
+                    ranks.map(|rank| differences[rank]),
+                    "{ranks:?}, {held} held"
+                );
             }
         }
     }

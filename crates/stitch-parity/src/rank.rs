@@ -11,10 +11,10 @@ use super::spread::{BITS_BELOW, Spread};
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use tensor_files::Dtype;
 
-/// Differences that are held in memory: 32 MB, and up to three times as much while they are gathered.
-pub(super) const HELD: u64 = 1 << 22;
+/// Differences that are held in memory: 8 MB, and up to three times as much while they are gathered.
+const HELD: u64 = 1 << 20;
 /// Bits that a pass tells apart when there are more. What is left are fewer than 32.
-const BITS: u32 = 20;
+const BITS: u32 = 18;
 
 /// Differences that have their upper bits in common.
 #[derive(Clone, Copy, Default)]
@@ -41,93 +41,150 @@ impl Cell {
     }
 }
 
-/// The differences of these ranks, from 0 for the smallest; see [`ranked`].
-pub(super) fn all<P: Pair, const N: usize>(
+/// The differences whose bits from `below` up are `found`, of which there are `count`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Group {
+    found: u64,
+    below: u32,
+    count: u64,
+}
+
+/// What a pass makes of a group: all of its differences, or their number by their next bits.
+enum Sorted {
+    All(Vec<u64>),
+    Cells(Vec<Cell>),
+}
+
+impl Group {
+    /// Bits that a pass tells apart.
+    fn bits(&self) -> u32 {
+        BITS.min(self.below)
+    }
+
+    /// Before the pass; at most `held` differences are listed.
+    fn begin(&self, held: u64) -> Sorted {
+        match self.count <= held {
+            true => Sorted::All(Vec::new()),
+            false => Sorted::Cells(vec![Cell::default(); 1 << self.bits()]),
+        }
+    }
+
+    /// Adds a difference if it is one of the group.
+    #[inline(always)]
+    fn add(&self, sorted: &mut Sorted, pattern: u64) {
+        if pattern >> self.below != self.found {
+            return;
+        }
+        match sorted {
+            Sorted::All(all) => all.push(pattern),
+            Sorted::Cells(cells) => {
+                let left = self.below - self.bits();
+                let rest = pattern & ((1 << left) - 1);
+                cells[(pattern >> left) as usize % (1 << self.bits())].add(rest as u32);
+            }
+        }
+    }
+
+    /// The difference of this rank in the group, or a part of the group that it is in and its rank there.
+    fn find(&self, sorted: &mut Sorted, mut rank: u64) -> io::Result<Found> {
+        let cells = match sorted {
+            Sorted::All(all) if all.len() as u64 != self.count => return Err(changed()),
+            Sorted::All(all) => {
+                let (_, ranked, _) = all.select_nth_unstable(rank as usize);
+                return Ok(Found::Difference(f64::from_bits(*ranked)));
+            }
+            Sorted::Cells(cells) => cells,
+        };
+        for (here, cell) in cells.iter().enumerate() {
+            if rank < cell.count {
+                let left = self.below - self.bits();
+                let found = self.found << self.bits() | here as u64;
+                return Ok(match cell.mixed {
+                    true => Found::Part(Group { found, below: left, count: cell.count }, rank),
+                    false => {
+                        Found::Difference(f64::from_bits(found << left | u64::from(cell.rest)))
+                    }
+                });
+            }
+            rank -= cell.count;
+        }
+        Err(changed())
+    }
+}
+
+impl Sorted {
+    fn merge(&mut self, other: Self) {
+        match (self, other) {
+            (Self::All(all), Self::All(others)) => all.extend(others),
+            (Self::Cells(cells), Self::Cells(others)) => {
+                cells.iter_mut().zip(others).for_each(|(cell, other)| cell.merge(other));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How far a difference is found.
+enum Found {
+    Difference(f64),
+    Part(Group, u64),
+}
+
+/// The differences of these ranks, from 0 for the smallest. `spread` counts all differences.
+pub(super) fn ranked<P: Pair, const N: usize>(
     pair: &mut P,
     dtype: Dtype,
     ranks: [u64; N],
     spread: &Spread,
 ) -> Result<[f64; N], P::Error> {
-    let places = ranks.map(|rank| spread.locate(rank).unwrap_or_default());
-    let mut bins: Vec<(u64, u64)> =
-        places.iter().map(|&(found, count, _)| (found, count)).collect();
-    bins.sort_unstable();
-    bins.dedup();
-    // One pass for all of them, if what it collects is not too much.
-    if bins.iter().map(|(_, count)| count).sum::<u64>() <= HELD {
-        let lanes = [(); LANES].map(|()| vec![Vec::new(); bins.len()]);
-        let push = |all: &mut Vec<Vec<u64>>, pattern: u64| {
-            if let Ok(bin) = bins.binary_search_by_key(&(pattern >> BITS_BELOW), |bin| bin.0) {
-                all[bin].push(pattern);
-            }
-        };
-        let [mut all, more] = for_each_difference(pair, dtype, lanes, push)?;
-        all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
-        if all.iter().zip(&bins).any(|(all, (_, count))| all.len() as u64 != *count) {
-            return Err(changed().into());
-        }
-        return Ok(places.map(|(found, _, rank)| {
-            let bin = bins.partition_point(|bin| bin.0 < found);
-            f64::from_bits(*all[bin].select_nth_unstable(rank as usize).1)
-        }));
-    }
-    let mut values = [0.0; N];
-    for (value, rank) in values.iter_mut().zip(ranks) {
-        *value = ranked(pair, dtype, rank, spread, HELD)?;
-    }
-    Ok(values)
+    ranked_with(pair, dtype, ranks, spread, HELD)
 }
 
-/// The difference of this rank, from 0 for the smallest. `spread` counts all differences; when at
-/// most `held` of them have the bits found so far, they are sorted out in memory.
-pub(super) fn ranked<P: Pair>(
+/// The same; at most `held` differences are held in memory.
+pub(super) fn ranked_with<P: Pair, const N: usize>(
     pair: &mut P,
     dtype: Dtype,
-    rank: u64,
+    ranks: [u64; N],
     spread: &Spread,
     held: u64,
-) -> Result<f64, P::Error> {
-    let Some((mut found, mut count, mut rank)) = spread.locate(rank) else { return Ok(0.0) };
-    let mut below = BITS_BELOW;
-    while below > 0 {
-        if count <= held {
-            let lanes = [Vec::new(), Vec::new()];
-            let push = |all: &mut Vec<u64>, pattern: u64| {
-                if pattern >> below == found {
-                    all.push(pattern);
-                }
-            };
-            let mut all = for_each_difference(pair, dtype, lanes, push)?.concat();
-            if all.len() as u64 != count {
-                return Err(changed().into());
+) -> Result<[f64; N], P::Error> {
+    let mut found =
+        ranks.map(|rank| match spread.locate(rank).filter(|_| rank >= spread.zeros()) {
+            Some((found, count, rank)) => {
+                Found::Part(Group { found, below: BITS_BELOW, count }, rank)
             }
-            let (_, ranked, _) = all.select_nth_unstable(rank as usize);
-            return Ok(f64::from_bits(*ranked));
-        }
-        let bits = BITS.min(below);
-        let left = below - bits;
-        let lanes = [(); LANES].map(|()| vec![Cell::default(); 1 << bits]);
-        let sort = |cells: &mut Vec<Cell>, pattern: u64| {
-            if pattern >> below == found {
-                let rest = pattern & ((1 << left) - 1);
-                cells[(pattern >> left) as usize % (1 << bits)].add(rest as u32);
-            }
-        };
-        let [mut cells, more] = for_each_difference(pair, dtype, lanes, sort)?;
-        cells.iter_mut().zip(more).for_each(|(cell, more)| cell.merge(more));
-        let here = (0..cells.len()).find(|&here| {
-            let inside = rank < cells[here].count;
-            rank -= if inside { 0 } else { cells[here].count };
-            inside
+            None => Found::Difference(0.0),
         });
-        let here = here.ok_or_else(changed)?;
-        let cell = cells[here];
-        (found, below, count) = (found << bits | here as u64, left, cell.count);
-        if !cell.mixed {
-            return Ok(f64::from_bits(found << below | u64::from(cell.rest)));
+    loop {
+        let mut groups: Vec<Group> = Vec::new();
+        for found in &found {
+            if let Found::Part(group, _) = found
+                && !groups.contains(group)
+            {
+                groups.push(*group);
+            }
+        }
+        if groups.is_empty() {
+            return Ok(found.map(|found| match found {
+                Found::Difference(difference) => difference,
+                Found::Part(..) => f64::NAN,
+            }));
+        }
+        let held = held / groups.len() as u64;
+        let lanes = [(); LANES].map(|()| groups.iter().map(|it| it.begin(held)).collect());
+        let sort = |sorted: &mut Vec<Sorted>, pattern: u64| {
+            groups.iter().zip(sorted).for_each(|(group, sorted)| group.add(sorted, pattern));
+        };
+        let [mut sorted, more] = for_each_difference(pair, dtype, lanes, sort)?;
+        sorted.iter_mut().zip(more).for_each(|(sorted, more)| sorted.merge(more));
+        for found in &mut found {
+            if let Found::Part(group, rank) = *found
+                && let Some(place) = groups.iter().position(|it| *it == group)
+            {
+                *found = group.find(&mut sorted[place], rank)?;
+            }
         }
     }
-    Ok(f64::from_bits(found))
 }
 
 /// The second pass has not found what the first has.

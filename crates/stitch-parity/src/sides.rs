@@ -55,8 +55,8 @@ pub fn compare(
         let actual = places.get(&expected.key).map(|&i| candidate.items[i].clone());
         tensors.push(match actual {
             Some(actual) => {
-                let mut pair =
-                    ItemPair { reference, candidate, expected: &expected, actual: &actual };
+                let (expected, actual) = (&expected, &actual);
+                let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
                 pair.compare(model.as_deref(), options)?
             }
             None => result(&expected, Outcome::Missing),
@@ -173,6 +173,8 @@ pub(crate) struct ItemPair<'a> {
     pub candidate: &'a mut Side,
     pub expected: &'a Item,
     pub actual: &'a Item,
+    /// The elements of both if they are few, so that they are read once.
+    loaded: Option<[Vec<u8>; 2]>,
 }
 
 impl ItemPair<'_> {
@@ -196,6 +198,11 @@ impl ItemPair<'_> {
         let Some(dtype) = dtype.filter(|_| is_kept(expected) && is_kept(actual)) else {
             return self.compare_hashes(options);
         };
+        let elements = expected.shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n));
+        if elements.is_some_and(|bytes| bytes <= BLOCK) {
+            let one = self.reference.load(&expected.source)?.unwrap_or_default();
+            self.loaded = Some([one, self.candidate.load(&actual.source)?.unwrap_or_default()]);
+        }
         // The SHA-256 in a trace is verified, whatever the elements are compared with.
         if expected.recorded.is_some() || actual.recorded.is_some() {
             let (equal, nan) = verify::both(self, dtype)?;
@@ -277,6 +284,9 @@ impl Pair for ItemPair<'_> {
     type Error = SideError;
 
     fn streams(&mut self) -> Result<(Box<dyn Read + '_>, Box<dyn Read + '_>), SideError> {
+        if let Some([expected, actual]) = &self.loaded {
+            return Ok((Box::new(&expected[..]), Box::new(&actual[..])));
+        }
         // `compare` has made sure that both are kept.
         let nothing = || Box::new(io::empty()) as Box<dyn Read>;
         let expected = self.reference.stream(&self.expected.source)?.unwrap_or_else(nothing);

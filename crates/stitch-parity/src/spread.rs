@@ -41,19 +41,49 @@ fn bin(difference: f64) -> usize {
 pub(super) struct Spread {
     /// Elements without a difference.
     zeros: u64,
-    /// For each bin, below and from its parting on; none before the first difference.
-    counts: Option<Box<[[u64; 2]; BINS]>>,
+    /// The first bin that is counted.
+    first: usize,
+    /// For each bin from there on, below and from its parting on. It covers the differences so far.
+    counts: Vec<[u64; 2]>,
 }
+
+/// Bins that are added on each side of a new one.
+const MARGIN: usize = 64;
 
 impl Spread {
     /// Counts differences, which are neither negative nor NaN.
     pub fn add(&mut self, differences: &[f64]) {
-        let counts = self.counts.get_or_insert_with(|| Box::new([[0; 2]; BINS]));
         let parted_at: &[f64; BINS] = &PARTED_AT;
         for &difference in differences {
+            if difference == 0.0 {
+                self.zeros += 1;
+                continue;
+            }
             let bin = bin(difference);
-            counts[bin][usize::from(difference >= parted_at[bin])] += 1;
+            if bin.wrapping_sub(self.first) >= self.counts.len() {
+                self.cover(bin.saturating_sub(MARGIN)..(bin + MARGIN).min(BINS));
+            }
+            self.counts[bin - self.first][usize::from(difference >= parted_at[bin])] += 1;
         }
+    }
+
+    /// Extends the counts to a range of bins.
+    #[cold]
+    fn cover(&mut self, bins: std::ops::Range<usize>) {
+        let (first, end) = match self.counts.len() {
+            0 => (bins.start, bins.end),
+            len => (self.first.min(bins.start), (self.first + len).max(bins.end)),
+        };
+        let mut counts = vec![[0; 2]; end - first];
+        for (old, count) in (self.first - first.min(self.first)..).zip(&self.counts) {
+            counts[old] = *count;
+        }
+        (self.first, self.counts) = (first, counts);
+    }
+
+    /// Number of elements without a difference.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
     }
 
     /// Counts that many elements without a difference.
@@ -64,10 +94,10 @@ impl Spread {
     /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         self.zeros += other.zeros;
-        if let Some(others) = &other.counts {
-            let counts = self.counts.get_or_insert_with(|| Box::new([[0; 2]; BINS]));
-            let counts = counts.as_flattened_mut().iter_mut();
-            counts.zip(others.as_flattened()).for_each(|(count, more)| *count += more);
+        if !other.counts.is_empty() {
+            self.cover(other.first..other.first + other.counts.len());
+            let counts = self.counts[other.first - self.first..].as_flattened_mut().iter_mut();
+            counts.zip(other.counts.as_flattened()).for_each(|(count, more)| *count += more);
         }
     }
 
@@ -86,10 +116,12 @@ impl Spread {
 
     /// The bins that hold something, the lowest first.
     fn bins(&self) -> impl Iterator<Item = (usize, [u64; 2])> {
-        let counts = self.counts.as_deref().map_or(&[][..], |counts| counts).iter().copied();
-        let [zeros, tiny] = self.counts.as_ref().map_or([0, 0], |counts| counts[0]);
-        let first = (0, [zeros + self.zeros, tiny]);
-        let bins = std::iter::once(first).chain(counts.enumerate().skip(1));
+        let counts = (self.first..).zip(self.counts.iter().copied());
+        // Everything in the first bin but 0 is above its parting.
+        let tiny =
+            if self.first == 0 { self.counts.first().map_or(0, |count| count[1]) } else { 0 };
+        let bins =
+            std::iter::once((0, [self.zeros, tiny])).chain(counts.filter(|(bin, _)| *bin > 0));
         bins.filter(|(_, [below, above])| below + above > 0)
     }
 

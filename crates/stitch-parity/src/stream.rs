@@ -6,8 +6,8 @@ use std::{mem, thread};
 use stitch_trace::BLOCK;
 use tensor_files::Dtype;
 
-/// Bytes that are read at a time: a block of a trace for each lane.
-pub(super) const CHUNK: usize = LANES * BLOCK;
+/// Bytes that are read at a time: whole blocks of a trace, enough for a thread to be worth it.
+pub(super) const CHUNK: usize = 4 * BLOCK;
 
 /// Two streams of equal length that can be read from the start as often as needed.
 pub(crate) trait Pair {
@@ -66,7 +66,7 @@ pub(super) fn for_each_chunk<P: Pair>(
 }
 
 /// Bytes that are not worth a second thread.
-const SMALL: usize = 1 << 15;
+const SMALL: usize = 1 << 17;
 /// Parts of a chunk that are worked on at once. A fixed number, so that sums are the same on every
 /// machine.
 pub(super) const LANES: usize = 2;

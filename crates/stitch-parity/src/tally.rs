@@ -21,6 +21,8 @@ pub(super) struct Tally<'a> {
     equal_nan: bool,
     sums: Sums,
     spread: Spread,
+    /// Where elements are gathered.
+    block: Option<Box<Block>>,
 }
 
 impl<'a> Tally<'a> {
@@ -44,7 +46,14 @@ impl<'a> Tally<'a> {
             snr: f64::NAN,
             histogram: Vec::new(),
         };
-        Self { comparison, tolerance, equal_nan, sums: Sums::default(), spread: Spread::default() }
+        Self {
+            comparison,
+            tolerance,
+            equal_nan,
+            sums: Sums::default(),
+            spread: Spread::default(),
+            block: None,
+        }
     }
 
     /// Adds a part of the tensors, which begins at the element `start`.
@@ -89,12 +98,13 @@ impl<'a> Tally<'a> {
         expected: &[u8],
         actual: &[u8],
     ) {
-        let mut block = Block::new(start);
+        let mut block = self.block.take().unwrap_or_else(Block::new);
+        (block.start, block.len) = (start, 0);
         let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks().0);
         for (&expected, &actual) in pairs {
             let values = Values::new(dtype, expected, actual);
             if values.difference.is_nan() {
-                self.block(&block);
+                self.add(&block);
                 let index = block.start + block.len;
                 self.nan(values, index);
                 (block.start, block.len) = (index + 1, 0);
@@ -102,7 +112,8 @@ impl<'a> Tally<'a> {
                 block.push(values);
             }
         }
-        self.block(&block);
+        self.add(&block);
+        self.block = Some(block);
     }
 
     /// Adds an element that is NaN on one side or on both.
@@ -117,7 +128,7 @@ impl<'a> Tally<'a> {
     }
 
     /// Adds elements that are numbers.
-    fn block(&mut self, block: &Block) {
+    fn add(&mut self, block: &Block) {
         let differences = &block.differences[..block.len];
         self.spread.add(differences);
         let [expected, actual, products] =
@@ -205,9 +216,9 @@ struct Block {
 }
 
 impl Block {
-    fn new(start: usize) -> Self {
-        Self {
-            start,
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            start: 0,
             len: 0,
             bits: [(0, 0); BLOCK],
             expected: [0.0; BLOCK],
@@ -215,7 +226,7 @@ impl Block {
             products: [0.0; BLOCK],
             differences: [0.0; BLOCK],
             ulps: [0; BLOCK],
-        }
+        })
     }
 
     #[inline(always)]

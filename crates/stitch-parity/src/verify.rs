@@ -13,7 +13,7 @@ use crate::element::for_each_element;
 use crate::error::SideError;
 use crate::side::{ElementSource, Item, Side};
 use crate::sides::ItemPair;
-use crate::stream::{LANES, for_each_chunk};
+use crate::stream::for_each_chunk;
 
 /// Bytes that are read at a time.
 const PART: u64 = 1 << 18;
@@ -158,44 +158,52 @@ struct Lane {
 }
 
 impl Lane {
+    /// Adds whole blocks, of which the last may be shorter.
     fn add(&mut self, dtype: Dtype, expected: &[u8], actual: &[u8]) {
-        let equal = expected == actual;
-        self.differ |= !equal;
-        let (hash, nan) = (block_hash(expected), dtype.count_nan(expected));
-        // Equal bytes need to be hashed once.
-        let (other_hash, other_nan) = match equal {
-            true => (hash, nan),
-            false => (block_hash(actual), dtype.count_nan(actual)),
-        };
-        self.blocks.push([hash, other_hash]);
-        self.nan = [self.nan[0] + nan, self.nan[1] + other_nan];
+        for (expected, actual) in expected.chunks(BLOCK).zip(actual.chunks(BLOCK)) {
+            let equal = expected == actual;
+            self.differ |= !equal;
+            let (hash, nan) = (block_hash(expected), dtype.count_nan(expected));
+            // Equal bytes need to be hashed once.
+            let (other_hash, other_nan) = match equal {
+                true => (hash, nan),
+                false => (block_hash(actual), dtype.count_nan(actual)),
+            };
+            self.blocks.push([hash, other_hash]);
+            self.nan = [self.nan[0] + nan, self.nan[1] + other_nan];
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        self.differ |= other.differ;
+        self.blocks.extend(other.blocks);
+        self.nan = [self.nan[0] + other.nan[0], self.nan[1] + other.nan[1]];
     }
 }
 
 /// Whether the bytes are equal, and what both sides are found to be, in blocks that the lanes share.
 fn in_blocks(pair: &mut ItemPair, dtype: Dtype) -> Result<(bool, [Bits; 2]), SideError> {
-    let mut lanes = [(); LANES].map(|()| Lane::default());
+    let mut all = Lane::default();
     for_each_chunk(pair, |expected, actual| {
-        let mut blocks = expected.chunks(BLOCK).zip(actual.chunks(BLOCK));
-        let Some(mine) = blocks.next() else { return };
+        let mut lanes = [Lane::default(), Lane::default()];
+        // The first half of the blocks for one lane, the second for the other.
+        let middle = (expected.len() / 2).next_multiple_of(BLOCK).min(expected.len());
         thread::scope(|scope| {
-            let (first, others) = lanes.split_at_mut(1);
-            for (lane, block) in others.iter_mut().zip(blocks) {
-                scope.spawn(move || lane.add(dtype, block.0, block.1));
+            let [one, two] = &mut lanes;
+            if middle < expected.len() {
+                scope.spawn(|| two.add(dtype, &expected[middle..], &actual[middle..]));
             }
-            first[0].add(dtype, mine.0, mine.1);
+            one.add(dtype, &expected[..middle], &actual[..middle]);
         });
+        lanes.into_iter().for_each(|lane| all.append(lane));
     })?;
-    let count = lanes.iter().map(|lane| lane.blocks.len()).sum::<usize>();
-    let blocks: Vec<[[u8; 32]; 2]> =
-        (0..count).map(|block| lanes[block % LANES].blocks[block / LANES]).collect();
     let found = [0, 1].map(|side| {
-        let hashes: Vec<[u8; 32]> = blocks.iter().map(|both| both[side]).collect();
+        let hashes: Vec<[u8; 32]> = all.blocks.iter().map(|both| both[side]).collect();
         let sums =
             if hashes.is_empty() { Digest::default().finish() } else { Sums::of_blocks(&hashes) };
-        Bits { sums, nan: Some(lanes.iter().map(|lane| lane.nan[side]).sum()) }
+        Bits { sums, nan: Some(all.nan[side]) }
     });
-    Ok((!lanes.iter().any(|lane| lane.differ), found))
+    Ok((!all.differ, found))
 }
 
 /// The same, hashed as each side has recorded it.

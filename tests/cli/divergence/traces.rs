@@ -191,7 +191,7 @@ fn a_large_tensor_that_differs_is_known_by_its_hash() {
     images["blocks"] = blocks.into();
     write_lines(port.path(), &lines);
     let first = "data of train.images: its SHA-256 differs (the elements were not kept on both sides); 1 of 4 blocks differ, \
-                 the first has the elements [668, 0, 14, 4] to ";
+                 the first has the elements [668, 0, 20, 16] to ";
     assert_diverges(&LENET5.notebook(), port.path(), first)
         .stdout(predicate::str::contains("likely cause: a different data set or normalization"));
 }
