@@ -59,8 +59,6 @@ pub(super) struct Values {
     pub bits: (u64, u64),
     /// The expected and the actual value; the magnitudes of complex ones. NaN if a part of a complex one is.
     pub values: (f64, f64),
-    /// Their product; of complex ones the real part of the expected one times the conjugate of the other.
-    pub product: f64,
     /// |actual - expected|; 0 for equal infinities; NaN when one of them is NaN.
     pub difference: f64,
 }
@@ -82,7 +80,7 @@ impl Values {
             Dtype::U64 => bits.0.abs_diff(bits.1) as f64,
             _ => distance(values),
         };
-        Self { dtype, bits, values, product: values.0 * values.1, difference }
+        Self { dtype, bits, values, difference }
     }
 
     /// Of the real and imaginary parts of both.
@@ -93,8 +91,7 @@ impl Values {
         };
         let values = (magnitude(expected), magnitude(actual));
         let apart = [0, 1].map(|i| distance((expected[i], actual[i])));
-        let product = expected[0] * actual[0] + expected[1] * actual[1];
-        Self { dtype, bits, values, product, difference: magnitude(apart) }
+        Self { dtype, bits, values, difference: magnitude(apart) }
     }
 
     /// The element, which has this position.

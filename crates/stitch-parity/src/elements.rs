@@ -9,7 +9,7 @@ use super::tally::Tally;
 use super::tolerance::Tolerance;
 use tensor_files::Dtype;
 
-/// Compares the elements of two tensors.
+/// Compares the elements of two tensors; without `quantiles`, median and quantiles are NaN.
 ///
 /// # Errors
 /// When a stream cannot be read or ends early.
@@ -18,6 +18,7 @@ pub(crate) fn compare<P: Pair>(
     dtype: Dtype,
     tolerance: &Tolerance,
     equal_nan: bool,
+    quantiles: bool,
 ) -> Result<Comparison, P::Error> {
     let mut lanes = [(); LANES].map(|()| Tally::new(dtype, tolerance, equal_nan));
     let mut start = 0;
@@ -28,7 +29,9 @@ pub(crate) fn compare<P: Pair>(
         start += expected.len() / dtype.size();
     })?;
     let (mut comparison, spread) = Tally::finish(lanes);
-    if let Some(last) = (comparison.elements - comparison.nan).checked_sub(1) {
+    if !quantiles {
+        [comparison.median, comparison.p90, comparison.p99] = [f64::NAN; 3];
+    } else if let Some(last) = (comparison.elements - comparison.nan).checked_sub(1) {
         let ranks = [50, 90, 99].map(|percent| (last as u128 * percent / 100) as u64);
         // The smallest differences are those of 0, and those of the usual tensor.
         if ranks[2] >= comparison.histogram[0] {
@@ -63,7 +66,7 @@ mod tests {
     }
 
     fn bits_of(expected: &[f32], actual: &[f32]) -> Comparison {
-        compare(&mut floats(expected, actual), Dtype::F32, &Tolerance::Bits, false).unwrap()
+        compare(&mut floats(expected, actual), Dtype::F32, &Tolerance::Bits, false, true).unwrap()
     }
 
     #[test]
@@ -82,7 +85,9 @@ mod tests {
         assert_eq!((c.failing, c.ulp.unwrap().value), (1, 0));
         let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
         assert!(
-            compare(&mut floats(&[0.0], &[-0.0]), Dtype::F32, &within, false).unwrap().passes()
+            compare(&mut floats(&[0.0], &[-0.0]), Dtype::F32, &within, false, true)
+                .unwrap()
+                .passes()
         );
     }
 
@@ -92,9 +97,9 @@ mod tests {
         let within = Tolerance::Within { atol: 1e9, rtol: 1e9, ulp: u64::MAX };
         for equal_nan in [false, true] {
             let mut one = floats(&[nan, 1.0], &[1.0, 1.0]);
-            assert_eq!(compare(&mut one, Dtype::F32, &within, equal_nan).unwrap().failing, 1);
+            assert_eq!(compare(&mut one, Dtype::F32, &within, equal_nan, true).unwrap().failing, 1);
             let mut both = floats(&[nan, 1.0], &[nan, 1.0]);
-            let c = compare(&mut both, Dtype::F32, &Tolerance::Bits, equal_nan).unwrap();
+            let c = compare(&mut both, Dtype::F32, &Tolerance::Bits, equal_nan, true).unwrap();
             assert_eq!((c.passes(), c.nan), (equal_nan, 1));
         }
     }
@@ -145,7 +150,7 @@ mod tests {
             (vec![1.0], vec![nan], true, false),
         ] {
             let mut pair = floats(&expected, &actual);
-            let c = compare(&mut pair, Dtype::F32, &Tolerance::Bits, equal_nan).unwrap();
+            let c = compare(&mut pair, Dtype::F32, &Tolerance::Bits, equal_nan, true).unwrap();
             assert_eq!(
                 (c.passes(), c.median, c.mean),
                 (passes, 0.0, 0.0),
@@ -164,7 +169,7 @@ mod tests {
     fn an_infinity_is_within_no_relative_tolerance_of_a_number() {
         let within = Tolerance::Within { atol: 1.0, rtol: 1.0, ulp: 0 };
         let mut pair = floats(&[f32::INFINITY], &[0.0]);
-        assert_eq!(compare(&mut pair, Dtype::F32, &within, false).unwrap().failing, 1);
+        assert_eq!(compare(&mut pair, Dtype::F32, &within, false, true).unwrap().failing, 1);
     }
 
     #[test]
@@ -173,7 +178,11 @@ mod tests {
         let mut pair = Slices(bytes(i64::MAX), bytes(i64::MAX - 1));
         let within = Tolerance::Within { atol: 0.0, rtol: 0.0, ulp: 0 };
         for dtype in [Dtype::I64, Dtype::U64] {
-            assert_eq!(compare(&mut pair, dtype, &within, false).unwrap().failing, 1, "{dtype}");
+            assert_eq!(
+                compare(&mut pair, dtype, &within, false, true).unwrap().failing,
+                1,
+                "{dtype}"
+            );
         }
     }
 
@@ -181,12 +190,12 @@ mod tests {
     fn complex_numbers_are_compared_by_their_distance_and_8_bit_floats_by_value() {
         let complex = |re: f32, im: f32| [re.to_le_bytes(), im.to_le_bytes()].concat();
         let mut pair = Slices(complex(3.0, 4.0), complex(6.0, 8.0));
-        let c = compare(&mut pair, Dtype::C64, &Tolerance::Bits, false).unwrap();
+        let c = compare(&mut pair, Dtype::C64, &Tolerance::Bits, false, true).unwrap();
         assert_eq!((c.abs.unwrap().value, c.rel.unwrap().value, c.mean_rel), (5.0, 1.0, 1.0));
         assert!(c.ulp.is_none() && (c.cosine - 1.0).abs() < 1e-15 && c.snr == 0.0, "{c:?}");
         // 1.0 and 1.125, then two NaN.
         let mut pair = Slices(vec![0x38, 0x7f], vec![0x39, 0xff]);
-        let c = compare(&mut pair, Dtype::F8_E4M3FN, &Tolerance::Bits, true).unwrap();
+        let c = compare(&mut pair, Dtype::F8_E4M3FN, &Tolerance::Bits, true, true).unwrap();
         assert_eq!((c.abs.unwrap().value, c.failing, c.nan), (0.125, 1, 1));
     }
 
@@ -206,7 +215,7 @@ mod tests {
     #[test]
     fn streams_of_different_length_are_an_error() {
         let mut pair = Slices(vec![0; 8], vec![0; 4]);
-        assert!(compare(&mut pair, Dtype::F32, &Tolerance::Bits, false).is_err());
+        assert!(compare(&mut pair, Dtype::F32, &Tolerance::Bits, false, true).is_err());
     }
 
     /// Numbers of all kinds, often equal on both sides.
@@ -231,7 +240,7 @@ mod tests {
             let within = Tolerance::Within { atol: 1e-3, rtol: 1e-7, ulp: 1 };
             for tolerance in [Tolerance::Bits, within] {
                 let mut pair = floats(&expected, &actual);
-                let c = compare(&mut pair, Dtype::F32, &tolerance, equal_nan).unwrap();
+                let c = compare(&mut pair, Dtype::F32, &tolerance, equal_nan, true).unwrap();
                 let (mut nan, mut failing, mut abs, mut all) = (0, vec![], 0.0, vec![]);
                 for (i, &(e, a)) in pairs.iter().enumerate() {
                     let equal = e.to_bits() == a.to_bits();

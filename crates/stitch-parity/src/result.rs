@@ -9,6 +9,7 @@ use tensor_files::Dtype;
 use crate::closest::ClosestMatch;
 use crate::comparison::Comparison;
 use crate::element::{Element, parts};
+use crate::side::Key;
 use crate::tolerance::AppliedTolerance;
 
 /// How one tensor of the reference and of the candidate compare.
@@ -101,6 +102,12 @@ pub struct TensorResult {
 }
 
 impl TensorResult {
+    /// Its identity.
+    pub(crate) fn key(&self) -> Key {
+        let Self { stage, name, epoch, step, file, .. } = self.clone();
+        Key { stage, epoch, step, name, file }
+    }
+
     /// Whether the tensor is equal, or differs within its tolerance.
     pub fn passes(&self) -> bool {
         matches!(self.outcome, Outcome::Equal | Outcome::Within(_))

@@ -33,6 +33,9 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Whether a stage that only one side records is a difference; otherwise it is not compared.
     pub strict_stages: bool,
+    /// Whether the median and the quantiles are computed of the first difference alone, which is faster. Those of
+    /// other tensors are then NaN.
+    pub quantiles_of_first: bool,
 }
 
 /// Compares the candidate with the reference, tensor by tensor in causal order. Elements are read as streams, so
@@ -46,7 +49,7 @@ pub fn compare(
     options: &Options,
 ) -> Result<Report, SideError> {
     reference.match_names(candidate);
-    positions(reference)?;
+    let known = positions(reference)?;
     let places = positions(candidate)?;
     let model = reference.model.clone().or_else(|| candidate.model.clone());
     let model = model.filter(|_| !options.same_program);
@@ -57,7 +60,7 @@ pub fn compare(
             Some(actual) => {
                 let (expected, actual) = (&expected, &actual);
                 let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
-                pair.compare(model.as_deref(), options)?
+                pair.compare(model.as_deref(), options, !options.quantiles_of_first)?
             }
             None => result(&expected, Outcome::Missing),
         });
@@ -70,6 +73,21 @@ pub fn compare(
     tensors.retain(|tensor| !one_sided.iter().any(|one| one.is_of(tensor)));
     closest::find(&mut tensors);
     let first = first(&tensors);
+    if let Some(first) =
+        first.map(|first| &mut tensors[first]).filter(|_| options.quantiles_of_first)
+    {
+        let key = first.key();
+        if let Some((expected, actual)) = known.get(&key).zip(places.get(&key)) {
+            let [expected, actual] =
+                [&reference.items[*expected], &candidate.items[*actual]].map(Clone::clone);
+            let (expected, actual) = (&expected, &actual);
+            let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
+            *first = TensorResult {
+                closest: first.closest.take(),
+                ..pair.compare(model.as_deref(), options, true)?
+            };
+        }
+    }
     inherited::mark(&mut tensors, first);
     let path = |side: &Side| side.path.display().to_string();
     let sides = [&*reference, &*candidate];
@@ -182,6 +200,7 @@ impl ItemPair<'_> {
         &mut self,
         model: Option<&str>,
         options: &Options,
+        quantiles: bool,
     ) -> Result<TensorResult, SideError> {
         let (expected, actual) = (self.expected, self.actual);
         if expected.shape != actual.shape {
@@ -215,7 +234,8 @@ impl ItemPair<'_> {
         let largest = || verify::largest(self.reference, expected);
         let resolved =
             tolerance::resolve(of, &options.overrides, options.training.as_ref(), largest)?;
-        let comparison = elements::compare(self, dtype, &resolved.tolerance, options.equal_nan)?;
+        let (tolerance, equal_nan) = (&resolved.tolerance, options.equal_nan);
+        let comparison = elements::compare(self, dtype, tolerance, equal_nan, quantiles)?;
         let outcome = if comparison.is_bit_equal() {
             Outcome::Equal
         } else if comparison.passes() {

@@ -15,16 +15,16 @@ pub(super) struct Sums {
     differences: [f64; SUMS],
     /// Of the differences, each relative to the expected value.
     relative: [f64; SUMS],
-    /// Of the squares of the differences, of the expected and of the actual values, and of the products of the latter two.
-    squares: [[f64; SUMS]; 4],
+    /// Of the squares of the differences, of the expected and of the actual values.
+    squares: [[f64; SUMS]; 3],
     /// Number of elements that are 0 in the reference alone.
     without_relative: [f64; SUMS],
 }
 
 impl Sums {
-    /// Adds elements, given their differences, values and products; all slices have one length.
-    pub fn add(&mut self, differences: &[f64], expected: &[f64], actual: &[f64], products: &[f64]) {
-        let all = [differences, expected, actual, products];
+    /// Adds elements, given their differences and values; all slices have one length.
+    pub fn add(&mut self, differences: &[f64], expected: &[f64], actual: &[f64]) {
+        let all = [differences, expected, actual];
         let rows = all.map(|values| values.as_chunks::<SUMS>());
         for i in 0..rows[0].0.len() {
             self.row(rows.map(|(rows, _)| &rows[i]));
@@ -39,7 +39,7 @@ impl Sums {
     }
 
     #[inline(always)]
-    fn row(&mut self, [differences, expected, actual, products]: [&[f64; SUMS]; 4]) {
+    fn row(&mut self, [differences, expected, actual]: [&[f64; SUMS]; 3]) {
         for lane in 0..SUMS {
             let (difference, magnitude) = (differences[lane], expected[lane].abs());
             self.differences[lane] += difference;
@@ -50,7 +50,6 @@ impl Sums {
             self.squares[0][lane] += difference * difference;
             self.squares[1][lane] += expected[lane] * expected[lane];
             self.squares[2][lane] += actual[lane] * actual[lane];
-            self.squares[3][lane] += products[lane];
         }
     }
 
@@ -61,7 +60,9 @@ impl Sums {
             // The two usual types in a form that the compiler turns into vector instructions.
             Dtype::F32 => add_squares(&mut squares, bytes, |x| f32::from_le_bytes(x).into()),
             Dtype::F64 => add_squares(&mut squares, bytes, f64::from_le_bytes),
-            _ => for_each_element(dtype, bytes, bytes, |values| squares[0] += values.product),
+            _ => for_each_element(dtype, bytes, bytes, |values| {
+                squares[0] += values.values.0.powi(2)
+            }),
         }
         for sums in &mut self.squares[1..] {
             sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
@@ -89,9 +90,9 @@ impl Sums {
         c.mean = mean(&self.differences, numbers);
         let without_relative = self.without_relative.iter().sum::<f64>() as usize;
         c.mean_rel = mean(&self.relative, numbers - without_relative);
-        let [differences, expected, actual, products] =
-            self.squares.map(|sums| sums.iter().sum::<f64>());
-        c.cosine = products / (expected.sqrt() * actual.sqrt());
+        let [differences, expected, actual] = self.squares.map(|sums| sums.iter().sum::<f64>());
+        // |a - e|^2 = |e|^2 + |a|^2 - 2 <e, a>
+        c.cosine = (expected + actual - differences) / (2.0 * expected.sqrt() * actual.sqrt());
         c.snr = 10.0 * (expected / differences).log10();
     }
 }

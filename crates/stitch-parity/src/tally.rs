@@ -101,6 +101,16 @@ impl<'a> Tally<'a> {
         let mut block = self.block.take().unwrap_or_else(Block::new);
         (block.start, block.len) = (start, 0);
         let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks().0);
+        // A loop without a condition, the usual case.
+        if dtype.is_integer() || !(has_nan(expected, dtype) || has_nan(actual, dtype)) {
+            for (i, (&expected, &actual)) in pairs.enumerate().take(BLOCK) {
+                block.set(i, Values::new(dtype, expected, actual));
+            }
+            block.len = expected.len() / SIZE;
+            self.add(&block);
+            self.block = Some(block);
+            return;
+        }
         for (&expected, &actual) in pairs {
             let values = Values::new(dtype, expected, actual);
             if values.difference.is_nan() {
@@ -109,7 +119,8 @@ impl<'a> Tally<'a> {
                 self.nan(values, index);
                 (block.start, block.len) = (index + 1, 0);
             } else {
-                block.push(values);
+                block.set(block.len, values);
+                block.len += 1;
             }
         }
         self.add(&block);
@@ -131,9 +142,7 @@ impl<'a> Tally<'a> {
     fn add(&mut self, block: &Block) {
         let differences = &block.differences[..block.len];
         self.spread.add(differences);
-        let [expected, actual, products] =
-            [&block.expected, &block.actual, &block.products].map(|all| &all[..block.len]);
-        self.sums.add(differences, expected, actual, products);
+        self.sums.add(differences, &block.expected[..block.len], &block.actual[..block.len]);
         let unequal = block.unequal().count();
         if unequal > 0 {
             self.comparison.unequal += unequal;
@@ -207,10 +216,9 @@ struct Block {
     start: usize,
     len: usize,
     /// Of the expected and of the actual value.
-    bits: [(u64, u64); BLOCK],
+    bits: [[u64; BLOCK]; 2],
     expected: [f64; BLOCK],
     actual: [f64; BLOCK],
-    products: [f64; BLOCK],
     differences: [f64; BLOCK],
     ulps: [u64; BLOCK],
 }
@@ -220,34 +228,30 @@ impl Block {
         Box::new(Self {
             start: 0,
             len: 0,
-            bits: [(0, 0); BLOCK],
+            bits: [[0; BLOCK]; 2],
             expected: [0.0; BLOCK],
             actual: [0.0; BLOCK],
-            products: [0.0; BLOCK],
             differences: [0.0; BLOCK],
             ulps: [0; BLOCK],
         })
     }
 
     #[inline(always)]
-    fn push(&mut self, values: Values) {
-        self.bits[self.len] = values.bits;
-        (self.expected[self.len], self.actual[self.len]) = values.values;
-        self.products[self.len] = values.product;
-        self.differences[self.len] = values.difference;
-        self.ulps[self.len] = values.ulps();
-        self.len += 1;
+    fn set(&mut self, i: usize, values: Values) {
+        (self.bits[0][i], self.bits[1][i]) = values.bits;
+        (self.expected[i], self.actual[i]) = values.values;
+        self.differences[i] = values.difference;
+        self.ulps[i] = values.ulps();
     }
 
     /// Element `i`.
     fn at(&self, i: usize) -> Element {
-        let (expected, actual) = self.bits[i];
-        Element { index: self.start + i, expected, actual }
+        Element { index: self.start + i, expected: self.bits[0][i], actual: self.bits[1][i] }
     }
 
     /// The elements whose bits differ.
     fn unequal(&self) -> impl Iterator<Item = usize> {
-        (0..self.len).filter(|&i| self.bits[i].0 != self.bits[i].1)
+        (0..self.len).filter(|&i| self.bits[0][i] != self.bits[1][i])
     }
 }
 

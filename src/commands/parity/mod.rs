@@ -55,6 +55,8 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         training: run::training(&reference).or_else(|| run::training(&candidate)),
         settings: run::settings(&reference, &candidate),
         strict_stages: args.strict_stages,
+        // What is shown of the others has none.
+        quantiles_of_first: !(args.verbose || console.json || args.html.is_some()),
     };
     let report = compare(&mut reference.side, &mut candidate.side, &options)?;
     check_names(args, &report)?;
