@@ -27,6 +27,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <locale>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -168,6 +169,7 @@ class Trace {
             throw std::runtime_error(key + ": " + found + dtype + " " + list(shape));
         }
         std::ostringstream line;
+        line.imbue(std::locale::classic());
         line << "{\"stage\": " << quoted(stage) << ", \"name\": " << quoted(name) << ", \"epoch\": "
              << number(place.epoch_) << ", \"step\": " << number(place.step_) << ", \"dtype\": " << quoted(dtype)
              << ", \"shape\": " << list(shape) << sums(static_cast<const char*>(data), bytes);
@@ -247,7 +249,7 @@ class Trace {
         return nullptr;
     }
 
-    /// The fields with the SHA-256 of a tensor: of a large one those of its blocks, and that of their bytes.
+    /// The fields with the SHA-256 of a tensor: of a large one that of each block, and that of these sums.
     static std::string sums(const char* data, size_t bytes) {
         if (bytes <= block_bytes) return ", \"sha256\": \"" + hex(sha256(data, bytes)) + '"';
         std::vector<unsigned char> all;
@@ -294,6 +296,7 @@ class Trace {
             sum += x, squares += x * x;
         }
         std::ostringstream line;
+        line.imbue(std::locale::classic());
         line.precision(17);
         line << ", \"statistics\": {\"inf\": " << infinite;
         auto field = [&](const char* name, double x) {

@@ -19,11 +19,13 @@ def find_stitch(stitch=None):
     return found
 
 
-def assert_parity(reference, candidate, *, tolerance=None, stitch=None):
+def assert_parity(reference, candidate, *, tolerance=None, flags=(), stitch=None):
     """Runs `stitch parity REFERENCE CANDIDATE` and returns what it prints.
 
     `tolerance` replaces bit equality, such as `{"atol": 1e-6, "rtol": 1e-5, "ulp": 4}`, of which each key is optional, or
     `"torch"` for the tolerances by dtype of `torch.testing.assert_close`.
+
+    `flags` are further flags of `stitch parity`, such as `["--map", "map.toml"]`.
 
     Raises `AssertionError` with the verdict if the two differ, `RuntimeError` with the message of stitch if they cannot
     be compared.
@@ -31,9 +33,11 @@ def assert_parity(reference, candidate, *, tolerance=None, stitch=None):
     __tracebackhide__ = True
     if tolerance == "torch":
         tolerance = {"tolerance": "torch"}
+    elif isinstance(tolerance, str):
+        raise ValueError(f"tolerance is {tolerance!r}; expected a dict or 'torch'")
     elif unknown := set(tolerance or {}) - set(TOLERANCES):
         raise ValueError(f"tolerance has unknown keys: {', '.join(sorted(unknown))}; expected {', '.join(TOLERANCES)}")
-    flags = [f"--{key}={value}" for key, value in (tolerance or {}).items()]
+    flags = [*flags, *(f"--{key}={value}" for key, value in (tolerance or {}).items())]
     command = [find_stitch(stitch), "parity", "--quiet", "--color=never", *flags, "--", reference, candidate]
     ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if ended.returncode == 1:

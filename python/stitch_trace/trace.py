@@ -155,6 +155,8 @@ class Trace(Writer):
         self.recording = self.wants(self.step)
         # The name of given inputs; whether those of the last forward pass were recorded.
         self._inputs, self._has_inputs = None, False
+        # Whether the buffers before the step were recorded.
+        self._has_buffers = False
         self._count = Counter()
         if self.recording and self.model is not None:
             # A hook of all modules, since those of a module have effects: a model that has some cannot be pickled or
@@ -236,8 +238,9 @@ class Trace(Writer):
         self._in_forward.callback(setattr, self, "_calling", False)
         given, self._inputs = self._inputs, None
         self._has_inputs = not given
-        if self._numbered("buffer_before", "") == "":  # the first forward pass of the step
+        if not self._has_buffers:
             self.tensors("buffer_before", dict(module.named_buffers()), self.step)
+        self._has_buffers = True
         name = given or self._values("batch", "images", args[0] if len(args) == 1 else args)
 
         def after_root(module, args, kwargs, output):

@@ -53,8 +53,8 @@ def tensor_elements(tensor):
 
 
 def sums(raw):
-    """The fields of a record with the SHA-256 of its elements: of a large tensor those of its blocks, and that of their
-    bytes."""
+    """The fields of a record with the SHA-256 of its elements: of a large tensor that of each block, and that of these
+    sums."""
     if len(raw) <= BLOCK:
         return {"sha256": hashlib.sha256(raw).hexdigest()}
     blocks = [hashlib.sha256(raw[begin : begin + BLOCK]) for begin in range(0, len(raw), BLOCK)]

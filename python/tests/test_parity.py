@@ -23,7 +23,9 @@ def test_a_difference_is_an_assertion_with_the_verdict(pair, stitch, assert_pari
         assert_parity(*pair)
     for tolerance in ({"ulp": 1}, {"atol": 1e-6}, {"atol": 0.0, "rtol": 1e-6}):
         assert "PARITY: EQUAL within tolerance" in assert_parity(*pair, tolerance=tolerance)
+    assert assert_parity(*pair, tolerance="torch").startswith("PARITY: EQUAL within tolerance")
     assert_parity(pair[0], pair[0], stitch=stitch)
+    assert_parity(*pair, flags=["--tol", "w=1e-6"])
 
 
 def test_what_cannot_be_compared_is_another_error(pair, stitch, assert_parity, tmp_path):
@@ -31,6 +33,8 @@ def test_what_cannot_be_compared_is_another_error(pair, stitch, assert_parity, t
         assert_parity(pair[0], tmp_path / "missing")
     with pytest.raises(ValueError, match="unknown keys: abs; expected atol"):
         assert_parity(*pair, tolerance={"abs": 1})
+    with pytest.raises(ValueError, match="expected a dict or 'torch'"):
+        assert_parity(*pair, tolerance="Torch")
 
 
 def test_a_program_that_is_missing_is_named(pair, monkeypatch):

@@ -122,6 +122,11 @@ impl Recorder {
         Ok(elements.sync_all()?)
     }
 
+    /// The first error, if a tensor could not be recorded.
+    pub fn into_error(self) -> Option<WriteError> {
+        self.result.err()
+    }
+
     fn named(&mut self, stage: &str, place: Place, names: &[String], values: &[Tensor]) {
         for (name, value) in names.iter().zip(values) {
             self.record(stage, name, place, value);
@@ -199,6 +204,10 @@ impl Tracer for Recorder {
         self.parameters(stage::PARAMETER, at, tensors.parameters);
         let names = self.buffers.clone();
         self.named(stage::BUFFER, at, &names, tensors.buffers);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.result.is_err()
     }
 
     fn epoch(&mut self, epoch: usize, loss: f64) {

@@ -38,6 +38,15 @@ impl Trained<'_> {
         let evaluation = evaluated(&self.model, &dataset.test)?;
         let metrics = self.metrics(dataset)?;
         let Self { config, history, entry, model, mut log, recorder } = self;
+        let is_traced = recorder.is_some();
+        // Before an earlier run is cleared, since the trace may fail.
+        if let Some(recorder) = recorder {
+            let unwritten = |error| RunError::Trace {
+                folder: folder.path().join(run_folder::TRACE_PART),
+                error,
+            };
+            recorder.finish(&model, &evaluation).map_err(unwritten)?;
+        }
         if let Some(log) = &mut log {
             tensorboard::add_result(log, &evaluation, metrics.epochs_run)?;
         }
@@ -63,12 +72,9 @@ impl Trained<'_> {
             });
             write_figures(folder, section, normalize)?;
         }
-        match recorder {
-            Some(recorder) => {
-                recorder.finish(&model, &evaluation)?;
-                folder.publish_trace()?;
-            }
-            None => folder.discard_trace()?,
+        match is_traced {
+            true => folder.publish_trace()?,
+            false => folder.discard_trace()?,
         }
         folder.write_json(run_folder::CONFIG, &config)?;
         clear_checkpoints(folder)?;

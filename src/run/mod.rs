@@ -149,7 +149,7 @@ impl fmt::Display for Note {
                 write!(f, "a traced run writes no checkpoints and cannot be resumed")
             }
             Self::TruncatedTrace(folder) => {
-                write!(f, "the trace up to there is in {}, truncated", folder.display())
+                write!(f, "the truncated trace is in {}", folder.display())
             }
         }
     }
@@ -162,7 +162,7 @@ pub type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The callback returned `ControlFlow::Break`.
-    #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; no run was written" })]
+    #[error("training was stopped in epoch {epoch}, step {step}{}", if *.resumable { "" } else { "; no checkpoint was written" })]
     Stopped {
         /// Counted from 1.
         epoch: usize,
@@ -231,9 +231,14 @@ pub enum RunError {
     /// The forward pass of a TorchScript network raised on the test images.
     #[error("the forward pass of the network raised on the test images: {0}")]
     Forward(ForwardFailed),
-    /// A tensor cannot be recorded in the trace.
-    #[error(transparent)]
-    Trace(#[from] stitch_trace::WriteError),
+    /// A tensor cannot be recorded in the trace in this folder.
+    #[error("{}: {error}", .folder.display())]
+    Trace {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        error: stitch_trace::WriteError,
+    },
     /// A thread or file handle cannot be created.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -316,22 +321,27 @@ pub fn run(
     let log = options.tensorboard.then(|| tensorboard::open(folder, checkpoint));
     let mut log = log.transpose()?;
     let Prepared { model: entry, dataset, trainer, .. } = &mut prepared;
+    let part = folder.path().join(run_folder::TRACE_PART);
     let recorder = options.trace.clone().map(|steps| {
         let _ = on_event(Event::Note(&Note::TracedWithoutCheckpoints));
-        let part = folder.path().join(run_folder::TRACE_PART);
         Recorder::create(&part, steps, entry, trainer.model(), [&dataset.train, &dataset.test])
     });
-    let mut recorder = recorder.transpose()?;
+    let unwritten = |error| RunError::Trace { folder: part.clone(), error };
+    let mut recorder = recorder.transpose().map_err(unwritten)?;
     let tracer = recorder.as_mut().map(|recorder| recorder as &mut dyn Tracer);
     let is_traced = options.trace.is_some();
     let every = if is_traced { CheckpointEvery::Never } else { options.checkpoint_every };
     let job = training::Job { folder, config: &config, every, dataset };
     let trained = training::fit(&job, trainer, progress, tracer, log.as_mut(), on_event);
-    if is_traced && trained.is_err() {
-        let trace = Note::TruncatedTrace(folder.path().join(run_folder::TRACE_PART));
-        let _ = on_event(Event::Note(&trace));
-    }
-    let history = trained?;
+    let history = match trained {
+        Ok(history) => history,
+        Err(error) => {
+            if is_traced {
+                let _ = on_event(Event::Note(&Note::TruncatedTrace(part.clone())));
+            }
+            return Err(recorder.and_then(Recorder::into_error).map_or(error, unwritten));
+        }
+    };
     training::note_early_end(entry, &history, config.settings.patience, on_event);
     let trained = files::Trained {
         config,

@@ -195,6 +195,11 @@ pub trait Tracer {
 
     /// Receives the mean loss of an epoch.
     fn epoch(&mut self, epoch: usize, loss: f64);
+
+    /// Whether the trace cannot be continued: the run is then stopped.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 /// Callback after each step and epoch, with the run's progress; `Break` stops the run.
@@ -365,6 +370,9 @@ fn run_epoch(
         progress.steps += 1;
         if let Some(tracer) = tracer.as_mut().filter(|_| traced) {
             trace_step(*tracer, count, trainer);
+            if tracer.has_failed() {
+                return Err(TrainError::Stopped { epoch, step: progress.steps });
+            }
         }
         trainer.end_step();
         if !loss.is_finite() {

@@ -642,7 +642,7 @@ fn interrupted(folder: &Path, flags: &[&str], signal: &str) -> (Option<i32>, Vec
 fn a_traced_run_that_does_not_end_leaves_its_trace_truncated() {
     let folder = folder_with_data();
     let part = folder.path().join("run/trace.part");
-    let note = "note: the trace up to there is in run/trace.part, truncated".to_owned();
+    let note = "note: the truncated trace is in run/trace.part".to_owned();
     for (signal, is_told) in [("-KILL", false), ("-INT", true)] {
         let (_, lines) = interrupted(folder.path(), &["--engine", "eager", "--trace"], signal);
         assert_eq!(lines.contains(&note), is_told, "{signal}: {lines:?}");
@@ -677,5 +677,5 @@ fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     };
     assert_eq!(ended("-INT", &[], 130, "--out run --resume"), 2);
     assert_eq!(ended("-TERM", &[], 143, "--out run --resume"), 2);
-    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "no run was written"), 0);
+    assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "no checkpoint was written"), 0);
 }

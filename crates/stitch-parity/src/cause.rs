@@ -14,7 +14,11 @@ pub(crate) fn ranked(report: &Report, first: &TensorResult, found: Vec<String>) 
     match gap_before(report, first) {
         // What was not recorded cannot be excluded.
         Some(_) => learning_rate(report, first).into_iter().chain([usual]).collect(),
-        None => found.into_iter().chain([usual]).collect(),
+        None => {
+            let is_nan = matches!(&first.outcome, Outcome::Different(c) if c.nan_failing > 0);
+            let nan = is_nan.then(|| NAN.to_owned()).filter(|nan| *nan != usual);
+            nan.into_iter().chain(found).chain([usual]).collect()
+        }
     }
 }
 
@@ -34,13 +38,13 @@ fn usual(report: &Report, first: &TensorResult) -> String {
         return "the settings of the two runs differ".into();
     }
     match &first.outcome {
-        Outcome::Missing | Outcome::Unexpected if ends_early(report) => {
-            return "a truncated trace: everything before its end is equal".into();
+        Outcome::Missing | Outcome::Unexpected => return cause_of_absence(report, first).into(),
+        Outcome::Unknown => {
+            return "the traces keep other sums of it: record it with its elements, or with blocks on both sides".into();
         }
-        Outcome::Missing | Outcome::Unexpected => return cause_of_absence(first).into(),
         Outcome::Nan { .. } => return NAN.into(),
         Outcome::Different(comparison)
-            if comparison.nan > 0 && comparison.nan == comparison.failing =>
+            if comparison.nan_failing > 0 && comparison.nan_failing == comparison.failing =>
         {
             return NAN.into();
         }
@@ -79,7 +83,13 @@ const NAN: &str =
     "a NaN, which equals no value, not even another NaN, unless NaN are compared as equal";
 
 /// What usually causes a tensor to be on one side only.
-fn cause_of_absence(first: &TensorResult) -> &'static str {
+fn cause_of_absence(report: &Report, first: &TensorResult) -> &'static str {
+    let is_other =
+        |it: &&TensorResult| it.stage == first.stage && it.step == first.step && it.passes();
+    let of_gradient = [stage::GRADIENT, stage::BACKWARD].contains(&first.stage.as_str());
+    if of_gradient && report.tensors.iter().any(|it| is_other(&it)) {
+        return "no gradient on one side: requires_grad is False, or the loss does not depend on it (detach, an unused module)";
+    }
     let is_known = stage::KNOWN.contains(&first.stage.as_str());
     match (first.step, first.stage.as_str()) {
         (Some(_), stage) if !is_known || stage.starts_with("exp_avg") => {
@@ -95,14 +105,6 @@ fn cause_of_absence(first: &TensorResult) -> &'static str {
     }
 }
 
-/// Whether only tensors after the end of a truncated trace are missing.
-fn ends_early(report: &Report) -> bool {
-    let mut different = report.tensors.iter().filter(|tensor| !tensor.passes());
-    let is_missing =
-        |tensor: &TensorResult| matches!(tensor.outcome, Outcome::Missing | Outcome::Unexpected);
-    !report.truncated.is_empty() && different.all(is_missing)
-}
-
 /// The steps in which the cause must lie if those before the first difference were not recorded: what a step
 /// computes follows from the parameters and the optimizer's state after the step before.
 fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
@@ -111,19 +113,27 @@ fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
     if [stage::BATCH, stage::LOSS].contains(&first.stage.as_str()) {
         return None;
     }
+    // Equal outputs come from equal parameters.
+    let is_output =
+        |it: &&TensorResult| it.stage == stage::LOGITS && it.step == Some(step) && it.passes();
+    let of_gradient = [stage::GRADIENT, stage::BACKWARD].contains(&first.stage.as_str());
+    if of_gradient && report.tensors.iter().any(|it| is_output(&it)) {
+        return None;
+    }
     let recorded: BTreeSet<usize> =
         report.tensors.iter().filter_map(|tensor| tensor.step).collect();
     let before = recorded.range(..step).next_back().copied();
+    let last = if first.stage == stage::BUFFER_BEFORE { step.saturating_sub(1) } else { step };
     match before {
         Some(before) if before + 1 == step => None,
         Some(before) => Some(format!(
             "there is no record between step {before} and step {step}: the cause lies in one of the \
-             steps {} to {step}; record these too",
+             steps {} to {last}; record these too",
             before + 1
         )),
         None if step == 1 => None,
         None => Some(format!(
-            "there is no record before step {step}: the cause lies in one of the steps 1 to {step}; \
+            "there is no record before step {step}: the cause lies in one of the steps 1 to {last}; \
              record these too"
         )),
     }

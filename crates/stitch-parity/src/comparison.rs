@@ -31,6 +31,8 @@ pub struct Comparison {
     pub failing: usize,
     /// Number of elements that are NaN on one side or on both.
     pub nan: usize,
+    /// Number of these that count as different: all, or those that are NaN on one side alone.
+    pub nan_failing: usize,
     /// The first element that differs beyond the tolerance.
     pub first: Option<Element>,
     /// Greatest absolute difference, of complex numbers their distance.
@@ -48,7 +50,8 @@ pub struct Comparison {
     #[serde(serialize_with = "json::number")]
     pub mean_rel: f64,
     /// Median absolute difference over all elements that are not NaN (of an even number the lower of the two in
-    /// the middle).
+    /// the middle). This and the next two are NaN where
+    /// [`Options::quantiles_of_first`](crate::Options::quantiles_of_first) leaves them out.
     #[serde(serialize_with = "json::number")]
     pub median: f64,
     /// Absolute difference that nine of ten elements do not exceed.
@@ -57,10 +60,10 @@ pub struct Comparison {
     /// Absolute difference that 99 of 100 elements do not exceed.
     #[serde(serialize_with = "json::number")]
     pub p99: f64,
-    /// Cosine of the angle between both as vectors; NaN if one of them is 0 or not finite.
+    /// Cosine of the angle between both as vectors, without infinities; NaN if one of them is 0.
     #[serde(serialize_with = "json::number")]
     pub cosine: f64,
-    /// Signal-to-noise ratio in dB: the squares of the expected values to those of the differences.
+    /// Signal-to-noise ratio in dB: the squares of the expected values, without infinities, to those of the differences.
     #[serde(serialize_with = "json::number")]
     pub snr: f64,
     /// Number of absolute differences by size: of 0, then one entry per decade of [`DECADES`](crate::DECADES).
@@ -85,7 +88,8 @@ impl Comparison {
     /// The smallest tolerances of each kind with which the tensor passes: absolute, relative, and in units in
     /// the last place. Empty where a NaN or an infinity differs, which no tolerance allows.
     pub fn sufficient(&self) -> Vec<Tolerance> {
-        let Some(abs) = self.abs.filter(|abs| self.nan == 0 && abs.value.is_finite()) else {
+        let Some(abs) = self.abs.filter(|abs| self.nan_failing == 0 && abs.value.is_finite())
+        else {
             return Vec::new();
         };
         let rtol = self.rel.map(|rel| rel.value).filter(|&rtol| rtol > 0.0 && rtol.is_finite());

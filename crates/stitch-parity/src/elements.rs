@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn equal_infinities_hide_no_difference_and_scales_do_not_change_the_cosine() {
+        let c = bits_of(&[f32::INFINITY, 3.0, 4.0], &[f32::INFINITY, 3.0, 5.0]);
+        assert!((c.error() - 0.2).abs() < 1e-12 && c.cosine > 0.99, "{c:?}");
+        for scale in [1e-8f32, 1e8] {
+            let c = bits_of(&[1.0, 2.0, 2.0], &[2.0 * scale, -scale, 2.0 * scale]);
+            assert!((c.cosine - 4.0 / 9.0).abs() < 1e-7, "{c:?}");
+        }
+    }
+
+    #[test]
     fn places_are_counted_over_chunks_and_lanes() {
         let expected = vec![1.0f32; 700_000];
         for at in [0, 131_071, 131_072, 262_143, 262_144, 524_288, 699_999] {

@@ -32,13 +32,16 @@ pub(crate) fn fusions(
     names: [&[&Named]; 2],
 ) -> Result<Vec<Fusion>, SideError> {
     let mut found = Vec::new();
+    let mut taken = [HashSet::new(), HashSet::new()];
     for side in [0, 1] {
         let groups = groups(names[1 - side]);
-        let mut taken = HashSet::new();
         for whole in names[side] {
+            if taken[side].contains(&whole.name) {
+                continue;
+            }
             let mut best: Option<(usize, Fusion)> = None;
             for parts in &groups {
-                let free = parts.iter().all(|part| !taken.contains(&part.name));
+                let free = parts.iter().all(|part| !taken[1 - side].contains(&part.name));
                 let places = places(whole, parts).filter(|_| free);
                 let Some(places) = places.filter(|at| fits(sides, side, &at[0])) else { continue };
                 let (order, equal) = order(sides, side, &places, parts.len())?;
@@ -49,7 +52,8 @@ pub(crate) fn fusions(
                 }
             }
             if let Some((_, fusion)) = best {
-                taken.extend(fusion.parts.iter().cloned());
+                taken[side].insert(fusion.whole.clone());
+                taken[1 - side].extend(fusion.parts.iter().cloned());
                 found.push(fusion);
             }
         }
@@ -102,17 +106,19 @@ fn order(
     parts: usize,
 ) -> Result<(Vec<usize>, usize), SideError> {
     let given: Vec<usize> = (0..parts).collect();
+    let mut wholes = Vec::new();
+    for at in places {
+        let whole = sides[side].items[at[0]].clone();
+        wholes.push(verify::comparable(sides[side], &whole)?);
+    }
     let mut best = (given.clone(), 0);
     let orders = if parts <= ORDERED { permutations(&given) } else { vec![given] };
     for order in orders {
         let mut equal = 0;
-        for at in places {
+        for (at, whole) in places.iter().zip(&wholes).filter(|(_, whole)| whole.is_some()) {
             let items = order.iter().map(|&i| sides[1 - side].items[at[1 + i]].clone()).collect();
-            let whole = sides[side].items[at[0]].clone();
-            let whole = verify::bits(sides[side], &whole)?;
-            let together = verify::bits(sides[1 - side], &merged(items, 0))?;
-            let is_equal = whole.zip(together).is_some_and(|(a, b)| a.sums.sha256 == b.sums.sha256);
-            equal += usize::from(is_equal);
+            let together = verify::comparable(sides[1 - side], &merged(items, 0))?;
+            equal += usize::from(together == *whole);
         }
         if equal > best.1 {
             best = (order, equal);

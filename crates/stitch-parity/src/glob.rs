@@ -65,8 +65,7 @@ impl Glob {
     }
 }
 
-/// A pattern for tensors. It matches those whose name, or `STAGE:NAME`, it is; `*` stands for any characters, `\\*` for
-/// itself.
+/// A pattern for tensors, by name or by `STAGE:NAME`; `*` stands for any characters, `\*` for itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pattern {
     text: String,
@@ -90,7 +89,7 @@ impl Pattern {
     /// Whether it matches a tensor.
     pub fn matches(&self, stage: &str, name: &str) -> bool {
         let is_match = |text: &str| self.glob.captures(text).is_some();
-        is_match(name) || is_match(&format!("{stage}:{name}"))
+        is_match(name) || self.text.contains(':') && is_match(&format!("{stage}:{name}"))
     }
 }
 

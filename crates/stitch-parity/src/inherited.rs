@@ -6,9 +6,11 @@ use stitch_trace::stage;
 use crate::json;
 use crate::result::{Outcome, TensorResult};
 
-/// Stages that a run starts from rather than computes.
+/// Stages that follow from the settings alone.
 const GIVEN: [&str; 5] =
     [stage::DATA, stage::INIT, stage::PERMUTATION, stage::LEARNING_RATE, stage::LR];
+/// Stages from which the batches follow.
+const OF_DATA: [&str; 3] = [stage::DATA, stage::PERMUTATION, stage::BATCH];
 
 /// The error of a layer's output, or of the gradient w.r.t. it, in the step of the first difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,8 +34,10 @@ pub(crate) fn mark(tensors: &mut [TensorResult], first: Option<usize>) {
         matches!(tensor.outcome, Outcome::Different(_) | Outcome::HashDiffers { .. })
     };
     let Some(first) = first.filter(|&first| of_values(&tensors[first])) else { return };
+    let of_data = OF_DATA.contains(&tensors[first].stage.as_str());
     for tensor in tensors[first + 1..].iter_mut().filter(|tensor| of_values(tensor)) {
-        tensor.inherited = !GIVEN.contains(&tensor.stage.as_str());
+        let stage = tensor.stage.as_str();
+        tensor.inherited = !GIVEN.contains(&stage) && (stage != stage::BATCH || of_data);
     }
 }
 

@@ -26,8 +26,10 @@ impl OneSided {
 
 /// The stage of a tensor. The labels of a batch count as one: a recorder may not see them.
 fn name_of(stage: &str, name: &str) -> String {
-    match (stage, name) {
-        (stage::BATCH, "labels") => format!("{stage} {name}"),
+    // `labels#2` is that of a second forward pass, `labels[0]` one of several.
+    let is_labels = name.split(['#', '[']).next() == Some("labels");
+    match stage {
+        stage::BATCH if is_labels => format!("{stage} labels"),
         _ => stage.to_owned(),
     }
 }

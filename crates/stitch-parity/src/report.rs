@@ -51,6 +51,25 @@ impl Report {
         self.tensors.iter().filter(|tensor| !tensor.passes()).count()
     }
 
+    /// What is said of the tensors before and after the first difference, if that is of a step; `None` if nothing after
+    /// it differs.
+    pub fn consequences(&self) -> Option<String> {
+        let first = self.first.filter(|&first| self.tensors[first].step.is_some())?;
+        let differing = |tensors: &[TensorResult]| tensors.iter().filter(|it| !it.passes()).count();
+        let after = differing(&self.tensors[first + 1..]);
+        let inherited = self.tensors.iter().filter(|tensor| tensor.inherited).count();
+        let before = match differing(&self.tensors[..first]) {
+            0 => "what it is computed from is equal, as far as it was recorded; ",
+            _ => "",
+        };
+        let inherit = match inherited {
+            0 => String::new(),
+            all if all == after => " and inherit the difference".into(),
+            some => format!(", {some} of them inherit the difference"),
+        };
+        (after > 0).then(|| format!("{before}{after} tensors after it differ{inherit}"))
+    }
+
     /// Whether the candidate equals the reference in all that was compared: every tensor passes, there is at least
     /// one, and no trace is truncated.
     pub fn is_equal(&self) -> bool {

@@ -95,7 +95,7 @@ pub struct TensorResult {
     pub by_hash: bool,
     /// Whether the tensor may contain NaN, as neither its elements nor their number of NaN were kept.
     pub nan_unknown: bool,
-    /// Whether it follows from the first difference, as everything does that is computed after it.
+    /// Whether its values differ and are computed after the first difference, which may be why.
     pub inherited: bool,
     /// The most similar tensor of the other side, if that has no tensor of this name.
     pub closest: Option<ClosestMatch>,
@@ -166,8 +166,8 @@ impl TensorResult {
     fn hash_differs(
         &self,
         to: &mut fmt::Formatter,
-        blocks: &Option<Blocks>,
-        statistics: &Option<[Statistics; 2]>,
+        blocks: Option<&Blocks>,
+        statistics: Option<&[Statistics; 2]>,
     ) -> fmt::Result {
         write!(to, ": its SHA-256 differs (the elements were not kept on both sides)")?;
         if let Some(Blocks { differing, of, first, elements }) = blocks {
@@ -223,7 +223,7 @@ impl fmt::Display for TensorResult {
                 write!(to, ": unexpected, the reference has no such tensor{closest}")
             }
             Outcome::HashDiffers { blocks, statistics } => {
-                self.hash_differs(to, blocks, statistics)
+                self.hash_differs(to, blocks.as_ref(), statistics.as_ref())
             }
             Outcome::Nan { elements } => {
                 write!(to, ": the bits are equal, and {elements} elements are NaN")

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stitch_trace::{Place, Statistics, Sums, Trace, stage};
+use stitch_trace::{Hashes, Place, Statistics, Trace, stage};
 use tensor_files::{Dtype, Renaming, Skipped, TensorFile, TensorSpec};
 
 use crate::error::SideError;
@@ -151,8 +151,8 @@ impl Side {
             let (stage, name) = (record.stage.clone(), record.name.clone());
             let key = Key { stage, epoch: record.epoch, step: record.step, name, file: None };
             let (dtype, shape) = (record.dtype.clone(), record.shape.clone());
-            let sums = Sums { sha256: record.sha256.clone(), blocks: record.blocks.clone() };
-            let recorded = Some(Bits { sums, nan: record.nan });
+            let hashes = Hashes { sha256: record.sha256.clone(), blocks: record.blocks.clone() };
+            let recorded = Some(Bits { hashes, nan: record.nan });
             let (class, statistics) = (record.class.clone(), record.statistics);
             self.items.push(Item { key, class, dtype, shape, recorded, statistics, source });
         }

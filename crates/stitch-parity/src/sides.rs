@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
-use stitch_trace::{BLOCK, Sums, stage};
+use stitch_trace::{BLOCK, Hashes, stage};
 use tensor_files::Dtype;
 
 use crate::error::SideError;
@@ -71,6 +71,7 @@ pub fn compare(
         false => one_sided::stages([reference, candidate]),
     };
     tensors.retain(|tensor| !one_sided.iter().any(|one| one.is_of(tensor)));
+    let beyond = beyond_end([reference, candidate], &mut tensors);
     closest::find(&mut tensors);
     let first = first(&tensors);
     if let Some(first) =
@@ -102,7 +103,10 @@ pub fn compare(
         traced: sides.iter().all(|side| side.is_traced()),
         truncated: truncated.map(|side| path(side)).collect(),
         notes: sides.iter().flat_map(|side| notes(side)).collect(),
-        not_compared: not_compared::phrases(sides, &tensors, &one_sided),
+        not_compared: beyond
+            .into_iter()
+            .chain(not_compared::phrases(sides, &tensors, &one_sided))
+            .collect(),
         one_sided_stages: one_sided.into_iter().map(|one| one.stage).collect(),
         task: task::differences(reference, candidate)?,
         tensors,
@@ -121,6 +125,20 @@ fn first(tensors: &[TensorResult]) -> Option<usize> {
     let differs = |tensor: &TensorResult| !tensor.passes();
     let of_run = |tensor: &TensorResult| differs(tensor) && tensor.stage != stage::LEARNING_RATE;
     tensors.iter().position(of_run).or_else(|| tensors.iter().position(differs))
+}
+
+/// Removes the tensors after the end of a truncated trace, which only the other side has; says how many there are.
+fn beyond_end(sides: [&Side; 2], tensors: &mut Vec<TensorResult>) -> Option<String> {
+    let is_beyond = |tensor: &TensorResult| match tensor.outcome {
+        Outcome::Missing => sides[1].is_truncated(),
+        Outcome::Unexpected => sides[0].is_truncated(),
+        _ => false,
+    };
+    let common = tensors.iter().rposition(|tensor| !is_beyond(tensor))?;
+    let count = tensors.len() - common - 1;
+    tensors.truncate(common + 1);
+    let plural = if count == 1 { "" } else { "s" };
+    (count > 0).then(|| format!("{count} tensor{plural} after the end of the truncated trace"))
 }
 
 /// The position of each tensor of a side, whose keys must be unique.
@@ -256,7 +274,9 @@ impl ItemPair<'_> {
         let may_be_nan =
             Dtype::from_name(&self.expected.dtype).is_none_or(|dtype| !dtype.is_integer());
         let outcome = match nan {
-            _ if one.sums.sha256 != other.sums.sha256 => self.hashes_differ(&one.sums, &other.sums),
+            _ if one.hashes.sha256 != other.hashes.sha256 => {
+                self.hashes_differ(&one.hashes, &other.hashes)
+            }
             Some(elements) if elements > 0 && !options.equal_nan => Outcome::Nan { elements },
             _ => Outcome::Equal,
         };
@@ -283,10 +303,10 @@ impl ItemPair<'_> {
         Ok(one.zip(other))
     }
 
-    fn hashes_differ(&self, expected: &Sums, actual: &Sums) -> Outcome {
+    fn hashes_differ(&self, expected: &Hashes, actual: &Hashes) -> Outcome {
         let blocks = expected.blocks.as_ref().zip(actual.blocks.as_ref());
-        let size = Dtype::from_name(&self.expected.dtype).map_or(1, Dtype::size);
-        let blocks = blocks.and_then(|(expected, actual)| {
+        let size = Dtype::from_name(&self.expected.dtype).map(Dtype::size);
+        let blocks = blocks.zip(size).and_then(|((expected, actual), size)| {
             let mut differing =
                 (0..).zip(expected.iter().zip(actual)).filter(|(_, (one, other))| one != other);
             let (first, _) = differing.next()?;

@@ -285,6 +285,11 @@ impl Matcher<'_> {
             layouts.push(Layout::Same);
         }
         layouts.extend(ORDERS.into_iter().filter(|order| ordered(order)).map(Layout::Order));
+        let is_scalar =
+            |side: usize| pairs.iter().all(|&pair| self.items(pair)[side].shape.is_empty());
+        if is_scalar(0) && !is_scalar(1) && fit(&fits) {
+            layouts.push(Layout::Reshape(Vec::new()));
+        }
         let shapes = pairs.iter().map(|&pair| &self.items(pair)[0].shape);
         if let Some(to) = shapes.into_iter().find(|shape| !shape.is_empty())
             && !layouts.contains(&Layout::Same)
@@ -337,7 +342,7 @@ impl Matcher<'_> {
         if !order.is_empty() {
             item = permuted(item, order.to_vec());
         }
-        let hash = verify::bits(self.sides[side], &item)?.map(|bits| bits.sums.sha256);
+        let hash = verify::comparable(self.sides[side], &item)?;
         self.hashes.insert((side, i, order), hash.clone());
         Ok(hash)
     }

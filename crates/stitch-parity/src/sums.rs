@@ -15,8 +15,8 @@ pub(super) struct Sums {
     differences: [f64; SUMS],
     /// Of the differences, each relative to the expected value.
     relative: [f64; SUMS],
-    /// Of the squares of the differences, of the expected and of the actual values.
-    squares: [[f64; SUMS]; 3],
+    /// Of the squares of the differences, of the expected and of the actual values, and of the products of the latter two.
+    squares: [[f64; SUMS]; 4],
     /// Number of elements that are 0 in the reference alone.
     without_relative: [f64; SUMS],
 }
@@ -42,14 +42,16 @@ impl Sums {
     fn row(&mut self, [differences, expected, actual]: [&[f64; SUMS]; 3]) {
         for lane in 0..SUMS {
             let (difference, magnitude) = (differences[lane], expected[lane].abs());
+            let [expected, actual] = [expected[lane], actual[lane]].map(finite);
             self.differences[lane] += difference;
             let has_relative = difference == 0.0 || magnitude > 0.0;
             self.without_relative[lane] += if has_relative { 0.0 } else { 1.0 };
             let relative = difference / magnitude;
             self.relative[lane] += if difference > 0.0 && has_relative { relative } else { 0.0 };
             self.squares[0][lane] += difference * difference;
-            self.squares[1][lane] += expected[lane] * expected[lane];
-            self.squares[2][lane] += actual[lane] * actual[lane];
+            self.squares[1][lane] += expected * expected;
+            self.squares[2][lane] += actual * actual;
+            self.squares[3][lane] += expected * actual;
         }
     }
 
@@ -61,7 +63,7 @@ impl Sums {
             Dtype::F32 => add_squares(&mut squares, bytes, |x| f32::from_le_bytes(x).into()),
             Dtype::F64 => add_squares(&mut squares, bytes, f64::from_le_bytes),
             _ => for_each_element(dtype, bytes, bytes, |values| {
-                squares[0] += values.values.0.powi(2)
+                squares[0] += finite(values.values.0).powi(2)
             }),
         }
         for sums in &mut self.squares[1..] {
@@ -90,11 +92,22 @@ impl Sums {
         c.mean = mean(&self.differences, numbers);
         let without_relative = self.without_relative.iter().sum::<f64>() as usize;
         c.mean_rel = mean(&self.relative, numbers - without_relative);
-        let [differences, expected, actual] = self.squares.map(|sums| sums.iter().sum::<f64>());
-        // |a - e|^2 = |e|^2 + |a|^2 - 2 <e, a>
-        c.cosine = (expected + actual - differences) / (2.0 * expected.sqrt() * actual.sqrt());
+        let [differences, expected, actual, products] =
+            self.squares.map(|sums| sums.iter().sum::<f64>());
+        // Of complex numbers, the products are those of the magnitudes: |a - e|^2 = |e|^2 + |a|^2 - 2 <e, a>.
+        let products = match c.dtype.part() {
+            Some(_) => (expected + actual - differences) / 2.0,
+            None => products,
+        };
+        c.cosine = products / (expected.sqrt() * actual.sqrt());
         c.snr = 10.0 * (expected / differences).log10();
     }
+}
+
+/// 0 in place of an infinity: where it is on both sides, it does not differ, and elsewhere the difference is infinite.
+#[inline(always)]
+fn finite(x: f64) -> f64 {
+    if x.is_infinite() { 0.0 } else { x }
 }
 
 /// Adds the squares of elements of `SIZE` bytes.
@@ -107,11 +120,11 @@ fn add_squares<const SIZE: usize>(
     let (rows, rest) = bytes.as_chunks::<SIZE>().0.as_chunks::<SUMS>();
     for row in rows {
         for (sum, &element) in squares.iter_mut().zip(row) {
-            let x = number(element);
+            let x = finite(number(element));
             *sum += x * x;
         }
     }
     for (sum, &element) in squares.iter_mut().zip(rest) {
-        *sum += number(element).powi(2);
+        *sum += finite(number(element)).powi(2);
     }
 }

@@ -12,7 +12,7 @@ use super::tolerance::Tolerance;
 use tensor_files::Dtype;
 
 /// Elements of a block.
-const BLOCK: usize = 256;
+const BLOCK_ELEMENTS: usize = 256;
 
 /// Compares elements one block after another and sums up their differences.
 pub(super) struct Tally<'a> {
@@ -33,6 +33,7 @@ impl<'a> Tally<'a> {
             unequal: 0,
             failing: 0,
             nan: 0,
+            nan_failing: 0,
             first: None,
             abs: None,
             rel: None,
@@ -68,7 +69,7 @@ impl<'a> Tally<'a> {
             return;
         }
         // Differences are often few and far between: halves that have none are done at once.
-        if elements > BLOCK {
+        if elements > BLOCK_ELEMENTS {
             let middle = elements / 2 * dtype.size();
             self.chunk(start, &expected[..middle], &actual[..middle]);
             self.chunk(start + elements / 2, &expected[middle..], &actual[middle..]);
@@ -89,7 +90,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Adds up to [`BLOCK`] elements.
+    /// Adds up to [`BLOCK_ELEMENTS`] elements.
     #[inline(always)]
     fn elements<const SIZE: usize>(
         &mut self,
@@ -103,7 +104,7 @@ impl<'a> Tally<'a> {
         let pairs = expected.as_chunks::<SIZE>().0.iter().zip(actual.as_chunks().0);
         // A loop without a condition, the usual case.
         if dtype.is_integer() || !(has_nan(expected, dtype) || has_nan(actual, dtype)) {
-            for (i, (&expected, &actual)) in pairs.enumerate().take(BLOCK) {
+            for (i, (&expected, &actual)) in pairs.enumerate().take(BLOCK_ELEMENTS) {
                 block.set(i, Values::new(dtype, expected, actual));
             }
             block.len = expected.len() / SIZE;
@@ -134,6 +135,7 @@ impl<'a> Tally<'a> {
         c.unequal += usize::from(at.expected != at.actual);
         if !(self.equal_nan && values.values.0.is_nan() && values.values.1.is_nan()) {
             c.failing += 1;
+            c.nan_failing += 1;
             c.first.get_or_insert(at);
         }
     }
@@ -190,7 +192,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// The comparison of all lanes, but for the median, and the spread that it follows from.
+    /// The comparison of all lanes, but for the quantiles, and the spread that it follows from.
     pub fn finish(lanes: [Self; LANES]) -> (Comparison, Spread) {
         let [mut all, other] = lanes;
         let (c, o) = (&mut all.comparison, other.comparison);
@@ -198,6 +200,7 @@ impl<'a> Tally<'a> {
         c.unequal += o.unequal;
         c.failing += o.failing;
         c.nan += o.nan;
+        c.nan_failing += o.nan_failing;
         c.first = earlier(c.first, o.first);
         c.abs = greater(c.abs, o.abs);
         c.rel = greater(c.rel, o.rel);
@@ -216,11 +219,11 @@ struct Block {
     start: usize,
     len: usize,
     /// Of the expected and of the actual value.
-    bits: [[u64; BLOCK]; 2],
-    expected: [f64; BLOCK],
-    actual: [f64; BLOCK],
-    differences: [f64; BLOCK],
-    ulps: [u64; BLOCK],
+    bits: [[u64; BLOCK_ELEMENTS]; 2],
+    expected: [f64; BLOCK_ELEMENTS],
+    actual: [f64; BLOCK_ELEMENTS],
+    differences: [f64; BLOCK_ELEMENTS],
+    ulps: [u64; BLOCK_ELEMENTS],
 }
 
 impl Block {
@@ -228,11 +231,11 @@ impl Block {
         Box::new(Self {
             start: 0,
             len: 0,
-            bits: [[0; BLOCK]; 2],
-            expected: [0.0; BLOCK],
-            actual: [0.0; BLOCK],
-            differences: [0.0; BLOCK],
-            ulps: [0; BLOCK],
+            bits: [[0; BLOCK_ELEMENTS]; 2],
+            expected: [0.0; BLOCK_ELEMENTS],
+            actual: [0.0; BLOCK_ELEMENTS],
+            differences: [0.0; BLOCK_ELEMENTS],
+            ulps: [0; BLOCK_ELEMENTS],
         })
     }
 

@@ -235,7 +235,7 @@ fn of_torch(dtype: Dtype) -> Option<[f64; 2]> {
     }
 }
 
-/// The tolerance for a tensor: the caller's for this name, the caller's for all, that of an exception, or bit
+/// The tolerance for a tensor: the caller's for this name, PyTorch's, the caller's for all, that of an exception, or bit
 /// equality. Integers are compared bit for bit unless they are named.
 /// `largest` finds the largest magnitude of the expected values, where it is needed.
 pub(crate) fn resolve<E>(
@@ -325,5 +325,8 @@ mod tests {
         assert_eq!(of(stage::FINAL, "conv1.bias", Dtype::F8_E5M2), within(3.0, 0.5));
         assert_eq!(of(stage::FINAL, "conv10.bias", Dtype::BF16), within(1e-5, 1.6e-2));
         assert_eq!(of(stage::FINAL, "x", Dtype::I64), Tolerance::Bits);
+        // Without a colon, a pattern is for names alone.
+        let pattern = Pattern::parse("p*").unwrap();
+        assert!(!pattern.matches(stage::PARAMETER, "w") && pattern.matches(stage::FINAL, "pool"));
     }
 }

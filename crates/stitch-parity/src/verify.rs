@@ -6,7 +6,7 @@ use std::thread;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
-use stitch_trace::{BLOCK, Digest, Sums, block_hash};
+use stitch_trace::{BLOCK, Digest, Hashes, block_hash};
 use tensor_files::Dtype;
 
 use crate::element::for_each_element;
@@ -22,14 +22,14 @@ const PART: u64 = 1 << 18;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bits {
     /// SHA-256 of the elements, row-major, little-endian.
-    pub sums: Sums,
+    pub hashes: Hashes,
     /// Number of NaN, if it is known.
     pub nan: Option<usize>,
 }
 
 impl fmt::Display for Bits {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        write!(to, "the SHA-256 {}", self.sums.sha256)?;
+        write!(to, "the SHA-256 {}", self.hashes.sha256)?;
         self.nan.map_or(Ok(()), |nan| write!(to, " and {nan} NaN"))
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn hashing(item: &Item) -> Hashing {
     let bytes = Dtype::from_name(&item.dtype)
         .and_then(|dtype| item.shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)));
     let is_large = bytes.is_none_or(|bytes| bytes > BLOCK);
-    match item.recorded.as_ref().is_some_and(|bits| bits.sums.blocks.is_none()) && is_large {
+    match item.recorded.as_ref().is_some_and(|bits| bits.hashes.blocks.is_none()) && is_large {
         true => Hashing::Whole,
         false => Hashing::Blocks,
     }
@@ -80,10 +80,10 @@ impl Hasher {
         }
     }
 
-    fn finish(self) -> Sums {
+    fn finish(self) -> Hashes {
         match self {
             Self::Blocks(digest) => digest.finish(),
-            Self::Whole(hash) => Sums { sha256: HEXLOWER.encode(&hash.finalize()), blocks: None },
+            Self::Whole(hash) => Hashes { sha256: HEXLOWER.encode(&hash.finalize()), blocks: None },
         }
     }
 }
@@ -103,11 +103,25 @@ pub(crate) fn bits(side: &mut Side, item: &Item) -> Result<Option<Bits>, SideErr
     Ok(Some(found))
 }
 
+/// The SHA-256 by which tensors of any two sides can be compared, verified if the elements are kept; `None` if it is not
+/// known.
+///
+/// # Errors
+/// As [`bits`].
+pub(crate) fn comparable(side: &mut Side, item: &Item) -> Result<Option<String>, SideError> {
+    let bits = match (bits(side, item)?, hashing(item)) {
+        (bits, Hashing::Blocks) => bits,
+        (_, Hashing::Whole) if is_kept(item) => computed(side, item, Hashing::Blocks)?,
+        (_, Hashing::Whole) => None,
+    };
+    Ok(bits.map(|bits| bits.hashes.sha256))
+}
+
 /// Fails if the elements of an item are not those of its record.
 fn check(side: &Side, item: &Item, found: &Bits) -> Result<(), SideError> {
     let Some(recorded) = &item.recorded else { return Ok(()) };
     let nan_fits = recorded.nan.is_none() || recorded.nan == found.nan;
-    if recorded.sums.sha256 == found.sums.sha256 && nan_fits {
+    if recorded.hashes.sha256 == found.hashes.sha256 && nan_fits {
         return Ok(());
     }
     let (path, key) = (side.file_of(item).to_owned(), side.key_of(item));
@@ -126,7 +140,7 @@ pub(crate) fn computed(
         hasher.update(part);
         nan += dtype.count_nan(part);
     })?;
-    Ok(read.then(|| Bits { sums: hasher.finish(), nan: Some(nan) }))
+    Ok(read.then(|| Bits { hashes: hasher.finish(), nan: Some(nan) }))
 }
 
 /// Whether all bytes of a pair are equal, and the number of NaN in the reference; both sides are verified.
@@ -199,9 +213,9 @@ fn in_blocks(pair: &mut ItemPair, dtype: Dtype) -> Result<(bool, [Bits; 2]), Sid
     })?;
     let found = [0, 1].map(|side| {
         let hashes: Vec<[u8; 32]> = all.blocks.iter().map(|both| both[side]).collect();
-        let sums =
-            if hashes.is_empty() { Digest::default().finish() } else { Sums::of_blocks(&hashes) };
-        Bits { sums, nan: Some(all.nan[side]) }
+        let hashes =
+            if hashes.is_empty() { Digest::default().finish() } else { Hashes::of_blocks(&hashes) };
+        Bits { hashes, nan: Some(all.nan[side]) }
     });
     Ok((!all.differ, found))
 }
@@ -225,7 +239,7 @@ fn as_recorded(
             }
         });
     })?;
-    Ok((equal, sides.map(|(hasher, nan)| Bits { sums: hasher.finish(), nan: Some(nan) })))
+    Ok((equal, sides.map(|(hasher, nan)| Bits { hashes: hasher.finish(), nan: Some(nan) })))
 }
 
 /// The largest magnitude of the elements that are not NaN; 0 without any.

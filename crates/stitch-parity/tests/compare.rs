@@ -131,6 +131,40 @@ fn a_stage_of_one_side_alone_is_not_compared_unless_stages_are_strict() {
 }
 
 #[test]
+fn what_follows_from_the_first_difference_is_inherited_and_batches_are_not() {
+    let all = [
+        ("batch", 1, "images"),
+        ("forward", 1, "conv1"),
+        ("forward", 1, "fc1"),
+        ("learning_rate", 1, "0"),
+        ("batch", 2, "images"),
+        ("logits", 2, "logits"),
+    ];
+    let side = |value: f32| {
+        let mut side = Side::new(Path::new("side"));
+        for (i, (stage, step, name)) in all.into_iter().enumerate() {
+            let value = if i == 0 { 1.0 } else { value };
+            side.push(stage, Place::step(step), name, Dtype::F32, &[1], bytes(&[value])).unwrap();
+        }
+        side
+    };
+    let report = compare(&mut side(1.0), &mut side(1.5), &Options::default()).unwrap();
+    assert_eq!(report.first_difference().unwrap().name, "conv1");
+    let inherited: Vec<bool> = report.tensors.iter().map(|tensor| tensor.inherited).collect();
+    assert_eq!(inherited, [false, false, true, false, false, true]);
+    let layers: Vec<(&str, f64, Option<f64>)> =
+        report.layers.iter().map(|it| (it.name.as_str(), it.error, it.before)).collect();
+    assert_eq!(layers.len(), 2);
+    assert!((layers[0].1 - 0.5).abs() < 1e-12 && layers[0].2.is_none(), "{layers:?}");
+    assert!(layers[1].2.is_some_and(|before| (before - 0.5).abs() < 1e-12), "{layers:?}");
+    let said = report.consequences().unwrap();
+    assert!(
+        said.ends_with("4 tensors after it differ, 2 of them inherit the difference"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_record_without_a_counterpart_is_listed_with_its_closest_match() {
     let mut reference = scalars(&[
         ("gradient", 1, "conv.weight"),

@@ -337,6 +337,18 @@ fn fused_tensors_are_suggested_to_be_split_and_merged() {
         let report = mapped(&text, &mut reference, &mut candidate);
         assert_eq!(report.verdict(), "PARITY: EQUAL (bit for bit)", "{text}");
     }
+    // A part of one fusion is not the whole of another.
+    let [p, q] = [distinct(7, &[1, 4]), distinct(8, &[1, 4])];
+    let x = [p.clone(), q.clone()].concat();
+    let mut reference = side(&[
+        ("a", &[4, 4], [x.clone(), parts[1].clone()].concat()),
+        ("c.p.v", &[1, 4], p),
+        ("c.q.v", &[1, 4], q),
+    ]);
+    let mut candidate = side(&[("c.x.v", &[2, 4], x), ("c.y.v", &[2, 4], parts[1].clone())]);
+    let text = suggest(&mut reference, &mut candidate).unwrap().to_string();
+    assert_eq!(text.matches("[[rule]]").count(), 1, "{text}");
+    map(&text).apply(&mut candidate).unwrap();
     // Without equal contents in the order of the candidate, to be checked; parts that do not fit are left.
     let other = [("attn.in_proj_weight", &[6, 4][..], counted(&[6, 4]))];
     let text = suggest(&mut side(&other), &mut side(&separate)).unwrap().to_string();

@@ -18,18 +18,19 @@ pub fn block_hash(block: &[u8]) -> Hash {
 
 /// The SHA-256 sums of a tensor, as a record has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sums {
+pub struct Hashes {
     /// Of the whole tensor; of one of more than [`BLOCK`] bytes, that of the sums of its blocks, 32 bytes each.
     pub sha256: String,
     /// Of each block; `None` for tensors of at most [`BLOCK`] bytes.
     pub blocks: Option<Vec<String>>,
 }
 
-impl Sums {
-    /// Of the blocks of a tensor, of which there is at least one.
+impl Hashes {
+    /// Of the blocks of a tensor; without one, it has no elements.
     pub fn of_blocks(blocks: &[Hash]) -> Self {
         let hex = |hash: &[u8]| HEXLOWER.encode(hash);
         match blocks {
+            [] => Self { sha256: hex(&block_hash(&[])), blocks: None },
             [one] => Self { sha256: hex(one), blocks: None },
             all => {
                 let sha256 = hex(&Sha256::digest(all.as_flattened()));
@@ -64,9 +65,9 @@ impl Digest {
     }
 
     /// The sums of all elements.
-    pub fn finish(mut self) -> Sums {
+    pub fn finish(mut self) -> Hashes {
         self.blocks.push(self.block.finalize().into());
-        Sums::of_blocks(&self.blocks)
+        Hashes::of_blocks(&self.blocks)
     }
 }
 
@@ -90,12 +91,12 @@ pub struct Statistics {
     pub norm: Option<f64>,
 }
 
-/// Sums that are kept side by side, which a compiler turns into vectors.
+/// Hashes that are kept side by side, which a compiler turns into vectors.
 const LANES: usize = 8;
 
 /// Computes [`Statistics`].
 #[derive(Debug, Clone)]
-pub(crate) struct Tally {
+pub(crate) struct StatisticsTally {
     inf: usize,
     finite: usize,
     min: [f64; LANES],
@@ -104,7 +105,7 @@ pub(crate) struct Tally {
     squares: [f64; LANES],
 }
 
-impl Tally {
+impl StatisticsTally {
     pub fn new() -> Self {
         let (min, max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         Self { inf: 0, finite: 0, min, max, sum: [0.0; LANES], squares: [0.0; LANES] }

@@ -83,8 +83,8 @@ pub enum LineError {
     Sha256(String),
     /// `blocks`, of which there are this many, do not fit dtype, shape and `sha256`.
     #[error(
-        "has {0} blocks, which do not fit its type, shape and sha256: one of each begun MiB is expected, of two or more, and \
-         the SHA-256 of all of them as sha256"
+        "has {0} blocks, which do not fit its type, shape and sha256: expected the SHA-256 of each MiB, of two or more, and \
+         that of all these sums as sha256"
     )]
     Blocks(usize),
     /// An earlier record has this [`key`](crate::Record::key).

@@ -10,8 +10,8 @@ use tensor_files::{Dtype, TensorFile};
 
 use crate::record::End;
 use crate::{
-    BLOCK, ELEMENTS, ELEMENTS_V1, ElementsError, FORMAT, Header, LineError, RECORDS, Record, Sums,
-    TraceError, VERSION,
+    BLOCK, ELEMENTS, ELEMENTS_V1, ElementsError, FORMAT, Hashes, Header, LineError, RECORDS,
+    Record, TraceError, VERSION,
 };
 
 /// The open file of elements.
@@ -262,7 +262,7 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, LineError> {
         let hashes: Vec<[u8; 32]> = blocks.iter().filter_map(|hash| hash_of(hash)).collect();
         let expected = length_of(&record).map(|bytes| bytes.div_ceil(BLOCK as u64));
         let fits = expected.is_none_or(|expected| expected == blocks.len() as u64);
-        if blocks.len() < 2 || !fits || Sums::of_blocks(&hashes).sha256 != record.sha256 {
+        if blocks.len() < 2 || !fits || Hashes::of_blocks(&hashes).sha256 != record.sha256 {
             return Err(LineError::Blocks(blocks.len()));
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use tensor_files::Dtype;
 
-use crate::digest::{Digest, Sums, Tally};
+use crate::digest::{Digest, Hashes, StatisticsTally};
 use crate::record::End;
 use crate::{ELEMENTS, FORMAT, Header, Place, RECORDS, Record, VERSION, WriteError};
 
@@ -141,7 +141,7 @@ impl<R: Write, E: Write> Writer<R, E> {
             let (bytes, shape) = (written.bytes, shape.to_vec());
             return Err(WriteError::Size { key, bytes, dtype, shape });
         }
-        Sums { sha256: record.sha256, blocks: record.blocks } = written.digest.finish();
+        Hashes { sha256: record.sha256, blocks: record.blocks } = written.digest.finish();
         record.statistics = written.statistics.map(|tally| tally.finish());
         record.nan = dtype.is_float().then_some(written.nan);
         self.keys.insert(key);
@@ -174,7 +174,7 @@ impl<R: Write, E: Write> Writer<R, E> {
         parts: impl IntoIterator<Item = B>,
         kept: Option<usize>,
     ) -> Result<Written, WriteError> {
-        let statistics = (kept.is_none() && !dtype.is_complex()).then(Tally::new);
+        let statistics = (kept.is_none() && !dtype.is_complex()).then(StatisticsTally::new);
         let mut written = Written { digest: Digest::default(), statistics, nan: 0, bytes: 0 };
         for part in parts {
             let part = part.as_ref();
@@ -228,7 +228,7 @@ impl<R: Write, E: Write> Writer<R, E> {
 struct Written {
     digest: Digest,
     /// Of elements that are not kept.
-    statistics: Option<Tally>,
+    statistics: Option<StatisticsTally>,
     /// Number of NaN.
     nan: usize,
     /// Number of bytes, kept or not.

@@ -7,8 +7,8 @@ mod html;
 mod sides;
 mod text;
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -27,6 +27,11 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         !console.json || args.format == ParityFormat::Text,
         "--format github and --json are two formats of one output: give one of them"
     );
+    // Before a comparison that may take minutes.
+    [&args.junit, &args.html]
+        .into_iter()
+        .zip([JUNIT, PAGE])
+        .try_for_each(|(path, written)| path.as_ref().map_or(Ok(()), |path| written.check(path)))?;
     let (mut reference, mut candidate) = sides::open(args, console)?;
     if args.suggest_map {
         let map = suggest(&mut reference.side, &mut candidate.side)?.to_string();
@@ -55,7 +60,7 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         training: run::training(&reference).or_else(|| run::training(&candidate)),
         settings: run::settings(&reference, &candidate),
         strict_stages: args.strict_stages,
-        // What is shown of the others has none.
+        // The text shows those of the first alone.
         quantiles_of_first: !(args.verbose || console.json || args.html.is_some()),
     };
     let report = compare(&mut reference.side, &mut candidate.side, &options)?;
@@ -68,17 +73,10 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     };
     console.print(text.trim_end())?;
     if let Some(path) = &args.junit {
-        let is_earlier = |bytes: &[u8]| bytes.starts_with(ci::XML.as_bytes());
-        replace(("--junit", "JUnit XML"), path, is_earlier, ci::junit(&report))?;
+        JUNIT.write(path, ci::junit(&report))?;
     }
     if let Some(path) = &args.html {
-        let is_earlier = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(html::MARK);
-        replace(
-            ("--html", "page of stitch parity"),
-            path,
-            is_earlier,
-            html::of(&report, &engines),
-        )?;
+        PAGE.write(path, html::of(&report, &engines))?;
     }
     if args.format == ParityFormat::Github {
         console.print(&ci::github(&report))?;
@@ -87,18 +85,42 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
     Ok(if report.is_equal() { Outcome::Done } else { Outcome::CheckFailed })
 }
 
-/// Writes the file of a flag; an earlier one is replaced, any other file is not.
-fn replace(
-    (flag, kind): (&str, &str),
-    path: &Path,
-    is_earlier: impl Fn(&[u8]) -> bool,
-    text: String,
-) -> Result<()> {
-    let is_other = fs::read(path).is_ok_and(|bytes| !is_earlier(&bytes));
-    let shown = path.display();
-    ensure!(!is_other, "{flag} {shown}: the file exists and is no {kind}: give another path");
-    let written = write_whole(path, text.as_bytes());
-    written.with_context(|| format!("{flag} {shown} cannot be written"))
+/// A file that a flag asks for. An earlier one is replaced, any other file is not.
+struct Written {
+    flag: &'static str,
+    kind: &'static str,
+    /// What every such file contains.
+    mark: &'static str,
+}
+
+const JUNIT: Written =
+    Written { flag: "--junit", kind: "JUnit XML of stitch parity", mark: ci::XML };
+const PAGE: Written = Written { flag: "--html", kind: "page of stitch parity", mark: html::MARK };
+
+impl Written {
+    /// Fails if the file exists and is another one.
+    fn check(&self, path: &Path) -> Result<()> {
+        let &Self { flag, kind, mark } = self;
+        let shown = path.display();
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => bail!("{flag} {shown} cannot be replaced: {error}"),
+            Ok(bytes) => {
+                let is_earlier = String::from_utf8_lossy(&bytes).contains(mark);
+                ensure!(
+                    is_earlier,
+                    "{flag} {shown}: the file exists and is no {kind}: give another path"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, text: String) -> Result<()> {
+        self.check(path)?;
+        let written = write_whole(path, text.as_bytes());
+        written.with_context(|| format!("{} {} cannot be written", self.flag, path.display()))
+    }
 }
 
 /// Fails if `--tol` names a tensor that neither side has.

@@ -85,7 +85,15 @@ fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, b
             opened.map(|run| (run, path.is_file() && !is_table))
         }
     };
+    let part = path.join(run_folder::TRACE_PART);
     opened.map_err(|error| match error {
+        _ if part.join(trace::RECORDS).exists() => {
+            anyhow!(
+                "{}: the run did not end: compare its truncated trace, {}",
+                path.display(),
+                part.display()
+            )
+        }
         RunError::Side(SideError::Tensors { error: ReadError::Ambiguous { .. }, .. }) => {
             anyhow!("{error}. Choose with --key NAME")
         }

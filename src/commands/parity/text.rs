@@ -94,13 +94,8 @@ impl Printer {
         if let Outcome::Different(comparison) = &first.outcome {
             self.numbers(first, comparison);
         }
-        let others = report.different() - 1;
-        let inherited = report.tensors.iter().filter(|tensor| tensor.inherited).count();
-        if first.step.is_some() && others > 0 {
-            self.line(&format!(
-                "what it is computed from is equal, as far as it was recorded; {others} tensors after it differ, of which \
-                 {inherited} inherit the difference"
-            ));
+        if let Some(consequences) = report.consequences() {
+            self.line(&consequences);
         }
         self.layers(report);
     }
@@ -113,9 +108,9 @@ impl Printer {
                 let class = class.as_ref().map_or(String::new(), |class| format!(" ({class})"));
                 let growth = match before {
                     Some(before) if *before > 0.0 => {
-                        format!(", {:.3} times that of the layer before", error / before)
+                        format!(", {:.3} times that of the module before", error / before)
                     }
-                    Some(_) => ", the layer before is equal".into(),
+                    Some(_) => ", the module before is equal".into(),
                     None => String::new(),
                 };
                 format!("  {stage} of {name}{class}: {error:.2e}{growth}")
@@ -266,6 +261,7 @@ impl Printer {
     }
 
     fn decades(&mut self, c: &Comparison) {
+        self.line("  number of elements by absolute difference, from:");
         let most = c.histogram.iter().copied().max().unwrap_or(1).max(1);
         let labels = std::iter::once("0".to_string())
             .chain(DECADES.map(|decade| match decade {

@@ -46,6 +46,44 @@ fn the_advice_passes_for_every_type() {
 }
 
 #[test]
+fn a_complex_nan_equals_itself_only_if_asked() {
+    let [reference, port] = pair("nan-complex");
+    parity(&[&reference, &port])
+        .assert()
+        .code(1)
+        .stdout(predicate::str::contains("1 elements are NaN on one side or both"));
+    parity(&[&reference, &port, Path::new("--equal-nan")]).assert().code(0);
+}
+
+#[test]
+fn verbose_shows_the_numbers_of_every_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    let sides = [1.0f32, 2.0].map(|value| {
+        let tensors = ["a", "b", "c"].map(|name| NamedTensor {
+            name: name.into(),
+            dtype: Dtype::F32,
+            shape: vec![1],
+            data: value.to_le_bytes().to_vec(),
+        });
+        let path = folder.path().join(format!("{value}.safetensors"));
+        fs::write(&path, safetensors::write(&tensors, &Metadata::new()).unwrap()).unwrap();
+        path
+    });
+    let said = |flags: &[&str]| {
+        let sides = sides.each_ref().map(PathBuf::as_path);
+        let assert = parity(&sides).args(flags).assert().code(1);
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let [brief, verbose] = [said(&[]), said(&["--verbose"])];
+    assert!(
+        brief.contains("the elements of 2 other tensors differ (--verbose shows them)"),
+        "{brief}"
+    );
+    assert_eq!(brief.matches("greatest absolute difference").count(), 1);
+    assert_eq!(verbose.matches("greatest absolute difference").count(), 3);
+}
+
+#[test]
 fn no_advice_is_given_where_none_passes() {
     for name in ["infinity", "nan"] {
         assert!(!said(name).contains("it would pass"), "{}", said(name));

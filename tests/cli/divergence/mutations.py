@@ -76,6 +76,7 @@ class Run:
         self.schedule = None
         self.before_step = lambda: None
         self.before_forward = lambda: None
+        self.zero_grad = True
 
     def train(self, folder):
         torch.manual_seed(self.seed)
@@ -84,7 +85,8 @@ class Run:
         schedule = self.schedule and self.schedule(optimizer)
         with Trace(folder, self.model, optimizer, loader=loader, steps=range(1, 5)) as trace:
             for xs, ys in loader:
-                optimizer.zero_grad()
+                if self.zero_grad:
+                    optimizer.zero_grad()
                 self.before_forward()
                 loss = self.loss(self.model(xs), ys)
                 trace.batch(xs, ys)
@@ -195,6 +197,10 @@ FAULTS = {
         "order": setting("seed", 5),
         "dropped-sample": dropped,
         "normalization": setting("images", (images - 0.5) / 0.5),
+        "no-zero-grad": setting("zero_grad", False),
+        "amsgrad": setting("optimizer", adam(amsgrad=True)),
+        "frozen": lambda run: run.model.conv2.weight.requires_grad_(False),
+        "nested-dropout": attribute("drop.p", 0.49),
     },
     with_sgd: {
         "momentum": setting("optimizer", sgd(momentum=0.8)),

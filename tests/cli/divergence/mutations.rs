@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::common;
 
 /// For each fault of mutations.py: where the first difference is, and the likely cause.
-const FOUND: [(&str, &str, &str); 33] = [
+const FOUND: [(&str, &str, &str); 37] = [
     (
         "batch-norm-momentum",
         "step 1, buffer bn1.running_mean",
@@ -57,6 +57,14 @@ const FOUND: [(&str, &str, &str); 33] = [
         "2.000000 times that of the reference, plus -1.000000",
     ),
     (
+        "no-zero-grad",
+        "step 2, gradient of conv1.weight",
+        "the gradients of the step before are added",
+    ),
+    ("amsgrad", "step 2, conv1.weight", "only the candidate keeps max_exp_avg_sq"),
+    ("frozen", "step 1, gradient of conv2.weight: missing", "requires_grad is False"),
+    ("nested-dropout", "step 1, forward of drop", "the rate: elements that both keep are 0.98"),
+    (
         "momentum",
         "step 2, momentum_buffer of conv1.weight",
         "momentum: 0.9000 in the reference, 0.8000",
@@ -98,5 +106,13 @@ fn each_fault_in_a_training_is_found_with_its_cause() {
             |start: &str| text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or("");
         assert!(line("first divergence: ").starts_with(place), "{name}: {text}");
         assert!(line("likely cause: ").contains(cause), "{name}: {text}");
+        if place.contains("forward of ") {
+            assert!(text.contains(" inherit the difference\n"), "{name}: {text}");
+            let layer = line("  forward of ");
+            assert!(
+                layer.contains("e-") && text.contains("relative error of each layer"),
+                "{name}: {text}"
+            );
+        }
     }
 }

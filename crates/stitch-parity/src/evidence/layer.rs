@@ -1,4 +1,4 @@
-//! Causes of a difference in the output of a module.
+//! Causes of a difference in the output of a module, or in the gradient of its input.
 
 use stitch_trace::stage;
 
@@ -38,9 +38,7 @@ impl Evidence<'_> {
         }
         Vec::new()
     }
-}
 
-impl Evidence<'_> {
     /// The gradient of what maximum pooling reads: its windows pass it to other elements.
     pub(super) fn of_ties(&self, one: &[f64], other: &[f64]) -> Option<String> {
         let layers =
@@ -53,9 +51,12 @@ impl Evidence<'_> {
             values.chunks(size).map(|plane| plane.iter().sum()).collect()
         };
         let (before, now) = (planes(one), planes(other));
-        let moved = norm(&difference(&now, &before)) <= 1e-4 * norm(one);
+        let is_moved = |(a, b): (&f64, &f64)| (*a == 0.0) != (*b == 0.0);
+        let differing = one.iter().zip(other).filter(|(a, b)| a != b).count();
+        let moved = one.iter().zip(other).filter(|&pair| is_moved(pair)).count();
+        let is_kept = norm(&difference(&now, &before)) <= 1e-4 * norm(one);
         let name = &pool.name;
-        moved.then(|| {
+        (is_kept && 2 * moved > differing).then(|| {
             format!("the tie rule of {name} ({class}): the gradient goes to another one of several equal elements of a window")
         })
     }
@@ -69,6 +70,18 @@ fn of_dropout(one: &[f64], other: &[f64]) -> Vec<String> {
     if same && let Some(scale) = factor(one, other) {
         return vec![format!(
             "the mask is the same, and the rest is {scale:.6} times the reference's: the scale 1 / (1 - p)"
+        )];
+    }
+    // With nested masks, what both keep tells the rates.
+    let kept: (Vec<f64>, Vec<f64>) =
+        one.iter().zip(other).filter(|(a, b)| **a != 0.0 && **b != 0.0).unzip();
+    let scale = factor(&kept.0, &kept.1).filter(|scale| !same && (scale - 1.0).abs() > 1e-3);
+    if let Some(scale) = scale {
+        return vec![format!(
+            "the rate: elements that both keep are {scale:.6} times the reference's, {:.1} % of the elements are 0, in the \
+             reference {:.1} %",
+            100.0 * after,
+            100.0 * before
         )];
     }
     // Four standard deviations of the number of zeros.

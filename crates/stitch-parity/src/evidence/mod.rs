@@ -93,6 +93,17 @@ impl Evidence<'_> {
             || one.contains(&self.first.stage)
             || other.contains(&self.first.stage);
         let both = !one.is_empty() && !other.is_empty();
+        for (own, others, side) in [(&one, &other, "reference"), (&other, &one, "candidate")] {
+            let is_same = optimizer(&one) == optimizer(&other);
+            if let Some(state) =
+                own.difference(others).next().filter(|_| both && is_same && is_state)
+            {
+                let cause = format!(
+                    "another setting of the optimizer: only the {side} keeps {state} (amsgrad, centered, momentum)"
+                );
+                return Some((cause, true));
+            }
+        }
         let (one, other) = optimizer(&one).zip(optimizer(&other))?;
         (one != other && is_state).then(|| {
             let cause = format!(
@@ -199,8 +210,20 @@ impl Evidence<'_> {
         if cut > 0 && one.iter().zip(other).all(is_cut) {
             return Ok(vec![format!("the candidate clips gradients by value, at {most:.6}")]);
         }
-        let Some(scale) = factor(one, other) else { return Ok(Vec::new()) };
         let (stage, step) = (self.first.stage.clone(), self.step());
+        let name = self.first.name.clone();
+        let before = step.and_then(|step| step.checked_sub(1)).filter(|_| stage == stage::GRADIENT);
+        if let Some([_, before]) =
+            before.map_or(Ok(None), |step| self.both(&stage, Some(step), &name))?
+        {
+            let gap = difference(other, one);
+            if norm(&before) > 0.0 && norm(&difference(&gap, &before)) < 1e-4 * norm(&before) {
+                return Ok(vec![
+                    "the gradients of the step before are added: zero_grad is missing, or gradients are accumulated".into(),
+                ]);
+            }
+        }
+        let Some(scale) = factor(one, other) else { return Ok(Vec::new()) };
         let mut squares = [0.0, 0.0];
         for name in self.names(&stage) {
             let Some([a, b]) = self.both(&stage, step, &name)? else { continue };

@@ -156,6 +156,12 @@ fn of_state(
         }
     }
     if causes.is_empty()
+        && stage == "momentum_buffer"
+        && let Some([more]) = before.and_then(|before| fit([before], gap))
+    {
+        causes.push(format!("momentum: {more:+.4} in the candidate"));
+    }
+    if causes.is_empty()
         && let Some(scale) = factor(one, other)
     {
         let what = match stage {
@@ -191,7 +197,9 @@ fn of_epsilon(
         found.get(found.len() / 2).copied().unwrap_or(f64::NAN)
     });
     let [one, other] = epsilons;
-    match (one - other).abs() > 0.3 * one.abs().max(other.abs()) {
+    // Less than 0: the update has another part, such as weight decay.
+    let is_possible = one.min(other) > -0.1 * one.max(other);
+    match is_possible && (one - other).abs() > 0.3 * one.abs().max(other.abs()) {
         true => vec![format!(
             "epsilon of the optimizer, or where it is added: about {one:.1e} in the reference, {other:.1e} in the candidate"
         )],

@@ -156,22 +156,33 @@ impl Matrix {
         kept.to_vec()
     }
 
-    /// Keeps the first rows that are not equal, if there are too many.
+    /// Keeps the rows around the first divergence that are not equal, if there are too many. A stage whose tensors are all
+    /// equal has one row.
     fn limit_rows(&mut self, report: &Report, stages: &mut [Stage]) {
-        let count = |stages: &[Stage]| stages.iter().map(|it| it.lines.len()).sum::<usize>();
-        let all = count(stages);
-        if all <= ROWS {
+        let is_summary = |stage: &Stage| stage.lines.iter().all(|line| line.is_equal(report));
+        let rows = |it: &Stage| if is_summary(it) { 1 } else { it.lines.len() };
+        if stages.iter().map(rows).sum::<usize>() <= ROWS {
             return;
         }
-        let mut left = ROWS;
-        for Stage { lines, .. } in stages.iter_mut() {
-            lines.retain(|line| !line.is_equal(report));
-            lines.truncate(left);
-            left -= lines.len();
+        let all = thousands(stages.iter().map(|it| it.lines.len()).sum::<usize>() as u64);
+        let mut others: Vec<&mut Stage> = stages.iter_mut().filter(|it| !is_summary(it)).collect();
+        let mut has_first = Vec::new();
+        for stage in &mut others {
+            stage.lines.retain(|line| !line.is_equal(report));
+            has_first.extend(stage.lines.iter().map(|line| line.is_first(report)));
         }
-        let (shown, all) = (count(stages), thousands(all as u64));
+        let first = has_first.iter().position(|&is_first| is_first).unwrap_or(0);
+        let begin = first.saturating_sub(ROWS / 10).min(has_first.len().saturating_sub(ROWS));
+        let mut row = 0;
+        for stage in &mut others {
+            stage.lines.retain(|_| {
+                row += 1;
+                (begin..begin + ROWS).contains(&(row - 1))
+            });
+        }
+        let shown = has_first.len().min(ROWS);
         self.left_out.push(format!(
-            "Of {all} tensors, {shown} are shown: the first that are not equal bit for bit."
+            "Of {all} tensors, {shown} that are not equal bit for bit are shown, around the first divergence."
         ));
     }
 }
@@ -204,6 +215,10 @@ fn stages(report: &Report) -> Vec<Stage<'_>> {
 }
 
 impl Line<'_> {
+    fn is_first(&self, report: &Report) -> bool {
+        report.first.is_some_and(|first| self.tensors.values().any(|&i| i == first))
+    }
+
     fn is_equal(&self, report: &Report) -> bool {
         self.tensors.values().all(|&i| report.tensors[i].outcome == Outcome::Equal)
     }
@@ -233,10 +248,8 @@ impl View<'_> {
 
     fn row(&self, line: &Line) -> Row {
         let cell = |at: &At| line.tensors.get(at).map_or_else(Cell::default, |&i| self.cell(i));
-        let is_first =
-            self.report.first.is_some_and(|first| line.tensors.values().any(|&i| i == first));
         let cells = self.columns.iter().map(cell).collect();
-        Row { name: visible_line(line.name), is_first, cells }
+        Row { name: visible_line(line.name), is_first: line.is_first(self.report), cells }
     }
 
     /// The row of tensors that are all equal.

@@ -33,6 +33,7 @@ struct Page {
     counts: [(&'static str, usize); 3],
     first: Option<First>,
     matrix: Matrix,
+    is_empty: bool,
     legend: Vec<(&'static str, &'static str, &'static str)>,
     by_tensor: Option<Chart>,
     by_step: Option<Widths>,
@@ -76,6 +77,7 @@ fn page(report: &Report, engines: &[Option<String>; 2]) -> Page {
         mark: MARK,
         title: format!("{verdict}: {candidate}"),
         verdict,
+        is_empty: report.tensors.is_empty(),
         legend: legend(&matrix),
         sides: [
             ("reference", reference, engines[0].clone()),
@@ -101,21 +103,19 @@ fn page(report: &Report, engines: &[Option<String>; 2]) -> Page {
 impl First {
     fn new(report: &Report, i: usize) -> Self {
         let tensor = &report.tensors[i];
-        let others = report.different() - 1;
-        let after = (tensor.step.is_some() && others > 0).then(|| {
-            let inherited = report.tensors.iter().filter(|tensor| tensor.inherited).count();
-            format!(
-                "What it is computed from is equal, as far as it was recorded. {others} tensors after it differ, \
-                 {inherited} inherit the difference."
-            )
-        });
         Self {
             message: visible_line(&message(tensor)),
-            after,
+            after: report.consequences().map(|text| capitalized(&text)),
             causes: report.causes.iter().map(|cause| visible_line(cause)).collect(),
             detail: Detail::new(report, i),
         }
     }
+}
+
+/// A sentence of its own.
+fn capitalized(text: &str) -> String {
+    let first = text.chars().take(1).flat_map(char::to_uppercase);
+    first.chain(text.chars().skip(1)).chain(['.']).collect()
 }
 
 /// The signs that the matrix has, with their meanings.

@@ -51,9 +51,9 @@ pub fn shade(tensor: &TensorResult) -> Shade {
 pub fn relative(c: &Comparison) -> f64 {
     let is_zero = c.abs.is_some_and(|abs| abs.value == 0.0);
     match c.error() {
-        error if c.nan == 0 && error.is_finite() => error,
+        error if c.nan_failing == 0 && error.is_finite() => error,
         // Zeros of another sign, where all values are 0.
-        _ if c.nan == 0 && is_zero => 0.0,
+        _ if c.nan_failing == 0 && is_zero => 0.0,
         _ => f64::INFINITY,
     }
 }
@@ -71,7 +71,7 @@ fn level(c: &Comparison) -> &'static str {
 /// The exponent of ten of the difference, as `−7`.
 fn sign(c: &Comparison) -> String {
     match relative(c) {
-        _ if c.nan > 0 => "NaN".into(),
+        _ if c.nan_failing > 0 => "NaN".into(),
         // Zeros of another sign.
         0.0 => "±0".into(),
         size if size.is_finite() => format!("{}", size.log10().floor()).replace('-', "−"),
@@ -79,9 +79,11 @@ fn sign(c: &Comparison) -> String {
     }
 }
 
-/// The distance from 1 to the next number; 0 of integers.
+/// The distance from 1 to the next number, of a complex type of its parts; 0 of integers.
 fn precision(dtype: Dtype) -> f64 {
-    match dtype {
+    match dtype.part().unwrap_or(dtype) {
+        Dtype::F8_E4M3FN | Dtype::F8_E4M3FNUZ => 2f64.powi(-3),
+        Dtype::F8_E5M2 | Dtype::F8_E5M2FNUZ => 2f64.powi(-2),
         Dtype::F16 => 2f64.powi(-10),
         Dtype::BF16 => 2f64.powi(-7),
         Dtype::F32 => 2f64.powi(-23),
