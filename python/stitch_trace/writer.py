@@ -79,7 +79,8 @@ def count(numbers, length, dtype, kept):
         if part.size:
             finite += part.size
             least, greatest = min(least, part.min()), max(greatest, part.max())
-            total, squares = total + part.sum(), squares + part @ part
+            with np.errstate(over="ignore"):  # squares of float64
+                total, squares = total + part.sum(), squares + part @ part
     fields = {"nan": nan} if dtype in FLOATS else {}
     if not kept:
         values = {"min": least, "max": greatest, "mean": total / max(finite, 1), "norm": squares**0.5}
@@ -111,7 +112,8 @@ class Writer:
 
     def record(self, stage, name, array, epoch=None, step=None, **fields):
         """Records a tensor of PyTorch, an array or a number. `fields` are added to the record."""
-        key = (stage, name, epoch, step)
+        places = [f"{place}={number}" for place, number in (("epoch", epoch), ("step", step)) if number is not None]
+        key = "/".join([stage, *places, name])
         if key in self._keys:
             raise ValueError(f"{stage} of {name} was recorded before (epoch {epoch}, step {step})")
         dtype, shape, raw, numbers = elements(array)

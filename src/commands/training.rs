@@ -73,7 +73,7 @@ pub fn repeated_command() -> String {
 }
 
 /// An argument, quoted for a shell.
-fn quoted(argument: &OsStr) -> String {
+pub(super) fn quoted(argument: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     match argument.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.into(),

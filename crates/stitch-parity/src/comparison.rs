@@ -60,7 +60,8 @@ pub struct Comparison {
     /// Absolute difference that 99 of 100 elements do not exceed.
     #[serde(serialize_with = "json::number")]
     pub p99: f64,
-    /// Cosine of the angle between both as vectors, without infinities; NaN if one of them is 0.
+    /// Cosine of the angle between both as vectors, without infinities; NaN if one of them is 0 or its squares
+    /// are beyond float64.
     #[serde(serialize_with = "json::number")]
     pub cosine: f64,
     /// Signal-to-noise ratio in dB: the squares of the expected values, without infinities, to those of the differences.

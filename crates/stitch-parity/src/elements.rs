@@ -210,6 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_beside_an_infinite_part_is_within_no_tolerance() {
+        let complex = |re: f64, im: f64| [re.to_le_bytes(), im.to_le_bytes()].concat();
+        let within = Tolerance::Within { atol: 1e3, rtol: 1.0, ulp: 0 };
+        for (one, other) in
+            [((f64::INFINITY, 1.0), (f64::INFINITY, 2.0)), ((1.7e308, 1.7e308), (1.6e308, 1.7e308))]
+        {
+            let mut pair = Slices(complex(one.0, one.1), complex(other.0, other.1));
+            let c = compare(&mut pair, Dtype::C128, &within, false, true).unwrap();
+            assert!(c.failing == 1 && c.sufficient().is_empty(), "{c:?}");
+            let mut same = Slices(complex(one.0, one.1), complex(one.0, one.1));
+            assert!(compare(&mut same, Dtype::C128, &within, false, true).unwrap().passes());
+        }
+        let c = bits_of(&[f32::INFINITY, 1.0], &[1.0, 100.0]);
+        assert_eq!(c.mean_rel, f64::INFINITY);
+    }
+
+    #[test]
     fn places_are_counted_over_chunks_and_lanes() {
         let expected = vec![1.0f32; 700_000];
         for at in [0, 131_071, 131_072, 262_143, 262_144, 524_288, 699_999] {

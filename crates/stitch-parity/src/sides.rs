@@ -62,8 +62,14 @@ pub fn compare(
                 let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
                 pair.compare(model.as_deref(), options, !options.quantiles_of_first)?
             }
-            None => result(&expected, Outcome::Missing),
+            None => {
+                verify::bits(reference, &expected)?;
+                result(&expected, Outcome::Missing)
+            }
         });
+    }
+    for item in candidate.items.clone().iter().filter(|item| !known.contains_key(&item.key)) {
+        verify::bits(candidate, item)?;
     }
     let mut tensors = with_unexpected(tensors, &reference.items, &candidate.items);
     let one_sided = match options.strict_stages {
@@ -134,9 +140,15 @@ fn beyond_end(sides: [&Side; 2], tensors: &mut Vec<TensorResult>) -> Option<Stri
         Outcome::Unexpected => sides[0].is_truncated(),
         _ => false,
     };
-    let common = tensors.iter().rposition(|tensor| !is_beyond(tensor))?;
-    let count = tensors.len() - common - 1;
-    tensors.truncate(common + 1);
+    let of_trace = |tensor: &TensorResult| tensor.file.is_none();
+    let common = tensors.iter().rposition(|tensor| of_trace(tensor) && !is_beyond(tensor));
+    let (all, mut position) = (tensors.len(), 0);
+    tensors.retain(|tensor| {
+        position += 1;
+        let is_after = common.is_none_or(|common| position > common + 1);
+        !(is_after && of_trace(tensor) && is_beyond(tensor))
+    });
+    let count = all - tensors.len();
     let plural = if count == 1 { "" } else { "s" };
     (count > 0).then(|| format!("{count} tensor{plural} after the end of the truncated trace"))
 }
@@ -221,6 +233,10 @@ impl ItemPair<'_> {
         quantiles: bool,
     ) -> Result<TensorResult, SideError> {
         let (expected, actual) = (self.expected, self.actual);
+        if expected.shape != actual.shape || expected.dtype != actual.dtype {
+            verify::bits(self.reference, expected)?;
+            verify::bits(self.candidate, actual)?;
+        }
         if expected.shape != actual.shape {
             let [expected_shape, actual_shape] = [expected, actual].map(|item| item.shape.clone());
             let outcome = Outcome::Shape { expected: expected_shape, actual: actual_shape };

@@ -46,7 +46,8 @@ impl Sums {
             self.differences[lane] += difference;
             let has_relative = difference == 0.0 || magnitude > 0.0;
             self.without_relative[lane] += if has_relative { 0.0 } else { 1.0 };
-            let relative = difference / magnitude;
+            // Of two infinities, too.
+            let relative = difference / magnitude.min(f64::MAX);
             self.relative[lane] += if difference > 0.0 && has_relative { relative } else { 0.0 };
             self.squares[0][lane] += difference * difference;
             self.squares[1][lane] += expected * expected;
@@ -100,7 +101,11 @@ impl Sums {
             None => products,
         };
         c.cosine = products / (expected.sqrt() * actual.sqrt());
-        c.snr = 10.0 * (expected / differences).log10();
+        // Squares beyond float64 tell nothing.
+        c.snr = match expected.is_finite() {
+            true => 10.0 * (expected / differences).log10(),
+            false => f64::NAN,
+        };
     }
 }
 

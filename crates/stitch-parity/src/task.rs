@@ -57,6 +57,9 @@ pub struct TaskView {
     pub losses: Vec<(usize, f64, f64)>,
 }
 
+/// Most elements of a tensor that is looked at.
+const MOST: usize = 1 << 22;
+
 /// Compares the predictions, confusion matrices, accuracies and losses of both sides.
 ///
 /// # Errors
@@ -87,7 +90,9 @@ pub(crate) fn differences(
         }
     }
     if let Some([expected, actual]) = integers(sides, stage::CONFUSION_MATRIX)? {
-        let classes = expected.len().isqrt();
+        let matrix = of_stage(sides[0], stage::CONFUSION_MATRIX);
+        let matrix = matrix.iter().find(|item| item.dtype == Dtype::I64.name());
+        let classes = matrix.and_then(|item| item.shape.last().copied()).unwrap_or(1);
         for (i, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
             if expected != actual {
                 let (truth, predicted) = (i / classes, i % classes);
@@ -126,7 +131,9 @@ type Sides<'a, 'b> = &'a mut [&'b mut Side; 2];
 /// The tensors of a stage; of a traced run those of the trace, not of the files beside it.
 fn of_stage(side: &Side, stage: &str) -> Vec<Item> {
     let items = side.items.iter().filter(|item| item.key.stage == stage);
-    items.filter(|item| !side.is_traced() || item.key.file.is_none()).cloned().collect()
+    let items = items.filter(|item| !side.is_traced() || item.key.file.is_none());
+    let count = |item: &Item| item.shape.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
+    items.filter(|item| count(item).is_some_and(|count| count <= MOST)).cloned().collect()
 }
 
 /// The first int64 tensor of `stage` on both sides, if there is one of equal length.

@@ -81,6 +81,9 @@ pub enum LineError {
     /// `sha256` is not 64 lower-case hexadecimal digits.
     #[error("has the sha256 {0:?}, where 64 lower-case hexadecimal digits are expected")]
     Sha256(String),
+    /// It counts more NaN than there are elements.
+    #[error("counts {0} NaN, more than there are elements")]
+    Nan(usize),
     /// `blocks`, of which there are this many, do not fit dtype, shape and `sha256`.
     #[error(
         "has {0} blocks, which do not fit its type, shape and sha256: expected the SHA-256 of each MiB, of two or more, and \

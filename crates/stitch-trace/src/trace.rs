@@ -254,6 +254,9 @@ fn line_of(bytes: &[u8], version: u32) -> Result<Line, LineError> {
     if record.elements().is_none() {
         return Err(LineError::Shape(record.shape));
     }
+    if record.nan > record.elements() {
+        return Err(LineError::Nan(record.nan.unwrap_or(0)));
+    }
     let hashes = || [&record.sha256].into_iter().chain(record.blocks.iter().flatten());
     if let Some(wrong) = hashes().find(|hash| hash_of(hash).is_none()) {
         return Err(LineError::Sha256(wrong.clone()));

@@ -6,6 +6,8 @@ use stitch_parity::{
     AppliedTolerance, Comparison, Outcome, Pattern, Report, TensorResult, Tolerance,
 };
 
+use crate::commands::training::quoted;
+
 /// Where and how a tensor differs, as one line.
 pub fn message(tensor: &TensorResult) -> String {
     match tensor.outcome {
@@ -43,10 +45,11 @@ pub fn flag(tolerance: &Tolerance, tensor: &TensorResult, c: &Comparison) -> Str
         Tolerance::Bits => String::new(),
         Tolerance::Within { atol, rtol, .. } if c.dtype.is_integer() => {
             let name = Pattern::of_name(&tensor.name);
-            match rtol > 0.0 {
-                true => format!("--tol {name}=0,{rtol:e}"),
-                false => format!("--tol {name}={atol:e}"),
-            }
+            let value = match rtol > 0.0 {
+                true => format!("{name}=0,{rtol:e}"),
+                false => format!("{name}={atol:e}"),
+            };
+            format!("--tol {}", quoted(value.as_ref()))
         }
         Tolerance::Within { rtol, .. } if rtol > 0.0 => format!("--rtol {rtol:e}"),
         Tolerance::Within { ulp, .. } if ulp > 0 => format!("--ulp {ulp}"),

@@ -27,6 +27,10 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
         !console.json || args.format == ParityFormat::Text,
         "--format github and --json are two formats of one output: give one of them"
     );
+    ensure!(
+        args.junit.is_none() || args.junit != args.html,
+        "--junit and --html are the same file: give them two paths"
+    );
     // Before a comparison that may take minutes.
     [&args.junit, &args.html]
         .into_iter()
@@ -89,31 +93,38 @@ pub fn run(args: &ParityArgs, console: Console) -> Result<Outcome> {
 struct Written {
     flag: &'static str,
     kind: &'static str,
-    /// What every such file contains.
+    /// What every such file begins with, and contains.
+    start: &'static str,
     mark: &'static str,
 }
 
 const JUNIT: Written =
-    Written { flag: "--junit", kind: "JUnit XML of stitch parity", mark: ci::XML };
-const PAGE: Written = Written { flag: "--html", kind: "page of stitch parity", mark: html::MARK };
+    Written { flag: "--junit", kind: "JUnit XML of stitch parity", start: ci::XML, mark: ci::XML };
+const PAGE: Written = Written {
+    flag: "--html",
+    kind: "page of stitch parity",
+    start: "<!doctype html>",
+    mark: html::MARK,
+};
 
 impl Written {
     /// Fails if the file exists and is another one.
     fn check(&self, path: &Path) -> Result<()> {
-        let &Self { flag, kind, mark } = self;
+        let &Self { flag, kind, start, mark } = self;
         let shown = path.display();
-        match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => bail!("{flag} {shown} cannot be replaced: {error}"),
-            Ok(bytes) => {
-                let is_earlier = String::from_utf8_lossy(&bytes).contains(mark);
-                ensure!(
-                    is_earlier,
-                    "{flag} {shown}: the file exists and is no {kind}: give another path"
-                );
-                Ok(())
-            }
+            Ok(metadata) => ensure!(
+                metadata.is_file(),
+                "{flag} {shown}: it exists and is not a regular file: give another path"
+            ),
         }
+        let bytes = fs::read(path).with_context(|| format!("{flag} {shown} cannot be replaced"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let is_earlier = text.starts_with(start) && text.contains(mark);
+        ensure!(is_earlier, "{flag} {shown}: the file exists and is no {kind}: give another path");
+        Ok(())
     }
 
     fn write(&self, path: &Path, text: String) -> Result<()> {

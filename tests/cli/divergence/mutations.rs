@@ -19,7 +19,7 @@ const FOUND: [(&str, &str, &str); 37] = [
     ),
     ("evaluation-mode", "step 1, forward of bn1", "evaluation mode"),
     ("dropout-mask", "step 1, forward of drop", "another mask"),
-    ("dropout-rate", "step 1, forward of drop", "the rate, or evaluation mode"),
+    ("dropout-rate", "step 1, forward of drop", "the rate: elements that both keep are 0.625000"),
     (
         "dropout-scale",
         "step 1, forward of drop",
@@ -110,7 +110,7 @@ fn each_fault_in_a_training_is_found_with_its_cause() {
             assert!(text.contains(" inherit the difference\n"), "{name}: {text}");
             let layer = line("  forward of ");
             assert!(
-                layer.contains("e-") && text.contains("relative error of each layer"),
+                layer.contains("): ") && text.contains("relative error of each layer"),
                 "{name}: {text}"
             );
         }

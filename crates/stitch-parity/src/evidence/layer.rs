@@ -22,10 +22,10 @@ impl Evidence<'_> {
                     .into(),
             ];
         }
-        if class.contains("Pool") && one.iter().zip(other).all(|(a, b)| b >= a) {
+        if class.contains("AvgPool") && one.iter().zip(other).all(|(a, b)| b >= a) {
             return vec!["the maximum instead of the average".into()];
         }
-        if class.contains("Pool") && one.iter().zip(other).all(|(a, b)| b <= a) {
+        if class.contains("MaxPool") && one.iter().zip(other).all(|(a, b)| b <= a) {
             return vec!["the average instead of the maximum".into()];
         }
         if class.ends_with("ReLU") && one.iter().zip(other).any(|(&a, &b)| a == 0.0 && b != 0.0) {
@@ -75,7 +75,10 @@ fn of_dropout(one: &[f64], other: &[f64]) -> Vec<String> {
     // With nested masks, what both keep tells the rates.
     let kept: (Vec<f64>, Vec<f64>) =
         one.iter().zip(other).filter(|(a, b)| **a != 0.0 && **b != 0.0).unzip();
-    let scale = factor(&kept.0, &kept.1).filter(|scale| !same && (scale - 1.0).abs() > 1e-3);
+    let scale = factor(&kept.0, &kept.1).filter(|scale| {
+        let dropped = before > 0.0 && after > 0.0;
+        dropped && !same && (scale - 1.0).abs() > 1e-3
+    });
     if let Some(scale) = scale {
         return vec![format!(
             "the rate: elements that both keep are {scale:.6} times the reference's, {:.1} % of the elements are 0, in the \

@@ -116,6 +116,9 @@ impl Evidence<'_> {
     fn of_elements(&mut self) -> Result<Vec<String>, SideError> {
         let TensorResult { stage, name, step, .. } = self.first.clone();
         let Some([one, other]) = self.both(&stage, step, &name)? else { return Ok(Vec::new()) };
+        if self.is_rounding(&one, &other) {
+            return Ok(of_relation(&one, &other, self.first));
+        }
         let mut causes = match stage.as_str() {
             stage::PERMUTATION => of_orders(&one, &other),
             stage::BATCH | stage::DATA => self.of_batch(&one, &other),
@@ -132,8 +135,28 @@ impl Evidence<'_> {
         Ok(causes)
     }
 
-    /// Images of a batch or of the data: normalized in another way, or other images.
+    /// Whether rounding alone explains the difference. A parameter or a state may differ by as little for another reason:
+    /// there, only the last bits tell.
+    fn is_rounding(&self, one: &[f64], other: &[f64]) -> bool {
+        let Outcome::Different(comparison) = &self.first.outcome else { return false };
+        let computed =
+            [stage::FORWARD, stage::LOGITS, stage::LOSS, stage::BACKWARD, stage::GRADIENT];
+        match computed.contains(&self.first.stage.as_str()) {
+            true => norm(&difference(other, one)) < rounding(comparison.dtype) * norm(one),
+            false => comparison.ulp.is_some_and(|ulp| (1..=2).contains(&ulp.value)),
+        }
+    }
+
+    /// Images of a batch or of the data: normalized in another way, or other images. Labels are compared as such.
     fn of_batch(&self, one: &[f64], other: &[f64]) -> Vec<String> {
+        if self.first.name.contains("labels") {
+            return vec![match sorted(one) == sorted(other) {
+                true => "the same labels in another order".into(),
+                false => {
+                    "other labels: other samples, or labels that are numbered in another way".into()
+                }
+            }];
+        }
         if let Some([scale, offset]) = affine(one, other) {
             return vec![format!(
                 "another normalization: each pixel of the candidate is {scale:.6} times that of the reference, plus {offset:.6}"
@@ -170,7 +193,7 @@ impl Evidence<'_> {
         };
         let n = labels.len();
         let classes = logits.len() / n.max(1);
-        let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs().max(1e-3);
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs();
         if n > 1 && close(other, one * n as f64) {
             return Ok(vec!["reduction: the sum over the batch instead of the mean".into()]);
         }
@@ -188,7 +211,9 @@ impl Evidence<'_> {
         // loss = (1 - smoothing) * of_label + smoothing * of_all
         let [one, other] = [one, other].map(|loss| (loss - of_label) / (of_all - of_label));
         let is_smoothing = |x: f64| (-1e-4..1.0).contains(&x);
-        Ok(match is_smoothing(one) && is_smoothing(other) && (one - other).abs() > 1e-4 {
+        // Where all classes are about as likely, smoothing changes nothing.
+        let tells = (of_all - of_label).abs() > 1e-3;
+        Ok(match tells && is_smoothing(one) && is_smoothing(other) && (one - other).abs() > 1e-4 {
             true => vec![format!(
                 "label smoothing: {:.4} in the reference, {:.4} in the candidate",
                 one.max(0.0),
