@@ -11,8 +11,8 @@ use super::spread::{BITS_BELOW, Spread};
 use super::stream::{LANES, Pair, for_each_chunk, in_lanes};
 use tensor_files::Dtype;
 
-/// Differences that are held in memory: 8 MB, and up to three times as much while they are gathered.
-const HELD: u64 = 1 << 20;
+/// Differences that are held in memory: 4 MB, and up to three times as much while they are gathered.
+const HELD: u64 = 1 << 19;
 /// Bits that a pass tells apart when there are more. What is left are fewer than 32.
 const BITS: u32 = 18;
 

@@ -108,6 +108,11 @@ impl TensorResult {
         Key { stage, epoch, step, name, file }
     }
 
+    /// Whether it differs, and the quantiles were not computed.
+    pub(crate) fn lacks_quantiles(&self) -> bool {
+        matches!(&self.outcome, Outcome::Different(comparison) if comparison.median.is_nan())
+    }
+
     /// Whether the tensor is equal, or differs within its tolerance.
     pub fn passes(&self) -> bool {
         matches!(self.outcome, Outcome::Equal | Outcome::Within(_))

@@ -53,14 +53,17 @@ pub fn compare(
     let places = positions(candidate)?;
     let model = reference.model.clone().or_else(|| candidate.model.clone());
     let model = model.filter(|_| !options.same_program);
-    let mut tensors = Vec::new();
+    let (mut tensors, mut quantiles) = (Vec::new(), true);
     for expected in reference.items.clone() {
         let actual = places.get(&expected.key).map(|&i| candidate.items[i].clone());
         tensors.push(match actual {
             Some(actual) => {
                 let (expected, actual) = (&expected, &actual);
                 let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
-                pair.compare(model.as_deref(), options, !options.quantiles_of_first)?
+                let result = pair.compare(model.as_deref(), options, quantiles)?;
+                // The first that differs is the first difference, in general.
+                quantiles &= result.passes() || !options.quantiles_of_first;
+                result
             }
             None => {
                 verify::bits(reference, &expected)?;
@@ -80,19 +83,14 @@ pub fn compare(
     let beyond = beyond_end([reference, candidate], &mut tensors);
     closest::find(&mut tensors);
     let first = first(&tensors);
-    if let Some(first) =
-        first.map(|first| &mut tensors[first]).filter(|_| options.quantiles_of_first)
-    {
+    if let Some(first) = first.map(|first| &mut tensors[first]).filter(|it| it.lacks_quantiles()) {
         let key = first.key();
         if let Some((expected, actual)) = known.get(&key).zip(places.get(&key)) {
             let [expected, actual] =
                 [&reference.items[*expected], &candidate.items[*actual]].map(Clone::clone);
             let (expected, actual) = (&expected, &actual);
             let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
-            *first = TensorResult {
-                closest: first.closest.take(),
-                ..pair.compare(model.as_deref(), options, true)?
-            };
+            *first = pair.compare(model.as_deref(), options, true)?;
         }
     }
     inherited::mark(&mut tensors, first);

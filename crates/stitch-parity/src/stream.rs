@@ -7,7 +7,7 @@ use stitch_trace::BLOCK;
 use tensor_files::Dtype;
 
 /// Bytes that are read at a time: whole blocks of a trace, enough for a thread to be worth it.
-pub(super) const CHUNK: usize = 4 * BLOCK;
+pub(super) const CHUNK: usize = 2 * BLOCK;
 
 /// Two streams of equal length that can be read from the start as often as needed.
 pub(crate) trait Pair {
