@@ -37,6 +37,25 @@ class MaxPool2d(nn.MaxPool2d):
         return super().forward(x.flip(2, 3)).flip(2, 3)
 
 
+class AdamWithinRoot(torch.optim.Optimizer):
+    """Adam that adds epsilon before the square root."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 1e-3})
+
+    @torch.no_grad()
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            gradient, state = parameter.grad, self.state[parameter]
+            if not state:
+                state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
+            state["step"] += 1
+            state["exp_avg"].lerp_(gradient, 1 - 0.9)
+            state["exp_avg_sq"].mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+            root = (state["exp_avg_sq"] / (1 - 0.999 ** state["step"]) + 1e-8).sqrt()
+            parameter.addcdiv_(state["exp_avg"], root, value=-1e-3 / (1 - 0.9 ** state["step"]))
+
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -186,6 +205,7 @@ FAULTS = {
         "sgd": setting("optimizer", sgd()),
         "sgd-momentum": setting("optimizer", sgd(momentum=0.9)),
         "optimizer-epsilon": setting("optimizer", adam(eps=1e-4)),
+        "epsilon-within-root": setting("optimizer", AdamWithinRoot),
         "beta1": setting("optimizer", adam(betas=(0.8, 0.999))),
         "beta2": setting("optimizer", adam(betas=(0.9, 0.99))),
         "learning-rate": setting("optimizer", adam(lr=2e-3)),

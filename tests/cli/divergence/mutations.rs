@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::common;
 
 /// For each fault of mutations.py: where the first difference is, and the likely cause.
-const FOUND: [(&str, &str, &str); 37] = [
+const FOUND: [(&str, &str, &str); 38] = [
     (
         "batch-norm-momentum",
         "step 1, buffer bn1.running_mean",
@@ -36,6 +36,11 @@ const FOUND: [(&str, &str, &str); 37] = [
         "optimizer-epsilon",
         "step 1, conv1.weight",
         "about 1.0e-8 in the reference, 1.0e-4 in the candidate",
+    ),
+    (
+        "epsilon-within-root",
+        "step 1, conv1.weight",
+        "epsilon of the optimizer, or where it is added: about 1.0e-8 in the reference",
     ),
     ("beta1", "step 1, first moment of conv1.weight", "beta1: the state is 2.0"),
     ("beta2", "step 1, second moment of conv1.weight", "beta2: the state is "),
