@@ -12,9 +12,9 @@ from pathlib import Path
 
 DATA = Path("runs/ports/data")
 PROGRAMS = ("cargo ", ".venv/bin/python ", "target/")
-# What is compared of the output, without positions and numbers.
-COMPARED = ("first divergence: ", "PARITY: ", "likely cause: ")
-NUMBERS = re.compile(r"\[[^\]]*\]|: expected .*| \(\d.*|-?\d[\d.e-]*")
+# What is compared of the output: these lines, without positions and values, and the cause if the document shows it.
+ALWAYS, IF_SHOWN = ("first divergence: ", "PARITY: "), "likely cause: "
+VALUES, NUMBERS = re.compile(r"\[[^\]]*\]|: expected .*| \(\d.*"), re.compile(r"-?\d[\d.e-]*")
 # Without a tolerance, the first divergence depends on the kernels of the CPU. The document shows those with AVX-512.
 AVX512 = "avx512f" in Path("/proc/cpuinfo").read_text()
 
@@ -57,8 +57,9 @@ def run(command, shown):
         sys.exit(f"error: exit code {done.returncode}")
     if not parity:
         return []
+    compared = (*ALWAYS, *[IF_SHOWN for line in shown if line.startswith(IF_SHOWN)])
     expected, printed = (
-        [NUMBERS.sub("", line) for line in lines if line.startswith(COMPARED)]
+        [(NUMBERS if line.startswith(IF_SHOWN) else VALUES).sub("", line) for line in lines if line.startswith(compared)]
         for lines in (shown, done.stdout.splitlines())
     )
     print("\n".join(printed))
