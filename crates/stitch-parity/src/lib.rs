@@ -17,6 +17,7 @@ mod map;
 mod map_error;
 mod not_compared;
 mod one_sided;
+mod pair;
 mod rank;
 mod report;
 mod result;

@@ -11,8 +11,8 @@ use tensor_files::Dtype;
 
 use crate::element::for_each_element;
 use crate::error::SideError;
+use crate::pair::ItemPair;
 use crate::side::{ElementSource, Item, Side};
-use crate::sides::ItemPair;
 use crate::stream::for_each_chunk;
 
 /// Bytes that are read at a time.
