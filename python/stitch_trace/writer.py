@@ -21,8 +21,9 @@ BLOCK = 1 << 20
 
 
 def elements(value):
-    """Name of the dtype, shape and elements as bytes (row-major, little-endian) of a tensor, an array or a number, and a
-    function that returns a range of its elements as float64."""
+    """Name of the dtype, shape, elements as bytes (row-major, little-endian) and number of NaN of a tensor, an array or a
+    number, and a function that returns a range of its elements as float64. The number is None for types other than
+    `FLOATS`."""
     if hasattr(value, "detach"):
         return tensor_elements(value)
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
@@ -33,9 +34,10 @@ def elements(value):
         raise TypeError(f"an array of {array.dtype} cannot be recorded: its elements are no numbers")
     shape = list(array.shape)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    flat = array.reshape(-1)
+    flat, dtype = array.reshape(-1), array.dtype.name
+    nan = int(np.isnan(flat).sum()) if dtype in FLOATS else None
     # A view: `tobytes` would copy a whole data set.
-    return array.dtype.name, shape, flat.view(np.uint8).data, lambda *part: flat[slice(*part)].astype(np.float64)
+    return dtype, shape, flat.view(np.uint8).data, nan, lambda *part: flat[slice(*part)].astype(np.float64)
 
 
 def tensor_elements(tensor):
@@ -47,9 +49,10 @@ def tensor_elements(tensor):
     tensor = tensor.cpu().resolve_conj().resolve_neg().contiguous()
     dtype = str(tensor.dtype).removeprefix("torch.")
     # Bytes, since numpy lacks some of PyTorch's types, such as bfloat16.
-    raw = tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
     flat = tensor.reshape(-1)
-    return dtype, list(tensor.shape), raw, lambda *part: flat[slice(*part)].to(torch.float64).numpy()
+    raw = flat.view(torch.uint8).numpy().data if tensor.numel() else b""
+    nan = int(flat.isnan().sum()) if dtype in FLOATS else None
+    return dtype, list(tensor.shape), raw, nan, lambda *part: flat[slice(*part)].to(torch.float64).numpy()
 
 
 def sums(raw):
@@ -62,18 +65,12 @@ def sums(raw):
     return {"sha256": whole.hexdigest(), "blocks": [block.hexdigest() for block in blocks]}
 
 
-def count(numbers, length, dtype, kept):
-    """The fields with the number of NaN, of types in `FLOATS`, and the statistics of elements that are not kept."""
-    is_real = dtype in KNOWN and not dtype.startswith("complex")
-    if not (dtype in FLOATS or is_real and not kept):
-        return {}
-    nan = infinite = finite = 0
+def statistics(numbers, length):
+    """Statistics of the finite elements of a real type, and the number of infinities."""
+    infinite = finite = 0
     least, greatest, total, squares = np.inf, -np.inf, 0.0, 0.0
     for begin in range(0, length, BLOCK // 8):
         part = numbers(begin, begin + BLOCK // 8)
-        nan += int(np.isnan(part).sum())
-        if kept:
-            continue
         infinite += int(np.isinf(part).sum())
         part = part[np.isfinite(part)]
         if part.size:
@@ -81,12 +78,9 @@ def count(numbers, length, dtype, kept):
             least, greatest = min(least, part.min()), max(greatest, part.max())
             with np.errstate(over="ignore"):  # squares of float64
                 total, squares = total + part.sum(), squares + part @ part
-    fields = {"nan": nan} if dtype in FLOATS else {}
-    if not kept:
-        values = {"min": least, "max": greatest, "mean": total / max(finite, 1), "norm": squares**0.5}
-        values = {name: float(value) for name, value in values.items() if finite and np.isfinite(value)}
-        fields["statistics"] = {"inf": infinite, **values}
-    return fields
+    values = {"min": least, "max": greatest, "mean": total / max(finite, 1), "norm": squares**0.5}
+    values = {name: float(value) for name, value in values.items() if finite and np.isfinite(value)}
+    return {"inf": infinite, **values}
 
 
 class Writer:
@@ -116,10 +110,14 @@ class Writer:
         key = "/".join([stage, *places, name])
         if key in self._keys:
             raise ValueError(f"{stage} of {name} was recorded before (epoch {epoch}, step {step})")
-        dtype, shape, raw, numbers = elements(array)
+        dtype, shape, raw, nan, numbers = elements(array)
         kept = len(raw) <= self.keep and dtype in KNOWN
         record = {"stage": stage, "name": name, "epoch": epoch, "step": step, "dtype": dtype, "shape": shape}
-        record |= {**sums(raw), **count(numbers, math.prod(shape), dtype, kept)}
+        record |= sums(raw)
+        if nan is not None:
+            record["nan"] = nan
+        if not kept and dtype in KNOWN and not dtype.startswith("complex"):
+            record["statistics"] = statistics(numbers, math.prod(shape))
         if kept:
             record["offset"] = self._elements.tell()
             self._elements.write(raw)

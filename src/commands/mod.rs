@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod reproduce;
 mod settings;
+mod shell;
 mod signals;
 mod study;
 mod tables;

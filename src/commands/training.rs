@@ -1,7 +1,6 @@
 //! Calls [`stitch::run::run`] with progress, notes and signals.
 
 use std::env;
-use std::ffi::OsStr;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use stitch::train::TrainConfig;
 
 use super::Console;
 use super::progress::TrainingProgress;
+use super::shell::quoted;
 use super::signals::{self, Interrupted};
 
 /// Performs a complete run. Ctrl-C and SIGTERM stop it after a checkpoint.
@@ -70,42 +70,4 @@ pub fn repeated_command() -> String {
         env::args_os().filter(|argument| argument != "--force" && argument != "--resume");
     let words: Vec<String> = arguments.map(|argument| quoted(&argument)).collect();
     words.join(" ")
-}
-
-/// An argument, quoted for a shell.
-pub(super) fn quoted(argument: &OsStr) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match argument.to_str() {
-        Some(text) if !text.is_empty() && text.chars().all(plain) => text.into(),
-        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
-        // Not UTF-8: escape the bytes.
-        None => {
-            let byte = |&byte: &u8| match byte {
-                b'\'' | b'\\' => format!("\\{}", char::from(byte)),
-                b' '..=b'~' => char::from(byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            };
-            let bytes: String = argument.as_encoded_bytes().iter().map(byte).collect();
-            format!("$'{bytes}'")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_for_a_shell() {
-        for (argument, expected) in
-            [("runs/a-1", "runs/a-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")]
-        {
-            assert_eq!(quoted(OsStr::new(argument)), expected);
-        }
-        #[cfg(unix)]
-        {
-            use std::os::unix::ffi::OsStrExt;
-            assert_eq!(quoted(OsStr::from_bytes(b"b\xff'c")), r"$'b\xff\'c'");
-        }
-    }
 }

@@ -82,7 +82,6 @@ pub use state_dict::{StateDictError, to_tensor};
 pub use summary::{LayerSummary, Summary};
 pub use tanh::{Tanh, tanh};
 pub use tensor_files::bytes_of;
-pub(crate) use tensor_files::{copy_bytes, dtype_of};
 pub use torchscript::ScriptLines;
 pub use torchscript_forward::{ForwardError, ScriptModule};
 pub use trace::{Layer, Module, Scope, TraceError, Value};

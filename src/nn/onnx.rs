@@ -2,11 +2,10 @@
 
 use tch::Kind;
 
-use super::dtype_of;
 use super::graph::{Graph, Operand};
 use super::{Model, TraceError};
 use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
-use tensor_files::{Dtype, NamedTensor};
+use tensor_files::{Dtype, NamedTensor, dtype_of};
 
 impl Model {
     /// The forward pass in evaluation mode as a graph of ONNX operators.

@@ -1,10 +1,10 @@
 //! Compares the forward pass of a TorchScript file with that of a network.
 
 use tch::Kind;
-use tensor_files::TensorSpec;
+use tensor_files::{TensorSpec, dtype_of};
 use torchscript_forward::{Expected, ForwardError, ScriptModule};
 
-use super::{BufferKind, Graph, dtype_of};
+use super::{BufferKind, Graph};
 
 impl Graph {
     /// Compares the forward pass of a TorchScript module with the network's, in evaluation mode. `kind` is the

@@ -7,12 +7,13 @@ use std::str::FromStr;
 
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::Tensor;
+use tensor_files::{bytes_of, dtype_of};
 
 use crate::dataset::Split;
 use crate::engine::{LayerOutput, StepOutput};
 use crate::evaluate::Evaluation;
 use crate::models::ModelEntry;
-use crate::nn::{Model, bytes_of, dtype_of};
+use crate::nn::Model;
 use crate::train::{StepTensors, Tracer};
 
 /// Number of images that are normalized and hashed at once.

@@ -82,12 +82,19 @@ fn usual(report: &Report, first: &TensorResult) -> String {
 const NAN: &str =
     "a NaN, which equals no value, not even another NaN, unless NaN are compared as equal";
 
+/// Whether it is a gradient, of a parameter or of an output.
+fn is_gradient(tensor: &TensorResult) -> bool {
+    [stage::GRADIENT, stage::BACKWARD].contains(&tensor.stage.as_str())
+}
+
+/// Whether a tensor of this stage and step passes.
+fn has_equal(report: &Report, stage: &str, step: Option<usize>) -> bool {
+    report.tensors.iter().any(|it| it.stage == stage && it.step == step && it.passes())
+}
+
 /// What usually causes a tensor to be on one side only.
 fn cause_of_absence(report: &Report, first: &TensorResult) -> &'static str {
-    let is_other =
-        |it: &&TensorResult| it.stage == first.stage && it.step == first.step && it.passes();
-    let of_gradient = [stage::GRADIENT, stage::BACKWARD].contains(&first.stage.as_str());
-    if of_gradient && report.tensors.iter().any(|it| is_other(&it)) {
+    if is_gradient(first) && has_equal(report, &first.stage, first.step) {
         return "no gradient on one side: requires_grad is False, or the loss does not depend on it (detach, an unused module)";
     }
     let is_known = stage::KNOWN.contains(&first.stage.as_str());
@@ -114,10 +121,7 @@ fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
         return None;
     }
     // Equal outputs come from equal parameters.
-    let is_output =
-        |it: &&TensorResult| it.stage == stage::LOGITS && it.step == Some(step) && it.passes();
-    let of_gradient = [stage::GRADIENT, stage::BACKWARD].contains(&first.stage.as_str());
-    if of_gradient && report.tensors.iter().any(|it| is_output(&it)) {
+    if is_gradient(first) && has_equal(report, stage::LOGITS, Some(step)) {
         return None;
     }
     let recorded: BTreeSet<usize> =

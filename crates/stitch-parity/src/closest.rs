@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
+use crate::layout::element_count;
 use crate::result::{Outcome, TensorResult};
 
 /// Number of names of a stage that are considered.
@@ -108,8 +109,7 @@ pub(crate) fn similarity(one: &str, other: &str) -> f64 {
 
 /// Whether both shapes have the same number of elements.
 pub(crate) fn fits(one: &[usize], other: &[usize]) -> bool {
-    let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
-    count(one).is_some_and(|n| Some(n) == count(other))
+    element_count(one).is_some_and(|n| Some(n) == element_count(other))
 }
 
 /// The names that are most similar to `name`, at most `most`, as a list for an error.

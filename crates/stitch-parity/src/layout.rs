@@ -54,8 +54,14 @@ pub(crate) fn apply(step: &Step, parts: &[Elements]) -> io::Result<Vec<u8>> {
     }
 }
 
-fn byte_count(shape: &[usize], dtype: Dtype) -> Option<usize> {
+/// Bytes of the elements of a tensor; `None` if they do not fit a `usize`.
+pub(crate) fn byte_count(shape: &[usize], dtype: Dtype) -> Option<usize> {
     shape.iter().try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n))
+}
+
+/// Number of elements of a shape; `None` if it does not fit a `usize`.
+pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))
 }
 
 /// `bytes` is not empty, so no dimension is 0.

@@ -7,6 +7,7 @@ use tensor_files::Dtype;
 
 use crate::elements;
 use crate::error::SideError;
+use crate::layout::byte_count;
 use crate::result::{Blocks, Outcome, TensorResult};
 use crate::side::{Item, Key, Side};
 use crate::sides::Options;
@@ -43,10 +44,17 @@ pub(crate) struct ItemPair<'a> {
     pub expected: &'a Item,
     pub actual: &'a Item,
     /// The elements of both if they are few, so that they are read once.
-    pub loaded: Option<[Vec<u8>; 2]>,
+    loaded: Option<[Vec<u8>; 2]>,
 }
 
-impl ItemPair<'_> {
+impl<'a> ItemPair<'a> {
+    pub fn new(
+        [reference, candidate]: [&'a mut Side; 2],
+        [expected, actual]: [&'a Item; 2],
+    ) -> Self {
+        Self { reference, candidate, expected, actual, loaded: None }
+    }
+
     /// How the tensor compares; without `quantiles`, its median and quantiles are NaN.
     pub fn compare(
         &mut self,
@@ -73,8 +81,8 @@ impl ItemPair<'_> {
         let Some(dtype) = dtype.filter(|_| is_kept(expected) && is_kept(actual)) else {
             return self.compare_hashes(options);
         };
-        let elements = expected.shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n));
-        if elements.is_some_and(|bytes| bytes <= BLOCK) {
+        let bytes = byte_count(&expected.shape, dtype);
+        if bytes.is_some_and(|bytes| bytes <= BLOCK) {
             let one = self.reference.load(&expected.source)?.unwrap_or_default();
             self.loaded = Some([one, self.candidate.load(&actual.source)?.unwrap_or_default()]);
         }

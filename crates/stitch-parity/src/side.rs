@@ -201,7 +201,7 @@ impl Side {
         shape: &[usize],
         bytes: Vec<u8>,
     ) -> Result<(), SideError> {
-        let expected = shape.iter().try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n));
+        let expected = layout::byte_count(shape, dtype);
         if expected != Some(bytes.len()) {
             let (name, shape, bytes) = (name.to_owned(), shape.to_vec(), bytes.len());
             return Err(SideError::Size { name, bytes, dtype, shape });

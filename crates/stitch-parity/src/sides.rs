@@ -55,8 +55,7 @@ pub fn compare(
         let actual = places.get(&expected.key).map(|&i| candidate.items[i].clone());
         tensors.push(match actual {
             Some(actual) => {
-                let (expected, actual) = (&expected, &actual);
-                let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
+                let mut pair = ItemPair::new([reference, candidate], [&expected, &actual]);
                 let result = pair.compare(model.as_deref(), options, quantiles)?;
                 // The first that differs is the first difference, in general.
                 quantiles &= result.passes() || !options.quantiles_of_first;
@@ -85,8 +84,7 @@ pub fn compare(
         if let Some((expected, actual)) = known.get(&key).zip(places.get(&key)) {
             let [expected, actual] =
                 [&reference.items[*expected], &candidate.items[*actual]].map(Clone::clone);
-            let (expected, actual) = (&expected, &actual);
-            let mut pair = ItemPair { reference, candidate, expected, actual, loaded: None };
+            let mut pair = ItemPair::new([reference, candidate], [&expected, &actual]);
             *first = pair.compare(model.as_deref(), options, true)?;
         }
     }

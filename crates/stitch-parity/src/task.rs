@@ -8,6 +8,7 @@ use tensor_files::Dtype;
 use crate::element::bits;
 use crate::error::SideError;
 use crate::json;
+use crate::layout::element_count;
 use crate::side::{Item, Side};
 
 /// A test image whose prediction differs.
@@ -132,8 +133,10 @@ type Sides<'a, 'b> = &'a mut [&'b mut Side; 2];
 fn of_stage(side: &Side, stage: &str) -> Vec<Item> {
     let items = side.items.iter().filter(|item| item.key.stage == stage);
     let items = items.filter(|item| !side.is_traced() || item.key.file.is_none());
-    let count = |item: &Item| item.shape.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
-    items.filter(|item| count(item).is_some_and(|count| count <= MOST)).cloned().collect()
+    items
+        .filter(|item| element_count(&item.shape).is_some_and(|count| count <= MOST))
+        .cloned()
+        .collect()
 }
 
 /// The first int64 tensor of `stage` on both sides, if there is one of equal length.

@@ -11,6 +11,7 @@ use tensor_files::Dtype;
 
 use crate::element::for_each_element;
 use crate::error::SideError;
+use crate::layout::byte_count;
 use crate::pair::ItemPair;
 use crate::side::{ElementSource, Item, Side};
 use crate::stream::for_each_chunk;
@@ -50,8 +51,8 @@ pub(crate) enum Hashing {
 
 /// How the SHA-256 of an item is computed in its trace.
 pub(crate) fn hashing(item: &Item) -> Hashing {
-    let bytes = Dtype::from_name(&item.dtype)
-        .and_then(|dtype| item.shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)));
+    let dtype = Dtype::from_name(&item.dtype);
+    let bytes = dtype.and_then(|dtype| byte_count(&item.shape, dtype));
     let is_large = bytes.is_none_or(|bytes| bytes > BLOCK);
     match item.recorded.as_ref().is_some_and(|bits| bits.hashes.blocks.is_none()) && is_large {
         true => Hashing::Whole,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use stitch_parity::Report;
 
-use super::flags::message;
+use super::flags::{TRUNCATED, message};
 
 /// How the file of [`junit`] begins.
 pub const XML: &str =
@@ -32,7 +32,7 @@ pub fn junit(report: &Report) -> String {
     }
     for side in &report.truncated {
         let side = escaped(side);
-        let said = "the trace has no end marker: the run did not end, or the file was truncated";
+        let said = format!("the trace has {TRUNCATED}");
         let _ = writeln!(
             xml,
             "  <testcase classname=\"trace\" name=\"{side}\"><error message=\"{said}\"/></testcase>"

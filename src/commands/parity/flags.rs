@@ -6,7 +6,10 @@ use stitch_parity::{
     AppliedTolerance, Comparison, Outcome, Pattern, Report, TensorResult, Tolerance,
 };
 
-use crate::commands::training::quoted;
+use crate::commands::shell::quoted;
+
+/// What is wrong with a truncated trace.
+pub const TRUNCATED: &str = "no end marker: the run did not end, or the file was truncated";
 
 /// Where and how a tensor differs, as one line.
 pub fn message(tensor: &TensorResult) -> String {

@@ -7,7 +7,7 @@ use stitch_parity::{
     Comparison, DECADES, Element, LayerError, Outcome, Report, TaskView, TensorResult, stage,
 };
 
-use super::flags::{flag, message, tolerances};
+use super::flags::{TRUNCATED, flag, message, tolerances};
 use crate::commands::terminal::{Screen, table, visible_line};
 
 /// Maximum number of lines of one kind; the rest is only counted.
@@ -61,10 +61,7 @@ impl Printer {
             self.line("nothing to compare: neither side contains a tensor");
         }
         for side in &report.truncated {
-            self.colored(
-                AnsiColor::Red,
-                &format!("the trace of {side} has no end marker: the run did not end, or the file was truncated"),
-            );
+            self.colored(AnsiColor::Red, &format!("the trace of {side} has {TRUNCATED}"));
         }
         for what in &report.not_compared {
             self.line(&format!("not compared: {what}"));

@@ -94,18 +94,19 @@ impl Evidence<'_> {
             || one.contains(&self.first.stage)
             || other.contains(&self.first.stage);
         let both = !one.is_empty() && !other.is_empty();
-        for (own, others, side) in [(&one, &other, "reference"), (&other, &one, "candidate")] {
-            let is_same = optimizer(&one) == optimizer(&other);
-            if let Some(state) =
-                own.difference(others).next().filter(|_| both && is_same && is_state)
-            {
+        let optimizers = [optimizer(&one), optimizer(&other)];
+        if both && is_state && optimizers[0] == optimizers[1] {
+            let only_one = one.difference(&other).next().map(|state| ("reference", state));
+            let only_other = other.difference(&one).next().map(|state| ("candidate", state));
+            return only_one.or(only_other).map(|(side, state)| {
                 let cause = format!(
                     "another setting of the optimizer: only the {side} keeps {state} (amsgrad, centered, momentum)"
                 );
-                return Some((cause, true));
-            }
+                (cause, true)
+            });
         }
-        let (one, other) = optimizer(&one).zip(optimizer(&other))?;
+        let [one, other] = optimizers;
+        let (one, other) = one.zip(other)?;
         (one != other && is_state).then(|| {
             let cause = format!(
                 "another optimizer: the reference keeps the state of {one}, the candidate that of {other}"

@@ -15,7 +15,7 @@ use self::charts::Chart;
 use self::detail::{Detail, Links};
 use self::matrix::Matrix;
 use self::task::Table;
-use super::flags::{message, tolerances};
+use super::flags::{TRUNCATED, message, tolerances};
 use crate::commands::terminal::visible_line;
 
 /// What a page contains and no other file does.
@@ -131,10 +131,8 @@ fn legend(matrix: &Matrix) -> Vec<(&'static str, &'static str, &'static str)> {
 /// What the comparison did: headings and their lines, without those that have none.
 fn notes(report: &Report) -> Vec<(&'static str, Vec<String>)> {
     let lines = |all: &[String]| all.iter().map(|line| visible_line(line)).collect::<Vec<_>>();
-    let truncated = report.truncated.iter().map(|side| {
-        let what = "no end marker: the run did not end, or the file was truncated";
-        visible_line(&format!("{side}: {what}"))
-    });
+    let truncated =
+        report.truncated.iter().map(|side| visible_line(&format!("{side}: {TRUNCATED}")));
     let used = tolerances(report);
     let tolerance = match used.is_empty() {
         true => vec!["none, every bit must be equal".into()],
