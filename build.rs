@@ -1,9 +1,18 @@
 //! Compiles the C++ bindings to libtorch that tch lacks, sets the rpath so that the binary finds libtorch without
 //! LD_LIBRARY_PATH, passes libtorch's location to dependent crates, and records libtorch's version.
 
+#![cfg_attr(not(feature = "libtorch"), allow(unused))]
+
 use std::path::Path;
 use std::{env, fs};
 
+#[cfg(not(feature = "libtorch"))]
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION=none");
+}
+
+#[cfg(feature = "libtorch")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
@@ -26,6 +35,7 @@ fn main() {
 }
 
 /// Compiles `src/libtorch/*.cpp` with libtorch's headers.
+#[cfg(feature = "libtorch")]
 fn compile_bindings(include: &Path) {
     let names = [
         "arithmetic",

@@ -5,8 +5,9 @@ use std::fmt;
 use stitch_run::closest::UnknownName;
 use tensor_files::{Metadata, NamedTensor, ReadError, npz, safetensors, state_dict};
 
-use crate::formats::onnx;
-use crate::nn::{Model, TraceError};
+use crate::nn::TraceError;
+#[cfg(feature = "libtorch")]
+use crate::{formats::onnx, nn::Model};
 
 /// A file format of weights. Passed around as `&'static Format`; two are equal when their names are.
 pub struct Format {
@@ -16,16 +17,15 @@ pub struct Format {
     pub description: &'static str,
     /// The extensions of its files, without the dot.
     pub extensions: &'static [&'static str],
-    write: Write,
+    /// Writes tensors with their names; `None` for a format that has a forward pass besides them.
+    tensors: Option<WriteTensors>,
+    /// Writes a network.
+    #[cfg(feature = "libtorch")]
+    forward: Option<fn(&Model) -> Result<Vec<u8>, ExportError>>,
 }
 
-/// What a format writes.
-enum Write {
-    /// Tensors with their names.
-    Tensors(fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>),
-    /// A forward pass besides the tensors.
-    Forward(fn(&Model) -> Result<Vec<u8>, ExportError>),
-}
+/// Writes tensors with their names.
+type WriteTensors = fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>;
 
 /// A model that a format cannot represent.
 #[derive(Debug, thiserror::Error)]
@@ -44,31 +44,41 @@ pub static FORMATS: [Format; 5] = [
         name: "state-dict",
         description: "torch.load(path) in Python",
         extensions: &["pt", "pth"],
-        write: Write::Tensors(|tensors, _| state_dict::write(tensors)),
+        tensors: Some(|tensors, _| state_dict::write(tensors)),
+        #[cfg(feature = "libtorch")]
+        forward: None,
     },
     Format {
         name: "torchscript",
         description: "torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward",
         extensions: &["pt", "pth"],
-        write: Write::Forward(|model| Ok(model.torchscript()?)),
+        tensors: None,
+        #[cfg(feature = "libtorch")]
+        forward: Some(|model| Ok(model.torchscript()?)),
     },
     Format {
         name: "safetensors",
         description: "safetensors.torch.load_file(path), and readers in most languages",
         extensions: &["safetensors"],
-        write: Write::Tensors(|tensors, metadata| safetensors::write(tensors, metadata)),
+        tensors: Some(|tensors, metadata| safetensors::write(tensors, metadata)),
+        #[cfg(feature = "libtorch")]
+        forward: None,
     },
     Format {
         name: "npz",
         description: "numpy.load(path)",
         extensions: &["npz"],
-        write: Write::Tensors(|tensors, _| npz::write(tensors)),
+        tensors: Some(|tensors, _| npz::write(tensors)),
+        #[cfg(feature = "libtorch")]
+        forward: None,
     },
     Format {
         name: "onnx",
         description: "onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward",
         extensions: &["onnx"],
-        write: Write::Forward(|model| {
+        tensors: None,
+        #[cfg(feature = "libtorch")]
+        forward: Some(|model| {
             Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))
         }),
     },
@@ -92,17 +102,19 @@ impl Format {
 
     /// Whether a file has a forward pass besides the weights.
     pub fn has_forward(&self) -> bool {
-        matches!(self.write, Write::Forward(_))
+        self.tensors.is_none()
     }
 
     /// The bytes of a file with the weights of `model`; `metadata` is stored by formats that support it.
     ///
     /// # Errors
     /// [`ExportError`].
+    #[cfg(feature = "libtorch")]
     pub fn write(&self, model: &Model, metadata: &Metadata) -> Result<Vec<u8>, ExportError> {
-        match self.write {
-            Write::Tensors(write) => Ok(write(&model.state_dict(), metadata)?),
-            Write::Forward(write) => write(model),
+        match (self.tensors, self.forward) {
+            (Some(write), _) => Ok(write(&model.state_dict(), metadata)?),
+            (None, Some(write)) => write(model),
+            (None, None) => unreachable!("a format writes tensors or a network"),
         }
     }
 
@@ -115,10 +127,7 @@ impl Format {
         tensors: &[NamedTensor],
         metadata: &Metadata,
     ) -> Option<Result<Vec<u8>, ReadError>> {
-        match self.write {
-            Write::Tensors(write) => Some(write(tensors, metadata)),
-            Write::Forward(_) => None,
-        }
+        self.tensors.map(|write| write(tensors, metadata))
     }
 }
 

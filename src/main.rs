@@ -1,5 +1,7 @@
 //! The binary: parses the command line, runs the command and returns its exit code.
 
+#![cfg_attr(not(feature = "libtorch"), allow(unused_imports, dead_code))]
+
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]

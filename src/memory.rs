@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(feature = "libtorch")]
 unsafe extern "C" {
     /// In `libtorch/memory.cpp`.
     fn stitch_on_failed_allocation(callback: extern "C" fn());
@@ -75,11 +76,13 @@ pub fn handle_aborts(message: &'static str) {
             }
             // When the handler returns, abort() ends the process as usual.
         }
+        #[cfg(feature = "libtorch")]
         extern "C" fn failed() {
             EXHAUSTED.store(true, Ordering::Relaxed);
         }
         // SAFETY: the handlers only call async-signal-safe functions, and live as long as the process.
         unsafe {
+            #[cfg(feature = "libtorch")]
             stitch_on_failed_allocation(failed);
             libc::signal(libc::SIGABRT, on_abort as *const () as libc::sighandler_t);
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use stitch::run::CheckpointEvery;
+use stitch::stitch_run::CheckpointEvery;
 use stitch::stitch_run::Normalize;
 use stitch::train::{Device, Engine};
 

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::models::ModelEntry;
-use stitch::parity::recorder::TracedSteps;
+use stitch::parity::TracedSteps;
 use stitch::stitch_run::{Augment, Loss, LrSchedule, Normalize, Optimizer, json};
 
 use super::values::{NumberOrOff, number, parse_number_or_off, parse_on_or_off, written_path};

@@ -10,7 +10,7 @@ use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::ImageShape;
-use stitch::run::CheckpointEvery;
+use stitch::stitch_run::CheckpointEvery;
 use stitch::stitch_run::THREADS;
 use stitch_parity::Pattern;
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::source::{Identity, Origin};
+#[cfg(feature = "libtorch")]
 use stitch::evaluate::Evaluation;
 use stitch::formats::csv;
 use stitch::metrics::Scores;
@@ -150,6 +151,7 @@ pub struct DataFile {
     official: bool,
 }
 
+#[cfg(feature = "libtorch")]
 impl Training {
     /// Reads a complete run from its folder.
     pub fn read(folder: &RunFolder, evaluation: &Evaluation) -> Result<Self> {
@@ -213,6 +215,7 @@ impl ModelLayers {
     }
 }
 
+#[cfg(feature = "libtorch")]
 impl From<&Evaluation> for ClassResults {
     fn from(evaluation: &Evaluation) -> Self {
         let class = |(label, scores): (usize, &Scores)| {

@@ -9,13 +9,14 @@ use stitch::dataset::ImageShape;
 use stitch::export::Format;
 use stitch::models::{Classifier, Library, MODELS, ModelEntry, names_of, weights};
 use stitch::nn::{ConvertError, Model, ScriptModule};
-use stitch::run::MAX_NETWORK;
+use stitch::models::script::MAX_NETWORK;
 use stitch::run_folder::{RunConfig, write_whole};
 use stitch::sha256;
 use stitch::stitch_run::Normalize;
 use stitch::tensor_files::{Metadata, npz};
 use tch::Device;
 
+use super::output::check_output;
 use super::{Console, Outcome, inputs, print_bytes};
 use crate::cli::ExportArgs;
 
@@ -164,22 +165,6 @@ fn with_dropout_of_run(
         }
         None => Ok(model),
     }
-}
-
-/// Checks that the output path can be written, and does not exist unless `force`.
-pub fn check_output(path: &Path, force: bool) -> Result<()> {
-    let output = path.display();
-    ensure!(!path.is_dir(), "--output {output} is a folder: give the path of a file");
-    // `symlink_metadata` finds a dangling link too.
-    if let Ok(existing) = path.symlink_metadata() {
-        ensure!(force, "--output {output} exists. Give another path, or --force to replace it");
-        ensure!(existing.is_file(), "--output {output} is not a regular file. Give another path");
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!("--output {output}: the folder {} does not exist; create it first", folder.display());
-    }
-    Ok(())
 }
 
 /// Refuses an output path whose extension belongs to another format.

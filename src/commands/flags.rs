@@ -2,9 +2,12 @@
 
 use anyhow::{Error, anyhow};
 use stitch::dataset::source::FetchError;
+#[cfg(feature = "libtorch")]
 use stitch::run::{EventsError, ResumeError, RunError};
 use stitch::run_folder::FolderError;
-use stitch::train::{SettingError, TrainError};
+use stitch::train::SettingError;
+#[cfg(feature = "libtorch")]
+use stitch::train::TrainError;
 
 /// The error about a setting that was given as a flag.
 pub fn of_setting(error: &SettingError) -> Error {
@@ -19,35 +22,40 @@ pub fn of_setting(error: &SettingError) -> Error {
 
 /// The message of an error.
 pub fn message(error: &Error) -> String {
-    let run = error.downcast_ref::<RunError>();
-    let folder = match run {
-        Some(RunError::Folder(folder)) => Some(folder),
-        _ => error.downcast_ref::<FolderError>(),
-    };
-    let (flag, advice) = match (folder, run) {
+    #[cfg(feature = "libtorch")]
+    if let Some(message) = of_run(error) {
+        return message;
+    }
+    let (flag, advice) = match (error.downcast_ref::<FolderError>(), error.downcast_ref()) {
         (Some(folder), _) => of_folder(folder),
-        (_, Some(RunError::Resume(error))) => of_resume(error),
-        (_, Some(RunError::Events(EventsError::Folder(folder)))) => of_folder(folder),
-        (_, Some(RunError::Events(_))) => (
-            "--tensorboard: ",
-            ". Omit --tensorboard to resume without them, or give --force to start over",
-        ),
-        _ if diverged(error) => ("", " (--lr)"),
-        (_, Some(RunError::HoldOut(error))) => {
-            return format!("--val is {}: {error}", error.asked);
-        }
-        (_, Some(RunError::Threads(_))) => ("--threads: ", ""),
-        (_, Some(RunError::Init { .. })) => ("--init: ", ""),
-        (_, Some(RunError::Train(TrainError::NoStep(..)))) => ("--drop-last: ", ""),
-        _ => match error.downcast_ref() {
-            None | Some(FetchError::Write(..)) => ("", ""),
-            Some(_) => ("", ". Give another server with --mirror"),
-        },
+        (None, Some(FetchError::Write(..)) | None) => ("", ""),
+        (None, Some(_)) => ("", ". Give another server with --mirror"),
     };
     format!("{flag}{error:#}{advice}")
 }
 
+/// The message of the error of a run; `None` for other errors.
+#[cfg(feature = "libtorch")]
+fn of_run(error: &Error) -> Option<String> {
+    let (flag, advice) = match error.downcast_ref() {
+        Some(RunError::Folder(folder) | RunError::Events(EventsError::Folder(folder))) => of_folder(folder),
+        Some(RunError::Resume(error)) => of_resume(error),
+        Some(RunError::Events(_)) => (
+            "--tensorboard: ",
+            ". Omit --tensorboard to resume without them, or give --force to start over",
+        ),
+        _ if diverged(error) => ("", " (--lr)"),
+        Some(RunError::HoldOut(error)) => return Some(format!("--val is {}: {error}", error.asked)),
+        Some(RunError::Threads(_)) => ("--threads: ", ""),
+        Some(RunError::Init { .. }) => ("--init: ", ""),
+        Some(RunError::Train(TrainError::NoStep(..))) => ("--drop-last: ", ""),
+        _ => return None,
+    };
+    Some(format!("{flag}{error:#}{advice}"))
+}
+
 /// Whether training diverged.
+#[cfg(feature = "libtorch")]
 pub fn diverged(error: &Error) -> bool {
     train_error(error).is_some_and(|error| {
         matches!(
@@ -59,7 +67,14 @@ pub fn diverged(error: &Error) -> bool {
     })
 }
 
+/// Whether training diverged: nothing is trained without libtorch.
+#[cfg(not(feature = "libtorch"))]
+pub fn diverged(_error: &Error) -> bool {
+    false
+}
+
 /// The failure of a training.
+#[cfg(feature = "libtorch")]
 pub fn train_error(error: &Error) -> Option<&TrainError> {
     match error.downcast_ref() {
         Some(RunError::Train(error)) => Some(error),
@@ -80,6 +95,7 @@ fn of_folder(error: &FolderError) -> (&'static str, &'static str) {
     }
 }
 
+#[cfg(feature = "libtorch")]
 fn of_resume(error: &ResumeError) -> (&'static str, &'static str) {
     let advice = match error {
         ResumeError::NoneIntact { .. } | ResumeError::NoCheckpoint { .. } => {

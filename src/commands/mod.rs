@@ -4,8 +4,11 @@ mod completions;
 mod data;
 mod data_import;
 mod documents;
+#[cfg(feature = "libtorch")]
 mod dry_run;
+#[cfg(feature = "libtorch")]
 mod evaluate;
+#[cfg(feature = "libtorch")]
 mod export;
 mod flags;
 mod inputs;
@@ -13,24 +16,34 @@ mod links;
 mod man;
 mod models;
 mod out_of_memory;
+mod output;
 mod parity;
+#[cfg(feature = "libtorch")]
 mod predict;
+#[cfg(feature = "libtorch")]
 mod progress;
 mod report;
+#[cfg(feature = "libtorch")]
 mod reproduce;
+#[cfg(feature = "libtorch")]
 mod settings;
 mod shell;
 mod signals;
 mod study;
+#[cfg(feature = "libtorch")]
 mod tables;
 mod terminal;
+#[cfg(feature = "libtorch")]
 mod train;
+#[cfg(feature = "libtorch")]
 mod training;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(not(feature = "libtorch"))]
+use anyhow::bail;
 use anyhow::{Context, Result, ensure};
 use clap::builder::styling::AnsiColor;
 use serde::Serialize;
@@ -66,11 +79,16 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     out_of_memory::listen(cli.json);
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
+        #[cfg(feature = "libtorch")]
         Command::Reproduce(args) => reproduce::run(&args, console),
+        #[cfg(feature = "libtorch")]
         Command::Train(args) => train::run(&args, console),
         Command::Models(args) => models::run(&args, console),
+        #[cfg(feature = "libtorch")]
         Command::Evaluate(args) => evaluate::run(&args, console),
+        #[cfg(feature = "libtorch")]
         Command::Predict(args) => predict::run(&args, console),
+        #[cfg(feature = "libtorch")]
         Command::Export(args) => export::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Report(args) => report::run(&args, console),
@@ -78,8 +96,19 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Study(args) => study::run(&args, console),
         Command::Completions(args) => completions::run(&args, console),
         Command::Man(args) => man::run(&args, console),
+        #[cfg(not(feature = "libtorch"))]
+        Command::Reproduce(_)
+        | Command::Train(_)
+        | Command::Evaluate(_)
+        | Command::Predict(_)
+        | Command::Export(_) => bail!(WITHOUT_LIBTORCH),
     }
 }
+
+/// The error of a command that computes with networks.
+#[cfg(not(feature = "libtorch"))]
+const WITHOUT_LIBTORCH: &str = "this stitch was built without libtorch: it reads, compares and converts files, but computes no \
+                                network. Build it with its default features (cargo install --path .)";
 
 /// The exit code of an error: 1 if a check failed, 130 after Ctrl-C, 143 after SIGTERM, 2 for anything else (usage,
 /// input, output).

@@ -7,26 +7,32 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::dataset::Split;
 use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
+#[cfg(feature = "libtorch")]
 use stitch::evaluate;
-use stitch::report::{self, Parity, Pictures, PicturesError, Run, Section, Study, configurations};
-use stitch::run;
+use stitch::report::{
+    self, Parity, Pictures, PicturesError, Run, Section, Study, configurations, folder,
+};
 use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, TORCHSCRIPT, write_whole};
 use stitch::study::results::Record;
+#[cfg(feature = "libtorch")]
 use tch::Device;
 
-use super::export::check_output;
+use super::output::check_output;
 use super::study::merged;
 use super::{Console, Outcome, inputs, links};
 use crate::cli::{DataArgs, ReportArgs};
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
+    #[cfg(feature = "libtorch")]
     let device = inputs::compute(&args.compute)?;
+    #[cfg(not(feature = "libtorch"))]
+    let device = ();
     let output = output(args)?;
     let mut runs = Vec::new();
     for folder in
         args.runs.iter().map(|path| run_folders(path)).collect::<Result<Vec<_>>>()?.concat()
     {
-        runs.push((run::read(&folder)?, folder));
+        runs.push((folder::read(&folder)?, folder));
     }
     // In the order of `stitch reproduce`.
     if let [_] = args.runs[..] {
@@ -52,7 +58,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
             let folder = folder.display();
             console.note(&format!("note: {folder}: the report has no images: {why}{flag}"));
         }
-        let parity = linked(run::parity(&folder)?, &folder, &output);
+        let parity = linked(folder::parity(&folder)?, &folder, &output);
         let folder = folder.display().to_string();
         sections.push(Section { run, pictures, parity, folder });
     }
@@ -138,6 +144,7 @@ fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), PicturesError>
 }
 
 /// The images of a run's section, or why it has none.
+#[cfg(feature = "libtorch")]
 fn pictures(
     run: &Run,
     folder: &Path,
@@ -171,4 +178,16 @@ fn pictures(
     let model = model.with_normalize(run.config.settings.normalize.clone());
     let logits = evaluate::logits(&model, &test.images);
     Ok(Pictures::new(run, &model, test, &logits))
+}
+
+/// Without libtorch, the predictions and filters of a network cannot be computed.
+#[cfg(not(feature = "libtorch"))]
+fn pictures(
+    _run: &Run,
+    _folder: &Path,
+    _images: Result<&(Split, Origin), &PicturesError>,
+    _device: (),
+    _console: Console,
+) -> Result<Result<Pictures, PicturesError>> {
+    Ok(Err(PicturesError::NoLibtorch))
 }

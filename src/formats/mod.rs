@@ -3,6 +3,7 @@
 //! files of tensors.
 
 pub mod onnx;
+#[cfg(feature = "libtorch")]
 pub(crate) mod tensorboard;
 
 pub use stitch_run::csv;

@@ -4,22 +4,25 @@
 //! that file and add its name to the list below. The command line, the reports and the file formats read
 //! everything they need from the entry.
 
+#[cfg(feature = "libtorch")]
+mod classifier;
+#[cfg(feature = "libtorch")]
 pub mod init;
 pub mod script;
 pub mod weights;
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Serialize;
-use tch::{Device, Kind};
 
-use crate::dataset::classes::Classes;
 use crate::dataset::{CLASSES, ImageShape, Split};
-use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Model, Module, Scope};
+use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Dropout, Graph, Module, Scope};
 use stitch_run::closest::UnknownName;
 use stitch_run::{Engine, TrainConfig};
 use tensor_files::Dtype;
+
+#[cfg(feature = "libtorch")]
+pub use classifier::Classifier;
 
 /// Declares the module of each model, and the registry of their entries.
 macro_rules! models {
@@ -203,11 +206,6 @@ impl ModelEntry {
         })
     }
 
-    /// Creates the model with all parameters zero.
-    pub fn zeros(&self, options: &ModelOptions, device: Device) -> Model {
-        Model::zeros(self.class, Arc::new(self.graph(options)), self.kind(), device)
-    }
-
     /// The default options.
     pub fn options(&self) -> &ModelOptions {
         &self.defaults.options
@@ -222,11 +220,6 @@ impl ModelEntry {
         }
         let other = ModelOptions { batch_norm: !default.batch_norm, ..default };
         std::iter::once(default).chain((self.library == Library::PyTorch).then_some(other))
-    }
-
-    /// [`ModelEntry::dtype`] as tch's type.
-    pub fn kind(&self) -> Kind {
-        if self.dtype == Dtype::F64 { Kind::Double } else { Kind::Float }
     }
 
     /// The model's default settings: the notebook's, as far as it gives them. The seed is 0 and was not chosen by its
@@ -303,46 +296,6 @@ impl fmt::Display for Library {
 #[error(transparent)]
 pub struct UnknownModel(#[from] UnknownName);
 
-/// A model of the registry with its weights.
-#[derive(Debug)]
-pub struct Classifier {
-    /// Its entry in the registry.
-    pub entry: &'static ModelEntry,
-    /// The options of the network.
-    pub options: ModelOptions,
-    /// The network, on the CPU unless it was moved.
-    pub model: Model,
-    /// The names of its classes, if they are known.
-    pub classes: Option<Classes>,
-}
-
-impl Classifier {
-    /// The same weights in a network with this dropout, whose probability is not part of the weights.
-    ///
-    /// # Panics
-    /// If it is not a probability.
-    pub fn with_dropout(self, dropout: f64) -> Self {
-        let Self { entry, options, model: trained, classes } = self;
-        let options = ModelOptions { dropout, ..options };
-        let model = entry.zeros(&options, trained.device());
-        model.load_state_dict(&trained.state_dict()).expect("dropout has no tensors");
-        Self { entry, options, model, classes }
-    }
-
-    /// Checks that the network takes the images of a data set, and has an output for every label.
-    ///
-    /// # Errors
-    /// [`DataMismatch`].
-    pub fn check_data(&self, data: &Split) -> Result<(), DataMismatch> {
-        check_data(self.entry.name, self.model.graph(), data)
-    }
-
-    /// The size of the images that the network takes.
-    pub fn image_shape(&self) -> ImageShape {
-        image_shape(self.model.graph())
-    }
-}
-
 /// The size of the images that a network takes.
 fn image_shape(graph: &Graph) -> ImageShape {
     match *graph.input() {
@@ -409,7 +362,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use tensor_files::read_weights;
+    use tensor_files::{NamedTensor, read_weights};
 
     #[test]
     fn entries_are_complete_and_have_unique_names() {
@@ -419,13 +372,12 @@ mod tests {
             assert_eq!(named(entry.name), Ok(entry));
             assert_eq!(entry.position(), i);
             for options in entry.variants(CLASSES) {
-                let model = entry.zeros(&options, Device::Cpu);
-                assert_eq!(model.graph().output(), [10], "{entry}");
-                model.onnx().unwrap();
+                assert_eq!(entry.graph(&options).output(), [10], "{entry}");
             }
             if let Some(bytes) = entry.shipped {
                 let tensors = read_weights(bytes).unwrap();
-                weights::from_named(&tensors, Some(entry), Device::Cpu).unwrap();
+                let specs: Vec<_> = tensors.iter().map(NamedTensor::spec).collect();
+                weights::identify(&specs, Some(entry)).unwrap();
             }
         }
     }

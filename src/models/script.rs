@@ -1,9 +1,13 @@
 //! Networks of TorchScript files as models: `stitch train model.pt`.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use tensor_files::Dtype;
+
+use crate::run_folder::read_regular;
+use crate::sha256;
 
 use super::{Defaults, Library, ModelEntry, ModelOptions};
 
@@ -15,6 +19,25 @@ const DEFAULTS: Defaults =
 pub fn is_path(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 1 || path.extension().is_some()
+}
+
+/// Size of the largest TorchScript file of a network that is read, in bytes.
+pub const MAX_NETWORK: u64 = 8 << 30;
+
+/// The content of the TorchScript file at this path.
+///
+/// # Errors
+/// A file that cannot be read or is larger than [`MAX_NETWORK`].
+pub fn read(path: &str) -> io::Result<Vec<u8>> {
+    read_regular(Path::new(path), MAX_NETWORK)
+}
+
+/// The SHA-256 of the TorchScript file at this path, in hex: the setting `model_sha256`.
+///
+/// # Errors
+/// See [`read`].
+pub fn sha256_of(path: &str) -> io::Result<String> {
+    read(path).map(sha256::of)
 }
 
 /// The entry of the TorchScript file at this path. The file is not read.

@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
-use tch::Device;
-
-use super::{Classifier, MODELS, ModelEntry, ModelOptions, names_of};
+use super::{MODELS, ModelEntry, ModelOptions, names_of};
 use crate::dataset::classes::MOST_CLASSES;
-use crate::nn::{Graph, StateDictError};
+use crate::nn::Graph;
+#[cfg(feature = "libtorch")]
+use crate::nn::StateDictError;
 use tensor_files::{NamedTensor, Renaming, TensorSpec, shared_prefixes};
 
 /// Number of names that an error lists per kind of difference.
@@ -40,6 +40,7 @@ pub enum WeightsError {
         differences: Vec<String>,
     },
     /// Names and shapes match, but an element type does not.
+    #[cfg(feature = "libtorch")]
     #[error(transparent)]
     StateDict(#[from] StateDictError),
 }
@@ -78,30 +79,6 @@ fn transposed(matrix: &NamedTensor) -> NamedTensor {
         }
     }
     NamedTensor { shape: vec![columns, rows], data, ..matrix.clone() }
-}
-
-/// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`] finds. The order of
-/// the tensors does not matter, nor does a prefix that all names share.
-///
-/// # Errors
-/// See [`WeightsError`].
-pub fn from_named(
-    tensors: &[NamedTensor],
-    requested: Option<&'static ModelEntry>,
-    device: Device,
-) -> Result<Classifier, WeightsError> {
-    let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let Identified { entry, options, renaming } = identify(&specs, requested)?;
-    let model = entry.zeros(&options, device);
-    let renamed = |tensor: &NamedTensor| {
-        let name = renaming.of(&tensor.name)?.into();
-        Some(NamedTensor { name, ..tensor.clone() })
-    };
-    match renaming == Renaming::default() {
-        true => model.load_state_dict(tensors)?,
-        false => model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?,
-    }
-    Ok(Classifier { entry, options, model, classes: None })
 }
 
 /// Finds the model with tensors of these names and shapes among all models, or checks the `requested` one.

@@ -2,6 +2,7 @@
 
 use std::ops::Add;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes;
 
@@ -56,6 +57,7 @@ impl Operation for ArithmeticOp {
         }
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let number = self.number.map(|it| Tensor::from(it).to_kind(inputs[0].kind()));
         let (a, b) = (inputs[0], number.as_ref().unwrap_or_else(|| inputs[1]));

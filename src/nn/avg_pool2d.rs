@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
@@ -120,6 +121,7 @@ impl Operation for AvgPool2dOp {
         Ok(self.window().pooled(inputs[0])?)
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let Window { kernel_size, stride, padding, ceil_mode, .. } = self.window();
         let AvgPool2dConfig { count_include_pad: include, divisor_override, .. } = self.config;

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::ops::RangeInclusive;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes::expect_dimensions;
 
@@ -116,6 +117,7 @@ impl Operation for BatchNormOp {
         }
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         let [weight, bias] = self.affine().map_or([None; 2], |at| at.map(|i| Some(inputs[i])));
         let buffers = self.buffers();

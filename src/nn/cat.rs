@@ -1,5 +1,6 @@
 //! `torch.cat`: values joined along a dimension.
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes;
 
@@ -20,6 +21,7 @@ impl Operation for CatOp {
         Ok(shapes::joined(inputs, self.dim)?)
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         Tensor::cat(inputs, self.dim as i64)
     }

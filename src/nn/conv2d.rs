@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
@@ -106,6 +107,7 @@ impl Operation for Conv2dOp {
         Ok(self.window(weight).convolved(inputs[0], weight, self.0.groups)?)
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let Conv2dConfig { stride, padding, dilation, groups, .. } = self.0;
         inputs[0].conv2d(inputs[1], inputs.get(2).copied(), stride, padding, dilation, groups)

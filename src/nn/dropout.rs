@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
@@ -89,6 +90,7 @@ impl Operation for DropoutOp {
         }
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         match self.channels {
             true => inputs[0].feature_dropout(self.p, train),

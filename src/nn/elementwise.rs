@@ -2,6 +2,7 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, Operation, ScriptLines, ShapeError};
@@ -44,6 +45,7 @@ impl Operation for ElementwiseOp {
         Ok(inputs[0].to_vec())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let x = inputs[0];
         match *self {

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
@@ -81,6 +82,7 @@ impl Operation for FlattenOp {
         Ok([&input[..start], &[product], &input[end + 1..]].concat())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         inputs[0].flatten(self.start_dim as i64, self.end_dim)
     }

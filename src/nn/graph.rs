@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "libtorch")]
 use tch::{Kind, Tensor};
+use tensor_files::Dtype;
 
 use super::{Init, Operation};
 
@@ -61,16 +63,16 @@ pub enum BufferKind {
     /// `torch.int64`.
     Int64,
     /// Another type, in the network of a TorchScript file.
-    Other(Kind),
+    Other(Dtype),
 }
 
 impl BufferKind {
     /// The element type in a network whose parameters have type `network`.
-    pub fn kind(self, network: Kind) -> Kind {
+    pub fn dtype(self, network: Dtype) -> Dtype {
         match self {
             Self::Float => network,
-            Self::Int64 => Kind::Int64,
-            Self::Other(kind) => kind,
+            Self::Int64 => Dtype::I64,
+            Self::Other(dtype) => dtype,
         }
     }
 }
@@ -287,6 +289,7 @@ impl Graph {
         })
     }
 
+    #[cfg(feature = "libtorch")]
     /// Computes the nodes of a range on tensors, one libtorch operation after the other. `value` is the input of
     /// the range: the output of the node before it, or the input of the network.
     pub(crate) fn compute(
@@ -299,6 +302,7 @@ impl Graph {
         self.compute_with(range, value, state, train, &mut |_, _| {})
     }
 
+    #[cfg(feature = "libtorch")]
     /// The same; `on_layer` gets the index of each layer after its last node, and its output.
     pub(crate) fn compute_with(
         &self,

@@ -1,6 +1,7 @@
 //! Initial values as `torch.nn`'s `reset_parameters` draws them, from libtorch's global generator on
 //! the CPU.
 
+#[cfg(feature = "libtorch")]
 use tch::{Device, Kind, Tensor};
 
 /// The initial value of a parameter.
@@ -40,6 +41,7 @@ impl Init {
     }
 
     /// Draws a tensor on the CPU.
+    #[cfg(feature = "libtorch")]
     pub(super) fn draw(self, shape: &[i64], kind: Kind) -> Tensor {
         let empty = || Tensor::empty(shape, (kind, Device::Cpu));
         match self {

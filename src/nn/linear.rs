@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes;
 
@@ -79,6 +80,7 @@ impl Operation for LinearOp {
         Ok(shapes::linear(inputs[0], inputs[1])?)
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         inputs[0].linear(inputs[1], inputs.get(2).copied())
     }

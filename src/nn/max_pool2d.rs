@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 use torchscript_forward::shapes::Window;
 
@@ -105,6 +106,7 @@ impl Operation for MaxPool2dOp {
         Ok(self.window().pooled(inputs[0])?)
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let Window { kernel_size, stride, padding, dilation, ceil_mode } = self.window();
         inputs[0].max_pool2d(kernel_size, stride, padding, dilation, ceil_mode)

@@ -1,5 +1,6 @@
 //! `torch.mean` over dimensions.
 
+#[cfg(feature = "libtorch")]
 use tch::{Kind, Tensor};
 use torchscript_forward::shapes;
 
@@ -21,6 +22,7 @@ impl Operation for MeanOp {
         Ok(shapes::reduced(inputs[0], &self.dims, self.keepdim))
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         inputs[0].mean_dim(&self.dims[..], self.keepdim, None::<Kind>)
     }

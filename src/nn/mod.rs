@@ -14,10 +14,12 @@ mod avg_pool2d;
 mod batch_norm2d;
 mod cat;
 mod conv2d;
+#[cfg(feature = "libtorch")]
 mod cross_entropy;
 mod dropout;
 mod dropout2d;
 mod elementwise;
+#[cfg(feature = "libtorch")]
 mod flat_parameters;
 mod flatten;
 mod graph;
@@ -25,6 +27,7 @@ mod init;
 mod linear;
 mod max_pool2d;
 mod mean;
+#[cfg(feature = "libtorch")]
 mod model;
 mod norm;
 mod onnx;
@@ -32,12 +35,16 @@ mod operation;
 mod pair;
 mod permute;
 mod relu;
+#[cfg(feature = "libtorch")]
 mod script;
+#[cfg(feature = "libtorch")]
 mod script_graph;
+#[cfg(feature = "libtorch")]
 mod script_network;
 mod sequential;
 mod shape_error;
 mod softmax;
+#[cfg(feature = "libtorch")]
 mod state_dict;
 mod summary;
 mod tanh;
@@ -52,10 +59,12 @@ pub(crate) use batch_norm2d::BatchNormOp;
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
+#[cfg(feature = "libtorch")]
 pub use cross_entropy::{cross_entropy, smoothed_cross_entropy};
 pub(crate) use dropout::DropoutOp;
 pub use dropout::{Dropout, dropout};
 pub use dropout2d::{Dropout2d, dropout2d};
+#[cfg(feature = "libtorch")]
 pub use flat_parameters::FlatParameters;
 pub(crate) use flatten::FlattenOp;
 pub use flatten::{Flatten, flatten};
@@ -67,20 +76,26 @@ pub(crate) use linear::LinearOp;
 pub use linear::{Linear, LinearConfig};
 pub(crate) use max_pool2d::MaxPool2dOp;
 pub use max_pool2d::{MaxPool2d, MaxPool2dConfig, max_pool2d};
+#[cfg(feature = "libtorch")]
 pub use model::Model;
 pub use onnx::OnnxNodes;
 pub use operation::Operation;
 pub use pair::IntoPair;
 pub(crate) use relu::ReluOp;
 pub use relu::{ReLU, relu};
+#[cfg(feature = "libtorch")]
 pub use script_graph::ConvertError;
+#[cfg(feature = "libtorch")]
 pub use script_network::{ForwardFailed, ScriptError, catch_forward};
 pub use sequential::Sequential;
 pub use shape_error::ShapeError;
+#[cfg(feature = "libtorch")]
 pub(crate) use state_dict::to_named;
+#[cfg(feature = "libtorch")]
 pub use state_dict::{StateDictError, to_tensor};
 pub use summary::{LayerSummary, Summary};
 pub use tanh::{Tanh, tanh};
+#[cfg(feature = "libtorch")]
 pub use tensor_files::bytes_of;
 pub use torchscript::ScriptLines;
 pub use torchscript_forward::{ForwardError, ScriptModule};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::trace::{Module, Scope, TraceError};
-use tensor_files::NamedTensor;
+use tensor_files::{NamedTensor, dtype_of};
 
+use super::state_dict::kind_of;
 use super::{BufferSpec, FlatParameters, Graph, StateDictError};
 use crate::dataset::loader::normalized_images;
 use stitch_run::Normalize;
@@ -72,7 +73,8 @@ impl Model {
     pub fn zeros(class: &str, graph: Arc<Graph>, kind: Kind, device: Device) -> Self {
         let parameters = FlatParameters::zeros(graph.parameters(), kind, device);
         let buffer = |spec: &BufferSpec| {
-            Tensor::full(&spec.shape[..], spec.fill, (spec.kind.kind(kind), device))
+            let kind = kind_of(spec.kind.dtype(dtype_of(kind))).expect("a type of tch");
+            Tensor::full(&spec.shape[..], spec.fill, (kind, device))
         };
         let buffers = graph.buffers().iter().map(buffer).collect();
         let (class, normalize) = (class.into(), Normalize::default());

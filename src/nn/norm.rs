@@ -1,5 +1,6 @@
 //! `torch.layer_norm` and `torch.group_norm`.
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, Operation, ScriptLines, ShapeError};
@@ -50,6 +51,7 @@ impl Operation for NormOp {
         Ok(input.to_vec())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         let [weight, bias] = [1, 2].map(|index| inputs.get(index).copied());
         // The last argument is torch.backends.cudnn.enabled.

@@ -1,12 +1,14 @@
 //! A network's forward pass in evaluation mode as a graph of ONNX operators.
 
-use tch::Kind;
-
 use super::graph::{Graph, Operand};
+#[cfg(feature = "libtorch")]
 use super::{Model, TraceError};
 use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
-use tensor_files::{Dtype, NamedTensor, dtype_of};
+#[cfg(feature = "libtorch")]
+use tensor_files::dtype_of;
+use tensor_files::{Dtype, NamedTensor};
 
+#[cfg(feature = "libtorch")]
 impl Model {
     /// The forward pass in evaluation mode as a graph of ONNX operators.
     ///
@@ -26,7 +28,7 @@ impl Model {
         let dtype = dtype_of(self.kind());
         let mut nodes = OnnxNodes {
             graph,
-            kind: self.kind(),
+            dtype,
             index: 0,
             names: Vec::new(),
             nodes: Vec::new(),
@@ -62,6 +64,7 @@ impl Model {
     }
 }
 
+#[cfg(feature = "libtorch")]
 /// Renames a value to the name of the graph's output.
 fn rename_output(nodes: &mut [Node], value: &str) {
     for node in nodes {
@@ -75,7 +78,7 @@ fn rename_output(nodes: &mut [Node], value: &str) {
 #[derive(Debug)]
 pub struct OnnxNodes<'a> {
     graph: &'a Graph,
-    kind: Kind,
+    dtype: Dtype,
     index: usize,
     /// The name of each operation's output so far.
     names: Vec<String>,
@@ -145,8 +148,14 @@ impl OnnxNodes<'_> {
     /// Adds a constant tensor of the network's element type, filled with `value`; returns its name.
     pub fn constant(&mut self, shape: &[i64], value: f64) -> String {
         let name = format!("constant{}", self.constants.len());
-        let tensor = tch::Tensor::full(shape, value, (self.kind, tch::Device::Cpu));
-        self.constants.push(super::state_dict::to_named(name.clone(), &tensor));
+        let bytes = match self.dtype {
+            Dtype::F64 => value.to_le_bytes().to_vec(),
+            // Networks are float32 or float64.
+            _ => (value as f32).to_le_bytes().to_vec(),
+        };
+        let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
+        let data = bytes.repeat(shape.iter().product());
+        self.constants.push(NamedTensor { name: name.clone(), dtype: self.dtype, shape, data });
         name
     }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, ScriptLines, ShapeError};
@@ -70,6 +71,7 @@ pub trait Operation: fmt::Debug + Any + Send + Sync {
     fn shape(&self, inputs: &[&[i64]]) -> Result<Vec<i64>, ShapeError>;
 
     /// Computes the output with libtorch, under autograd. `train` is the module's `training` flag.
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor;
 
     /// Writes the operation as TorchScript.

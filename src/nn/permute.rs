@@ -1,5 +1,6 @@
 //! `torch.permute`: the dimensions of each image in another order.
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, Operation, ScriptLines, ShapeError};
@@ -23,6 +24,7 @@ impl Operation for PermuteOp {
         })
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         // A view of it may follow.
         inputs[0].permute(&self.dims[..]).contiguous()

@@ -17,7 +17,7 @@ impl Graph {
         let sizes = |shape: &[i64]| shape.iter().map(|&size| size as usize).collect();
         let state = self.state().map(|spec| TensorSpec {
             name: spec.name.into(),
-            dtype: dtype_of(spec.buffer.unwrap_or(BufferKind::Float).kind(kind)),
+            dtype: spec.buffer.unwrap_or(BufferKind::Float).dtype(dtype_of(kind)),
             shape: sizes(spec.shape),
         });
         module.compare(&Expected {

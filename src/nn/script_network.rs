@@ -3,8 +3,9 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
+#[cfg(feature = "libtorch")]
 use tch::{Device, Kind, Tensor};
-use tensor_files::{NamedTensor, ReadError};
+use tensor_files::{NamedTensor, ReadError, dtype_of};
 use torchscript_forward::{AuditError, CodeFacts, Parameter, ScriptModule, Signature};
 
 use super::graph::{BufferKind, BufferSpec, ParameterSpec, StateEntry};
@@ -142,6 +143,7 @@ impl Operation for ScriptOp {
         Ok(inputs[0].to_vec())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], train: bool) -> Tensor {
         let tensors: Vec<&Tensor> = self.inputs.iter().map(|&index| inputs[index]).collect();
         let output = self.script.forward(inputs[0], &tensors, train);
@@ -308,7 +310,7 @@ fn state_of(script: &Script) -> Result<(State, Vec<Tensor>), ScriptError> {
             let kind = match tensor.kind() {
                 kind if kind == state.kind => BufferKind::Float,
                 Kind::Int64 => BufferKind::Int64,
-                kind => BufferKind::Other(kind),
+                kind => BufferKind::Other(dtype_of(kind)),
             };
             state.entries.push(StateEntry::Buffer(state.buffers.len()));
             state.inputs.push(1 + state.parameters.len() + state.buffers.len());

@@ -1,5 +1,6 @@
 //! `torch.softmax` and `torch.log_softmax`.
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, Operation, ScriptLines, ShapeError};
@@ -20,6 +21,7 @@ impl Operation for SoftmaxOp {
         Ok(inputs[0].to_vec())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         match self.log {
             true => inputs[0].log_softmax(self.dim, None),

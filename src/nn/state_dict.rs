@@ -105,7 +105,7 @@ fn find(spec: &StateSpec, tensors: &[NamedTensor]) -> Result<Tensor, StateDictEr
     }
     let (matches, expected) = match spec.buffer {
         Some(BufferKind::Int64) => (tensor.dtype == Dtype::I64, "int64"),
-        Some(BufferKind::Other(kind)) => (tensor.dtype == dtype_of(kind), dtype_of(kind).name()),
+        Some(BufferKind::Other(dtype)) => (tensor.dtype == dtype, dtype.name()),
         _ => (tensor.dtype.is_float(), "float16, bfloat16, float32 or float64"),
     };
     match matches {
@@ -137,7 +137,17 @@ pub(crate) fn to_named(name: String, tensor: &Tensor) -> NamedTensor {
 /// # Errors
 /// [`StateDictError::UnsupportedType`] for uint16, uint32, uint64 and float8_e8m0fnu.
 pub fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, StateDictError> {
-    let kind = match tensor.dtype {
+    let kind = kind_of(tensor.dtype).ok_or_else(|| {
+        let (name, dtype) = (tensor.name.clone(), tensor.dtype);
+        StateDictError::UnsupportedType { name, dtype }
+    })?;
+    let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+    Ok(Tensor::from_data_size(&tensor.data, &shape, kind))
+}
+
+/// The type of tch; `None` for those that tch lacks.
+pub(super) fn kind_of(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
         Dtype::Bool => Kind::Bool,
         Dtype::U8 => Kind::Uint8,
         Dtype::I8 => Kind::Int8,
@@ -155,11 +165,6 @@ pub fn to_tensor(tensor: &NamedTensor) -> Result<Tensor, StateDictError> {
         Dtype::C32 => Kind::ComplexHalf,
         Dtype::C64 => Kind::ComplexFloat,
         Dtype::C128 => Kind::ComplexDouble,
-        Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::F8_E8M0FNU => {
-            let (name, dtype) = (tensor.name.clone(), tensor.dtype);
-            return Err(StateDictError::UnsupportedType { name, dtype });
-        }
-    };
-    let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
-    Ok(Tensor::from_data_size(&tensor.data, &shape, kind))
+        Dtype::U16 | Dtype::U32 | Dtype::U64 | Dtype::F8_E8M0FNU => return None,
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{Layer, Module, OnnxNodes, Operation, Scope, ScriptLines, ShapeError, Value};
@@ -55,6 +56,7 @@ impl Operation for TanhOp {
         Ok(inputs[0].to_vec())
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         inputs[0].tanh()
     }

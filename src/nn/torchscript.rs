@@ -1,10 +1,13 @@
 //! A network's forward pass as TorchScript, in the form that `torch.jit.save` writes.
 
+#[cfg(feature = "libtorch")]
 use super::Model;
 use super::graph::{Graph, Operand};
-use tensor_files::ReadError;
-use tensor_files::torchscript::{self, Program};
+#[cfg(feature = "libtorch")]
+use tensor_files::{ReadError, torchscript};
+use tensor_files::torchscript::Program;
 
+#[cfg(feature = "libtorch")]
 impl Model {
     /// The bytes of a TorchScript archive with the model's weights and forward pass, for `torch.jit.load`. The network of a
     /// TorchScript file keeps its own code.

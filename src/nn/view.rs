@@ -1,5 +1,6 @@
 //! `torch.Tensor.view`.
 
+#[cfg(feature = "libtorch")]
 use tch::Tensor;
 
 use super::{OnnxNodes, Operation, ScriptLines, ShapeError, Value};
@@ -49,6 +50,7 @@ impl Operation for ViewOp {
         }
     }
 
+    #[cfg(feature = "libtorch")]
     fn forward(&self, inputs: &[&Tensor], _train: bool) -> Tensor {
         inputs[0].view(&self.shape[..])
     }

@@ -7,6 +7,7 @@ mod compare;
 pub mod configurations;
 pub mod effects;
 pub mod figures;
+pub mod folder;
 mod html;
 mod pictures;
 mod run;

@@ -1,36 +1,17 @@
 //! Writes checkpoints during a run, and selects the one to resume from.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use stitch_run::{Checkpoint, CheckpointError, Events, counted};
+use stitch_run::{Checkpoint, CheckpointError, CheckpointEvery, Events, counted};
 
 use super::events::EventLog;
 use super::{Event, Note, OnEvent, RunError, checkpoint_files};
 use crate::run_folder::{CHECKPOINTS, EVENTS_PART, FolderError, RunConfig, RunFolder, TENSORBOARD};
 use crate::train::{self, Progress, TrainState, Trainer};
-
-/// When checkpoints are written, besides the end of each epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckpointEvery {
-    /// Never, not even after an epoch.
-    Never,
-    /// Each time this much time has passed.
-    Time(Duration),
-    /// After each multiple of this many steps of the run.
-    Steps(NonZeroU64),
-}
-
-impl Default for CheckpointEvery {
-    /// Every 30 seconds.
-    fn default() -> Self {
-        Self::Time(Duration::from_secs(30))
-    }
-}
 
 /// Writes checkpoints in a separate thread while training continues.
 pub struct Writer<'scope> {

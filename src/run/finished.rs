@@ -1,58 +1,14 @@
-//! Reads a finished run from its folder.
-
-use std::path::Path;
+//! The result of a run that is finished already.
 
 use tensor_files::read_weights;
 
 use super::files::{evaluated, pictures};
 use super::{EventsError, Options, Prepared, RunError, Trained};
-use crate::report::{Parity, Run, RunFiles, Section};
+use crate::report::folder::{damaged, parity, read, read_file};
+use crate::report::{Parity, Section};
 use crate::run_folder::{
-    BEST_SAFETENSORS, CONFIG, CONFUSION_MATRIX, EVENTS_FILE, HISTORY, MAX_FILE, METRICS, Metrics,
-    PARITY, PREDICTIONS, ParityVerdict, RunFolder, SAFETENSORS, read_regular,
+    BEST_SAFETENSORS, EVENTS_FILE, METRICS, Metrics, RunFolder, SAFETENSORS,
 };
-use crate::sha256;
-
-/// Reads the run in a folder.
-///
-/// # Errors
-/// [`RunError::Read`] and [`RunError::Damaged`].
-pub fn read(folder: &Path) -> Result<Run, RunError> {
-    let file = |name: &str| read_file(&folder.join(name));
-    let files = RunFiles {
-        config: file(CONFIG)?,
-        history: file(HISTORY)?,
-        metrics: file(METRICS)?,
-        predictions: file(PREDICTIONS)?,
-        confusion_matrix: file(CONFUSION_MATRIX)?,
-    };
-    Run::read(&files).map_err(|error| damaged(folder, error))
-}
-
-/// The verdict of `stitch parity` in a run folder, if it is about the folder's weights.
-///
-/// # Errors
-/// [`RunError::Read`] and [`RunError::Damaged`].
-pub fn parity(folder: &Path) -> Result<Parity, RunError> {
-    let path = folder.join(PARITY);
-    if !path.exists() {
-        return Ok(Parity::Unchecked);
-    }
-    let verdict: ParityVerdict = serde_json::from_slice(&read_file(&path)?)
-        .map_err(|error| damaged(&path, format!("not a verdict of stitch parity: {error}")))?;
-    match weights_sha256(folder) {
-        Ok(sha256) if sha256 == verdict.weights_sha256 => Ok(Parity::Checked(verdict)),
-        _ => Ok(Parity::Stale),
-    }
-}
-
-/// SHA-256 of a run's `weights.safetensors`, in hex.
-///
-/// # Errors
-/// [`RunError::Read`].
-pub fn weights_sha256(folder: &Path) -> Result<String, RunError> {
-    Ok(sha256::of(read_file(&folder.join(SAFETENSORS))?))
-}
 
 /// The result of a complete run; changes nothing.
 pub fn result(
@@ -103,13 +59,4 @@ fn without_page(mut parity: Parity) -> Parity {
         verdict.html = None;
     }
     parity
-}
-
-fn damaged(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
-    RunError::Damaged { path: path.into(), error: error.into() }
-}
-
-/// Reads a regular file of a run.
-fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
-    read_regular(path, MAX_FILE).map_err(|error| RunError::Read { path: path.into(), error })
 }

@@ -28,18 +28,19 @@ use crate::evaluate::Evaluation;
 use crate::libtorch::threads::ThreadsError;
 use crate::models::ModelEntry;
 use crate::nn::{ForwardFailed, Model, StateDictError};
-use crate::parity::recorder::{Recorder, TracedSteps};
+use crate::parity::TracedSteps;
+use crate::parity::recorder::Recorder;
 use crate::report::Section;
 use crate::report::figures::Normalize;
 use crate::run_folder::{self, FolderError, RunFolder, TrainingMetrics};
 use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
-pub use checkpoints::{CheckpointEvery, ResumeError};
+pub use checkpoints::ResumeError;
+pub use stitch_run::CheckpointEvery;
 pub use events::EventsError;
 pub use files::write_evaluation;
-pub use finished::{parity, read, weights_sha256};
-pub use network::{MAX_NETWORK, NetworkError, network_sha256};
+pub use network::NetworkError;
 pub use prepared::{FirstStep, Prepared};
 
 /// The options of a run besides its settings.
@@ -203,22 +204,9 @@ pub enum RunError {
         /// What is wrong.
         what: String,
     },
-    /// A file of a finished run cannot be read.
-    #[error("{} cannot be read: {error}", .path.display())]
-    Read {
-        /// Path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        error: io::Error,
-    },
-    /// A file of a finished run is damaged.
-    #[error("{}: {error}", .path.display())]
-    Damaged {
-        /// Path of the file or folder.
-        path: PathBuf,
-        /// What is wrong.
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// A file of the run folder cannot be read or is invalid.
+    #[error(transparent)]
+    Finished(#[from] crate::report::folder::ReadError),
     /// Tensors whose data does not match their types and shapes.
     #[error(transparent)]
     Tensors(#[from] ReadError),

@@ -1,17 +1,12 @@
 //! Loads the network of a TorchScript file.
 
-use std::path::Path;
-
 use super::RunError;
 use crate::dataset::ImageShape;
 use crate::libtorch::{self, cuda};
+use crate::models::script;
 use crate::nn::{Model, ScriptError};
-use crate::run_folder::read_regular;
 use crate::sha256;
 use crate::train::{TrainConfig, TrainError};
-
-/// Size of the largest file of a network that is read, in bytes.
-pub const MAX_NETWORK: u64 = 8 << 30;
 
 /// A TorchScript file whose network cannot be used; the first field is its path.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +26,8 @@ pub enum NetworkError {
 pub(super) fn load(config: &TrainConfig, shape: ImageShape) -> Result<Model, RunError> {
     cuda::check(config.device).map_err(TrainError::from)?;
     let path = || config.model.clone();
-    let bytes = read(&config.model)?;
+    let bytes = script::read(&config.model);
+    let bytes = bytes.map_err(|error| NetworkError::Read(path(), error))?;
     if let Some(expected) = &config.model_sha256 {
         let found = sha256::of(&bytes);
         if found != *expected {
@@ -41,17 +37,4 @@ pub(super) fn load(config: &TrainConfig, shape: ImageShape) -> Result<Model, Run
     let sizes = shape.sizes().map(|size| size as i64);
     let model = Model::of_torchscript(&bytes, &sizes, libtorch::device(config.device));
     Ok(model.map_err(|error| NetworkError::Network(path(), error))?)
-}
-
-/// The SHA-256 of the TorchScript file at this path, in hex: the setting `model_sha256`.
-///
-/// # Errors
-/// [`NetworkError::Read`].
-pub fn network_sha256(path: &str) -> Result<String, NetworkError> {
-    Ok(sha256::of(read(path)?))
-}
-
-fn read(path: &str) -> Result<Vec<u8>, NetworkError> {
-    let bytes = read_regular(Path::new(path), MAX_NETWORK);
-    bytes.map_err(|error| NetworkError::Read(path.into(), error))
 }

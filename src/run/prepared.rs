@@ -31,7 +31,7 @@ fn load_init(model: &Model, entry: &'static ModelEntry, init: &Init) -> Result<(
         return Err(wrong(what));
     }
     let tensors = read_weights(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let loaded = weights::from_named(&tensors, Some(entry), Device::Cpu);
+    let loaded = Classifier::from_named(&tensors, Some(entry), Device::Cpu);
     let loaded = loaded.map_err(|error| wrong(error.to_string()))?;
     let done = model.load_state_dict(&loaded.model.state_dict());
     done.map_err(|error| {

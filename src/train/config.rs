@@ -2,7 +2,9 @@
 
 use stitch_run::{Device, Engine, SettingError, TrainConfig};
 
+#[cfg(feature = "libtorch")]
 use crate::dataset::Split;
+#[cfg(feature = "libtorch")]
 use crate::engine::Fast;
 use crate::models::{self, Library, ModelEntry, UnknownModel};
 
@@ -56,6 +58,7 @@ pub fn check(config: &TrainConfig) -> Result<&'static ModelEntry, ConfigError> {
 }
 
 /// Whether the engine supports the model with the options of the settings.
+#[cfg(feature = "libtorch")]
 pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> bool {
     if model.is_script() {
         return engine != Engine::Fast;
@@ -63,6 +66,13 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
+/// Whether the engine may support the model. Without libtorch there is no fast engine to ask: the run checks it.
+#[cfg(not(feature = "libtorch"))]
+pub fn supports(engine: Engine, model: &ModelEntry, _config: &TrainConfig) -> bool {
+    engine != Engine::Fast || !model.is_script()
+}
+
+#[cfg(feature = "libtorch")]
 /// Refuses a normalization of another number of channels than the images have.
 pub(super) fn check_channels(config: &TrainConfig, data: &Split) -> Result<(), SettingError> {
     let (found, images) = (config.normalize.channels().len(), data.shape.channels);

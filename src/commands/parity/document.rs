@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Error, Result};
-use stitch::run::weights_sha256;
+use stitch::report::folder::weights_sha256;
 use stitch::run_folder::{self, ParityVerdict, write_whole};
 use stitch_parity::Report;
 

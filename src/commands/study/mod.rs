@@ -3,7 +3,9 @@
 mod collect;
 mod plan;
 mod report;
+#[cfg(feature = "libtorch")]
 mod row;
+#[cfg(feature = "libtorch")]
 mod run;
 
 use std::fs;
@@ -29,6 +31,9 @@ const RERUN: &str = "Remove it to run the row again";
 pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
     match &args.action {
         StudyAction::Plan(args) => plan::run(args, console),
+        #[cfg(not(feature = "libtorch"))]
+        StudyAction::Run(_) => bail!(super::WITHOUT_LIBTORCH),
+        #[cfg(feature = "libtorch")]
         StudyAction::Run(args) => match args.row {
             Some(row) => row::run(args, row, console),
             None => run::run(args, console),

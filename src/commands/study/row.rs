@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use stitch::libtorch::cuda;
-use stitch::run::{Options, RunError, Trained, weights_sha256};
+use stitch::report::folder::weights_sha256;
+use stitch::run::{Options, RunError, Trained};
 use stitch::run_folder::{self, FolderError, RunConfig, RunFolder};
 use stitch::study::plan as plans;
 use stitch::study::results::{Outcome as RunOutcome, Record};

@@ -4,6 +4,7 @@
 //! not fit is laid out differently, not cut.
 
 mod bar;
+#[cfg(feature = "libtorch")]
 mod heat;
 mod table;
 
@@ -16,6 +17,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use console::Term;
 
 pub use bar::{bar, bar_target};
+#[cfg(feature = "libtorch")]
 pub use heat::heat;
 pub use table::{table, table_with_text};
 

@@ -163,7 +163,7 @@ fn refuse_what_is_no_picture(folder: &Path) {
 fn logits(folder: &Path, model: &str, pixels: &[u8]) -> Vec<f64> {
     let file = folder.join("runs/reproduce").join(model).join("state_dict.pt");
     let tensors = read_weights(&fs::read(file).unwrap()).unwrap();
-    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap().model;
+    let model = Classifier::from_named(&tensors, None, Device::Cpu).unwrap().model;
     let xs = images(pixels, model.graph().input(), model.kind(), Device::Cpu);
     numbers(&tch::no_grad(|| model.forward(&xs, false)))
 }

@@ -65,7 +65,7 @@ fn read_back(folder: &Path) {
 fn scripted_in_rust(folder: &Path) {
     let _libtorch = common::libtorch(super::THREADS);
     let tensors = read_weights(&fs::read(folder.join("weights.pt")).unwrap()).unwrap();
-    let model = weights::from_named(&tensors, None, Device::Cpu).unwrap().model;
+    let model = Classifier::from_named(&tensors, None, Device::Cpu).unwrap().model;
     let module = CModule::load(folder.join("scripted.pt")).unwrap();
     let names: Vec<String> =
         module.named_parameters().unwrap().into_iter().map(|(name, _)| name).collect();
