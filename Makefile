@@ -5,7 +5,7 @@ STITCH := target/release/stitch
 
 # Set-up steps depend on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity ports bench faults fuzz figures man models build data venv outside lint clean
+.PHONY: help run test parity ports bench faults fuzz figures man models build install libtorch data venv outside lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
@@ -19,6 +19,7 @@ help:
 	@echo 'make man    write the manual pages to $(MAN)'
 	@echo 'make models retrain the models in models/'
 	@echo 'make build  set up libtorch and build $(STITCH)'
+	@echo 'make install set up libtorch and install stitch with cargo, to run it from any folder'
 	@echo 'make data   build, then download Fashion-MNIST'
 	@echo 'make lint   check formatting, clippy, documentation'
 	@echo 'make clean  remove build outputs (.venv and the data set are kept)'
@@ -91,10 +92,16 @@ models: data
 	@sh setup/build.sh
 
 # With LIBTORCH set, neither Python nor a virtual environment is needed.
-build:
+libtorch:
 	@sh setup/prerequisites.sh
-	@test -n "$$LIBTORCH" || sh setup/venv.sh
+	@test -n "$$LIBTORCH" || sh setup/venv.sh libtorch
+
+build: libtorch
 	@sh setup/build.sh
+
+# The installed program finds libtorch where it is now.
+install: libtorch
+	cargo install --locked --path .
 
 data: build
 	@sh setup/data.sh
@@ -102,7 +109,7 @@ data: build
 # The Python environment of the reference that the tests compare with.
 venv:
 	@sh setup/prerequisites.sh
-	@sh setup/venv.sh
+	@sh setup/venv.sh reference
 
 # A browser and other programs that tests open the results with, where apt-get can install them.
 outside:

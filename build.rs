@@ -47,6 +47,7 @@ fn compile_bindings(include: &Path) {
         "memory",
         "parallel",
         "script",
+        "versions",
     ];
     let files = names.map(|name| format!("src/libtorch/{name}.cpp"));
     files.iter().for_each(|file| println!("cargo::rerun-if-changed={file}"));

@@ -78,9 +78,7 @@ pub static FORMATS: [Format; 5] = [
         extensions: &["onnx"],
         tensors: None,
         #[cfg(feature = "libtorch")]
-        forward: Some(|model| {
-            Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))
-        }),
+        forward: Some(|model| Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))),
     },
 ];
 

@@ -23,6 +23,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    if let Some(json) = cli::asks_for_versions() {
+        return commands::versions(json);
+    }
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err((error, json)) => return commands::usage(&error, json),

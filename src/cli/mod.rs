@@ -11,6 +11,7 @@ mod values;
 mod weights;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{
@@ -45,7 +46,8 @@ use values::written_path;
 Examples (each `stitch COMMAND --help` has more):
   stitch reproduce --out runs/first
   stitch predict docs/pictures
-  stitch evaluate models/lenet5/state_dict.pt --json"
+  stitch evaluate models/lenet5/state_dict.pt --json
+  stitch --version --verbose"
 )]
 pub struct Cli {
     /// Print no progress and no warnings
@@ -95,6 +97,8 @@ pub enum Command {
     Data(DataCommand),
     /// Train many runs over seeds and settings, on one or more machines
     Study(StudyCommand),
+    /// Check libtorch, CPU, threads, data set, reference environment, GPU and terminal
+    Doctor,
     /// Print shell completions
     Completions(CompletionsArgs),
     /// Write the manual pages
@@ -138,6 +142,17 @@ pub fn parse() -> Result<Cli, (clap::Error, bool)> {
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     });
     parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
+}
+
+/// Whether the command line is `stitch --version --verbose`, which clap would end at `--version`; with whether `--json` was
+/// given.
+pub fn asks_for_versions() -> Option<bool> {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let is = |names: &[&str]| arguments.iter().any(|it| names.iter().any(|name| it == name));
+    let known = ["--version", "-V", "--verbose", "-v", "--json"];
+    let others = arguments.iter().any(|it| !known.iter().any(|name| it == name));
+    let asks = is(&["--version", "-V"]) && is(&["--verbose", "-v"]) && !others;
+    asks.then(|| is(&["--json"]))
 }
 
 /// The space within examples: clap wraps lines at other spaces, and a wrapped line cannot be pasted into a shell.

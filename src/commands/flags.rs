@@ -38,14 +38,18 @@ pub fn message(error: &Error) -> String {
 #[cfg(feature = "libtorch")]
 fn of_run(error: &Error) -> Option<String> {
     let (flag, advice) = match error.downcast_ref() {
-        Some(RunError::Folder(folder) | RunError::Events(EventsError::Folder(folder))) => of_folder(folder),
+        Some(RunError::Folder(folder) | RunError::Events(EventsError::Folder(folder))) => {
+            of_folder(folder)
+        }
         Some(RunError::Resume(error)) => of_resume(error),
         Some(RunError::Events(_)) => (
             "--tensorboard: ",
             ". Omit --tensorboard to resume without them, or give --force to start over",
         ),
         _ if diverged(error) => ("", " (--lr)"),
-        Some(RunError::HoldOut(error)) => return Some(format!("--val is {}: {error}", error.asked)),
+        Some(RunError::HoldOut(error)) => {
+            return Some(format!("--val is {}: {error}", error.asked));
+        }
         Some(RunError::Threads(_)) => ("--threads: ", ""),
         Some(RunError::Init { .. }) => ("--init: ", ""),
         Some(RunError::Train(TrainError::NoStep(..))) => ("--drop-last: ", ""),

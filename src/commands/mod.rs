@@ -3,9 +3,11 @@
 mod completions;
 mod data;
 mod data_import;
+mod doctor;
 mod documents;
 #[cfg(feature = "libtorch")]
 mod dry_run;
+mod environment;
 #[cfg(feature = "libtorch")]
 mod evaluate;
 #[cfg(feature = "libtorch")]
@@ -94,6 +96,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),
         Command::Study(args) => study::run(&args, console),
+        Command::Doctor => doctor::run(console),
         Command::Completions(args) => completions::run(&args, console),
         Command::Man(args) => man::run(&args, console),
         #[cfg(not(feature = "libtorch"))]
@@ -109,6 +112,15 @@ pub fn run(cli: Cli) -> Result<Outcome> {
 #[cfg(not(feature = "libtorch"))]
 const WITHOUT_LIBTORCH: &str = "this stitch was built without libtorch: it reads, compares and converts files, but computes no \
                                 network. Build it with its default features (cargo install --path .)";
+
+/// `stitch --version --verbose`: what the bits of a result depend on.
+pub fn versions(json: bool) -> ExitCode {
+    let console = Console { quiet: false, json, screen: Screen::stdout() };
+    match environment::run(console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, json),
+    }
+}
 
 /// The exit code of an error: 1 if a check failed, 130 after Ctrl-C, 143 after SIGTERM, 2 for anything else (usage,
 /// input, output).

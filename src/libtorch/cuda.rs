@@ -11,8 +11,14 @@ use super::LibtorchError;
 /// The GPU does not exist, or libtorch has no GPU support.
 pub fn check(device: Device) -> Result<(), LibtorchError> {
     let Device::Cuda(number) = device else { return Ok(()) };
-    if let Err(error) = load() {
-        let message = format!("{device}: this libtorch has no GPU support ({error}). Use cpu");
+    if let Err(LibtorchError(error)) = load() {
+        let message = match error.split_once(": cannot open shared object file") {
+            Some((library, _)) if !library.contains("libtorch_cuda") => format!(
+                "{device}: libtorch's GPU support needs {library}, which is not installed (`make venv` installs it with the \
+                 reference environment). Use cpu, or install it"
+            ),
+            _ => format!("{device}: this libtorch has no GPU support ({error}). Use cpu"),
+        };
         return Err(LibtorchError(message));
     }
     let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };

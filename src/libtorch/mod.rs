@@ -16,6 +16,7 @@ mod parallel;
 mod script;
 pub mod threads;
 mod values;
+mod versions;
 
 use std::ffi::{CStr, c_char};
 
@@ -27,6 +28,7 @@ pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use script::Script;
 pub(crate) use values::{filled, values, values_mut};
+pub use versions::Versions;
 
 /// Converts a device to tch's type.
 pub fn device(device: stitch_run::Device) -> tch::Device {

@@ -37,30 +37,31 @@ pub struct Classifier {
 }
 
 impl Classifier {
-/// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`](super::weights::identify) finds. The order of
-/// the tensors does not matter, nor does a prefix that all names share.
-///
-/// # Errors
-/// See [`WeightsError`].
+    /// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`](super::weights::identify) finds. The order of
+    /// the tensors does not matter, nor does a prefix that all names share.
+    ///
+    /// # Errors
+    /// See [`WeightsError`].
     pub fn from_named(
-    tensors: &[NamedTensor],
-    requested: Option<&'static ModelEntry>,
-    device: Device,
-) -> Result<Self, WeightsError> {
-    let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
-    let Identified { entry, options, renaming } = identify(&specs, requested)?;
-    let model = entry.zeros(&options, device);
-    let renamed = |tensor: &NamedTensor| {
-        let name = renaming.of(&tensor.name)?.into();
-        Some(NamedTensor { name, ..tensor.clone() })
-    };
-    match renaming == Renaming::default() {
-        true => model.load_state_dict(tensors)?,
-        false => model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?,
+        tensors: &[NamedTensor],
+        requested: Option<&'static ModelEntry>,
+        device: Device,
+    ) -> Result<Self, WeightsError> {
+        let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
+        let Identified { entry, options, renaming } = identify(&specs, requested)?;
+        let model = entry.zeros(&options, device);
+        let renamed = |tensor: &NamedTensor| {
+            let name = renaming.of(&tensor.name)?.into();
+            Some(NamedTensor { name, ..tensor.clone() })
+        };
+        match renaming == Renaming::default() {
+            true => model.load_state_dict(tensors)?,
+            false => {
+                model.load_state_dict(&tensors.iter().filter_map(renamed).collect::<Vec<_>>())?
+            }
+        }
+        Ok(Self { entry, options, model, classes: None })
     }
-    Ok(Self { entry, options, model, classes: None })
-}
-
 
     /// The same weights in a network with this dropout, whose probability is not part of the weights.
     ///
@@ -87,4 +88,3 @@ impl Classifier {
         image_shape(self.model.graph())
     }
 }
-

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "libtorch")]
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use tensor_files::Dtype;
 
 use super::{Init, Operation};

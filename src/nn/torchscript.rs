@@ -3,9 +3,9 @@
 #[cfg(feature = "libtorch")]
 use super::Model;
 use super::graph::{Graph, Operand};
+use tensor_files::torchscript::Program;
 #[cfg(feature = "libtorch")]
 use tensor_files::{ReadError, torchscript};
-use tensor_files::torchscript::Program;
 
 #[cfg(feature = "libtorch")]
 impl Model {

@@ -6,9 +6,7 @@ use super::files::{evaluated, pictures};
 use super::{EventsError, Options, Prepared, RunError, Trained};
 use crate::report::folder::{damaged, parity, read, read_file};
 use crate::report::{Parity, Section};
-use crate::run_folder::{
-    BEST_SAFETENSORS, EVENTS_FILE, METRICS, Metrics, RunFolder, SAFETENSORS,
-};
+use crate::run_folder::{BEST_SAFETENSORS, EVENTS_FILE, METRICS, Metrics, RunFolder, SAFETENSORS};
 
 /// The result of a complete run; changes nothing.
 pub fn result(
@@ -38,7 +36,7 @@ pub fn result(
             "test_accuracy is {}, but the weights have {accuracy}: the files are of different runs",
             all.test_accuracy
         );
-        return Err(damaged(&path, what));
+        return Err(damaged(&path, what).into());
     }
     let mut section = None;
     if options.figures.is_some() {

@@ -37,11 +37,11 @@ use crate::train::{self, Progress, Tracer, TrainConfig, TrainError, Trainer};
 
 pub use checkpoint_files::clear as clear_checkpoints;
 pub use checkpoints::ResumeError;
-pub use stitch_run::CheckpointEvery;
 pub use events::EventsError;
 pub use files::write_evaluation;
 pub use network::NetworkError;
 pub use prepared::{FirstStep, Prepared};
+pub use stitch_run::CheckpointEvery;
 
 /// The options of a run besides its settings.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use super::{RunError, network};
 use crate::dataset::Dataset;
 use crate::libtorch;
 use crate::libtorch::threads;
-use crate::models::{self, ModelEntry, weights};
+use crate::models::{self, Classifier, ModelEntry};
 use crate::nn::Model;
 use crate::run_folder::{MAX_FILE, RunConfig, read_regular};
 use crate::sha256;

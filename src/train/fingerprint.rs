@@ -4,7 +4,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
-use super::{TrainConfig, TrainError, TrainState, Trainer, check, take_step};
+use super::fit::take_step;
+use super::{TrainConfig, TrainError, TrainState, Trainer, check};
 use crate::dataset::loader::Batches;
 use crate::dataset::{CLASSES, PIXELS, Split};
 use crate::libtorch::{self, LibtorchError, cuda, generator};

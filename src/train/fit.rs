@@ -385,7 +385,7 @@ fn run_epoch(
 }
 
 /// Takes the notebook's training step; returns the mean loss of the batch before the update.
-fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
+pub(super) fn take_step(engine: &mut dyn TrainStep, batch: &Batch) -> f64 {
     engine.zero_grad();
     engine.forward(batch);
     let loss = engine.loss(batch);

@@ -15,9 +15,7 @@ pub(crate) use self::trainer::check_data;
 #[cfg(feature = "libtorch")]
 pub use self::{
     fingerprint::kernels_sha256,
-    fit::{
-        Best, Event, History, OnEvent, StepTensors, Tracer, TrainError, first_step, fit, steps,
-    },
+    fit::{Best, Event, History, OnEvent, StepTensors, Tracer, TrainError, first_step, fit, steps},
     state::RestoreError,
     trainer::Trainer,
 };

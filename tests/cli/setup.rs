@@ -12,7 +12,8 @@ use crate::common;
 /// A PATH that holds the shell's own tools and the given fakes, and nothing else.
 fn path_with(fakes: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for tool in ["sh", "dirname", "cmp", "readlink", "ln", "mkdir", "cp", "mv", "rm", "id"] {
+    for tool in ["sh", "dirname", "cmp", "grep", "readlink", "ln", "mkdir", "cp", "mv", "rm", "id"]
+    {
         let found = ["/bin", "/usr/bin"].map(|bin| Path::new(bin).join(tool));
         let found = found.into_iter().find(|path| path.exists()).unwrap();
         symlink(found, folder.path().join(tool)).unwrap();
@@ -27,15 +28,20 @@ fn path_with(fakes: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Runs `setup/<script>` in an empty project that has the requirements and nothing else.
+/// What `setup/venv.sh` installs.
+const ENVIRONMENTS: [&str; 2] = ["venv.sh libtorch", "venv.sh reference"];
+
+/// Runs `setup/<script>`, a name and arguments, in an empty project that has the requirements and nothing else.
 fn run(script: &str, fakes: &[(&str, &str)]) -> Output {
     let path = path_with(fakes);
     let project = tempfile::tempdir().unwrap();
     let requirements = project.path().join("tests/reference");
     fs::create_dir_all(&requirements).unwrap();
-    fs::write(requirements.join("requirements.txt"), "torch\n").unwrap();
+    fs::write(requirements.join("requirements.txt"), "torch==2.13.0\n").unwrap();
+    let (script, arguments) = script.split_once(' ').unwrap_or((script, ""));
     Command::new("/bin/sh")
         .arg(common::root().join("setup").join(script))
+        .args(arguments.split_whitespace())
         .current_dir(project.path())
         .env_clear()
         .env("PATH", path.path())
@@ -69,21 +75,27 @@ fn with_both_nothing_is_said() {
 
 #[test]
 fn without_python_the_sentence_names_the_version() {
-    let said = sentence(&run("venv.sh", &[]));
-    assert!(said.contains("Python 3.11 to 3.14 is missing"), "{said}");
+    for environment in ENVIRONMENTS {
+        let said = sentence(&run(environment, &[]));
+        assert!(said.contains("Python 3.11 to 3.14 is missing"), "{said}");
+    }
 }
 
 #[test]
 fn an_old_python_is_passed_over() {
-    let said = sentence(&run("venv.sh", &[("python3", "exit 1")]));
-    assert!(said.contains("Python 3.11 to 3.14 is missing"), "{said}");
+    for environment in ENVIRONMENTS {
+        let said = sentence(&run(environment, &[("python3", "exit 1")]));
+        assert!(said.contains("Python 3.11 to 3.14 is missing"), "{said}");
+    }
 }
 
 #[test]
 fn without_the_venv_module_the_sentence_names_its_package() {
     let fake = r#"case "$2" in *ensurepip*) exit 1;; esac"#;
-    let said = sentence(&run("venv.sh", &[("python3", fake)]));
-    assert!(said.contains("python3-venv"), "{said}");
+    for environment in ENVIRONMENTS {
+        let said = sentence(&run(environment, &[("python3", fake)]));
+        assert!(said.contains("python3-venv"), "{said}");
+    }
 }
 
 #[test]
@@ -118,6 +130,8 @@ fn without_network_the_sentence_says_so() {
         *--clear*) mkdir -p .venv/bin; printf '#!/bin/sh\nexit 1\n' > .venv/bin/python
             /bin/chmod +x .venv/bin/python;;
     esac"#;
-    let said = sentence(&run("venv.sh", &[("python3", fake)]));
-    assert!(said.contains("could not be installed") && said.contains("network"), "{said}");
+    for environment in ENVIRONMENTS {
+        let said = sentence(&run(environment, &[("python3", fake)]));
+        assert!(said.contains("could not be installed") && said.contains("network"), "{said}");
+    }
 }

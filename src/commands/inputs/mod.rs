@@ -23,7 +23,8 @@ use stitch::tensor_files::{
 
 #[cfg(feature = "libtorch")]
 pub use networks::{
-    Network, built_in, compute, is_own_network, model, network, normalized, preprocessing, set_threads, weights_of,
+    built_in, compute, is_own_network, model, network, normalized, preprocessing, set_threads,
+    weights_of,
 };
 
 use super::Console;

@@ -2,7 +2,7 @@
 //! of TorchScript files.
 
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use stitch::dataset::ImageShape;
@@ -12,13 +12,13 @@ use stitch::libtorch::{self, cuda, threads};
 use stitch::models::script::MAX_NETWORK;
 use stitch::models::{self, Classifier, Library, ModelEntry, ModelOptions, names_of, weights};
 use stitch::nn::{ForwardError, Model, ScriptModule};
-use stitch::run_folder;
 use stitch::stitch_run::Normalize;
 use stitch::tensor_files::{FileKind, Skipped, read_weights};
 use stitch::train::Device;
 
 use super::{
-    check_named, classes_of, config_of, known_normalize, network_beside, open_regular, read_limited, weights_file,
+    check_named, classes_of, config_of, known_normalize, network_beside, open_regular,
+    read_limited, weights_file,
 };
 use crate::cli::ComputeArgs;
 use crate::commands::Console;

@@ -11,6 +11,7 @@ mod confusion;
 mod errors;
 pub mod heat;
 mod history;
+#[cfg(feature = "libtorch")]
 mod png;
 mod samples;
 
@@ -55,6 +56,7 @@ impl Figure {
         self.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
     }
 
+    #[cfg(feature = "libtorch")]
     /// The figure as PNG, with twice the width and height.
     pub fn png(&self) -> Vec<u8> {
         png::render(&self.svg)
