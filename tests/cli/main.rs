@@ -28,6 +28,7 @@ mod own_network;
 mod predict;
 mod python_package;
 mod recipes;
+mod reference;
 mod report;
 mod server;
 mod setup;
