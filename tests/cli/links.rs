@@ -36,7 +36,8 @@ fn broken(page: &Path, link: &str) -> Option<String> {
         return Some("an anchor in a file that is not Markdown".into());
     }
     let anchors = anchors(&fs::read_to_string(&target).unwrap());
-    (!anchors.iter().any(|it| it == anchor)).then(|| format!("no such heading; there are {anchors:?}"))
+    (!anchors.iter().any(|it| it == anchor))
+        .then(|| format!("no such heading; there are {anchors:?}"))
 }
 
 #[test]
@@ -65,7 +66,10 @@ fn every_page_of_docs_is_in_its_index() {
     pages(&docs, &mut found);
     for page in found {
         let name = page.strip_prefix(&docs).unwrap().to_str().unwrap();
-        assert!(name == "README.md" || index.iter().any(|link| link == name), "{name} is not listed");
+        assert!(
+            name == "README.md" || index.iter().any(|link| link == name),
+            "{name} is not listed"
+        );
     }
 }
 

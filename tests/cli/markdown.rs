@@ -43,7 +43,8 @@ pub fn links(markdown: &str) -> Vec<String> {
             Some(dest_url.into_string())
         }
         Event::Html(html) | Event::InlineHtml(html) => {
-            let is_link = ["<a ", "<img ", "<source ", "<picture"].iter().any(|tag| html.contains(tag));
+            let is_link =
+                ["<a ", "<img ", "<source ", "<picture"].iter().any(|tag| html.contains(tag));
             assert!(!is_link, "a link in HTML, which this test does not read: {html}");
             None
         }

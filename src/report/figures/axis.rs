@@ -66,7 +66,11 @@ impl Axis {
         for (value, text) in self.ticks() {
             let x = self.pixel(value);
             canvas.line(vec![(x, top), (x, bottom)], GRID, 1);
-            canvas.text(text, (x, top - 12), Style { color: MUTED, anchor: Anchor::Middle, ..TEXT });
+            canvas.text(
+                text,
+                (x, top - 12),
+                Style { color: MUTED, anchor: Anchor::Middle, ..TEXT },
+            );
         }
     }
 }

@@ -70,8 +70,7 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
         legend(canvas, drawn, rows);
-        let top = layout.places.first().map_or(bottom, |place| place.top - place.above);
-        x.draw_accuracies_above(canvas, (top - 8, bottom));
+        x.draw_accuracies_above(canvas, (layout.first - 8, bottom));
         let mut written = None;
         for (row, place) in rows.iter().zip(&layout.places) {
             if let Some(heading) = &place.heading {
@@ -102,6 +101,8 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
 struct Layout {
     /// The left edge of the axis.
     left: i32,
+    /// The upper edge of the first row, with its name and heading if they are above it.
+    first: i32,
     /// The lower edge of the last row.
     bottom: i32,
     /// Whether names are beside their rows, not above them.
@@ -136,8 +137,8 @@ impl Layout {
         }
         let is_grouped = rows.iter().any(|row| row.group.is_some());
         let top = if is_grouped && drawn == Drawn::Narrow { TOP + 22 } else { TOP };
-        let top = top + TICKS;
-        let mut bottom = top;
+        let first = top + TICKS;
+        let mut bottom = first;
         let mut places = Vec::new();
         for (i, name) in names.into_iter().enumerate() {
             let is_first = i == 0 || rows[i - 1].group != rows[i].group;
@@ -150,7 +151,7 @@ impl Layout {
             places.push(Place { top, above, name, heading });
         }
         let left = if is_beside { 24 + longest } else { 20 };
-        Self { left, bottom, is_beside, places }
+        Self { left, first, bottom, is_beside, places }
     }
 }
 
@@ -228,7 +229,13 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32, is_new: bool) {
             canvas.line(vec![(end, interval - 4), (end, interval + 4)], FOREGROUND, 2);
         }
         let taken = (line[0].0 - 6, line[1].0 + 6);
-        write_beside(canvas, mean, (taken, interval), (x, &mut drawn), Style { bold: true, ..TEXT });
+        write_beside(
+            canvas,
+            mean,
+            (taken, interval),
+            (x, &mut drawn),
+            Style { bold: true, ..TEXT },
+        );
     }
     if let (Some(at), Some(value), true) = (paper, row.paper, is_new) {
         write_beside(canvas, value, ((at - 10, at + 10), interval), (x, &mut drawn), MUTED_TEXT);
@@ -261,7 +268,8 @@ fn bounds(values: &[f64]) -> (f64, f64) {
     values.iter().fold((1.0, 0.0), |(low, high), &it| (f64::min(low, it), f64::max(high, it)))
 }
 
-/// Writes a value on the right of what takes the columns `taken` in line `y`, or on the left if others are there.
+/// Writes a value on the right of what takes the columns `taken` in line `y`, on the left if others are there, or on the left
+/// of all of them.
 fn write_beside(
     canvas: &Canvas,
     value: f64,
@@ -271,12 +279,14 @@ fn write_beside(
 ) {
     let (right, left) = ((taken.1, taken.1 + VALUE), (taken.0 - VALUE, taken.0));
     let is_free = |place: (i32, i32)| {
-        place.1 <= x.ends().1 + VALUE + 8 && drawn.iter().all(|it| it.1 <= place.0 || it.0 >= place.1)
+        place.1 <= x.ends().1 + VALUE + 8
+            && drawn.iter().all(|it| it.1 <= place.0 || it.0 >= place.1)
     };
-    let (place, at, anchor) = match is_free(right) || !is_free(left) {
-        true => (right, taken.1, Anchor::Start),
-        false => (left, taken.0, Anchor::End),
-    };
+    let leftmost = drawn.iter().map(|it| it.0).min().unwrap_or(taken.0);
+    let outside = (leftmost - VALUE, leftmost);
+    let place = [right, left].into_iter().find(|&it| is_free(it)).unwrap_or(outside);
+    let (at, anchor) =
+        if place == right { (place.0, Anchor::Start) } else { (place.1, Anchor::End) };
     write_value(canvas, value, (at, y), anchor, style);
     drawn.extend([taken, place]);
 }

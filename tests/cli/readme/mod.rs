@@ -32,12 +32,14 @@ impl Reader {
         for entry in common::root().read_dir().unwrap() {
             let entry = entry.unwrap();
             // Python packages are built in their folder.
-            if !["target", "runs", "python", ".git"].contains(&entry.file_name().to_str().unwrap()) {
+            if !["target", "runs", "python", ".git"].contains(&entry.file_name().to_str().unwrap())
+            {
                 symlink(entry.path(), folder.path().join(entry.file_name())).unwrap();
             }
         }
         let copy = ["-R", "python"];
-        let status = Command::new("cp").args(copy).arg(folder.path()).current_dir(common::root()).status();
+        let status =
+            Command::new("cp").args(copy).arg(folder.path()).current_dir(common::root()).status();
         assert!(status.unwrap().success());
         Self { folder }
     }
@@ -70,7 +72,10 @@ impl Reader {
             "console" => transcript(&block.text).iter().for_each(|shown| self.run_command(shown)),
             "python" => self.run_python(&block.text),
             "rust" => self.run_rust(&block.text),
-            other => panic!("README.md has a block of {other:?}, which this test cannot run:\n{}", block.text),
+            other => panic!(
+                "README.md has a block of {other:?}, which this test cannot run:\n{}",
+                block.text
+            ),
         }
     }
 
@@ -80,9 +85,11 @@ impl Reader {
             return check(self, &shown.command);
         }
         let mut command = self.command("sh");
-        let output = command.args(["-ec", &format!("{{ {}\n}} 2>&1", shown.command)]).output().unwrap();
+        let output =
+            command.args(["-ec", &format!("{{ {}\n}} 2>&1", shown.command)]).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        let is_different = shown.output.first().is_some_and(|line| line.starts_with("PARITY: DIFFERENT"));
+        let is_different =
+            shown.output.first().is_some_and(|line| line.starts_with("PARITY: DIFFERENT"));
         let expected = i32::from(is_different);
         assert_eq!(output.status.code(), Some(expected), "{}\n{printed}", shown.command);
         if !shown.output.is_empty() {
@@ -93,7 +100,8 @@ impl Reader {
     fn run_python(&self, text: &str) {
         let script = self.path().join("block.py");
         fs::write(&script, text).unwrap();
-        let output = self.command(common::python()).args(["-W", "ignore"]).arg(script).output().unwrap();
+        let output =
+            self.command(common::python()).args(["-W", "ignore"]).arg(script).output().unwrap();
         assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -117,7 +125,9 @@ fn transcript(text: &str) -> Vec<Shown> {
     for line in text.replace("\\\n", " ").lines() {
         match line.strip_prefix("$ ") {
             Some(command) => found.push(Shown { command: command.into(), output: Vec::new() }),
-            None => found.last_mut().expect("a block begins with a command").output.push(line.into()),
+            None => {
+                found.last_mut().expect("a block begins with a command").output.push(line.into())
+            }
         }
     }
     found

@@ -47,10 +47,17 @@ fn matches(pattern: &str, line: &str) -> bool {
 fn an_ellipsis_stands_for_characters_or_lines() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let printed = "EQUAL (3 of 300)\nvalue 0.125, index 7\nnote\nend\n";
-    for equal in ["EQUAL (… of 300)\n…", "…\nvalue 0.1…, index …\nnote\nend", "…\nend", "…"] {
+    for equal in ["EQUAL (… of 300)\n…", "…\nvalue 0.1…, index …\nnote\nend", "…\nend", "…"]
+    {
         assert_eq!(compare(&shown(equal), printed), Ok(()), "{equal}");
     }
-    for other in ["EQUAL (… of 301)\n…", "…\nvalue 0.2…\n…", "EQUAL (3 of 300)", "…\nend\n…\nnote", "value…\n…"] {
+    for other in [
+        "EQUAL (… of 301)\n…",
+        "…\nvalue 0.2…\n…",
+        "EQUAL (3 of 300)",
+        "…\nend\n…\nnote",
+        "value…\n…",
+    ] {
         assert!(compare(&shown(other), printed).is_err(), "{other}");
     }
 }

@@ -46,16 +46,28 @@ fn check_cargo_install(_: &Reader, command: &str) {
     };
     let mut tree = Command::new(env!("CARGO"));
     tree.args(["tree", "--offline", "--locked", "--package", "stitch", "--edges", "normal,build"]);
-    let packages = output_of(tree.args(["--prefix", "none"]).args(features).current_dir(common::root()));
+    let packages =
+        output_of(tree.args(["--prefix", "none"]).args(features).current_dir(common::root()));
     let links = packages.lines().any(|package| package.starts_with("torch-sys "));
     assert_eq!(links, !features.contains(&"--no-default-features"), "{command}:\n{packages}");
 }
 
 /// Installs a folder of the repository, without a network, to where the reader's Python finds it.
 fn pip_install(reader: &Reader, command: &str) {
-    let [_, "install", package] = words(command)[..] else { panic!("{command}: expected one package") };
+    let [_, "install", package] = words(command)[..] else {
+        panic!("{command}: expected one package")
+    };
     let mut pip = reader.command(common::python());
-    pip.args(["-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--no-deps", "--target"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-build-isolation",
+        "--no-deps",
+        "--target",
+    ]);
     output_of(pip.arg(reader.packages()).arg(package));
     assert!(reader.packages().join("stitch_trace/__init__.py").exists());
 }
