@@ -15,7 +15,7 @@ help:
 	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about 50 minutes)'
 	@echo 'make faults kill runs and make their writes fail, and check the files'
 	@echo 'make fuzz   fuzz the readers, one minute each'
-	@echo 'make figures update the figures of the README'
+	@echo 'make figures update the figures of the documentation'
 	@echo 'make man    write the manual pages to $(MAN)'
 	@echo 'make models retrain the models in models/'
 	@echo 'make build  set up libtorch and build $(STITCH)'

@@ -45,9 +45,8 @@ pub struct ReproduceArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The defaults of mlp are the notebook's. For lenet5 the notebook gives 5 epochs and Adam, but no batch \
-size, learning rate or seed. Of 16 pairs screened with 5 seeds, the best three were rerun with 20; 32/2e-3 \
-had the median closest to 0.8953. The common alternative is --batch-size 64 --lr 1e-3. deepcnn is not in \
-the paper: its architecture and defaults are this port's choice.
+size, learning rate or seed: docs/study.md says how the defaults were chosen. deepcnn is not in the paper: \
+its architecture and defaults are this port's choice.
 
 Examples:
   stitch train mlp

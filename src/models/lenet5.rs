@@ -45,8 +45,7 @@ impl Module for LeNet5 {
     }
 }
 
-/// The notebook gives only the number of epochs. Of the three pairs of batch size and learning rate that were run
-/// with 20 seeds, the default pair has the median accuracy closest to the paper's (`docs/study`).
+/// The notebook gives only the number of epochs; `docs/study.md` says how batch size and learning rate were chosen.
 pub static ENTRY: ModelEntry = ModelEntry {
     name: "lenet5",
     class: "LeNet5",

@@ -3,6 +3,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,6 +31,14 @@ pub fn stitch(folder: &Path) -> assert_cmd::Command {
         command.env_remove(name);
     });
     command
+}
+
+/// A `PATH` on which the binary under test is `stitch`.
+pub fn search_path() -> OsString {
+    let folder = Path::new(env!("CARGO_BIN_EXE_stitch")).parent().unwrap();
+    let inherited = std::env::var_os("PATH").unwrap();
+    let folders = [folder.to_owned()].into_iter().chain(std::env::split_paths(&inherited));
+    std::env::join_paths(folders).unwrap()
 }
 
 /// The real data set, from where the set-up put it.

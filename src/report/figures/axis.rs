@@ -60,6 +60,19 @@ impl Axis {
         }
         canvas.text("test accuracy", (middle, bottom + 42), muted);
     }
+
+    /// Draws a horizontal axis of test accuracies with its tick labels above it, for a figure that is many rows high.
+    pub fn draw_accuracies_above(&self, canvas: &Canvas, (top, bottom): (i32, i32)) {
+        for (value, text) in self.ticks() {
+            let x = self.pixel(value);
+            canvas.line(vec![(x, top), (x, bottom)], GRID, 1);
+            canvas.text(
+                text,
+                (x, top - 12),
+                Style { color: MUTED, anchor: Anchor::Middle, ..TEXT },
+            );
+        }
+    }
 }
 
 /// The bounds of an axis of these accuracies, 0 to 1: at least 0.01 apart, so that equal values have readable ticks.

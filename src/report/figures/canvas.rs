@@ -1,4 +1,7 @@
-//! A canvas with the shapes of the figures, on plotters' SVG backend.
+//! A canvas with the shapes of the figures, on plotters' SVG backend, and their colors on a light and a dark background.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
 
 use plotters::coord::Shift;
 use plotters::element::{Drawable, PointCollection};
@@ -19,6 +22,32 @@ pub const GRID: RGBColor = RGBColor(209, 217, 224);
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// Vermilion of the same palette.
 pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
+
+/// The colors in a viewer that prefers a dark background: element, color, and what replaces it. Of rectangles alone the
+/// background is replaced, since the numbers in a dark cell are white in both.
+const DARK: [(&str, RGBColor, RGBColor); 6] = [
+    ("rect", BACKGROUND, RGBColor(13, 17, 23)),
+    ("", FOREGROUND, RGBColor(230, 237, 243)),
+    ("", MUTED, RGBColor(160, 169, 180)),
+    ("", GRID, RGBColor(49, 58, 68)),
+    ("", BLUE, RGBColor(86, 180, 233)),
+    ("", VERMILION, RGBColor(240, 144, 76)),
+];
+
+/// The style sheet in each figure, which replaces its colors in a viewer that prefers a dark background. A page that
+/// embeds figures has rules of its own.
+pub static STYLE: LazyLock<String> = LazyLock::new(|| {
+    let hex = |RGBColor(r, g, b): RGBColor| format!("#{r:02X}{g:02X}{b:02X}");
+    let mut rules = String::new();
+    for (element, light, dark) in DARK {
+        for property in ["fill", "stroke"] {
+            let (light, dark) = (hex(light), hex(dark));
+            write!(rules, "{element}[{property}=\"{light}\"]{{{property}:{dark}}}")
+                .expect("writes to a string cannot fail");
+        }
+    }
+    format!("<style>@media (prefers-color-scheme:dark){{{rules}}}</style>")
+});
 
 /// The font in `report/fonts`, with substitutes for viewers that do not have it.
 pub const FONTS: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
@@ -94,7 +123,7 @@ pub fn draw(size: (u32, u32), label: &str, drawing: impl FnOnce(&Canvas)) -> Fig
         drawing(&canvas);
         canvas.area.present().expect("writes to a string cannot fail");
     }
-    Figure { svg: compact(&svg, label) }
+    Figure { svg: styled(&compact(&svg, label)) }
 }
 
 impl Canvas<'_> {
@@ -146,6 +175,12 @@ impl Canvas<'_> {
 pub fn width_of(text: &str) -> i32 {
     let letters = text.chars().count() as i32;
     (letters * Size::Text.pixels() as i32 * 6).div_euclid(10)
+}
+
+/// An SVG document with [`STYLE`].
+fn styled(svg: &str) -> String {
+    let (root, rest) = svg.split_once('>').expect("an SVG document has a root");
+    format!("{root}>{}{rest}", *STYLE)
 }
 
 /// Shortens an SVG document: common attributes are set once on the root, with the text alternative.

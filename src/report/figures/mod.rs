@@ -2,7 +2,7 @@
 //!
 //! plotters draws each figure as SVG, and resvg renders it as PNG with the fonts in `report/fonts`, so that both are
 //! the same bytes on every machine. Color-blind people can distinguish the colors, and no information is in colors
-//! alone.
+//! alone. The SVG follows the viewer's preference for a light or a dark background; the PNG is light.
 
 mod accuracy;
 mod axis;
@@ -46,20 +46,25 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The SVG document, which can also be embedded in HTML. It has the role of an image and a text alternative.
+    /// The SVG document. It has the role of an image and a text alternative.
     pub fn svg(&self) -> &str {
         &self.svg
     }
 
-    /// The SVG element for HTML, without a namespace.
+    /// The SVG element for HTML, without a namespace, and without a style sheet, whose rules would be those of the page.
     pub fn embedded(&self) -> String {
-        self.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+        self.light().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
     }
 
     #[cfg(feature = "libtorch")]
     /// The figure as PNG, with twice the width and height.
     pub fn png(&self) -> Vec<u8> {
-        png::render(&self.svg)
+        png::render(&self.light())
+    }
+
+    /// The SVG document on a light background in every viewer.
+    fn light(&self) -> String {
+        self.svg.replacen(canvas::STYLE.as_str(), "", 1)
     }
 }
 
@@ -94,7 +99,18 @@ pub fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{Accuracy, Drawn, accuracies, thousands};
+
+    #[test]
+    fn only_the_document_follows_the_color_scheme() {
+        let row = Accuracy { name: "MLP".into(), value: 0.87, paper: None };
+        let figure = accuracies(&[row], Drawn::Wide);
+        let dark = "@media (prefers-color-scheme:dark){rect[fill=\"#FFFFFF\"]{fill:#0D1117}";
+        assert_eq!(figure.svg().matches(dark).count(), 1, "{}", figure.svg());
+        assert!(!figure.embedded().contains("<style"));
+        let pixels = image::load_from_memory(&figure.png()).unwrap().into_rgb8();
+        assert_eq!(pixels.get_pixel(0, 0).0, [255; 3]);
+    }
 
     #[test]
     fn thousands_are_separated_by_commas() {

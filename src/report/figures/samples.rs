@@ -1,5 +1,6 @@
-//! The figure of a study: a histogram and one dot per run for each configuration, and the paper's accuracy.
-//! Configurations that differ only in their options are a group below a heading.
+//! The figure of a study: a histogram and one dot per run for each configuration, and the paper's accuracy. The values
+//! are written in the row: the least, the greatest and the mean, and the paper's where it changes. Configurations that
+//! differ only in their options are a group below a heading.
 
 use super::axis::{Axis, accuracy_bounds};
 use super::canvas::{
@@ -33,7 +34,11 @@ pub struct Group {
 }
 
 const TOP: i32 = 96;
-const BELOW: i32 = 60;
+const BELOW: i32 = 16;
+/// Height of the labels of the axis, above the first row.
+const TICKS: i32 = 24;
+/// Width of a value: `0.8953`.
+const VALUE: i32 = 46;
 /// Height of a row: histogram, dots, interval.
 const ROW: i32 = 84;
 /// Height of the histogram.
@@ -47,6 +52,8 @@ const MAX_LINES: usize = 4;
 /// Radius of a dot.
 const DOT: i32 = 3;
 
+const MUTED_TEXT: Style = Style { color: MUTED, ..TEXT };
+
 /// Draws one row per configuration.
 pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let width = drawn.width();
@@ -58,12 +65,13 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
     let bounds = several.filter_map(|row| row.mean).flat_map(|(_, low, high)| [low, high]);
     let range = accuracy_bounds(values.chain(bounds));
     let ticks = if drawn == Drawn::Wide { 6 } else { 3 };
-    let x = Axis::new(range, ticks, (left + 12, width - 40));
+    // At both ends there is room for the value of a dot.
+    let x = Axis::new(range, ticks, (left + 16 + VALUE, width - 16 - VALUE));
     draw((width as u32, (bottom + BELOW) as u32), &label(rows), |canvas| {
         canvas.text("Test accuracy by configuration", (20, 22), TITLE);
         legend(canvas, drawn, rows);
-        let top = layout.places.first().map_or(bottom, |place| place.top - place.above);
-        x.draw_accuracies(canvas, (top - 8, bottom), (left + width) / 2);
+        x.draw_accuracies_above(canvas, (layout.first - 8, bottom));
+        let mut written = None;
         for (row, place) in rows.iter().zip(&layout.places) {
             if let Some(heading) = &place.heading {
                 let above = place.top - place.above;
@@ -81,7 +89,10 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
                 canvas.rectangle(from, to, BACKGROUND);
                 write(canvas, &place.name, (left, place.top - place.above + 2), style);
             }
-            draw_row(canvas, row, &x, place.top);
+            // The paper's value is written once for consecutive rows that have the same.
+            let is_new = row.paper != written;
+            written = row.paper;
+            draw_row(canvas, row, &x, place.top, is_new);
         }
     })
 }
@@ -90,6 +101,8 @@ pub fn samples(rows: &[Sample], drawn: Drawn) -> Figure {
 struct Layout {
     /// The left edge of the axis.
     left: i32,
+    /// The upper edge of the first row, with its name and heading if they are above it.
+    first: i32,
     /// The lower edge of the last row.
     bottom: i32,
     /// Whether names are beside their rows, not above them.
@@ -124,7 +137,8 @@ impl Layout {
         }
         let is_grouped = rows.iter().any(|row| row.group.is_some());
         let top = if is_grouped && drawn == Drawn::Narrow { TOP + 22 } else { TOP };
-        let mut bottom = top;
+        let first = top + TICKS;
+        let mut bottom = first;
         let mut places = Vec::new();
         for (i, name) in names.into_iter().enumerate() {
             let is_first = i == 0 || rows[i - 1].group != rows[i].group;
@@ -137,7 +151,7 @@ impl Layout {
             places.push(Place { top, above, name, heading });
         }
         let left = if is_beside { 24 + longest } else { 20 };
-        Self { left, bottom, is_beside, places }
+        Self { left, first, bottom, is_beside, places }
     }
 }
 
@@ -178,8 +192,8 @@ fn legend(canvas: &Canvas, drawn: Drawn, rows: &[Sample]) {
     }
 }
 
-/// Draws a row with its upper edge at `top`.
-fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
+/// Draws a row with its upper edge at `top`, and the paper's value if it is new.
+fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32, is_new: bool) {
     let (bars, dots, interval) = (top + 6 + BARS, top + 6 + BARS + 8, top + ROW - 12);
     let (from, to) = x.ends();
     let bin = |pixel: i32| {
@@ -202,21 +216,11 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
     if let Some(paper) = paper {
         canvas.line(vec![(paper, top + 6), (paper, interval + 4)], VERMILION, 1);
     }
-    // Dots that would overlap are stacked.
-    let mut drawn: Vec<(i32, i32)> = Vec::new();
-    for &value in &row.values {
-        let at = x.pixel(value);
-        let levels = 0..4;
-        let free = levels.clone().find(|&level| {
-            drawn.iter().all(|&(x, other)| other != level || (x - at).abs() > 2 * DOT)
-        });
-        let level = free.unwrap_or(levels.end - 1);
-        drawn.push((at, level));
-        canvas.dot((at, dots + level * (2 * DOT + 1)), DOT, BLUE);
-    }
+    draw_dots(canvas, &row.values, x, dots);
     if let Some(paper) = paper {
         canvas.diamond((paper, interval), 6, VERMILION);
     }
+    let mut drawn: Vec<(i32, i32)> = paper.map(|at| (at - 8, at + 8)).into_iter().collect();
     if let Some((mean, low, high)) = row.mean {
         let marks = [x.pixel(low), x.pixel(mean), x.pixel(high)];
         let line = [marks[0], marks[2]].map(|end| (end.clamp(from, to), interval));
@@ -224,7 +228,74 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32) {
         for end in marks.into_iter().filter(|mark| (from..=to).contains(mark)) {
             canvas.line(vec![(end, interval - 4), (end, interval + 4)], FOREGROUND, 2);
         }
+        let taken = (line[0].0 - 6, line[1].0 + 6);
+        write_beside(
+            canvas,
+            mean,
+            (taken, interval),
+            (x, &mut drawn),
+            Style { bold: true, ..TEXT },
+        );
     }
+    if let (Some(at), Some(value), true) = (paper, row.paper, is_new) {
+        write_beside(canvas, value, ((at - 10, at + 10), interval), (x, &mut drawn), MUTED_TEXT);
+    }
+}
+
+/// Draws a dot per value; those that would overlap are stacked. Writes the least and the greatest value beside them.
+fn draw_dots(canvas: &Canvas, values: &[f64], x: &Axis, top: i32) {
+    let mut drawn: Vec<(i32, i32)> = Vec::new();
+    for &value in values {
+        let at = x.pixel(value);
+        let levels = 0..4;
+        let free = levels.clone().find(|&level| {
+            drawn.iter().all(|&(x, other)| other != level || (x - at).abs() > 2 * DOT)
+        });
+        drawn.push((at, free.unwrap_or(levels.end - 1)));
+    }
+    let (low, high) = bounds(values);
+    write_value(canvas, low, (x.pixel(low) - 2 * DOT, top + 2 * DOT), Anchor::End, MUTED_TEXT);
+    if high > low {
+        let at = (x.pixel(high) + 2 * DOT, top + 2 * DOT);
+        write_value(canvas, high, at, Anchor::Start, MUTED_TEXT);
+    }
+    for (at, level) in drawn {
+        canvas.dot((at, top + level * (2 * DOT + 1)), DOT, BLUE);
+    }
+}
+
+fn bounds(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((1.0, 0.0), |(low, high), &it| (f64::min(low, it), f64::max(high, it)))
+}
+
+/// Writes a value on the right of what takes the columns `taken` in line `y`, on the left if others are there, or on the left
+/// of all of them.
+fn write_beside(
+    canvas: &Canvas,
+    value: f64,
+    (taken, y): ((i32, i32), i32),
+    (x, drawn): (&Axis, &mut Vec<(i32, i32)>),
+    style: Style,
+) {
+    let (right, left) = ((taken.1, taken.1 + VALUE), (taken.0 - VALUE, taken.0));
+    let is_free = |place: (i32, i32)| {
+        place.1 <= x.ends().1 + VALUE + 8
+            && drawn.iter().all(|it| it.1 <= place.0 || it.0 >= place.1)
+    };
+    let leftmost = drawn.iter().map(|it| it.0).min().unwrap_or(taken.0);
+    let outside = (leftmost - VALUE, leftmost);
+    let place = [right, left].into_iter().find(|&it| is_free(it)).unwrap_or(outside);
+    let (at, anchor) =
+        if place == right { (place.0, Anchor::Start) } else { (place.1, Anchor::End) };
+    write_value(canvas, value, (at, y), anchor, style);
+    drawn.extend([taken, place]);
+}
+
+/// Writes a value on a rectangle of the background color, which hides the grid lines.
+fn write_value(canvas: &Canvas, value: f64, (x, y): (i32, i32), anchor: Anchor, style: Style) {
+    let left = if matches!(anchor, Anchor::End) { x - VALUE } else { x };
+    canvas.rectangle((left, y - 8), (left + VALUE, y + 8), BACKGROUND);
+    canvas.text(format!("{value:.4}"), (x, y), Style { anchor, ..style });
 }
 
 /// The text alternative of the figure.

@@ -1,12 +1,12 @@
-//! The README's recipes for using the weights elsewhere, run as they stand there; and the example of a network
-//! of one's own.
+//! The recipes of docs/formats.md for using the weights elsewhere, run as they stand there; and the example of a
+//! network of one's own.
 
 mod own_crate;
 // Its network and its flags; its `main` is for people.
 #[allow(dead_code)]
 #[path = "../../../examples/own_model.rs"]
 mod own_model;
-// README shows a part of it. Its `main` is for people.
+// docs/formats.md shows a part of it. Its `main` is for people.
 #[allow(dead_code)]
 #[path = "../../../examples/predict.rs"]
 mod predict;
@@ -22,6 +22,8 @@ use stitch::tensor_files::read_weights;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
+pub use own_crate::build_crate;
+
 use crate::common;
 
 /// The recipes, by the beginning of the paragraph above each.
@@ -35,12 +37,10 @@ const RUST: &str = "Rust, TorchScript";
 const SKLEARN: &str = "scikit-learn,";
 const ALL: [&str; 8] = [EXPORT, STATE_DICT, TORCHSCRIPT, ONNX, CPP, CPP_BUILD, RUST, SKLEARN];
 
-/// Paragraph and indented block below it, of each recipe in the README.
+/// Paragraph and indented block below it, of each recipe on the page.
 fn recipes() -> Vec<(String, String)> {
-    let readme = fs::read_to_string(common::root().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## Use the weights elsewhere\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let parts: Vec<&str> = section.trim().split("\n\n").collect();
+    let page = fs::read_to_string(common::root().join("docs/formats.md")).unwrap();
+    let parts: Vec<&str> = page.trim().split("\n\n").collect();
     let pairs = parts.windows(2).filter(|pair| pair[1].starts_with("    "));
     pairs.map(|pair| (pair[0].into(), unindented(pair[1]))).collect()
 }
@@ -51,18 +51,17 @@ fn unindented(block: &str) -> String {
 
 fn recipe(name: &str) -> String {
     let found = recipes().into_iter().find(|(paragraph, _)| paragraph.starts_with(name));
-    found.unwrap_or_else(|| panic!("README has no recipe {name:?}")).1
+    found.unwrap_or_else(|| panic!("docs/formats.md has no recipe {name:?}")).1
 }
 
-/// A folder as the README's reader has it: the binary, libtorch, the examples, a finished
+/// A folder as the page's reader has it: the binary, libtorch, the examples, the notebook, a finished
 /// `stitch reproduce` on a few images, in `data`.
 fn readers_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let release = path.join("target/release");
-    fs::create_dir_all(&release).unwrap();
-    symlink(env!("CARGO_BIN_EXE_stitch"), release.join("stitch")).unwrap();
-    symlink(common::root().join("examples"), path.join("examples")).unwrap();
+    for name in ["examples", "tests"] {
+        symlink(common::root().join(name), path.join(name)).unwrap();
+    }
     symlink(libtorch(), path.join(".libtorch")).unwrap();
     common::small_dataset(&path.join("data"), 300, 100);
     let flags = ["reproduce", "--data", "data", "--threads", "1", "--quiet"];
@@ -81,6 +80,7 @@ pub fn shell(folder: &Path, commands: &str) -> String {
     let mut command = Command::new("sh");
     // A thread, as on the other side of the comparison.
     command.args(["-ec", commands]).current_dir(folder).env("OMP_NUM_THREADS", "1");
+    command.env("PATH", common::search_path());
     let output = command.output().unwrap();
     let [said, complaint] =
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
@@ -89,7 +89,7 @@ pub fn shell(folder: &Path, commands: &str) -> String {
 }
 
 #[test]
-fn every_recipe_of_the_readme_is_run_here() {
+fn every_recipe_of_the_page_is_run_here() {
     let found: Vec<String> = recipes().into_iter().map(|(paragraph, _)| paragraph).collect();
     assert_eq!(found.len(), ALL.len(), "{found:#?}");
     for (paragraph, name) in found.iter().zip(ALL) {
@@ -120,7 +120,7 @@ fn cpp_and_rust_recipes_give_the_logits_of_the_model_bit_for_bit() {
     let shown = |name: &str, file: &str| {
         let source = fs::read_to_string(common::root().join("examples").join(file)).unwrap();
         let same = source.replace("\n    ", "\n").contains(&recipe(name));
-        assert!(same, "README does not show what stands in examples/{file}");
+        assert!(same, "docs/formats.md does not show what stands in examples/{file}");
     };
     shown(CPP, "predict.cpp");
     shown(RUST, "predict.rs");

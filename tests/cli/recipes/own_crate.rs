@@ -31,22 +31,8 @@ fn shown(source: &str, name: &str) -> String {
     below.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect()
 }
 
-/// The crate that the example's header describes, elsewhere than this one, built: its program.
-fn built(folder: &Path) -> PathBuf {
-    let source = fs::read_to_string(example("own_model.rs")).unwrap();
-    let manifest = shown(&source, "Cargo.toml");
-    assert!(manifest.contains("\"../stitch\""), "{manifest}");
-    let manifest = manifest.replace("../stitch", common::root().to_str().unwrap());
-    // This project's profile, so that what it has built is not built again, and its versions.
-    let profile = "[profile.release]\ndebug = \"line-tables-only\"\n";
-    let write = |name: &str, content: &str| fs::write(folder.join(name), content).unwrap();
-    write("Cargo.toml", &format!("{manifest}\n{profile}"));
-    write("build.rs", &shown(&source, "build.rs"));
-    fs::create_dir(folder.join("src")).unwrap();
-    write("src/main.rs", &source);
-    fs::copy(common::root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    fs::create_dir(folder.join(".cargo")).unwrap();
-    write(".cargo/config.toml", &shown(&source, ".cargo/config.toml"));
+/// Builds the crate in `folder` with what is built for this one: the folder of its programs.
+pub fn build_crate(folder: &Path) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     // What Cargo says of this package to its tests: build scripts, such as ring's, would run again for it.
@@ -67,7 +53,26 @@ fn built(folder: &Path) -> PathBuf {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("release/own_model")
+    target.join("release")
+}
+
+/// The crate that the example's header describes, elsewhere than this one, built: its program.
+fn built(folder: &Path) -> PathBuf {
+    let source = fs::read_to_string(example("own_model.rs")).unwrap();
+    let manifest = shown(&source, "Cargo.toml");
+    assert!(manifest.contains("\"../stitch\""), "{manifest}");
+    let manifest = manifest.replace("../stitch", common::root().to_str().unwrap());
+    // This project's profile, so that what it has built is not built again, and its versions.
+    let profile = "[profile.release]\ndebug = \"line-tables-only\"\n";
+    let write = |name: &str, content: &str| fs::write(folder.join(name), content).unwrap();
+    write("Cargo.toml", &format!("{manifest}\n{profile}"));
+    write("build.rs", &shown(&source, "build.rs"));
+    fs::create_dir(folder.join("src")).unwrap();
+    write("src/main.rs", &source);
+    fs::copy(common::root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::create_dir(folder.join(".cargo")).unwrap();
+    write(".cargo/config.toml", &shown(&source, ".cargo/config.toml"));
+    build_crate(folder).join("own_model")
 }
 
 /// Runs the program or its twin: what it prints. The program finds libtorch by its build.rs alone.

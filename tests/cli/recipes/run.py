@@ -1,4 +1,4 @@
-"""Runs the README's Python recipes in a folder as its reader has it, and checks what they give."""
+"""Runs the Python recipes of docs/formats.md in a folder as its reader has it, and checks what they give."""
 
 import os
 import sys
@@ -11,9 +11,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 from sklearn.neural_network import MLPClassifier
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))
-from lenet5 import LeNet5  # noqa: E402
 
 warnings.filterwarnings("ignore")  # torch.jit is deprecated in 2.13, and says so at each load.
 torch.set_num_threads(1)
@@ -32,7 +29,7 @@ def predictions(model):
     return pd.read_csv(f"runs/reproduce/{model}/predictions.csv")["y_pred"].to_numpy()
 
 
-model = run("state_dict.py", torch=torch, model=LeNet5())["model"]
+model = run("state_dict.py")["model"]
 for key, value in load_file("runs/reproduce/lenet5/weights.safetensors").items():
     assert torch.equal(model.state_dict()[key], value), f"state_dict: {key}"
 expected = model(torch.from_numpy(images)).detach()
