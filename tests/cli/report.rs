@@ -74,8 +74,7 @@ fn parity_and_the_figures_come_before_the_images_and_the_contents_link_to_all_se
     let folder = folder_with_runs(&["mlp", "lenet5"]);
     let page = page(folder.path(), &["runs"], &format!("runs/{REPORT}"));
     let ids = page.split("<section id=\"").skip(1).map(|it| it.split_once('"').unwrap().0);
-    let order =
-        ["parity", "result", "run-1", "run-2", "run-1-images", "run-2-images", "settings"];
+    let order = ["parity", "result", "run-1", "run-2", "run-1-images", "run-2-images", "settings"];
     assert!(ids.eq(order));
     assert!(page.rfind("<figure").unwrap() < page.find("<img ").unwrap());
     let contents = between(&page, "<nav class=\"contents\"", "</nav>");
@@ -89,7 +88,8 @@ fn parity_and_the_figures_come_before_the_images_and_the_contents_link_to_all_se
 fn a_run_that_was_not_compared_shows_what_parity_proves_and_how_to_run_it() {
     let page = text(finished_run("lenet5"), REPORT);
     let parity = between(page, "<section id=\"parity\"", "</section>");
-    assert!(parity.contains("not compared yet") && parity.contains("<code>make parity</code>"));
+    assert!(page.contains("parity</a>: not compared yet") && parity.contains("Not compared yet"));
+    assert!(parity.contains("<code>make parity</code>"));
     for stage in ["data", "init", "order", "forward", "gradient", "step", "result"] {
         assert!(parity.contains(&format!("<li><b>{stage}</b>")), "{stage}");
     }
@@ -168,9 +168,12 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     let rows = between(&checked, "<table class=\"stages\">", "</table>");
     let row = |name: &str| between(rows, &format!("<th scope=\"row\">{name} "), "</tr>");
     assert!(row("gradient").contains("not compared"), "{rows}");
-    assert!(row("result").contains(&format!("> {equal} equal</td>")), "{rows}");
+    // The true labels of the test images are data, all other tensors results.
+    assert!(row("data").contains("> 1 equal</td>"), "{rows}");
+    assert!(row("result").contains(&format!("> {} equal</td>", equal - 1)), "{rows}");
     let parity = between(&checked, "<section id=\"parity\"", "</section>");
-    assert!(parity.contains("equal, bit for bit") && !parity.contains("not compared yet"));
+    assert!(parity.contains("PARITY: EQUAL") && !parity.contains("Not compared yet"));
+    assert!(checked.contains("parity</a>: equal, bit for bit"));
     // Verdicts of earlier versions have neither the list nor the counts.
     let mut earlier = saved;
     earlier.as_object_mut().unwrap().remove("not_compared");

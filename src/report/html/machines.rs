@@ -10,6 +10,8 @@ use crate::train::Device;
 pub struct Machines {
     /// The names of these runs.
     pub names: String,
+    /// Whether there are several.
+    pub several: bool,
     /// The CPU kernels and threads, or the device, of these runs.
     pub here: String,
 }
@@ -27,7 +29,7 @@ pub fn machines(runs: &[&Run], names: &[String]) -> Option<Machines> {
     let kernels = |run: &Run| {
         let device = run.config.settings.device;
         if device != Device::Cpu {
-            return format!("the device {device}");
+            return format!("{device}");
         }
         let kernels = run.config.cpu_capability.as_deref().unwrap_or("unknown");
         let threads = run.config.settings.threads.unwrap_or(1);
@@ -37,5 +39,5 @@ pub fn machines(runs: &[&Run], names: &[String]) -> Option<Machines> {
     let mut here: Vec<String> = of_pytorch.iter().map(|(run, _)| kernels(run)).collect();
     here.dedup();
     let names: Vec<String> = of_pytorch.into_iter().map(|(_, name)| name.clone()).collect();
-    Some(Machines { names: list(&names), here: list(&here) })
+    Some(Machines { names: list(&names), several: names.len() > 1, here: list(&here) })
 }

@@ -146,7 +146,8 @@ impl State {
         }
     }
 
-    fn of(parity: &Parity) -> Self {
+    /// What the verdict on a run says.
+    pub fn of(parity: &Parity) -> Self {
         match parity {
             Parity::Checked(verdict) if !verdict.equal && is_cut(verdict) => Self::Incomplete,
             Parity::Checked(ParityVerdict { equal: false, .. }) => Self::Different,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::images::ImagesView;
 use super::machines::{Machines, machines};
-use super::parity::ParityView;
+use super::parity::{ParityView, State};
 use super::text::{self, signed};
 use super::{Parity, Section, Study};
 use crate::dataset::source::OFFICIAL;
@@ -68,6 +68,8 @@ struct RunView<'a> {
     total: String,
     /// The paper's accuracy and the difference from it.
     paper: Option<(String, String)>,
+    /// The verdict of `stitch parity` in a few words.
+    parity: &'static str,
     losses: String,
     history: Widths,
     matrix: String,
@@ -246,6 +248,7 @@ fn run<'a>(
         correct: thousands(run.matrix.correct()),
         total: thousands(run.matrix.total()),
         paper: run.paper().map(|paper| against(paper.accuracy)),
+        parity: State::of(&section.parity).words(),
         losses: text::losses(run),
         history: Widths::new(|drawn| figures::losses(&run.curves, drawn)),
         matrix: figures::confusion_matrix(&run.matrix, &run.classes, normalize).embedded(),
