@@ -32,7 +32,7 @@ test: venv data outside lint
 	cargo test --release --locked --workspace --exclude stitch
 	cargo test --release --locked
 
-# Trains all models with the notebook and the port, traced, and compares every record.
+# Trains all models with the notebook and the port, traced, and compares every record. The page shows the verdicts.
 PARITY_RUNS := runs/parity
 parity: venv data
 	@for model in mlp lenet5 deepcnn; do \
@@ -41,6 +41,8 @@ parity: venv data
 	    $(STITCH) train $$model --trace --force --out $(PARITY_RUNS)/$$model >/dev/null && \
 	    $(STITCH) parity $(PARITY_RUNS)/notebook-$$model $(PARITY_RUNS)/$$model || exit 1; \
 	done
+	@$(STITCH) report $(PARITY_RUNS)/mlp $(PARITY_RUNS)/lenet5 $(PARITY_RUNS)/deepcnn \
+	    --force --output $(PARITY_RUNS)/report.html
 
 # Compiling candle and burn took 17 minutes with one job on a busy machine; the rest takes less than one.
 ports: venv data

@@ -22,8 +22,8 @@ pub use names::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use stitch_run::{
-    Average, DataConfig, Metrics, ParityVerdict, RunConfig, RunConfigError, TrainingMetrics,
-    ValidationMetrics, peak_rss_bytes,
+    Average, DataConfig, Metrics, ParityVerdict, RunConfig, RunConfigError, StageVerdict,
+    TrainingMetrics, ValidationMetrics, peak_rss_bytes,
 };
 
 /// Why a run folder cannot be used; each message contains the path of the folder or file.

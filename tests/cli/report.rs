@@ -63,6 +63,43 @@ fn the_page_is_complete_in_itself_and_every_image_has_words() {
     assert!(page.contains("paper 0.8709") && page.contains("paper 0.8953"));
 }
 
+/// The text between two marks.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text}"));
+    rest.split_once(to).unwrap().0
+}
+
+#[test]
+fn parity_and_the_figures_come_before_the_images_and_the_contents_link_to_all_sections() {
+    let folder = folder_with_runs(&["mlp", "lenet5"]);
+    let page = page(folder.path(), &["runs"], &format!("runs/{REPORT}"));
+    let ids = page.split("<section id=\"").skip(1).map(|it| it.split_once('"').unwrap().0);
+    let order = ["parity", "result", "run-1", "run-2", "run-1-images", "run-2-images", "settings"];
+    assert!(ids.eq(order));
+    assert!(page.rfind("<figure").unwrap() < page.find("<img ").unwrap());
+    let contents = between(&page, "<nav class=\"contents\"", "</nav>");
+    order.iter().for_each(|id| assert!(contents.contains(&format!("href=\"#{id}\"")), "{id}"));
+    // Links within the page have targets.
+    let path = folder.path().join("runs").join(REPORT);
+    crate::common::run_python("cli/divergence/page.py", &[path.to_str().unwrap()]);
+}
+
+#[test]
+fn a_run_that_was_not_compared_shows_what_parity_proves_and_how_to_run_it() {
+    let page = text(finished_run("lenet5"), REPORT);
+    let parity = between(page, "<section id=\"parity\"", "</section>");
+    assert!(page.contains("parity</a>: not compared yet") && parity.contains("Not compared yet"));
+    assert!(parity.contains("<code>make parity</code>"));
+    for stage in ["data", "init", "order", "forward", "gradient", "step", "result"] {
+        assert!(parity.contains(&format!("<li><b>{stage}</b>")), "{stage}");
+    }
+    // The bars of F1 have a header; the last digits are explained for the model that PyTorch trains.
+    assert!(page.contains("F1 as a bar from 0 to 1"));
+    let machines = "Why the fourth digit of LeNet-5 differs between machines";
+    assert!(between(page, "<section id=\"result\"", "</section>").contains(machines));
+    assert!(!text(finished_run("mlp"), REPORT).contains("differs between machines"));
+}
+
 #[test]
 fn the_figures_hold_every_number_of_the_tables_and_every_name_whole() {
     let run = finished_run("lenet5");
@@ -124,14 +161,30 @@ fn a_verdict_is_shown_for_the_weights_it_is_about_and_for_no_others() {
     let verdict = fs::read_to_string(&path).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&verdict).unwrap();
     assert_eq!(saved["not_compared"].as_array().unwrap().len(), 1, "{verdict}");
-    // Verdicts of earlier versions do not have the list.
+    // The counts of the stages add up to the tensors, and are shown by group.
+    let stages = saved["stages"].as_array().unwrap();
+    let equal: u64 = stages.iter().map(|stage| stage["equal"].as_u64().unwrap()).sum();
+    assert_eq!(saved["tensors"], equal, "{verdict}");
+    let rows = between(&checked, "<table class=\"stages\">", "</table>");
+    let row = |name: &str| between(rows, &format!("<th scope=\"row\">{name} "), "</tr>");
+    assert!(row("gradient").contains("not compared"), "{rows}");
+    // The true labels of the test images are data, all other tensors results.
+    assert!(row("data").contains("> 1 equal</td>"), "{rows}");
+    assert!(row("result").contains(&format!("> {} equal</td>", equal - 1)), "{rows}");
+    let parity = between(&checked, "<section id=\"parity\"", "</section>");
+    assert!(parity.contains("PARITY: EQUAL") && !parity.contains("Not compared yet"));
+    assert!(checked.contains("parity</a>: equal, bit for bit"));
+    // Verdicts of earlier versions have neither the list nor the counts.
     let mut earlier = saved;
     earlier.as_object_mut().unwrap().remove("not_compared");
+    earlier.as_object_mut().unwrap().remove("stages");
     fs::write(&path, earlier.to_string()).unwrap();
     let page_of_earlier = page(folder.path(), &["runs/lenet5"], &written);
     assert!(
         page_of_earlier.contains("PARITY: EQUAL") && !page_of_earlier.contains("Not compared:")
     );
+    assert!(page_of_earlier.contains("no counts by stage"));
+    assert!(page_of_earlier.contains("<li><b>gradient</b>"), "no list of the stages");
     fs::write(&path, verdict.replace("\"weights_sha256\": \"", "\"weights_sha256\": \"0")).unwrap();
     let stale = page(folder.path(), &["runs/lenet5"], &written);
     assert!(!stale.contains("PARITY: EQUAL") && stale.contains("about other weights"));

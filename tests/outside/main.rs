@@ -68,6 +68,13 @@ fn reproduced(folder: &Path) -> Result<Vec<String>, Failed> {
         ["study", "plan", "--model", "mlp", "--seeds", "0..3", "--epochs", "1", "-o", "study"];
     stitch(folder, &plan)?;
     stitch(folder, &["study", "run", "study", "--quiet"])?;
+    // One of the two models has a verdict, the other is not compared.
+    fs::create_dir(folder.join("reference"))?;
+    for entry in fs::read_dir(folder.join("page/lenet5"))? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.join("reference").join(entry.file_name()))?;
+    }
+    stitch(folder, &["parity", "reference", "page/lenet5"])?;
     stitch(folder, &["report", "page", "--study", "study"])?;
     Ok(vec!["page/mlp".into(), "page/lenet5".into()])
 }
@@ -101,7 +108,7 @@ fn compared(folder: &Path) -> Result<Vec<String>, Failed> {
     }
 }
 
-/// Opens the page in Chromium: narrow and wide, light and dark, and for print.
+/// Opens the page in Chromium: as phones, a tablet and a desktop show it, light and dark, and for print.
 fn shown(page: Page) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     common::small_dataset(&folder.path().join("data"), 300, 100);

@@ -41,7 +41,7 @@ pub use glob::Pattern;
 pub use inherited::LayerError;
 pub use map::Map;
 pub use map_error::{MapError, RuleError};
-pub use report::Report;
+pub use report::{Report, StageCounts};
 pub use result::{Blocks, Outcome, TensorResult};
 pub use side::{Item, Key, Side};
 pub use sides::{Options, compare};

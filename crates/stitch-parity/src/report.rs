@@ -40,7 +40,39 @@ pub struct Report {
     pub one_sided_stages: Vec<String>,
 }
 
+/// The number of tensors of a stage, by outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageCounts<'a> {
+    /// Name of the stage.
+    pub stage: &'a str,
+    /// Tensors with equal bits.
+    pub equal: usize,
+    /// Tensors that differ, within their tolerance.
+    pub within: usize,
+    /// Tensors that do not pass.
+    pub different: usize,
+}
+
 impl Report {
+    /// The counts of each stage, in causal order.
+    pub fn stages(&self) -> Vec<StageCounts<'_>> {
+        let mut stages: Vec<StageCounts> = Vec::new();
+        for TensorResult { stage, outcome, .. } in &self.tensors {
+            let place =
+                stages.iter().position(|counts| counts.stage == stage).unwrap_or_else(|| {
+                    stages.push(StageCounts { stage, equal: 0, within: 0, different: 0 });
+                    stages.len() - 1
+                });
+            let counts = &mut stages[place];
+            *match outcome {
+                Outcome::Equal => &mut counts.equal,
+                Outcome::Within(_) => &mut counts.within,
+                _ => &mut counts.different,
+            } += 1;
+        }
+        stages
+    }
+
     /// The first tensor, in causal order, that does not pass.
     pub fn first_difference(&self) -> Option<&TensorResult> {
         self.tensors.get(self.first?)

@@ -56,7 +56,7 @@ pub use lr_schedule::{LrSchedule, UnknownSchedule};
 pub use metrics_file::{Average, Metrics, TrainingMetrics, ValidationMetrics, peak_rss_bytes};
 pub use normalize::{InvalidNormalize, Normalize};
 pub use optimizer::Optimizer;
-pub use parity::ParityVerdict;
+pub use parity::{ParityVerdict, StageVerdict};
 pub use progress::{EpochRecord, Progress, TrainState, counted};
 pub use run_config::{DataConfig, ImageSize, RunConfig, RunConfigError, digest};
 pub use setting_error::{SettingError, find_wrong};

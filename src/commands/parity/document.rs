@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Error, Result};
 use stitch::report::folder::weights_sha256;
-use stitch::run_folder::{self, ParityVerdict, write_whole};
-use stitch_parity::Report;
+use stitch::run_folder::{self, ParityVerdict, StageVerdict, write_whole};
+use stitch_parity::{Report, StageCounts};
 
 use super::flags::{applied, message};
 use crate::cli::ParityArgs;
@@ -42,6 +42,7 @@ pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
             verdict: report.verdict(),
             equal: report.is_equal(),
             tensors: report.tensors.len(),
+            stages: report.stages().into_iter().map(stage).collect(),
             tolerances: tolerances.into_iter().collect(),
             not_compared: report.not_compared.clone(),
             html: args.html.as_ref().and_then(|page| links::relative(&args.candidate, page)),
@@ -56,4 +57,10 @@ pub fn save_verdict(args: &ParityArgs, report: &Report, console: Console) {
             path.display()
         ));
     }
+}
+
+/// The counts of a stage, as `parity.json` has them.
+fn stage(counts: StageCounts) -> StageVerdict {
+    let StageCounts { stage, equal, within, different } = counts;
+    StageVerdict { stage: stage.into(), equal, within, different }
 }

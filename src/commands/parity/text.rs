@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use clap::builder::styling::AnsiColor;
 use stitch_parity::{
-    Comparison, DECADES, Element, LayerError, Outcome, Report, TaskView, TensorResult, stage,
+    Comparison, DECADES, Element, LayerError, Outcome, Report, StageCounts, TaskView, TensorResult,
+    stage,
 };
 
 use super::flags::{TRUNCATED, flag, message, tolerances};
@@ -144,21 +145,10 @@ impl Printer {
 
     /// One row per stage: the number of tensors that are equal, within tolerance, and different.
     fn stages(&mut self, report: &Report) {
-        let mut stages: Vec<(&str, [usize; 3])> = Vec::new();
-        for tensor in &report.tensors {
-            let known = stages.iter().position(|(stage, _)| *stage == tensor.stage);
-            let place = known.unwrap_or_else(|| {
-                stages.push((&tensor.stage, [0; 3]));
-                stages.len() - 1
-            });
-            stages[place].1[match tensor.outcome {
-                Outcome::Equal => 0,
-                Outcome::Within(_) => 1,
-                _ => 2,
-            }] += 1;
-        }
-        let rows = stages.into_iter().map(|(stage, counts)| {
-            [vec![stage.to_owned()], counts.map(|n| n.to_string()).to_vec()].concat()
+        let rows = report.stages().into_iter().map(|counts| {
+            let StageCounts { stage, equal, within, different } = counts;
+            let numbers = [equal, within, different].map(|n| n.to_string());
+            [vec![stage.to_owned()], numbers.to_vec()].concat()
         });
         let header = ["stage", "equal bits", "within tolerance", "different"];
         let _ = writeln!(self.out, "{}", table(self.screen, &header, rows));

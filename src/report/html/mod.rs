@@ -1,5 +1,8 @@
 //! The HTML report of runs, one self-contained file. askama renders `page.html` and escapes all values.
 
+mod images;
+mod machines;
+mod parity;
 mod study;
 mod text;
 mod view;

@@ -3,15 +3,17 @@
 use askama::Template;
 use serde_json::Value;
 
-use super::text::{self, probability, signed};
+use super::images::ImagesView;
+use super::machines::{Machines, machines};
+use super::parity::{ParityView, State};
+use super::text::{self, signed};
 use super::{Parity, Section, Study};
-use crate::dataset::classes::Classes;
 use crate::dataset::source::OFFICIAL;
 use crate::metrics::Scores;
 use crate::report::Run;
 use crate::report::compare::recall_gains;
 use crate::report::figures::{self, Accuracy, Normalize, Widths, thousands};
-use crate::report::pictures::{self, Example, Filters, PicturesError};
+use crate::report::pictures::PicturesError;
 use crate::train::TrainConfig;
 
 #[derive(Template)]
@@ -26,6 +28,8 @@ pub struct Page<'a> {
     result: Vec<String>,
     study: Option<&'a Study>,
     why: Vec<String>,
+    /// Why the accuracy differs between machines; `None` without a run of PyTorch's training.
+    machines: Option<Machines>,
     accuracy: Widths,
     /// Whether the paper has a result of one of the models.
     has_paper: bool,
@@ -34,7 +38,7 @@ pub struct Page<'a> {
     settings: Vec<(String, Vec<String>)>,
     data: Vec<Data<'a>>,
     runs: Vec<RunView<'a>>,
-    verdicts: Vec<(&'a String, &'a Parity)>,
+    parity: ParityView<'a>,
 }
 
 struct Recalls<'a> {
@@ -64,6 +68,8 @@ struct RunView<'a> {
     total: String,
     /// The paper's accuracy and the difference from it.
     paper: Option<(String, String)>,
+    /// The verdict of `stitch parity` in a few words.
+    parity: &'static str,
     losses: String,
     history: Widths,
     matrix: String,
@@ -72,7 +78,7 @@ struct RunView<'a> {
     scores: Vec<Score<'a>>,
     averages: Vec<Score<'a>>,
     pairs: Vec<Pair<'a>>,
-    pictures: Result<PicturesView<'a>, &'a PicturesError>,
+    images: Result<ImagesView<'a>, &'a PicturesError>,
 }
 
 struct Score<'a> {
@@ -89,48 +95,6 @@ struct Pair<'a> {
     predicted: &'a str,
     count: String,
     share: String,
-}
-
-struct PicturesView<'a> {
-    note: Option<String>,
-    rows: Vec<Row<'a>>,
-    hardest: Vec<Image<'a>>,
-    filters: Option<FiltersView<'a>>,
-}
-
-struct Row<'a> {
-    truth: &'a str,
-    predicted: &'a str,
-    images: Vec<Image<'a>>,
-}
-
-struct Image<'a> {
-    uri: &'a str,
-    alt: String,
-    truth: &'a str,
-    predicted: &'a str,
-    of_truth: String,
-    of_predicted: String,
-    loss: String,
-}
-
-struct FiltersView<'a> {
-    count: usize,
-    side: usize,
-    greatest: String,
-    averaged: String,
-    /// A class and the URI of its sample image.
-    samples: Vec<(&'a str, &'a String)>,
-    filters: Vec<FilterView<'a>>,
-}
-
-struct FilterView<'a> {
-    number: usize,
-    weights: &'a str,
-    /// A class and the URI of the response to its sample image.
-    responses: Vec<(&'a str, &'a String)>,
-    most: String,
-    least: String,
 }
 
 impl<'a> Page<'a> {
@@ -153,13 +117,14 @@ impl<'a> Page<'a> {
             result: text::result(&runs, names),
             study,
             why: text::why(&runs, names),
+            machines: machines(&runs, names),
             accuracy: accuracies(&runs, names),
             has_paper: runs.iter().any(|run| run.paper().is_some()),
             recalls: recalls(&runs, names),
             settings: settings(&runs),
             data: data(&runs, names),
             runs: numbered.map(|(i, (&section, name))| run(i, section, name, normalize)).collect(),
-            verdicts: names.iter().zip(sections.iter().map(|section| &section.parity)).collect(),
+            parity: ParityView::new(sections, names),
         }
     }
 }
@@ -283,6 +248,7 @@ fn run<'a>(
         correct: thousands(run.matrix.correct()),
         total: thousands(run.matrix.total()),
         paper: run.paper().map(|paper| against(paper.accuracy)),
+        parity: State::of(&section.parity).words(),
         losses: text::losses(run),
         history: Widths::new(|drawn| figures::losses(&run.curves, drawn)),
         matrix: figures::confusion_matrix(&run.matrix, &run.classes, normalize).embedded(),
@@ -291,7 +257,7 @@ fn run<'a>(
         scores: scores.map(|(name, &scores)| score(name, scores)).collect(),
         averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
         pairs: pairs(run),
-        pictures: section.pictures.as_ref().map(|it| pictures_of(it, &run.classes)),
+        images: section.pictures.as_ref().map(|it| ImagesView::new(it, &run.classes)),
     }
 }
 
@@ -312,70 +278,4 @@ fn pairs(run: &Run) -> Vec<Pair<'_>> {
         }
     };
     run.matrix.most_confused(10).into_iter().map(pair).collect()
-}
-
-fn pictures_of<'a>(pictures: &'a pictures::Pictures, classes: &'a Classes) -> PicturesView<'a> {
-    let image = |example: &'a Example| image(example, classes);
-    let note = (pictures.differing > 0).then(|| {
-        format!(
-            "For {} of the test images, the weights give another class here than in predictions.csv. A few are \
-             expected with another CPU or number of threads, which sum in a different order; more mean that the \
-             weights are of another run.",
-            thousands(pictures.differing as u64)
-        )
-    });
-    let rows = pictures.pairs.iter().map(|(pair, examples)| Row {
-        truth: &classes.names()[pair.truth],
-        predicted: &classes.names()[pair.predicted],
-        images: examples.iter().map(image).collect(),
-    });
-    PicturesView {
-        note,
-        rows: rows.collect(),
-        hardest: pictures.hardest.iter().map(image).collect(),
-        filters: pictures.filters.as_ref().map(|it| filters(it, classes)),
-    }
-}
-
-fn image<'a>(example: &'a Example, classes: &'a Classes) -> Image<'a> {
-    let [truth, predicted] =
-        [example.truth, example.predicted].map(|class| classes.names()[class].as_str());
-    let of_predicted = probability(example.of_predicted);
-    let alt = format!(
-        "Test image {}: {truth}, classified as {predicted} with probability {of_predicted}",
-        example.index
-    );
-    Image {
-        uri: &example.image,
-        alt,
-        truth,
-        predicted,
-        of_truth: probability(example.of_truth),
-        of_predicted,
-        loss: format!("{:.2}", example.loss),
-    }
-}
-
-fn filters<'a>(filters: &'a Filters, classes: &'a Classes) -> FiltersView<'a> {
-    let name = |class: usize| classes.names()[class].as_str();
-    let of_class =
-        |what: &str, (class, mean): (usize, f64)| format!("{what} {} ({mean:.3})", name(class));
-    let classes = || filters.samples.iter().map(|&(class, _)| name(class));
-    FiltersView {
-        count: filters.filters.len(),
-        side: filters.side,
-        greatest: format!("{:.2}", filters.greatest),
-        averaged: thousands(filters.averaged as u64),
-        samples: classes().zip(filters.samples.iter().map(|(_, uri)| uri)).collect(),
-        filters: (1..)
-            .zip(&filters.filters)
-            .map(|(number, filter)| FilterView {
-                number,
-                weights: &filter.weights,
-                responses: classes().zip(&filter.responses).collect(),
-                most: of_class("most for", filter.most),
-                least: of_class("least for", filter.least),
-            })
-            .collect(),
-    }
 }
