@@ -7,8 +7,10 @@ mod documents;
 mod dry_run;
 mod evaluate;
 mod export;
+mod files;
 mod flags;
 mod inputs;
+mod inspect;
 mod links;
 mod man;
 mod models;
@@ -46,6 +48,8 @@ pub enum Outcome {
     Done,
     /// A check failed; exit code 1.
     CheckFailed,
+    /// Some inputs cannot be read, and their errors are printed; exit code 2.
+    Unreadable,
 }
 
 impl From<Outcome> for ExitCode {
@@ -53,6 +57,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => 0.into(),
             Outcome::CheckFailed => 1.into(),
+            Outcome::Unreadable => 2.into(),
         }
     }
 }
@@ -72,6 +77,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(&args, console),
         Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),

@@ -16,10 +16,9 @@ pub fn of(bytes: impl AsRef<[u8]>) -> String {
 /// # Errors
 /// Those of `from`.
 pub fn of_reader(mut from: impl Read) -> io::Result<(u64, String)> {
-    let mut hash = Sha256::new();
-    let mut each = |bytes: &[u8]| hash.update(bytes);
-    let length = for_each_part(&mut from, &mut each)?;
-    Ok((length, HEXLOWER.encode(&hash.finalize())))
+    let mut sum = Sum::default();
+    let length = for_each_part(&mut from, &mut |part| sum.update(part))?;
+    Ok((length, sum.finish()))
 }
 
 /// Calls `each` with parts of what is read, to the end, and returns the number of bytes. Every part but the last is a
@@ -68,4 +67,20 @@ pub fn of_tensors<'a>(tensors: impl IntoIterator<Item = (&'a TensorSpec, &'a str
 /// Whether a text is a SHA-256 in hex: 64 hexadecimal digits.
 pub fn is_hex(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The SHA-256 of bytes that come in parts.
+#[derive(Debug, Clone, Default)]
+pub struct Sum(Sha256);
+
+impl Sum {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The SHA-256 of all bytes in hex.
+    pub fn finish(self) -> String {
+        HEXLOWER.encode(&self.0.finalize())
+    }
 }

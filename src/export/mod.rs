@@ -1,12 +1,14 @@
-//! The file formats that weights are written in, each an entry of one table.
+//! The file formats that weights are written in, each an entry of one table, and the changes of tensors on the way.
+
+mod forward;
+mod rules;
 
 use std::fmt;
 
+pub use forward::ExportError;
+pub use rules::{DtypeRule, Rename, RuleError, Rules, Transpose};
 use stitch_run::closest::UnknownName;
-use tensor_files::{Metadata, NamedTensor, ReadError, npz, safetensors, state_dict};
-
-use crate::formats::onnx;
-use crate::nn::{Model, TraceError};
+use tensor_files::{Metadata, NamedTensor, ReadError, npy, npz, safetensors, state_dict};
 
 /// A file format of weights. Passed around as `&'static Format`; two are equal when their names are.
 pub struct Format {
@@ -24,22 +26,18 @@ enum Write {
     /// Tensors with their names.
     Tensors(fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>),
     /// A forward pass besides the tensors.
-    Forward(fn(&Model) -> Result<Vec<u8>, ExportError>),
+    Forward(Forward),
 }
 
-/// A model that a format cannot represent.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// A tensor that does not fit its shape.
-    #[error(transparent)]
-    Tensors(#[from] ReadError),
-    /// An operation without an ONNX form.
-    #[error(transparent)]
-    Onnx(#[from] TraceError),
+/// A format with a forward pass.
+#[derive(Debug, Clone, Copy)]
+enum Forward {
+    TorchScript,
+    Onnx,
 }
 
 /// Every format, in the order of `--help`.
-pub static FORMATS: [Format; 5] = [
+pub static FORMATS: [Format; 6] = [
     Format {
         name: "state-dict",
         description: "torch.load(path) in Python",
@@ -50,7 +48,7 @@ pub static FORMATS: [Format; 5] = [
         name: "torchscript",
         description: "torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward",
         extensions: &["pt", "pth"],
-        write: Write::Forward(|model| Ok(model.torchscript()?)),
+        write: Write::Forward(Forward::TorchScript),
     },
     Format {
         name: "safetensors",
@@ -65,16 +63,31 @@ pub static FORMATS: [Format; 5] = [
         write: Write::Tensors(|tensors, _| npz::write(tensors)),
     },
     Format {
+        name: "npy",
+        description: "numpy.load(path): one array, without a name",
+        extensions: &["npy"],
+        write: Write::Tensors(|tensors, _| match tensors {
+            [one] => npy::write(one),
+            _ => Err(ReadError::Unsupported(format!(
+                "an .npy file holds exactly one tensor, and these are {}: write an .npz file",
+                tensors.len()
+            ))),
+        }),
+    },
+    Format {
         name: "onnx",
         description: "onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward",
         extensions: &["onnx"],
-        write: Write::Forward(|model| {
-            Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))
-        }),
+        write: Write::Forward(Forward::Onnx),
     },
 ];
 
 impl Format {
+    /// The names of the formats that hold tensors of any names: all without a forward pass.
+    pub fn of_tensors() -> impl Iterator<Item = &'static str> {
+        FORMATS.iter().filter(|format| !format.has_forward()).map(|format| format.name)
+    }
+
     /// The format of that name.
     ///
     /// # Errors
@@ -93,17 +106,6 @@ impl Format {
     /// Whether a file has a forward pass besides the weights.
     pub fn has_forward(&self) -> bool {
         matches!(self.write, Write::Forward(_))
-    }
-
-    /// The bytes of a file with the weights of `model`; `metadata` is stored by formats that support it.
-    ///
-    /// # Errors
-    /// [`ExportError`].
-    pub fn write(&self, model: &Model, metadata: &Metadata) -> Result<Vec<u8>, ExportError> {
-        match self.write {
-            Write::Tensors(write) => Ok(write(&model.state_dict(), metadata)?),
-            Write::Forward(write) => write(model),
-        }
     }
 
     /// The bytes of a file with these tensors; `None` if the format needs a forward pass.
