@@ -11,7 +11,7 @@ mod text;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use stitch::sha256;
 
 use self::contents::{Contents, Document, FileSum};
@@ -47,6 +47,7 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
 /// What is in a file or folder. Its kind is recognized by its content.
 fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     if file.is_dir() {
+        refuse_key(file, args)?;
         return folder::contents(file);
     }
     let mut start = Vec::new();
@@ -55,13 +56,24 @@ fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     let length = opened.metadata().map_err(|error| hinted(file, error))?.len();
     opened.take(idx::START).read_to_end(&mut start).with_context(cannot)?;
     if folder::is_records(&start) {
+        refuse_key(file, args)?;
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         return folder::trace(folder.unwrap_or(Path::new(".")));
     }
     match idx::is_idx(&start, length) {
-        true => idx::contents(file, args),
+        true => {
+            refuse_key(file, args)?;
+            idx::contents(file, args)
+        }
         false => tensors::contents(file, args),
     }
+}
+
+/// Refuses `--key` where there are no dicts.
+fn refuse_key(file: &Path, args: &InspectArgs) -> Result<()> {
+    let is_given = args.key.get().is_some();
+    ensure!(!is_given, "--key: {} is not a checkpoint, whose dicts have keys", file.display());
+    Ok(())
 }
 
 /// The size and the SHA-256 of a file.
