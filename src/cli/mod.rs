@@ -2,6 +2,7 @@
 
 mod data;
 mod engines;
+mod inspect;
 mod models;
 mod results;
 mod shared;
@@ -19,6 +20,7 @@ use clap::{
 };
 use clap_complete::Shell;
 pub use data::{DataAction, DataCommand, FetchArgs, ImportArgs};
+pub use inspect::InspectArgs;
 pub use results::{ParityArgs, ParityFormat, ReportArgs};
 pub use shared::{
     CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
@@ -46,6 +48,7 @@ use values::written_path;
 Examples (each `stitch COMMAND --help` has more):
   stitch reproduce --out runs/first
   stitch predict docs/pictures
+  stitch inspect models/lenet5/state_dict.pt
   stitch evaluate models/lenet5/state_dict.pt --json
   stitch --version --verbose"
 )]
@@ -87,7 +90,9 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Classify your own images
     Predict(PredictArgs),
-    /// Convert a weights file to another format
+    /// Show what is in files of tensors, traces, run folders and IDX files
+    Inspect(InspectArgs),
+    /// Convert a file of tensors to another format
     Export(ExportArgs),
     /// Compare two runs, traces or files; report the first difference
     Parity(ParityArgs),

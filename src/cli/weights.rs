@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use stitch::dataset::ImageShape;
-use stitch::export::{FORMATS, Format};
+use stitch::export::{DtypeRule, FORMATS, Format, Rename, Transpose};
 use stitch::models::ModelEntry;
 
 use super::values::{parse_image_size, parse_indices, written_path};
@@ -129,17 +129,24 @@ pub struct ImageSizeArgs {
 /// `stitch export`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+The tensors of any file are converted to state-dict, safetensors, npz and npy. torchscript and onnx, which have a forward \
+pass, are for known models and for TorchScript files.
+
+In patterns, * stands for any characters. --dtype and --transpose match the names in FILE; of several --dtype for one tensor \
+the last one counts. --rename rules are applied after them, one after the other.
+
 Examples (read the output of `stitch train lenet5` and `stitch train mlp`):
   stitch export runs/lenet5/state_dict.pt --format torchscript -o lenet5.pt
-  stitch export runs/lenet5/state_dict.pt --format onnx -o lenet5.onnx
+  stitch export runs/lenet5/state_dict.pt -o lenet5.onnx
+  stitch export runs/lenet5/state_dict.pt --dtype float16 --rename 'fc*.*=head.*.*' -o half.safetensors
   stitch export runs/mlp/state_dict.pt --format npz --sklearn -o mlp.npz")]
 pub struct ExportArgs {
-    /// Weights file: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
+    /// File of tensors: .pt (state_dict, checkpoint or TorchScript), .safetensors, .npz or .npy
     pub file: PathBuf,
-    /// Format to write
+    /// Format to write [default: that of the extension of --output; state-dict for .pt]
     #[arg(long, short, value_parser = format())]
-    pub format: &'static Format,
-    /// File to write; - for stdout
+    pub format: Option<&'static Format>,
+    /// File to write; - for stdout, which requires --format
     #[arg(long, short, value_name = "PATH")]
     pub output: PathBuf,
     /// The model, instead of identifying it by names and shapes
@@ -147,6 +154,17 @@ pub struct ExportArgs {
     pub model: Option<&'static ModelEntry>,
     #[command(flatten)]
     pub key: KeyArgs,
+    /// Rename tensors, such as 'conv*.*=layers.*.*': each * of the new name repeats one of the pattern; may be repeated
+    #[arg(long, value_name = "GLOB=NAME", conflicts_with = "sklearn")]
+    pub rename: Vec<Rename>,
+    /// Convert all floating-point tensors (float16) or those with these names ('norm.*=float32'); may be repeated
+    ///
+    /// Rounds as PyTorch's Tensor.to does. A number outside the range of the type is an error.
+    #[arg(long, value_name = "[GLOB=]DTYPE", conflicts_with = "sklearn")]
+    pub dtype: Vec<DtypeRule>,
+    /// Reverse the dimensions of the tensors with these names: transposes matrices; may be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "sklearn")]
+    pub transpose: Vec<Transpose>,
     #[command(flatten)]
     pub image_size: ImageSizeArgs,
     /// With --format npz of a scikit-learn model: write coefs_0, intercepts_0, … with scikit-learn's names and layout

@@ -10,15 +10,15 @@ mod dry_run;
 mod environment;
 #[cfg(feature = "libtorch")]
 mod evaluate;
-#[cfg(feature = "libtorch")]
 mod export;
+mod files;
 mod flags;
 mod inputs;
+mod inspect;
 mod links;
 mod man;
 mod models;
 mod out_of_memory;
-mod output;
 mod parity;
 #[cfg(feature = "libtorch")]
 mod predict;
@@ -61,6 +61,8 @@ pub enum Outcome {
     Done,
     /// A check failed; exit code 1.
     CheckFailed,
+    /// Some inputs cannot be read, and their errors are printed; exit code 2.
+    Unreadable,
 }
 
 impl From<Outcome> for ExitCode {
@@ -68,6 +70,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => 0.into(),
             Outcome::CheckFailed => 1.into(),
+            Outcome::Unreadable => 2.into(),
         }
     }
 }
@@ -90,8 +93,8 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(&args, console),
         #[cfg(feature = "libtorch")]
         Command::Predict(args) => predict::run(&args, console),
-        #[cfg(feature = "libtorch")]
         Command::Export(args) => export::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, console),
         Command::Parity(args) => parity::run(&args, console),
         Command::Report(args) => report::run(&args, console),
         Command::Data(args) => data::run(&args, console),
@@ -100,11 +103,9 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Completions(args) => completions::run(&args, console),
         Command::Man(args) => man::run(&args, console),
         #[cfg(not(feature = "libtorch"))]
-        Command::Reproduce(_)
-        | Command::Train(_)
-        | Command::Evaluate(_)
-        | Command::Predict(_)
-        | Command::Export(_) => bail!(WITHOUT_LIBTORCH),
+        Command::Reproduce(_) | Command::Train(_) | Command::Evaluate(_) | Command::Predict(_) => {
+            bail!(WITHOUT_LIBTORCH)
+        }
     }
 }
 

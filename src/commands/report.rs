@@ -17,7 +17,7 @@ use stitch::study::results::Record;
 #[cfg(feature = "libtorch")]
 use tch::Device;
 
-use super::output::check_output;
+use super::export::check_output;
 use super::study::merged;
 use super::{Console, Outcome, inputs, links};
 use crate::cli::{DataArgs, ReportArgs};

@@ -62,23 +62,10 @@ pub struct Identified {
 pub fn to_sklearn(tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     let mut named = Vec::new();
     for (layer, pair) in tensors.chunks_exact(2).enumerate() {
-        named.push(NamedTensor { name: format!("coefs_{layer}"), ..transposed(&pair[0]) });
+        named.push(NamedTensor { name: format!("coefs_{layer}"), ..pair[0].transposed() });
         named.push(NamedTensor { name: format!("intercepts_{layer}"), ..pair[1].clone() });
     }
     named
-}
-
-/// Transposes a matrix.
-fn transposed(matrix: &NamedTensor) -> NamedTensor {
-    let (rows, columns, size) = (matrix.shape[0], matrix.shape[1], matrix.dtype.size());
-    let mut data = Vec::with_capacity(matrix.data.len());
-    for column in 0..columns {
-        for row in 0..rows {
-            let start = (row * columns + column) * size;
-            data.extend_from_slice(&matrix.data[start..start + size]);
-        }
-    }
-    NamedTensor { shape: vec![columns, rows], data, ..matrix.clone() }
 }
 
 /// Finds the model with tensors of these names and shapes among all models, or checks the `requested` one.

@@ -12,13 +12,14 @@ use tempfile::TempDir;
 use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
 
 /// Every command, the ones first whose files the others read.
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["reproduce"],
     &["train"],
     &["models"],
     &["evaluate"],
     &["predict"],
+    &["inspect"],
     &["export"],
     &["parity"],
     &["data"],

@@ -21,6 +21,7 @@ fn every_command_has_a_page_and_two_makes_give_the_same_bytes() {
         "stitch-data.1",
         "stitch-evaluate.1",
         "stitch-export.1",
+        "stitch-inspect.1",
         "stitch-models.1",
         "stitch-parity.1",
         "stitch-predict.1",

@@ -112,8 +112,9 @@ pub(crate) fn fits(one: &[usize], other: &[usize]) -> bool {
     element_count(one).is_some_and(|n| Some(n) == element_count(other))
 }
 
-/// The names that are most similar to `name`, at most `most`, as a list for an error.
-pub(crate) fn listed<'a>(
+/// The tensor names that are most similar to `name`, at most `most`, the closest first, as a list for an error. Words of
+/// PyTorch, JAX, Keras and TensorFlow that mean the same count as equal.
+pub fn closest_names<'a>(
     name: &str,
     names: impl IntoIterator<Item = &'a str>,
     most: usize,

@@ -33,7 +33,7 @@ mod task;
 mod tolerance;
 mod verify;
 
-pub use closest::ClosestMatch;
+pub use closest::{ClosestMatch, closest_names};
 pub use comparison::{Comparison, Greatest};
 pub use element::Element;
 pub use error::SideError;

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tensor_files::Dtype;
+use tensor_files::{Dtype, Glob};
 
-use crate::glob::Glob;
 use crate::map_error::{MapError, RuleError};
 use crate::not_compared;
 use crate::rule::{Converted, Entry, Permutation, Rule, check_unique};

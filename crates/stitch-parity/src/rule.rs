@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tensor_files::Dtype;
+use tensor_files::{Dtype, Glob};
 
 use crate::closest;
-use crate::glob::Glob;
 use crate::layout::{Step, converts};
 use crate::map_error::RuleError;
 use crate::side::{ElementSource, Item, Mapped};
@@ -99,7 +98,7 @@ impl Rule {
             let of_stage = out.iter().filter(|entry| self.is_of_stage(entry));
             let names: Vec<&str> = of_stage.map(|entry| &*entry.item.key.name).collect();
             let pattern = self.patterns[0].fill(&vec![""; self.patterns[0].stars()]);
-            return Err(RuleError::NoMatch { closest: closest::listed(&pattern, names, 3) });
+            return Err(RuleError::NoMatch { closest: closest::closest_names(&pattern, names, 3) });
         }
         Ok(out)
     }

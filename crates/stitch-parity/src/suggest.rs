@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use tensor_files::Glob;
+
 use crate::closest::{canonical, fits, similarity};
 use crate::error::SideError;
 use crate::fuse::{self, Fusion};
-use crate::glob::escaped;
 use crate::rule::permuted;
 use crate::side::{Item, Side};
 use crate::verify;
@@ -354,9 +355,9 @@ impl fmt::Display for Suggestion {
             writeln!(to, "# No rules: no tensor with another name or layout has a counterpart.")?;
         }
         for Proposal { names: [name, new_name], layout, dtypes, reason } in &self.rules {
-            writeln!(to, "[[rule]] # {reason}\nmatch = {}", quoted(&escaped(name)))?;
+            writeln!(to, "[[rule]] # {reason}\nmatch = {}", quoted(&Glob::escape(name)))?;
             if name != new_name {
-                writeln!(to, "name = {}", quoted(&escaped(new_name)))?;
+                writeln!(to, "name = {}", quoted(&Glob::escape(new_name)))?;
             }
             match layout {
                 Layout::Same => {}
@@ -372,8 +373,8 @@ impl fmt::Display for Suggestion {
         }
         for Fusion { side, whole, parts, reason } in &self.fusions {
             let parts =
-                parts.iter().map(|name| quoted(&escaped(name))).collect::<Vec<_>>().join(", ");
-            let whole = quoted(&escaped(whole));
+                parts.iter().map(|name| quoted(&Glob::escape(name))).collect::<Vec<_>>().join(", ");
+            let whole = quoted(&Glob::escape(whole));
             match side {
                 0 => writeln!(to, "[[rule]] # {reason}\nmerge = [{parts}]\nname = {whole}\n")?,
                 _ => writeln!(

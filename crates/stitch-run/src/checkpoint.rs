@@ -3,6 +3,7 @@
 
 use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -311,20 +312,29 @@ pub fn seal(file: &mut [u8]) {
     }
 }
 
-/// Checks the SHA-256 in a file against its content.
-fn check_sum(file: &[u8]) -> Result<(), CheckpointError> {
-    let place = place_of_sum(file).ok_or_else(|| foreign("its metadata has no `sha256`"))?;
+/// Checks the SHA-256 in a checkpoint file against its content, which is read as a stream.
+///
+/// # Errors
+/// [`CheckpointError::Damaged`]; [`CheckpointError::Foreign`] for a file without the sum; an error of reading.
+pub fn check_sum(mut file: impl Read) -> Result<(), CheckpointError> {
+    let mut header = Vec::new();
+    let io = |error| CheckpointError::Tensors(ReadError::Io(error));
+    file.by_ref().take(8).read_to_end(&mut header).map_err(io)?;
+    let size = header.first_chunk().map_or(0, |size| u64::from_le_bytes(*size));
+    file.by_ref().take(size).read_to_end(&mut header).map_err(io)?;
+    let place = place_of_sum(&header).ok_or_else(|| foreign("its metadata has no `sha256`"))?;
     let mut sum = Sha256::new();
-    for part in [&file[..place.start], &NO_SUM, &file[place.end..]] {
+    for part in [&header[..place.start], &NO_SUM, &header[place.end..]] {
         sum.update(part);
     }
+    sha256::for_each_part(&mut file, &mut |part| sum.update(part)).map_err(io)?;
     let found = HEXLOWER.encode(&sum.finalize());
-    if found.as_bytes() == &file[place.clone()] {
+    if found.as_bytes() == &header[place.clone()] {
         return Ok(());
     }
     Err(CheckpointError::Damaged {
         found,
-        expected: String::from_utf8_lossy(&file[place]).into_owned(),
+        expected: String::from_utf8_lossy(&header[place]).into_owned(),
     })
 }
 

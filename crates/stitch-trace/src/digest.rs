@@ -71,7 +71,7 @@ impl Digest {
     }
 }
 
-/// Statistics of a tensor whose elements are not kept. All but `inf` are of the finite elements, in float64, and absent
+/// Statistics of the elements of a tensor, such as one whose elements are not kept. All but `inf` are of the finite elements, in float64, and absent
 /// where they are not finite themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Statistics {
@@ -94,9 +94,18 @@ pub struct Statistics {
 /// Hashes that are kept side by side, which a compiler turns into vectors.
 const LANES: usize = 8;
 
-/// Computes [`Statistics`].
+/// Computes [`Statistics`] of the elements of a tensor as they come.
+///
+/// ```
+/// use stitch_trace::{Dtype, StatisticsTally};
+///
+/// let mut tally = StatisticsTally::new();
+/// tally.add(Dtype::F32, &[1.0f32, 4.0, f32::NAN].map(f32::to_le_bytes).concat());
+/// let statistics = tally.finish();
+/// assert_eq!((statistics.min, statistics.max, statistics.mean), (Some(1.0), Some(4.0), Some(2.5)));
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct StatisticsTally {
+pub struct StatisticsTally {
     inf: usize,
     finite: usize,
     min: [f64; LANES],
@@ -105,13 +114,20 @@ pub(crate) struct StatisticsTally {
     squares: [f64; LANES],
 }
 
+impl Default for StatisticsTally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl StatisticsTally {
+    /// Without elements yet.
     pub fn new() -> Self {
         let (min, max) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         Self { inf: 0, finite: 0, min, max, sum: [0.0; LANES], squares: [0.0; LANES] }
     }
 
-    /// Adds elements of a real type.
+    /// Adds elements of a real type, little-endian. `bytes` must be whole elements.
     pub fn add(&mut self, dtype: Dtype, bytes: &[u8]) {
         match dtype {
             Dtype::F32 => self.typed::<4>(bytes, |x| f32::from_le_bytes(x).into()),
@@ -142,6 +158,7 @@ impl StatisticsTally {
         }
     }
 
+    /// The statistics of all elements.
     pub fn finish(&self) -> Statistics {
         let finite = |x: f64| Some(x).filter(|x| x.is_finite());
         let sum = |lanes: [f64; LANES]| lanes.iter().sum::<f64>();

@@ -7,7 +7,7 @@ pub mod stage;
 mod trace;
 mod writer;
 
-pub use digest::{BLOCK, Digest, Hashes, Statistics, block_hash};
+pub use digest::{BLOCK, Digest, Hashes, Statistics, StatisticsTally, block_hash};
 pub use error::{ElementsError, LineError, TraceError, WriteError};
 pub use record::{Header, Place, Record};
 pub use tensor_files::Dtype;

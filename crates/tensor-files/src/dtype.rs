@@ -94,6 +94,11 @@ impl Dtype {
         matches!(self, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
     }
 
+    /// Whether elements are real floating-point numbers: [`Dtype::is_float`], or one of the 8-bit types.
+    pub fn is_floating_point(self) -> bool {
+        !self.is_integer() && !self.is_complex()
+    }
+
     /// Whether elements have a real and an imaginary part.
     pub fn is_complex(self) -> bool {
         self.part().is_some()

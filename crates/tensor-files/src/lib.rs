@@ -2,14 +2,17 @@
 
 mod archive;
 mod candidates;
+mod convert;
 mod directory;
 mod dtype;
 mod error;
+mod glob;
+mod layout;
 mod legacy;
 mod locate;
 mod location;
 mod names;
-mod npy;
+pub mod npy;
 pub mod npz;
 mod pickle;
 pub mod safetensors;
@@ -24,8 +27,11 @@ pub mod torchscript;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+pub use convert::{ConvertError, Overflow, convert, converts};
 pub use dtype::Dtype;
 pub use error::ReadError;
+pub use glob::Glob;
+pub use layout::permute;
 pub use names::{Renaming, shared_prefixes};
 pub use npy::NpyError;
 pub use pickle::PickleError;
@@ -46,8 +52,8 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Number of elements; `None` if it does not fit into a `usize`.
-    pub(crate) fn checked_len(&self) -> Option<usize> {
+    /// Number of elements; `None` if it does not fit into a `usize`. It fits for every tensor of an open [`TensorFile`].
+    pub fn checked_len(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |count, &n| count.checked_mul(n))
     }
 }

@@ -54,6 +54,19 @@ pub enum NpyError {
     Compression(String),
 }
 
+/// Returns the bytes of an `.npy` file with a tensor, in C order. The file does not hold its name. The same tensor gives
+/// the same bytes.
+///
+/// # Errors
+/// [`ReadError::Length`]; [`ReadError::NoType`] for bfloat16, complex32 and the 8-bit floats, which NumPy does not have.
+pub fn write(tensor: &NamedTensor) -> Result<Vec<u8>, ReadError> {
+    tensor.check_length()?;
+    let mut file = header(tensor)?;
+    file.reserve_exact(tensor.data.len());
+    file.extend_from_slice(&tensor.data);
+    Ok(file)
+}
+
 /// The array of a file of `length` bytes.
 pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadError> {
     let array = Array::read(reader)?;
@@ -251,7 +264,7 @@ mod tests {
             shape: vec![2],
             data: [1f32, -2.0].map(f32::to_le_bytes).concat(),
         };
-        let mut file = [&header(&tensor).unwrap()[..], &tensor.data].concat();
+        let mut file = write(&tensor).unwrap();
         assert_eq!(read_weights(&file).unwrap(), std::slice::from_ref(&tensor));
         let at = file.windows(4).position(|text| text == b"'<f4").unwrap();
         file[at + 1] = b'=';

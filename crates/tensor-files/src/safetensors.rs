@@ -9,7 +9,7 @@ use super::tensor_file::FileKind;
 use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 
 /// Returns the bytes of a safetensors file with `tensors`, sorted by element size and name as the format requires, and
-/// `metadata`, to which `format: pt` is added. The same input gives the same bytes.
+/// `metadata`, to which `format: pt` is added if it has no `format`. The same input gives the same bytes.
 ///
 /// # Errors
 /// [`ReadError::Length`]; [`ReadError::NoType`] for complex32 and complex128; [`ReadError::Safetensors`] when the file
@@ -39,7 +39,7 @@ fn with_metadata(mut file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, Read
     let wrong = || ReadError::Safetensors("its header is not where it should be".into());
     // Hugging Face's loaders need the framework that wrote the file; `pt` is the convention for PyTorch's names.
     let mut all = metadata.clone();
-    all.insert("format".into(), "pt".into());
+    all.entry("format".into()).or_insert_with(|| "pt".into());
     let json = serde_json::to_string(&all).map_err(|_| wrong())?;
     let (size, rest) = file.split_first_chunk().ok_or_else(wrong)?;
     let size = usize::try_from(u64::from_le_bytes(*size)).map_err(|_| wrong())?;

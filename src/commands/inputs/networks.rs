@@ -16,12 +16,12 @@ use stitch::stitch_run::Normalize;
 use stitch::tensor_files::{FileKind, Skipped, read_weights};
 use stitch::train::Device;
 
-use super::{
-    check_named, classes_of, config_of, known_normalize, network_beside, open_regular,
-    read_limited, weights_file,
-};
+use super::{classes_of, network_beside};
 use crate::cli::ComputeArgs;
 use crate::commands::Console;
+use crate::commands::files::{
+    check_named, config_of, known_normalize, open_regular, read_limited, weights_file,
+};
 
 /// Sets the number of threads, and returns the device to compute on.
 pub fn compute(args: &ComputeArgs) -> Result<tch::Device> {
@@ -115,17 +115,6 @@ pub fn is_own_network(file: &Path, key: Option<&str>, console: Console) -> bool 
         ));
     }
     differs.is_some()
-}
-
-/// As [`model`], but ignores a forward pass in the file.
-pub fn weights_of(
-    file: &Path,
-    entry: Option<&'static ModelEntry>,
-    key: Option<&str>,
-    device: tch::Device,
-    console: Console,
-) -> Result<Classifier> {
-    read(file, entry, key, device, console).map(|(classifier, _)| classifier)
 }
 
 /// Reads a weights file into a model, and returns the file's kind too.

@@ -88,6 +88,19 @@ pub struct Parameter {
     pub has_default: bool,
 }
 
+/// Writes it as in TorchScript: `forward(self, x: Tensor) -> Tensor`.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("forward(self")?;
+        for Parameter { name, kind, has_default } in &self.parameters {
+            let default = if *has_default { "=…" } else { "" };
+            write!(f, ", {name}: {kind}{default}")?;
+        }
+        f.write_str(")")?;
+        self.returns.as_ref().map_or(Ok(()), |returns| write!(f, " -> {returns}"))
+    }
+}
+
 impl Signature {
     /// Whether `forward` can be called with one tensor, and returns one tensor.
     pub fn maps_tensor_to_tensor(&self) -> bool {
@@ -122,8 +135,8 @@ impl ScriptModule {
         Ok(facts)
     }
 
-    /// The signature of the module's `forward`.
-    fn signature(&self) -> Option<Signature> {
+    /// The signature of the module's `forward`; `None` if it has none, or if its code is not understood.
+    pub fn signature(&self) -> Option<Signature> {
         let root = self.archive().object(self.archive().root())?;
         let forward = self.class(root.class)?.methods.get("forward")?;
         let text = |annotation: &Option<Expr>| annotation.as_ref().map(types::text);

@@ -1,13 +1,16 @@
-//! The file formats that weights are written in, each an entry of one table.
+//! The file formats that weights are written in, each an entry of one table, and the changes of tensors on the way.
+
+#[cfg(feature = "libtorch")]
+mod forward;
+mod rules;
 
 use std::fmt;
 
-use stitch_run::closest::UnknownName;
-use tensor_files::{Metadata, NamedTensor, ReadError, npz, safetensors, state_dict};
-
-use crate::nn::TraceError;
 #[cfg(feature = "libtorch")]
-use crate::{formats::onnx, nn::Model};
+pub use forward::ExportError;
+pub use rules::{DtypeRule, Rename, RuleError, Rules, Transpose};
+use stitch_run::closest::UnknownName;
+use tensor_files::{Metadata, NamedTensor, ReadError, npy, npz, safetensors, state_dict};
 
 /// A file format of weights. Passed around as `&'static Format`; two are equal when their names are.
 pub struct Format {
@@ -17,72 +20,76 @@ pub struct Format {
     pub description: &'static str,
     /// The extensions of its files, without the dot.
     pub extensions: &'static [&'static str],
-    /// Writes tensors with their names; `None` for a format that has a forward pass besides them.
-    tensors: Option<WriteTensors>,
-    /// Writes a network.
-    #[cfg(feature = "libtorch")]
-    forward: Option<fn(&Model) -> Result<Vec<u8>, ExportError>>,
+    write: Write,
 }
 
-/// Writes tensors with their names.
-type WriteTensors = fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>;
+/// What a format writes.
+enum Write {
+    /// Tensors with their names.
+    Tensors(fn(&[NamedTensor], &Metadata) -> Result<Vec<u8>, ReadError>),
+    /// A forward pass besides the tensors.
+    Forward(Forward),
+}
 
-/// A model that a format cannot represent.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// A tensor that does not fit its shape.
-    #[error(transparent)]
-    Tensors(#[from] ReadError),
-    /// An operation without an ONNX form.
-    #[error(transparent)]
-    Onnx(#[from] TraceError),
+/// A format with a forward pass.
+#[derive(Debug, Clone, Copy)]
+enum Forward {
+    TorchScript,
+    Onnx,
 }
 
 /// Every format, in the order of `--help`.
-pub static FORMATS: [Format; 5] = [
+pub static FORMATS: [Format; 6] = [
     Format {
         name: "state-dict",
         description: "torch.load(path) in Python",
         extensions: &["pt", "pth"],
-        tensors: Some(|tensors, _| state_dict::write(tensors)),
-        #[cfg(feature = "libtorch")]
-        forward: None,
+        write: Write::Tensors(|tensors, _| state_dict::write(tensors)),
     },
     Format {
         name: "torchscript",
         description: "torch.jit.load(path) in Python and torch::jit::load in C++: parameters and forward",
         extensions: &["pt", "pth"],
-        tensors: None,
-        #[cfg(feature = "libtorch")]
-        forward: Some(|model| Ok(model.torchscript()?)),
+        write: Write::Forward(Forward::TorchScript),
     },
     Format {
         name: "safetensors",
         description: "safetensors.torch.load_file(path), and readers in most languages",
         extensions: &["safetensors"],
-        tensors: Some(|tensors, metadata| safetensors::write(tensors, metadata)),
-        #[cfg(feature = "libtorch")]
-        forward: None,
+        write: Write::Tensors(|tensors, metadata| safetensors::write(tensors, metadata)),
     },
     Format {
         name: "npz",
         description: "numpy.load(path)",
         extensions: &["npz"],
-        tensors: Some(|tensors, _| npz::write(tensors)),
-        #[cfg(feature = "libtorch")]
-        forward: None,
+        write: Write::Tensors(|tensors, _| npz::write(tensors)),
+    },
+    Format {
+        name: "npy",
+        description: "numpy.load(path): one array, without a name",
+        extensions: &["npy"],
+        write: Write::Tensors(|tensors, _| match tensors {
+            [one] => npy::write(one),
+            _ => Err(ReadError::Unsupported(format!(
+                "an .npy file holds exactly one tensor, and these are {}: write an .npz file",
+                tensors.len()
+            ))),
+        }),
     },
     Format {
         name: "onnx",
         description: "onnxruntime.InferenceSession(path), and runtimes in most languages: parameters and forward",
         extensions: &["onnx"],
-        tensors: None,
-        #[cfg(feature = "libtorch")]
-        forward: Some(|model| Ok(onnx::write(model.class(), &model.onnx()?, &model.state_dict()))),
+        write: Write::Forward(Forward::Onnx),
     },
 ];
 
 impl Format {
+    /// The names of the formats that hold tensors of any names: all without a forward pass.
+    pub fn of_tensors() -> impl Iterator<Item = &'static str> {
+        FORMATS.iter().filter(|format| !format.has_forward()).map(|format| format.name)
+    }
+
     /// The format of that name.
     ///
     /// # Errors
@@ -100,20 +107,7 @@ impl Format {
 
     /// Whether a file has a forward pass besides the weights.
     pub fn has_forward(&self) -> bool {
-        self.tensors.is_none()
-    }
-
-    /// The bytes of a file with the weights of `model`; `metadata` is stored by formats that support it.
-    ///
-    /// # Errors
-    /// [`ExportError`].
-    #[cfg(feature = "libtorch")]
-    pub fn write(&self, model: &Model, metadata: &Metadata) -> Result<Vec<u8>, ExportError> {
-        match (self.tensors, self.forward) {
-            (Some(write), _) => Ok(write(&model.state_dict(), metadata)?),
-            (None, Some(write)) => write(model),
-            (None, None) => unreachable!("a format writes tensors or a network"),
-        }
+        matches!(self.write, Write::Forward(_))
     }
 
     /// The bytes of a file with these tensors; `None` if the format needs a forward pass.
@@ -125,7 +119,10 @@ impl Format {
         tensors: &[NamedTensor],
         metadata: &Metadata,
     ) -> Option<Result<Vec<u8>, ReadError>> {
-        self.tensors.map(|write| write(tensors, metadata))
+        match self.write {
+            Write::Tensors(write) => Some(write(tensors, metadata)),
+            Write::Forward(_) => None,
+        }
     }
 }
 
