@@ -76,7 +76,7 @@ fn pip_install(reader: &Reader, command: &str) {
 pub fn compile(folder: &Path, statements: &str) -> PathBuf {
     let trace = common::root().join("crates/stitch-trace");
     let manifest = format!(
-        "[package]\nname = \"readme_port\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+        "[package]\nname = \"readme_port\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
          [dependencies]\nstitch-trace = {{ path = {trace:?} }}\n"
     );
     let main = format!(
