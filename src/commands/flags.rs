@@ -6,9 +6,14 @@ use stitch::run::{EventsError, ResumeError, RunError};
 use stitch::run_folder::FolderError;
 use stitch::train::{SettingError, TrainError};
 
+/// The flag of a setting.
+pub fn flag(setting: &str) -> String {
+    format!("--{}", setting.replace('_', "-"))
+}
+
 /// The error about a setting that was given as a flag.
 pub fn of_setting(error: &SettingError) -> Error {
-    let flag = format!("--{}", error.name().replace('_', "-"));
+    let flag = flag(error.name());
     match error {
         SettingError::Wrong { found, expected, .. } => {
             anyhow!("{flag} is {found}: it must be {expected}")

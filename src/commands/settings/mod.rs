@@ -1,23 +1,23 @@
-//! The settings of `stitch train`: flags override a `config.json`, which overrides the model's defaults.
+//! The settings of `stitch train`: flags override the file of `--config`, which overrides the model's defaults.
 
-use std::path::{Path, PathBuf};
+mod config;
+mod repeated;
+
+use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stitch::dataset::Dataset;
-use stitch::libtorch::{self, cuda, threads};
+use stitch::libtorch::{cuda, threads};
 use stitch::models::{self, ModelEntry};
 use stitch::run::RunError;
-use stitch::run_folder::{self, DataConfig, RunConfig};
-use stitch::train::{self, ConfigError, TrainConfig, TrainError};
+use stitch::train::{self, ConfigError, SettingError, TrainConfig, TrainError};
 use tch::Device;
 
+use self::config::Config;
 use super::{Console, flags, inputs};
 use crate::cli::{DataArgs, TrainArgs};
-
-/// Maximum size in bytes of a `config.json`, which usually has about a kilobyte.
-const MAX_CONFIG: u64 = 1 << 20;
 
 /// The source of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,72 +45,35 @@ pub struct Settings {
     pub config: TrainConfig,
     /// All settings, in the order of `config.json`.
     pub sources: Vec<Setting>,
-    /// The run of `--config`; `None` without it.
-    repeated: Option<Repeated>,
+    given: Given,
 }
 
-/// The run of `--config`.
-struct Repeated {
-    path: PathBuf,
-    config: RunConfig,
+/// What was given: model, flags and the file of `--config`.
+struct Given {
+    model: Option<&'static ModelEntry>,
+    /// The flags' settings by name; null is off.
+    flags: Map<String, Value>,
+    file: Option<Config>,
 }
 
 impl Settings {
     /// Reads the file of `--config`, merges the settings, checks them, and sets the number of threads.
     ///
     /// # Errors
-    /// A file that is not the configuration of a run; a setting out of range; a device that does not exist.
+    /// A file that is neither the configuration of a run nor a table of settings; a setting out of range; a device that does
+    /// not exist.
     pub fn of(args: &TrainArgs, console: Console) -> Result<Self> {
-        let repeated = args.config.as_deref().map(Repeated::read).transpose()?;
-        let mut flags = args.settings.given();
-        if let Some(init) = &args.settings.init {
-            flags.insert("init".into(), inputs::init(init)?);
-        }
-        let from = repeated.as_ref().map(|repeated| repeated.config.settings.to_map());
-        let mut map = match (args.model, &repeated) {
-            (Some(model), Some(repeated)) => repeated.settings_of(model)?,
-            (Some(model), None) => model.config().to_map(),
-            (None, Some(repeated)) => repeated.config.settings.to_map(),
-            // clap requires one of the two.
-            (None, None) => bail!("give a model, or a run with --config"),
-        };
-        map.extend(flags.clone());
-        // Patience is about the validation that --val off ends.
-        if flags.get("val").is_some_and(Value::is_null) && !flags.contains_key("patience") {
-            map.shift_remove("patience");
-        }
-        map.retain(|_, value| !value.is_null());
-        if let (Some(model), None) = (args.model, map.get("model_sha256"))
-            && model.is_script()
-        {
-            map.insert("model_sha256".into(), inputs::network_sha256(model)?.into());
-        }
-        let config = TrainConfig::from_map(map).map_err(ConfigError::from);
+        let given = Given::of(args, console)?;
+        let config = TrainConfig::from_map(given.merged()?).map_err(ConfigError::from);
         let checked = config.and_then(|config| Ok((train::check(&config)?, config)));
-        let (model, mut config) = checked.map_err(|error| match (&error, &repeated) {
-            (ConfigError::Setting(setting), _) if flags.contains_key(setting.name()) => {
-                flags::of_setting(setting)
-            }
-            (_, Some(repeated)) => Error::from(error).context(repeated.to_string()),
-            (ConfigError::Setting(setting), None) => flags::of_setting(setting),
-            (ConfigError::Model(_), None) => error.into(),
-        })?;
+        let (model, mut config) = checked.map_err(|error| given.explained(error))?;
         if let Some(init) = &config.init {
             let read =
                 inputs::model(Path::new(&init.file), Some(model), None, Device::Cpu, console);
-            read.with_context(|| match &repeated {
-                Some(repeated) if !flags.contains_key("init") => format!("{repeated}: init"),
-                _ => "--init".into(),
-            })?;
+            read.with_context(|| given.name_of("init"))?;
         }
-        cuda::check(config.device).with_context(|| match &repeated {
-            Some(repeated) if !flags.contains_key("device") => format!("{repeated}: device"),
-            _ => "--device".into(),
-        })?;
-        let threads = threads::set(config.threads).with_context(|| match &repeated {
-            Some(repeated) if !flags.contains_key("threads") => format!("{repeated}: threads"),
-            _ => "--threads".into(),
-        })?;
+        cuda::check(config.device).with_context(|| given.name_of("device"))?;
+        let threads = threads::set(config.threads).with_context(|| given.name_of("threads"))?;
         config.threads = Some(threads);
         config.engine = Some(config.engine());
         ensure!(
@@ -118,48 +81,27 @@ impl Settings {
             "--trace: the {} engine does not record tensors. Give --engine eager or exact, or omit --trace",
             config.engine()
         );
-        if let Some(repeated) = &repeated {
+        if let Some(repeated) = given.file.as_ref().and_then(Config::run) {
             repeated.warn_other_machine(console);
         }
-        let values = config.to_map();
-        let setting = |name: String| {
-            let source = match &from {
-                _ if flags.contains_key(&name) => SettingOrigin::Flag,
-                _ if name == "model" && args.model.is_some() => SettingOrigin::Flag,
-                // A setting without a value in both is off in the file too.
-                Some(from) if from.get(&name).is_some() || !values.contains_key(&name) => {
-                    SettingOrigin::Config
-                }
-                _ => SettingOrigin::Default,
-            };
-            Setting { value: config.value(&name), name, source }
-        };
-        // Only the network of a file has the setting.
-        let is_of_model = |name: &String| name != "model_sha256" || config.model_sha256.is_some();
-        let sources = TrainConfig::names().into_iter().filter(is_of_model).map(setting).collect();
-        Ok(Self { model, config, sources, repeated })
+        let sources = given.sources(&config);
+        Ok(Self { model, config, sources, given })
     }
 
     /// The error of a run, with the flag or file that the setting concerned is from.
     pub fn explained(&self, error: Error) -> Error {
-        let is_flag = |name: &str| {
-            let flag = |it: &&Setting| it.name == name && it.source == SettingOrigin::Flag;
-            self.sources.iter().any(|setting| flag(&setting))
-        };
-        match (error.downcast_ref(), &self.repeated) {
-            (Some(RunError::HoldOut(held)), Some(repeated)) if !is_flag("val") => {
-                anyhow!("{repeated}: val is {}: {held}", held.asked)
-            }
-            // A setting that does not suit the data set.
-            (
-                Some(RunError::Train(TrainError::Config(ConfigError::Setting(setting)))),
-                repeated,
-            ) => match repeated {
-                Some(repeated) if !is_flag(setting.name()) => anyhow!("{repeated}: {setting}"),
-                _ => flags::of_setting(setting),
+        let given = &self.given;
+        match error.downcast_ref() {
+            Some(RunError::HoldOut(held)) => match given.file_of("val") {
+                Some(file) => anyhow!("{}: val is {}: {held}", file.place("val"), held.asked),
+                None => error,
             },
-            (Some(RunError::Init { .. }), Some(repeated)) if !is_flag("init") => {
-                anyhow!("{repeated}: init: {error}")
+            // A setting that does not suit the data set.
+            Some(RunError::Train(TrainError::Config(ConfigError::Setting(setting)))) => {
+                given.of_setting(setting)
+            }
+            Some(RunError::Init { .. }) if given.file_of("init").is_some() => {
+                anyhow!("{}: {error}", given.name_of("init"))
             }
             _ => error,
         }
@@ -171,90 +113,104 @@ impl Settings {
     /// A data set that cannot be read, or differs from the run's.
     pub fn dataset(&self, args: &DataArgs, console: Console) -> Result<Dataset> {
         let dataset = inputs::dataset(args, console)?;
-        if let Some(repeated) = &self.repeated {
+        if let Some(repeated) = self.given.file.as_ref().and_then(Config::run) {
             repeated.check_data(&dataset, args.data.is_some(), console)?;
         }
         Ok(dataset)
     }
 }
 
-impl std::fmt::Display for Repeated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "--config {}", self.path.display())
-    }
-}
-
-impl Repeated {
-    /// Reads a `config.json`, or the one in a run folder.
-    fn read(path: &Path) -> Result<Self> {
-        let path = match path.is_dir() {
-            true => path.join(run_folder::CONFIG),
-            false => path.to_path_buf(),
-        };
-        let bytes = inputs::read_limited(&path, MAX_CONFIG).context("--config")?;
-        let config = RunConfig::read(&bytes);
-        let config = config.with_context(|| format!("--config {}", path.display()))?;
-        Ok(Self { path, config })
+impl Given {
+    fn of(args: &TrainArgs, console: Console) -> Result<Self> {
+        let file = args.config.as_deref().map(|path| Config::read(path, console)).transpose()?;
+        let mut flags = args.settings.given();
+        if let Some(init) = &args.settings.init {
+            flags.insert("init".into(), inputs::init(init).context("--init")?);
+        }
+        Ok(Self { model: args.model, flags, file })
     }
 
-    /// The settings, with `model`; the run's model must be that one, or the same file at another path.
-    fn settings_of(&self, model: &'static ModelEntry) -> Result<Map<String, Value>> {
-        let settings = &self.config.settings;
-        let of_run = models::named(&settings.model).with_context(|| self.to_string())?;
-        let is_same_file = || match &settings.model_sha256 {
-            Some(sha256) if model.is_script() => Ok(inputs::network_sha256(model)? == *sha256),
-            _ => Ok::<_, Error>(false),
+    /// The settings by name: those of the flags, then of the file, then the model's defaults.
+    fn merged(&self) -> Result<Map<String, Value>> {
+        let mut map = match (&self.file, self.model) {
+            (Some(file), model) => file.settings(model)?,
+            (None, Some(model)) => model.config().to_map(),
+            // clap requires one of the two.
+            (None, None) => bail!("give a model, or a file with --config"),
         };
-        ensure!(
-            model == of_run || is_same_file()?,
-            "the model is {model}, but {self} is of a run of {of_run}: omit the model, or give {of_run}"
-        );
-        Ok(TrainConfig { model: model.name.into(), ..settings.clone() }.to_map())
+        map.extend(self.flags.clone());
+        // Patience is about the validation that --val off ends.
+        if self.flags.get("val").is_some_and(Value::is_null) && !self.flags.contains_key("patience")
+        {
+            map.shift_remove("patience");
+        }
+        // A path in a file that was written by hand.
+        if let Some(path) = map.get("init").and_then(Value::as_str) {
+            let init = inputs::init(Path::new(path)).with_context(|| self.name_of("init"))?;
+            map.insert("init".into(), init);
+        }
+        map.retain(|_, value| !value.is_null());
+        let repeats = self.model.is_none() && self.file.as_ref().and_then(Config::run).is_some();
+        if !repeats
+            && !map.contains_key("model_sha256")
+            && let Some(Ok(model)) = map["model"].as_str().map(models::named)
+            && model.is_script()
+        {
+            map.insert("model_sha256".into(), inputs::network_sha256(model)?.into());
+        }
+        Ok(map)
     }
 
-    /// Prints a warning if libtorch or the kind of CPU differs from that of the run.
-    fn warn_other_machine(&self, console: Console) {
-        let mut differences = Vec::new();
-        let mut compare = |what: &str, then: Option<String>, now: Option<String>| {
-            if let (Some(then), Some(now)) = (then, now)
-                && then != now
-            {
-                differences.push(format!("{what} {now} instead of {then}"));
-            }
-        };
-        let libtorch = Some(env!("STITCH_LIBTORCH_VERSION").to_owned());
-        compare("libtorch", self.config.libtorch(), libtorch);
-        let capability = libtorch::cpu_capability();
-        compare("CPU capability", self.config.cpu_capability.clone(), capability);
-        if !differences.is_empty() {
-            let differences = differences.join("; ");
-            console.note(&format!(
-                "warning: {self}: differs from the run ({differences}): results may not be bit-identical"
-            ));
+    /// The file, if it decides about the setting.
+    fn file_of(&self, name: &str) -> Option<&Config> {
+        let file = self.file.as_ref().filter(|_| !self.flags.contains_key(name));
+        file.filter(|file| file.decides(name))
+    }
+
+    /// The flag of a setting, or its place in the file.
+    fn name_of(&self, name: &str) -> String {
+        match self.file_of(name) {
+            Some(file) => format!("{}: {name}", file.place(name)),
+            None => flags::flag(name),
         }
     }
 
-    /// Refuses another data set than the run's; only prints a warning if `--data` is given.
-    fn check_data(&self, dataset: &Dataset, is_given: bool, console: Console) -> Result<()> {
-        let (then, now) = (&self.config.data.sha256, DataConfig::from(dataset).sha256);
-        let differing: Vec<&str> = now
-            .iter()
-            .filter(|(name, sha256)| then.get(*name) != Some(*sha256))
-            .map(|(name, _)| name.as_str())
-            .collect();
-        if differing.is_empty() {
-            return Ok(());
+    fn of_setting(&self, error: &SettingError) -> Error {
+        match self.file_of(error.name()) {
+            Some(file) => Error::from(error.clone()).context(file.place(error.name())),
+            None => flags::of_setting(error),
         }
-        let directory = dataset.origin.found.directory.display();
-        let differing = differing.join(", ");
-        let message =
-            format!("{self}: {directory} is not the data set of the run: {differing} differ");
-        if !is_given {
-            bail!(
-                "{message}. Give the run's data set with --data, or this one to train on other data"
-            );
+    }
+
+    fn explained(&self, error: ConfigError) -> Error {
+        match (error, &self.file) {
+            (ConfigError::Setting(error), _) => self.of_setting(&error),
+            (error, Some(file)) => Error::from(error).context(file.place("model")),
+            (error, None) => error.into(),
         }
-        console.note(&format!("warning: {message}, so the results will differ"));
-        Ok(())
+    }
+
+    /// Each setting of `config` with its source.
+    fn sources(&self, config: &TrainConfig) -> Vec<Setting> {
+        let values = config.to_map();
+        let of_run = self.file.as_ref().and_then(Config::run);
+        let of_run = of_run.map(|repeated| repeated.config.settings.to_map());
+        let is_of_file = |name: &String| match &of_run {
+            // A setting without a value in both is off in the file too.
+            Some(of_run) => of_run.contains_key(name) || !values.contains_key(name),
+            None => self.file_of(name).is_some(),
+        };
+        let setting = |name: String| {
+            let source = match &name {
+                name if self.flags.contains_key(name) => SettingOrigin::Flag,
+                name if name == "model" && self.model.is_some() => SettingOrigin::Flag,
+                name if is_of_file(name) => SettingOrigin::Config,
+                _ => SettingOrigin::Default,
+            };
+            Setting { value: config.value(&name), name, source }
+        };
+        // Only the network of a file has the setting.
+        let is_of_model = |name: &String| name != "model_sha256" || config.model_sha256.is_some();
+        TrainConfig::names().into_iter().filter(is_of_model).map(setting).collect()
     }
 }

@@ -1,4 +1,6 @@
-//! The report of `stitch parity` as text.
+//! The report of `stitch parity` as text: one screen, or all of it with `--verbose`.
+
+mod brief;
 
 use std::fmt::Write;
 
@@ -7,16 +9,19 @@ use stitch_parity::{
     Comparison, DECADES, Element, LayerError, Outcome, Report, TaskView, TensorResult, stage,
 };
 
+use self::brief::round_up;
 use super::flags::{TRUNCATED, flag, message, tolerances};
 use crate::commands::terminal::{Screen, table, visible_line};
 
-/// Maximum number of lines of one kind; the rest is only counted.
-const SHOWN: usize = 10;
+/// Maximum number of lines of one kind without `--verbose`; the rest is only counted.
+const SHOWN: usize = 3;
+/// Maximum number of causes without `--verbose`.
+const CAUSES: usize = 2;
 
 /// What to show besides the verdict.
 #[derive(Debug, Clone, Copy)]
 pub struct Details {
-    /// Every tensor that differs, not the first alone.
+    /// Everything: every tensor that differs, tables of stages and layers, predictions.
     pub verbose: bool,
     /// Histograms of the differences.
     pub histogram: bool,
@@ -52,9 +57,7 @@ impl Printer {
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
         let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.colored(color, &report.verdict());
-        for setting in &report.settings {
-            self.colored(AnsiColor::Yellow, setting);
-        }
+        self.some(&report.settings, |printer, setting| printer.colored(AnsiColor::Yellow, setting));
         if let Some(first) = report.first_difference() {
             self.first(report, first);
         } else if report.tensors.is_empty() {
@@ -63,28 +66,44 @@ impl Printer {
         for side in &report.truncated {
             self.colored(AnsiColor::Red, &format!("the trace of {side} has {TRUNCATED}"));
         }
-        for what in &report.not_compared {
-            self.line(&format!("not compared: {what}"));
+        self.not_compared(report);
+        let is_different = report.different() > 0;
+        if self.details.verbose || !is_different {
+            self.sides(report, engines);
         }
+        match self.details.verbose {
+            true => self.stages(report),
+            false => self.stages_in_brief(report),
+        }
+        self.tolerances(report);
+        self.others(report);
+        match self.details.verbose {
+            _ if report.is_equal() => {}
+            true => self.task(&report.task),
+            false => self.task_in_brief(&report.task),
+        }
+        self.notes(report);
+        if !self.details.verbose && is_different {
+            self.line(
+                "details: --verbose (stages, layers, every tensor), or a page with --html FILE",
+            );
+        }
+        self.out
+    }
+
+    fn sides(&mut self, report: &Report, engines: &[Option<String>; 2]) {
         let sides = [("reference", &report.reference), ("candidate", &report.candidate)];
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{side} {path}{engine}"));
         }
-        self.stages(report);
-        self.tolerances(report);
-        self.others(report);
-        if !report.is_equal() {
-            self.task(&report.task);
-        }
-        self.notes(report);
-        self.out
     }
 
     /// The first difference, what may cause it, and what it causes.
     fn first(&mut self, report: &Report, first: &TensorResult) {
         self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
-        for (i, cause) in report.causes.iter().enumerate() {
+        let causes = if self.details.verbose { report.causes.len() } else { CAUSES };
+        for (i, cause) in report.causes.iter().take(causes).enumerate() {
             let label = if i == 0 { "likely cause" } else { "or" };
             self.line(&format!("{label}: {cause}"));
         }
@@ -94,7 +113,9 @@ impl Printer {
         if let Some(consequences) = report.consequences() {
             self.line(&consequences);
         }
-        self.layers(report);
+        if self.details.verbose {
+            self.layers(report);
+        }
     }
 
     /// The errors of the layers in the step of the first difference, each with what it adds.
@@ -133,31 +154,27 @@ impl Printer {
         if report.tensors.iter().any(|tensor| tensor.closest.is_some()) {
             notes.push("if names or layouts differ, --suggest-map proposes a map of them".into());
         }
-        if !report.one_sided_stages.is_empty() {
+        if self.details.verbose && !report.one_sided_stages.is_empty() {
             notes
                 .push("with --strict-stages a stage that only one side has is a difference".into());
         }
-        for note in notes {
-            self.line(&format!("note: {note}"));
+        self.some(&notes, |printer, note| printer.line(&format!("note: {note}")));
+    }
+
+    /// What was not compared, one line per kind.
+    fn not_compared(&mut self, report: &Report) {
+        let all = &report.not_compared;
+        let shown = self.shown(all);
+        all[..shown].iter().for_each(|what| self.line(&format!("not compared: {what}")));
+        if all.len() > shown {
+            let more = all.len() - shown;
+            self.line(&format!("not compared: {more} more (--verbose lists all)"));
         }
     }
 
     /// One row per stage: the number of tensors that are equal, within tolerance, and different.
     fn stages(&mut self, report: &Report) {
-        let mut stages: Vec<(&str, [usize; 3])> = Vec::new();
-        for tensor in &report.tensors {
-            let known = stages.iter().position(|(stage, _)| *stage == tensor.stage);
-            let place = known.unwrap_or_else(|| {
-                stages.push((&tensor.stage, [0; 3]));
-                stages.len() - 1
-            });
-            stages[place].1[match tensor.outcome {
-                Outcome::Equal => 0,
-                Outcome::Within(_) => 1,
-                _ => 2,
-            }] += 1;
-        }
-        let rows = stages.into_iter().map(|(stage, counts)| {
+        let rows = stage_counts(report).into_iter().map(|(stage, counts)| {
             [vec![stage.to_owned()], counts.map(|n| n.to_string()).to_vec()].concat()
         });
         let header = ["stage", "equal bits", "within tolerance", "different"];
@@ -167,7 +184,7 @@ impl Printer {
     /// The tolerances that were applied, and the greatest difference within them.
     fn tolerances(&mut self, report: &Report) {
         let used = tolerances(report);
-        if used.is_empty() {
+        if used.is_empty() && (self.details.verbose || report.different() == 0) {
             self.line("tolerance: none, every bit must be equal");
         }
         for (tolerance, count) in used {
@@ -191,7 +208,7 @@ impl Printer {
             others.partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
         self.some(&names, |printer, tensor| printer.line(&message(tensor)));
         if !self.details.verbose {
-            if !numbers.is_empty() {
+            if !numbers.is_empty() && report.consequences().is_none() {
                 self.line(&format!(
                     "the elements of {} other tensors differ (--verbose shows them)",
                     numbers.len()
@@ -210,9 +227,18 @@ impl Printer {
         });
     }
 
+    /// How many items to show: with `--verbose` and where only one would be left, all.
+    fn shown<T>(&self, all: &[T]) -> usize {
+        if self.details.verbose || all.len() == SHOWN + 1 {
+            all.len()
+        } else {
+            all.len().min(SHOWN)
+        }
+    }
+
     /// Prints the first [`SHOWN`] items, or all, and the number of the others.
     fn some<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        let shown = if self.details.verbose { all.len() } else { SHOWN };
+        let shown = self.shown(all);
         all.iter().take(shown).for_each(|one| each(self, one));
         if all.len() > shown {
             self.line(&format!("… and {} more (--verbose lists all)", all.len() - shown));
@@ -220,25 +246,54 @@ impl Printer {
     }
 
     fn numbers(&mut self, tensor: &TensorResult, c: &Comparison) {
-        let percent = 100.0 * c.failing as f64 / c.elements as f64;
-        self.line(&format!("  {} of {} elements differ ({percent:.3} %)", c.failing, c.elements));
-        let at = |element: Element| {
-            let index = tensor.index(element.index);
-            let at = if index.is_empty() { String::new() } else { format!(" at {index}") };
-            format!("{at}: {}", c.values(element))
+        let verbose = self.details.verbose;
+        if verbose {
+            let percent = 100.0 * c.failing as f64 / c.elements as f64;
+            self.line(&format!(
+                "  {} of {} elements differ ({percent:.3} %)",
+                c.failing, c.elements
+            ));
+        }
+        let index = |element: Element| match tensor.index(element.index) {
+            index if index.is_empty() => index,
+            index => format!(" at {index}"),
         };
+        let at = |element: Element| format!("{}: {}", index(element), c.values(element));
         if c.nan > 0 {
             self.line(&format!("  {} elements are NaN on one side or both", c.nan));
         }
         if let Some(abs) = c.abs {
             self.line(&format!("  greatest absolute difference {:e}{}", abs.value, at(abs.at)));
         }
-        if let Some(rel) = c.rel {
+        if let Some(rel) = c.rel.filter(|_| verbose) {
             self.line(&format!("  greatest relative difference {:e}{}", rel.value, at(rel.at)));
         }
         if let Some(ulp) = c.ulp {
-            self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
+            // The values of the same element are in the line before.
+            let at = match c.abs.filter(|abs| abs.at == ulp.at && !verbose) {
+                Some(abs) => index(abs.at),
+                None => at(ulp.at),
+            };
+            self.line(&format!("  greatest distance {} ULP{at}", ulp.value));
         }
+        if verbose {
+            self.spread(c);
+        }
+        let mut sufficient = c.sufficient();
+        if !verbose {
+            sufficient.iter_mut().for_each(round_up);
+        }
+        let flags: Vec<String> =
+            sufficient.iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
+        if !flags.is_empty() {
+            self.line(&format!("  it would pass with {}", flags.join(", or ")));
+        }
+        if self.details.histogram {
+            self.decades(c);
+        }
+    }
+
+    fn spread(&mut self, c: &Comparison) {
         self.line(&format!(
             "  absolute differences: mean {:e}, median {:e}, 90 % up to {:e}, 99 % up to {:e}",
             c.mean, c.median, c.p90, c.p99
@@ -247,14 +302,6 @@ impl Printer {
             "  mean relative difference {:e}, cosine {:.9}, signal to noise {:.1} dB",
             c.mean_rel, c.cosine, c.snr
         ));
-        let flags: Vec<String> =
-            c.sufficient().iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
-        if !flags.is_empty() {
-            self.line(&format!("  it would pass with {}", flags.join(", or ")));
-        }
-        if self.details.histogram {
-            self.decades(c);
-        }
     }
 
     fn decades(&mut self, c: &Comparison) {
@@ -307,4 +354,22 @@ impl Printer {
             printer.line(&format!("loss of epoch {epoch}: expected {expected}, got {actual}"));
         });
     }
+}
+
+/// For each stage the number of tensors that are equal, within tolerance, and different.
+fn stage_counts(report: &Report) -> Vec<(&str, [usize; 3])> {
+    let mut stages: Vec<(&str, [usize; 3])> = Vec::new();
+    for tensor in &report.tensors {
+        let known = stages.iter().position(|(stage, _)| *stage == tensor.stage);
+        let place = known.unwrap_or_else(|| {
+            stages.push((&tensor.stage, [0; 3]));
+            stages.len() - 1
+        });
+        stages[place].1[match tensor.outcome {
+            Outcome::Equal => 0,
+            Outcome::Within(_) => 1,
+            _ => 2,
+        }] += 1;
+    }
+    stages
 }
