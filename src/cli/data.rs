@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::DataArgs;
-use super::values::{parse_size, written_path};
+use super::values::{integer, parse_size, written_path};
 
 /// `stitch data`
 #[derive(Debug, Args)]
@@ -73,12 +73,12 @@ pub struct ImportArgs {
     ///
     /// Pillow's bilinear filter, which averages when an image gets smaller. Width and height are scaled independently. Images
     /// of this size are unchanged.
-    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = parse_size)]
+    #[arg(long, value_name = "HEIGHTxWIDTH", allow_negative_numbers = true, value_parser = parse_size)]
     pub size: Option<(usize, usize)>,
     /// 1: convert to grey, 3: to red, green and blue [default: 1 if every image is grey, else 3]
     ///
     /// As Pillow's convert("L") and convert("RGB"): 0.299 R + 0.587 G + 0.114 B.
-    #[arg(long, value_name = "1|3", value_parser = ["1", "3"], hide_possible_values = true)]
+    #[arg(long, value_name = "1|3", allow_negative_numbers = true, value_parser = ["1", "3"], hide_possible_values = true)]
     pub channels: Option<String>,
     /// Column of the labels in CSV or Parquet [default: label]
     #[arg(long, value_name = "NAME")]
@@ -86,7 +86,8 @@ pub struct ImportArgs {
     /// Take the last N training images as the test half, if there is none
     ///
     /// Images in class folders are sorted by class: the last of each class are taken, in proportion to its images, N in all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = integer::<u32>(1..=u32::MAX.into()))]
     pub test_last: Option<u32>,
     /// Leave out images that cannot be read, and list them
     #[arg(long)]
@@ -107,6 +108,6 @@ pub struct FetchArgs {
     pub mirror: Option<String>,
     /// Retry a connection that has received no data for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u16).range(1..=3600))]
+          value_parser = integer::<u16>(1..=3600))]
     pub timeout: u16,
 }

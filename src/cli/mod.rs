@@ -4,9 +4,12 @@ mod data;
 mod engines;
 mod inspect;
 mod models;
+pub mod other_flags;
 mod results;
 mod shared;
 mod study;
+#[cfg(test)]
+mod tests;
 mod train;
 mod values;
 mod weights;
@@ -133,20 +136,30 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-/// Parses the command line. Examples in help texts call the program by the path it was started with.
+/// Parses the command line.
 ///
 /// # Errors
 /// The message of clap, and whether `--json` was given.
 pub fn parse() -> Result<Cli, (clap::Error, bool)> {
-    // A program found on the PATH is shown as `stitch`, like a name that is not UTF-8.
-    let called = env::args_os().next().and_then(|called| called.into_string().ok());
-    let called = called.filter(|called| called.contains('/'));
-    let mut command = with_examples_of(Cli::command(), called.as_deref().unwrap_or("stitch"));
-    let parsed = command.try_get_matches_from_mut(env::args_os());
+    parse_words(&env::args_os().collect::<Vec<_>>())
+}
+
+/// Parses the words of a command line, the first of which is the program.
+fn parse_words(words: &[OsString]) -> Result<Cli, (clap::Error, bool)> {
+    let mut command = command();
+    let parsed = command.try_get_matches_from_mut(words);
     let parsed = parsed.and_then(|matches| {
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     });
-    parsed.map_err(|error| (error, env::args_os().any(|argument| argument == "--json")))
+    parsed.map_err(|error| {
+        let words: Vec<&str> = words.iter().skip(1).filter_map(|word| word.to_str()).collect();
+        (other_flags::with_hint(error, &command, &words), words.contains(&"--json"))
+    })
+}
+
+/// The command line. Usage and examples call the program `stitch`, wherever it is.
+fn command() -> ClapCommand {
+    with_unbroken_examples(Cli::command().bin_name("stitch"))
 }
 
 /// Whether the command line is `stitch --version --verbose`, which clap would end at `--version`; with whether `--json` was
@@ -163,19 +176,18 @@ pub fn asks_for_versions() -> Option<bool> {
 /// The space within examples: clap wraps lines at other spaces, and a wrapped line cannot be pasted into a shell.
 pub const UNBROKEN: char = '\u{a0}';
 
-/// Replaces `stitch` by `program` in the examples of a command and its subcommands.
-fn with_examples_of(command: ClapCommand, program: &str) -> ClapCommand {
+/// Replaces the spaces in the examples of a command and its subcommands.
+fn with_unbroken_examples(command: ClapCommand) -> ClapCommand {
     let help = command.get_after_long_help().map(ToString::to_string);
-    let example = |line: &str| {
-        let words = line.strip_prefix("  stitch ").map(|words| format!("  {program} {words}"));
-        words.unwrap_or_else(|| line.into()).replace(' ', &UNBROKEN.to_string())
+    let line = |line: &str| match line.starts_with("  ") {
+        true => line.replace(' ', &UNBROKEN.to_string()),
+        false => line.into(),
     };
-    let line = |line: &str| if line.starts_with("  ") { example(line) } else { line.into() };
     let command = match help {
         Some(help) => {
             command.after_long_help(help.lines().map(line).collect::<Vec<String>>().join("\n"))
         }
         None => command,
     };
-    command.mut_subcommands(|below| with_examples_of(below, program))
+    command.mut_subcommands(with_unbroken_examples)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use stitch_parity::Pattern;
 
-use super::values::{parse_named_tolerance, parse_tolerance, written_path};
+use super::values::{integer, parse_named_tolerance, parse_tolerance, written_path};
 use super::{ComputeArgs, DataArgs, FigureArgs};
 
 /// `stitch parity`
@@ -29,7 +29,7 @@ pub struct ParityArgs {
     pub reference: PathBuf,
     /// Run, trace or file to check against it
     pub candidate: PathBuf,
-    /// Show the numbers of all tensors that differ, not of the first alone
+    /// Show everything: the numbers of all tensors that differ, tables of stages and layers, predictions
     #[arg(long, short)]
     pub verbose: bool,
     /// Show a histogram of the differences by size
@@ -53,10 +53,10 @@ pub struct ParityArgs {
     #[arg(long, value_name = "RTOL", allow_negative_numbers = true, value_parser = parse_tolerance)]
     pub rtol: Option<f64>,
     /// Allow floating-point differences up to N units in the last place
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer::<u64>(0..=u64::MAX))]
     pub ulp: Option<u64>,
     /// Set the tolerance of a tensor, a layer (conv1.*) or a stage (gradient:*); may be repeated
-    #[arg(long, value_name = "NAME=ATOL[,RTOL]", value_parser = parse_named_tolerance)]
+    #[arg(long, value_name = "NAME=ATOL[,RTOL]", allow_negative_numbers = true, value_parser = parse_named_tolerance)]
     pub tol: Vec<(Pattern, f64, f64)>,
     /// Allow the differences of torch.testing.assert_close, by dtype (torch)
     #[arg(long, value_name = "torch", conflicts_with_all = ["atol", "rtol", "ulp"])]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use stitch::models::ModelEntry;
 
-use super::values::{parse_indices, threads};
+use super::values::{integer, parse_indices, setting, threads};
 use super::{DataArgs, EngineArgs, models};
 
 /// `stitch study`
@@ -66,19 +66,28 @@ pub struct StudyPlanArgs {
     #[arg(long, value_delimiter = ',', required_unless_present = "file", value_parser = models::network_parser())]
     pub model: Vec<&'static ModelEntry>,
     /// Seeds: 0,1,2 or 0..50 (50 excluded)
-    #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "file")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        required_unless_present = "file"
+    )]
     pub seeds: Vec<String>,
     /// Images per step
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', allow_negative_numbers = true,
+          value_parser = setting::<usize>("batch_size"))]
     pub batch_size: Vec<usize>,
     /// Learning rates
-    #[arg(long, value_name = "F", value_delimiter = ',')]
+    #[arg(long, value_name = "F", value_delimiter = ',', allow_negative_numbers = true,
+          value_parser = setting::<f64>("lr"))]
     pub lr: Vec<f64>,
     /// Number of passes over the training images
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', allow_negative_numbers = true,
+          value_parser = setting::<usize>("epochs"))]
     pub epochs: Vec<usize>,
     /// Threads per run; results depend on it in their low-order bits
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = threads())]
     pub threads: u32,
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -107,13 +116,14 @@ pub struct StudyRunArgs {
     /// Folder of the study
     pub study: PathBuf,
     /// Number of runs at the same time [default: cores divided by threads per run]
-    #[arg(long, value_name = "N", conflicts_with = "row", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", conflicts_with = "row", allow_negative_numbers = true,
+          value_parser = integer::<u32>(1..=4096))]
     pub jobs: Option<u32>,
     /// Run only row I, or rows I..J (J excluded)
-    #[arg(long, value_name = "I..J", value_parser = parse_indices, conflicts_with = "row")]
+    #[arg(long, value_name = "I..J", allow_negative_numbers = true, value_parser = parse_indices, conflicts_with = "row")]
     pub rows: Option<Range<usize>>,
     /// Run one row in this process
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = integer::<usize>(0..=u64::MAX))]
     pub row: Option<usize>,
     /// Run failed rows again
     #[arg(long)]

@@ -10,7 +10,9 @@ use stitch::models::ModelEntry;
 use stitch::parity::TracedSteps;
 use stitch::stitch_run::{Augment, Loss, LrSchedule, Normalize, Optimizer, json};
 
-use super::values::{NumberOrOff, number, parse_number_or_off, parse_on_or_off, written_path};
+use super::values::{
+    NumberOrOff, number, parse_number_or_off, parse_on_or_off, setting, written_path,
+};
 use super::{CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, models};
 
 /// `stitch reproduce`
@@ -59,15 +61,21 @@ Examples:
   stitch train lenet5 --init runs/lenet5/state_dict.pt --epochs 2 --out runs/more
   stitch train lenet5 --epochs 50 --val 5000 --patience 3 --tensorboard --out runs/long
   stitch train --config runs/long/config.json --out runs/again
-  stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run")]
+  stitch train --config runs/long --lr 5e-4 --out runs/other --dry-run
+  stitch train --config docs/settings.toml --out runs/settings")]
 pub struct TrainArgs {
     /// The model to train, or a TorchScript file of your own (torch.jit.script(model).save("model.pt"))
     #[arg(required_unless_present = "config", value_parser = models::network_parser())]
     pub model: Option<&'static ModelEntry>,
-    /// Repeat the run of this config.json or run folder; flags override its settings
+    /// Read settings from FILE: the config.json or folder of a run, which is repeated, or TOML or JSON of your own; flags
+    /// override them
     ///
-    /// Reads runs of stitch and notebook.py. The result is bit-identical with the same libtorch and kind of CPU. If a different data
-    /// set is found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
+    /// A run of stitch or notebook.py is repeated bit for bit with the same libtorch and kind of CPU. If a different data set is
+    /// found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
+    ///
+    /// A file of your own has names and values such as lr = 0.001, with the names of config.json; common names of other
+    /// programs (learning_rate, num_epochs) are understood. What is not in it has the model's default; without MODEL, it
+    /// has a model.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -87,7 +95,7 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with = "resume")]
     pub trace: bool,
     /// The steps that --trace records, such as 1-5,100,last (of each epoch) [default: 1-3,10,100,last]
-    #[arg(long, value_name = "LIST", requires = "trace")]
+    #[arg(long, value_name = "LIST", requires = "trace", allow_negative_numbers = true)]
     pub trace_steps: Option<TracedSteps>,
     /// Write TensorBoard events to OUT/tensorboard: losses, accuracies, confusion matrix
     ///
@@ -106,19 +114,19 @@ pub struct TrainArgs {
 #[derive(Debug, Args, Serialize)]
 pub struct SettingArgs {
     /// Number of passes over the training images
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::epochs())]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<usize>("epochs"), help = models::epochs())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
     /// Images per step
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::batch_size())]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<usize>("batch_size"), help = models::batch_size())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
     /// Learning rate
-    #[arg(long, value_name = "F", allow_negative_numbers = true, help = models::lr())]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = setting::<f64>("lr"), help = models::lr())]
     #[serde(skip)]
     pub lr: Option<f64>,
     /// Seed of initial weights and shuffling
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help = models::seed(),
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<u64>("seed"), help = models::seed(),
           long_help = models::seed_in_full())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -139,13 +147,13 @@ pub struct SettingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_norm: Option<bool>,
     /// Probability of dropout before the last layer; 0: no dropout
-    #[arg(long, value_name = "P", allow_negative_numbers = true, help = models::dropout())]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = setting::<f64>("dropout"), help = models::dropout())]
     #[serde(skip)]
     pub dropout: Option<f64>,
     /// Number of classes: outputs of the last layer [default: 10]
     ///
     /// For PyTorch models on another data set than Fashion-MNIST.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<usize>("classes"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
     /// Start from the weights in this file instead of drawn ones [default: off]
@@ -186,7 +194,7 @@ pub struct SettingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<Optimizer>,
     /// Momentum of sgd and rmsprop; --lr-schedule onecycle sets it at each step [default: 0]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = setting::<f64>("momentum"))]
     #[serde(skip)]
     pub momentum: Option<f64>,
     /// Nesterov momentum of sgd; needs --momentum [default: off]
@@ -195,7 +203,7 @@ pub struct SettingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
     /// Weight decay [default: 0; adamw 0.01]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = setting::<f64>("weight_decay"))]
     #[serde(skip)]
     pub weight_decay: Option<f64>,
     /// The loss of PyTorch models [default: cross-entropy]
@@ -206,7 +214,7 @@ pub struct SettingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
     /// Label smoothing of cross-entropy, 0 to 1 [default: 0]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = setting::<f64>("label_smoothing"))]
     #[serde(skip)]
     pub label_smoothing: Option<f64>,
     /// Schedule of the learning rate: none, step:EVERY,GAMMA, cosine or onecycle [default: none]

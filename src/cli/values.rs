@@ -1,17 +1,17 @@
 //! Parsers of flag values.
 
 use std::num::NonZeroU64;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::Value;
 use stitch::dataset::ImageShape;
-use stitch::stitch_run::CheckpointEvery;
-use stitch::stitch_run::THREADS;
+use stitch::stitch_run::{CheckpointEvery, THREADS, expected};
 use stitch_parity::Pattern;
 
 /// A number, or `off`, which overrides the number of a `config.json`. Zero is refused by the check of the settings.
@@ -22,10 +22,28 @@ pub enum NumberOrOff {
     Number(usize),
 }
 
+/// A parser of integers in a range. Its error is the range; clap adds the flag and what was found.
+pub fn integer<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T> + Clone + Send + Sync {
+    move |text: &str| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let (start, end) = (range.start(), range.end());
+        number.and_then(|number| T::try_from(number).ok()).with_context(|| match *end {
+            u64::MAX => format!("expected an integer of at least {start}"),
+            end => format!("expected an integer from {start} to {end}"),
+        })
+    }
+}
+
+/// A parser of the setting `name`. Its error is the type and range of the setting; the range is checked with all settings.
+pub fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T> + Clone + Send + Sync {
+    move |text: &str| text.parse().ok().with_context(|| format!("expected {}", expected(name)))
+}
+
 /// Parses a number of threads, in the range of the settings.
-pub fn threads() -> RangedI64ValueParser<u32> {
-    let [start, end] = [THREADS.start(), THREADS.end()].map(|&threads| threads as i64);
-    RangedI64ValueParser::new().range(start..=end)
+pub fn threads() -> impl Fn(&str) -> Result<u32> + Clone + Send + Sync {
+    integer(*THREADS.start() as u64..=*THREADS.end() as u64)
 }
 
 /// A number as JSON; one that is not finite becomes a string, which the check of the settings refuses.
@@ -54,7 +72,7 @@ pub fn parse_number_or_off(text: &str) -> Result<NumberOrOff> {
         return Ok(NumberOrOff::Off);
     }
     let number = text.parse().map(NumberOrOff::Number);
-    number.context("expected an integer or off")
+    number.context("expected an integer of at least 1, or off")
 }
 
 /// Parses `on` or `off`.

@@ -9,7 +9,7 @@ use stitch::dataset::ImageShape;
 use stitch::export::{DtypeRule, FORMATS, Format, Rename, Transpose};
 use stitch::models::ModelEntry;
 
-use super::values::{parse_image_size, parse_indices, written_path};
+use super::values::{integer, parse_image_size, parse_indices, written_path};
 use super::{ComputeArgs, DataArgs, InputArgs, KeyArgs, models};
 
 /// `stitch models`
@@ -98,7 +98,7 @@ pub struct PredictArgs {
     pub index: Vec<Range<usize>>,
     /// Show the N most probable classes
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u16).range(1..=256))]
+          value_parser = integer::<u16>(1..=256))]
     pub top_k: u16,
     #[command(flatten)]
     pub image_size: ImageSizeArgs,
@@ -122,7 +122,7 @@ pub struct ImageSizeArgs {
     ///
     /// HEIGHTxWIDTH for gray images, HEIGHTxWIDTHx3 for color. By default it is that of the run folder that FILE is in; for
     /// `predict`, else that of the first IDX file; else 28x28. `export` writes it to the ONNX file.
-    #[arg(long, value_name = "SIZE", value_parser = parse_image_size)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_image_size)]
     pub image_size: Option<ImageShape>,
 }
 

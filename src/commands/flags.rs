@@ -9,9 +9,14 @@ use stitch::train::SettingError;
 #[cfg(feature = "libtorch")]
 use stitch::train::TrainError;
 
+/// The flag of a setting.
+pub fn flag(setting: &str) -> String {
+    format!("--{}", setting.replace('_', "-"))
+}
+
 /// The error about a setting that was given as a flag.
 pub fn of_setting(error: &SettingError) -> Error {
-    let flag = format!("--{}", error.name().replace('_', "-"));
+    let flag = flag(error.name());
     match error {
         SettingError::Wrong { found, expected, .. } => {
             anyhow!("{flag} is {found}: it must be {expected}")

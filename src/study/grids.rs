@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use stitch_run::from_toml;
 
 use super::plan::{Grid, PlanError};
 use crate::models;
@@ -55,7 +56,7 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
     };
     let models = names.iter().map(|name| models::named(name)).collect::<Result<_, _>>()?;
     let mut values: Map<String, Value> =
-        table.values.into_iter().map(|(name, value)| (name, json(value))).collect();
+        table.values.into_iter().map(|(name, value)| (name, from_toml(value))).collect();
     match (values.get("engine"), table.fast) {
         (Some(_), true) => return Err(PlanError::TwoEngines),
         (Some(Value::String(name)), false) => drop(Engine::named(name)?),
@@ -68,20 +69,6 @@ fn grid(table: Table) -> Result<Grid, PlanError> {
         Seeds::Range(text) => super::plan::seeds(&text)?,
     };
     Ok(Grid { models, seeds, values })
-}
-
-/// A TOML value as JSON; what JSON does not have is a text, which no setting of numbers takes.
-fn json(value: toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) if number.is_finite() => number.into(),
-        toml::Value::Boolean(value) => value.into(),
-        toml::Value::Array(values) => values.into_iter().map(json).collect(),
-        toml::Value::Float(number) => number.to_string().into(),
-        toml::Value::Datetime(date) => date.to_string().into(),
-        toml::Value::Table(_) => "a table".into(),
-    }
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ fn another_libtorch_or_cpu_is_warned_of_and_the_run_goes_on() {
 
 /// Files that are no run's configuration, and what is said of each.
 fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
-    let no_run: &[&str] = &["is not the config.json of a run"];
+    let no_run: &[&str] = &["is neither the config.json of a run nor settings in JSON"];
     let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let twice = String::from_utf8(changed(|_| ())).unwrap().replacen('{', "{\"epochs\": 2,", 1);
     let mlp = |key: &str, value: Value| {
@@ -218,9 +218,9 @@ fn hostile() -> Vec<(Vec<u8>, &'static [&'static str])> {
         })
     };
     vec![
-        (b"".to_vec(), no_run),
+        (b"".to_vec(), &["c.json: it is empty"]),
         (b"null".to_vec(), no_run),
-        (b"\xff\xfe{}".to_vec(), no_run),
+        (b"\xff\xfe{}".to_vec(), &["is not text in UTF-8"]),
         (nested, no_run),
         (b" ".repeat((1 << 20) + 1), &["is larger than 1048576 bytes"]),
         (twice.into_bytes(), &["duplicate field `epochs`"]),

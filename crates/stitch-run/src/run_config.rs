@@ -140,6 +140,14 @@ impl RunConfig {
         Ok(config)
     }
 
+    /// Whether an object is meant as the `config.json` of a run: it has a field that no table of settings has, such as the
+    /// program. `data` may be meant as the path of a data set.
+    pub(crate) fn is_meant_by(map: &Map<String, Value>) -> bool {
+        let mut fields = Self::example();
+        fields.retain(|name, _| name != "data" && !TrainConfig::names().contains(name));
+        map.keys().any(|name| fields.contains_key(name))
+    }
+
     /// Checks everything but the model.
     pub(crate) fn check(&self) -> Result<(), SettingError> {
         let wrong = |name, found: &String| {

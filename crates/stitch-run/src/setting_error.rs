@@ -3,9 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::closest::{closest_match, did_you_mean};
+use crate::setting_names::setting_of;
 
-/// The expected value of a setting or another field of `config.json`.
-pub(crate) fn expected(name: &str) -> &'static str {
+/// The type and range of a setting or another field of `config.json`, as error messages give them: `an integer of at least
+/// 1`; empty for an unknown name.
+pub fn expected(name: &str) -> &'static str {
     match name {
         "epochs" | "batch_size" | "val" | "patience" => "an integer of at least 1",
         "classes" => "an integer from 1 to 256",
@@ -66,9 +68,12 @@ impl SettingError {
         Self::Wrong { name: name.into(), found: shortened(found), expected: expected.into() }
     }
 
-    /// The error about a name that is not one of `known`.
+    /// The error about a name that is not one of `known`, with the one that it means in another program, or else the closest
+    /// match.
     pub fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let closest = did_you_mean(closest_match(name, known.clone()));
+        let meant = setting_of(name);
+        let meant = known.clone().find(|known| meant.as_deref() == Some(*known));
+        let closest = did_you_mean(meant.or_else(|| closest_match(name, known.clone())));
         let known = known.collect::<Vec<_>>().join(", ");
         Self::Unknown { name: shortened(name), known: format!("{known}{closest}") }
     }

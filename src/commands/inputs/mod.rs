@@ -130,9 +130,8 @@ pub fn init(file: &Path) -> Result<Value> {
     if file == Path::new("off") {
         return Ok(Value::Null);
     }
-    let bytes = read_limited(file, MAX_FILE).context("--init")?;
-    let path =
-        file.to_str().context("--init: the path is not UTF-8; config.json could not hold it")?;
+    let bytes = read_limited(file, MAX_FILE)?;
+    let path = file.to_str().context("the path is not UTF-8; config.json could not hold it")?;
     Ok(json::to_object(&Init { file: path.into(), sha256: sha256::of(bytes) }).into())
 }
 

@@ -113,6 +113,10 @@ fn each_fault_in_a_training_is_found_with_its_cause() {
         assert!(line("likely cause: ").contains(cause), "{name}: {text}");
         if place.contains("forward of ") {
             assert!(text.contains(" inherit the difference\n"), "{name}: {text}");
+            let verbose = super::parity(&[&base, &fault]).arg("--verbose").assert().code(1);
+            let text = String::from_utf8(verbose.get_output().stdout.clone()).unwrap();
+            let line =
+                |start: &str| text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or("");
             let layer = line("  forward of ");
             assert!(
                 layer.contains("): ") && text.contains("relative error of each layer"),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stitch::dataset::loader::images;
-use stitch::models::weights;
+use stitch::models::Classifier;
 use stitch::tensor_files::read_weights;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;

@@ -1,4 +1,6 @@
-//! The report of `stitch parity` as text.
+//! The report of `stitch parity` as text: one screen, or all of it with `--verbose`.
+
+mod brief;
 
 use std::fmt::Write;
 
@@ -8,16 +10,19 @@ use stitch_parity::{
     stage,
 };
 
+use self::brief::round_up;
 use super::flags::{TRUNCATED, flag, message, tolerances};
 use crate::commands::terminal::{Screen, table, visible_line};
 
-/// Maximum number of lines of one kind; the rest is only counted.
-const SHOWN: usize = 10;
+/// Maximum number of lines of one kind without `--verbose`; the rest is only counted.
+const SHOWN: usize = 3;
+/// Maximum number of causes without `--verbose`.
+const CAUSES: usize = 2;
 
 /// What to show besides the verdict.
 #[derive(Debug, Clone, Copy)]
 pub struct Details {
-    /// Every tensor that differs, not the first alone.
+    /// Everything: every tensor that differs, tables of stages and layers, predictions.
     pub verbose: bool,
     /// Histograms of the differences.
     pub histogram: bool,
@@ -53,9 +58,7 @@ impl Printer {
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
         let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.colored(color, &report.verdict());
-        for setting in &report.settings {
-            self.colored(AnsiColor::Yellow, setting);
-        }
+        self.some(&report.settings, |printer, setting| printer.colored(AnsiColor::Yellow, setting));
         if let Some(first) = report.first_difference() {
             self.first(report, first);
         } else if report.tensors.is_empty() {
@@ -64,28 +67,44 @@ impl Printer {
         for side in &report.truncated {
             self.colored(AnsiColor::Red, &format!("the trace of {side} has {TRUNCATED}"));
         }
-        for what in &report.not_compared {
-            self.line(&format!("not compared: {what}"));
+        self.not_compared(report);
+        let is_different = report.different() > 0;
+        if self.details.verbose || !is_different {
+            self.sides(report, engines);
         }
+        match self.details.verbose {
+            true => self.stages(report),
+            false => self.stages_in_brief(report),
+        }
+        self.tolerances(report);
+        self.others(report);
+        match self.details.verbose {
+            _ if report.is_equal() => {}
+            true => self.task(&report.task),
+            false => self.task_in_brief(&report.task),
+        }
+        self.notes(report);
+        if !self.details.verbose && is_different {
+            self.line(
+                "details: --verbose (stages, layers, every tensor), or a page with --html FILE",
+            );
+        }
+        self.out
+    }
+
+    fn sides(&mut self, report: &Report, engines: &[Option<String>; 2]) {
         let sides = [("reference", &report.reference), ("candidate", &report.candidate)];
         for ((side, path), engine) in sides.into_iter().zip(engines) {
             let engine = engine.as_ref().map_or(String::new(), |name| format!(" ({name} engine)"));
             self.line(&format!("{side} {path}{engine}"));
         }
-        self.stages(report);
-        self.tolerances(report);
-        self.others(report);
-        if !report.is_equal() {
-            self.task(&report.task);
-        }
-        self.notes(report);
-        self.out
     }
 
     /// The first difference, what may cause it, and what it causes.
     fn first(&mut self, report: &Report, first: &TensorResult) {
         self.colored(AnsiColor::Red, &format!("first divergence: {}", message(first)));
-        for (i, cause) in report.causes.iter().enumerate() {
+        let causes = if self.details.verbose { report.causes.len() } else { CAUSES };
+        for (i, cause) in report.causes.iter().take(causes).enumerate() {
             let label = if i == 0 { "likely cause" } else { "or" };
             self.line(&format!("{label}: {cause}"));
         }
@@ -95,7 +114,9 @@ impl Printer {
         if let Some(consequences) = report.consequences() {
             self.line(&consequences);
         }
-        self.layers(report);
+        if self.details.verbose {
+            self.layers(report);
+        }
     }
 
     /// The errors of the layers in the step of the first difference, each with what it adds.
@@ -134,12 +155,21 @@ impl Printer {
         if report.tensors.iter().any(|tensor| tensor.closest.is_some()) {
             notes.push("if names or layouts differ, --suggest-map proposes a map of them".into());
         }
-        if !report.one_sided_stages.is_empty() {
+        if self.details.verbose && !report.one_sided_stages.is_empty() {
             notes
                 .push("with --strict-stages a stage that only one side has is a difference".into());
         }
-        for note in notes {
-            self.line(&format!("note: {note}"));
+        self.some(&notes, |printer, note| printer.line(&format!("note: {note}")));
+    }
+
+    /// What was not compared, one line per kind.
+    fn not_compared(&mut self, report: &Report) {
+        let all = &report.not_compared;
+        let shown = self.shown(all);
+        all[..shown].iter().for_each(|what| self.line(&format!("not compared: {what}")));
+        if all.len() > shown {
+            let more = all.len() - shown;
+            self.line(&format!("not compared: {more} more (--verbose lists all)"));
         }
     }
 
@@ -157,7 +187,7 @@ impl Printer {
     /// The tolerances that were applied, and the greatest difference within them.
     fn tolerances(&mut self, report: &Report) {
         let used = tolerances(report);
-        if used.is_empty() {
+        if used.is_empty() && (self.details.verbose || report.different() == 0) {
             self.line("tolerance: none, every bit must be equal");
         }
         for (tolerance, count) in used {
@@ -181,7 +211,7 @@ impl Printer {
             others.partition(|tensor| matches!(tensor.outcome, Outcome::Different(_)));
         self.some(&names, |printer, tensor| printer.line(&message(tensor)));
         if !self.details.verbose {
-            if !numbers.is_empty() {
+            if !numbers.is_empty() && report.consequences().is_none() {
                 self.line(&format!(
                     "the elements of {} other tensors differ (--verbose shows them)",
                     numbers.len()
@@ -200,9 +230,18 @@ impl Printer {
         });
     }
 
+    /// How many items to show: with `--verbose` and where only one would be left, all.
+    fn shown<T>(&self, all: &[T]) -> usize {
+        if self.details.verbose || all.len() == SHOWN + 1 {
+            all.len()
+        } else {
+            all.len().min(SHOWN)
+        }
+    }
+
     /// Prints the first [`SHOWN`] items, or all, and the number of the others.
     fn some<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        let shown = if self.details.verbose { all.len() } else { SHOWN };
+        let shown = self.shown(all);
         all.iter().take(shown).for_each(|one| each(self, one));
         if all.len() > shown {
             self.line(&format!("… and {} more (--verbose lists all)", all.len() - shown));
@@ -210,25 +249,54 @@ impl Printer {
     }
 
     fn numbers(&mut self, tensor: &TensorResult, c: &Comparison) {
-        let percent = 100.0 * c.failing as f64 / c.elements as f64;
-        self.line(&format!("  {} of {} elements differ ({percent:.3} %)", c.failing, c.elements));
-        let at = |element: Element| {
-            let index = tensor.index(element.index);
-            let at = if index.is_empty() { String::new() } else { format!(" at {index}") };
-            format!("{at}: {}", c.values(element))
+        let verbose = self.details.verbose;
+        if verbose {
+            let percent = 100.0 * c.failing as f64 / c.elements as f64;
+            self.line(&format!(
+                "  {} of {} elements differ ({percent:.3} %)",
+                c.failing, c.elements
+            ));
+        }
+        let index = |element: Element| match tensor.index(element.index) {
+            index if index.is_empty() => index,
+            index => format!(" at {index}"),
         };
+        let at = |element: Element| format!("{}: {}", index(element), c.values(element));
         if c.nan > 0 {
             self.line(&format!("  {} elements are NaN on one side or both", c.nan));
         }
         if let Some(abs) = c.abs {
             self.line(&format!("  greatest absolute difference {:e}{}", abs.value, at(abs.at)));
         }
-        if let Some(rel) = c.rel {
+        if let Some(rel) = c.rel.filter(|_| verbose) {
             self.line(&format!("  greatest relative difference {:e}{}", rel.value, at(rel.at)));
         }
         if let Some(ulp) = c.ulp {
-            self.line(&format!("  greatest distance {} ULP{}", ulp.value, at(ulp.at)));
+            // The values of the same element are in the line before.
+            let at = match c.abs.filter(|abs| abs.at == ulp.at && !verbose) {
+                Some(abs) => index(abs.at),
+                None => at(ulp.at),
+            };
+            self.line(&format!("  greatest distance {} ULP{at}", ulp.value));
         }
+        if verbose {
+            self.spread(c);
+        }
+        let mut sufficient = c.sufficient();
+        if !verbose {
+            sufficient.iter_mut().for_each(round_up);
+        }
+        let flags: Vec<String> =
+            sufficient.iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
+        if !flags.is_empty() {
+            self.line(&format!("  it would pass with {}", flags.join(", or ")));
+        }
+        if self.details.histogram {
+            self.decades(c);
+        }
+    }
+
+    fn spread(&mut self, c: &Comparison) {
         self.line(&format!(
             "  absolute differences: mean {:e}, median {:e}, 90 % up to {:e}, 99 % up to {:e}",
             c.mean, c.median, c.p90, c.p99
@@ -237,14 +305,6 @@ impl Printer {
             "  mean relative difference {:e}, cosine {:.9}, signal to noise {:.1} dB",
             c.mean_rel, c.cosine, c.snr
         ));
-        let flags: Vec<String> =
-            c.sufficient().iter().map(|tolerance| flag(tolerance, tensor, c)).collect();
-        if !flags.is_empty() {
-            self.line(&format!("  it would pass with {}", flags.join(", or ")));
-        }
-        if self.details.histogram {
-            self.decades(c);
-        }
     }
 
     fn decades(&mut self, c: &Comparison) {
