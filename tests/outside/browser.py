@@ -63,7 +63,7 @@ CUT_OFF = """() => {
     if (region.tabIndex !== 0 || region.getAttribute('role') !== 'region' || !region.getAttribute('aria-label'))
       problems.push(name + 'scrolls in an element that is not a focusable region with a label');
     if (getComputedStyle(region).overflowX !== 'auto') problems.push(name + 'is hidden in part');
-    if (!getComputedStyle(region).maskImage.includes('transparent')) problems.push(name + 'does not fade at the edge');
+    if (!getComputedStyle(region).maskImage.includes('rgba(0, 0, 0, 0)')) problems.push(name + 'does not fade at the edge');
     region.scrollLeft = region.scrollWidth;
     const right = region.getBoundingClientRect().right;
     if (it.getBoundingClientRect().right > right + 1) problems.push(name + 'cannot be scrolled to its end');
@@ -136,7 +136,7 @@ def check_contents(page, where):
     for end in ("0", "document.documentElement.scrollHeight"):
         page.evaluate(f"window.scrollTo(0, {end})")
         box = contents.bounding_box()
-        assert box and box["y"] >= 0 and box["y"] + 30 < 900, (where, end, box)
+        assert box and box["y"] > -1 and box["y"] + 30 < 900, (where, end, box)
         # At most a tenth of a small screen.
         assert box["width"] < 300 or box["height"] < 90, (where, box)
     sections = page.evaluate("[...document.querySelectorAll('main > section')].map(it => it.id)")
@@ -176,11 +176,12 @@ def check(page, width, scheme, problems):
     page.wait_for_load_state("networkidle")
     where = f"{width} px, {scheme}"
     assert not problems, (where, problems)
-    page.evaluate("document.querySelectorAll('details').forEach(it => { it.open = true; })")
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width, f"{where}: the page is {wide} px wide"
-    cut_off = page.evaluate(CUT_OFF)
-    assert not cut_off, (where, cut_off)
+    for is_open in ("true", "false"):
+        page.evaluate(f"document.querySelectorAll('details').forEach(it => {{ it.open = {is_open}; }})")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{where}: the page is {wide} px wide"
+        cut_off = page.evaluate(CUT_OFF)
+        assert not cut_off, (where, cut_off)
     typefaces = page.evaluate(TYPEFACES)
     assert len(typefaces) == 1, (where, typefaces)
     check_order(page, width, where)
@@ -196,7 +197,8 @@ def check(page, width, scheme, problems):
     assert first == "Skip to the content", (where, first)
     if RUNS and width > 700:
         check_numbers(page)
-    check_contents(page, where)
+    if scheme == "light":
+        check_contents(page, where)
     check_links(page)
     if SHOTS:
         page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
