@@ -6,8 +6,10 @@ use std::path::Path;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::{Value, json};
-use stitch::run_folder::{CONFIG, METRICS, SAFETENSORS};
+use stitch::run_folder::{CONFIG, METRICS, RunConfig, SAFETENSORS, STATE_DICT};
 use stitch::sha256;
+use stitch::stitch_run::{Checkpoint, Progress, TrainState};
+use stitch::tensor_files::read_weights;
 use tempfile::TempDir;
 
 use crate::{
@@ -255,4 +257,57 @@ fn idx_files_have_their_sizes_and_labels() {
     fs::write(data.join("cut"), &labels[..50]).unwrap();
     let error = text_of_failure(&data, &["cut"]);
     assert!(error.contains("cut: truncated: the header promises 100 bytes of labels"), "{error}");
+}
+
+/// A checkpoint of a run of LeNet-5, after its first epoch.
+fn checkpoint() -> Vec<u8> {
+    let config = RunConfig::read(&finished_run("lenet5")[CONFIG]).unwrap();
+    let mut progress = Progress::default();
+    progress.end_epoch(1.5, 1e-3, None);
+    progress.steps = 2;
+    let weights = read_weights(&finished_run("lenet5")[STATE_DICT]).unwrap();
+    let state = TrainState { updates: 12, tensors: weights };
+    Checkpoint { config, progress, state, events: None }.write().unwrap()
+}
+
+#[test]
+fn a_checkpoint_has_its_settings_and_one_that_is_damaged_is_refused() {
+    let folder = temporary_folder();
+    let checkpoints = folder.path().join("run/checkpoints");
+    fs::create_dir_all(&checkpoints).unwrap();
+    let mut bytes = checkpoint();
+    fs::write(checkpoints.join("00000012.safetensors"), &bytes).unwrap();
+    let files = ["run/checkpoints/00000012.safetensors", "run"];
+    let documents = inspected(folder.path(), &files, 0);
+    let [file, run] = &documents[..] else { panic!("{documents:?}") };
+    let found = &file["checkpoint"];
+    assert_eq!(file["kind"], "stitch_checkpoint");
+    assert_eq!((&found["version"], &found["epochs"]), (&json!(3), &json!(1)));
+    assert_eq!((&found["steps"], &found["updates"]), (&json!(2), &json!(12)));
+    let config: Value = serde_json::from_slice(&finished_run("lenet5")[CONFIG]).unwrap();
+    assert_eq!(found["config"], config);
+    let shown = text(folder.path(), &files[..1]);
+    for part in ["checkpoint of stitch", "1 epoch finished, 2 steps of the next", "model lenet5"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    // The folder of a run that was interrupted has the settings of its checkpoint.
+    assert_eq!((&run["complete"], &run["model"]), (&json!(false), &json!("lenet5")));
+    assert_eq!((&run["config"], &run["metrics"]), (&config, &Value::Null));
+    assert!(text(folder.path(), &["run"]).contains("folder of an interrupted run of lenet5"));
+    // What is exported from it does not pretend to be a checkpoint.
+    let export = ["export", files[0], "-o", "weights.safetensors"];
+    stitch(folder.path()).args(export).assert().code(0);
+    let weights = &inspected(folder.path(), &["weights.safetensors"], 0)[0];
+    assert_eq!(
+        (&weights["kind"], &weights["metadata"]["sha256"]),
+        (&json!("safetensors"), &Value::Null)
+    );
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(checkpoints.join("00000012.safetensors"), &bytes).unwrap();
+    let error = text_of_failure(folder.path(), &files[..1]);
+    assert!(error.contains("it is damaged: the SHA-256 of its content is "), "{error}");
+    assert_eq!(inspected(folder.path(), &["run"], 0)[0]["model"], Value::Null);
+    let error = text_of_failure(folder.path(), &["run", "--key", "model"]);
+    assert!(error.contains("--key: run is not a checkpoint"), "{error}");
 }

@@ -24,9 +24,9 @@ pub enum Document {
 #[serde(untagged)]
 pub enum Contents {
     Tensors(Box<Tensors>),
-    Trace(Trace),
+    Trace(Box<Trace>),
     Run(Box<Run>),
-    Idx(Idx),
+    Idx(Box<Idx>),
 }
 
 /// The size and the SHA-256 of a file.

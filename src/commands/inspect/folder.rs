@@ -83,7 +83,7 @@ pub fn trace(folder: &Path) -> Result<Contents> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(NamedFile { name, bytes: sum.bytes, sha256: Some(sum.sha256) })
     });
-    Ok(Contents::Trace(Trace {
+    Ok(Contents::Trace(Box::new(Trace {
         kind: "trace",
         version: trace.header().version,
         model: trace.header().model.clone(),
@@ -94,7 +94,7 @@ pub fn trace(folder: &Path) -> Result<Contents> {
         steps: distinct(|record| record.step).len(),
         stages: names.iter().map(|name| stage(name)).collect(),
         files: files.into_iter().collect::<Result<_>>()?,
-    }))
+    })))
 }
 
 fn run(folder: &Path) -> Result<Contents> {

@@ -60,7 +60,7 @@ pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     let unpacked = FileSum { bytes: from.bytes, sha256: from.hash.finish() };
     let official = OFFICIAL.iter().find(|file| file.sha256 == unpacked.sha256);
     let official = official.map(|file| file.name);
-    Ok(Contents::Idx(Idx {
+    Ok(Contents::Idx(Box::new(Idx {
         kind: if is_labels { "idx_labels" } else { "idx_images" },
         sum: sum(file)?,
         gzip,
@@ -70,7 +70,7 @@ pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
         shape,
         labels: labels.map(|counts| histogram(&counts, official.is_some())),
         statistics: tally.map(|tally| tally.finish()),
-    }))
+    })))
 }
 
 /// The number of images or labels, the size of the images, the number of labels of each value.
