@@ -78,7 +78,8 @@ pub struct ImportArgs {
     /// 1: convert to grey, 3: to red, green and blue [default: 1 if every image is grey, else 3]
     ///
     /// As Pillow's convert("L") and convert("RGB"): 0.299 R + 0.587 G + 0.114 B.
-    #[arg(long, value_name = "1|3", allow_negative_numbers = true, value_parser = ["1", "3"], hide_possible_values = true)]
+    #[arg(long, value_name = "1|3", allow_negative_numbers = true,
+          value_parser = ["1", "3"], hide_possible_values = true)]
     pub channels: Option<String>,
     /// Column of the labels in CSV or Parquet [default: label]
     #[arg(long, value_name = "NAME")]

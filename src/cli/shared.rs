@@ -77,7 +77,8 @@ pub struct CheckpointArgs {
     #[arg(long, conflicts_with = "force")]
     pub resume: bool,
     /// Write a checkpoint every N seconds (30s) or steps (500steps) and after each epoch; off: never
-    #[arg(long, value_name = "N", default_value = "30s", allow_negative_numbers = true, value_parser = parse_checkpoint_every)]
+    #[arg(long, value_name = "N", default_value = "30s", allow_negative_numbers = true,
+          value_parser = parse_checkpoint_every)]
     pub checkpoint_every: CheckpointEvery,
 }
 

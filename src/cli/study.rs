@@ -120,7 +120,8 @@ pub struct StudyRunArgs {
           value_parser = integer::<u32>(1..=4096))]
     pub jobs: Option<u32>,
     /// Run only row I, or rows I..J (J excluded)
-    #[arg(long, value_name = "I..J", allow_negative_numbers = true, value_parser = parse_indices, conflicts_with = "row")]
+    #[arg(long, value_name = "I..J", allow_negative_numbers = true,
+          value_parser = parse_indices, conflicts_with = "row")]
     pub rows: Option<Range<usize>>,
     /// Run one row in this process
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = integer::<usize>(0..=u64::MAX))]

@@ -32,7 +32,8 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Folder for the run folders and report.html
-    #[arg(long, value_name = "DIR", value_parser = written_path(), default_value = "runs/reproduce", help = models::reproduce_out())]
+    #[arg(long, value_name = "DIR",
+          value_parser = written_path(), default_value = "runs/reproduce", help = models::reproduce_out())]
     pub out: PathBuf,
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
@@ -114,15 +115,18 @@ pub struct TrainArgs {
 #[derive(Debug, Args, Serialize)]
 pub struct SettingArgs {
     /// Number of passes over the training images
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<usize>("epochs"), help = models::epochs())]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = setting::<usize>("epochs"), help = models::epochs())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
     /// Images per step
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = setting::<usize>("batch_size"), help = models::batch_size())]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = setting::<usize>("batch_size"), help = models::batch_size())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
     /// Learning rate
-    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = setting::<f64>("lr"), help = models::lr())]
+    #[arg(long, value_name = "F", allow_negative_numbers = true,
+          value_parser = setting::<f64>("lr"), help = models::lr())]
     #[serde(skip)]
     pub lr: Option<f64>,
     /// Seed of initial weights and shuffling
@@ -147,7 +151,8 @@ pub struct SettingArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_norm: Option<bool>,
     /// Probability of dropout before the last layer; 0: no dropout
-    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = setting::<f64>("dropout"), help = models::dropout())]
+    #[arg(long, value_name = "P", allow_negative_numbers = true,
+          value_parser = setting::<f64>("dropout"), help = models::dropout())]
     #[serde(skip)]
     pub dropout: Option<f64>,
     /// Number of classes: outputs of the last layer [default: 10]

@@ -83,6 +83,60 @@ fn verbose_shows_the_numbers_of_every_tensor() {
     assert_eq!(verbose.matches("greatest absolute difference").count(), 3);
 }
 
+/// Lines on a terminal of 80 columns.
+fn screen_lines(text: &str) -> usize {
+    text.lines().map(|line| line.chars().count().div_ceil(80).max(1)).sum()
+}
+
+#[test]
+fn a_report_fits_a_screen_and_verbose_has_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |out: &str, lr: &str| {
+        let data = LENET5.data();
+        let mut command = common::stitch(folder.path());
+        command.args(["train", "lenet5", "--data", data.to_str().unwrap(), "--out", out]);
+        command.args(["--epochs", "1", "--threads", "1", "--trace", "--lr", lr]).assert().success();
+        folder.path().join(out)
+    };
+    let [run, slower] = [train("run", "1e-3"), train("slower", "1e-4")];
+    let weights = |run: &Path| run.join("weights.safetensors");
+    let said = |sides: [&Path; 2], flags: &[&str], code: i32| {
+        let assert = parity(&sides).args(flags).assert().code(code);
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    for (sides, code) in [
+        ([run.clone(), run.clone()], 0),
+        ([run.clone(), slower.clone()], 1),
+        ([weights(&run), weights(&slower)], 1),
+    ] {
+        let [brief, verbose] = [&[][..], &["--verbose"]]
+            .map(|flags| said(sides.each_ref().map(PathBuf::as_path), flags, code));
+        assert!(screen_lines(&brief) <= 24, "{brief}");
+        assert!(brief.lines().next() == verbose.lines().next(), "{brief}{verbose}");
+        let table = |text: &str| text.contains("│ final ");
+        assert!(table(&verbose) && !table(&brief), "{brief}{verbose}");
+        let stages = if code == 0 { "\nequal bits: " } else { "\ndifferent: " };
+        assert!(brief.contains(stages), "{brief}");
+        assert_eq!(brief.contains("\ndetails: --verbose "), code == 1, "{brief}");
+    }
+    let brief = said([&run, &slower], &[], 1);
+    for line in [
+        "lr differs: 0.001 in the reference, 0.0001 in the candidate",
+        "first divergence: step 1, conv1.weight[0, 0, 0, 0] after the optimizer step: expected ",
+        "likely cause: the learning rate: 1e-3 in the reference, 1e-4 in the candidate",
+        "  greatest absolute difference ",
+        "  it would pass with --atol ",
+        "not compared: steps without a record: ",
+        "results that differ: ",
+    ] {
+        assert!(brief.lines().any(|it| it.starts_with(line)), "no {line:?} in {brief}");
+    }
+    let verbose = said([&run, &slower], &["--verbose"], 1);
+    for part in ["elements differ (100.000 %)", "predictions differ:\n  image ", "cosine "] {
+        assert!(verbose.contains(part) && !brief.contains(part), "no {part:?} in {verbose}");
+    }
+}
+
 #[test]
 fn no_advice_is_given_where_none_passes() {
     for name in ["infinity", "nan"] {
