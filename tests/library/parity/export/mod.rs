@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use stitch::dataset::loader::images;
-use stitch::models::weights;
+use stitch::models::Classifier;
 use stitch::tensor_files::read_weights;
 use tch::{CModule, Device, Tensor};
 
