@@ -29,7 +29,7 @@ impl Axis {
     /// The pixel of a value.
     pub fn pixel(&self, value: f64) -> i32 {
         let share = (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0);
-        self.from + (share * f64::from(self.to - self.from)).round() as i32
+        self.from.saturating_add((share * f64::from(self.to - self.from)).round() as i32)
     }
 
     /// The pixels of both ends.

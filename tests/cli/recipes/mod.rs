@@ -28,6 +28,7 @@ use crate::common;
 
 /// The recipes, by the beginning of the paragraph above each.
 const EXPORT: &str = "Every run leaves its weights";
+const RULES: &str = "The extension of the output";
 const STATE_DICT: &str = "Python, the state_dict";
 const TORCHSCRIPT: &str = "Python, TorchScript";
 const ONNX: &str = "ONNX, in Python";
@@ -35,7 +36,8 @@ const CPP: &str = "C++, TorchScript";
 const CPP_BUILD: &str = "It prints class and logits";
 const RUST: &str = "Rust, TorchScript";
 const SKLEARN: &str = "scikit-learn,";
-const ALL: [&str; 8] = [EXPORT, STATE_DICT, TORCHSCRIPT, ONNX, CPP, CPP_BUILD, RUST, SKLEARN];
+const ALL: [&str; 9] =
+    [EXPORT, RULES, STATE_DICT, TORCHSCRIPT, ONNX, CPP, CPP_BUILD, RUST, SKLEARN];
 
 /// Paragraph and indented block below it, of each recipe on the page.
 fn recipes() -> Vec<(String, String)> {
@@ -59,7 +61,7 @@ fn recipe(name: &str) -> String {
 fn readers_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    for name in ["examples", "tests"] {
+    for name in ["examples", "models", "tests"] {
         symlink(common::root().join(name), path.join(name)).unwrap();
     }
     symlink(libtorch(), path.join(".libtorch")).unwrap();
@@ -101,7 +103,7 @@ fn every_recipe_of_the_page_is_run_here() {
 fn python_recipes_give_the_numbers_of_the_run() {
     let folder = readers_folder();
     let path = folder.path();
-    shell(path, &recipe(EXPORT));
+    shell(path, &format!("{}{}", recipe(EXPORT), recipe(RULES)));
     let recipes = [
         ("state_dict.py", STATE_DICT),
         ("torchscript.py", TORCHSCRIPT),
