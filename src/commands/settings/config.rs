@@ -21,7 +21,7 @@ const MAX_CONFIG: u64 = 1 << 20;
 
 /// The file of `--config`.
 pub enum Config {
-    Run(Repeated),
+    Run(Box<Repeated>),
     Settings(Written),
 }
 
@@ -33,7 +33,10 @@ pub struct Written {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Run(Repeated { path, .. }) | Self::Settings(Written { path, .. })) = self;
+        let path = match self {
+            Self::Run(repeated) => &repeated.path,
+            Self::Settings(written) => &written.path,
+        };
         write!(f, "--config {}", path.display())
     }
 }
@@ -52,7 +55,7 @@ impl Config {
         let is_json = path.extension().is_some_and(|extension| extension == "json");
         let read = ConfigFile::read(&bytes, is_json).map_err(explained);
         let config = match read.with_context(|| format!("--config {}", path.display()))? {
-            ConfigFile::Run(config) => Self::Run(Repeated { path, config: *config }),
+            ConfigFile::Run(config) => Self::Run(Box::new(Repeated { path, config: *config })),
             ConfigFile::Settings(file) => Self::Settings(Written { path, file }),
         };
         if let Self::Settings(Written { file, .. }) = &config {
