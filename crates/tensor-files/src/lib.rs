@@ -13,6 +13,7 @@ mod locate;
 mod location;
 mod names;
 pub mod npy;
+mod npy_header;
 pub mod npz;
 mod pickle;
 pub mod safetensors;

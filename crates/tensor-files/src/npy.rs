@@ -4,9 +4,8 @@
 use std::cmp::Ordering;
 use std::io::{self, Read};
 
-use npyz::{DType, Endianness, NpyHeader, Order};
-
 use super::location::{Index, Location, Storage, View};
+use super::npy_header::{Descr, Header};
 use super::tensor_file::FileKind;
 use super::{DIMENSIONS, Dtype, NamedTensor, ReadError, SINGLE, TensorSpec};
 
@@ -25,9 +24,6 @@ pub enum NpyError {
     /// The header is longer than any that `numpy.save` writes.
     #[error("a header of {0} bytes, where at most {LONGEST_HEADER} are read")]
     HeaderTooLong(usize),
-    /// The header has more than eight brackets inside of each other.
-    #[error("its header nests too deeply")]
-    HeaderTooDeep,
     /// The header is not the dict that it should be: the parser's message.
     #[error("its header: {0}")]
     Header(String),
@@ -95,14 +91,13 @@ impl Array {
     /// Reads the header.
     pub fn read(from: &mut impl Read) -> Result<Self, NpyError> {
         let (header, skip) = read_header(from)?;
-        let (dtype, big_endian) =
-            element_type(&header.dtype()).ok_or_else(|| NpyError::Dtype(header.dtype().descr()))?;
-        let shape = header.shape().iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
+        let (dtype, big_endian) = element_type(&header.descr)?;
+        let shape = header.shape.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
         let shape: Vec<usize> = shape.ok_or(NpyError::TooLarge)?;
         if shape.len() > DIMENSIONS {
             return Err(NpyError::Dimensions(shape.len()));
         }
-        Ok(Self { dtype, shape, fortran: header.order() == Order::Fortran, big_endian, skip })
+        Ok(Self { dtype, shape, fortran: header.fortran_order, big_endian, skip })
     }
 
     /// Bytes of header and elements; `None` if they do not fit into 64 bits.
@@ -128,13 +123,22 @@ impl Array {
 }
 
 /// The element type, and whether it is big-endian.
-fn element_type(found: &DType) -> Option<(Dtype, bool)> {
-    let DType::Plain(plain) = found else { return None };
-    let text = plain.to_string();
-    // Without the character of the byte order.
+fn element_type(found: &Descr) -> Result<(Dtype, bool), NpyError> {
+    let text = match found {
+        Descr::Plain(text) => text,
+        Descr::Other(text) => return Err(NpyError::Dtype(text.clone())),
+    };
+    // The character of the byte order: `=` is that of the machine that reads, `|` none.
+    let order = text.chars().next().filter(|order| matches!(order, '<' | '>' | '=' | '|'));
     let known = |&dtype: &Dtype| descr(dtype).is_some_and(|known| known[1..] == text[1..]);
-    let dtype = Dtype::ALL.into_iter().find(known)?;
-    Some((dtype, plain.endianness() == Endianness::Big && dtype.size() > 1))
+    let dtype = order.and_then(|order| Some((order, Dtype::ALL.into_iter().find(known)?)));
+    let (order, dtype) = dtype.ok_or_else(|| NpyError::Dtype(format!("'{text}'")))?;
+    let big_endian = order == '>' || order == '=' && cfg!(target_endian = "big");
+    // Only a single byte has no order.
+    match order == '|' && dtype.size() > 1 {
+        true => Err(NpyError::Dtype(format!("'{text}'"))),
+        false => Ok((dtype, big_endian && dtype.size() > 1)),
+    }
 }
 
 /// The `.npy` header of version 1.0: a Python dict as text, padded to a multiple of 64 bytes.
@@ -181,11 +185,9 @@ fn descr(dtype: Dtype) -> Option<&'static str> {
 
 /// Longest `.npy` header that is read; numpy's are of 128 bytes.
 const LONGEST_HEADER: usize = 1 << 10;
-/// Deepest nesting of brackets in a header: a dict with a tuple needs two.
-const DEPTH: usize = 8;
 
 /// The header of a `.npy` file and its length in bytes.
-fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), NpyError> {
+fn read_header(from: &mut impl Read) -> Result<(Header, u64), NpyError> {
     let mut bytes = Vec::new();
     let mut extend =
         |count: usize, bytes: &mut Vec<u8>| match from.take(count as u64).read_to_end(bytes)?
@@ -205,40 +207,10 @@ fn read_header(from: &mut impl Read) -> Result<(NpyHeader, u64), NpyError> {
     }
     let start = bytes.len();
     extend(length, &mut bytes)?;
-    // The parser is recursive.
-    if depth(&bytes[start..]) > DEPTH {
-        return Err(NpyError::HeaderTooDeep);
-    }
-    native_byte_order(&mut bytes[start..]);
-    // The parser's message shows the place over several lines.
-    let header = NpyHeader::from_reader(&bytes[..]).map_err(|error| {
-        NpyError::Header(error.to_string().lines().next().unwrap_or_default().into())
-    })?;
+    let text = std::str::from_utf8(&bytes[start..]);
+    let text = text.map_err(|error| NpyError::Header(error.to_string()))?;
+    let header = Header::parse(text).map_err(NpyError::Header)?;
     Ok((header, bytes.len() as u64))
-}
-
-/// Deepest nesting of brackets in a text.
-fn depth(text: &[u8]) -> usize {
-    let depths = text.iter().scan(0usize, |depth, byte| {
-        match byte {
-            b'(' | b'[' | b'{' => *depth += 1,
-            b')' | b']' | b'}' => *depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        Some(*depth)
-    });
-    depths.max().unwrap_or(0)
-}
-
-/// Replaces `=` at the start of a string, the byte order of the machine that reads, which the parser does not
-/// know. Only a `descr` has it there.
-fn native_byte_order(header: &mut [u8]) {
-    let native = if cfg!(target_endian = "big") { b'>' } else { b'<' };
-    for at in 1..header.len() {
-        if header[at] == b'=' && matches!(header[at - 1], b'\'' | b'"') {
-            header[at] = native;
-        }
-    }
 }
 
 /// Column-major elements as a strided view.
