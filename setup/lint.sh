@@ -10,6 +10,7 @@ cargo fmt --all --check
 # cargo fmt does not follow the macro that declares the models.
 rustfmt --check --edition 2024 src/models/*.rs
 cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
+cargo clippy --quiet --release --locked --no-default-features -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --workspace --no-deps --document-private-items
 
 say "checking that the crates in crates/ need no libtorch and can be packaged"

@@ -11,6 +11,7 @@ mod config;
 mod cpp_port;
 mod data;
 mod divergence;
+mod doctor;
 mod dry_run;
 mod evaluate;
 mod examples;
@@ -47,6 +48,7 @@ mod tls_server;
 mod train;
 mod usage;
 mod validation;
+mod without_libtorch;
 
 use std::collections::BTreeMap;
 use std::fs;

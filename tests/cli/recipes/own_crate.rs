@@ -62,8 +62,10 @@ fn built(folder: &Path) -> PathBuf {
     let manifest = shown(&source, "Cargo.toml");
     assert!(manifest.contains("\"../stitch\""), "{manifest}");
     let manifest = manifest.replace("../stitch", common::root().to_str().unwrap());
-    // This project's profile, so that what it has built is not built again, and its versions.
-    let profile = "[profile.release]\ndebug = \"line-tables-only\"\n";
+    // This project's profiles, so that what it has built is not built again, and its versions.
+    let own = fs::read_to_string(common::root().join("Cargo.toml")).unwrap();
+    let profiles = own.split("\n[").filter(|section| section.starts_with("profile."));
+    let profile: String = profiles.map(|section| format!("[{section}\n")).collect();
     let write = |name: &str, content: &str| fs::write(folder.join(name), content).unwrap();
     write("Cargo.toml", &format!("{manifest}\n{profile}"));
     write("build.rs", &shown(&source, "build.rs"));
