@@ -135,25 +135,29 @@ fn version_beside(library: &Path) -> Option<String> {
 fn threads() -> Check {
     let allowed = thread::available_parallelism().map_or(1, usize::from);
     let quota = quota().map_or(String::new(), |cpus| format!(", a quota of {cpus} CPUs"));
-    #[cfg(feature = "libtorch")]
+    default_threads(allowed, &quota)
+}
+
+/// The number of threads that libtorch uses by default.
+#[cfg(feature = "libtorch")]
+fn default_threads(allowed: usize, quota: &str) -> Check {
+    const NAME: &str = "threads";
     match super::inputs::set_threads(None) {
-        Err(error) => {
-            return Check::problem("threads", format!("{error:#}"), "see the variables of OpenMP");
-        }
-        Ok(threads) if threads > allowed => {
-            return Check::note(
-                "threads",
-                format!("{threads} by default, but this process may use {allowed} CPUs{quota}"),
-                format!("give --threads {allowed}: more threads than CPUs wait for each other"),
-            );
-        }
+        Err(error) => Check::problem(NAME, format!("{error:#}"), "correct the variables of OpenMP"),
+        Ok(threads) if threads > allowed => Check::note(
+            NAME,
+            format!("{threads} by default, but this process may use {allowed} CPUs{quota}"),
+            format!("give --threads {allowed}: more threads than CPUs wait for each other"),
+        ),
         Ok(threads) => {
-            let default =
-                format!("{threads} by default; this process may use {allowed} CPUs{quota}");
-            return Check::ok("threads", default);
+            let found = format!("{threads} by default; this process may use {allowed} CPUs{quota}");
+            Check::ok(NAME, found)
         }
     }
-    #[cfg(not(feature = "libtorch"))]
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn default_threads(allowed: usize, quota: &str) -> Check {
     Check::ok("threads", format!("this process may use {allowed} CPUs{quota}"))
 }
 
@@ -213,7 +217,7 @@ fn reference() -> Check {
     const NAME: &str = "reference";
     let remedy =
         "only make test, make parity and make bench need it: make venv, in stitch's repository";
-    let versions: Vec<Option<String>> = NEEDED.map(|name| installed(name)).into();
+    let versions: Vec<Option<String>> = NEEDED.map(installed).into();
     let shown = NEEDED.iter().zip(&versions);
     let missing: Vec<&str> =
         shown.clone().filter(|(_, version)| version.is_none()).map(|it| *it.0).collect();

@@ -44,8 +44,8 @@ fn built() -> &'static PathBuf {
 fn files_are_compared_shown_converted_and_reported_with_the_same_output() {
     let place = Place::new();
     let folder = place.path("");
-    put(&finished_run("mlp"), &place.path("a"));
-    put(&finished_run("lenet5"), &place.path("b"));
+    put(finished_run("mlp"), &place.path("a"));
+    put(finished_run("lenet5"), &place.path("b"));
     let same = |arguments: &[&str], code: i32| {
         let of = |mut command: Command| {
             let assert = command.args(arguments).current_dir(&folder).assert().code(code);
