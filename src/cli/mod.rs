@@ -106,6 +106,14 @@ pub enum Command {
     /// Train many runs over seeds and settings, on one or more machines
     Study(StudyCommand),
     /// Check libtorch, CPU, threads, data set, reference environment, GPU and terminal
+    ///
+    /// Each line is ok, a note (only some commands need what is missing) or a PROBLEM, with what to do about it.
+    #[command(after_long_help = "\
+Exit codes: 0 no problem, 1 something is wrong.
+
+Examples:
+  stitch doctor
+  stitch doctor --json")]
     Doctor,
     /// Print shell completions
     Completions(CompletionsArgs),

@@ -337,7 +337,7 @@ fn a_pipe_is_refused_instead_of_waited_for() {
     for command in [["parity", "p.pt", "p.pt"], ["predict", "p.pt", "p.pt"]] {
         refused(common::stitch(folder.path()).args(command), 2, &plain);
     }
-    let export = ["export", "run/state_dict.pt", "--format", "npz", "-o", "p.pt", "--force"];
+    let export = ["export", "run/state_dict.pt", "-o", "p.pt", "--force"];
     refused(common::stitch(folder.path()).args(export), 2, &plain);
     assert!(folder.path().join("p.pt").symlink_metadata().is_ok_and(|there| !there.is_file()));
 }

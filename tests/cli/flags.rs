@@ -38,7 +38,7 @@ fn a_missing_argument_is_named_with_the_usage() {
         ("train", &["<MODEL", "Usage: stitch train"][..]),
         ("evaluate", &["<FILE>", "Usage: stitch evaluate"]),
         ("predict", &["<IMAGE>", "Usage: stitch predict"]),
-        ("export a.pt", &["--format", "--output", "Usage: stitch export"]),
+        ("export a.pt", &["--output", "Usage: stitch export"]),
         ("parity a", &["<CANDIDATE>", "Usage: stitch parity"]),
         ("report", &["<RUN>", "Usage: stitch report"]),
         ("study plan --model mlp", &["--seeds", "--output", "Usage: stitch study plan"]),

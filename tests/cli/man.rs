@@ -19,6 +19,7 @@ fn every_command_has_a_page_and_two_makes_give_the_same_bytes() {
         "stitch-data-import.1",
         "stitch-data-verify.1",
         "stitch-data.1",
+        "stitch-doctor.1",
         "stitch-evaluate.1",
         "stitch-export.1",
         "stitch-inspect.1",

@@ -46,7 +46,7 @@ impl Printer {
         if let Some((count, what)) = counts.iter().find(|(count, _)| *count > 0) {
             let accuracy = task.accuracy.filter(|[a, b]| a != b);
             let accuracy = accuracy.map_or(String::new(), |[expected, actual]| {
-                format!("; accuracy: expected {expected}, got {actual}")
+                format!("; accuracy: expected {expected:.6}, got {actual:.6}")
             });
             self.line(&format!("results that differ: {count} {what}{accuracy}"));
         }
