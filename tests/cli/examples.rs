@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
 
 /// Every command, the ones first whose files the others read.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["reproduce"],
     &["train"],
