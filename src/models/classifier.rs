@@ -37,7 +37,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`](super::weights::identify) finds. The order of
+    /// Loads the model whose weights `tensors` are: the `requested` one, or the one that [`identify`] finds. The order of
     /// the tensors does not matter, nor does a prefix that all names share.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ const TOL: f64 = 1e-4;
 /// tolerates.
 const N_ITER_NO_CHANGE: usize = 10;
 
-/// A network in training, with the state that its training keeps between steps. [`super::fit`] is the loop.
+/// A network in training, with the state that its training keeps between steps. [`super::fit()`] is the loop.
 pub struct Trainer {
     engine: Box<dyn TrainStep>,
     sampler: Sampler,
@@ -219,7 +219,7 @@ impl Trainer {
         state::copy(self.engine.as_ref(), generator, state);
     }
 
-    /// Restores the state of an interrupted training. [`super::fit`] replays the rest from the losses of the completed
+    /// Restores the state of an interrupted training. [`super::fit()`] replays the rest from the losses of the completed
     /// epochs.
     ///
     /// # Errors

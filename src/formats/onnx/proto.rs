@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto` (ONNX 1.23.2) that [`write`](super::write) uses, with the fields that it sets.
+//! The messages of `onnx.proto` (ONNX 1.23.2) that [`write`](super::write()) uses, with the fields that it sets.
 //!
 //! IR version 8 has all of them. `onnx.proto` is proto2, so lists of numbers are not packed, and each field that is
 //! set is encoded even if it is zero or empty.

@@ -92,7 +92,7 @@ fn what_cannot_be_exported_is_refused_and_writes_nothing() {
     };
     let run = "run/state_dict.pt";
     assert!(said(export(path, run, "npz", "run")).contains("--output run is a folder"));
-    assert!(said(export(path, run, "npz", run)).contains(" exists. Give another path"));
+    assert!(said(export(path, run, "state-dict", run)).contains(" exists. Give another path"));
     assert!(
         said(export(path, run, "npz", "no/such/folder.npz"))
             .contains("the folder no/such does not exist")
