@@ -16,9 +16,7 @@ fn doctor_finds_what_this_project_was_set_up_with() {
     let assert = stitch(common::root()).args(["doctor", "--json"]).assert().code(0);
     let document: Value = serde_json::from_str(stdout_of(&assert)).unwrap();
     assert_eq!(document["problems"], 0);
-    for name in
-        ["stitch", "libtorch", "ATen kernels", "oneDNN", "MKL", "threads", "data", "reference"]
-    {
+    for name in ["stitch", "libtorch", "ATen kernels", "oneDNN", "MKL", "data", "reference"] {
         assert_eq!(check(&document, name)["status"], "ok", "{document}");
     }
     let versions =
