@@ -6,11 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use stitch::dataset::ImageShape;
+use stitch::nn::Graph;
 use stitch::run_folder::{self, CONFIG, MAX_FILE, RunConfig, WEIGHTS, read_regular};
 use stitch::stitch_run::{ImageSize, Normalize};
 use stitch::tensor_files::{
-    FileKind, Metadata, NamedTensor, ReadError, Renaming, Skipped, TensorFile,
+    Dtype, FileKind, Metadata, NamedTensor, ReadError, Renaming, Skipped, TensorFile,
 };
+use stitch::torchscript_forward::{ForwardError, ScriptModule};
 
 use super::Console;
 use crate::suggest::hinted;
@@ -70,14 +72,38 @@ pub fn check_named(file: &Path, tensors: &Opened) -> Result<()> {
 
 /// The tensors of a weights file; prints a note about what is skipped.
 pub fn tensors(file: &Path, key: Option<&str>, console: Console) -> Result<Vec<NamedTensor>> {
-    let path = || file.display().to_string();
     let mut opened = weights_file(file, key)?;
     check_named(file, &opened)?;
+    note_contents(file, key, &opened, console);
+    opened.load_all().with_context(|| file.display().to_string())
+}
+
+/// Prints which dict of a checkpoint is used, unless `key` names it, and what is skipped.
+pub fn note_contents(file: &Path, key: Option<&str>, opened: &Opened, console: Console) {
+    let file = file.display();
+    if let (Some(found), None) = (opened.key(), key) {
+        let found = found.escape_debug();
+        console.note(&format!("note: {file}: using the weights with the key {found}"));
+    }
     if !opened.skipped().is_empty() {
         let skipped = Skipped::summary(opened.skipped());
-        console.note(&format!("note: {}: skipped {skipped}", path()));
+        console.note(&format!("note: {file}: skipped {skipped}"));
     }
-    opened.load_all().with_context(path)
+}
+
+/// Compares the forward pass of a TorchScript file with that of a known network, whose parameters have the type `dtype`.
+pub fn compare_forward(
+    file: &Path,
+    graph: &Graph,
+    dtype: Dtype,
+) -> Result<Result<(), ForwardError>> {
+    let module = ScriptModule::read(BufReader::new(open_regular(file)?));
+    let module = module.with_context(|| file.display().to_string())?;
+    Ok(module.has_forward().and_then(|has_forward| match has_forward {
+        true => graph.compare_forward(&module, dtype),
+        // tch's VarStore saves modules without a forward pass.
+        false => Ok(()),
+    }))
 }
 
 /// The metadata of the weights in `file`: its own, or that of the `weights.safetensors` beside it if it has the same bits.

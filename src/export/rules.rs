@@ -172,11 +172,6 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.renames.is_empty() && self.dtypes.is_empty() && self.transposes.is_empty()
-    }
-
     /// Reverses the dimensions of the tensors that a rule matches.
     ///
     /// # Errors

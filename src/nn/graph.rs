@@ -289,9 +289,9 @@ impl Graph {
         })
     }
 
-    #[cfg(feature = "libtorch")]
     /// Computes the nodes of a range on tensors, one libtorch operation after the other. `value` is the input of
     /// the range: the output of the node before it, or the input of the network.
+    #[cfg(feature = "libtorch")]
     pub(crate) fn compute(
         &self,
         range: std::ops::Range<usize>,
@@ -302,8 +302,8 @@ impl Graph {
         self.compute_with(range, value, state, train, &mut |_, _| {})
     }
 
-    #[cfg(feature = "libtorch")]
     /// The same; `on_layer` gets the index of each layer after its last node, and its output.
+    #[cfg(feature = "libtorch")]
     pub(crate) fn compute_with(
         &self,
         range: std::ops::Range<usize>,

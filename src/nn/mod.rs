@@ -35,7 +35,6 @@ mod operation;
 mod pair;
 mod permute;
 mod relu;
-#[cfg(feature = "libtorch")]
 mod script;
 #[cfg(feature = "libtorch")]
 mod script_graph;

@@ -138,7 +138,7 @@ impl Model {
         }
         let kind = if dtype == Dtype::F64 { Kind::Double } else { Kind::Float };
         // The file's code and the converted form are followed in the same way, and must be equal.
-        graph.compare_forward(module, kind)?;
+        graph.compare_forward(module, dtype)?;
         let model = Self::zeros(module.class_name(), Arc::new(graph), kind, Device::Cpu);
         let tensors: Vec<NamedTensor> = of_kind().cloned().collect();
         model.load_state_dict(&tensors).expect("the state of the same tensors");

@@ -71,8 +71,8 @@ impl Digest {
     }
 }
 
-/// Statistics of the elements of a tensor, such as one whose elements are not kept. All but `inf` are of the finite elements, in float64, and absent
-/// where they are not finite themselves.
+/// Statistics of the elements of a tensor, such as one whose elements are not kept. All but `inf` are of the finite
+/// elements, in float64, and absent where they are not finite themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Statistics {
     /// Number of infinities.

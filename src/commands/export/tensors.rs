@@ -1,16 +1,12 @@
 //! `stitch export` to the formats that hold tensors alone, of any network.
 
-use std::io::BufReader;
-use std::path::Path;
-
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use stitch::export::{Format, Rules};
 use stitch::models::weights::{self, Identified};
 use stitch::models::{Library, MODELS, ModelEntry, names_of};
 use stitch::tensor_files::{
-    Dtype, FileKind, Metadata, NamedTensor, Overflow, ReadError, Renaming, Skipped, TensorSpec, npz,
+    Dtype, FileKind, Metadata, NamedTensor, Overflow, ReadError, Renaming, npz,
 };
-use stitch::torchscript_forward::{Expected, ForwardError, ScriptModule};
 
 use super::{Exported, check_image_size, noted_normalize};
 use crate::cli::ExportArgs;
@@ -32,7 +28,7 @@ pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Ex
     if args.sklearn && !(format.name == "npz" && network.is_sklearn()) {
         return Err(refuse_sklearn(format, network.entry()));
     }
-    note_contents(args, &opened, console);
+    files::note_contents(&args.file, args.key.get(), &opened, console);
     let mut tensors = opened.load_all().with_context(|| file.to_string())?;
     let mut metadata = metadata_for(args, &network, &tensors, opened.metadata().clone());
     drop(opened);
@@ -77,7 +73,11 @@ impl Network {
         };
         if is_script
             && args.model.is_none()
-            && let Err(error) = compare_forward(&args.file, &known, opened)?
+            && let Err(error) = files::compare_forward(
+                &args.file,
+                &known.entry.graph(&known.options),
+                known.entry.dtype,
+            )?
         {
             console.note(&format!(
                 "note: {path}: a network of its own: its forward pass is not that of {}: {error}",
@@ -134,51 +134,6 @@ fn check_types(known: &Identified, opened: &Opened) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Compares the forward pass of a TorchScript file with that of a known model.
-fn compare_forward(
-    file: &Path,
-    known: &Identified,
-    opened: &Opened,
-) -> Result<Result<(), ForwardError>> {
-    let module = ScriptModule::read(BufReader::new(files::open_regular(file)?));
-    let module = module.with_context(|| file.display().to_string())?;
-    match module.has_forward() {
-        Ok(true) => {}
-        // tch's VarStore saves modules without a forward pass.
-        Ok(false) => return Ok(Ok(())),
-        Err(error) => return Ok(Err(error)),
-    }
-    let Identified { entry, options, renaming } = known;
-    let graph = entry.graph(options);
-    // Buffers that count have the type of the file; the others are compared as the model has them.
-    let integer = |name: &str| {
-        let named = opened.specs().iter().find(|spec| renaming.of(&spec.name) == Some(name));
-        named.map(|spec| spec.dtype).filter(|dtype| dtype.is_integer())
-    };
-    let sizes = |shape: &[i64]| shape.iter().map(|&size| size as usize).collect();
-    let state = graph.state().map(|spec| TensorSpec {
-        name: spec.name.into(),
-        dtype: integer(spec.name).unwrap_or(entry.dtype),
-        shape: sizes(spec.shape),
-    });
-    let state = state.collect();
-    let (forward, input) = (graph.torchscript("Net").forward, sizes(graph.input()));
-    Ok(module.compare(&Expected { forward, input, dtype: entry.dtype, state }))
-}
-
-/// Prints which dict of a checkpoint is used, and what is skipped.
-fn note_contents(args: &ExportArgs, opened: &Opened, console: Console) {
-    let file = args.file.display();
-    if let (Some(found), None) = (opened.key(), args.key.get()) {
-        let found = found.escape_debug();
-        console.note(&format!("note: {file}: using the weights with the key {found}"));
-    }
-    if !opened.skipped().is_empty() {
-        let skipped = Skipped::summary(opened.skipped());
-        console.note(&format!("note: {file}: skipped {skipped}"));
-    }
 }
 
 /// Gives tensors the names, the order and the element type of a known model's definition. With `--rename`, names and order

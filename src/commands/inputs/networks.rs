@@ -1,7 +1,6 @@
 //! The networks that commands compute with: threads and device, models of the registry with the weights of a file, networks
 //! of TorchScript files.
 
-use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -11,16 +10,16 @@ use stitch::dataset::picture::Preprocessing;
 use stitch::libtorch::{self, cuda, threads};
 use stitch::models::script::MAX_NETWORK;
 use stitch::models::{self, Classifier, Library, ModelEntry, ModelOptions, names_of, weights};
-use stitch::nn::{ForwardError, Model, ScriptModule};
+use stitch::nn::{ForwardError, Model};
 use stitch::stitch_run::Normalize;
-use stitch::tensor_files::{FileKind, Skipped, read_weights};
+use stitch::tensor_files::{FileKind, read_weights};
 use stitch::train::Device;
 
 use super::{classes_of, network_beside};
 use crate::cli::ComputeArgs;
 use crate::commands::Console;
 use crate::commands::files::{
-    check_named, config_of, known_normalize, open_regular, read_limited, weights_file,
+    self, check_named, config_of, known_normalize, note_contents, read_limited, weights_file,
 };
 
 /// Sets the number of threads, and returns the device to compute on.
@@ -138,17 +137,7 @@ fn read(
         });
         anyhow!("{}: {error}{network}", path())
     })?;
-    if let (Some(found), None) = (tensors.key(), key) {
-        console.note(&format!(
-            "note: {}: using the weights with the key {}",
-            path(),
-            found.escape_debug()
-        ));
-    }
-    if !tensors.skipped().is_empty() {
-        let skipped = Skipped::summary(tensors.skipped());
-        console.note(&format!("note: {}: skipped {skipped}", path()));
-    }
+    note_contents(file, key, &tensors, console);
     if !identified.renaming.prefix().is_empty() {
         console.note(&format!("note: {}: {}", path(), identified.renaming));
     }
@@ -213,14 +202,7 @@ pub fn normalized(
 
 /// Compares the forward pass of a TorchScript file with that of a model.
 fn compare_forward(file: &Path, classifier: &Classifier) -> Result<Result<(), ForwardError>> {
-    let module = ScriptModule::read(BufReader::new(open_regular(file)?));
-    let module = module.with_context(|| file.display().to_string())?;
-    let model = &classifier.model;
-    Ok(module.has_forward().and_then(|has_forward| match has_forward {
-        true => model.graph().compare_forward(&module, model.kind()),
-        // tch's VarStore saves modules without a forward pass.
-        false => Ok(()),
-    }))
+    files::compare_forward(file, classifier.model.graph(), classifier.entry.dtype)
 }
 
 /// Refuses a TorchScript file whose forward pass is not the model's, or cannot be compared with it.

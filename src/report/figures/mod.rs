@@ -56,8 +56,8 @@ impl Figure {
         self.light().replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
     }
 
-    #[cfg(feature = "libtorch")]
     /// The figure as PNG, with twice the width and height.
+    #[cfg(feature = "libtorch")]
     pub fn png(&self) -> Vec<u8> {
         png::render(&self.light())
     }

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use serde_json::Value;
 use stitch::models::named;
 use stitch::nn::{Graph, ScriptModule};
-use stitch::tensor_files::{FileKind, TensorFile, torchscript};
+use stitch::tensor_files::{FileKind, TensorFile, dtype_of, torchscript};
 use tch::{Device, Kind};
 
 use super::networks::{all, network};
@@ -37,7 +37,7 @@ fn files_of_pytorch_are_equal_exactly_where_their_outputs_are() {
         let module = ScriptModule::read(File::open(folder.path().join(name)).unwrap());
         let module = module.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(module.has_forward(), Ok(true));
-        let compared = graph.compare_forward(&module, kind);
+        let compared = graph.compare_forward(&module, dtype_of(kind));
         if compared.is_ok() != file["equal"].as_bool().unwrap() {
             failures.push(format!("{name}: {compared:?}"));
         }
@@ -55,7 +55,7 @@ fn every_network_is_equal_to_what_it_is_exported_as() {
         let program = model.graph().torchscript("Net");
         let file = torchscript::write(&program, &model.state_dict()).unwrap();
         let module = ScriptModule::read(Cursor::new(file)).unwrap();
-        if let Err(error) = model.graph().compare_forward(&module, network.kind) {
+        if let Err(error) = model.graph().compare_forward(&module, dtype_of(network.kind)) {
             failures.push(format!("{}: {error}", network.name));
         }
     }
