@@ -12,7 +12,7 @@ use super::KeyArgs;
 Files are recognized by their content. Of each tensor, the SHA-256 is that of its elements, row-major and \
 little-endian; `tensors sha256` is the same for equal tensors in any format.
 
-Exit codes: 0 all files shown, 2 usage error, or some files cannot be read.
+Exit codes: 0 all files shown, 1 some files cannot be read, 2 usage error, or no file can be read.
 
 Examples (the last two read the output of `stitch train lenet5`):
   stitch inspect models/lenet5/state_dict.pt

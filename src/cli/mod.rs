@@ -17,6 +17,7 @@ mod weights;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{
     Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
@@ -175,9 +176,12 @@ fn command() -> ClapCommand {
 pub fn asks_for_versions() -> Option<bool> {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let is = |names: &[&str]| arguments.iter().any(|it| names.iter().any(|name| it == name));
-    let known = ["--version", "-V", "--verbose", "-v", "--json"];
-    let others = arguments.iter().any(|it| !known.iter().any(|name| it == name));
-    let asks = is(&["--version", "-V"]) && is(&["--verbose", "-v"]) && !others;
+    // Flags, and the values of --color; not a command.
+    let is_flag = |it: &OsString| {
+        it.to_str().is_some_and(|it| it.starts_with('-') || ColorChoice::from_str(it).is_ok())
+    };
+    let asks =
+        is(&["--version", "-V"]) && is(&["--verbose", "-v"]) && arguments.iter().all(is_flag);
     asks.then(|| is(&["--json"]))
 }
 

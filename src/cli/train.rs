@@ -75,8 +75,8 @@ pub struct TrainArgs {
     /// found, pass --data to use it anyway. A warning is printed if libtorch or the CPU differs.
     ///
     /// A file of your own has names and values such as lr = 0.001, with the names of config.json; common names of other
-    /// programs (learning_rate, num_epochs) are understood. What is not in it has the model's default; without MODEL, it
-    /// has a model.
+    /// programs (learning_rate, num_epochs) are accepted. Settings that are not in it use the model's defaults. It must set
+    /// `model` if MODEL is omitted.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]

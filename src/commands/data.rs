@@ -13,8 +13,10 @@ use stitch::dataset::source::{
     self, DEFAULT_DIRECTORY, Fetcher, Identity, OFFICIAL, Origin, PUBLISHER, Progress,
 };
 
+#[cfg(feature = "import")]
+use super::data_import;
 use super::terminal::bar;
-use super::{Console, Outcome, data_import, documents, inputs};
+use super::{Console, Outcome, documents, inputs};
 use crate::cli::{DataAction, DataArgs, DataCommand, FetchArgs};
 
 pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
@@ -22,7 +24,13 @@ pub fn run(args: &DataCommand, console: Console) -> Result<Outcome> {
         None => show(&args.data, console),
         Some(DataAction::Verify(data)) => verify(data, console),
         Some(DataAction::Fetch(fetch_args)) => fetch(fetch_args, console),
+        #[cfg(feature = "import")]
         Some(DataAction::Import(import_args)) => data_import::run(import_args, console),
+        #[cfg(not(feature = "import"))]
+        Some(DataAction::Import(_)) => anyhow::bail!(
+            "this stitch was built without import. Build it with --features import, or with its default features \
+             (cargo install --path .)"
+        ),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::thread;
 
 use anyhow::Result;
 use clap::builder::styling::AnsiColor;
@@ -11,6 +10,8 @@ use serde::Serialize;
 use serde_json::json;
 use stitch::dataset::source::{self, FindError, Identity};
 
+#[cfg(feature = "libtorch")]
+use super::cpu_quota;
 use super::terminal::Colors;
 use super::{Console, Outcome, environment};
 
@@ -61,7 +62,10 @@ pub fn run(console: Console) -> Result<Outcome> {
         "to train, evaluate and predict, build it with its default features: make install",
     ));
     checks.push(Check::ok("CPU", environment::cpu().unwrap_or_else(|| "unknown".into())));
-    checks.extend([threads(), data(), reference()]);
+    #[cfg(feature = "libtorch")]
+    checks.push(threads());
+    checks.push(data());
+    checks.extend(reference());
     #[cfg(feature = "libtorch")]
     checks.push(gpu());
     checks.push(terminal(console));
@@ -106,17 +110,28 @@ fn libtorch() -> Vec<Check> {
             "DEFAULT: no AVX2",
             "training is slow; if the CPU has AVX2, unset ATEN_CPU_CAPABILITY",
         ),
-        name => Check::ok("ATen kernels", name),
+        name => kernels("ATen kernels", name, &["ATEN_CPU_CAPABILITY"]),
     };
-    let set = environment::variables();
-    let lowered: Vec<&str> =
-        set.keys().copied().filter(|it| it.contains("ISA") || *it == "MKL_CBWR").collect();
-    let chosen = match lowered[..] {
-        [] => String::new(),
-        _ => format!(" (kernels chosen by ${})", lowered.join(", $")),
-    };
-    let library = |name, version: &str| Check::ok(name, format!("{version}{chosen}"));
-    vec![libtorch, capability, library("oneDNN", &versions.onednn), library("MKL", &versions.mkl)]
+    let onednn = kernels("oneDNN", &versions.onednn, &["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"]);
+    let mkl = kernels("MKL", &versions.mkl, &["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"]);
+    vec![libtorch, capability, onednn, mkl]
+}
+
+/// A library, with those of its variables that are set: they choose its kernels, which the bits depend on.
+#[cfg(feature = "libtorch")]
+fn kernels(name: &'static str, found: &str, variables: &[&str]) -> Check {
+    let set: Vec<String> = variables
+        .iter()
+        .filter_map(|name| Some(format!("${name}={}", env::var(name).ok()?)))
+        .collect();
+    match &set[..] {
+        [] => Check::ok(name, found),
+        set => Check::note(
+            name,
+            format!("{found}, kernels chosen by {}", set.join(", ")),
+            "unset it for those of this CPU: other kernels give other bits",
+        ),
+    }
 }
 
 /// The version of libtorch in the file beside its libraries, such as `2.13.0`.
@@ -131,17 +146,13 @@ fn version_beside(library: &Path) -> Option<String> {
     text.trim().split('+').next().map(str::to_owned)
 }
 
-/// The number of threads, and what limits it.
-fn threads() -> Check {
-    let allowed = thread::available_parallelism().map_or(1, usize::from);
-    let quota = quota().map_or(String::new(), |cpus| format!(", a quota of {cpus} CPUs"));
-    default_threads(allowed, &quota)
-}
-
-/// The number of threads that libtorch uses by default.
+/// The number of threads that libtorch uses by default, and what limits it.
 #[cfg(feature = "libtorch")]
-fn default_threads(allowed: usize, quota: &str) -> Check {
+fn threads() -> Check {
     const NAME: &str = "threads";
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    let quota =
+        cpu_quota::of_process().map_or(String::new(), |cpus| format!(", a quota of {cpus} CPUs"));
     match super::inputs::set_threads(None) {
         Err(error) => Check::problem(NAME, format!("{error:#}"), "correct the variables of OpenMP"),
         Ok(threads) if threads > allowed => Check::note(
@@ -154,28 +165,6 @@ fn default_threads(allowed: usize, quota: &str) -> Check {
             Check::ok(NAME, found)
         }
     }
-}
-
-#[cfg(not(feature = "libtorch"))]
-fn default_threads(allowed: usize, quota: &str) -> Check {
-    Check::ok("threads", format!("this process may use {allowed} CPUs{quota}"))
-}
-
-/// The quota of the control group, in CPUs (`cpu.max` of cgroup v2); `None` without one.
-fn quota() -> Option<f64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let path = Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/'));
-    // A parent's quota applies, too.
-    let quotas = path.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup"));
-    let quotas = quotas.filter_map(|path| cpus(&fs::read_to_string(path.join("cpu.max")).ok()?));
-    quotas.min_by(f64::total_cmp)
-}
-
-/// The CPUs that `cpu.max` allows: quota divided by period; `None` for `max`.
-fn cpus(text: &str) -> Option<f64> {
-    let (quota, period) = text.trim().split_once(' ')?;
-    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
 }
 
 /// The data set.
@@ -210,26 +199,31 @@ fn data() -> Check {
     }
 }
 
-/// The Python environment of the reference, in the current folder.
-fn reference() -> Check {
+/// The Python environment of the reference, in stitch's repository; `None` elsewhere.
+fn reference() -> Option<Check> {
     /// Distributions that notebook.py imports.
     const NEEDED: [&str; 3] = ["torch", "torchvision", "scikit_learn"];
     const NAME: &str = "reference";
-    let remedy =
-        "only make test, make parity and make bench need it: make venv, in stitch's repository";
+    if !Path::new("tests/reference/notebook.py").exists() {
+        return None;
+    }
+    let remedy = "only make test, make parity and make bench need it: make venv";
     let versions: Vec<Option<String>> = NEEDED.map(installed).into();
     let shown = NEEDED.iter().zip(&versions);
     let missing: Vec<&str> =
         shown.clone().filter(|(_, version)| version.is_none()).map(|it| *it.0).collect();
     if !missing.is_empty() {
-        let found = format!(".venv in this folder has no {}", missing.join(", "));
-        return Check::note(NAME, found, remedy);
+        let found = match Path::new(".venv").exists() {
+            true => format!(".venv has no {}", missing.join(", ")),
+            false => "there is no .venv".into(),
+        };
+        return Some(Check::note(NAME, found, remedy));
     }
     let shown: Vec<String> =
         shown.filter_map(|(name, version)| Some(format!("{name} {}", version.as_ref()?))).collect();
     let shown = shown.join(", ");
     let built_with = env!("STITCH_LIBTORCH_VERSION");
-    match &versions[0] {
+    Some(match &versions[0] {
         Some(torch) if built_with != "none" && torch.split('+').next() != Some(built_with) => {
             Check::problem(
                 NAME,
@@ -240,7 +234,7 @@ fn reference() -> Check {
             )
         }
         _ => Check::ok(NAME, shown),
-    }
+    })
 }
 
 /// The version of a distribution in `.venv`, from the name of its `.dist-info` folder.
@@ -289,17 +283,5 @@ fn terminal(console: Console) -> Check {
             Check::note("terminal", found, "tables are laid out for 80 columns or more")
         }
         _ => Check::ok("terminal", found),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quota_is_a_number_of_cpus() {
-        assert_eq!(cpus("150000 100000\n"), Some(1.5));
-        assert_eq!(cpus("max 100000\n"), None);
-        assert_eq!(cpus(""), None);
     }
 }

@@ -30,7 +30,7 @@ pub fn weights_file(file: &Path, key: Option<&str>) -> Result<Opened> {
 pub fn tensors_error(file: &Path, error: ReadError) -> Error {
     let path = file.display();
     match &error {
-        ReadError::Ambiguous { keys } => {
+        ReadError::Ambiguous { keys, .. } => {
             let first = keys.first().map_or("", |key| key).escape_debug();
             anyhow!("{path}: {error}. Choose with --key, such as --key {first}")
         }

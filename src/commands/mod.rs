@@ -1,7 +1,10 @@
 //! The commands, one file each: they call the library and print.
 
 mod completions;
+#[cfg(feature = "libtorch")]
+mod cpu_quota;
 mod data;
+#[cfg(feature = "import")]
 mod data_import;
 mod doctor;
 mod documents;
@@ -36,6 +39,8 @@ mod study;
 mod tables;
 mod terminal;
 #[cfg(feature = "libtorch")]
+mod test_images;
+#[cfg(feature = "libtorch")]
 mod train;
 #[cfg(feature = "libtorch")]
 mod training;
@@ -59,9 +64,9 @@ use crate::cli::{Cli, Command, UNBROKEN};
 pub enum Outcome {
     /// Success; exit code 0.
     Done,
-    /// A check failed; exit code 1.
+    /// A check failed, or some of the inputs cannot be read; exit code 1.
     CheckFailed,
-    /// Some inputs cannot be read, and their errors are printed; exit code 2.
+    /// No input can be read, and the errors are printed; exit code 2.
     Unreadable,
 }
 

@@ -5,28 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use stitch::dataset::Split;
-use stitch::dataset::source::{self, Half, OFFICIAL, Origin};
-#[cfg(feature = "libtorch")]
-use stitch::evaluate;
-use stitch::report::{
-    self, Parity, Pictures, PicturesError, Run, Section, Study, configurations, folder,
-};
-use stitch::run_folder::{CONFIG, REPORT, SAFETENSORS, TORCHSCRIPT, write_whole};
+use stitch::report::{self, ImagesError, Parity, Run, Section, Study, configurations, folder};
+use stitch::run_folder::{CONFIG, REPORT, write_whole};
 use stitch::study::results::Record;
-#[cfg(feature = "libtorch")]
-use tch::Device;
 
 use super::export::check_output;
 use super::study::merged;
-use super::{Console, Outcome, inputs, links};
-use crate::cli::{DataArgs, ReportArgs};
+#[cfg(feature = "libtorch")]
+use super::test_images::TestImages;
+use super::{Console, Outcome, links};
+use crate::cli::ReportArgs;
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     #[cfg(feature = "libtorch")]
-    let device = inputs::compute(&args.compute)?;
-    #[cfg(not(feature = "libtorch"))]
-    let device = ();
+    let test_images = TestImages::open(args)?;
     let output = output(args)?;
     let mut runs = Vec::new();
     for folder in
@@ -46,13 +38,15 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
             Some(Study::new(&configurations::group(&records)?, &records))
         }
     };
-    let images = test_images(&args.data)?;
     let mut sections = Vec::new();
     for (run, folder) in runs {
-        let pictures = pictures(&run, &folder, images.as_ref(), device, console)?;
-        if let Err(why) = &pictures {
+        #[cfg(feature = "libtorch")]
+        let images = test_images.of_run(&run, &folder, console)?;
+        #[cfg(not(feature = "libtorch"))]
+        let images = Err(ImagesError::NoLibtorch);
+        if let Err(why) = &images {
             let flag = match why {
-                PicturesError::NoData => " (give its folder with --data)",
+                ImagesError::NoData => " (give its folder with --data)",
                 _ => "",
             };
             let folder = folder.display();
@@ -60,7 +54,7 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         }
         let parity = linked(folder::parity(&folder)?, &folder, &output);
         let folder = folder.display().to_string();
-        sections.push(Section { run, pictures, parity, folder });
+        sections.push(Section { run, images, parity, folder });
     }
     let sections: Vec<&Section> = sections.iter().collect();
     let page = report::page(&sections, study.as_ref(), args.figures.normalize());
@@ -131,63 +125,4 @@ fn run_folders(path: &Path) -> Result<Vec<PathBuf>> {
         "{shown} contains no complete run: neither it nor a folder in it has a {CONFIG}"
     );
     Ok(folders)
-}
-
-/// The test images, or why the report has none. If `--data` is given, they must exist.
-fn test_images(args: &DataArgs) -> Result<Result<(Split, Origin), PicturesError>> {
-    let found = match inputs::find(args) {
-        Ok(found) => found,
-        Err(error) if args.data.is_some() => return Err(error),
-        Err(_) => return Ok(Err(PicturesError::NoData)),
-    };
-    Ok(Ok(source::load_test(found)?))
-}
-
-/// The images of a run's section, or why it has none.
-#[cfg(feature = "libtorch")]
-fn pictures(
-    run: &Run,
-    folder: &Path,
-    images: Result<&(Split, Origin), &PicturesError>,
-    device: Device,
-    console: Console,
-) -> Result<Result<Pictures, PicturesError>> {
-    let (test, origin) = match images {
-        Ok(images) => images,
-        Err(why) => return Ok(Err(why.clone())),
-    };
-    let of_run = |name: &str| run.config.data.sha256.get(name);
-    let is_test = |name: &str| OFFICIAL.iter().any(|f| f.name == name && f.half == Half::Test);
-    let tested = origin.files.iter().filter(|file| is_test(file.name));
-    let differing = tested.filter(|file| of_run(file.name) != Some(&file.sha256)).count();
-    if differing > 0 {
-        return Ok(Err(PicturesError::OtherData));
-    }
-    let weights = folder.join(SAFETENSORS);
-    if !weights.exists() {
-        return Ok(Err(PicturesError::NoWeights));
-    }
-    let model = match run.model.is_script() {
-        true => {
-            let network = folder.join(TORCHSCRIPT);
-            let network = inputs::network(&network, None, None, device, console)?;
-            network.for_images(test.shape, device)?.model
-        }
-        false => inputs::model(&weights, Some(run.model), None, device, console)?.model,
-    };
-    let model = model.with_normalize(run.config.settings.normalize.clone());
-    let logits = evaluate::logits(&model, &test.images);
-    Ok(Pictures::new(run, &model, test, &logits))
-}
-
-/// Without libtorch, the predictions and filters of a network cannot be computed.
-#[cfg(not(feature = "libtorch"))]
-fn pictures(
-    _run: &Run,
-    _folder: &Path,
-    _images: Result<&(Split, Origin), &PicturesError>,
-    _device: (),
-    _console: Console,
-) -> Result<Result<Pictures, PicturesError>> {
-    Ok(Err(PicturesError::NoLibtorch))
 }

@@ -38,6 +38,9 @@ pub enum RuleError {
     /// The text is not a rule: what is expected.
     #[error("{0}")]
     Invalid(String),
+    /// No tensor has a floating-point type.
+    #[error("{0}: the file has no floating-point tensor; convert others by name, such as '*={0}'")]
+    NoFloat(Dtype),
     /// It matches no tensor.
     #[error("{rule}: no tensor matches{}", similar(.closest))]
     NoMatch {
@@ -196,9 +199,13 @@ impl Rules<'_> {
     /// [`RuleError::NoMatch`]; [`RuleError::Convert`], also for a number that would become infinite.
     pub fn convert(&self, tensors: &mut [NamedTensor]) -> Result<(), RuleError> {
         for rule in self.dtypes {
-            // A plain type stands for all floating-point tensors.
-            let names = rule.text.rsplit_once('=').map_or("*", |(names, _)| names);
-            check_match(&rule.text, names, tensors, |tensor| rule.matches(tensor))?;
+            match rule.text.rsplit_once('=') {
+                Some((names, _)) => {
+                    check_match(&rule.text, names, tensors, |tensor| rule.matches(tensor))?;
+                }
+                None if tensors.iter().any(|tensor| rule.matches(tensor)) => {}
+                None => return Err(RuleError::NoFloat(rule.to)),
+            }
         }
         for tensor in tensors {
             let Some(rule) = self.dtypes.iter().rev().find(|rule| rule.matches(tensor)) else {
@@ -305,7 +312,10 @@ mod tests {
         assert_eq!(tensors, all.map(|(name, _, dtype)| tensor(name, dtype)));
         let mut integers = [tensor("steps", Dtype::I64)];
         let error = rules.convert(&mut integers).unwrap_err().to_string();
-        assert_eq!(error, "float16: no tensor matches; closest matches: steps");
+        assert_eq!(
+            error,
+            "float16: the file has no floating-point tensor; convert others by name, such as '*=float16'"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::models::ModelEntry;
 use crate::nn::{Model, catch_forward};
 use crate::parity::recorder::Recorder;
 use crate::report::figures::{self, Curves, Drawn, Normalize};
-use crate::report::{self, Parity, Pictures, PicturesError, Run, Section};
+use crate::report::{self, Images, ImagesError, Parity, Run, Section};
 use crate::run_folder::{
     self, FolderError, Metrics, RunConfig, RunFolder, TrainingMetrics, ValidationMetrics,
 };
@@ -65,7 +65,7 @@ impl Trained<'_> {
             let classes = evaluation.classes.clone();
             let run = Run::new(entry, config.clone(), curves, classes, labels);
             let section = section.insert(Section {
-                pictures: pictures(&run, &model, dataset, &evaluation),
+                images: images(&run, &model, dataset, &evaluation),
                 run,
                 parity: Parity::Unchecked,
                 folder: folder.path().display().to_string(),
@@ -190,11 +190,11 @@ fn write_figures(
 }
 
 /// The images of a report, or why it has none.
-pub fn pictures(
+pub fn images(
     run: &Run,
     model: &Model,
     dataset: &Dataset,
     evaluation: &Evaluation,
-) -> Result<Pictures, PicturesError> {
-    Pictures::new(run, model, &dataset.test, &evaluation.logits)
+) -> Result<Images, ImagesError> {
+    Images::new(run, model, &dataset.test, &evaluation.logits)
 }

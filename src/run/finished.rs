@@ -2,7 +2,7 @@
 
 use tensor_files::read_weights;
 
-use super::files::{evaluated, pictures};
+use super::files::{evaluated, images};
 use super::{EventsError, Options, Prepared, RunError, Trained};
 use crate::report::folder::{damaged, parity, read, read_file};
 use crate::report::{Parity, Section};
@@ -42,7 +42,7 @@ pub fn result(
     if options.figures.is_some() {
         let run = read(folder.path())?;
         section = Some(Section {
-            pictures: pictures(&run, &model, &prepared.dataset, &evaluation),
+            images: images(&run, &model, &prepared.dataset, &evaluation),
             run,
             parity: without_page(parity(folder.path())?),
             folder: folder.path().display().to_string(),

@@ -127,7 +127,7 @@ impl Prepared {
             // Set by build.rs from libtorch's own header.
             ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
         ];
-        // What a network of one's own computes for other images and parameters is unknown.
+        // What a custom network computes for other images and parameters is unknown.
         let kernels_sha256 = (!self.model.is_script()).then(|| train::kernels_sha256(&self.config));
         Ok(RunConfig {
             program: "stitch".into(),

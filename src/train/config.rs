@@ -66,14 +66,15 @@ pub fn supports(engine: Engine, model: &ModelEntry, config: &TrainConfig) -> boo
     engine != Engine::Fast || Fast::supports(&model.graph(&config.into()), model.kind())
 }
 
-/// Whether the engine may support the model. Without libtorch there is no fast engine to ask: the run checks it.
+/// Whether the engine may support the model. Without libtorch there is no fast engine to ask about its layers: the run checks
+/// them.
 #[cfg(not(feature = "libtorch"))]
 pub fn supports(engine: Engine, model: &ModelEntry, _config: &TrainConfig) -> bool {
-    engine != Engine::Fast || !model.is_script()
+    engine != Engine::Fast || (!model.is_script() && model.dtype == tensor_files::Dtype::F32)
 }
 
-#[cfg(feature = "libtorch")]
 /// Refuses a normalization of another number of channels than the images have.
+#[cfg(feature = "libtorch")]
 pub(super) fn check_channels(config: &TrainConfig, data: &Split) -> Result<(), SettingError> {
     let (found, images) = (config.normalize.channels().len(), data.shape.channels);
     if [0, images].contains(&found) {

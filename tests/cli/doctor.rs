@@ -1,5 +1,8 @@
 //! `stitch doctor` and `stitch --version --verbose`.
 
+use std::fs;
+
+use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -37,8 +40,12 @@ fn doctor_finds_what_this_project_was_set_up_with() {
 #[test]
 fn what_is_missing_is_a_note_and_what_is_wrong_a_problem_each_with_a_remedy() {
     let folder = temporary_folder();
+    // As in the repository of stitch, but without a Python environment.
+    fs::create_dir_all(folder.path().join("tests/reference")).unwrap();
+    fs::write(folder.path().join("tests/reference/notebook.py"), "").unwrap();
     let assert = stitch(folder.path())
         .arg("doctor")
+        .env("MKL_ENABLE_INSTRUCTIONS", "AVX2")
         .env("ATEN_CPU_CAPABILITY", "default")
         .env("OMP_DYNAMIC", "true")
         .env("FASHION_MNIST_DIR", folder.path())
@@ -49,7 +56,8 @@ fn what_is_missing_is_a_note_and_what_is_wrong_a_problem_each_with_a_remedy() {
         .stdout(contains("PROBLEM threads: --threads: with OMP_DYNAMIC"))
         .stdout(contains("PROBLEM data: "))
         .stdout(contains("correct or unset $FASHION_MNIST_DIR"))
-        .stdout(contains("note    reference: .venv in this folder has no torch"));
+        .stdout(contains("note    MKL: ").and(contains("chosen by $MKL_ENABLE_INSTRUCTIONS=AVX2")))
+        .stdout(contains("note    reference: there is no .venv"));
     assert!(stdout_of(&assert).contains("make venv"));
 }
 

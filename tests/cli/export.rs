@@ -143,7 +143,7 @@ fn rules_that_do_not_fit_the_tensors_are_refused() {
         ),
         (
             &["--dtype", "float8_e5m2"],
-            &["--dtype", "stem.weight: float32 is not converted to float8_e5m2"],
+            &["--dtype", "stem.weight: float32 cannot be converted to float8_e5m2"],
         ),
     ] {
         let mut command = export(folder.path(), &["unknown.pt", "-o", "x.pt"]);

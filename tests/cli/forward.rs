@@ -51,11 +51,11 @@ fn a_torchscript_file_with_another_forward_pass_is_not_computed_with_ours() {
         refused(export.args(of_lenet5), 2, &said);
         assert!(!folder.path().join("out").exists());
     }
-    // Without a requested model, it is a network of its own, and its own forward pass is computed.
+    // Without a requested model, it is a custom network, and its own forward pass is computed.
     let [own, lenet5] =
         ["max.pt", "run/state_dict.pt"].map(|file| evaluate(folder.path(), file).assert().code(0));
     assert_ne!(stdout_of(&own), stdout_of(&lenet5));
-    own.stderr(contains("note: max.pt: a network of its own").and(contains("max_pool2d")));
+    own.stderr(contains("note: max.pt: a custom network").and(contains("max_pool2d")));
 }
 
 #[test]

@@ -92,8 +92,11 @@ fn what_computes_says_that_it_needs_libtorch() {
     let mut export = Command::new(built());
     let weights = common::root().join("models/lenet5/state_dict.pt");
     export.arg("export").arg(weights).args(["-o", "x.onnx"]).current_dir(place.path(""));
-    export.assert().code(2).stderr(contains("--format onnx has a forward pass"));
+    export.assert().code(2).stderr(contains("--format onnx needs a forward pass: this stitch"));
     assert!(!place.path("x.onnx").exists());
+    let mut import = Command::new(built());
+    import.args(["data", "import", "images", "-o", "data"]).current_dir(place.path(""));
+    import.assert().code(2).stderr(contains("this stitch was built without import"));
     let mut doctor = Command::new(built());
     doctor.arg("doctor").current_dir(place.path(""));
     doctor.assert().code(0).stdout(contains("note    libtorch: none"));

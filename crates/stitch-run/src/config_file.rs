@@ -109,7 +109,7 @@ impl ConfigFile {
             };
         }
         let map = read_json()?;
-        if RunConfig::is_meant_by(&map) {
+        if RunConfig::is_run_config(&map) {
             return Ok(Self::Run(Box::new(RunConfig::read(bytes)?)));
         }
         let settings = map.into_iter().map(|(name, value)| (name, None, value));

@@ -141,8 +141,8 @@ impl RunConfig {
     }
 
     /// Whether an object is meant as the `config.json` of a run: it has a field that no table of settings has, such as the
-    /// program. `data` may be meant as the path of a data set.
-    pub(crate) fn is_meant_by(map: &Map<String, Value>) -> bool {
+    /// program. `data` may also be the path of a data set.
+    pub(crate) fn is_run_config(map: &Map<String, Value>) -> bool {
         let mut fields = Self::example();
         fields.retain(|name, _| name != "data" && !TrainConfig::names().contains(name));
         map.keys().any(|name| fields.contains_key(name))
@@ -245,12 +245,15 @@ impl RunConfig {
     /// # Errors
     /// [`SettingError::Wrong`] if it is not a normalization.
     pub fn normalize_of(metadata: &Metadata) -> Result<Option<Normalize>, SettingError> {
+        let is_run = metadata.contains_key("epochs");
         match metadata.get(NORMALIZE) {
-            None => Ok(metadata.contains_key("epochs").then(Normalize::default)),
-            Some(text) => {
+            None => Ok(is_run.then(Normalize::default)),
+            Some(text) if is_run => {
                 let wrong = |_| SettingError::wrong(NORMALIZE, text, expected(NORMALIZE));
                 text.parse().map(Some).map_err(wrong)
             }
+            // An export of weights whose other settings are unknown, or the metadata of another program.
+            Some(text) => Ok(text.parse().ok().filter(|_| metadata.contains_key("model"))),
         }
     }
 

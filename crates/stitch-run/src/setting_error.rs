@@ -71,9 +71,9 @@ impl SettingError {
     /// The error about a name that is not one of `known`, with the one that it means in another program, or else the closest
     /// match.
     pub fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let meant = setting_of(name);
-        let meant = known.clone().find(|known| meant.as_deref() == Some(*known));
-        let closest = did_you_mean(meant.or_else(|| closest_match(name, known.clone())));
+        let own = setting_of(name);
+        let own = known.clone().find(|known| own.as_deref() == Some(*known));
+        let closest = did_you_mean(own.or_else(|| closest_match(name, known.clone())));
         let known = known.collect::<Vec<_>>().join(", ");
         Self::Unknown { name: shortened(name), known: format!("{known}{closest}") }
     }

@@ -20,7 +20,7 @@ const OTHER_NAMES: [(&str, &[&str]); 16] = [
     ("dropout", &["dropoutrate", "dropoutp", "dropoutprob", "pdropout"]),
     ("classes", &["numclasses", "nclasses", "numlabels"]),
     ("optimizer", &["optim", "opt", "solver"]),
-    ("weight_decay", &["wd", "decay"]),
+    ("weight_decay", &["wd"]),
     ("loss", &["criterion", "lossfn", "lossfunction"]),
     ("lr_schedule", &["scheduler", "schedule", "lrscheduler", "lrschedulertype"]),
 ];

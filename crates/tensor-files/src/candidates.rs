@@ -43,7 +43,9 @@ pub(super) fn is_tensor(value: &Value) -> bool {
 
 /// Depth of nested dicts that are searched: `checkpoint["model"]["state_dict"]`.
 const LEVELS: usize = 2;
-/// Keys that an error lists.
+/// Keys of dicts of tensors that an error has.
+const LISTED: usize = 1000;
+/// Other entries that an error describes.
 const SHOWN: usize = 20;
 /// Name of a module's own state in a state_dict (`torch.nn.Module.get_extra_state`).
 const EXTRA_STATE: &str = "_extra_state";
@@ -205,10 +207,14 @@ impl<'a> Search<'a> {
                     return Ok(alias.clone());
                 }
                 let all: Vec<_> = self.whole.iter().chain(&self.mixed).collect();
-                Err(ReadError::NoSuchKey { key: key.into(), keys: self.keys(&all) })
+                let (keys, more) = self.keys(&all);
+                Err(ReadError::NoSuchKey { key: key.into(), keys, more })
             }
             ([], None) => Err(self.no_tensor()),
-            (several, _) => Err(ReadError::Ambiguous { keys: self.keys(several) }),
+            (several, _) => {
+                let (keys, more) = self.keys(several);
+                Err(ReadError::Ambiguous { keys, more })
+            }
         }
     }
 
@@ -239,18 +245,14 @@ impl<'a> Search<'a> {
         if whole.is_empty() { self.mixed.iter().filter(below).collect() } else { whole }
     }
 
-    /// The first of their keys.
-    fn keys(&self, candidates: &[&Candidate]) -> Vec<String> {
+    /// The first of their keys, and how many more there are.
+    fn keys(&self, candidates: &[&Candidate]) -> (Vec<String>, usize) {
         let named = candidates.iter().filter(|candidate| !candidate.path.is_empty());
-        let mut keys: Vec<String> = named
-            .clone()
-            .take(SHOWN)
-            .map(|candidate| joined(self.pickle, &candidate.path))
-            .collect();
-        if named.count() > SHOWN {
-            keys.push("…".into());
-        }
-        keys
+        let first = named.clone().take(LISTED);
+        let keys: Vec<String> =
+            first.map(|candidate| joined(self.pickle, &candidate.path)).collect();
+        let more = named.count() - keys.len();
+        (keys, more)
     }
 
     fn no_tensor(&self) -> ReadError {

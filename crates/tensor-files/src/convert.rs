@@ -17,8 +17,8 @@ pub enum Overflow {
 pub enum ConvertError {
     /// There is no conversion between the two types.
     #[error(
-        "{from} is not converted to {to}: only real numbers to integers, bool and floating-point types of 16 bits or \
-         more, and complex numbers to complex types are"
+        "{from} cannot be converted to {to}; supported are real numbers to integers, bool and floating-point types of 16 \
+         bits or more, and complex numbers to complex types"
     )]
     Types {
         /// The type of the elements.

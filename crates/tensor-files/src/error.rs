@@ -65,18 +65,22 @@ pub enum ReadError {
         expected: usize,
     },
     /// A checkpoint holds several dicts of tensors: [`TensorFile::open_key`](crate::TensorFile::open_key) chooses one.
-    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", shown(.keys))]
+    #[error("it holds several dicts of tensors, and one must be chosen by its key: {}", shown(.keys, *.more))]
     Ambiguous {
-        /// Keys of the dicts; the last may be an ellipsis.
+        /// Keys of the first 1,000 dicts.
         keys: Vec<String>,
+        /// How many more there are.
+        more: usize,
     },
     /// A checkpoint holds no dict of tensors under the requested key.
-    #[error("it holds no dict of tensors under the key {}{}", .key.escape_debug(), those(.keys))]
+    #[error("it holds no dict of tensors under the key {}{}", .key.escape_debug(), those(.keys, *.more))]
     NoSuchKey {
         /// The key that the caller asked for: `model` or `generator.ema`.
         key: String,
-        /// Keys of dicts of tensors; the last may be an ellipsis.
+        /// Keys of the first 1,000 dicts of tensors.
         keys: Vec<String>,
+        /// How many more there are.
+        more: usize,
     },
     /// An array of an `.npz` file cannot be read.
     #[error("an .npz file that cannot be read: {name}: {error}")]
@@ -95,14 +99,19 @@ pub enum ReadError {
 }
 
 /// The keys that there are instead of a missing one, for a message.
-fn those(keys: &[String]) -> String {
+fn those(keys: &[String], more: usize) -> String {
     match keys {
         [] => "; its tensors are under no key".into(),
-        keys => format!("; there are some under {}", shown(keys)),
+        keys => format!("; there are some under {}", shown(keys, more)),
     }
 }
 
-/// Keys for a message; they are from the file and may hold any characters.
-fn shown(keys: &[String]) -> String {
-    keys.iter().map(|key| key.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+/// The first keys for a message; they are from the file and may hold any characters.
+fn shown(keys: &[String], more: usize) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> =
+        keys.iter().take(SHOWN).map(|key| key.escape_debug().to_string()).collect();
+    let more = keys.len() - shown.len() + more;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }

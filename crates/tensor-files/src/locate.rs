@@ -45,7 +45,7 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
             found_key = (!chosen.path.is_empty()).then_some(key);
         }
         (_, Some(key)) => {
-            return Err(ReadError::NoSuchKey { key: key.into(), keys: Vec::new() });
+            return Err(ReadError::NoSuchKey { key: key.into(), keys: Vec::new(), more: 0 });
         }
         (_, None) => {
             return Err(ReadError::NotTensors(format!(

@@ -119,7 +119,7 @@ impl<R: Read + Seek> TensorFile<R> {
         reader.rewind()?;
         let index = index(&mut reader, length, key)?;
         if let (Some(key), None) = (key, &index.key) {
-            return Err(ReadError::NoSuchKey { key: key.into(), keys: Vec::new() });
+            return Err(ReadError::NoSuchKey { key: key.into(), keys: Vec::new(), more: 0 });
         }
         within_reason(&index, length)?;
         let Index { kind, tensors, storages, metadata, key, skipped } = index;

@@ -17,7 +17,7 @@ use super::{Exported, check_image_size, noted_normalize};
 use crate::cli::ExportArgs;
 use crate::commands::{Console, files, inputs};
 
-/// The file of a known model, or of a TorchScript network of one's own, in this format.
+/// The file of a known model, or of a custom TorchScript network, in this format.
 pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Exported> {
     let names = Format::of_tensors().collect::<Vec<_>>().join(", ");
     for (flag, is_given) in [
@@ -37,7 +37,7 @@ pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Ex
     }
 }
 
-/// The file of a TorchScript network of one's own; `None` if the file is not one. Its code is not run.
+/// The file of a custom TorchScript network; `None` if the file is not one. Its code is not run.
 fn own_network(args: &ExportArgs, format: &Format, console: Console) -> Result<Option<Exported>> {
     if args.model.is_some()
         || args.sklearn

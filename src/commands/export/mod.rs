@@ -19,7 +19,7 @@ use crate::cli::ExportArgs;
 
 /// What is written.
 struct Exported {
-    /// The model, or the path of a TorchScript network of one's own; `None` for tensors of an unknown network.
+    /// The model, or the path of a custom TorchScript network; `None` for tensors of an unknown network.
     model: Option<String>,
     /// Number of tensors.
     tensors: usize,
@@ -43,7 +43,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         #[cfg(feature = "libtorch")]
         true => forward::export(args, format, console)?,
         #[cfg(not(feature = "libtorch"))]
-        true => bail!("--format {format} has a forward pass. {}", super::WITHOUT_LIBTORCH),
+        true => bail!("--format {format} needs a forward pass: {}", super::WITHOUT_LIBTORCH),
         false => tensors::export(args, format, console)?,
     };
     if to_stdout {

@@ -5,13 +5,14 @@ use stitch::export::{Format, Rules};
 use stitch::models::weights::{self, Identified};
 use stitch::models::{Library, MODELS, ModelEntry, names_of};
 use stitch::tensor_files::{
-    Dtype, FileKind, Metadata, NamedTensor, Overflow, ReadError, Renaming, npz,
+    Dtype, FileKind, Glob, Metadata, NamedTensor, Overflow, ReadError, Renaming, npz,
 };
 
 use super::{Exported, check_image_size, noted_normalize};
 use crate::cli::ExportArgs;
 use crate::commands::Console;
 use crate::commands::files::{self, Opened};
+use crate::commands::shell::quoted;
 
 /// The tensors of a file in this format, after the rules of the command line. Those of a known model have its names, in the
 /// order of its definition.
@@ -35,6 +36,10 @@ pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Ex
     let rules = Rules { renames: &args.rename, dtypes: &args.dtype, transposes: &args.transpose };
     rules.transpose(&mut tensors).context("--transpose")?;
     rules.convert(&mut tensors).context("--dtype")?;
+    if !args.dtype.is_empty() {
+        // It was measured with the elements in the file.
+        metadata.remove("test_accuracy");
+    }
     if let Network::Known(known) = &network {
         to_definition(args, known, &mut tensors, console)?;
     }
@@ -80,7 +85,7 @@ impl Network {
             )?
         {
             console.note(&format!(
-                "note: {path}: a network of its own: its forward pass is not that of {}: {error}",
+                "note: {path}: a custom network: its forward pass is not that of {}: {error}",
                 known.entry
             ));
             return Ok(Self::Own(path.to_string()));
@@ -226,7 +231,7 @@ fn written(format: &Format, tensors: &[NamedTensor], metadata: &Metadata) -> Res
             let more = tensors.iter().filter(|tensor| tensor.dtype == dtype).count() > 1;
             let advice = match (dtype.is_complex(), more) {
                 (false, true) => format!("--dtype {to}"),
-                _ => format!("--dtype '{name}={to}'"),
+                _ => format!("--dtype {}", quoted(format!("{}={to}", Glob::escape(name)).as_ref())),
             };
             let name = name.escape_debug();
             anyhow!(

@@ -108,7 +108,7 @@ pub fn is_own_network(file: &Path, key: Option<&str>, console: Console) -> bool 
     };
     if let Some(error) = &differs {
         console.note(&format!(
-            "note: {}: a network of its own: its forward pass is not that of {}: {error}",
+            "note: {}: a custom network: its forward pass is not that of {}: {error}",
             file.display(),
             known.entry
         ));

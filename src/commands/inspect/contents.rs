@@ -52,6 +52,9 @@ pub struct Tensors {
     /// The dicts of tensors, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Weights>,
+    /// How many more there are than [`Self::candidates`], if they are very many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_candidates: usize,
     pub metadata: Metadata,
     pub skipped: Vec<Skipped>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,14 +87,15 @@ pub struct Tensor {
     pub statistics: Option<Statistics>,
 }
 
-/// Minimum, maximum and mean are those of the finite elements, in float64; null for complex numbers, or without any.
+/// Minimum, maximum and mean are those of the finite elements, in float64; null for complex numbers, or without any. The number
+/// of infinite elements is null for complex numbers, too.
 #[derive(Serialize)]
 pub struct Statistics {
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub mean: Option<f64>,
     pub nan: u64,
-    pub inf: u64,
+    pub inf: Option<u64>,
 }
 
 /// A value of a checkpoint that is not a tensor of the weights.
@@ -212,4 +216,8 @@ pub struct Label {
     /// The name of the class in an official file.
     pub class: Option<String>,
     pub count: u64,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

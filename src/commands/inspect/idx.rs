@@ -18,8 +18,8 @@ use super::tensors::Tally;
 use crate::cli::InspectArgs;
 use crate::commands::files::open_regular;
 
-/// Bytes at the start of a file that tell its kind.
-pub const START: u64 = 512;
+/// Bytes at the start of a file that tell its kind: more than the first line of a trace.
+pub const START: u64 = 1 << 16;
 
 /// Whether a file of `length` bytes with this start is an IDX file, or compressed by gzip, as no other kind of file is.
 pub fn is_idx(start: &[u8], length: u64) -> bool {

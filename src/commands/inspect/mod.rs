@@ -13,6 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use stitch::sha256;
+use stitch::stitch_trace::RECORDS;
 
 use self::contents::{Contents, Document, FileSum};
 use super::{Console, Outcome, files, flags, print_error};
@@ -21,7 +22,7 @@ use crate::suggest::hinted;
 
 pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
     let mut documents = Vec::new();
-    let mut outcome = Outcome::Done;
+    let mut unreadable = 0;
     for (i, file) in args.files.iter().enumerate() {
         let path = file.display().to_string();
         match contents(file, args) {
@@ -36,12 +37,36 @@ pub fn run(args: &InspectArgs, console: Console) -> Result<Outcome> {
             Err(error) => {
                 print_error(&error);
                 documents.push(Document::Failed { file: path, error: flags::message(&error) });
-                outcome = Outcome::Unreadable;
+                unreadable += 1;
             }
         }
     }
+    note_no_effect(args, &documents, console);
     console.document(|| Ok(documents))?;
-    Ok(outcome)
+    Ok(match unreadable {
+        0 => Outcome::Done,
+        all if all == args.files.len() => Outcome::Unreadable,
+        _ => Outcome::CheckFailed,
+    })
+}
+
+/// Prints which flags concern none of the files.
+fn note_no_effect(args: &InspectArgs, documents: &[Document], console: Console) {
+    let shown = || {
+        documents.iter().filter_map(|document| match document {
+            Document::Shown { contents, .. } => Some(contents),
+            Document::Failed { .. } => None,
+        })
+    };
+    let is_script = |it: &Contents| matches!(it, Contents::Tensors(it) if it.torchscript.is_some());
+    let has_elements = |it: &Contents| matches!(it, Contents::Tensors(_) | Contents::Idx(_));
+    if args.code && shown().next().is_some() && !shown().any(is_script) {
+        console.note("note: --code has no effect: none of the files is TorchScript");
+    }
+    if args.stats && shown().next().is_some() && !shown().any(has_elements) {
+        console
+            .note("note: --stats has no effect on traces and run folders: give files of tensors");
+    }
 }
 
 /// What is in a file or folder. Its kind is recognized by its content.
@@ -57,6 +82,12 @@ fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     opened.take(idx::START).read_to_end(&mut start).with_context(cannot)?;
     if folder::is_records(&start) {
         refuse_key(file, args)?;
+        // A trace is read from its folder, by the names of its files.
+        ensure!(
+            file.file_name().is_some_and(|name| name == RECORDS),
+            "{}: the records of a trace: call it {RECORDS}, in the folder of the trace",
+            file.display()
+        );
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         return folder::trace(folder.unwrap_or(Path::new(".")));
     }

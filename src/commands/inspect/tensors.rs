@@ -18,7 +18,7 @@ use crate::commands::files::{self, Opened, open_regular};
 pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     match TensorFile::open_key(BufReader::new(open_regular(file)?), args.key.get()) {
         Ok(opened) => single(file, opened, args),
-        Err(ReadError::Ambiguous { keys }) => several(file, &keys, args),
+        Err(ReadError::Ambiguous { keys, more }) => several(file, &keys, more, args),
         Err(error) => Err(files::tensors_error(file, error)),
     }
 }
@@ -44,17 +44,16 @@ fn single(file: &Path, mut opened: Opened, args: &InspectArgs) -> Result<Content
         metadata: opened.metadata().clone(),
         weights: Some(weights_of(file, &mut opened, args.stats)?),
         candidates: Vec::new(),
+        more_candidates: 0,
         checkpoint,
         torchscript,
     })))
 }
 
 /// Each dict of tensors of a checkpoint by its key.
-fn several(file: &Path, keys: &[String], args: &InspectArgs) -> Result<Contents> {
+fn several(file: &Path, keys: &[String], more: usize, args: &InspectArgs) -> Result<Contents> {
     let mut candidates = Vec::new();
-    // After the last key that is listed, there may be an ellipsis, which is none.
-    let is_key = |key: &&String| **key != "…";
-    for key in keys.iter().filter(is_key) {
+    for key in keys {
         let mut opened = files::weights_file(file, Some(key))?;
         candidates.push(weights_of(file, &mut opened, args.stats)?);
     }
@@ -64,6 +63,7 @@ fn several(file: &Path, keys: &[String], args: &InspectArgs) -> Result<Contents>
         sum: sum(file)?,
         weights: None,
         candidates,
+        more_candidates: more,
         metadata: Default::default(),
         skipped: Vec::new(),
         checkpoint: None,
@@ -157,6 +157,7 @@ impl Tally {
     /// The statistics of all elements.
     pub fn finish(&self) -> Statistics {
         let stitch::stitch_trace::Statistics { inf, min, max, mean, .. } = self.tally.finish();
-        Statistics { min, max, mean, nan: self.nan, inf: inf as u64 }
+        let inf = (!self.dtype.is_complex()).then_some(inf as u64);
+        Statistics { min, max, mean, nan: self.nan, inf }
     }
 }

@@ -63,6 +63,10 @@ impl Text {
             self.weights(weights, args.stats);
         }
         self.candidates(&tensors.candidates);
+        if tensors.more_candidates > 0 {
+            let more = tensors.more_candidates;
+            self.line(&format!("and {more} more dicts of tensors: --key KEY shows one"));
+        }
         for (name, value) in &tensors.metadata {
             // The settings of a checkpoint are shown above.
             if tensors.checkpoint.is_none() || name != "checkpoint" {
@@ -158,7 +162,7 @@ impl Text {
             Some(false) => ", saved in evaluation mode",
             None => "",
         };
-        let forward = forward.as_deref().unwrap_or("no forward that is understood");
+        let forward = forward.as_deref().unwrap_or("forward cannot be parsed");
         let hint = if code.is_some() || *lines == 0 { "" } else { " (--code shows them)" };
         self.line(&format!("class {class}: {forward}{mode}"));
         self.line(&format!("{} of code{hint}", counted(*lines, "line")));
@@ -259,7 +263,8 @@ fn row(tensor: &Tensor) -> Vec<String> {
     row.extend([*elements, *bytes].map(thousands));
     if let Some(Statistics { min, max, mean, nan, inf }) = statistics {
         row.extend([min, max, mean].map(|value| number(*value)));
-        row.extend([*nan, *inf].map(thousands));
+        row.push(thousands(*nan));
+        row.push(inf.map_or_else(|| "-".into(), thousands));
     }
     row.push(sha256[..DIGITS].to_owned());
     row

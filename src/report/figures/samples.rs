@@ -244,6 +244,9 @@ fn draw_row(canvas: &Canvas, row: &Sample, x: &Axis, top: i32, is_new: bool) {
 
 /// Draws a dot per value; those that would overlap are stacked. Writes the least and the greatest value beside them.
 fn draw_dots(canvas: &Canvas, values: &[f64], x: &Axis, top: i32) {
+    if values.is_empty() {
+        return;
+    }
     let mut drawn: Vec<(i32, i32)> = Vec::new();
     for &value in values {
         let at = x.pixel(value);
@@ -265,7 +268,8 @@ fn draw_dots(canvas: &Canvas, values: &[f64], x: &Axis, top: i32) {
 }
 
 fn bounds(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((1.0, 0.0), |(low, high), &it| (f64::min(low, it), f64::max(high, it)))
+    let ends = (f64::INFINITY, f64::NEG_INFINITY);
+    values.iter().fold(ends, |(low, high), &it| (low.min(it), high.max(it)))
 }
 
 /// Writes a value on the right of what takes the columns `taken` in line `y`, on the left if others are there, or on the left

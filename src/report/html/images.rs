@@ -3,7 +3,7 @@
 use super::text::probability;
 use crate::dataset::classes::Classes;
 use crate::report::figures::thousands;
-use crate::report::pictures::{Example, Filters, Pictures};
+use crate::report::images::{Example, Filters, Images};
 
 /// The images of a run.
 pub struct ImagesView<'a> {
@@ -54,17 +54,17 @@ pub struct FilterView<'a> {
 
 impl<'a> ImagesView<'a> {
     /// The images of a run with these classes.
-    pub fn new(pictures: &'a Pictures, classes: &'a Classes) -> Self {
+    pub fn new(images: &'a Images, classes: &'a Classes) -> Self {
         let image = |example: &'a Example| image(example, classes);
-        let note = (pictures.differing > 0).then(|| {
+        let note = (images.differing > 0).then(|| {
         format!(
             "For {} of the test images, the weights give another class here than in predictions.csv. A few are \
              expected with another CPU or number of threads, which sum in a different order; more mean that the \
              weights are of another run.",
-            thousands(pictures.differing as u64)
+            thousands(images.differing as u64)
         )
     });
-        let rows = pictures.pairs.iter().map(|(pair, examples)| Row {
+        let rows = images.pairs.iter().map(|(pair, examples)| Row {
             truth: &classes.names()[pair.truth],
             predicted: &classes.names()[pair.predicted],
             images: examples.iter().map(image).collect(),
@@ -72,8 +72,8 @@ impl<'a> ImagesView<'a> {
         Self {
             note,
             rows: rows.collect(),
-            hardest: pictures.hardest.iter().map(image).collect(),
-            filters: pictures.filters.as_ref().map(|it| filters(it, classes)),
+            hardest: images.hardest.iter().map(image).collect(),
+            filters: images.filters.as_ref().map(|it| filters(it, classes)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The paragraph on why an accuracy differs between machines.
 
+use stitch_run::counted;
+
 use super::text::list;
 use crate::dataset::classes::Classes;
 use crate::models::Library;
@@ -13,7 +15,7 @@ pub struct Machines {
     /// Whether there are several.
     pub several: bool,
     /// The CPU kernels and threads, or the device, of these runs.
-    pub here: String,
+    pub with: String,
 }
 
 /// The paragraph for the runs with PyTorch's training on Fashion-MNIST; `None` without one.
@@ -32,12 +34,18 @@ pub fn machines(runs: &[&Run], names: &[String]) -> Option<Machines> {
             return format!("{device}");
         }
         let kernels = run.config.cpu_capability.as_deref().unwrap_or("unknown");
-        let threads = run.config.settings.threads.unwrap_or(1);
-        let plural = if threads == 1 { "" } else { "s" };
-        format!("{kernels} kernels with {threads} thread{plural}")
+        let threads = match run.config.settings.threads {
+            Some(threads) => counted(threads, "thread"),
+            None => "an unknown number of threads".into(),
+        };
+        format!("{kernels} kernels with {threads}")
     };
-    let mut here: Vec<String> = of_pytorch.iter().map(|(run, _)| kernels(run)).collect();
-    here.dedup();
+    let mut with: Vec<String> = Vec::new();
+    for kernels in of_pytorch.iter().map(|(run, _)| kernels(run)) {
+        if !with.contains(&kernels) {
+            with.push(kernels);
+        }
+    }
     let names: Vec<String> = of_pytorch.into_iter().map(|(_, name)| name.clone()).collect();
-    Some(Machines { names: list(&names), several: names.len() > 1, here: list(&here) })
+    Some(Machines { names: list(&names), several: names.len() > 1, with: list(&with) })
 }

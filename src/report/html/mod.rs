@@ -12,7 +12,7 @@ use askama::Template;
 pub use study::{Study, samples as study_samples};
 
 use super::figures::Normalize;
-use super::{Pictures, PicturesError, Run};
+use super::{Images, ImagesError, Run};
 use crate::run_folder::ParityVerdict;
 
 /// A run in a report.
@@ -21,7 +21,7 @@ pub struct Section {
     /// Settings, losses and predictions, read from the run folder.
     pub run: Run,
     /// Its images, or why there are none.
-    pub pictures: Result<Pictures, PicturesError>,
+    pub images: Result<Images, ImagesError>,
     /// The verdict of `stitch parity`.
     pub parity: Parity,
     /// Name that distinguishes it from other runs of the same model.

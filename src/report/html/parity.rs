@@ -13,7 +13,7 @@ struct Group {
     stages: &'static [&'static str],
 }
 
-/// The rows, in causal order. Each stage that stitch records is in one of them.
+/// The rows, in causal order. Each stage that stitch records is in one of them, with the state of all its optimizers.
 const GROUPS: [Group; 7] = [
     Group {
         name: "data",
@@ -47,6 +47,9 @@ const GROUPS: [Group; 7] = [
             stage::LEARNING_RATE,
             stage::EXP_AVG,
             stage::EXP_AVG_SQ,
+            "momentum_buffer",
+            "square_avg",
+            "acc_delta",
             stage::PARAMETER,
             stage::BUFFER,
         ],
@@ -67,8 +70,7 @@ const GROUPS: [Group; 7] = [
 ];
 
 /// The row of all stages that no group has.
-const OTHER: Group =
-    Group { name: "other", what: "values that only other programs record", stages: &[] };
+const OTHER: Group = Group { name: "other", what: "values of other stages", stages: &[] };
 
 /// The parity section.
 pub struct ParityView<'a> {
@@ -261,7 +263,7 @@ mod tests {
             counts(stage::LOSS, [3, 2, 0]),
             counts(stage::GRADIENT, [0, 4, 1]),
             counts(stage::DATA, [5, 0, 0]),
-            counts("momentum_buffer", [0, 7, 0]),
+            counts("scale", [0, 7, 0]),
         ];
         let of = |name: &str| {
             let Cell { state, text } =

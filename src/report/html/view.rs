@@ -13,7 +13,7 @@ use crate::metrics::Scores;
 use crate::report::Run;
 use crate::report::compare::recall_gains;
 use crate::report::figures::{self, Accuracy, Normalize, Widths, thousands};
-use crate::report::pictures::PicturesError;
+use crate::report::images::ImagesError;
 use crate::train::TrainConfig;
 
 #[derive(Template)]
@@ -78,7 +78,7 @@ struct RunView<'a> {
     scores: Vec<Score<'a>>,
     averages: Vec<Score<'a>>,
     pairs: Vec<Pair<'a>>,
-    images: Result<ImagesView<'a>, &'a PicturesError>,
+    images: Result<ImagesView<'a>, &'a ImagesError>,
 }
 
 struct Score<'a> {
@@ -257,7 +257,7 @@ fn run<'a>(
         scores: scores.map(|(name, &scores)| score(name, scores)).collect(),
         averages: averages.into_iter().map(|(name, scores)| score(name, scores)).collect(),
         pairs: pairs(run),
-        images: section.pictures.as_ref().map(|it| ImagesView::new(it, &run.classes)),
+        images: section.images.as_ref().map(|it| ImagesView::new(it, &run.classes)),
     }
 }
 

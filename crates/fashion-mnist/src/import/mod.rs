@@ -8,7 +8,6 @@ mod error;
 mod folders;
 mod halves;
 mod npz;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod table;
 mod write;
@@ -125,24 +124,10 @@ pub fn read(
         }
         Source::Npz(path) => npz::read(&path, &mut halves).map(|()| Form::Npz),
         Source::Parquet { train, test } => {
-            #[cfg(feature = "parquet")]
-            let read = parquet::read(&train, &test, &mut halves).map(|()| Form::Parquet);
-            #[cfg(not(feature = "parquet"))]
-            let read = Err(without_parquet(&train, &test));
-            read
+            parquet::read(&train, &test, &mut halves).map(|()| Form::Parquet)
         }
     }?;
     halves.finish(from, form)
-}
-
-/// The error of files that need the feature `parquet`.
-#[cfg(not(feature = "parquet"))]
-fn without_parquet(train: &[std::path::PathBuf], test: &[std::path::PathBuf]) -> ImportError {
-    let path = train.iter().chain(test).next().map_or(Path::new(""), |path| path);
-    ImportError::at(
-        path,
-        "Parquet is not read by a program that was built without the feature parquet",
-    )
 }
 
 /// Reads an image file of at most [`picture::LARGEST_FILE`] bytes. Opening a pipe would block.

@@ -10,7 +10,7 @@ pub type Uri = String;
 
 /// The images of a run's report.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct Images {
     /// The most frequent confusions, each with its most confident mistakes.
     pub(super) pairs: Vec<(Confusion, Vec<Example>)>,
     /// The images with the greatest loss, greatest first.
@@ -70,7 +70,7 @@ pub struct Filter {
 
 /// Why a report has no images of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PicturesError {
+pub enum ImagesError {
     /// The test images are not those of the run.
     #[error("the test labels do not match predictions.csv")]
     OtherImages,

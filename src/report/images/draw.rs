@@ -9,7 +9,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use tch::{Device, Kind, Tensor};
 
-use super::{Example, Filter, Filters, Pictures, PicturesError, Uri};
+use super::{Example, Filter, Filters, Images, ImagesError, Uri};
 use crate::dataset::{Split, picture};
 use crate::evaluate::{elements, rows};
 use crate::metrics::Confusion;
@@ -27,23 +27,23 @@ const SAMPLES: usize = 10;
 /// Number of images over which a filter's responses are averaged.
 const AVERAGED: usize = 1000;
 
-impl Pictures {
+impl Images {
     /// The images of a run; `logits` (N, classes) are those of `model` for the images of `test`.
     ///
     /// # Errors
-    /// [`PicturesError`].
+    /// [`ImagesError`].
     pub fn new(
         run: &Run,
         model: &Model,
         test: &Split,
         logits: &Tensor,
-    ) -> Result<Self, PicturesError> {
+    ) -> Result<Self, ImagesError> {
         if run.truth != test.labels {
-            return Err(PicturesError::OtherImages);
+            return Err(ImagesError::OtherImages);
         }
         let log_probabilities = rows(&logits.log_softmax(-1, Kind::Double));
         if log_probabilities.iter().flatten().any(|log| log.is_nan()) {
-            return Err(PicturesError::NotFinite);
+            return Err(ImagesError::NotFinite);
         }
         let example = |index: usize| example(run, test, &log_probabilities[index], index);
         let pair = |confusion: Confusion| {
