@@ -122,8 +122,9 @@ fn statistics_are_those_of_the_finite_elements() {
     let finite = json!({"min": -2.0, "max": 1.5, "mean": -0.25 / 3.0, "nan": 1, "inf": 2});
     assert_eq!(statistics(0), finite);
     assert_eq!(statistics(1), json!({"min": -5.0, "max": 6.0, "mean": 2.0, "nan": 0, "inf": 0}));
-    let none = |nan: u64| json!({"min": null, "max": null, "mean": null, "nan": nan, "inf": 0});
-    assert_eq!([statistics(2), statistics(4)], [none(0), none(1)]);
+    let none = |nan: u64, inf: Option<u64>| json!({"min": null, "max": null, "mean": null, "nan": nan, "inf": inf});
+    // Without elements, and of complex numbers.
+    assert_eq!([statistics(2), statistics(4)], [none(0, Some(0)), none(1, None)]);
     let shown = text(folder.path(), &["values.pt", "--stats"]);
     let line = shown.lines().find(|line| line.contains("values ")).unwrap();
     let cells: Vec<&str> = line.split(['│', '┆']).map(str::trim).collect();
