@@ -87,6 +87,7 @@ impl From<Outcome> for ExitCode {
 pub fn run(cli: Cli) -> Result<Outcome> {
     terminal::set_color(cli.color);
     out_of_memory::listen(cli.json);
+    signals::listen()?;
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
         #[cfg(feature = "libtorch")]

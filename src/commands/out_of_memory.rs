@@ -8,10 +8,10 @@ use stitch::memory;
 use super::{PRINTED, print_error, print_failure, signals};
 
 /// What to do when memory is exhausted.
-const ADVICE: &str = "Free memory, or use a smaller --batch-size or fewer --jobs";
+const ADVICE: &str =
+    "Free memory; training takes less with a smaller --batch-size, a study with fewer --jobs";
 /// The message of an abort for exhausted memory.
-pub const OUT_OF_MEMORY: &str =
-    "error: out of memory. Free memory, or use a smaller --batch-size or fewer --jobs\n";
+pub const OUT_OF_MEMORY: &str = "error: out of memory. Free memory; training takes less with a smaller --batch-size, a study with fewer --jobs\n";
 /// The message when a library ends the process.
 pub const LIBRARY_EXIT: &str = "error: a library ended the process; see its message above. Use fewer --threads, or free memory\n";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stitch::report::{self, ImagesError, Parity, Run, Section, Study, configurations, folder};
-use stitch::run_folder::{CONFIG, REPORT, write_whole};
+use stitch::run_folder::{self, CONFIG, REPORT, write_whole};
 use stitch::study::results::Record;
 
 use super::export::check_output;
@@ -94,6 +94,7 @@ fn output(args: &ReportArgs) -> Result<PathBuf> {
     match (&args.output, args.runs.as_slice()) {
         (Some(output), _) => {
             check_output(output, args.force)?;
+            refuse_run_file(output)?;
             Ok(output.clone())
         }
         (None, [only]) => Ok(only.join(REPORT)),
@@ -102,6 +103,19 @@ fn output(args: &ReportArgs) -> Result<PathBuf> {
             several.len()
         ),
     }
+}
+
+/// Refuses to replace a file that a report reads, or another one of a run.
+fn refuse_run_file(output: &Path) -> Result<()> {
+    let name = output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_run = output.with_file_name(CONFIG).exists();
+    let is_of_run = name != REPORT && run_folder::files(true, true, true).contains(&name);
+    ensure!(
+        !(is_run && is_of_run),
+        "--output {} is a file of a run: give another name, such as {REPORT}",
+        output.display()
+    );
+    Ok(())
 }
 
 /// `path` if it is a run folder, else the run folders in it, sorted by name.

@@ -1,25 +1,32 @@
 //! Handles Ctrl-C and SIGTERM: the first signal stops training after the step in progress; a second one, or ten
-//! seconds, ends the process.
+//! seconds, ends the process. Other commands end at the first one.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use signal_hook::low_level;
-use stitch::run_folder::wait_for_writes;
+use stitch::run_folder::end_writes;
 
 /// The first signal received; 0: none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 /// Set once the handlers are installed.
 static HANDLER: OnceLock<()> = OnceLock::new();
+/// Whether the first signal stops training, so that it can be resumed, instead of ending the process.
+static STOPS_TRAINING: AtomicBool = AtomicBool::new(false);
 
 /// Time that training has to stop after the first signal, in case a step never returns.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Installs the signal handlers; see [`received`].
+/// Lets the first signal stop training; see [`received`].
+pub fn stop_training() {
+    STOPS_TRAINING.store(true, Ordering::Relaxed);
+}
+
+/// Installs the signal handlers. Without them, a signal would leave the temporary file of a write in progress.
 pub fn listen() -> Result<()> {
     if HANDLER.set(()).is_err() {
         return Ok(());
@@ -27,7 +34,6 @@ pub fn listen() -> Result<()> {
     #[cfg(unix)]
     {
         use std::sync::Arc;
-        use std::sync::atomic::AtomicBool;
 
         use anyhow::Context;
         use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -40,7 +46,11 @@ pub fn listen() -> Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM]).context(cannot)?;
         let wait = move || {
             for signal in &mut signals {
-                if !is_first(signal) {
+                let stops_training = STOPS_TRAINING.load(Ordering::Relaxed);
+                if !stops_training {
+                    let _ = writeln!(io::stderr(), "error: interrupted");
+                }
+                if !stops_training || !is_first(signal) {
                     end_process(128 + signal);
                 }
             }
@@ -76,8 +86,8 @@ fn is_first(signal: i32) -> bool {
 
 /// Ends the process once no file is being written.
 pub fn end_process(code: i32) -> ! {
-    // A write takes milliseconds; the limit is for a disk that does not respond. The guard prevents new writes.
-    let _guard = wait_for_writes(Duration::from_secs(2));
+    // Most writes take milliseconds. The guard prevents new ones.
+    let _guard = end_writes(Duration::from_secs(2));
     low_level::exit(code)
 }
 

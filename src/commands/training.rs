@@ -22,7 +22,7 @@ pub fn run(
     dataset: &Dataset,
     console: Console,
 ) -> Result<Trained> {
-    signals::listen()?;
+    signals::stop_training();
     let mut progress = None;
     let mut on_event = |event: Event| {
         match event {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -15,28 +15,37 @@ pub(super) const TEMPORARY: &str = ".stitch-";
 /// Held while a file is being written.
 pub(super) static WRITING: Mutex<()> = Mutex::new(());
 
-/// Waits until no file is being written, for at most `timeout`. While the returned guard is held, no write starts. For
-/// callers that end the process.
-pub fn wait_for_writes(timeout: Duration) -> Option<MutexGuard<'static, ()>> {
+/// The temporary file of the write in progress.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Waits until no file is being written, for at most `timeout`; then removes the temporary file of the write in progress.
+/// While the returned guard is held, no write starts. For callers that end the process.
+pub fn end_writes(timeout: Duration) -> Option<MutexGuard<'static, ()>> {
     let start = Instant::now();
     loop {
         match WRITING.try_lock() {
             Ok(guard) => return Some(guard),
             Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) if start.elapsed() >= timeout => return None,
+            Err(TryLockError::WouldBlock) if start.elapsed() >= timeout => break,
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
+    if let Some(path) = &*UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Nothing more can be done: the process ends.
+        let _ = fs::remove_file(path);
+    }
+    None
 }
 
 /// Writes a temporary file beside `path`, flushes it to disk (`fsync`), renames it, and flushes the rename.
-/// After a power failure, `path` has its old or its new content.
+/// After a power failure, `path` has its old or its new content. A file that is replaced keeps its permissions.
 ///
 /// # Errors
 /// Those of the file system; `path` then has its old or its new content.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Renaming would replace a device, a pipe or a link by a file.
-    if path.symlink_metadata().is_ok_and(|existing| !existing.is_file()) {
+    let existing = path.symlink_metadata().ok();
+    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
         return Err(io::Error::other("it exists and is not a regular file"));
     }
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,11 +57,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    let temporary = file.into_temp_path();
-    fs::rename(&temporary, path)?;
+    let (mut file, temporary) = builder.prefix(TEMPORARY).tempfile_in(folder)?.into_parts();
+    let unfinished = |path| *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    unfinished(Some(temporary.to_path_buf()));
+    let written = existing
+        .map_or(Ok(()), |existing| file.set_permissions(existing.permissions()))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
+    unfinished(None);
+    written?;
     // It was renamed, so there is nothing to remove.
     let _ = temporary.keep();
     sync_folder(folder)
@@ -125,6 +139,23 @@ mod tests {
             assert!(error.to_string().contains("not a regular file"), "{error}");
         }
         assert_eq!(fs::read(&file).unwrap(), b"new");
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        write_whole(&file, b"newer").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(link.is_symlink());
+    }
+
+    #[test]
+    fn the_temporary_file_of_a_write_that_does_not_end_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join(format!("{TEMPORARY}x"));
+        fs::write(&temporary, "half").unwrap();
+        let writing = WRITING.lock().unwrap();
+        *UNFINISHED.lock().unwrap() = Some(temporary.clone());
+        assert!(end_writes(Duration::ZERO).is_none());
+        *UNFINISHED.lock().unwrap() = None;
+        assert!(!temporary.exists());
+        drop(writing);
     }
 }

@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 use claim::{
     existing_file, has_checkpoints, lock, refuse_existing, remove, remove_temporary_files,
 };
-pub use disk::{MAX_FILE, read_regular, wait_for_writes, write_whole};
+pub use disk::{MAX_FILE, end_writes, read_regular, write_whole};
 use disk::{WRITING, create_folder, create_folders, parent_of, sync_folder};
 use names::all_files;
 pub use names::*;

@@ -421,3 +421,26 @@ fn a_damaged_unpacked_file_is_not_used_any_more_after_a_fetch() {
         .code(0)
         .stdout(contains("These are the official files of Fashion-MNIST."));
 }
+
+#[test]
+fn a_signal_ends_a_command_that_does_not_train_with_its_code() {
+    let folder = temporary_folder();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mirror", silent.local_addr().unwrap());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stitch"));
+    for name in ["http_proxy", "all_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command.args(["data", "fetch", "--mirror", &url, "--to", "to"]).current_dir(folder.path());
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // It has connected, and waits.
+        let _connection = silent.accept().unwrap();
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        let errors = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{errors}");
+        assert!(errors.contains("error: interrupted"), "{errors}");
+    }
+}

@@ -129,6 +129,12 @@ fn several_runs_need_a_file_and_of_one_model_are_told_apart_by_their_folders() {
     let mut command = stitch(folder.path());
     let command = command.arg("report").args(args).args(["--data", "data"]);
     refused(command, 2, &["--output both.html", "--force"]);
+    for file in ["config.json", "weights.safetensors", "history.svg"] {
+        let output = format!("runs/twin/{file}");
+        let mut command = stitch(folder.path());
+        command.args(["report", "runs/twin", "--force", "-o", &output]);
+        refused(&mut command, 2, &[&output, "is a file of a run", "report.html"]);
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn the_model_is_in_the_file_or_an_argument() {
 #[test]
 fn what_is_wrong_with_a_file_is_said_with_its_line_and_what_is_expected() {
     let folder = folder_with_data();
-    let cases: [(&str, &[&str]); 31] = [
+    let cases: [(&str, &[&str]); 34] = [
         ("lr = 0.1\npace = 2\n", &["line 2: unknown field \"pace\"", "the fields are model, "]),
         ("lr = 0.1\nmomentun = 2\n", &["line 2: unknown field", "did you mean momentum?"]),
         ("learning_rat = 0.1\n", &["line 1: unknown field \"learning_rat\""]),
@@ -150,6 +150,9 @@ fn what_is_wrong_with_a_file_is_said_with_its_line_and_what_is_expected() {
         ("output_dir = \"runs/a\"\n", &["line 1: \"output_dir\" is not a setting", "with --out"]),
         ("checkpoint_every = \"30s\"\n", &["is not a setting", "with --checkpoint-every"]),
         ("num_workers = 4\n", &["line 1: there is no setting \"num_workers\"", "in memory"]),
+        ("early_stopping = 3\n", &["no setting \"early_stopping\": give patience, an integer"]),
+        ("val_split = 0.1\n", &["no setting \"val_split\": give val, an integer of at least 1"]),
+        ("gpu = true\n", &["line 1: there is no setting \"gpu\": give device = \"cuda\""]),
         ("lr 0.1\n", &["nor settings in TOML: line 1: "]),
         ("", &["c.toml: it is empty"]),
         ("# nothing\n", &["c.toml: it is empty"]),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use crate::setting_error::{find_wrong, shortened};
+use crate::setting_error::{expected, find_wrong, shortened};
 use crate::setting_names::setting_of;
 use crate::{RunConfig, RunConfigError, SettingError, TrainConfig, json};
 
@@ -33,7 +33,7 @@ pub struct Given {
     pub written: String,
     /// Its line, counted from 1; `None` for JSON.
     pub line: Option<usize>,
-    /// Its value. That of `init` may be a path.
+    /// Its value; null: an option that is off. That of `init` may be a path.
     pub value: Value,
 }
 
@@ -94,6 +94,8 @@ impl ConfigFile {
     /// # Errors
     /// [`ConfigFileError`], for the first setting that is unknown, given twice or of a wrong type. Ranges are not checked.
     pub fn read(bytes: &[u8], is_json: bool) -> Result<Self, ConfigFileError> {
+        // Some editors begin a text with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = str::from_utf8(bytes).map_err(|_| ConfigFileError::NotText)?;
         let read_json = || {
             let read = json::read_object(text.as_bytes());
@@ -156,6 +158,7 @@ impl SettingsFile {
                 let (first, second) = (first.written.clone(), written);
                 return Err(ConfigFileError::Twice { place, first, second, name });
             }
+            let value = switched(&name, value);
             let given = Given { name, written, line, value };
             let checked = check_type(&given);
             checked.map_err(|error| ConfigFileError::Setting { place: given.place(), error })?;
@@ -214,9 +217,26 @@ fn unknown(name: &str) -> SettingError {
     SettingError::unknown(name, known.iter().map(String::as_str))
 }
 
+/// Options that can be off, besides those that are true or false.
+const OPTIONS: [&str; 8] =
+    ["val", "patience", "dropout", "init", "augment", "momentum", "label_smoothing", "lr_schedule"];
+
+/// The value of an option that is switched on or off in the words of the flags: `"on"`, `"off"`, false or null.
+fn switched(name: &str, value: Value) -> Value {
+    let is_switch = expected(name) == expected("shuffle");
+    let is_off = value.is_null() || value == "off";
+    match value {
+        value if is_switch && value == "on" => true.into(),
+        _ if is_switch && is_off => false.into(),
+        value if OPTIONS.contains(&name) && (is_off || value == false) => Value::Null,
+        value => value,
+    }
+}
+
 /// Refuses a value of another type than the setting's, whatever the other settings are.
 fn check_type(given: &Given) -> Result<(), SettingError> {
-    if given.name == "init" && given.value.is_string() {
+    let is_off = given.value.is_null() && OPTIONS.contains(&&*given.name);
+    if is_off || (given.name == "init" && given.value.is_string()) {
         return Ok(());
     }
     let example = TrainConfig::example().to_map();
@@ -262,6 +282,26 @@ mod tests {
         assert_eq!((given.name.as_str(), given.line), ("lr", Some(3)));
         assert_eq!(given.place(), "line 3: learning-rate: ");
         assert_eq!(settings("lr = 1").settings()[0].place(), "line 1: ");
+    }
+
+    #[test]
+    fn options_are_switched_in_the_words_of_the_flags() {
+        let value = |text: &str| settings(text).settings()[0].value.clone();
+        for name in OPTIONS {
+            for off in ["\"off\"", "false", "null"] {
+                assert_eq!(value(&format!("{{\"{name}\": {off}}}")), Value::Null, "{name}: {off}");
+            }
+        }
+        for name in ["batch_norm", "shuffle", "drop_last", "nesterov"] {
+            assert_eq!(value(&format!("{name} = \"off\"")), false);
+            assert_eq!(value(&format!("{name} = \"on\"")), true);
+            assert_eq!(value(&format!("{{\"{name}\": null}}")), false);
+        }
+        for text in ["epochs = false", "classes = \"off\"", "lr = \"off\"", "val = true"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let marked = ConfigFile::read(b"\xef\xbb\xbf{\"lr\": 1}", true).unwrap();
+        assert_eq!(marked, read("{\"lr\": 1}").unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use serde_json::{Map, Value};
 use stitch::models::{self, ModelEntry};
 use stitch::run_folder;
-use stitch::stitch_run::{ConfigFile, ConfigFileError, SettingError, SettingsFile};
+use stitch::stitch_run::{ConfigFile, ConfigFileError, SettingError, SettingsFile, expected};
 use stitch::train::TrainConfig;
 
 use super::repeated::Repeated;
@@ -117,7 +117,13 @@ impl Config {
             anyhow!("{self} has no model: add one, such as model = \"lenet5\", or give MODEL before --config")
         })?;
         let mut map = model.config().to_map();
-        map.extend(file.to_map());
+        for (name, value) in file.to_map() {
+            match value.is_null() {
+                // An option that is not there is off.
+                true => map.remove(&name),
+                false => map.insert(name, value),
+            };
+        }
         Ok(map)
     }
 }
@@ -132,15 +138,31 @@ fn explained(error: ConfigFileError) -> Error {
     let command = Cli::command();
     let flag = command.find_subcommand("train").and_then(|train| hint(train, name));
     match flag {
-        Some(Hint::Use(flag)) if !is_setting(&flag) => anyhow!(
-            "{place}{name:?} is not a setting of the model or its training: give it on the command line, with {flag}"
-        ),
+        Some(Hint::Use(flag)) if !TrainConfig::names().contains(&setting_of_flag(&flag).0) => {
+            anyhow!(
+                "{place}{name:?} is not a setting of the model or its training: give it on the command line, with {flag}"
+            )
+        }
+        Some(Hint::Use(flag)) => {
+            let (setting, value) = setting_of_flag(&flag);
+            match value {
+                Some(value) => {
+                    anyhow!("{place}there is no setting {name:?}: give {setting} = {value:?}")
+                }
+                None => {
+                    let expected = expected(&setting);
+                    anyhow!("{place}there is no setting {name:?}: give {setting}, {expected}")
+                }
+            }
+        }
         Some(Hint::None(reason)) => anyhow!("{place}there is no setting {name:?}: {reason}"),
-        _ => error.into(),
+        None => error.into(),
     }
 }
 
-fn is_setting(flag: &str) -> bool {
-    let name = flag.trim_start_matches("--").split(' ').next().unwrap_or_default();
-    TrainConfig::names().contains(&name.replace('-', "_"))
+/// The setting of a flag such as `--device cuda`, and its value there.
+fn setting_of_flag(flag: &str) -> (String, Option<&str>) {
+    let (flag, value) =
+        flag.split_once(' ').map_or((flag, None), |(flag, value)| (flag, Some(value)));
+    (flag.trim_start_matches("--").replace('-', "_"), value)
 }

@@ -30,7 +30,7 @@ pub fn run(args: &StudyRunArgs, row: usize, console: Console) -> Result<Outcome>
         bail!("--row {row}: the plan has rows 0 to {}", plan.len() - 1);
     };
     let id = plans::id(settings);
-    signals::listen()?;
+    signals::stop_training();
     if args.worker {
         end_with_stdin()?;
     }

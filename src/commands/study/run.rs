@@ -99,7 +99,7 @@ pub fn run(args: &StudyRunArgs, console: Console) -> Result<Outcome> {
         if missing.is_empty() { None } else { share(args, data_sha256.as_deref(), console)? };
     let mut table = Table::new(console, missing.len(), done, failed, jobs);
     if !missing.is_empty() {
-        signals::listen()?;
+        signals::stop_training();
         let (queue, alive) = (Mutex::new(missing), Mutex::default());
         let rows = Rows { args, queue, alive, data };
         work(&rows, jobs, &plan, &mut table)?;

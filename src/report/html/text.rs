@@ -93,7 +93,9 @@ pub fn lead(runs: &[&Run], names: &[String]) -> String {
         let accuracy = percent(run.paper()?.accuracy);
         Some(if all { accuracy } else { format!("{accuracy} for {}", with_article(run, name)) })
     };
-    let there: Vec<String> = runs.iter().zip(names).filter_map(there).collect();
+    let mut there: Vec<String> = runs.iter().zip(names).filter_map(there).collect();
+    // Once for several runs of one model.
+    there.dedup();
     let there = match there.is_empty() {
         true => String::new(),
         false => format!(" The paper reports {}.", list(&there)),
