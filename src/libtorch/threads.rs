@@ -1,6 +1,6 @@
 //! Sets libtorch's number of threads within the limits of OpenMP's environment variables.
 
-use std::env;
+use std::{env, thread};
 
 /// Variables that make OpenMP use fewer threads than requested. oneDNN would then wait forever for the missing threads,
 /// and sums depend on the number of threads.
@@ -30,7 +30,16 @@ pub enum ThreadsError {
     Dynamic(usize),
 }
 
-/// Sets libtorch's number of threads and returns it. `None` keeps libtorch's default, or lowers it to OpenMP's limit.
+/// libtorch's default, at most the CPUs that affinity and the quota of the control group leave to this process: threads beyond
+/// them would wait for each other. libtorch respects the affinity alone.
+fn default_threads() -> usize {
+    let default = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+    let cpus = thread::available_parallelism().map_or(default, usize::from);
+    if env::var_os("OMP_NUM_THREADS").is_some() { default } else { default.min(cpus) }
+}
+
+/// Sets libtorch's number of threads and returns it. `None` keeps libtorch's default, or lowers it to OpenMP's limit, and to the
+/// CPUs of this process unless `OMP_NUM_THREADS` is set.
 ///
 /// # Errors
 /// [`ThreadsError`] if OpenMP's limit is lower than `requested`, or OpenMP may use fewer threads.
@@ -41,7 +50,7 @@ pub fn set(requested: Option<usize>) -> Result<usize, ThreadsError> {
     // 0 levels: OpenMP has no parallel regions.
     let levels = value(LEVELS).is_ok_and(|value| value == "0").then_some((LEVELS, 1));
     let limit = levels.or(limit);
-    let default = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+    let default = default_threads();
     let threads = requested.unwrap_or_else(|| limit.map_or(default, |(_, n)| default.min(n)));
     if let Some((variable, limit)) = limit.filter(|&(_, limit)| threads > limit) {
         return Err(ThreadsError::Limit { threads, variable, limit });
