@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use crate::dataset::Split;
 use crate::dataset::classes::Classes;
 use crate::engine::Forward;
+use crate::libtorch::adapt_waiting;
 use crate::metrics::{ClassificationReport, ConfusionMatrix};
 use crate::nn::Model;
 
@@ -54,6 +55,7 @@ pub fn logits(model: &Model, pixels: &[u8]) -> Tensor {
         for (rows, batch) in
             logits.split(BATCH as i64, 0).iter_mut().zip(pixels.chunks(BATCH * bytes))
         {
+            adapt_waiting();
             rows.copy_(&forward.logits(&model.images(batch)));
         }
         for (buffer, before) in model.buffers().iter().zip(&buffers) {

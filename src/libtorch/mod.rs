@@ -1,4 +1,4 @@
-//! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool,
+//! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool and how its threads wait,
 //! `convolution_backward`, gradients, TorchScript modules, the state of generators and the CUDA library; and the vector length of the CPU.
 //!
 //! This module depends on no other module of the crate, and contains all `unsafe` code that calls libtorch.
@@ -17,6 +17,7 @@ mod script;
 pub mod threads;
 mod values;
 mod versions;
+mod waiting;
 
 use std::ffi::{CStr, c_char};
 
@@ -29,6 +30,7 @@ pub(crate) use parallel::in_parts;
 pub(crate) use script::Script;
 pub(crate) use values::{filled, values, values_mut};
 pub use versions::Versions;
+pub(crate) use waiting::adapt as adapt_waiting;
 
 /// Converts a device to tch's type.
 pub fn device(device: stitch_run::Device) -> tch::Device {

@@ -1,12 +1,21 @@
 // Runs work of this crate on libtorch's thread pool.
 
+#include <algorithm>
 #include <cstdint>
 
 #include <ATen/Parallel.h>
+#include <omp.h>
 
 // Splits 0..count into ranges of at least `grain` each and calls `work` with them on libtorch's threads.
 extern "C" void stitch_parallel_for(std::int64_t count, std::int64_t grain,
                                     void (*work)(void *, std::int64_t, std::int64_t), void *context) {
     at::parallel_for(0, count, grain,
                      [=](std::int64_t start, std::int64_t end) { work(context, start, end); });
+}
+
+// Calls `wait` in so many OpenMP threads that, with `threads` others, they are more than the CPUs.
+extern "C" void stitch_wait_in_threads(std::int32_t threads, void (*wait)(void *), void *context) {
+    [[maybe_unused]] const int count = std::max(omp_get_num_procs() - threads, 0) + 2;
+#pragma omp parallel num_threads(count)
+    wait(context);
 }

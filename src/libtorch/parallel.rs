@@ -11,6 +11,26 @@ unsafe extern "C" {
         work: unsafe extern "C" fn(*mut c_void, i64, i64),
         context: *mut c_void,
     );
+
+    /// In `parallel.cpp`.
+    fn stitch_wait_in_threads(
+        threads: i32,
+        wait: unsafe extern "C" fn(*mut c_void),
+        context: *mut c_void,
+    );
+}
+
+/// Calls `wait` with `context` in so many OpenMP threads that, with `threads` others, they are more than the CPUs. Returns when
+/// all have returned.
+///
+/// SAFETY: `wait` may be called with `context` in several threads at once, until this returns.
+pub(super) unsafe fn wait_in_threads(
+    threads: i32,
+    wait: unsafe extern "C" fn(*mut c_void),
+    context: *mut c_void,
+) {
+    // SAFETY: as the caller promises.
+    unsafe { stitch_wait_in_threads(threads, wait, context) }
 }
 
 /// Splits the slices into parts and calls `work` with each part, on libtorch's threads.

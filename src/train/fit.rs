@@ -13,7 +13,7 @@ use crate::dataset::loader::{Batch, Batches};
 use crate::dataset::{CLASSES, Split};
 use crate::engine::{StepOutput, TrainStep};
 use crate::evaluate::{cross_entropy, evaluate, nll};
-use crate::libtorch::LibtorchError;
+use crate::libtorch::{LibtorchError, adapt_waiting};
 use crate::models::DataMismatch;
 use crate::nn::{ForwardFailed, Model, ScriptError, catch_forward};
 use tensor_files::NamedTensor;
@@ -350,6 +350,7 @@ fn run_epoch(
         let count = progress.count(steps) + 1;
         let traced = tracer.as_ref().is_some_and(|it| it.traces(count, step == steps));
         trainer.engine_mut().keep_layers(traced);
+        adapt_waiting();
         if let Some(tracer) = tracer.as_mut().filter(|_| traced) {
             tracer.before_step(count, trainer.model().buffers());
         }

@@ -1,0 +1,196 @@
+//! How OpenMP's threads wait for each other.
+//!
+//! libgomp's threads spin for milliseconds while they wait. On an idle machine nothing is faster. Where other processes need the
+//! CPUs, the spinning threads take the time of the one that they wait for, and training takes ten times as long. libgomp spins
+//! much shorter while the process has more OpenMP threads than CPUs: [`adapt`] adds threads that sleep as long as the machine is
+//! busy. The results do not depend on it.
+
+use std::env;
+use std::ffi::c_void;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::parallel::wait_in_threads;
+
+/// Time between two looks at the machine.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Preemptions per second on an idle machine: at most this number, and this number per thread.
+const IDLE_PREEMPTIONS: [f64; 2] = [30.0, 5.0];
+/// Time that a machine counts as busy after threads were preempted.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// That time if the threads are always preempted again soon after it.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The state of [`adapt`].
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+struct State {
+    since: Instant,
+    preemptions: u64,
+    machine: Machine,
+    sleepers: Option<Sleepers>,
+}
+
+/// Looks whether other processes need the CPUs, at most every 50 ms, and lets OpenMP's threads spin or sleep while they wait.
+/// Loops of training and evaluation call it. A wait policy in OpenMP's environment variables is not changed.
+pub(crate) fn adapt() {
+    let threads = tch::get_num_threads();
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = state.get_or_insert_with(|| State {
+        since: Instant::now(),
+        preemptions: preemptions(),
+        machine: Machine::default(),
+        sleepers: None,
+    });
+    let elapsed = state.since.elapsed();
+    if elapsed < INTERVAL {
+        return;
+    }
+    let now = preemptions();
+    let [idle, of_thread] = IDLE_PREEMPTIONS;
+    let limit = (idle + of_thread * f64::from(threads)) * elapsed.as_secs_f64();
+    let is_preempted = now.saturating_sub(state.preemptions) as f64 > limit;
+    (state.since, state.preemptions) = (Instant::now(), now);
+    let is_busy = state.machine.observe(is_preempted, elapsed) && threads > 1 && !has_policy();
+    match (is_busy, &state.sleepers) {
+        (true, None) => state.sleepers = Sleepers::start(threads),
+        (false, Some(_)) => state.sleepers = None,
+        _ => {}
+    }
+}
+
+/// Whether the user has chosen how threads wait.
+fn has_policy() -> bool {
+    ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| env::var_os(name).is_some())
+}
+
+/// How often threads of this process had to leave a CPU to others.
+fn preemptions() -> u64 {
+    // SAFETY: a struct of integers, for which zeros are valid, that the call fills.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    usage.ru_nivcsw.try_into().unwrap_or(0)
+}
+
+/// Whether the machine is busy, as far as the preemptions so far tell. While threads sleep, there may be none even if it is:
+/// what ends too early is assumed for twice as long the next time.
+#[derive(Debug, Default)]
+struct Machine {
+    /// Time that it still counts as busy.
+    left: Duration,
+    /// Time that it counts as busy after preemptions.
+    hold: Duration,
+    /// Time since it counted as busy.
+    calm: Duration,
+}
+
+impl Machine {
+    /// Takes an observation of the last `elapsed`; returns whether the machine is busy.
+    fn observe(&mut self, is_preempted: bool, elapsed: Duration) -> bool {
+        if is_preempted {
+            if self.left.is_zero() {
+                let is_soon = self.calm < self.hold;
+                self.hold = if is_soon { LONGEST.min(2 * self.hold) } else { SHORTEST };
+            }
+            (self.left, self.calm) = (self.hold, Duration::ZERO);
+        } else if self.left.is_zero() {
+            self.calm += elapsed;
+        } else {
+            self.left = self.left.saturating_sub(elapsed);
+        }
+        !self.left.is_zero()
+    }
+}
+
+/// OpenMP threads that sleep until this is dropped.
+struct Sleepers {
+    end: Arc<End>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct End {
+    is_now: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Sleepers {
+    /// Starts so many that the process has more OpenMP threads than CPUs; `None` if no thread can be started.
+    fn start(threads: i32) -> Option<Self> {
+        let end = Arc::new(End::default());
+        let context = Arc::clone(&end);
+        let sleep = move || {
+            // SAFETY: `wait` takes a shared reference to an `End`, which `context` keeps until all calls have returned.
+            unsafe { wait_in_threads(threads, wait, Arc::as_ptr(&context).cast_mut().cast()) }
+        };
+        let thread = thread::Builder::new().name("sleepers".into()).spawn(sleep).ok()?;
+        Some(Self { end, thread: Some(thread) })
+    }
+}
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        *self.end.is_now.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.end.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed, and there is nothing else to undo.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sleeps until the end.
+unsafe extern "C" fn wait(end: *mut c_void) {
+    // SAFETY: the thread that starts the sleepers owns an `Arc` of it until all have returned.
+    let end = unsafe { &*end.cast_const().cast::<End>() };
+    let mut is_now = end.is_now.lock().unwrap_or_else(PoisonError::into_inner);
+    while !*is_now {
+        is_now = end.changed.wait(is_now).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_counts_as_busy_longer_each_time_that_it_soon_is_again() {
+        let mut machine = Machine::default();
+        assert!(!machine.observe(false, INTERVAL));
+        let mut busy_for = || {
+            assert!(machine.observe(true, INTERVAL));
+            let mut intervals = 1;
+            while machine.observe(false, INTERVAL) {
+                intervals += 1;
+            }
+            INTERVAL * intervals
+        };
+        assert_eq!(busy_for(), SHORTEST);
+        assert_eq!(busy_for(), 2 * SHORTEST);
+        for _ in 0..10 {
+            busy_for();
+        }
+        assert_eq!(busy_for(), LONGEST);
+        // Idle for longer than that: it starts again.
+        assert!(!machine.observe(false, LONGEST));
+        assert!(machine.observe(true, INTERVAL));
+        assert_eq!(machine.left, SHORTEST);
+    }
+
+    #[test]
+    fn sleepers_end_and_loops_run_beside_them() {
+        for _ in 0..3 {
+            let sleepers = Sleepers::start(2).unwrap();
+            let mut numbers = [0u32; 1000];
+            crate::libtorch::in_parts((1000, 1), [&mut numbers], [&[(); 0]; 0], |[part], []| {
+                part.iter_mut().for_each(|number| *number += 1);
+            });
+            assert_eq!(numbers, [1; 1000]);
+            drop(sleepers);
+        }
+    }
+}
