@@ -273,10 +273,7 @@ fn advice_of_a_size_that_is_no_rounding_is_left_out() {
         String::from_utf8(assert.get_output().stdout.clone()).unwrap()
     };
     let near = shown(&write("near.safetensors", [1.0, 2.001]));
-    assert!(
-        near.contains("it would pass with --atol ") && near.contains("--rtol 5e-4"),
-        "{near}"
-    );
+    assert!(near.contains("it would pass with --atol ") && near.contains("--rtol 5e-4"), "{near}");
     // Two files of other programs have no --trace.
     let note = "note: with traces of both programs (docs/parity.md) the first divergence is found within the run";
     assert!(near.contains(note), "{near}");
