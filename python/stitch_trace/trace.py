@@ -36,20 +36,31 @@ class Trace(Writer):
 
     A forward pass of `model` in training mode with gradients enabled belongs to the step that the next call of
     `optimizer.step()` ends. `steps` are those that are recorded: a range or numbers counted from 1; by default
-    1, 2, 3, 10, 100 and, if `loader` is given, the last of each epoch. `name` is the model's name in the header, by
-    default the name of its class. `skip` are stages that are not recorded, such as "forward". For `keep` see `Writer`.
+    1, 2, 3, 10, 100 and the last of each epoch, which is known from `loader` or `steps_in_epoch`. `name` is the model's
+    name in the header, by default the name of its class. `skip` are stages that are not recorded, such as "forward". For `keep` see `Writer`.
 
-    Without `model`, the loop calls `record` where `recording` is true, with `step=trace.step`, and `end_step`.
+    Without `model`, the loop calls `record` where `recording` is true, with `step=trace.step`, and `end_step`; after the
+    last step it calls `finish`, or is the body of a `with`. `steps_in_epoch` is its number of steps per epoch.
     """
 
     def __init__(
-        self, folder, model=None, optimizer=None, *, loader=None, steps=None, name=None, keep=1 << 20, skip=()
+        self,
+        folder,
+        model=None,
+        optimizer=None,
+        *,
+        loader=None,
+        steps=None,
+        steps_in_epoch=None,
+        name=None,
+        keep=1 << 20,
+        skip=(),
     ):
         default = "" if model is None else type(model).__name__
         super().__init__(folder, default if name is None else name, keep)
         self.model, self.optimizer, self.skip = model, optimizer, {skip} if isinstance(skip, str) else set(skip)
         self.step, self.epochs, self.orders = 1, 0, 0
-        self.steps_in_epoch = None
+        self.steps_in_epoch = steps_in_epoch
         self._chosen = steps if steps is None or isinstance(steps, range) else set(steps)
         self._begun = self._final = False
         self._depth = 0
@@ -290,10 +301,11 @@ class Trace(Writer):
 
     def _watch_order(self, loader):
         """Records the order of each epoch of a DataLoader; its samples stay as they are."""
-        try:
-            self.steps_in_epoch = len(loader)
-        except TypeError:  # an iterable data set
-            pass
+        if self.steps_in_epoch is None:
+            try:
+                self.steps_in_epoch = len(loader)
+            except TypeError:  # an iterable data set
+                pass
         batches = getattr(loader, "batch_sampler", None)
         sampler = getattr(batches, "sampler", None)
         if hasattr(sampler, "__len__"):

@@ -136,6 +136,10 @@ class Writer:
             self._line({"end": "stitch-trace", "records": len(self._keys)})
             self.abort()
 
+    def finish(self):
+        """The same as `close`."""
+        self.close()
+
     def abort(self):
         """Closes the files without the end marker: the trace counts as truncated."""
         self._lines.close()

@@ -457,3 +457,18 @@ def test_loaders_without_an_order(tmp_path, records):
         with Trace(tmp_path, loader=loader):
             list(loader)
         assert records(tmp_path).lines == []
+
+
+def test_a_loop_without_a_model_knows_the_last_step_of_each_epoch(tmp_path, records):
+    trace = Trace(tmp_path, steps_in_epoch=7)
+    recorded = []
+    for step in range(1, 15):
+        if trace.recording:
+            trace.loss(np.float32(step))
+            recorded.append(trace.step)
+        trace.end_step()
+    trace.finish()
+    trace.finish()
+    assert recorded == [1, 2, 3, 7, 10, 14]
+    assert records(tmp_path).array("loss", "loss", step=7).dtype == np.float32
+    assert '"end": "stitch-trace"' in (tmp_path / "trace.jsonl").read_text().splitlines()[-1]

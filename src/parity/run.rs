@@ -187,6 +187,15 @@ impl Run {
             // Named as in a trace.
             self.push_integers(stage::DATA, "test.labels", &[rows.len()], &labels)?;
             self.push_integers(stage::PREDICTIONS, "y_pred", &[rows.len()], &predicted)
+        } else if !is_confusion_matrix(&bytes) {
+            let header = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let header = String::from_utf8_lossy(&header[..header.len().min(HEADER)]);
+            let what = format!(
+                "neither predictions (header index,y_true,y_pred) nor a confusion matrix (class names in the first row and \
+                 column, the first cell empty): the header is {:?}",
+                header.trim_end()
+            );
+            Err(RunError::Table { path: path.into(), what })
         } else {
             let table = parse_bytes(path, &bytes, csv::read_confusion_matrix)?;
             let csv::ConfusionTable { classes, counts } = table;
@@ -292,6 +301,15 @@ fn setting(name: &str, settings: &TrainConfig, other: &TrainConfig) -> String {
         Value::String(text) => text,
         value => value.to_string(),
     }
+}
+
+/// Most bytes of a header in an error.
+const HEADER: usize = 80;
+
+/// Whether a table begins with an empty cell, as a confusion matrix with its classes does.
+fn is_confusion_matrix(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    [&b","[..], b"\"\","].iter().any(|start| bytes.starts_with(start))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {

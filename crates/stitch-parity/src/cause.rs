@@ -4,12 +4,26 @@ use std::collections::BTreeSet;
 
 use stitch_trace::stage;
 
+use crate::closest::ClosestMatch;
+use crate::evidence::optimizer_state;
+use crate::locality;
 use crate::report::Report;
 use crate::result::{Outcome, TensorResult};
+use crate::side::Side;
 
 /// What may cause this first difference, the likeliest first: what its elements say (`found`), then what usually causes a
 /// difference there.
 pub(crate) fn ranked(report: &Report, first: &TensorResult, found: Vec<String>) -> Vec<String> {
+    if let Some(earlier) = locality::within_tolerance_before(report, first) {
+        return vec![
+            format!(
+                "a difference that grew: what this is computed from already differs, within the tolerance; the first \
+                 that differs by more than rounding: {}",
+                earlier.place()
+            ),
+            cause_in(&earlier.stage).into(),
+        ];
+    }
     let usual = usual(report, first);
     match gap_before(report, first) {
         // What was not recorded cannot be excluded.
@@ -38,7 +52,7 @@ fn usual(report: &Report, first: &TensorResult) -> String {
         return "the settings of the two runs differ".into();
     }
     match &first.outcome {
-        Outcome::Missing | Outcome::Unexpected => return cause_of_absence(report, first).into(),
+        Outcome::Missing | Outcome::Unexpected => return cause_of_absence(report, first),
         Outcome::Unknown => {
             return "the traces keep other sums of it: record it with its elements, or with blocks on both sides".into();
         }
@@ -75,8 +89,42 @@ fn usual(report: &Report, first: &TensorResult) -> String {
             "an update after the last recorded step, or a buffer that is recorded only after it"
                 .into()
         }
+        stage::GRADIENT => cause_in_gradients(report, first),
         stage => cause_in(stage).into(),
     }
+}
+
+/// What usually causes a first difference in the gradients.
+fn cause_in_gradients(report: &Report, first: &TensorResult) -> String {
+    let forward = match has_equal(report, stage::LOGITS, first.step) {
+        true => "the logits match",
+        false => "the forward pass matches as far as recorded",
+    };
+    locality::of_gradients(report, first).unwrap_or_else(|| {
+        format!("{forward} but the gradients differ: {}", cause_in(stage::GRADIENT))
+    })
+}
+
+/// Advice to record the state of the optimizer, where only one side does and that would tell the causes of the first
+/// difference apart.
+pub(crate) fn unrecorded_state(
+    report: &Report,
+    first: &TensorResult,
+    sides: [&Side; 2],
+) -> Option<String> {
+    if first.stage != stage::PARAMETER && gap_before(report, first).is_none() {
+        return None;
+    }
+    let [reference, candidate] = sides.map(optimizer_state);
+    let (side, states) = match (reference.is_empty(), candidate.is_empty()) {
+        (false, true) => ("candidate", reference),
+        (true, false) => ("reference", candidate),
+        _ => return None,
+    };
+    let states = states.into_iter().collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "the {side} records no state of the optimizer ({states}); record it to narrow this down"
+    ))
 }
 
 const NAN: &str =
@@ -93,14 +141,30 @@ fn has_equal(report: &Report, stage: &str, step: Option<usize>) -> bool {
 }
 
 /// What usually causes a tensor to be on one side only.
-fn cause_of_absence(report: &Report, first: &TensorResult) -> &'static str {
+fn cause_of_absence(report: &Report, first: &TensorResult) -> String {
+    let here = (first.epoch, first.step);
+    let same = |it: &&ClosestMatch| it.shape == first.shape && (it.epoch, it.step) == here;
+    if let Some(other) = first.closest.as_ref().filter(same) {
+        return format!("another name: {} has the same shape (see --suggest-map)", other.name);
+    }
+    cause_of_absence_without_match(report, first).into()
+}
+
+fn cause_of_absence_without_match(report: &Report, first: &TensorResult) -> &'static str {
     if is_gradient(first) && has_equal(report, &first.stage, first.step) {
         return "no gradient on one side: requires_grad is False, or the loss does not depend on it (detach, an unused module)";
     }
+    let on_one_side =
+        |it: &TensorResult| matches!(it.outcome, Outcome::Missing | Outcome::Unexpected);
+    let in_step = |it: &TensorResult| first.step.is_some() && it.step == first.step;
     let is_known = stage::KNOWN.contains(&first.stage.as_str());
     match (first.step, first.stage.as_str()) {
         (Some(_), stage) if !is_known || stage.starts_with("exp_avg") => {
             "a different optimizer, or different settings of it: SGD without momentum keeps no state"
+        }
+        (Some(_), _) if report.tensors.iter().any(|it| in_step(it) && !on_one_side(it)) => {
+            "both sides record this step, only one of them this tensor: another name, or a module that the other side does \
+             not have or record"
         }
         (Some(_), _) => {
             "different steps were recorded, or the runs have different steps: check batch size and drop_last"
@@ -121,7 +185,11 @@ fn gap_before(report: &Report, first: &TensorResult) -> Option<String> {
         return None;
     }
     // Equal outputs come from equal parameters.
-    if is_gradient(first) && has_equal(report, stage::LOGITS, Some(step)) {
+    let outputs = [stage::FORWARD, stage::LOGITS, stage::LOSS];
+    let is_output = [stage::BUFFER_BEFORE, stage::FORWARD, stage::LOGITS];
+    if !is_output.contains(&first.stage.as_str())
+        && outputs.iter().any(|stage| has_equal(report, stage, Some(step)))
+    {
         return None;
     }
     let recorded: BTreeSet<usize> =
@@ -175,8 +243,7 @@ fn cause_in(stage: &str) -> &'static str {
         }
         stage::LOSS => "the logits match but the loss differs: check loss function and reduction",
         stage::GRADIENT => {
-            "the logits match but the gradients differ: check clipping and scaling of gradients, kernels of \
-             the backward pass, and threads"
+            "check clipping and scaling of gradients, kernels of the backward pass, and threads"
         }
         stage::EXP_AVG | stage::EXP_AVG_SQ | stage::PARAMETER => {
             "the gradients match but the update differs: check optimizer type (libtorch's C++ Adam rounds \

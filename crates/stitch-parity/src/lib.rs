@@ -13,6 +13,7 @@ mod glob;
 mod inherited;
 mod json;
 mod layout;
+mod locality;
 mod map;
 mod map_error;
 mod not_compared;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use stitch_trace::stage;
 
+use crate::closest::similarity;
 use crate::one_sided::OneSided;
 use crate::result::TensorResult;
 use crate::side::{Item, Side};
@@ -21,11 +22,8 @@ pub(crate) fn phrases(
     for side in sides {
         all.extend(side.left_out.iter().map(|what| format!("{}: {what}", side.path.display())));
     }
-    for OneSided { stage, side, tensors } in one_sided {
-        let path = sides[*side].path.display();
-        let plural = if *tensors == 1 { "" } else { "s" };
-        all.push(format!("the stage {stage} ({tensors} tensor{plural}): only {path} has it"));
-    }
+    // A misspelled stage of the candidate is the greater surprise.
+    all.extend([1, 0].into_iter().filter_map(|side| stages(sides, one_sided, side)));
     if sides.iter().any(|side| side.is_traced()) {
         all.extend(steps(tensors));
         all.extend(buffers(sides));
@@ -47,6 +45,31 @@ pub(crate) fn phrases(
         ));
     }
     all
+}
+
+/// The stages that only one side (0: the reference) records, each with its closest match among those that may have been
+/// meant.
+fn stages(sides: [&Side; 2], one_sided: &[OneSided], side: usize) -> Option<String> {
+    let own: Vec<&OneSided> = one_sided.iter().filter(|one| one.side == side).collect();
+    let items = sides[1 - side].items.iter();
+    let others: BTreeSet<&str> = items.map(|item| item.key.stage.as_str()).collect();
+    let shown = own.iter().map(|OneSided { stage, tensors, .. }| {
+        let plural = if *tensors == 1 { "" } else { "s" };
+        let is_known = stage::KNOWN.contains(&stage.as_str());
+        let meant = (!is_known).then(|| closest_stage(stage, &others)).flatten();
+        let meant = meant.map_or(String::new(), |meant| format!("; closest match: {meant}"));
+        format!("{stage} ({tensors} tensor{plural}{meant})")
+    });
+    let shown: Vec<String> = shown.collect();
+    let only = ["reference", "candidate"][side];
+    (!shown.is_empty()).then(|| format!("recorded by the {only} only: {}", shown.join(", ")))
+}
+
+/// The stage whose name is most similar to that of an unknown one: one of the other side's, or a known one.
+fn closest_stage<'a>(name: &str, others: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let all = others.iter().copied().chain(stage::KNOWN.iter().copied());
+    let scored = all.map(|other| (similarity(name, other), other));
+    scored.filter(|(score, _)| *score > 0.6).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, it)| it)
 }
 
 /// The steps up to the last recorded one that have no record.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use stitch_trace::stage;
 
 use crate::result::TensorResult;
-use crate::side::{Key, Side};
+use crate::side::{Item, Key, Side};
 
 /// A stage that only one side records.
 pub(crate) struct OneSided {
@@ -34,8 +34,15 @@ fn name_of(stage: &str, name: &str) -> String {
     }
 }
 
+/// The items of a side up to the last one that a truncated trace has too.
+fn before_end<'a>(side: &'a Side, truncated: &Side) -> &'a [Item] {
+    let known: HashSet<&Key> = truncated.items.iter().map(|item| &item.key).collect();
+    let last = side.items.iter().rposition(|item| known.contains(&item.key));
+    &side.items[..last.map_or(0, |last| last + 1)]
+}
+
 /// The stages that only one side records, those of the reference first. There is none if the sides have no stage in
-/// common, and a truncated trace may have lost any; a file of a run folder is missing, not left unrecorded.
+/// common; a truncated trace may have lost those after its end; a file of a run folder is missing, not left unrecorded.
 pub(crate) fn stages(sides: [&Side; 2]) -> Vec<OneSided> {
     let of = |key: &Key| name_of(&key.stage, &key.name);
     let names = sides
@@ -44,9 +51,17 @@ pub(crate) fn stages(sides: [&Side; 2]) -> Vec<OneSided> {
         return Vec::new();
     }
     let mut all: Vec<OneSided> = Vec::new();
-    for side in [0, 1].into_iter().filter(|side| !sides[1 - side].is_truncated()) {
+    for side in [0, 1] {
+        let other = sides[1 - side];
+        let begun = match other.is_truncated() {
+            true => before_end(sides[side], other),
+            false => &sides[side].items[..],
+        };
+        let begun: HashSet<String> = begun.iter().map(|item| of(&item.key)).collect();
         let stages = sides[side].items.iter().map(|item| of(&item.key));
-        for stage in stages.filter(|stage| !names[1 - side].contains(stage)) {
+        for stage in
+            stages.filter(|stage| begun.contains(stage) && !names[1 - side].contains(stage))
+        {
             match all.iter_mut().find(|one| one.stage == stage) {
                 Some(one) => one.tensors += 1,
                 None => all.push(OneSided { stage, side, tensors: 1 }),

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::inherited::LayerError;
-use crate::not_compared;
 use crate::result::{Outcome, TensorResult};
 use crate::task::TaskView;
 
@@ -91,6 +90,9 @@ impl Report {
         let after = differing(&self.tensors[first + 1..]);
         let inherited = self.tensors.iter().filter(|tensor| tensor.inherited).count();
         let before = match differing(&self.tensors[..first]) {
+            0 if self.tensors[..first].iter().any(|it| it.outcome != Outcome::Equal) => {
+                "what it is computed from is equal or within the tolerance, as far as it was recorded; "
+            }
             0 => "what it is computed from is equal, as far as it was recorded; ",
             _ => "",
         };
@@ -110,21 +112,21 @@ impl Report {
 
     /// The verdict in one line: `PARITY: EQUAL (bit for bit)`, `PARITY: EQUAL within tolerance`,
     /// `PARITY: DIFFERENT (2 of 10)`, or `PARITY: INCOMPLETE (…)` if all is equal up to the end of a truncated
-    /// trace. `, not compared: …` follows "equal" if only one side has a stage.
+    /// trace. `, not compared: …` follows where nothing differs if only one side has a stage.
     pub fn verdict(&self) -> String {
         let (n, m) = (self.different(), self.tensors.len());
+        let except = match &self.one_sided_stages[..] {
+            [] => String::new(),
+            stages => format!(", not compared: {}", stages.join(", ")),
+        };
         if n == 0 && !self.truncated.is_empty() {
             return format!(
-                "PARITY: INCOMPLETE (a trace is truncated; {m} of {m} up to there are equal)"
+                "PARITY: INCOMPLETE (a trace is truncated; {m} of {m} up to there are equal){except}"
             );
         }
         if !self.is_equal() {
             return format!("PARITY: DIFFERENT ({n} of {m})");
         }
-        let except = match &self.one_sided_stages[..] {
-            [] => String::new(),
-            stages => format!(", not compared: {}", not_compared::listed(stages)),
-        };
         if self.tensors.iter().all(|tensor| tensor.outcome == Outcome::Equal) {
             format!("PARITY: EQUAL (bit for bit){except}")
         } else {

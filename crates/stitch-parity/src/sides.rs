@@ -110,11 +110,18 @@ pub fn compare(
         task: task::differences(reference, candidate)?,
         tensors,
     };
+    let Report { tensors, task, .. } = &mut report;
+    task.losses.retain(|(epoch, ..)| {
+        let of_epoch = |it: &&TensorResult| it.epoch.unwrap_or(0) == *epoch && !it.passes();
+        tensors.iter().filter(|it| it.stage == stage::EPOCH_LOSS).any(|it| of_epoch(&it))
+    });
     if let Some(first) = report.first_difference() {
         let found = evidence::causes([reference, candidate], &report.tensors, first)?;
         let layers = inherited::layers(&report.tensors, first);
+        let advice = cause::unrecorded_state(&report, first, [&*reference, &*candidate]);
         report.causes = cause::ranked(&report, first, found);
         report.layers = layers;
+        report.notes.extend(advice);
     }
     Ok(report)
 }

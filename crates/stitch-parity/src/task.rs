@@ -50,10 +50,11 @@ pub struct TaskView {
     pub predictions: Vec<PredictionDifference>,
     /// Cells of the confusion matrix that differ.
     pub cells: Vec<CellDifference>,
-    /// Accuracy of the reference and of the candidate, from 0 to 1, whether or not they differ.
+    /// Accuracy of the reference and of the candidate, from 0 to 1, whether or not they differ; that of the predictions if
+    /// none is recorded and the labels are known.
     #[serde(serialize_with = "json::pair")]
     pub accuracy: Option<[f64; 2]>,
-    /// Epoch, and its mean loss in the reference and in the candidate, where these differ.
+    /// Epoch, and its mean loss in the reference and in the candidate, where these differ beyond the tolerance.
     #[serde(serialize_with = "json::losses")]
     pub losses: Vec<(usize, f64, f64)>,
 }
@@ -71,9 +72,16 @@ pub(crate) fn differences(
 ) -> Result<TaskView, SideError> {
     let mut view = TaskView::default();
     let sides = &mut [reference, candidate];
+    let mut computed = None;
     if let Some([expected, actual]) = integers(sides, stage::PREDICTIONS)? {
         let truth = truth(sides)?;
         let logits = logits(sides)?;
+        computed = truth.as_ref().filter(|truth| truth.len() == expected.len()).map(|truth| {
+            [&expected, &actual].map(|predicted| {
+                let right = predicted.iter().zip(truth).filter(|(one, other)| one == other).count();
+                right as f64 / truth.len() as f64
+            })
+        });
         for (index, (&expected, &actual)) in expected.iter().zip(&actual).enumerate() {
             if expected != actual {
                 let truth = truth.as_ref().and_then(|truth| truth.get(index).copied());
@@ -101,7 +109,8 @@ pub(crate) fn differences(
             }
         }
     }
-    view.accuracy = floats(sides, stage::ACCURACY)?.map(|sides| sides.map(|side| side[0].1));
+    let recorded = floats(sides, stage::ACCURACY)?.map(|sides| sides.map(|side| side[0].1));
+    view.accuracy = recorded.or(computed);
     if let Some([expected, actual]) = floats(sides, stage::EPOCH_LOSS)? {
         let both = expected.into_iter().zip(actual);
         let both = both.map(|((epoch, expected), (_, actual))| (epoch, expected, actual));

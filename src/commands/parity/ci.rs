@@ -5,6 +5,7 @@ use std::fmt::Write;
 use stitch_parity::Report;
 
 use super::flags::{TRUNCATED, message};
+use crate::commands::terminal::{visible, visible_line};
 
 /// How the file of [`junit`] begins.
 pub const XML: &str =
@@ -45,7 +46,8 @@ pub fn junit(report: &Report) -> String {
 /// A line for GitHub Actions: an error with the first divergence and its causes, or a notice.
 pub fn github(report: &Report) -> String {
     let kind = if report.is_equal() { "notice" } else { "error" };
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let data =
+        |text: &str| visible(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let sides = format!("{} and {}", report.reference, report.candidate);
     format!("::{kind} title={}::{}", property(&sides), data(&summary(report)))
@@ -59,20 +61,21 @@ fn summary(report: &Report) -> String {
     );
     lines.extend(report.causes.iter().map(|cause| format!("likely cause: {cause}")));
     lines.extend(report.not_compared.iter().map(|what| format!("not compared: {what}")));
+    let lines: Vec<String> = lines.iter().map(|line| visible_line(line)).collect();
     lines.join("\n")
 }
 
 /// Text in an attribute or element of XML, which has no control characters.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in visible(text).chars() {
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\n' => out.push('\n'),
-            c if c.is_control() || ['\u{fffe}', '\u{ffff}'].contains(&c) => {
+            '\u{fffe}' | '\u{ffff}' => {
                 out.extend(c.escape_unicode());
             }
             c => out.push(c),

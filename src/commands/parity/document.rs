@@ -1,5 +1,6 @@
 //! The JSON document of `stitch parity`, and the verdict that it saves in the candidate's run folder.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use stitch_parity::{Report, StageCounts};
 
 use super::flags::{applied, message};
 use crate::cli::ParityArgs;
+use crate::commands::terminal::visible;
 use crate::commands::{Console, links};
 
 /// The report as JSON; `engines` are those of the reference and the candidate.
@@ -23,7 +25,20 @@ pub fn json(report: &Report, engines: &[Option<String>; 2]) -> Result<String> {
     value["different"] = report.different().into();
     value["verdict"] = report.verdict().into();
     value["first_divergence"] = report.first_difference().map(message).into();
-    Ok(serde_json::to_string_pretty(&value)?)
+    Ok(escaped(&serde_json::to_string_pretty(&value)?))
+}
+
+/// A JSON document in which no character of a name acts on a terminal: the parsed document is the same.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        let mut buffer = [0; 4];
+        match visible(c.encode_utf8(&mut buffer)) {
+            Cow::Borrowed(text) => out += text,
+            Cow::Owned(_) => out += &format!("\\u{:04x}", u32::from(c)),
+        }
+    }
+    out
 }
 
 /// Saves the verdict on two runs as `parity.json` in the candidate's run folder, for its report. Only prints a note if it

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use stitch_parity::{
-    AppliedTolerance, Comparison, Outcome, Pattern, Report, TensorResult, Tolerance,
+    AppliedTolerance, Comparison, Dtype, Outcome, Pattern, Report, TensorResult, Tolerance, stage,
 };
 
 use crate::commands::shell::quoted;
 
 /// What is wrong with a truncated trace.
-pub const TRUNCATED: &str = "no end marker: the run did not end, or the file was truncated";
+pub const TRUNCATED: &str = "no end marker: was finish() called, or was the program stopped?";
 
 /// Where and how a tensor differs, as one line.
 pub fn message(tensor: &TensorResult) -> String {
@@ -40,6 +40,36 @@ pub fn tolerances(report: &Report) -> BTreeMap<String, usize> {
         *used.entry(applied(tolerance)).or_default() += 1;
     }
     used
+}
+
+/// The smallest tolerances with which a tensor passes, without those that no comparison should use: a difference of that
+/// size is no rounding, and one of classes has no size.
+pub fn sensible(tensor: &TensorResult, c: &Comparison) -> Vec<Tolerance> {
+    if !has_size(tensor) {
+        return Vec::new();
+    }
+    // The greatest relative difference, and the number of values between two powers of 2.
+    let (most, values) = match c.dtype {
+        Dtype::F16 => (0.05, 1u64 << 10),
+        Dtype::BF16 => (0.05, 1 << 7),
+        Dtype::F32 | Dtype::C64 => (0.01, 1 << 23),
+        Dtype::F64 | Dtype::C128 => (0.01, 1 << 52),
+        _ => (0.5, 1 << 3),
+    };
+    let is_sensible = |tolerance: &Tolerance| match *tolerance {
+        _ if c.dtype.is_integer() => true,
+        Tolerance::Bits => true,
+        Tolerance::Within { rtol, .. } if rtol > 0.0 => rtol <= most,
+        Tolerance::Within { ulp, .. } if ulp > 0 => ulp as f64 <= most * values as f64,
+        // An error of a tensor of zeros has no size relative to it.
+        Tolerance::Within { .. } => c.error() <= most || !c.error().is_finite(),
+    };
+    c.sufficient().into_iter().filter(is_sensible).collect()
+}
+
+/// Whether a difference of its elements has a size: one of classes has none.
+pub fn has_size(tensor: &TensorResult) -> bool {
+    tensor.stage != stage::PREDICTIONS
 }
 
 /// The flag that sets a tolerance for this tensor. Those for all tensors do not apply to integers.

@@ -87,11 +87,15 @@ fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, b
     };
     let part = path.join(run_folder::TRACE_PART);
     opened.map_err(|error| match error {
-        _ if part.join(trace::RECORDS).exists() => {
+        RunError::Unknown(_) if is_interrupted(path) => {
+            let compare = match part.join(trace::RECORDS).exists() {
+                true => format!(", or compare its truncated trace, {}", part.display()),
+                false => String::new(),
+            };
             anyhow!(
-                "{}: the run did not end: compare its truncated trace, {}",
-                path.display(),
-                part.display()
+                "{}: folder of an interrupted run, which has no results yet: resume it first (the command that began it, \
+                 with --resume){compare}",
+                path.display()
             )
         }
         RunError::Side(SideError::Tensors { error: ReadError::Ambiguous { .. }, .. }) => {
@@ -99,6 +103,12 @@ fn open_side(path: &Path, with_trace: bool, key: Option<&str>) -> Result<(Run, b
         }
         error => hinted(path, error),
     })
+}
+
+/// Whether a folder has the checkpoints or the truncated trace of a run that did not end.
+fn is_interrupted(path: &Path) -> bool {
+    let part = path.join(run_folder::TRACE_PART);
+    path.join(run_folder::CHECKPOINTS).is_dir() || part.join(trace::RECORDS).exists()
 }
 
 /// Removes the learning rates of `other` if `side` is a run of a version that did not record them.

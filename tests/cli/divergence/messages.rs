@@ -256,3 +256,100 @@ fn the_recorder_takes_every_type_and_leaves_what_it_has_recorded_when_a_run_fail
         assert!(stages.contains(stage), "{stage}");
     }
 }
+
+#[test]
+fn advice_of_a_size_that_is_no_rounding_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, values: [f32; 2]| {
+        let data = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let tensor = NamedTensor { name: "w".into(), dtype: Dtype::F32, shape: vec![2], data };
+        let path = folder.path().join(name);
+        fs::write(&path, safetensors::write(&[tensor], &Metadata::new()).unwrap()).unwrap();
+        path
+    };
+    let reference = write("reference.safetensors", [1.0, 2.0]);
+    let shown = |port: &Path| {
+        let assert = parity(&[&reference, port]).assert().code(1);
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let near = shown(&write("near.safetensors", [1.0, 2.001]));
+    assert!(near.contains("it would pass with --atol ") && near.contains("--rtol 5e-4"), "{near}");
+    // Two files of other programs have no --trace.
+    let note = "note: with traces of both programs (docs/parity.md) the first divergence is found within the run";
+    assert!(near.contains(note), "{near}");
+    let far = shown(&write("far.safetensors", [1.0, 3.0]));
+    assert!(!far.contains("it would pass"), "{far}");
+}
+
+#[test]
+fn predictions_are_compared_as_classes_with_both_accuracies() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let reference = write("reference.csv", "index,y_true,y_pred\n0,1,1\n1,5,5\n2,3,3\n3,2,1\n");
+    let port = write("port.csv", "index,y_true,y_pred\n0,1,1\n1,5,9\n2,3,3\n3,2,1\n");
+    let page = folder.path().join("page.html");
+    parity(&[&reference, &port])
+        .arg("--html")
+        .arg(&page)
+        .assert()
+        .code(1)
+        .stdout(predicate::str::contains("image 1 (true class 5): expected 5, got 9"))
+        .stdout(predicate::str::contains("accuracy: expected 0.75, got 0.5 ("))
+        .stdout(predicate::str::contains("it would pass").not())
+        .stdout(predicate::str::contains("greatest absolute difference").not());
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("Accuracy: expected 0.75, got 0.5"), "{page}");
+    assert!(!page.contains("passes with") && !page.contains("greatest absolute"), "{page}");
+    let other = write("other.csv", "index,label,predicted\n0,1,1\n");
+    parity(&[&reference, &other]).assert().code(2).stderr(predicate::str::contains(
+        "neither predictions (header index,y_true,y_pred) nor a confusion matrix (class names in the first row and column, the \
+         first cell empty): the header is \"index,label,predicted\"",
+    ));
+}
+
+#[test]
+fn the_folder_of_an_interrupted_run_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    fs::create_dir_all(run.join("checkpoints")).unwrap();
+    let notebook = LENET5.notebook();
+    for sides in [[&notebook, &run], [&run, &notebook]] {
+        parity(&sides.map(PathBuf::as_path)).assert().code(2).stderr(predicate::str::contains(
+            "folder of an interrupted run, which has no results yet: resume it first (the command that began it, with --resume)",
+        ));
+    }
+}
+
+#[test]
+fn no_format_has_characters_that_act_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "\u{1b}]0;title\u{7}\u{202e}w\u{9b}";
+    let sides = [1.0f32, 1.5].map(|value| {
+        let data = value.to_le_bytes().to_vec();
+        let tensor = NamedTensor { name: name.into(), dtype: Dtype::F32, shape: vec![1], data };
+        let path = folder.path().join(format!("{value}.safetensors"));
+        fs::write(&path, safetensors::write(&[tensor], &Metadata::new()).unwrap()).unwrap();
+        path
+    });
+    let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    let [junit, page] = ["junit.xml", "page.html"].map(|file| folder.path().join(file));
+    let run = |flags: &[&str]| {
+        let mut command = parity(&sides.each_ref().map(PathBuf::as_path));
+        let assert = command.args(flags).assert().code(1);
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let files = ["--junit", junit.to_str().unwrap(), "--html", page.to_str().unwrap()];
+    let github = run(&[&["--format", "github"][..], &files].concat());
+    assert!(github.contains("::error title=") && github.contains("\\u{1b}]0;title"), "{github}");
+    let json = run(&["--json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["tensors"][0]["name"], name);
+    let files = [junit, page].map(|path| fs::read_to_string(path).unwrap());
+    for text in [&github, &json, &files[0], &files[1]] {
+        assert!(!text.contains(acts), "{text:?}");
+    }
+}

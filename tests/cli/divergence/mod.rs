@@ -8,6 +8,7 @@ mod metrics;
 mod mutations;
 mod naive;
 mod page;
+mod ports;
 mod traces;
 
 use std::fs;

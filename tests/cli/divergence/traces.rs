@@ -336,7 +336,7 @@ fn a_stage_that_one_trace_never_records_is_not_compared_unless_stages_are_strict
         parity(&sides)
             .assert()
             .code(0)
-            .stdout(predicate::str::contains("not compared: the stage exp_avg ("))
+            .stdout(predicate::str::contains(" only: exp_avg ("))
             .stdout(predicate::str::starts_with(
                 "PARITY: EQUAL (bit for bit), not compared: exp_avg\n",
             ));

@@ -1,5 +1,6 @@
 //! What the elements of the first difference, and of the tensors that it is computed from, say about its cause.
 
+mod decay;
 mod layer;
 mod step;
 mod update;
@@ -41,9 +42,8 @@ pub(crate) fn causes(
     if matches!(first.outcome, Outcome::Different(_)) {
         causes.extend(evidence.of_elements()?);
     }
-    if let Some((cause, both)) = evidence.of_names() {
-        // State that one side does not have may only not have been recorded.
-        causes.insert(if both { 0 } else { causes.len() }, cause);
+    if let Some(cause) = evidence.of_names() {
+        causes.insert(0, cause);
     }
     Ok(causes)
 }
@@ -80,38 +80,32 @@ impl Evidence<'_> {
         self.both(stage, self.step(), name)
     }
 
-    /// Different optimizers have different names of their state; also returns whether both sides have some.
-    fn of_names(&self) -> Option<(String, bool)> {
-        let step = |side: &Side| -> BTreeSet<String> {
-            let known =
-                |stage: &str| stage::KNOWN.contains(&stage) && !stage.starts_with("exp_avg");
-            let states =
-                side.items.iter().filter(|it| it.key.step.is_some() && !known(&it.key.stage));
-            states.map(|it| it.key.stage.clone()).collect()
-        };
-        let [one, other] = [&*self.reference, &*self.candidate].map(step);
+    /// Different optimizers have different names of their state. State of one side alone says nothing: the other side may not
+    /// have recorded its own.
+    fn of_names(&self) -> Option<String> {
+        let [one, other] = [&*self.reference, &*self.candidate].map(optimizer_state);
+        if one.is_empty() || other.is_empty() {
+            return None;
+        }
         let is_state = self.first.stage == stage::PARAMETER
             || one.contains(&self.first.stage)
             || other.contains(&self.first.stage);
-        let both = !one.is_empty() && !other.is_empty();
         let optimizers = [optimizer(&one), optimizer(&other)];
-        if both && is_state && optimizers[0] == optimizers[1] {
+        if is_state && optimizers[0] == optimizers[1] {
             let only_one = one.difference(&other).next().map(|state| ("reference", state));
             let only_other = other.difference(&one).next().map(|state| ("candidate", state));
             return only_one.or(only_other).map(|(side, state)| {
-                let cause = format!(
+                format!(
                     "another setting of the optimizer: only the {side} keeps {state} (amsgrad, centered, momentum)"
-                );
-                (cause, true)
+                )
             });
         }
         let [one, other] = optimizers;
         let (one, other) = one.zip(other)?;
         (one != other && is_state).then(|| {
-            let cause = format!(
+            format!(
                 "another optimizer: the reference keeps the state of {one}, the candidate that of {other}"
-            );
-            (cause, both)
+            )
         })
     }
 
@@ -173,6 +167,26 @@ fn values(
     Ok(Some(bytes.chunks_exact(dtype.size()).map(|element| dtype.number(bits(element))).collect()))
 }
 
+/// The names of the state that PyTorch's optimizers keep of a parameter.
+const STATES: [&str; 10] = [
+    stage::EXP_AVG,
+    stage::EXP_AVG_SQ,
+    "max_exp_avg_sq",
+    "exp_inf",
+    "momentum_buffer",
+    "square_avg",
+    "grad_avg",
+    "acc_delta",
+    "sum",
+    "prev",
+];
+
+/// The state of the optimizer that a side records after its steps.
+pub(crate) fn optimizer_state(side: &Side) -> BTreeSet<String> {
+    let states = side.items.iter().map(|item| &item.key).filter(|key| key.step.is_some());
+    states.map(|key| &key.stage).filter(|it| STATES.contains(&it.as_str())).cloned().collect()
+}
+
 /// The optimizer that keeps these states.
 fn optimizer(states: &BTreeSet<String>) -> Option<&'static str> {
     let has = |name: &str| states.contains(name);
@@ -181,7 +195,6 @@ fn optimizer(states: &BTreeSet<String>) -> Option<&'static str> {
         () if has("acc_delta") => Some("Adadelta"),
         () if has("square_avg") => Some("RMSprop"),
         () if has("momentum_buffer") => Some("SGD with momentum"),
-        () if states.is_empty() => Some("SGD without momentum"),
         () => None,
     }
 }
@@ -203,7 +216,7 @@ fn of_orders(one: &[f64], other: &[f64]) -> Vec<String> {
 }
 
 /// The relative difference up to which rounding alone may cause it.
-fn rounding(dtype: Dtype) -> f64 {
+pub(crate) fn rounding(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F64 => 1e-13,
         Dtype::F32 => 3e-6,

@@ -7,6 +7,7 @@ use stitch_trace::stage;
 use super::{Evidence, sorted};
 use crate::error::SideError;
 use crate::fit::{affine, difference, factor, norm};
+use crate::result::TensorResult;
 
 impl Evidence<'_> {
     /// Images of a batch or of the data: normalized in another way, or other images. Labels are compared as such.
@@ -115,6 +116,7 @@ impl Evidence<'_> {
             }
         }
         let Some(scale) = factor(one, other) else { return Ok(Vec::new()) };
+        let of_batch = self.batch_size_of_scale(scale);
         let mut squares = [0.0, 0.0];
         for name in self.names(&stage) {
             let Some([a, b]) = self.both(&stage, step, &name)? else { continue };
@@ -135,10 +137,23 @@ impl Evidence<'_> {
         let scaled = format!(
             "a loss that is scaled by {scale:.6} (reduction, accumulation of gradients, loss scaling)"
         );
-        Ok(if scale > 0.0 && scale < 1.0 && stage == stage::GRADIENT {
-            vec![clipped, scaled]
-        } else {
-            vec![scaled]
+        let is_clipped = scale > 0.0 && scale < 1.0 && stage == stage::GRADIENT;
+        let clipped = is_clipped.then_some(clipped);
+        Ok(of_batch.into_iter().chain(clipped).chain([scaled]).collect())
+    }
+
+    /// The batch of this step is smaller than others, and the gradients are scaled as if it were not.
+    fn batch_size_of_scale(&self, scale: f64) -> Option<String> {
+        let size = |it: &TensorResult| it.shape.first().copied();
+        let mut batches = self.tensors.iter().filter(|it| it.stage == stage::BATCH);
+        let here = batches.clone().find(|it| it.step == self.step()).and_then(size)?;
+        let full = batches.find_map(|it| size(it).filter(|&full| full > here))?;
+        let is_it = (scale - here as f64 / full as f64).abs() < 1e-4;
+        is_it.then(|| {
+            format!(
+                "the loss of this batch of {here} is divided by {full}, the size of other batches: all gradients are \
+                 {scale:.6} times the reference's"
+            )
         })
     }
 }

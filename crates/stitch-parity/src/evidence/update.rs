@@ -24,8 +24,8 @@ impl Evidence<'_> {
         let before = before.map(|[before, _]| before);
         let updates = (before.as_ref().filter(|_| stage == stage::PARAMETER))
             .map(|before| [one, other].map(|after| difference(after, before)));
-        if let Some((updates, gradient)) = updates.as_ref().zip(gradient.as_ref()) {
-            causes.extend(of_sgd(updates, gradient));
+        if let (Some(before), Some(updates), Some(gradient)) = (&before, &updates, &gradient) {
+            causes.extend(of_sgd(updates, gradient, before));
         }
         if let Some([rate, of_candidate]) = self.here(stage::LEARNING_RATE, "0")?
             && let (&[rate], &[of_candidate]) = (&rate[..], &of_candidate[..])
@@ -55,15 +55,9 @@ impl Evidence<'_> {
         let Some((before, updates)) = before.zip(updates) else { return Ok(causes) };
         let rate = values(self.reference, stage::LEARNING_RATE, Some(step), "0")?
             .and_then(|rate| rate.first().copied());
-        if let Some([decay]) = fit_difference([&before], &gap, &before) {
-            let of_rate = rate.map_or(String::new(), |rate| {
-                format!(", {:.6} times the learning rate", decay / rate)
-            });
-            causes.push(format!(
-                "decoupled weight decay: the difference is {decay:.3e} times the parameters{of_rate}"
-            ));
-        }
+        causes.extend(self.of_decay(&gap, &before, &updates, gradient.as_deref(), rate)?);
         if let Some(gradient) = &gradient {
+            causes.extend(self.of_momentum(&name, &before, &updates, gradient)?);
             let momentum = self.here("momentum_buffer", &name)?.map(|[buffer, _]| buffer);
             if let Some(buffer) = momentum {
                 // In the first step the buffer is the gradient, and Nesterov's update 1 + momentum times it.
@@ -80,7 +74,17 @@ impl Evidence<'_> {
             }
         }
         if let Some(scale) = factor(&updates[0], &updates[1]) {
-            causes.push(format!("every update is {scale:.6} times the reference's: the learning rate, or the correction of the bias"));
+            // Nesterov's first update is 1 + momentum times that of SGD with momentum.
+            let nesterov = match (scale, 1.0 / scale) {
+                (more, _) if step == 1 && (1.01..2.0).contains(&more) => {
+                    ", or Nesterov momentum in the candidate"
+                }
+                (_, more) if step == 1 && (1.01..2.0).contains(&more) => {
+                    ", or Nesterov momentum in the reference"
+                }
+                _ => "",
+            };
+            causes.push(format!("every update is {scale:.6} times the reference's: the learning rate, or the correction of the bias{nesterov}"));
         }
         if causes.is_empty()
             && let (Some([first, _]), Some([second, _])) =
@@ -111,16 +115,20 @@ impl Evidence<'_> {
     }
 }
 
-/// One side's update is a multiple of the gradient, the other side's is not.
-fn of_sgd(updates: &[Vec<f64>; 2], gradient: &[f64]) -> Option<String> {
-    match updates.each_ref().map(|update| fit([gradient], update)) {
-        [None, Some([rate])] => Some(format!(
-            "another optimizer: the candidate's update is -{:.6} times the gradient, as of SGD without momentum",
+/// One side's update is a multiple of the gradient, the other side's is not, and is not that of SGD with weight decay
+/// either. In the first step, momentum changes nothing.
+fn of_sgd(updates: &[Vec<f64>; 2], gradient: &[f64], before: &[f64]) -> Option<String> {
+    let [one, other] = updates.each_ref().map(|update| fit([gradient], update));
+    let decays = |update: &[f64]| fit_difference([gradient, before], update, before).is_some();
+    match (one, other) {
+        (None, Some([rate])) if !decays(&updates[0]) => Some(format!(
+            "another optimizer: the candidate's update is -{:.6} times the gradient, as of SGD",
             -rate
         )),
-        [Some(_), None] => {
-            Some("another optimizer: the reference's update is that of SGD without momentum".into())
-        }
+        (Some(_), None) if !decays(&updates[1]) => Some(
+            "another optimizer: the reference's update is a multiple of the gradient, as of SGD"
+                .into(),
+        ),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use stitch_parity::{Comparison, DECADES, Element, Outcome, Report, TensorResult};
 
 use super::size::relative;
-use crate::commands::parity::flags::{flag, message};
+use crate::commands::parity::flags::{flag, has_size, message, sensible};
 use crate::commands::terminal::visible_line;
 
 /// Most tensors with details, besides the first.
@@ -124,6 +124,9 @@ fn measures(tensor: &TensorResult, c: &Comparison) -> Vec<(&'static str, String)
     if c.nan > 0 {
         all.push(("NaN on one side or both", format!("{} elements", c.nan)));
     }
+    if !has_size(tensor) {
+        return all;
+    }
     all.extend(c.abs.map(|abs| ("greatest absolute difference", greatest(abs.value, abs.at))));
     all.extend(c.rel.map(|rel| ("greatest relative difference", greatest(rel.value, rel.at))));
     all.extend(c.ulp.map(|ulp| ("greatest distance", format!("{} ULP {}", ulp.value, at(ulp.at)))));
@@ -134,7 +137,7 @@ fn measures(tensor: &TensorResult, c: &Comparison) -> Vec<(&'static str, String)
         ("signal-to-noise ratio", format!("{:.1} dB", c.snr)),
         ("cosine", format!("{:.9}", c.cosine)),
     ]);
-    let flags: Vec<String> = c.sufficient().iter().map(|it| flag(it, tensor, c)).collect();
+    let flags: Vec<String> = sensible(tensor, c).iter().map(|it| flag(it, tensor, c)).collect();
     if !flags.is_empty() {
         all.push(("passes with", visible_line(&flags.join(", or "))));
     }

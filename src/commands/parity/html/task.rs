@@ -67,8 +67,10 @@ pub fn tables(task: &TaskView) -> Vec<Table> {
     [predictions, cells, losses].into_iter().flatten().collect()
 }
 
-/// The accuracies, if they differ.
+/// The accuracies, if they or the predictions differ.
 pub fn accuracy(task: &TaskView) -> Option<String> {
-    let [expected, actual] = task.accuracy.filter(|[expected, actual]| expected != actual)?;
+    let [expected, actual] = task
+        .accuracy
+        .filter(|[expected, actual]| expected != actual || !task.predictions.is_empty())?;
     Some(format!("Accuracy: expected {expected}, got {actual} ({:+.4}).", actual - expected))
 }

@@ -2,7 +2,7 @@
 
 use stitch_parity::{Report, StageCounts, TaskView, Tolerance};
 
-use super::{Printer, SHOWN};
+use super::{Printer, SHOWN, accuracies};
 
 impl Printer {
     /// The stages that differ, those that differ within the tolerance, and those that are equal, with their numbers of
@@ -44,8 +44,7 @@ impl Printer {
             return self.task(task);
         }
         if let Some((count, what)) = counts.iter().find(|(count, _)| *count > 0) {
-            let accuracy = task.accuracy.filter(|[a, b]| a != b);
-            let accuracy = accuracy.map_or(String::new(), |[expected, actual]| {
+            let accuracy = accuracies(task).map_or(String::new(), |[expected, actual]| {
                 format!("; accuracy: expected {expected:.6}, got {actual:.6}")
             });
             self.line(&format!("results that differ: {count} {what}{accuracy}"));

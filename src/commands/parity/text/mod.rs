@@ -11,7 +11,7 @@ use stitch_parity::{
 };
 
 use self::brief::round_up;
-use super::flags::{TRUNCATED, flag, message, tolerances};
+use super::flags::{TRUNCATED, flag, has_size, message, sensible, tolerances};
 use crate::commands::terminal::{Screen, table, visible_line};
 
 /// Maximum number of lines of one kind without `--verbose`; the rest is only counted.
@@ -38,6 +38,11 @@ pub fn of(
     Printer { out: String::new(), screen, details }.report(report, engines)
 }
 
+/// The accuracies of both sides where they or the predictions differ.
+fn accuracies(task: &TaskView) -> Option<[f64; 2]> {
+    task.accuracy.filter(|[expected, actual]| expected != actual || !task.predictions.is_empty())
+}
+
 /// The text written so far.
 struct Printer {
     out: String,
@@ -58,14 +63,14 @@ impl Printer {
     fn report(mut self, report: &Report, engines: &[Option<String>; 2]) -> String {
         let color = if report.is_equal() { AnsiColor::Green } else { AnsiColor::Red };
         self.colored(color, &report.verdict());
+        for side in &report.truncated {
+            self.colored(AnsiColor::Red, &format!("the trace of {side} has {TRUNCATED}"));
+        }
         self.some(&report.settings, |printer, setting| printer.colored(AnsiColor::Yellow, setting));
         if let Some(first) = report.first_difference() {
             self.first(report, first);
         } else if report.tensors.is_empty() {
             self.line("nothing to compare: neither side contains a tensor");
-        }
-        for side in &report.truncated {
-            self.colored(AnsiColor::Red, &format!("the trace of {side} has {TRUNCATED}"));
         }
         self.not_compared(report);
         let is_different = report.different() > 0;
@@ -83,7 +88,7 @@ impl Printer {
             true => self.task(&report.task),
             false => self.task_in_brief(&report.task),
         }
-        self.notes(report);
+        self.notes(report, engines);
         if !self.details.verbose && is_different {
             self.line(
                 "details: --verbose (stages, layers, every tensor), or a page with --html FILE",
@@ -141,16 +146,18 @@ impl Printer {
         self.some(&lines, |printer, line| printer.line(line));
     }
 
-    fn notes(&mut self, report: &Report) {
+    fn notes(&mut self, report: &Report, engines: &[Option<String>; 2]) {
         let is_final = |tensor: &TensorResult| tensor.stage == stage::FINAL;
         let mut notes = report.notes.clone();
         let first = report.first_difference().filter(|first| is_final(first));
         if first.is_some_and(|first| matches!(first.outcome, Outcome::Different(_)))
             && !report.traced
         {
-            notes.push(
-                "with --trace on both sides the first divergence is found within the run".into(),
-            );
+            let traced = match engines.iter().all(Option::is_some) {
+                true => "--trace on both sides",
+                false => "traces of both programs (docs/parity.md)",
+            };
+            notes.push(format!("with {traced} the first divergence is found within the run"));
         }
         if report.tensors.iter().any(|tensor| tensor.closest.is_some()) {
             notes.push("if names or layouts differ, --suggest-map proposes a map of them".into());
@@ -265,6 +272,9 @@ impl Printer {
         if c.nan > 0 {
             self.line(&format!("  {} elements are NaN on one side or both", c.nan));
         }
+        if !has_size(tensor) {
+            return;
+        }
         if let Some(abs) = c.abs {
             self.line(&format!("  greatest absolute difference {:e}{}", abs.value, at(abs.at)));
         }
@@ -282,7 +292,7 @@ impl Printer {
         if verbose {
             self.spread(c);
         }
-        let mut sufficient = c.sufficient();
+        let mut sufficient = sensible(tensor, c);
         if !verbose {
             sufficient.iter_mut().for_each(round_up);
         }
@@ -349,7 +359,7 @@ impl Printer {
                 cell.expected, cell.actual
             ));
         });
-        if let Some([expected, actual]) = task.accuracy.filter(|[a, b]| a != b) {
+        if let Some([expected, actual]) = accuracies(task) {
             let difference = actual - expected;
             self.line(&format!("accuracy: expected {expected}, got {actual} ({difference:+e})"));
         }
