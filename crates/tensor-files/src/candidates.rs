@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::ReadError;
 use super::pickle::{Id, Pickle, Value};
-
-/// Longest name of a tensor, in bytes. A pickle may use one long string many times.
-pub(super) const LONGEST_NAME: usize = 1024;
+use super::{LONGEST_NAME, ReadError};
 
 /// The type or class of a value with an article, for a message.
 pub(super) fn described(pickle: &Pickle, id: Id) -> String {
@@ -211,6 +208,11 @@ impl<'a> Search<'a> {
                 Err(ReadError::NoSuchKey { key: key.into(), keys, more })
             }
             ([], None) => Err(self.no_tensor()),
+            (several, Some(key))
+                if several.iter().all(|it| joined(self.pickle, &it.path) == key) =>
+            {
+                Err(ReadError::SameKey { key: key.into(), count: several.len() })
+            }
             (several, _) => {
                 let (keys, more) = self.keys(several);
                 Err(ReadError::Ambiguous { keys, more })
