@@ -208,16 +208,22 @@ impl<'a> Search<'a> {
                 Err(ReadError::NoSuchKey { key: key.into(), keys, more })
             }
             ([], None) => Err(self.no_tensor()),
-            (several, Some(key))
-                if several.iter().all(|it| joined(self.pickle, &it.path) == key) =>
-            {
-                Err(ReadError::SameKey { key: key.into(), count: several.len() })
-            }
+            (several, _) if self.has_one_key(several) => Err(ReadError::SameKey {
+                key: joined(self.pickle, &several[0].path),
+                count: several.len(),
+            }),
             (several, _) => {
                 let (keys, more) = self.keys(several);
                 Err(ReadError::Ambiguous { keys, more })
             }
         }
+    }
+
+    /// Whether no key chooses one of these dicts.
+    fn has_one_key(&self, several: &[&Candidate]) -> bool {
+        let mut keys = several.iter().map(|candidate| joined(self.pickle, &candidate.path));
+        let first = keys.next();
+        keys.all(|key| Some(key) == first)
     }
 
     /// The second key of a dict or list that holds tensors.

@@ -115,11 +115,19 @@ impl<'a> Names<'a> {
 
     /// Counts a name of `length` bytes.
     fn account(&mut self, length: usize) -> Result<(), ReadError> {
-        let left = self.memory.checked_sub(3 * (length + EACH));
-        let left = left.filter(|_| length <= LONGEST_NAME);
-        let error = || ReadError::Unsupported("its names are too long, or too many".into());
-        self.memory = left.ok_or_else(error)?;
-        Ok(())
+        let unsupported = |error| Err(ReadError::Unsupported(error));
+        if length > LONGEST_NAME {
+            return unsupported(format!(
+                "one of its names has {length} bytes, where at most {LONGEST_NAME} are read"
+            ));
+        }
+        match self.memory.checked_sub(3 * (length + EACH)) {
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
+            None => unsupported("its tensors are too many for a file of its size".into()),
+        }
     }
 
     /// Collects the tensors of the dict or list with that path, and lists everything else in it as skipped.
