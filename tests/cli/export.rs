@@ -314,6 +314,16 @@ fn bytes_of_bool_that_are_neither_0_nor_1_are_true() {
     python("flags", folder.path());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_beside_the_weights_is_not_opened() {
+    let folder = written();
+    let made = Command::new("mkfifo").arg(folder.path().join(SAFETENSORS)).unwrap();
+    assert!(made.status.success());
+    let mut command = export(folder.path(), &["unknown.pt", "-o", "x.npz"]);
+    command.timeout(std::time::Duration::from_secs(60)).assert().code(0);
+}
+
 #[test]
 fn notes_name_the_dict_that_is_used_and_what_is_not() {
     let folder = written();
