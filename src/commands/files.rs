@@ -15,6 +15,7 @@ use stitch::tensor_files::{
 use stitch::torchscript_forward::{ForwardError, ScriptModule};
 
 use super::Console;
+use super::shell::quoted;
 use crate::suggest::hinted;
 
 /// An open file of tensors.
@@ -31,10 +32,12 @@ pub fn tensors_error(file: &Path, error: ReadError) -> Error {
     let path = file.display();
     match &error {
         ReadError::Ambiguous { keys, .. } => {
-            let first = keys.first().map_or("", |key| key).escape_debug();
+            let first = quoted(keys.first().map_or("", |key| key).as_ref());
             anyhow!("{path}: {error}. Choose with --key, such as --key {first}")
         }
-        ReadError::NoSuchKey { .. } => anyhow!("--key: {path}: {error}"),
+        ReadError::NoSuchKey { .. } => {
+            anyhow!("--key: {path}: {error}")
+        }
         _ => Error::from(error).context(path.to_string()),
     }
 }
@@ -78,15 +81,23 @@ pub fn tensors(file: &Path, key: Option<&str>, console: Console) -> Result<Vec<N
     opened.load_all().with_context(|| file.display().to_string())
 }
 
-/// Prints which dict of a checkpoint is used, unless `key` names it, and what is skipped.
+/// Prints which dict of a checkpoint is used, unless it is that of `key`, and what is skipped. Skipped tensors beside the
+/// dict may be weights.
 pub fn note_contents(file: &Path, key: Option<&str>, opened: &Opened, console: Console) {
     let file = file.display();
-    if let (Some(found), None) = (opened.key(), key) {
+    if let Some(found) = opened.key().filter(|found| key != Some(found)) {
         let found = found.escape_debug();
         console.note(&format!("note: {file}: using the weights with the key {found}"));
     }
-    if !opened.skipped().is_empty() {
-        let skipped = Skipped::summary(opened.skipped());
+    let (tensors, others): (Vec<Skipped>, Vec<Skipped>) =
+        opened.skipped().iter().cloned().partition(Skipped::is_tensor);
+    if !tensors.is_empty() {
+        let skipped = Skipped::summary(&tensors);
+        console
+            .note(&format!("warning: {file}: skipped tensors that are not in the dict: {skipped}"));
+    }
+    if !others.is_empty() {
+        let skipped = Skipped::summary(&others);
         console.note(&format!("note: {file}: skipped {skipped}"));
     }
 }
@@ -114,7 +125,7 @@ pub fn metadata(file: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
 
 /// The metadata of a file, if it has metadata and exactly these tensors.
 fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
-    let mut file = TensorFile::open(BufReader::new(File::open(path).ok()?)).ok()?;
+    let mut file = TensorFile::open(BufReader::new(open_regular(path).ok()?)).ok()?;
     let metadata = file.metadata().clone();
     let found: Vec<&str> = file.specs().iter().map(|spec| &spec.name[..]).collect();
     let expected: Vec<&str> = tensors.iter().map(|tensor| &tensor.name[..]).collect();
@@ -129,7 +140,7 @@ fn metadata_of(path: &Path, tensors: &[NamedTensor]) -> Option<Metadata> {
 /// The normalization of the images for the weights in a file, from its metadata or the `config.json` of its run folder;
 /// `None` if neither tells it.
 pub fn known_normalize(file: &Path) -> Result<Option<Normalize>> {
-    let opened = File::open(file).ok().and_then(|it| TensorFile::open(BufReader::new(it)).ok());
+    let opened = open_regular(file).ok().and_then(|it| TensorFile::open(BufReader::new(it)).ok());
     let metadata = opened.map(|file| file.metadata().clone()).unwrap_or_default();
     let of_metadata = RunConfig::normalize_of(&metadata);
     let of_metadata = of_metadata.with_context(|| format!("the metadata of {}", file.display()))?;

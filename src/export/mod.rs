@@ -2,13 +2,15 @@
 
 #[cfg(feature = "libtorch")]
 mod forward;
+mod rule_error;
 mod rules;
 
 use std::fmt;
 
 #[cfg(feature = "libtorch")]
 pub use forward::ExportError;
-pub use rules::{DtypeRule, Rename, RuleError, Rules, Transpose};
+pub use rule_error::RuleError;
+pub use rules::{DtypeRule, Rename, Rules, Transpose};
 use stitch_run::closest::UnknownName;
 use tensor_files::{Metadata, NamedTensor, ReadError, npy, npz, safetensors, state_dict};
 

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use stitch_parity::closest_names;
 use stitch_run::closest::{closest_match, did_you_mean};
-use tensor_files::{ConvertError, Dtype, Glob, NamedTensor, Overflow};
+use tensor_files::{Dtype, Glob, LONGEST_NAME, NamedTensor, Overflow};
+
+use super::RuleError;
 
 /// A rule `GLOB=REPLACEMENT` that gives tensors another name: each `*` of the replacement repeats one of the pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,71 +34,29 @@ pub struct Transpose {
     names: Glob,
 }
 
-/// A rule that is invalid, or that does not fit the tensors.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// The text is not a rule: what is expected.
-    #[error("{0}")]
-    Invalid(String),
-    /// No tensor has a floating-point type.
-    #[error("{0}: the file has no floating-point tensor; convert others by name, such as '*={0}'")]
-    NoFloat(Dtype),
-    /// It matches no tensor.
-    #[error("{rule}: no tensor matches{}", similar(.closest))]
-    NoMatch {
-        /// The rule.
-        rule: String,
-        /// Names that are similar to the pattern; empty if there are no tensors.
-        closest: String,
-    },
-    /// Two tensors have one name after it.
-    #[error("{rule}: two tensors are called {name} after it: {} and {}", .originals[0], .originals[1])]
-    Duplicate {
-        /// The rule.
-        rule: String,
-        /// The new name.
-        name: String,
-        /// Their names in the file.
-        originals: [String; 2],
-    },
-    /// A tensor has no name after it.
-    #[error("{rule}: the new name of {original} is empty")]
-    EmptyName {
-        /// The rule.
-        rule: String,
-        /// The name in the file.
-        original: String,
-    },
-    /// A tensor cannot be converted.
-    #[error("{rule}: {name}: {error}")]
-    Convert {
-        /// The rule.
-        rule: String,
-        /// Name of the tensor.
-        name: String,
-        /// Why.
-        error: ConvertError,
-    },
-}
-
-fn similar(names: &str) -> String {
-    match names {
-        "" => ": there are none".into(),
-        names => format!("; closest matches: {}", names.escape_debug()),
-    }
-}
-
 fn glob(text: &str) -> Result<Glob, RuleError> {
     Glob::parse(text).map_err(|what| RuleError::Invalid(format!("the pattern {text:?}: {what}")))
 }
 
 fn dtype(name: &str) -> Result<Dtype, RuleError> {
     let unknown = || {
-        let closest = closest_match(name, Dtype::ALL.map(Dtype::name));
-        let closest = did_you_mean(closest);
+        let closest = did_you_mean(closest_dtype(name));
         format!("unknown dtype {name:?}: PyTorch's names are expected, such as float32{closest}")
     };
-    Dtype::from_name(name).ok_or_else(|| RuleError::Invalid(unknown()))
+    Dtype::from_alias(name).ok_or_else(|| RuleError::Invalid(unknown()))
+}
+
+/// The type that a name may mean: one in capitals, one of another library, such as `fp16`, or one with a typing error.
+fn closest_dtype(name: &str) -> Option<&'static str> {
+    let lower = name.to_lowercase();
+    let lower = lower.strip_prefix("torch.").unwrap_or(&lower);
+    let kinds = [("bf", "bfloat"), ("fp", "float"), ("f", "float"), ("i", "int"), ("u", "uint")];
+    let spelled = kinds.iter().find_map(|(short, long)| {
+        let bits = lower.strip_prefix(short)?.parse::<u32>().ok()?;
+        Dtype::from_name(&format!("{long}{bits}"))
+    });
+    let known = spelled.or_else(|| Dtype::from_alias(lower)).map(Dtype::name);
+    known.or_else(|| closest_match(lower, Dtype::ALL.map(Dtype::name)))
 }
 
 impl FromStr for Rename {
@@ -109,6 +69,9 @@ impl FromStr for Rename {
                 "expected GLOB=REPLACEMENT, such as 'fc.*=head.*'; write * for a = that is part of a name".into(),
             );
         };
+        if to.is_empty() {
+            return invalid(format!("{text}: the new name is empty"));
+        }
         let (from, to) = (glob(from)?, glob(to)?);
         if to.stars() > from.stars() {
             return invalid(format!(
@@ -153,6 +116,19 @@ macro_rules! display_text {
 display_text!(Rename, DtypeRule, Transpose);
 
 impl DtypeRule {
+    /// The type that it converts to.
+    pub fn dtype(&self) -> Dtype {
+        self.to
+    }
+
+    /// The rule with another type.
+    pub fn with(&self, to: Dtype) -> String {
+        match self.text.rsplit_once('=') {
+            Some((names, _)) => format!("{names}={to}"),
+            None => to.to_string(),
+        }
+    }
+
     /// Whether it converts this tensor.
     pub fn matches(&self, tensor: &NamedTensor) -> bool {
         match &self.names {
@@ -221,7 +197,7 @@ impl Rules<'_> {
     /// Gives the tensors that a rule matches their new names.
     ///
     /// # Errors
-    /// [`RuleError::NoMatch`], [`RuleError::EmptyName`], [`RuleError::Duplicate`].
+    /// [`RuleError::NoMatch`], [`RuleError::EmptyName`], [`RuleError::LongName`], [`RuleError::Duplicate`].
     pub fn rename(&self, tensors: &mut [NamedTensor]) -> Result<(), RuleError> {
         let originals: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
         for Rename { text, from, to } in self.renames {
@@ -236,6 +212,10 @@ impl Rules<'_> {
                 let (rule, name) = (text.clone(), tensor.name.clone());
                 if name.is_empty() {
                     return Err(RuleError::EmptyName { rule, original: original.clone() });
+                }
+                if name.len() > LONGEST_NAME && name.len() > original.len() {
+                    let (original, length) = (original.clone(), name.len());
+                    return Err(RuleError::LongName { rule, original, length });
                 }
                 if let Some(other) = known.insert(name.clone(), original) {
                     let originals = [other, original].map(Clone::clone);
@@ -324,6 +304,7 @@ mod tests {
             ("fc", "expected GLOB=REPLACEMENT"),
             ("a=b=c", "expected GLOB=REPLACEMENT"),
             ("a=*", "the new name has 1 *, the pattern only 0"),
+            ("a=", "a=: the new name is empty"),
             ("=a", "the pattern \"\": it is empty"),
             ("a**=b", "two * follow each other"),
         ] {
@@ -333,5 +314,43 @@ mod tests {
         let error = "fc=float31".parse::<DtypeRule>().unwrap_err().to_string();
         assert!(error.starts_with("unknown dtype \"float31\""), "{error}");
         assert!("".parse::<Transpose>().is_err());
+    }
+
+    #[test]
+    fn names_of_types_are_pytorchs_and_others_are_suggested() {
+        for (name, expected) in [
+            ("torch.float16", Dtype::F16),
+            ("half", Dtype::F16),
+            ("torch.long", Dtype::I64),
+            ("double", Dtype::F64),
+            ("w=torch.bfloat16", Dtype::BF16),
+        ] {
+            assert_eq!(name.parse::<DtypeRule>().unwrap().dtype(), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("fp16", "float16"),
+            ("bf16", "bfloat16"),
+            ("FLOAT16", "float16"),
+            ("Double", "float64"),
+            ("f64", "float64"),
+            ("u8", "uint8"),
+            ("torch.flaot32", "float32"),
+        ] {
+            let error = name.parse::<DtypeRule>().unwrap_err().to_string();
+            assert!(error.ends_with(&format!("; did you mean {expected}?")), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_in_errors_are_escaped_and_long_ones_refused() {
+        let error = renamed(&["a\u{1b}\n", "b"], &["*=c"]).unwrap_err();
+        assert!(error.ends_with("called c after it: a\\u{1b}\\n and b"), "{error}");
+        let rule = format!("a={}", "n".repeat(LONGEST_NAME + 1));
+        let error = renamed(&["a"], &[&rule]).unwrap_err();
+        assert!(
+            error.ends_with("the new name of a has 1025 bytes; at most 1024 are read"),
+            "{error}"
+        );
+        assert!(renamed(&["a"], &[&rule[..rule.len() - 1]]).is_ok());
     }
 }

@@ -137,6 +137,7 @@ fn rules_that_do_not_fit_the_tensors_are_refused() {
         (&["--rename", "steps=mask"], &["two tensors are called mask after it: steps and mask"]),
         (&["--rename", "a=*"], &["--rename", "the new name has 1 *, the pattern only 0"]),
         (&["--rename", "a"], &["--rename", "GLOB=REPLACEMENT"]),
+        (&["--rename", "a="], &["--rename", "a=: the new name is empty"]),
         (
             &["--dtype", "flaot16"],
             &["--dtype", "unknown dtype \"flaot16\"", "did you mean float16?"],
@@ -248,6 +249,110 @@ fn a_known_model_keeps_its_names_order_and_metadata() {
         let tensors = read_weights(&fs::read(path(file)).unwrap()).unwrap();
         assert!(tensors.iter().all(|tensor| tensor.dtype == dtype), "{file}");
     }
+    let said = |arguments: &[&str]| {
+        let assert = export(folder.path(), arguments).arg("--force").assert().code(0);
+        stdout_of(&assert).to_owned()
+    };
+    // Other names, another shape or exchanged names: the tensors are not those of the model any more.
+    for rule in [["--rename", "fc3.*=head.*"], ["--transpose", "fc1.weight"]] {
+        let printed = said(&["run/state_dict.pt", "-o", "d.safetensors", rule[0], rule[1]]);
+        assert!(printed.starts_with("10 tensors: "), "{printed}");
+        let found = metadata("d.safetensors");
+        assert!(!found.contains_key("model") && !found.contains_key("test_accuracy"), "{found:?}");
+        assert_eq!(found["seed"], of_run["seed"]);
+    }
+    let unwrapped = ["wrapped.safetensors", "-o", "e.safetensors", "--rename", "module.*=*"];
+    assert!(said(&unwrapped).starts_with("lenet5: "));
+    assert_eq!(metadata("e.safetensors"), metadata("wrapped.safetensors"));
     let sklearn = ["run/state_dict.pt", "-o", "x.npz", "--sklearn", "--dtype", "float16"];
     refused(&mut export(folder.path(), &sklearn), 2, &["--sklearn", "--dtype"]);
+}
+
+#[test]
+fn names_that_numpy_does_not_find_are_refused_and_names_are_escaped() {
+    let folder = written();
+    for (file, parts) in [
+        (
+            "nul.safetensors",
+            [r"a\0b cannot be the name of a tensor in an .npz file", r"--rename $'a\x00b=NAME'"],
+        ),
+        ("pair.safetensors", ["numpy.load returns the tensor x for it", "--rename x.npy=NAME"]),
+        (
+            "hostile.safetensors",
+            [r"a\u{1b}[2J\nb is of the type", r"--dtype $'a\x1b[2J\x0ab=float32'"],
+        ),
+    ] {
+        let mut command = export(folder.path(), &[file, "-o", "x.npz"]);
+        refused(&mut command, 2, &parts);
+        let assert = command.arg("--json").assert().code(2);
+        let document: Value = serde_json::from_str(stdout_of(&assert)).unwrap();
+        assert!(!document["error"].as_str().unwrap().contains(char::is_control), "{document}");
+    }
+    let renamed = ["pair.safetensors", "-o", "x.npz", "--rename", "x.npy=y"];
+    export(folder.path(), &renamed).assert().code(0);
+    let metadata = ["unknown.pt", "-o", "x.safetensors", "--rename", "steps=__metadata__"];
+    refused(&mut export(folder.path(), &metadata), 2, &["__metadata__", "--rename steps=NAME"]);
+    let rule = format!("steps={}", "n".repeat(1025));
+    let long = ["unknown.pt", "-o", "x.pt", "--rename", &rule];
+    refused(&mut export(folder.path(), &long), 2, &["1025 bytes; at most 1024 are read"]);
+    // The type that the command line asks for.
+    let types = ["small.pt", "-o", "y.npz", "--dtype", "*=float32", "--dtype", "a=bfloat16"];
+    let parts = ["a is of the type bfloat16", "--dtype a=float32 instead of a=bfloat16"];
+    refused(&mut export(folder.path(), &types), 2, &parts);
+    let assert = export(folder.path(), &["unknown.pt", "-o", "o\x1b[31m\n.npz"]).assert().code(0);
+    let said = stdout_of(&assert);
+    assert!(said.ends_with("written to o\\u{1b}[31m\\n.npz\n"), "{said:?}");
+}
+
+#[test]
+fn bytes_of_bool_that_are_neither_0_nor_1_are_true() {
+    let folder = written();
+    for dtype in ["bool", "uint8", "float32"] {
+        let (rule, to) = (format!("*={dtype}"), format!("flags.{dtype}.npy"));
+        export(folder.path(), &["flags.npy", "--dtype", &rule, "-o", &to]).assert().code(0);
+    }
+    python("flags", folder.path());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_beside_the_weights_is_not_opened() {
+    let folder = written();
+    let made = Command::new("mkfifo").arg(folder.path().join(SAFETENSORS)).unwrap();
+    assert!(made.status.success());
+    let mut command = export(folder.path(), &["unknown.pt", "-o", "x.npz"]);
+    command.timeout(std::time::Duration::from_secs(60)).assert().code(0);
+}
+
+#[test]
+fn notes_name_the_dict_that_is_used_and_what_is_not() {
+    let folder = written();
+    for (arguments, parts) in [
+        (
+            &["mixed.npz"][..],
+            &[
+                "note: mixed.npz: skipped text (an array of the type '<U1'), objects (an array of the type '|O')",
+            ][..],
+        ),
+        (
+            &["beside.pt"],
+            &[
+                "with the key a\n",
+                "warning: beside.pt: skipped tensors that are not in the dict: a.b (a tensor)",
+            ],
+        ),
+        (&["below.pt", "--key", "c"], &["with the key c.d\n", "skipped epoch (int)"]),
+        (&["shared.pt"], &["with the key model\n", "skipped ema (the same dict as model)"]),
+    ] {
+        let mut command = export(folder.path(), arguments);
+        let assert = command.args(["-o", "x.pt", "--force"]).assert().code(0);
+        let error = stderr_of(&assert);
+        assert!(parts.iter().all(|part| error.contains(part)), "{arguments:?}: {error}");
+    }
+    let quiet = export(folder.path(), &["below.pt", "--key", "c.d", "-o", "y.pt"]).assert().code(0);
+    assert!(!stderr_of(&quiet).contains("using"), "{}", stderr_of(&quiet));
+    for key in [&[][..], &["--key", "x.y"]] {
+        let parts = ["same.pt", "2 dicts of tensors have the key x.y, since a key with a dot"];
+        refused(export(folder.path(), &["same.pt", "-o", "z.pt"]).args(key), 2, &parts);
+    }
 }

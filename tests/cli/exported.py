@@ -3,10 +3,12 @@
     python exported.py write DIR        files of an unknown network, and values of all element types
     python exported.py formats DIR      checks net.* against the tensors that `write` has written
     python exported.py conversions DIR  checks the elements of converted.safetensors against Tensor.to
+    python exported.py flags DIR        checks flags.*.npy: bytes of bool that are neither 0 nor 1 are true
     python exported.py changed DIR      checks changed.pt: names, order, types, transposed matrices
 """
 
 import collections
+import io
 import pathlib
 import sys
 
@@ -129,6 +131,25 @@ if command == "write":
     torch.save({"large": torch.tensor([1.0, 1e30])}, folder / "large.pt")
     torch.save({"matrix": torch.arange(6.0).reshape(2, 3)}, folder / "one.pt")
     save_file({name: elements for name, elements, _ in conversions()}, folder / "values.safetensors")
+    save_file({"a\0b": torch.ones(1), "a\0c": torch.zeros(1)}, folder / "nul.safetensors")
+    save_file({"x": torch.ones(1), "x.npy": torch.zeros(1)}, folder / "pair.safetensors")
+    save_file({"a\x1b[2J\nb": torch.ones(1, dtype=torch.bfloat16)}, folder / "hostile.safetensors")
+    np.savez(folder / "mixed.npz", w=np.ones(2, np.float32), text=np.array(["a"]), objects=np.array([None, 1]))
+    nested = {"a": {"b": torch.ones(1)}, "a.b": torch.zeros(2)}
+    torch.save(nested, folder / "beside.pt")
+    torch.save({"x.y": {"w": torch.ones(1)}, "x": {"y": {"w": torch.zeros(1)}}}, folder / "same.pt")
+    torch.save({"c": {"d": small}, "epoch": 3}, folder / "below.pt")
+    torch.save({"model": small, "ema": small}, folder / "shared.pt")
+    flags = io.BytesIO()
+    np.save(flags, np.array([False, True, False, True]))
+    (folder / "flags.npy").write_bytes(flags.getvalue()[:-4] + bytes([0, 1, 2, 255]))
+elif command == "flags":
+    flags = np.load(folder / "flags.npy")
+    for dtype in ("bool", "uint8", "float32"):
+        found = np.load(folder / f"flags.{dtype}.npy")
+        expected = torch.from_numpy(flags).to(getattr(torch, dtype)).numpy()
+        assert (found.view(np.uint8) == (expected != 0).astype(expected.dtype).view(np.uint8)).all(), found
+        assert (found == expected).all(), found
 elif command == "formats":
     read = {
         "net.pt": torch.load(folder / "net.pt", weights_only=True),

@@ -1,8 +1,12 @@
 //! `stitch inspect`, on files that PyTorch, safetensors and NumPy write.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 
+use assert_cmd::Command;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::{Value, json};
@@ -121,7 +125,7 @@ fn statistics_are_those_of_the_finite_elements() {
     let statistics = |i: usize| document["tensors"][i]["statistics"].clone();
     let finite = json!({"min": -2.0, "max": 1.5, "mean": -0.25 / 3.0, "nan": 1, "inf": 2});
     assert_eq!(statistics(0), finite);
-    assert_eq!(statistics(1), json!({"min": -5.0, "max": 6.0, "mean": 2.0, "nan": 0, "inf": 0}));
+    assert_eq!(statistics(1), json!({"min": -5, "max": 6, "mean": 2.0, "nan": 0, "inf": 0}));
     let none = |nan: u64, inf: Option<u64>| json!({"min": null, "max": null, "mean": null, "nan": nan, "inf": inf});
     // Without elements, and of complex numbers.
     assert_eq!([statistics(2), statistics(4)], [none(0, Some(0)), none(1, None)]);
@@ -258,6 +262,60 @@ fn idx_files_have_their_sizes_and_labels() {
     fs::write(data.join("cut"), &labels[..50]).unwrap();
     let error = text_of_failure(&data, &["cut"]);
     assert!(error.contains("cut: truncated: the header promises 100 bytes of labels"), "{error}");
+}
+
+#[test]
+fn a_small_compressed_file_does_not_fill_the_memory() {
+    let folder = temporary_folder();
+    let packed = |name: &str, header: &[u8], zeros: u64| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(header).unwrap();
+        std::io::copy(&mut std::io::repeat(7).take(zeros), &mut gzip).unwrap();
+        fs::write(folder.path().join(name), gzip.finish().unwrap()).unwrap();
+    };
+    let count = 300u32 << 20;
+    let header = [&0x801u32.to_be_bytes()[..], &count.to_be_bytes()].concat();
+    packed("labels.gz", &header, count.into());
+    // 200 MB of memory for everything, programs and libraries included, are not enough to hold them.
+    let shell = "ulimit -d 200000; exec \"$0\" inspect labels.gz --json";
+    let assert = Command::new("sh")
+        .args(["-c", shell, env!("CARGO_BIN_EXE_stitch")])
+        .current_dir(folder.path())
+        .assert()
+        .code(0);
+    let documents: Value = serde_json::from_str(stdout_of(&assert)).unwrap();
+    assert_eq!(documents[0]["labels"], json!([{"label": 7, "class": null, "count": count}]));
+    packed("trailing.gz", &[&0x801u32.to_be_bytes()[..], &[0, 0, 0, 2]].concat(), 1 << 20);
+    let error = text_of_failure(folder.path(), &["trailing.gz"]);
+    assert!(error.contains("the file goes on after the 2 bytes of labels"), "{error}");
+    packed(
+        "one",
+        &[&0x803u32.to_be_bytes()[..], &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]].concat(),
+        1,
+    );
+    assert!(text(folder.path(), &["one"]).contains("  1 image of 1x1 pixel, gray"));
+    packed("floats.gz", &[0, 0, 0x0d, 2, 0, 0, 0, 1, 0, 0, 0, 1], 4);
+    fs::write(folder.path().join("floats"), [0, 0, 0x0d, 1, 0, 0, 0, 1, 0, 0, 0, 0]).unwrap();
+    for (file, dimensions) in [("floats.gz", "2 dimensions"), ("floats", "1 dimension")] {
+        let error = text_of_failure(folder.path(), &[file]);
+        let expected =
+            format!("{file}: an IDX file of float32 with {dimensions}, which is not supp");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn files_that_inspect_does_not_read_are_named_as_what_they_are() {
+    let folder = temporary_folder();
+    put(finished_run("lenet5"), &folder.path().join("run"));
+    let onnx = ["export", "run/state_dict.pt", "-o", "lenet5.onnx"];
+    stitch(folder.path()).args(onnx).assert().code(0);
+    let error = text_of_failure(folder.path(), &["lenet5.onnx"]);
+    assert!(error.contains("an ONNX file, which stitch writes but does not read"), "{error}");
+    let error = text_of_failure(folder.path(), &["run/metrics.json"]);
+    let expected = "run/metrics.json is none of the files that inspect shows: files of tensors";
+    assert!(error.contains(expected), "{error}");
+    assert!(error.contains("traces, run folders and IDX files"), "{error}");
 }
 
 /// A checkpoint of a run of LeNet-5, after its first epoch.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tensor_files::{Dtype, ReadError};
 
-use crate::{FORMAT, RECORDS, VERSION};
+use crate::{FORMAT, LONGEST_LINE, RECORDS, VERSION};
 
 /// A trace that cannot be read, or whose files contradict each other.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum TraceError {
         /// Error of the operating system.
         error: io::Error,
     },
+    /// A file of the trace is a folder, a pipe or a device, which may have no end.
+    #[error("{} is not a regular file, as those of a trace are", .0.display())]
+    NotRegular(PathBuf),
     /// The first line of this `trace.jsonl` is not a header.
     #[error(
         "{}: line 1 is not the header of a trace ({{\"format\": \"{FORMAT}\", \"version\": …}})",
@@ -72,6 +75,9 @@ pub enum LineError {
     /// It is not a JSON object with the fields of a [`Record`](crate::Record).
     #[error("is not a record of a trace: {0}")]
     Json(serde_json::Error),
+    /// It is longer than [`LONGEST_LINE`](crate::LONGEST_LINE).
+    #[error("has more than {LONGEST_LINE} bytes, the most that are read")]
+    TooLong,
     /// It has the fields of an end marker, but not its value of `end`.
     #[error("is not an end marker ({{\"end\": \"{FORMAT}\", …}})")]
     End,

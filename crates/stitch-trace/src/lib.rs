@@ -11,7 +11,7 @@ pub use digest::{BLOCK, Digest, Hashes, Statistics, StatisticsTally, block_hash}
 pub use error::{ElementsError, LineError, TraceError, WriteError};
 pub use record::{Header, Place, Record};
 pub use tensor_files::Dtype;
-pub use trace::{Records, Trace, parse};
+pub use trace::{LONGEST_LINE, Records, Trace, parse};
 pub use writer::Writer;
 
 /// Name of the trace's folder in a run folder.

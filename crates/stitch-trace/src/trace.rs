@@ -1,8 +1,8 @@
 //! Reading a trace.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -121,10 +121,13 @@ fn length_of(record: &Record) -> Option<u64> {
     u64::try_from(record.elements()?.checked_mul(size)?).ok()
 }
 
+/// Opens a regular file: a pipe would wait for its writer, and a device may have no end.
 fn open(path: &Path) -> Result<BufReader<File>, TraceError> {
-    File::open(path)
-        .map(BufReader::new)
-        .map_err(|error| TraceError::Io { path: path.into(), error })
+    let io = |error| TraceError::Io { path: path.into(), error };
+    match fs::metadata(path).map_err(io)?.is_file() {
+        true => File::open(path).map(BufReader::new).map_err(io),
+        false => Err(TraceError::NotRegular(path.into())),
+    }
 }
 
 /// Opens the file of elements of version 2; the records' offsets must lie in it and not overlap.
@@ -195,9 +198,9 @@ pub struct Records {
 /// # Errors
 /// See [`TraceError`].
 pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
-    let mut lines = text.split(b'\n');
+    let mut lines = Lines(text);
     let io = |error| TraceError::Io { path: path.into(), error };
-    let header = lines.next().transpose().map_err(io)?;
+    let header = lines.next().transpose().map_err(io)?.flatten();
     let header = header.and_then(|line| serde_json::from_slice::<Header>(&line).ok());
     let header = header.filter(|header| header.format == FORMAT);
     let header = header.ok_or_else(|| TraceError::Header(path.into()))?;
@@ -209,7 +212,8 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
     let mut lines = (2..).zip(lines).peekable();
     while let Some((line, bytes)) = lines.next() {
         let invalid = |line, error| TraceError::Line { path: path.into(), line, error };
-        match line_of(&bytes.map_err(io)?, parsed.header.version) {
+        let bytes = bytes.map_err(io)?.ok_or_else(|| invalid(line, LineError::TooLong))?;
+        match line_of(&bytes, parsed.header.version) {
             Ok(Line::Record(record)) => {
                 let key = record.key();
                 if keys.contains(&key) {
@@ -235,6 +239,29 @@ pub fn parse(text: impl BufRead, path: &Path) -> Result<Records, TraceError> {
         }
     }
     Ok(parsed)
+}
+
+/// Longest line of `trace.jsonl` that is read, in bytes without the line feed: that of a tensor of some 900 GB. A record has
+/// 67 bytes per MiB of its tensor.
+pub const LONGEST_LINE: u64 = 64 << 20;
+
+/// The lines of a text without their line feeds; `None` for one that is longer than [`LONGEST_LINE`].
+struct Lines<R>(R);
+
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = io::Result<Option<Vec<u8>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        match (&mut self.0).take(LONGEST_LINE + 1).read_until(b'\n', &mut line) {
+            Err(error) => Some(Err(error)),
+            Ok(0) => None,
+            Ok(_) => {
+                line.pop_if(|last| *last == b'\n');
+                Some(Ok(Some(line).filter(|line| line.len() as u64 <= LONGEST_LINE)))
+            }
+        }
+    }
 }
 
 /// Any line except the first.

@@ -1,7 +1,7 @@
 //! Traces are read back as written; truncated, changed and contradictory traces are detected.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use stitch_trace::{Dtype, ELEMENTS, Place, RECORDS, Trace, TraceError, WriteError, Writer, stage};
@@ -171,4 +171,38 @@ fn a_folder_without_a_trace_is_an_error_that_names_the_file() {
     let error = Trace::open(folder.path()).unwrap_err();
     assert!(matches!(error, TraceError::Io { .. }));
     assert!(error.to_string().contains(RECORDS), "{error}");
+}
+
+#[test]
+fn a_line_without_an_end_is_refused() {
+    let header = b"{\"format\": \"stitch-trace\", \"version\": 2}\n";
+    for (start, error) in
+        [(&header[..], "line 2 has more than 67108864 bytes"), (b"", "line 1 is not")]
+    {
+        let endless = BufReader::new(start.chain(io::repeat(b' ')));
+        let found = stitch_trace::parse(endless, Path::new(RECORDS)).unwrap_err().to_string();
+        assert!(found.contains(error), "{found}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_is_not_opened() {
+    for name in [RECORDS, ELEMENTS] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path());
+        let path = folder.path().join(name);
+        for special in ["a device", "a pipe"] {
+            fs::remove_file(&path).unwrap();
+            match special {
+                "a device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+                _ => {
+                    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+                    assert!(made.success());
+                }
+            }
+            let error = Trace::open(folder.path()).unwrap_err();
+            assert!(matches!(&error, TraceError::NotRegular(of) if *of == path), "{error}");
+        }
+    }
 }

@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::ReadError;
 use super::pickle::{Id, Pickle, Value};
-
-/// Longest name of a tensor, in bytes. A pickle may use one long string many times.
-pub(super) const LONGEST_NAME: usize = 1024;
+use super::{LONGEST_NAME, ReadError};
 
 /// The type or class of a value with an article, for a message.
 pub(super) fn described(pickle: &Pickle, id: Id) -> String {
@@ -211,11 +208,22 @@ impl<'a> Search<'a> {
                 Err(ReadError::NoSuchKey { key: key.into(), keys, more })
             }
             ([], None) => Err(self.no_tensor()),
+            (several, _) if self.has_one_key(several) => Err(ReadError::SameKey {
+                key: joined(self.pickle, &several[0].path),
+                count: several.len(),
+            }),
             (several, _) => {
                 let (keys, more) = self.keys(several);
                 Err(ReadError::Ambiguous { keys, more })
             }
         }
+    }
+
+    /// Whether no key chooses one of these dicts.
+    fn has_one_key(&self, several: &[&Candidate]) -> bool {
+        let mut keys = several.iter().map(|candidate| joined(self.pickle, &candidate.path));
+        let first = keys.next();
+        keys.all(|key| Some(key) == first)
     }
 
     /// The second key of a dict or list that holds tensors.

@@ -47,7 +47,8 @@ pub fn converts(from: Dtype, to: Dtype) -> bool {
 }
 
 /// Converts elements, little-endian, to another type. Floating-point results are rounded to nearest, ties to even (those
-/// of 16 bits from float32, as in PyTorch); floating-point numbers are truncated to integers. Only 0 and 1 fit bool.
+/// of 16 bits from float32, as in PyTorch); floating-point numbers are truncated to integers. Only 0 and 1 fit bool. A NaN
+/// keeps its sign and as much of its payload as fits, but that of bfloat16 is always `0x7fc0`.
 ///
 /// ```
 /// use tensor_files::{Dtype, Overflow, convert};
@@ -69,7 +70,8 @@ pub fn convert(
     overflow: Overflow,
 ) -> Result<Vec<u8>, ConvertError> {
     match (from.part(), to.part()) {
-        _ if from == to => Ok(bytes.to_vec()),
+        // A byte of bool may have any value.
+        _ if from == to && to != Dtype::Bool => Ok(bytes.to_vec()),
         _ if !converts(from, to) => Err(ConvertError::Types { from, to }),
         // Real and imaginary parts one after the other.
         (Some(from), Some(part)) => match real(bytes, from, part, overflow) {
@@ -143,6 +145,9 @@ fn integer(from: Dtype, bits: u64, to: Dtype) -> Option<u64> {
 /// The bits of a value in a floating-point type, rounded to nearest, ties to even. 16-bit types are rounded from
 /// float32, as PyTorch does.
 fn float(from: Dtype, bits: u64, to: Dtype) -> u64 {
+    if from.number(bits).is_nan() {
+        return nan(from, bits, to);
+    }
     let single = match from {
         Dtype::I64 => bits as i64 as f32,
         Dtype::U64 => bits as f32,
@@ -156,11 +161,37 @@ fn float(from: Dtype, bits: u64, to: Dtype) -> u64 {
     }
 }
 
+/// The bits of a NaN in a floating-point type, as PyTorch's vectorized code computes them on x86: sign and the upper bits of
+/// the payload are kept, and the NaN becomes quiet. Rust leaves the bits of a NaN open, so that `as` is not used.
+fn nan(from: Dtype, bits: u64, to: Dtype) -> u64 {
+    // The fraction of float32 has 23 bits, of which the upper one is that of a quiet NaN.
+    const QUIET: u64 = 1 << 22;
+    let wide = |width: u32, fraction: u32| {
+        let (sign, fraction) = (bits >> (width - 1) & 1, bits << (23 - fraction) & 0x7f_ffff);
+        sign << 31 | 0x7f80_0000 | fraction
+    };
+    let single = match from {
+        Dtype::F64 => bits >> 63 << 31 | 0x7f80_0000 | QUIET | bits >> 29 & 0x7f_ffff,
+        Dtype::F32 => bits,
+        // The upper half of a float32, signaling or not.
+        Dtype::BF16 => bits << 16,
+        Dtype::F16 => wide(16, 10) | QUIET,
+        Dtype::F8_E5M2 => wide(8, 2) | QUIET,
+        Dtype::F8_E4M3FN => wide(8, 3) | QUIET,
+        // PyTorch's constant.
+        _ => 0x7f80_0001,
+    };
+    match to {
+        Dtype::F64 => single >> 31 << 63 | 0x7ff8 << 48 | (single & 0x7f_ffff) << 29,
+        Dtype::F32 => single,
+        // What vectorized code of PyTorch writes here depends on the CPU.
+        Dtype::BF16 => 0x7fc0,
+        _ => single >> 16 & 0x8000 | 0x7e00 | single >> 13 & 0x3ff,
+    }
+}
+
 fn bfloat16(value: f32) -> u16 {
     let bits = value.to_bits();
-    if value.is_nan() {
-        return 0x7fc0;
-    }
     // The upper half, rounded by the lower: a carry into the exponent is right, up to infinity.
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
@@ -168,9 +199,6 @@ fn bfloat16(value: f32) -> u16 {
 fn float16(value: f32) -> u16 {
     let sign = ((value.to_bits() >> 16) & 0x8000) as u16;
     let magnitude = f64::from(value.abs());
-    if value.is_nan() {
-        return sign | 0x7e00;
-    }
     // 65520 lies halfway between the largest number, 65504, and the next power of two.
     if magnitude >= 65520.0 {
         return sign | 0x7c00;
@@ -229,7 +257,48 @@ mod tests {
         assert_eq!(bfloat16(1.0 + 2f32.powi(-8)), 0x3f80);
         assert_eq!(bfloat16(1.0 + 3.0 * 2f32.powi(-8)), 0x3f82);
         assert_eq!(bfloat16(f32::MAX), 0x7f80);
-        assert!(Dtype::F16.number(float16(f32::NAN).into()).is_nan());
+    }
+
+    /// The bits are those of PyTorch 2.13 on x86, of tensors of 384 elements.
+    #[test]
+    fn a_nan_keeps_its_sign_and_its_payload() {
+        for (from, bits, expected) in [
+            (Dtype::F16, 0x7e31, [0x7e31, 0x7fc0, 0x7fc6_2000, 0x7ff8_c400_0000_0000]),
+            (Dtype::F16, 0xfc01, [0xfc01, 0x7fc0, 0xffc0_2000, 0xfff8_0400_0000_0000]),
+            (Dtype::BF16, 0xff81, [0xfe08, 0xff81, 0xff81_0000, 0xfff8_2000_0000_0000]),
+            (Dtype::F32, 0xffc1_2345, [0xfe09, 0x7fc0, 0xffc1_2345, 0xfff8_2468_a000_0000]),
+            (Dtype::F32, 0x7f80_0001, [0x7e00, 0x7fc0, 0x7f80_0001, 0x7ff8_0000_2000_0000]),
+            (
+                Dtype::F64,
+                0x7ff8_c400_0000_0000,
+                [0x7e31, 0x7fc0, 0x7fc6_2000, 0x7ff8_c400_0000_0000],
+            ),
+            (
+                Dtype::F64,
+                0xfff4_0000_0000_0000,
+                [0xff00, 0x7fc0, 0xffe0_0000, 0xfff4_0000_0000_0000],
+            ),
+            (Dtype::F8_E4M3FN, 0xff, [0xff80, 0x7fc0, 0xfff0_0000, 0xfffe_0000_0000_0000]),
+            (Dtype::F8_E5M2, 0x7d, [0x7f00, 0x7fc0, 0x7fe0_0000, 0x7ffc_0000_0000_0000]),
+            (Dtype::F8_E8M0FNU, 0xff, [0x7e00, 0x7fc0, 0x7f80_0001, 0x7ff8_0000_2000_0000]),
+        ] {
+            for (to, expected) in
+                [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64].into_iter().zip(expected)
+            {
+                let element: u64 = bits;
+                let bytes = &element.to_le_bytes()[..from.size()];
+                let found = convert(bytes, from, to, Overflow::Refuse).unwrap();
+                let expected: u64 = expected;
+                assert_eq!(found, expected.to_le_bytes()[..to.size()], "{from} {bits:#x} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_bool_but_0_is_true() {
+        let to = |to| convert(&[0, 1, 2, 255], Dtype::Bool, to, Overflow::Refuse).unwrap();
+        assert_eq!([to(Dtype::Bool), to(Dtype::U8)], [[0, 1, 1, 1], [0, 1, 1, 1]]);
+        assert_eq!(to(Dtype::F32), [0f32, 1.0, 1.0, 1.0].map(f32::to_le_bytes).concat());
     }
 
     #[test]
@@ -297,7 +366,9 @@ mod tests {
             refused(&bytes, Dtype::C64, Dtype::C32),
             "element 1 is 10000000000.0, which does not fit complex32"
         );
-        assert!(refused(&bytes, Dtype::C64, Dtype::F32).starts_with("complex64 is not converted"));
+        assert!(
+            refused(&bytes, Dtype::C64, Dtype::F32).starts_with("complex64 cannot be converted")
+        );
         assert!(!converts(Dtype::F32, Dtype::C64) && !converts(Dtype::F32, Dtype::F8_E5M2));
     }
 

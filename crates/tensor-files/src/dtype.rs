@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(non_camel_case_types)]
 pub enum Dtype {
-    /// `torch.bool`: one byte, 0 or 1.
+    /// `torch.bool`: one byte, 0 or 1. In files of other programs any other byte is true, too; it is read as 1.
     Bool,
     /// `torch.uint8`.
     U8,
@@ -146,6 +146,35 @@ impl Dtype {
         Self::ALL.into_iter().find(|dtype| dtype.name() == name)
     }
 
+    /// The type with this [`Dtype::name`] or another name that PyTorch has for it, such as `half`, `double` or `long`; with
+    /// or without `torch.`.
+    ///
+    /// ```
+    /// use tensor_files::Dtype;
+    ///
+    /// assert_eq!(Dtype::from_alias("torch.half"), Some(Dtype::F16));
+    /// assert_eq!(Dtype::from_alias("float64"), Some(Dtype::F64));
+    /// assert_eq!(Dtype::from_alias("fp16"), None);
+    /// ```
+    pub fn from_alias(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("torch.").unwrap_or(name);
+        let of_alias = || {
+            Some(match name {
+                "half" => Dtype::F16,
+                "float" => Dtype::F32,
+                "double" => Dtype::F64,
+                "short" => Dtype::I16,
+                "int" => Dtype::I32,
+                "long" => Dtype::I64,
+                "chalf" => Dtype::C32,
+                "cfloat" => Dtype::C64,
+                "cdouble" => Dtype::C128,
+                _ => return None,
+            })
+        };
+        Self::from_name(name).or_else(of_alias)
+    }
+
     /// Whether elements are integers or bool, which are never NaN.
     pub fn is_integer(self) -> bool {
         matches!(self, Dtype::Bool | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64)
@@ -209,7 +238,9 @@ impl Dtype {
             Dtype::I16 => f64::from(bits as u16 as i16),
             Dtype::I32 => f64::from(bits as u32 as i32),
             Dtype::I64 => bits as i64 as f64,
-            Dtype::Bool | Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f64,
+            // As in PyTorch and NumPy, any byte but 0 is true.
+            Dtype::Bool => f64::from(u8::from(bits != 0)),
+            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => bits as f64,
             // bfloat16 is the upper half of a float32.
             Dtype::BF16 => f64::from(f32::from_bits((bits as u32) << 16)),
             Dtype::F32 => f64::from(f32::from_bits(bits as u32)),

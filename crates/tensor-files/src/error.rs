@@ -45,7 +45,7 @@ pub enum ReadError {
     #[error("a damaged .safetensors file: {0}")]
     Safetensors(String),
     /// When writing: the format has no such element type.
-    #[error("{name} is of the type {dtype}, which {format} does not have")]
+    #[error("{} is of the type {dtype}, which {format} does not have", .name.escape_debug())]
     NoType {
         /// Name of the tensor.
         name: String,
@@ -54,8 +54,21 @@ pub enum ReadError {
         /// Name of the format.
         format: &'static str,
     },
+    /// When writing: a tensor whose name the readers of the format cannot find, or take for another one.
+    #[error("{} cannot be the name of a tensor in {format}: {why}", shortened(.name))]
+    Name {
+        /// Name of the tensor.
+        name: String,
+        /// Name of the format.
+        format: &'static str,
+        /// Why.
+        why: String,
+    },
     /// When writing: the number of bytes of a tensor is not that of its shape and type.
-    #[error("{name} has {found} bytes of data, where its shape and type need {expected}")]
+    #[error(
+        "{} has {found} bytes of data, where its shape and type need {expected}",
+        .name.escape_debug()
+    )]
     Length {
         /// Name of the tensor.
         name: String,
@@ -82,8 +95,20 @@ pub enum ReadError {
         /// How many more there are.
         more: usize,
     },
+    /// Several dicts of tensors have the requested key: a key with a dot, and a key in a dict, look alike.
+    #[error(
+        "{count} dicts of tensors have the key {}, since a key with a dot looks like a key in a dict: give one of them \
+         another key in Python, and save the file again with torch.save",
+        .key.escape_debug()
+    )]
+    SameKey {
+        /// The key that the caller asked for.
+        key: String,
+        /// How many dicts there are.
+        count: usize,
+    },
     /// An array of an `.npz` file cannot be read.
-    #[error("an .npz file that cannot be read: {name}: {error}")]
+    #[error("an .npz file that cannot be read: {}: {error}", .name.escape_debug())]
     Npz {
         /// Name of the array.
         name: String,
@@ -92,10 +117,25 @@ pub enum ReadError {
     },
     /// The array of an `.npy` file cannot be read.
     #[error("an .npy file that cannot be read: {0}")]
-    Npy(#[from] NpyError),
+    Npy(NpyError),
     /// Reading failed: an I/O error, a file that ends too early, a wrong checksum.
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
+}
+
+// Not `#[from]`, which makes it the source, too, whose message would follow a second time.
+impl From<NpyError> for ReadError {
+    fn from(error: NpyError) -> Self {
+        Self::Npy(error)
+    }
+}
+
+/// A name for a message, cut if it is long.
+fn shortened(name: &str) -> String {
+    const SHOWN: usize = 100;
+    let shown: String = name.chars().take(SHOWN).collect();
+    let more = if shown.len() < name.len() { "…" } else { "" };
+    format!("{}{more}", shown.escape_debug())
 }
 
 /// The keys that there are instead of a missing one, for a message.

@@ -49,7 +49,7 @@ pub(super) fn index(
     let storages = storages(reader, at, length, (&object, &keys))?;
     let found = locate::find(&object, key)?;
     views(&object, found, |key| {
-        let missing = || ReadError::Legacy(format!("it has no storage {key}"));
+        let missing = || ReadError::Legacy(format!("it has no storage {}", key.escape_debug()));
         storages.get(key).cloned().ok_or_else(missing)
     })
 }
@@ -77,7 +77,10 @@ fn storages<'a>(
             return damaged("the key of a storage is not a string".into());
         };
         let Some(size) = sizes.get(&**key) else {
-            return damaged(format!("nothing says of which type the storage {key} is"));
+            return damaged(format!(
+                "nothing says of which type the storage {} is",
+                key.escape_debug()
+            ));
         };
         let mut count = [0; 8];
         reader.seek(SeekFrom::Start(at))?;
@@ -87,7 +90,9 @@ fn storages<'a>(
             Err(error) => return Err(error.into()),
         };
         let end = bytes.and_then(|bytes| (at + 8).checked_add(bytes)).filter(|&end| end <= length);
-        let Some(end) = end else { return damaged(format!("it ends in its storage {key}")) };
+        let Some(end) = end else {
+            return damaged(format!("it ends in its storage {}", key.escape_debug()));
+        };
         storages.insert(&**key, Storage::plain(at + 8, end - at - 8));
         at = end;
     }

@@ -99,6 +99,8 @@ pub type Metadata = BTreeMap<String, String>;
 const SINGLE: &str = "tensor";
 /// Most dimensions of a tensor: more than any weight has.
 const DIMENSIONS: usize = 16;
+/// Longest name of a tensor that is read from a `.pt` file, and written to one, in bytes.
+pub const LONGEST_NAME: usize = 1024;
 
 /// Reads all tensors of a file in memory, in the file's order. The format is recognized by the content.
 ///

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::candidates::{Key, LONGEST_NAME, Search, described, entries, is_tensor, joined};
+use super::candidates::{Candidate, Key, Search, described, entries, is_tensor, joined};
 use super::pickle::{Id, Pickle, Value};
 use super::tensor_file::FileKind;
-use super::{DIMENSIONS, ReadError, SINGLE, TensorSpec, skipped};
+use super::{DIMENSIONS, LONGEST_NAME, ReadError, SINGLE, TensorSpec, skipped};
 
 /// The tensors found in a pickle.
 pub(super) struct Found {
@@ -39,8 +39,8 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
         (Value::Dict(items), None) if items.is_empty() => {}
         (Value::Dict(_) | Value::List(_) | Value::Tuple(_), _) => {
             let chosen = Search::new(pickle).choose(key)?;
-            names.pass_over(&chosen.path);
             let key = joined(pickle, &chosen.path);
+            names.pass_over(&chosen, &key);
             names.collect(chosen.id, &key)?;
             found_key = (!chosen.path.is_empty()).then_some(key);
         }
@@ -63,6 +63,7 @@ pub(super) fn find(pickle: &Pickle, key: Option<&str>) -> Result<Found, ReadErro
 fn readable(pickle: &Pickle, name: &str, id: Id) -> Result<Id, ReadError> {
     match &pickle.arena[id] {
         Value::Unreadable(what) => {
+            let name = name.escape_debug();
             Err(ReadError::Unsupported(format!("{name} is {what}, which is not read")))
         }
         _ => Ok(id),
@@ -91,9 +92,9 @@ impl<'a> Names<'a> {
         Self { pickle, memory: pickle.memory, tensors, skipped }
     }
 
-    /// Lists the values beside the one with that path as skipped.
-    fn pass_over(&mut self, path: &[Key]) {
-        let (pickle, mut id) = (self.pickle, self.pickle.top);
+    /// Lists the values beside the chosen dict, whose joined path is `name`, as skipped.
+    fn pass_over(&mut self, chosen: &Candidate, name: &str) {
+        let (pickle, path, mut id) = (self.pickle, &chosen.path[..], self.pickle.top);
         for (depth, &taken) in path.iter().enumerate() {
             let mut inner = id;
             for (key, value) in entries(&pickle.arena, id) {
@@ -102,7 +103,11 @@ impl<'a> Names<'a> {
                     continue;
                 }
                 let key = [&path[..depth], &[key]].concat();
-                self.skipped.push(&joined(pickle, &key), &pickle.describe(value));
+                let what = match value == chosen.id {
+                    true => format!("the same dict as {name}").into(),
+                    false => pickle.describe(value),
+                };
+                self.skipped.push(&joined(pickle, &key), &what);
             }
             id = inner;
         }
@@ -110,11 +115,19 @@ impl<'a> Names<'a> {
 
     /// Counts a name of `length` bytes.
     fn account(&mut self, length: usize) -> Result<(), ReadError> {
-        let left = self.memory.checked_sub(3 * (length + EACH));
-        let left = left.filter(|_| length <= LONGEST_NAME);
-        let error = || ReadError::Unsupported("its names are too long, or too many".into());
-        self.memory = left.ok_or_else(error)?;
-        Ok(())
+        let unsupported = |error| Err(ReadError::Unsupported(error));
+        if length > LONGEST_NAME {
+            return unsupported(format!(
+                "one of its names has {length} bytes, where at most {LONGEST_NAME} are read"
+            ));
+        }
+        match self.memory.checked_sub(3 * (length + EACH)) {
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
+            None => unsupported("its tensors are too many for a file of its size".into()),
+        }
     }
 
     /// Collects the tensors of the dict or list with that path, and lists everything else in it as skipped.

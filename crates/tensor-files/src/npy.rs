@@ -16,11 +16,14 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
     /// Reading failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// The file ends inside its header.
     #[error("it ends in its header")]
     HeaderTruncated,
+    /// A version of the format that is not known: its two numbers.
+    #[error("version {0}.{1} of the format, where 1.0, 2.0 and 3.0 are read")]
+    Version(u8, u8),
     /// The header is longer than any that `numpy.save` writes.
     #[error("a header of {0} bytes, where at most {LONGEST_HEADER} are read")]
     HeaderTooLong(usize),
@@ -198,7 +201,11 @@ fn read_header(from: &mut impl Read) -> Result<(Header, u64), NpyError> {
         };
     // Magic number, version, and a length of two bytes in version 1, of four since.
     extend(10, &mut bytes)?;
-    if bytes[6] > 1 {
+    let (major, minor) = (bytes[6], bytes[7]);
+    if !((1..=3).contains(&major) && minor == 0) {
+        return Err(NpyError::Version(major, minor));
+    }
+    if major > 1 {
         extend(2, &mut bytes)?;
     }
     let length = bytes[8..].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));

@@ -12,7 +12,7 @@ use super::{DIMENSIONS, Dtype, Metadata, NamedTensor, ReadError, TensorSpec};
 /// `metadata`, to which `format: pt` is added if it has no `format`. The same input gives the same bytes.
 ///
 /// # Errors
-/// [`ReadError::Length`]; [`ReadError::NoType`] for complex32 and complex128; [`ReadError::Safetensors`] when the file
+/// [`ReadError::Length`]; [`ReadError::Name`] for `__metadata__`; [`ReadError::NoType`] for complex32 and complex128; [`ReadError::Safetensors`] when the file
 /// cannot be built.
 pub fn write<'a>(
     tensors: impl IntoIterator<Item = &'a NamedTensor>,
@@ -21,6 +21,7 @@ pub fn write<'a>(
     let damaged = |error: safetensors::SafeTensorError| ReadError::Safetensors(error.to_string());
     let views = tensors.into_iter().map(|tensor| {
         tensor.check_length()?;
+        check_name(tensor)?;
         let NamedTensor { name, dtype, shape, data } = tensor;
         let dtype = file_dtype(*dtype).ok_or(ReadError::NoType {
             name: name.clone(),
@@ -32,6 +33,18 @@ pub fn write<'a>(
     });
     let views = views.collect::<Result<Vec<_>, ReadError>>()?;
     with_metadata(serialize(views, None).map_err(damaged)?, metadata)
+}
+
+/// Refuses the name under which the header has the metadata.
+fn check_name(tensor: &NamedTensor) -> Result<(), ReadError> {
+    match &tensor.name[..] {
+        "__metadata__" => Err(ReadError::Name {
+            name: tensor.name.clone(),
+            format: "a .safetensors file",
+            why: "the format uses it for the metadata".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Inserts the metadata into the header of a file. The crate takes a hash map and writes it in any order.
@@ -88,15 +101,21 @@ pub(super) fn index(reader: &mut impl Read, length: u64) -> Result<Index, ReadEr
     for (name, info) in tensors {
         let dtype = Dtype::ALL.into_iter().find(|&dtype| file_dtype(dtype) == Some(info.dtype));
         let Some(dtype) = dtype else {
+            let name = name.escape_debug();
             let error = format!("{name} is of the type {:?}, which is not read", info.dtype);
             return Err(ReadError::Unsupported(error));
         };
         let spec = TensorSpec { name, dtype, shape: info.shape.clone() };
         let bytes = spec.checked_len().and_then(|n| n.checked_mul(dtype.size()));
         let (from, to) = info.data_offsets;
-        let too_many = info.shape.len() > DIMENSIONS;
-        if too_many || from != end || to.checked_sub(from) != bytes || to as u64 > length {
-            let name = &spec.name;
+        if info.shape.len() > DIMENSIONS {
+            let (name, count) = (spec.name.escape_debug(), info.shape.len());
+            let error =
+                format!("{name} has {count} dimensions, where at most {DIMENSIONS} are read");
+            return Err(ReadError::Unsupported(error));
+        }
+        if from != end || to.checked_sub(from) != bytes || to as u64 > length {
+            let name = spec.name.escape_debug();
             return Err(damaged(&format!("{name} does not lie where its shape and type require")));
         }
         end = to;
@@ -118,6 +137,7 @@ fn unknown_type(header: &[u8]) -> Option<ReadError> {
     header.into_iter().find_map(|(name, tensor)| {
         let dtype = tensor.get("dtype")?.as_str().filter(|_| name != "__metadata__")?;
         let known = serde_json::from_value::<FileDtype>(dtype.into()).is_ok();
+        let (name, dtype) = (name.escape_debug(), dtype.escape_debug());
         let error = || format!("{name} is of the type {dtype}, which is not read");
         (!known).then(|| ReadError::Unsupported(error()))
     })

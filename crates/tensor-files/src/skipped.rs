@@ -9,10 +9,17 @@ pub struct Skipped {
     pub what: String,
 }
 
+/// [`Skipped::what`] of a tensor.
+pub(super) const TENSOR: &str = "a tensor";
 /// Values that [`Skipped::summary`] names.
 const NAMED: usize = 5;
 
 impl Skipped {
+    /// Whether it is a tensor that could be read, outside the dict of tensors.
+    pub fn is_tensor(&self) -> bool {
+        self.what == TENSOR
+    }
+
     /// Lists the first five for a note, such as `args (argparse.Namespace), epoch (int)`. Control characters are replaced.
     pub fn summary(all: &[Self]) -> String {
         let printable = |text: &str| -> String {

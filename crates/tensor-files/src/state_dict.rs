@@ -9,7 +9,7 @@ use super::locate::{self, Found};
 use super::location::{Index, Location, Storage, View};
 use super::pickle::{self, Pickle, Pickler, Rebuilt, Stored, Value};
 use super::stream::has_sign;
-use super::{Dtype, NamedTensor, ReadError, TensorSpec};
+use super::{Dtype, LONGEST_NAME, NamedTensor, ReadError, TensorSpec};
 
 /// Folder inside the archive. `torch.save` uses the stem of the file's name; readers accept any.
 const ROOT: &str = "state_dict";
@@ -18,10 +18,11 @@ const ROOT: &str = "state_dict";
 /// `torch.load(weights_only=True)` reads. The same tensors give the same bytes.
 ///
 /// # Errors
-/// [`ReadError::Length`]; [`ReadError::Zip`] when the archive cannot be built (a tensor of 4 GiB or more, a name that is
-/// too long).
+/// [`ReadError::Length`]; [`ReadError::Name`] for a name of more than [`LONGEST_NAME`] bytes; [`ReadError::Zip`] when the
+/// archive cannot be built (a tensor of 4 GiB or more).
 pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     tensors.iter().try_for_each(NamedTensor::check_length)?;
+    tensors.iter().try_for_each(check_name)?;
     let mut out = Pickler::new();
     out.ordered_dict();
     out.raw(b"(");
@@ -34,6 +35,19 @@ pub fn write(tensors: &[NamedTensor]) -> Result<Vec<u8>, ReadError> {
     let mut records = vec![("data.pkl".to_string(), &pickle[..])];
     records.extend(tensors.iter().enumerate().map(|(i, t)| (format!("data/{i}"), &t.data[..])));
     archive::write(ROOT, &records)
+}
+
+/// Refuses a name that is too long for the reader.
+fn check_name(tensor: &NamedTensor) -> Result<(), ReadError> {
+    let (name, length) = (&tensor.name, tensor.name.len());
+    match length <= LONGEST_NAME {
+        true => Ok(()),
+        false => Err(ReadError::Name {
+            name: name.clone(),
+            format: "a .pt file",
+            why: format!("it has {length} bytes, where at most {LONGEST_NAME} are read"),
+        }),
+    }
 }
 
 /// Bytes of memory that the values of a pickle and the names of tensors may take; the size of the file, if that is
@@ -92,11 +106,13 @@ pub(super) fn views(
         let elements = (storage.bytes / dtype.size() as u64) as usize;
         let count = view.as_ref().and_then(|view| view.len_within(elements));
         let (Some(view), Some(count)) = (view, count) else {
-            let error = format!("{name} reaches beyond its storage {key}");
+            let name = name.escape_debug();
+            let error = format!("{name} reaches beyond its storage {}", key.escape_debug());
             return Err(ReadError::Unsupported(error));
         };
         if (negative && !has_sign(dtype)) || (conjugate && dtype.part().is_none()) {
             let what = if negative { "negative" } else { "conjugate" };
+            let name = name.escape_debug();
             let error = format!("{name} is the {what} of {dtype}, which has none");
             return Err(ReadError::Unsupported(error));
         }
@@ -129,15 +145,18 @@ pub(super) fn check_storage<'a>(
     let bytes = bytes.and_then(|count| count.checked_mul(said.dtype.size() as u64));
     if bytes != Some(storage.bytes) {
         let error = format!(
-            "its storage {key} has {} bytes, where the pickle says {} elements of {}",
-            storage.bytes, said.count, said.dtype
+            "its storage {} has {} bytes, where the pickle says {} elements of {}",
+            key.escape_debug(),
+            storage.bytes,
+            said.count,
+            said.dtype
         );
         return Err(ReadError::Unsupported(error));
     }
     let first = *dtypes.entry(key).or_insert(said.dtype);
     if first != said.dtype {
-        let error =
-            format!("its storage {key} is of the type {first} and of the type {}", said.dtype);
+        let (key, other) = (key.escape_debug(), said.dtype);
+        let error = format!("its storage {key} is of the type {first} and of the type {other}");
         return Err(ReadError::Unsupported(error));
     }
     Ok(())

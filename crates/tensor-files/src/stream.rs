@@ -165,6 +165,9 @@ impl Reading {
             if self.big_endian {
                 number.reverse();
             }
+            if dtype == Dtype::Bool {
+                number[0] = u8::from(number[0] != 0);
+            }
             // The conjugate negates the imaginary part only.
             if self.negative != (self.conjugate && i == 1) {
                 negate(part, number);
@@ -174,7 +177,8 @@ impl Reading {
 
     /// The elements of `bytes`, converted.
     pub fn of<'a>(self, bytes: impl Read + 'a, dtype: Dtype) -> Box<dyn Read + 'a> {
-        match self == Self::default() {
+        // A byte of bool may have any value.
+        match self == Self::default() && dtype != Dtype::Bool {
             true => Box::new(bytes),
             false => Box::new(Elements { bytes, dtype, reading: self, ready: Vec::new(), at: 0 }),
         }

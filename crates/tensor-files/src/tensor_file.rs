@@ -75,7 +75,7 @@ fn check_unpacked(spec: &TensorSpec, bytes: u64, length: u64) -> Result<(), Read
     Err(ReadError::Unsupported(format!(
         "{} is compressed and not row-major, and of {bytes} bytes, where {most} are read: save it \
          row-major (numpy.ascontiguousarray, Tensor.contiguous) or uncompressed",
-        spec.name
+        spec.name.escape_debug()
     )))
 }
 

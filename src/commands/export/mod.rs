@@ -14,6 +14,7 @@ use stitch::run_folder::write_whole;
 use stitch::sha256;
 use stitch::stitch_run::{Normalize, counted};
 
+use super::terminal::visible_line;
 use super::{Console, Outcome, files, print_bytes};
 use crate::cli::ExportArgs;
 
@@ -64,7 +65,8 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         }))
     })?;
     let what = model.unwrap_or_else(|| counted(tensors, "tensor"));
-    console.show(&format!("{what}: {} bytes written to {output}", bytes.len()))?;
+    let said = format!("{what}: {} bytes written to {output}", bytes.len());
+    console.show(&visible_line(&said))?;
     Ok(Outcome::Done)
 }
 

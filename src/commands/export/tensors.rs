@@ -5,7 +5,7 @@ use stitch::export::{Format, Rules};
 use stitch::models::weights::{self, Identified};
 use stitch::models::{Library, MODELS, ModelEntry, names_of};
 use stitch::tensor_files::{
-    Dtype, FileKind, Glob, Metadata, NamedTensor, Overflow, ReadError, Renaming, npz,
+    Dtype, FileKind, Glob, Metadata, NamedTensor, Overflow, ReadError, Renaming, TensorSpec, npz,
 };
 
 use super::{Exported, check_image_size, noted_normalize};
@@ -36,7 +36,7 @@ pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Ex
     let rules = Rules { renames: &args.rename, dtypes: &args.dtype, transposes: &args.transpose };
     rules.transpose(&mut tensors).context("--transpose")?;
     rules.convert(&mut tensors).context("--dtype")?;
-    if !args.dtype.is_empty() {
+    if !(args.dtype.is_empty() && args.transpose.is_empty()) {
         // It was measured with the elements in the file.
         metadata.remove("test_accuracy");
     }
@@ -46,12 +46,18 @@ pub fn export(args: &ExportArgs, format: &Format, console: Console) -> Result<Ex
     if let Some(normalize) = noted_normalize(args, console)? {
         metadata.insert("normalize".into(), normalize.to_string());
     }
+    let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
     rules.rename(&mut tensors).context("--rename")?;
+    let is_same = network.is_of(args, &names, &tensors);
+    if !is_same {
+        metadata.retain(|name, _| !["model", "test_accuracy"].contains(&&name[..]));
+    }
+    let model = network.name().filter(|_| is_same);
     let bytes = match args.sklearn {
         true => npz::write(&weights::to_sklearn(&tensors))?,
-        false => written(format, &tensors, &metadata)?,
+        false => written(args, format, (&names, &tensors), &metadata)?,
     };
-    Ok(Exported { model: network.name(), tensors: tensors.len(), bytes })
+    Ok(Exported { model, tensors: tensors.len(), bytes })
 }
 
 /// The network whose tensors a file holds.
@@ -108,6 +114,26 @@ impl Network {
         }
     }
 
+    /// Whether the tensors are still those of the network after the rules: `--rename` may have added or removed a prefix of
+    /// all names. `names` are those before it, in the order of the tensors.
+    fn is_of(&self, args: &ExportArgs, names: &[String], tensors: &[NamedTensor]) -> bool {
+        match self {
+            _ if args.rename.is_empty() && args.transpose.is_empty() => true,
+            // What its metadata say is of another program.
+            Self::Unknown => true,
+            Self::Known(known) if args.transpose.is_empty() => {
+                let specs: Vec<TensorSpec> = tensors.iter().map(NamedTensor::spec).collect();
+                weights::identify(&specs, Some(known.entry)).is_ok_and(|now| {
+                    // Two tensors of one shape may have exchanged their names.
+                    let both = names.iter().zip(&specs);
+                    both.into_iter()
+                        .all(|(name, spec)| known.renaming.of(name) == now.renaming.of(&spec.name))
+                })
+            }
+            _ => false,
+        }
+    }
+
     fn is_sklearn(&self) -> bool {
         self.entry().is_some_and(|entry| entry.library == Library::ScikitLearn)
     }
@@ -154,13 +180,15 @@ fn to_definition(
     let mut from: Vec<Dtype> = Vec::new();
     for tensor in tensors.iter_mut() {
         if let Some(parameter) = first_not_finite(tensor) {
+            let parameter = parameter.escape_debug();
             console.note(&format!("warning: {file}: {parameter} contains NaN or infinity"));
         }
         let is_other = tensor.dtype.is_float() && tensor.dtype != entry.dtype;
         if is_other && !is_converted(tensor) {
             from.extend(Some(tensor.dtype).filter(|dtype| !from.contains(dtype)));
             let converted = tensor.converted(entry.dtype, Overflow::Refuse);
-            *tensor = converted.with_context(|| format!("{file}: {}", tensor.name))?;
+            *tensor =
+                converted.with_context(|| format!("{file}: {}", tensor.name.escape_debug()))?;
         }
     }
     if !from.is_empty() {
@@ -221,24 +249,50 @@ fn metadata_for(
     beside.or_else(of_model).unwrap_or_default()
 }
 
-/// The bytes of the file.
-fn written(format: &Format, tensors: &[NamedTensor], metadata: &Metadata) -> Result<Vec<u8>> {
+/// The bytes of the file. `names` are those of the tensors before `--rename`.
+fn written(
+    args: &ExportArgs,
+    format: &Format,
+    (names, tensors): (&[String], &[NamedTensor]),
+    metadata: &Metadata,
+) -> Result<Vec<u8>> {
     let written = format.write_tensors(tensors, metadata);
     let written = written.with_context(|| format!("{format} is not a format of tensors"))?;
+    let before = |name: &str| {
+        let place = tensors.iter().position(|tensor| tensor.name == *name);
+        place.map_or(name, |place| &names[place]).to_owned()
+    };
     written.map_err(|error| match error {
         ReadError::NoType { ref name, dtype, .. } => {
-            let to = if dtype.is_complex() { Dtype::C64 } else { Dtype::F32 };
             let more = tensors.iter().filter(|tensor| tensor.dtype == dtype).count() > 1;
-            let advice = match (dtype.is_complex(), more) {
-                (false, true) => format!("--dtype {to}"),
-                _ => format!("--dtype {}", quoted(format!("{}={to}", Glob::escape(name)).as_ref())),
-            };
+            let advice = other_dtype(args, &before(name), dtype, more);
             let name = name.escape_debug();
             anyhow!(
                 "--format {format}: {name} is of the type {dtype}, which this format does not have. Convert it with \
                  {advice}"
             )
         }
+        ReadError::Name { ref name, .. } => {
+            let rule = format!("{}=NAME", Glob::escape(&before(name)));
+            anyhow!(
+                "--format {format}: {error}. Give it another name with --rename {}",
+                quoted(rule.as_ref())
+            )
+        }
         error => error.into(),
     })
+}
+
+/// The flag that converts a tensor of a type that a format does not have; `more` tensors may have it.
+fn other_dtype(args: &ExportArgs, name: &str, dtype: Dtype, more: bool) -> String {
+    let to = if dtype.is_complex() { Dtype::C64 } else { Dtype::F32 };
+    let flag = |rule: String| format!("--dtype {}", quoted(rule.as_ref()));
+    // The type that the command line asks for, unless the file has it.
+    if let Some(rule) = args.dtype.iter().rev().find(|rule| rule.dtype() == dtype) {
+        return format!("{} instead of {}", flag(rule.with(to)), quoted(rule.to_string().as_ref()));
+    }
+    match (dtype.is_complex(), more) {
+        (false, true) => flag(to.to_string()),
+        _ => flag(format!("{}={to}", Glob::escape(name))),
+    }
 }

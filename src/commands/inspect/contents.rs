@@ -1,7 +1,7 @@
 //! The JSON documents of `stitch inspect`, described in docs/json.md. Names must not change.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use stitch::tensor_files::Metadata;
 
 /// One file.
@@ -87,13 +87,15 @@ pub struct Tensor {
     pub statistics: Option<Statistics>,
 }
 
-/// Minimum, maximum and mean are those of the finite elements, in float64; null for complex numbers, or without any. The number
-/// of infinite elements is null for complex numbers, too.
+/// Minimum, maximum and mean are those of the finite elements; null for complex numbers, or without any. The number of infinite
+/// elements is null for complex numbers, too.
 #[derive(Serialize)]
 pub struct Statistics {
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-    pub mean: Option<f64>,
+    /// An integer for a type of integers, else in float64; `max`, too.
+    pub min: Option<Number>,
+    pub max: Option<Number>,
+    /// In float64.
+    pub mean: Option<Number>,
     pub nan: u64,
     pub inf: Option<u64>,
 }

@@ -1,20 +1,22 @@
 //! IDX files, compressed by gzip or not.
 
+use std::cmp::Ordering;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use stitch::dataset::classes::Classes;
 use stitch::fashion_mnist::idx::{
-    self, CHANNELS_MAGIC, IMAGES_MAGIC, IdxError, ImageReader, LABELS_MAGIC,
+    CHANNELS_MAGIC, IMAGES_MAGIC, IdxError, ImageReader, LABELS_MAGIC,
 };
 use stitch::fashion_mnist::source::{OFFICIAL, unpack};
 use stitch::sha256;
+use stitch::stitch_run::counted;
 use stitch::tensor_files::Dtype;
 
 use super::contents::{Contents, FileSum, Idx, Label};
 use super::sum;
-use super::tensors::Tally;
+use super::tally::Tally;
 use crate::cli::InspectArgs;
 use crate::commands::files::open_regular;
 
@@ -37,6 +39,30 @@ fn is_magic(magic: [u8; 4]) -> bool {
     [IMAGES_MAGIC, CHANNELS_MAGIC, LABELS_MAGIC].contains(&u32::from_be_bytes(magic))
 }
 
+/// The error about an IDX file of numbers that are neither labels nor images: its magic number has their type and the number
+/// of dimensions.
+pub fn unsupported(start: &[u8]) -> Option<String> {
+    let magic @ [0, 0, kind, dimensions @ 1..=16] = *start.first_chunk()? else { return None };
+    let kind = match kind {
+        0x08 => "uint8",
+        0x09 => "int8",
+        0x0b => "int16",
+        0x0c => "int32",
+        0x0d => "float32",
+        0x0e => "float64",
+        _ => return None,
+    };
+    // The length of a safetensors header may have these bytes, too; the header follows.
+    let is_other = is_magic(magic) || start.get(8) == Some(&b'{');
+    (!is_other).then(|| {
+        let dimensions = counted(dimensions.into(), "dimension");
+        format!(
+            "an IDX file of {kind} with {dimensions}, which is not supported: uint8 with 1 dimension (labels) or with 3 or 4 \
+             (images) is expected"
+        )
+    })
+}
+
 /// What is in an IDX file.
 pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     let path = || file.display().to_string();
@@ -45,6 +71,9 @@ pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     let (mut unpacked, gzip) = unpack(reader).with_context(cannot)?;
     let mut magic = Vec::new();
     (&mut unpacked).take(4).read_to_end(&mut magic).with_context(cannot)?;
+    if let Some(error) = unsupported(&magic) {
+        bail!("{}: {error}", path());
+    }
     let Some(known) = magic.first_chunk().copied().filter(|magic| is_magic(*magic)) else {
         bail!("{}: compressed by gzip, and not an IDX file: unpack it first", path())
     };
@@ -77,29 +106,49 @@ pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
 type Found = (u64, Option<[usize; 3]>, Option<Vec<u64>>);
 
 fn labels(from: &mut impl Read, tally: Option<&mut Tally>) -> Result<Found, IdxError> {
-    let labels = idx::read_labels(from)?;
-    if let Some(tally) = tally {
-        tally.add(&labels);
+    let mut header = [0; 8];
+    from.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => IdxError::Header(header.len()),
+        _ => IdxError::Io(error),
+    })?;
+    let [.., a, b, c, d] = header;
+    let count = u32::from_be_bytes([a, b, c, d]).into();
+    if count == 0 {
+        return Err(IdxError::Empty("labels"));
     }
     let mut counts = vec![0; 256];
-    labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
-    Ok((labels.len() as u64, None, Some(counts)))
+    body(from, "labels", count, tally, |part| {
+        part.iter().for_each(|&label| counts[usize::from(label)] += 1);
+    })?;
+    Ok((count, None, Some(counts)))
 }
 
-/// Reads the images as a stream.
-fn images(from: &mut impl Read, mut tally: Option<&mut Tally>) -> Result<Found, IdxError> {
+fn images(from: &mut impl Read, tally: Option<&mut Tally>) -> Result<Found, IdxError> {
     let reader = ImageReader::open(&mut *from)?;
     let (count, shape) = (reader.count() as u64, reader.shape());
-    let expected = count * shape.bytes() as u64;
-    let found = sha256::for_each_part(from, &mut |part| {
+    body(from, "images", count * shape.bytes() as u64, tally, |_| {})?;
+    Ok((count, Some(shape.sizes()), None))
+}
+
+/// Reads the bytes after the header as a stream, of which `expected` are expected. What follows them is not read: a small
+/// compressed file may have very many.
+fn body(
+    from: &mut impl Read,
+    what: &'static str,
+    expected: u64,
+    mut tally: Option<&mut Tally>,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), IdxError> {
+    let found = sha256::for_each_part(&mut from.take(expected + 1), &mut |part| {
         if let Some(tally) = &mut tally {
             tally.add(part);
         }
+        each(part);
     })?;
     match found.cmp(&expected) {
-        std::cmp::Ordering::Less => Err(IdxError::Truncated { what: "images", expected, found }),
-        std::cmp::Ordering::Greater => Err(IdxError::Trailing { what: "images", expected }),
-        std::cmp::Ordering::Equal => Ok((count, Some(shape.sizes()), None)),
+        Ordering::Less => Err(IdxError::Truncated { what, expected, found }),
+        Ordering::Greater => Err(IdxError::Trailing { what, expected }),
+        Ordering::Equal => Ok(()),
     }
 }
 

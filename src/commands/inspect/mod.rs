@@ -5,13 +5,14 @@ mod contents;
 mod folder;
 mod idx;
 mod script;
+mod tally;
 mod tensors;
 mod text;
 
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use stitch::sha256;
 use stitch::stitch_trace::RECORDS;
 
@@ -90,6 +91,9 @@ fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
         );
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         return folder::trace(folder.unwrap_or(Path::new(".")));
+    }
+    if let Some(error) = idx::unsupported(&start) {
+        bail!("{}: {error}", file.display());
     }
     match idx::is_idx(&start, length) {
         true => {

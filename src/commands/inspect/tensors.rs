@@ -3,13 +3,13 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use stitch::models::weights;
 use stitch::sha256;
-use stitch::stitch_trace::StatisticsTally;
-use stitch::tensor_files::{Dtype, FileKind, ReadError, TensorFile, TensorSpec};
+use stitch::tensor_files::{FileKind, ReadError, TensorFile, TensorSpec};
 
-use super::contents::{Contents, Skipped, Statistics, Tensor, Tensors, Weights};
+use super::contents::{Contents, Skipped, Tensor, Tensors, Weights};
+use super::tally::Tally;
 use super::{checkpoint, script, sum};
 use crate::cli::InspectArgs;
 use crate::commands::files::{self, Opened, open_regular};
@@ -19,8 +19,23 @@ pub fn contents(file: &Path, args: &InspectArgs) -> Result<Contents> {
     match TensorFile::open_key(BufReader::new(open_regular(file)?), args.key.get()) {
         Ok(opened) => single(file, opened, args),
         Err(ReadError::Ambiguous { keys, more }) => several(file, &keys, more, args),
+        Err(error) if is_onnx(file) => {
+            bail!(
+                "{}: an ONNX file, which stitch writes but does not read ({error})",
+                file.display()
+            )
+        }
+        Err(ReadError::Unknown) => bail!(
+            "{} is none of the files that inspect shows: files of tensors (.pt, .pth, .safetensors, .npz, .npy), traces, run \
+             folders and IDX files",
+            file.display()
+        ),
         Err(error) => Err(files::tensors_error(file, error)),
     }
+}
+
+fn is_onnx(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
 fn single(file: &Path, mut opened: Opened, args: &InspectArgs) -> Result<Contents> {
@@ -131,33 +146,4 @@ fn tensor(opened: &mut Opened, i: usize, spec: &TensorSpec, stats: bool) -> Resu
         sha256: hash.finish(),
         statistics: stats.then(|| tally.finish()),
     })
-}
-
-/// Computes the statistics of a tensor as its elements come.
-pub struct Tally {
-    dtype: Dtype,
-    tally: StatisticsTally,
-    nan: u64,
-}
-
-impl Tally {
-    /// Without elements yet.
-    pub fn new(dtype: Dtype) -> Self {
-        Self { dtype, tally: StatisticsTally::new(), nan: 0 }
-    }
-
-    /// Adds whole elements.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.nan += self.dtype.count_nan(bytes) as u64;
-        if !self.dtype.is_complex() {
-            self.tally.add(self.dtype, bytes);
-        }
-    }
-
-    /// The statistics of all elements.
-    pub fn finish(&self) -> Statistics {
-        let stitch::stitch_trace::Statistics { inf, min, max, mean, .. } = self.tally.finish();
-        let inf = (!self.dtype.is_complex()).then_some(inf as u64);
-        Statistics { min, max, mean, nan: self.nan, inf }
-    }
 }

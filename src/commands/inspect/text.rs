@@ -1,6 +1,6 @@
 //! What is in a file, as text.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 use stitch::report::figures::thousands;
 use stitch::stitch_run::counted;
 
@@ -8,6 +8,7 @@ use super::contents::{
     Checkpoint, Contents, FileSum, Idx, Run, Script, Statistics, Tensor, Tensors, Trace, Weights,
 };
 use crate::cli::InspectArgs;
+use crate::commands::shell::quoted;
 use crate::commands::terminal::{Screen, table_with_text, visible_line};
 
 /// Digits of a SHA-256 in tables.
@@ -115,6 +116,7 @@ impl Text {
         let Some(first) = candidates.first().and_then(|weights| weights.key.as_ref()) else {
             return;
         };
+        let first = quoted(first.as_ref());
         self.line(&format!(
             "{} dicts of tensors; --key shows the tensors of one, such as --key {first}",
             candidates.len()
@@ -227,7 +229,10 @@ impl Text {
     }
 
     fn idx(&mut self, idx: &Idx) {
-        let what = if idx.labels.is_some() { "labels" } else { "images" };
+        let (one, what) = match idx.labels.is_some() {
+            true => ("label", "labels"),
+            false => ("image", "images"),
+        };
         let packed = if idx.gzip { ", gzip" } else { "" };
         self.sum(&format!("IDX file of {what}{packed}"), &idx.sum);
         if idx.gzip {
@@ -235,16 +240,17 @@ impl Text {
         }
         let shape = idx.shape.map(|[channels, height, width]| {
             let color = if channels == 1 { "gray" } else { "color" };
-            format!(" of {height}x{width} pixels, {color}")
+            let pixels = if height * width == 1 { "pixel" } else { "pixels" };
+            format!(" of {height}x{width} {pixels}, {color}")
         });
         let official = match idx.official {
             Some(name) => format!("; the official {name} of Fashion-MNIST"),
             None => "; not a file of Fashion-MNIST".into(),
         };
-        let count = thousands(idx.count);
-        self.line(&format!("{count} {what}{}{official}", shape.unwrap_or_default()));
+        let (count, counted) = (thousands(idx.count), if idx.count == 1 { one } else { what });
+        self.line(&format!("{count} {counted}{}{official}", shape.unwrap_or_default()));
         if let Some(Statistics { min, max, mean, .. }) = &idx.statistics {
-            let [min, max, mean] = [min, max, mean].map(|value| number(*value));
+            let [min, max, mean] = [min, max, mean].map(|value| number(value.as_ref()));
             self.line(&format!("min {min}, max {max}, mean {mean}"));
         }
         let rows = idx.labels.iter().flatten().map(|label| {
@@ -262,7 +268,7 @@ fn row(tensor: &Tensor) -> Vec<String> {
     let mut row = vec![name.clone(), (*dtype).to_owned(), format!("[{sizes}]")];
     row.extend([*elements, *bytes].map(thousands));
     if let Some(Statistics { min, max, mean, nan, inf }) = statistics {
-        row.extend([min, max, mean].map(|value| number(*value)));
+        row.extend([min, max, mean].map(|value| number(value.as_ref())));
         row.push(thousands(*nan));
         row.push(inf.map_or_else(|| "-".into(), thousands));
     }
@@ -270,10 +276,11 @@ fn row(tensor: &Tensor) -> Vec<String> {
     row
 }
 
-/// A number with about five digits.
-fn number(value: Option<f64>) -> String {
-    match value {
-        None => "–".into(),
+/// An integer, or a number with about five digits.
+fn number(value: Option<&Number>) -> String {
+    let Some(number) = value else { return "–".into() };
+    match number.as_f64().filter(|_| number.is_f64()) {
+        None => number.to_string(),
         Some(value) if value.fract() == 0.0 && value.abs() < 1e7 => value.to_string(),
         Some(value) if (1e-3..1e5).contains(&value.abs()) => format!("{value:.4}"),
         Some(value) => format!("{value:.4e}"),

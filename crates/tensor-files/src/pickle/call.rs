@@ -260,7 +260,7 @@ impl Machine<'_> {
             _ => return Err("a tensor without a storage".into()),
         };
         let (&Value::Int(offset), Some(shape), Some(stride)) =
-            (&self.arena[offset], self.ints(shape), self.ints(stride))
+            (&self.arena[offset], self.ints(shape)?, self.ints(stride)?)
         else {
             return Err("a tensor without offset, shape or stride".into());
         };
@@ -287,17 +287,20 @@ impl Machine<'_> {
         Ok((negative, conjugate))
     }
 
-    /// A tuple of integers, as many as a tensor may have dimensions.
-    fn ints(&self, id: Id) -> Option<Vec<i64>> {
-        let Value::Tuple(items) = &self.arena[id] else { return None };
+    /// A tuple of integers, as many as a tensor may have dimensions; `None` for another value.
+    fn ints(&self, id: Id) -> Result<Option<Vec<i64>>, Not> {
+        let Value::Tuple(items) = &self.arena[id] else { return Ok(None) };
         if items.len() > DIMENSIONS {
-            return None;
+            let found = items.len();
+            let error =
+                format!("a tensor of {found} dimensions, more than the limit of {DIMENSIONS}");
+            return Err(error.into());
         }
         let int = |&item: &Id| match self.arena[item] {
             Value::Int(x) => Some(x),
             _ => None,
         };
-        items.iter().map(int).collect()
+        Ok(items.iter().map(int).collect())
     }
 
     /// BINPERSID: `("storage", type, key, location, count)` names a record of the archive. The

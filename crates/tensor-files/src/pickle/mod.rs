@@ -23,7 +23,7 @@ use std::rc::Rc;
 pub(super) use globals::{Global, Rebuild};
 pub(super) use writer::Pickler;
 
-use super::Dtype;
+use super::{Dtype, skipped};
 
 /// Position of a value in the arena.
 pub(crate) type Id = usize;
@@ -114,7 +114,7 @@ impl Pickle {
             Value::Class(_) => "a TorchScript class",
             Value::Object { .. } => "a TorchScript object",
             Value::Storage(_) => "a storage",
-            Value::Tensor(_) => "a tensor",
+            Value::Tensor(_) => skipped::TENSOR,
             Value::Unknown(name) | Value::Opaque(name) | Value::Unreadable(name) => {
                 return Rc::clone(name);
             }

@@ -34,7 +34,9 @@ def walk(value, path, found, depth=0):
 
 def line(name, tensor):
     tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes().hex() if tensor.numel() else ""
+    # Any byte of a bool but 0 is true.
+    bits = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
+    data = bits.reshape(-1).view(torch.uint8).numpy().tobytes().hex() if tensor.numel() else ""
     # As hexadecimal digits: it may hold line ends.
     name = name.encode("utf-8", "surrogatepass").hex()
     return f"{name}\t{str(tensor.dtype).removeprefix('torch.')}\t{list(tensor.shape)}\t{data}"
