@@ -75,7 +75,7 @@ pub enum LineError {
     /// It is not a JSON object with the fields of a [`Record`](crate::Record).
     #[error("is not a record of a trace: {0}")]
     Json(serde_json::Error),
-    /// It is longer than [`LONGEST_LINE`](crate::LONGEST_LINE).
+    /// It is longer than [`LONGEST_LINE`].
     #[error("has more than {LONGEST_LINE} bytes, the most that are read")]
     TooLong,
     /// It has the fields of an end marker, but not its value of `end`.
