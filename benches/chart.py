@@ -15,7 +15,7 @@ import matplotlib
 matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "stitch", "svg.fonttype": "path", "font.size": 10})
 import matplotlib.pyplot as plt  # noqa: E402
-from results import read, root  # noqa: E402
+from results import read_latest, root  # noqa: E402
 
 GRAY = "#59636e"
 BACKGROUND = "#ffffff"
@@ -42,7 +42,7 @@ IMAGES = 60_000
 def microseconds():
     """Returns the median training time per image by (threads, contender, batch size)."""
     values = {}
-    for row in read("training.csv"):
+    for row in read_latest("training.csv"):
         if row["setting"].startswith("sweep"):
             key = int(row["threads"]), row["contender"], int(row["batch_size"])
             cost = 1e6 * float(row["train_seconds"]) / (float(row["epochs"]) * IMAGES)

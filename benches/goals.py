@@ -5,10 +5,10 @@
 
 import statistics
 
-from results import read
+from results import read_latest
 
-TRAINING = read("training.csv")
-EVALUATION = [{"setting": row["model"], **row} for row in read("evaluation.csv")]
+TRAINING = read_latest("training.csv")
+EVALUATION = [{"setting": row["model"], **row} for row in read_latest("evaluation.csv")]
 EXACT_LOOPS = ["notebook", "notebook, memory kept", "PyTorch whole", "PyTorch foreach"]
 LOOPS = [*EXACT_LOOPS, *(f"PyTorch {name}" for name in ("fused", "channels-last", "compile", "compile-channels-last"))]
 

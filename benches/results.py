@@ -1,8 +1,8 @@
 """Reads and writes the raw results, CSV files in benches/results/; each row is written as soon as it is measured."""
 
 import csv
+import json
 import os
-import re
 import subprocess
 import tomllib
 from importlib.metadata import version
@@ -13,17 +13,18 @@ FOLDER = root / "benches/results"
 VERSIONS = ["cpu", "cores", "stitch", "torch", "scikit-learn", "candle"]
 
 
-def cpu():
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return found[1] if found else "unknown"
+def cpu(stitch):
+    """Returns the name of the CPU and the level of its kernels: CPUs of one name may have AVX-512 or not."""
+    command = [stitch, "--version", "--verbose", "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return f"{found['cpu']} ({found['cpu_capability']})"
 
 
 def machine(stitch):
     """Returns the columns of every row about the machine and the versions."""
     candle = tomllib.loads((root / "benches/candle/Cargo.toml").read_text())["dependencies"]["candle-core"]
     output = subprocess.run([stitch, "--version"], capture_output=True, text=True, check=True).stdout
-    values = [cpu(), os.cpu_count(), output.split()[1], version("torch"), version("scikit-learn"), candle.lstrip("=")]
+    values = [cpu(stitch), os.cpu_count(), output.split()[1], version("torch"), version("scikit-learn"), candle.lstrip("=")]
     return dict(zip(VERSIONS, values))
 
 
@@ -34,6 +35,12 @@ def read(name):
         return []
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
+
+
+def read_latest(name):
+    """Returns the rows of the machine that was measured last."""
+    rows = read(name)
+    return [row for row in rows if row["cpu"] == rows[-1]["cpu"]]
 
 
 class Results:

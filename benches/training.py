@@ -1,7 +1,8 @@
 """Measures training: seconds, seconds of the whole process, peak memory, and equality of the weights.
 
 Run by `make bench`. In each setting the contenders alternate (A B C A B C …). Exact contenders must have the notebook's
-weights in every round, or the benchmark fails. Each run is written as a row of benches/results/training.csv.
+weights in every round, or the benchmark fails. Each round measures the speed of large matrix products, too; the seconds are
+reported as a multiple of what the arithmetic alone takes at that speed. Each run is written as a row of benches/results/training.csv.
 `--only NAME` measures the settings whose names start with NAME, and keeps the rows of the others.
 """
 
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from arithmetic import flop_per_image, peak_gflops
 from data import unpack
-from results import VERSIONS, Results, machine, root
+from results import VERSIONS, Results, cpu, machine, root
 from safetensors.numpy import load_file
 
 # Makes glibc keep freed memory; stitch sets this itself.
@@ -99,7 +101,7 @@ SETTINGS = [
 COLUMNS = [
     *("setting", "contender", "model", "batch_size", "threads", "epochs", "round"),
     *("train_seconds", "compile_seconds", "whole_seconds", "cpu_seconds", "others_cpu_seconds"),
-    *("peak_rss_mb", "process_peak_rss_mb", "test_accuracy", "weights_sha256"),
+    *("peak_gflops", "peak_rss_mb", "process_peak_rss_mb", "test_accuracy", "weights_sha256"),
     *VERSIONS,
 ]
 
@@ -182,6 +184,7 @@ def measure(setting, pairs, paths, results, versions):
     rows = {name: [] for name in setting.contenders}
     for number in range(1, pairs + 1):
         reference = None
+        peak = peak_gflops(setting.model, setting.threads)
         for name in setting.contenders:
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "run"
@@ -192,7 +195,7 @@ def measure(setting, pairs, paths, results, versions):
                     sys.exit(f"error: {setting.name}: {name} has written no weights")
                 reference = reference or tensors
                 check(setting, name, tensors, reference)
-            row |= {"setting": setting.name, "contender": name, "round": number}
+            row |= {"setting": setting.name, "contender": name, "round": number, "peak_gflops": peak}
             results.add({**row, "weights_sha256": digest(tensors), **versions})
             rows[name].append(row)
             others = row["others_cpu_seconds"] / row["whole_seconds"]
@@ -204,12 +207,13 @@ def measure(setting, pairs, paths, results, versions):
 def report(setting, rows, pairs):
     """Prints the medians of a setting, one line per contender."""
     print(f"\n{setting.title()} (medians of {pairs})")
-    print(f"{'':30}training, s (from - to)    whole, s  memory, MB  /notebook  /PyTorch  weights")
+    print(f"{'':30}training, s (from - to)    whole, s  memory, MB  /notebook  /PyTorch  /arithmetic  weights")
     # Extrapolated to all epochs if only a part was run.
     seconds = {
         name: [row["train_seconds"] * setting.epochs / row["epochs"] for row in of] for name, of in rows.items()
     }
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    arithmetic = flop_per_image(setting.model) * 60_000 * setting.epochs / 1e9
     fastest = min((medians[name] for name in rows if "PyTorch" in name), default=None)
     for name, of in rows.items():
         whole, memory = (statistics.median(row[key] for row in of) for key in ("whole_seconds", "peak_rss_mb"))
@@ -221,6 +225,7 @@ def report(setting, rows, pairs):
             + (f"{'-':>8}" if part else f"{whole:8.2f}")
             + f"{memory:12.0f}{medians[name] / medians['notebook']:11.2f}"
             + (f"{medians[name] / fastest:10.2f}" if fastest else f"{'-':>10}")
+            + f"{statistics.median(s * row['peak_gflops'] for s, row in zip(values, of)) / arithmetic:13.2f}"
             + (f"  equal{' within 1e-12' if BOUNDS[setting.model] else ''}" if contender.exact else "  its own"),
             flush=True,
         )
@@ -240,7 +245,8 @@ def main():
     minutes = args.pairs * sum(setting.seconds for setting in settings) / 60
     log(f"{len(settings)} settings, {args.pairs} rounds each: about {minutes:.0f} minutes on two cores")
     names = {setting.name for setting in settings}
-    results = Results("training.csv", COLUMNS, lambda row: row["setting"] in names)
+    here = cpu(stitch)
+    results = Results("training.csv", COLUMNS, lambda row: row["setting"] in names and row["cpu"] == here)
     with tempfile.TemporaryDirectory() as folder:
         unpack(stitch, Path(folder) / "data")
         paths = {name: str(Path(folder) / name) for name in ("data", "compiled")}

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_mean_of_finite_numbers_is_finite_and_zero_has_no_sign() {
         let large = [1.7e308f64, 1.7e308, f64::INFINITY].map(f64::to_le_bytes).concat();
-        assert_eq!(of(Dtype::F64, &large), ["1.7e308"; 3]);
+        assert_eq!(of(Dtype::F64, &large), ["1.7e+308"; 3]);
         let zeros = [-0.0f32, -0.0].map(f32::to_le_bytes).concat();
         assert_eq!(of(Dtype::F32, &zeros), ["0.0"; 3]);
     }
