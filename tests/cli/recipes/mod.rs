@@ -33,11 +33,12 @@ const STATE_DICT: &str = "Python, the state_dict";
 const TORCHSCRIPT: &str = "Python, TorchScript";
 const ONNX: &str = "ONNX, in Python";
 const CPP: &str = "C++, TorchScript";
-const CPP_BUILD: &str = "It prints class and logits";
+const PICTURE: &str = "It prints class and logits";
+const CPP_BUILD: &str = "To build it";
 const RUST: &str = "Rust, TorchScript";
 const SKLEARN: &str = "scikit-learn,";
-const ALL: [&str; 9] =
-    [EXPORT, RULES, STATE_DICT, TORCHSCRIPT, ONNX, CPP, CPP_BUILD, RUST, SKLEARN];
+const ALL: [&str; 10] =
+    [EXPORT, RULES, STATE_DICT, TORCHSCRIPT, ONNX, CPP, PICTURE, CPP_BUILD, RUST, SKLEARN];
 
 /// Paragraph and indented block below it, of each recipe on the page.
 fn recipes() -> Vec<(String, String)> {
@@ -61,7 +62,7 @@ fn recipe(name: &str) -> String {
 fn readers_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    for name in ["examples", "models", "tests"] {
+    for name in ["docs", "examples", "models", "tests"] {
         symlink(common::root().join(name), path.join(name)).unwrap();
     }
     symlink(libtorch(), path.join(".libtorch")).unwrap();
@@ -108,6 +109,7 @@ fn python_recipes_give_the_numbers_of_the_run() {
         ("state_dict.py", STATE_DICT),
         ("torchscript.py", TORCHSCRIPT),
         ("onnx.py", ONNX),
+        ("picture.py", PICTURE),
         ("sklearn.py", SKLEARN),
     ];
     for (file, name) in recipes {

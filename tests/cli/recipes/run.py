@@ -35,6 +35,11 @@ for key, value in load_file("runs/reproduce/lenet5/weights.safetensors").items()
 expected = model(torch.from_numpy(images)).detach()
 assert (expected.argmax(1).numpy() == predictions("lenet5")).all(), "state_dict: predictions"
 
+run("picture.py")
+header, picture = b"P5\n28 28\n255\n", Path("picture.pgm").read_bytes()
+assert picture.startswith(header) and len(picture) == len(header) + 784, "picture"
+assert max(picture[len(header) :]) > 128 > picture[len(header)], "picture: light on dark"
+
 logits = run("torchscript.py", torch=torch, images=torch.from_numpy(images))["logits"]
 assert torch.equal(logits, expected), "torchscript: logits"
 
