@@ -36,7 +36,6 @@ struct State {
 /// Looks whether other processes need the CPUs, at most every 200 ms, and lets OpenMP's threads spin or sleep while they wait.
 /// Loops of training and evaluation call it. A wait policy in OpenMP's environment variables is not changed.
 pub(crate) fn adapt() {
-    let threads = tch::get_num_threads();
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let state = state.get_or_insert_with(|| State {
         since: Instant::now(),
@@ -48,13 +47,18 @@ pub(crate) fn adapt() {
     if elapsed < INTERVAL {
         return;
     }
+    state.since = Instant::now();
+    let threads = tch::get_num_threads();
+    if threads == 1 || has_policy() {
+        state.sleepers = None;
+        return;
+    }
     let now = waited();
     let [idle, of_thread] = IDLE;
     let limit = elapsed.mul_f64(idle + of_thread * f64::from(threads));
     let has_waited = now.saturating_sub(state.waited) > limit;
-    (state.since, state.waited) = (Instant::now(), now);
-    let is_busy = state.machine.observe(has_waited, elapsed) && threads > 1 && !has_policy();
-    match (is_busy, &state.sleepers) {
+    state.waited = now;
+    match (state.machine.observe(has_waited, elapsed), &state.sleepers) {
         (true, None) => state.sleepers = Sleepers::start(threads),
         (false, Some(_)) => state.sleepers = None,
         _ => {}
