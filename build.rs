@@ -9,7 +9,6 @@ use std::{env, fs};
 #[cfg(not(feature = "libtorch"))]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-env=STITCH_LIBTORCH_VERSION=none");
 }
 
 #[cfg(feature = "libtorch")]

@@ -5,13 +5,13 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
+use crate::commands::REMOVED_DIRECTORY;
+
 /// The dynamic loader calls the functions of this section before all constructors.
 #[used]
 #[unsafe(link_section = ".preinit_array")]
 static CHECK: extern "C" fn(c_int, *const *const c_char) = check;
 
-const MESSAGE: &str =
-    "the working directory was removed. Change to an existing directory and try again";
 /// The exit code of usage and I/O errors.
 const EXIT_CODE: c_int = 2;
 
@@ -29,9 +29,9 @@ extern "C" fn check(count: c_int, arguments: *const *const c_char) {
     // SAFETY: the C library passes main's arguments, `count` null-terminated strings.
     let is_json =
         (0..count as usize).any(|i| unsafe { CStr::from_ptr(*arguments.add(i)) } == c"--json");
-    write(libc::STDERR_FILENO, &["error: ", MESSAGE, "\n"]);
+    write(libc::STDERR_FILENO, &["error: ", REMOVED_DIRECTORY, "\n"]);
     if is_json {
-        let parts = ["{\n  \"error\": \"", MESSAGE, "\",\n  \"exit_code\": 2\n}\n"];
+        let parts = ["{\n  \"error\": \"", REMOVED_DIRECTORY, "\",\n  \"exit_code\": 2\n}\n"];
         write(libc::STDOUT_FILENO, &parts);
     }
     // SAFETY: no other code of the process has run yet.

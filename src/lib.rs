@@ -77,8 +77,8 @@
 //! println!("cargo::rustc-link-arg=-Wl,-rpath,{}", std::env::var("DEP_STITCH_LIBTORCH_LIB").unwrap());
 //! ```
 
-// Without libtorch, what only networks that compute need is unused.
-#![cfg_attr(not(feature = "libtorch"), allow(unused_imports, dead_code))]
+// `src/front.rs` is the part that needs no libtorch.
+#![cfg(feature = "libtorch")]
 
 pub use stitch_run::{closest, metrics, sha256};
 pub use {
@@ -86,24 +86,18 @@ pub use {
 };
 
 pub mod dataset;
-#[cfg(feature = "libtorch")]
 pub mod engine;
-#[cfg(feature = "libtorch")]
 pub mod evaluate;
 pub mod export;
 pub mod formats;
-#[cfg(feature = "libtorch")]
 pub mod libtorch;
 pub mod memory;
 pub mod models;
 pub mod nn;
-#[cfg(feature = "libtorch")]
 pub mod optim;
 pub mod parity;
 pub mod report;
-#[cfg(feature = "libtorch")]
 pub mod rng;
-#[cfg(feature = "libtorch")]
 pub mod run;
 pub mod run_folder;
 pub mod study;

@@ -45,6 +45,7 @@ use values::written_path;
 /// (SIGTERM).
 #[derive(Debug, Parser)]
 #[command(
+    name = "stitch",
     version,
     max_term_width = 100,
     arg_required_else_help = true,

@@ -124,8 +124,6 @@ pub struct ReportArgs {
     pub figures: FigureArgs,
     #[command(flatten)]
     pub data: DataArgs,
-    /// The networks that find misclassified images are computed; without libtorch, there are none.
-    #[cfg(feature = "libtorch")]
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Replace FILE if it exists

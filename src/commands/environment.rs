@@ -7,7 +7,9 @@ use std::fs;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Console;
+#[cfg(not(feature = "libtorch"))]
+use super::engine;
+use super::{Console, Outcome};
 
 /// Environment variables that choose kernels or numbers of threads.
 const VARIABLES: [&str; 13] = [
@@ -56,7 +58,11 @@ struct Libraries {
 }
 
 /// `stitch --version --verbose`
-pub fn run(console: Console) -> Result<()> {
+pub fn run(console: Console) -> Result<Outcome> {
+    #[cfg(not(feature = "libtorch"))]
+    if engine::EXISTS {
+        return engine::start();
+    }
     let environment = Environment {
         stitch: env!("CARGO_PKG_VERSION"),
         cpu: cpu(),
@@ -65,7 +71,8 @@ pub fn run(console: Console) -> Result<()> {
         variables: variables(),
     };
     console.document(|| Ok(&environment))?;
-    console.show(&environment.text())
+    console.show(&environment.text())?;
+    Ok(Outcome::Done)
 }
 
 impl Environment {

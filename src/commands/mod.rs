@@ -1,15 +1,22 @@
 //! The commands, one file each: they call the library and print.
+//!
+//! Those that compute with networks are part of `stitch-engine` (feature `libtorch`), the others of `stitch`, which
+//! starts `stitch-engine` where it needs it.
 
+#[cfg(not(feature = "libtorch"))]
 mod completions;
 #[cfg(feature = "libtorch")]
 mod cpu_quota;
+#[cfg(not(feature = "libtorch"))]
 mod data;
-#[cfg(feature = "import")]
+#[cfg(all(feature = "import", not(feature = "libtorch")))]
 mod data_import;
 mod doctor;
 mod documents;
 #[cfg(feature = "libtorch")]
 mod dry_run;
+#[cfg(not(feature = "libtorch"))]
+mod engine;
 mod environment;
 #[cfg(feature = "libtorch")]
 mod evaluate;
@@ -17,11 +24,15 @@ mod export;
 mod files;
 mod flags;
 mod inputs;
+#[cfg(not(feature = "libtorch"))]
 mod inspect;
 mod links;
+#[cfg(not(feature = "libtorch"))]
 mod man;
+#[cfg(not(feature = "libtorch"))]
 mod models;
 mod out_of_memory;
+#[cfg(not(feature = "libtorch"))]
 mod parity;
 #[cfg(feature = "libtorch")]
 mod predict;
@@ -45,11 +56,12 @@ mod train;
 #[cfg(feature = "libtorch")]
 mod training;
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-#[cfg(not(feature = "libtorch"))]
+#[cfg(feature = "libtorch")]
 use anyhow::bail;
 use anyhow::{Context, Result, ensure};
 use clap::builder::styling::AnsiColor;
@@ -58,7 +70,7 @@ use stitch::dataset::source::FetchError;
 
 pub use self::out_of_memory::{LIBRARY_EXIT, OUT_OF_MEMORY};
 use self::terminal::Screen;
-use crate::cli::{Cli, Command, UNBROKEN};
+use crate::cli::{self, Cli, Command, UNBROKEN};
 
 /// The result of a command that did not fail with an error.
 pub enum Outcome {
@@ -80,51 +92,93 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// The error in a working directory that was removed. `before_main.rs` prints it before libtorch's libraries are started.
+pub const REMOVED_DIRECTORY: &str =
+    "the working directory was removed. Change to an existing directory and try again";
+
+/// Parses the command line, runs the command and returns the exit code.
+pub fn main() -> ExitCode {
+    #[cfg(feature = "libtorch")]
+    stitch::memory::keep_freed_memory();
+    stitch::memory::handle_aborts(OUT_OF_MEMORY);
+    stitch::memory::handle_library_exits(LIBRARY_EXIT);
+    let code = exit_code();
+    stitch::memory::expect_exit();
+    code
+}
+
+fn exit_code() -> ExitCode {
+    if let Some(json) = cli::asks_for_versions() {
+        return versions(json);
+    }
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err((error, json)) => return usage(&error, json),
+    };
+    let json = cli.json;
+    match run(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => fail(&error, json),
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// The error message; [`exit_code_of`] maps it to an exit code.
-pub fn run(cli: Cli) -> Result<Outcome> {
+fn run(cli: Cli) -> Result<Outcome> {
     terminal::set_color(cli.color);
     out_of_memory::listen(cli.json);
     signals::listen()?;
+    // Paths would be relative to it.
+    let is_removed = env::current_dir().is_err_and(|it| it.kind() == io::ErrorKind::NotFound);
+    ensure!(!is_removed, REMOVED_DIRECTORY);
     let console = Console { quiet: cli.quiet, json: cli.json, screen: Screen::stdout() };
     match cli.command {
-        #[cfg(feature = "libtorch")]
-        Command::Reproduce(args) => reproduce::run(&args, console),
-        #[cfg(feature = "libtorch")]
-        Command::Train(args) => train::run(&args, console),
-        Command::Models(args) => models::run(&args, console),
-        #[cfg(feature = "libtorch")]
-        Command::Evaluate(args) => evaluate::run(&args, console),
-        #[cfg(feature = "libtorch")]
-        Command::Predict(args) => predict::run(&args, console),
         Command::Export(args) => export::run(&args, console),
-        Command::Inspect(args) => inspect::run(&args, console),
-        Command::Parity(args) => parity::run(&args, console),
         Command::Report(args) => report::run(&args, console),
-        Command::Data(args) => data::run(&args, console),
         Command::Study(args) => study::run(&args, console),
         Command::Doctor => doctor::run(console),
-        Command::Completions(args) => completions::run(&args, console),
-        Command::Man(args) => man::run(&args, console),
-        #[cfg(not(feature = "libtorch"))]
-        Command::Reproduce(_) | Command::Train(_) | Command::Evaluate(_) | Command::Predict(_) => {
-            bail!(WITHOUT_LIBTORCH)
-        }
+        other => dispatch(other, console),
     }
 }
 
-/// The error of a command that computes with networks.
+/// Runs a command that computes with networks.
+#[cfg(feature = "libtorch")]
+fn dispatch(command: Command, console: Console) -> Result<Outcome> {
+    match command {
+        Command::Reproduce(args) => reproduce::run(&args, console),
+        Command::Train(args) => train::run(&args, console),
+        Command::Evaluate(args) => evaluate::run(&args, console),
+        Command::Predict(args) => predict::run(&args, console),
+        _ => bail!(NOT_OF_THE_ENGINE),
+    }
+}
+
+/// The error of a command that computes nothing.
+#[cfg(feature = "libtorch")]
+const NOT_OF_THE_ENGINE: &str =
+    "stitch-engine has only the commands that compute with networks: use stitch instead";
+
+/// Runs a command that computes nothing, or starts `stitch-engine`.
 #[cfg(not(feature = "libtorch"))]
-const WITHOUT_LIBTORCH: &str = "this stitch was built without libtorch: it reads, compares and converts files, but computes no \
-                                network. Build it with its default features (cargo install --path .)";
+fn dispatch(command: Command, console: Console) -> Result<Outcome> {
+    match command {
+        Command::Models(args) => models::run(&args, console),
+        Command::Inspect(args) => inspect::run(&args, console),
+        Command::Parity(args) => parity::run(&args, console),
+        Command::Data(args) => data::run(&args, console),
+        Command::Completions(args) => completions::run(&args, console),
+        Command::Man(args) => man::run(&args, console),
+        _ => engine::start(),
+    }
+}
 
 /// `stitch --version --verbose`: what the bits of a result depend on.
-pub fn versions(json: bool) -> ExitCode {
+fn versions(json: bool) -> ExitCode {
     let console = Console { quiet: false, json, screen: Screen::stdout() };
     match environment::run(console) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(outcome) => outcome.into(),
         Err(error) => fail(&error, json),
     }
 }
@@ -141,7 +195,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
 }
 
 /// Prints the error to stderr, and as a JSON document to stdout if `json`; returns its exit code.
-pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
+fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
     print_error(error);
     let code = exit_code_of(error);
     // After part of a result, stdout would not be one JSON document.
@@ -152,7 +206,7 @@ pub fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
 }
 
 /// Prints a message of clap: help, version, or an error of the command line.
-pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
+fn usage(error: &clap::Error, json: bool) -> ExitCode {
     let text = error.render().ansi().to_string().replace(UNBROKEN, " ");
     if error.use_stderr() {
         let _ = writeln!(anstream::stderr(), "{}", text.trim_end());

@@ -14,9 +14,16 @@ use super::study::merged;
 #[cfg(feature = "libtorch")]
 use super::test_images::TestImages;
 use super::{Console, Outcome, links};
+#[cfg(not(feature = "libtorch"))]
+use super::{engine, inputs};
 use crate::cli::ReportArgs;
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
+    #[cfg(not(feature = "libtorch"))]
+    if engine::EXISTS && (args.data.data.is_some() || inputs::find(&args.data).is_ok()) {
+        // The images are those that the networks classify.
+        return engine::start();
+    }
     #[cfg(feature = "libtorch")]
     let test_images = TestImages::open(args)?;
     let output = output(args)?;
@@ -43,7 +50,8 @@ pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
         #[cfg(feature = "libtorch")]
         let images = test_images.of_run(&run, &folder, console)?;
         #[cfg(not(feature = "libtorch"))]
-        let images = Err(ImagesError::NoLibtorch);
+        let images =
+            Err(if engine::EXISTS { ImagesError::NoData } else { ImagesError::NoLibtorch });
         if let Err(why) = &images {
             let flag = match why {
                 ImagesError::NoData => " (give its folder with --data)",

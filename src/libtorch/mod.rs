@@ -14,12 +14,17 @@ pub mod generator;
 mod lanes;
 mod parallel;
 mod script;
+// The feature `tch` of the crate would link `stitch`, which computes nothing, with libtorch.
+#[path = "../../crates/tensor-files/src/tensor.rs"]
+mod tensor;
 pub mod threads;
 mod values;
 mod versions;
 mod waiting;
 
 use std::ffi::{CStr, c_char};
+
+use tensor_files::Dtype;
 
 pub(crate) use arithmetic::add_scaled;
 pub(crate) use autograd::{backward, clear_grad, retain_grad};
@@ -28,6 +33,8 @@ pub(crate) use convolution::convolution_backward;
 pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use script::Script;
+pub(crate) use tensor::copy_bytes;
+pub use tensor::{bytes_of, dtype_of};
 pub(crate) use values::{filled, values, values_mut};
 pub use versions::Versions;
 pub(crate) use waiting::adapt as adapt_waiting;

@@ -52,27 +52,36 @@ mod trace;
 mod view;
 mod window;
 
+#[cfg(feature = "libtorch")]
+pub use crate::libtorch::{bytes_of, dtype_of};
+#[cfg(feature = "libtorch")]
 pub(crate) use avg_pool2d::AvgPool2dOp;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dConfig, avg_pool2d};
+#[cfg(feature = "libtorch")]
 pub(crate) use batch_norm2d::BatchNormOp;
 pub use batch_norm2d::{BatchNorm2d, BatchNorm2dConfig};
+#[cfg(feature = "libtorch")]
 pub(crate) use conv2d::Conv2dOp;
 pub use conv2d::{Conv2d, Conv2dConfig};
 #[cfg(feature = "libtorch")]
 pub use cross_entropy::{cross_entropy, smoothed_cross_entropy};
+#[cfg(feature = "libtorch")]
 pub(crate) use dropout::DropoutOp;
 pub use dropout::{Dropout, dropout};
 pub use dropout2d::{Dropout2d, dropout2d};
 #[cfg(feature = "libtorch")]
 pub use flat_parameters::FlatParameters;
+#[cfg(feature = "libtorch")]
 pub(crate) use flatten::FlattenOp;
 pub use flatten::{Flatten, flatten};
 pub use graph::{
     BufferKind, BufferSpec, Graph, LayerSpec, Node, Operand, ParameterSpec, StateSpec,
 };
 pub use init::Init;
+#[cfg(feature = "libtorch")]
 pub(crate) use linear::LinearOp;
 pub use linear::{Linear, LinearConfig};
+#[cfg(feature = "libtorch")]
 pub(crate) use max_pool2d::MaxPool2dOp;
 pub use max_pool2d::{MaxPool2d, MaxPool2dConfig, max_pool2d};
 #[cfg(feature = "libtorch")]
@@ -80,6 +89,7 @@ pub use model::Model;
 pub use onnx::OnnxNodes;
 pub use operation::Operation;
 pub use pair::IntoPair;
+#[cfg(feature = "libtorch")]
 pub(crate) use relu::ReluOp;
 pub use relu::{ReLU, relu};
 #[cfg(feature = "libtorch")]
@@ -94,9 +104,8 @@ pub(crate) use state_dict::to_named;
 pub use state_dict::{StateDictError, to_tensor};
 pub use summary::{LayerSummary, Summary};
 pub use tanh::{Tanh, tanh};
-#[cfg(feature = "libtorch")]
-pub use tensor_files::bytes_of;
 pub use torchscript::ScriptLines;
 pub use torchscript_forward::{ForwardError, ScriptModule};
 pub use trace::{Layer, Module, Scope, TraceError, Value};
+#[cfg(feature = "libtorch")]
 pub(crate) use view::ViewOp;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::trace::{Module, Scope, TraceError};
-use tensor_files::{NamedTensor, dtype_of};
+use tensor_files::NamedTensor;
+
+use crate::libtorch::dtype_of;
 
 use super::state_dict::kind_of;
 use super::{BufferSpec, FlatParameters, Graph, StateDictError};

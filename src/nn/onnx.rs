@@ -3,9 +3,11 @@
 use super::graph::{Graph, Operand};
 #[cfg(feature = "libtorch")]
 use super::{Model, TraceError};
-use crate::formats::onnx::{self, Attribute, INPUT, Node, OUTPUT};
 #[cfg(feature = "libtorch")]
-use tensor_files::dtype_of;
+use crate::formats::onnx::{self, OUTPUT};
+use crate::formats::onnx::{Attribute, INPUT, Node};
+#[cfg(feature = "libtorch")]
+use crate::libtorch::dtype_of;
 use tensor_files::{Dtype, NamedTensor};
 
 #[cfg(feature = "libtorch")]

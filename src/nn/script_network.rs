@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "libtorch")]
 use tch::{Device, Kind, Tensor};
-use tensor_files::{NamedTensor, ReadError, dtype_of};
+use tensor_files::{NamedTensor, ReadError};
+
+use crate::libtorch::dtype_of;
 use torchscript_forward::{AuditError, CodeFacts, Parameter, ScriptModule, Signature};
 
 use super::graph::{BufferKind, BufferSpec, ParameterSpec, StateEntry};

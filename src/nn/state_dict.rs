@@ -4,7 +4,9 @@ use tch::{Kind, Tensor};
 
 use super::graph::{StateEntry, StateSpec};
 use super::{BufferKind, Model};
-use tensor_files::{Dtype, NamedTensor, bytes_of, dtype_of};
+use tensor_files::{Dtype, NamedTensor};
+
+use crate::libtorch::{bytes_of, dtype_of};
 
 /// Tensors that do not match a network's parameters and buffers.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use crate::libtorch::{bytes_of, dtype_of};
 use stitch_trace::{Place, WriteError, Writer, stage};
 use tch::Tensor;
-use tensor_files::{bytes_of, dtype_of};
 
 use crate::dataset::Split;
 use crate::engine::{LayerOutput, StepOutput};
@@ -105,7 +105,10 @@ impl Recorder {
 
     fn record(&mut self, stage: &str, name: &str, place: Place, tensor: &Tensor) {
         if self.result.is_ok() {
-            self.result = self.trace.record_tensor(stage, name, place, tensor);
+            let dtype = dtype_of(tensor.kind());
+            let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+            let bytes = bytes_of(tensor);
+            self.result = self.trace.record(stage, name, place, dtype, &shape, &bytes);
         }
     }
 

@@ -100,7 +100,7 @@ impl Record {
         let outcome = Outcome {
             stitch: env!("CARGO_PKG_VERSION").into(),
             // Set by build.rs from libtorch's own header.
-            libtorch: env!("STITCH_LIBTORCH_VERSION").into(),
+            libtorch: option_env!("STITCH_LIBTORCH_VERSION").unwrap_or("none").into(),
             ..Default::default()
         };
         Self { id: plan::id(&settings), settings, outcome }

@@ -7,7 +7,9 @@ use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
 use crate::libtorch::generator;
 use crate::nn::{StateDictError, to_named, to_tensor};
-use tensor_files::{TensorSpec, copy_bytes};
+use tensor_files::TensorSpec;
+
+use crate::libtorch::copy_bytes;
 
 /// Name of the state of libtorch's global CPU generator, uint8.
 const GENERATOR: &str = "generator/cpu";

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::Dtype;
+use super::Dtype;
 
 /// tch's element type as that of a file; a quantized one as that of its integers.
 pub fn dtype_of(kind: Kind) -> Dtype {

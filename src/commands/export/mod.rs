@@ -44,7 +44,10 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         #[cfg(feature = "libtorch")]
         true => forward::export(args, format, console)?,
         #[cfg(not(feature = "libtorch"))]
-        true => bail!("--format {format} needs a forward pass: {}", super::WITHOUT_LIBTORCH),
+        true => {
+            let needed = || format!("--format {format} needs a forward pass");
+            return super::engine::start().with_context(needed);
+        }
         false => tensors::export(args, format, console)?,
     };
     if to_stdout {

@@ -1,7 +1,9 @@
 //! `stitch study`: plans, runs and evaluates many runs.
 
 mod collect;
+#[cfg(not(feature = "libtorch"))]
 mod plan;
+#[cfg(not(feature = "libtorch"))]
 mod report;
 #[cfg(feature = "libtorch")]
 mod row;
@@ -30,15 +32,20 @@ const RERUN: &str = "Remove it to run the row again";
 
 pub fn run(args: &StudyCommand, console: Console) -> Result<Outcome> {
     match &args.action {
-        StudyAction::Plan(args) => plan::run(args, console),
-        #[cfg(not(feature = "libtorch"))]
-        StudyAction::Run(_) => bail!(super::WITHOUT_LIBTORCH),
         #[cfg(feature = "libtorch")]
         StudyAction::Run(args) => match args.row {
             Some(row) => row::run(args, row, console),
             None => run::run(args, console),
         },
+        #[cfg(feature = "libtorch")]
+        _ => bail!(super::NOT_OF_THE_ENGINE),
+        #[cfg(not(feature = "libtorch"))]
+        StudyAction::Run(_) => super::engine::start(),
+        #[cfg(not(feature = "libtorch"))]
+        StudyAction::Plan(args) => plan::run(args, console),
+        #[cfg(not(feature = "libtorch"))]
         StudyAction::Collect(args) => collect::run(args, console),
+        #[cfg(not(feature = "libtorch"))]
         StudyAction::Report(args) => report::run(args, console),
     }
 }

@@ -7,20 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::{LEARNERS, Place, common, hang, said};
 
-/// A run whose first step hangs, and which hears signals.
+/// A run whose first step hangs.
 fn hanging(place: &Place) -> Child {
     let mut command = place.train(LEARNERS[0], "run", &[]);
-    command.env("LD_PRELOAD", hang()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let id = child.id();
-    let hears = || {
-        let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
-        threads
-            .map(|it| fs::read_to_string(it.path().join("comm")).unwrap_or_default())
-            .any(|name| name.trim() == "signals")
-    };
-    while !hears() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it heard signals");
+    let mark = place.path("hangs");
+    let _ = fs::remove_file(&mark);
+    command.env("LD_PRELOAD", hang()).env("HANG_MARK", &mark);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !mark.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before the first step");
         thread::sleep(Duration::from_millis(10));
     }
     child

@@ -5,8 +5,9 @@ use std::io::Cursor;
 
 use serde_json::Value;
 use stitch::models::named;
+use stitch::nn::dtype_of;
 use stitch::nn::{Graph, ScriptModule};
-use stitch::tensor_files::{FileKind, TensorFile, dtype_of, torchscript};
+use stitch::tensor_files::{FileKind, TensorFile, torchscript};
 use tch::{Device, Kind};
 
 use super::networks::{all, network};
