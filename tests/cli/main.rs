@@ -20,6 +20,7 @@ mod faults;
 mod fetch;
 mod flags;
 mod forward;
+mod front;
 mod import;
 mod inspect;
 mod json;

@@ -101,6 +101,7 @@ pub fn thousands(number: u64) -> String {
 mod tests {
     use super::{Accuracy, Drawn, accuracies, thousands};
 
+    #[cfg(feature = "libtorch")]
     #[test]
     fn only_the_document_follows_the_color_scheme() {
         let row = Accuracy { name: "MLP".into(), value: 0.87, paper: None };

@@ -8,12 +8,13 @@ use std::process::Command;
 use super::Reader;
 use crate::{common, recipes};
 
-/// How a command that installs something is checked; `None` if it is to be run.
+/// How a command that installs something is checked, or needs the reader's Python; `None` if the shell is to run it.
 pub fn check_of(command: &str) -> Option<fn(&Reader, &str)> {
     match command.split_whitespace().next()? {
         "make" => Some(check_make),
         "cargo" => Some(check_cargo_install),
         "pip" => Some(pip_install),
+        "python" => Some(run_python_file),
         _ => None,
     }
 }
@@ -50,6 +51,12 @@ fn check_cargo_install(_: &Reader, command: &str) {
         output_of(tree.args(["--prefix", "none"]).args(features).current_dir(common::root()));
     let links = packages.lines().any(|package| package.starts_with("torch-sys "));
     assert_eq!(links, !features.contains(&"--no-default-features"), "{command}:\n{packages}");
+}
+
+/// Runs a file with the reader's Python.
+fn run_python_file(reader: &Reader, command: &str) {
+    let [_, file] = words(command)[..] else { panic!("{command}: expected one file") };
+    output_of(reader.command(common::python()).args(["-W", "ignore", file]));
 }
 
 /// Installs a folder of the repository, without a network, to where the reader's Python finds it.

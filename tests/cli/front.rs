@@ -1,0 +1,59 @@
+//! `stitch` computes nothing and is not linked with libtorch; `stitch-engine` next to it computes.
+
+use std::fs;
+use std::process::Command;
+
+use predicates::str::contains;
+
+use crate::{Place, common, temporary_folder};
+
+#[test]
+fn the_program_is_not_linked_with_libtorch() {
+    let stitch = env!("CARGO_BIN_EXE_stitch");
+    let linked = |program: &str| {
+        let output = Command::new("ldd").arg(program).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let libraries = linked(stitch);
+    assert!(libraries.contains("libc.so") && !libraries.contains("torch"), "{libraries}");
+    assert!(linked(env!("CARGO_BIN_EXE_stitch-engine")).contains("libtorch_cpu.so"));
+}
+
+/// A copy without `stitch-engine` next to it.
+#[test]
+fn alone_it_compares_shows_and_converts_and_says_what_it_lacks_to_compute() {
+    let folder = temporary_folder();
+    let place = Place::new();
+    let stitch = folder.path().join("stitch");
+    fs::copy(env!("CARGO_BIN_EXE_stitch"), &stitch).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(&stitch);
+        command.current_dir(place.path("")).args(arguments).assert()
+    };
+    let weights = common::root().join("models/lenet5/state_dict.pt");
+    let weights = weights.to_str().unwrap();
+    run(&["--version"]).code(0);
+    run(&["--help"]).code(0);
+    run(&["inspect", weights]).code(0);
+    run(&["parity", weights, weights]).code(0).stdout(contains("EQUAL"));
+    run(&["export", weights, "-o", "lenet5.npz"]).code(0);
+    run(&["data", "--data", "data"]).code(0);
+    run(&["study", "plan", "--model", "mlp", "--seeds", "0..2", "-o", "study"]).code(0);
+    for arguments in [
+        &["train", "mlp", "--data", "data", "--out", "run"][..],
+        &["evaluate", weights],
+        &["export", weights, "-o", "lenet5.onnx"],
+        &["--version", "--verbose"],
+        &["doctor"],
+    ] {
+        let told = "stitch-engine cannot be started: it computes the networks, and must be next to";
+        run(arguments).code(2).stderr(contains(told));
+    }
+    assert!(!place.path("run").exists() && !place.path("lenet5.onnx").exists());
+}
+
+#[test]
+fn the_engine_has_only_the_commands_that_compute() {
+    let mut engine = assert_cmd::Command::new(env!("CARGO_BIN_EXE_stitch-engine"));
+    engine.arg("models").assert().code(2).stderr(contains("use stitch instead"));
+}
