@@ -5,11 +5,12 @@ STITCH := target/release/stitch
 
 # Set-up steps depend on each other.
 .NOTPARALLEL:
-.PHONY: help run test parity ports bench faults fuzz figures man models build install libtorch data venv outside lint clean
+.PHONY: help run test check parity ports bench faults fuzz figures man models build install libtorch data venv outside lint clean
 
 help:
 	@echo 'make run    set up, then train both models and compare them with the paper'
 	@echo 'make test   set up, then run all checks'
+	@echo 'make check  run rustfmt, clippy and the unit tests, and compare a short training of each model with the notebook'
 	@echo 'make parity run the notebook and the port on the whole data set, and compare them'
 	@echo 'make ports  build the ports to candle and burn, and compare them with Python as docs/ports.md does'
 	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about 50 minutes)'
@@ -18,7 +19,7 @@ help:
 	@echo 'make figures update the figures of the documentation'
 	@echo 'make man    write the manual pages to $(MAN)'
 	@echo 'make models retrain the models in models/'
-	@echo 'make build  set up libtorch and build $(STITCH)'
+	@echo 'make build  set up libtorch and build stitch and stitch-engine in target/release'
 	@echo 'make install set up libtorch and install stitch with cargo, to run it from any folder'
 	@echo 'make data   build, then download Fashion-MNIST'
 	@echo 'make lint   check formatting, clippy, documentation'
@@ -31,6 +32,10 @@ test: venv data outside lint
 	@# By themselves, the crates need no libtorch; with stitch, they would be linked to it.
 	cargo test --release --locked --workspace --exclude stitch
 	cargo test --release --locked
+
+# A few minutes after a change; `make test` is the complete check.
+check: venv data
+	@sh setup/check.sh
 
 # Trains all models with the notebook and the port, traced, and compares every record. The page shows the verdicts.
 PARITY_RUNS := runs/parity

@@ -2,9 +2,9 @@
 
     python distributed/dask_study.py STUDY --scheduler tcp://HOST:8786
 
-Each row is a task: a worker runs `stitch study run STUDY --row K`. STUDY, the binary and the data set must have the same
-paths on every worker, for example on a shared file system. A worker runs as many rows at the same time as it has
-threads (`dask worker --nthreads 1`). If a worker is lost, another one resumes its row from the last checkpoint. Rows
+Each row is a task: a worker runs `stitch study run STUDY --row K`. STUDY, the binary (with stitch-engine next to it) and the
+data set must have the same paths on every worker, for example on a shared file system. A worker runs as many rows at the
+same time as it has threads (`dask worker --nthreads 1`). If a worker is lost, another one resumes its row from the last checkpoint. Rows
 that are done are not run again, so the command can be repeated. Exit codes: 0 all rows are done, 1 some failed (which
 is recorded), 2 some could not be run.
 """

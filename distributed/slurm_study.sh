@@ -4,8 +4,8 @@
 #   sbatch --array=0-79%20 distributed/slurm_study.sh STUDY
 #   sbatch --array=0-999 --export=ALL,ROWS_EACH=100 distributed/slurm_study.sh STUDY
 #
-# STUDY must be on a file system that all nodes share; STITCH is the binary (default: target/release/stitch in the folder
-# of submission). A preempted or cancelled task writes a checkpoint, from which it resumes when it is requeued or
+# STUDY must be on a file system that all nodes share; STITCH is the binary, with stitch-engine next to it (default:
+# target/release/stitch in the folder of submission). A preempted or cancelled task writes a checkpoint, from which it resumes when it is requeued or
 # submitted again.
 #SBATCH --job-name=stitch-study
 #SBATCH --cpus-per-task=1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the release binary.
+# Builds the release binaries: stitch and stitch-engine.
 set -eu
 . "$(dirname "$0")/say.sh"
 

@@ -10,6 +10,8 @@ cargo fmt --all --check
 # cargo fmt does not follow the macro that declares the models.
 rustfmt --check --edition 2024 src/models/*.rs
 cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
+cargo clippy --quiet --release --locked --no-default-features --bins -- -D warnings
+cargo clippy --quiet --release --locked --package stitch-trace --features tch -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --workspace --no-deps --document-private-items
 
 say "checking that the crates in crates/ need no libtorch and can be packaged"
@@ -27,6 +29,7 @@ for manifest in crates/*/Cargo.toml; do
 done
 # Builds each crate from its package, with the other crates from their packages too (needs Cargo 1.90). Takes about a
 # minute.
+# stitch-front compiles files outside its folder, so it cannot be packaged.
 LIBTORCH=/nonexistent CARGO_PROFILE_DEV_DEBUG=0 \
     cargo package --quiet --locked --offline --allow-dirty --workspace --exclude stitch --exclude stitch-front \
     --target-dir target/packages

@@ -1,8 +1,5 @@
 //! The program `stitch-engine`, which `stitch` starts: the commands that compute with libtorch.
 
-// What only the commands of `stitch` need is unused.
-#![allow(dead_code, unused_imports)]
-
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,6 @@
 //! The program `stitch`, and the part of the crate `stitch` that needs no libtorch, compiled from the same files.
 //!
-//! Loading libtorch takes 0.4 s and 100 MB. So this program runs the commands that compute nothing, and starts
-//! `stitch-engine`, which is linked with libtorch, for the others.
+//! It starts `stitch-engine` for the commands that need libtorch; see "Two programs" in `ARCHITECTURE.md`.
 
 // What only networks that compute need is unused.
 #![allow(dead_code, unused_imports)]
@@ -13,6 +12,9 @@ pub use stitch_run::{closest, metrics, sha256};
 pub use {
     fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files, torchscript_forward,
 };
+
+/// The version of libtorch.
+pub const LIBTORCH: &str = "none";
 
 pub mod dataset;
 pub mod export;

@@ -77,13 +77,16 @@
 //! println!("cargo::rustc-link-arg=-Wl,-rpath,{}", std::env::var("DEP_STITCH_LIBTORCH_LIB").unwrap());
 //! ```
 
-// `src/front.rs` is the part that needs no libtorch.
+// Without libtorch the crate is empty; `src/front.rs` is the part that needs none.
 #![cfg(feature = "libtorch")]
 
 pub use stitch_run::{closest, metrics, sha256};
 pub use {
     fashion_mnist, stitch_parity, stitch_run, stitch_trace, tensor_files, torchscript_forward,
 };
+
+/// The version of libtorch that the crate was built with, from libtorch's own header.
+pub const LIBTORCH: &str = env!("STITCH_LIBTORCH_VERSION");
 
 pub mod dataset;
 pub mod engine;

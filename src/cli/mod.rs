@@ -23,18 +23,27 @@ use clap::{
     Args, ColorChoice, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
 };
 use clap_complete::Shell;
-pub use data::{DataAction, DataCommand, FetchArgs, ImportArgs};
+pub use data::DataCommand;
+#[cfg(all(feature = "import", not(feature = "libtorch")))]
+pub use data::ImportArgs;
+#[cfg(not(feature = "libtorch"))]
+pub use data::{DataAction, FetchArgs};
 pub use inspect::InspectArgs;
-pub use results::{ParityArgs, ParityFormat, ReportArgs};
+#[cfg(not(feature = "libtorch"))]
+pub use results::ParityFormat;
+pub use results::{ParityArgs, ReportArgs};
 pub use shared::{
     CheckpointArgs, ComputeArgs, DataArgs, EngineArgs, FigureArgs, InputArgs, KeyArgs,
 };
-pub use study::{
-    StudyAction, StudyCollectArgs, StudyCommand, StudyPlanArgs, StudyReportArgs, StudyRunArgs,
-};
+#[cfg(feature = "libtorch")]
+pub use study::StudyRunArgs;
+pub use study::{StudyAction, StudyCommand};
+#[cfg(not(feature = "libtorch"))]
+pub use study::{StudyCollectArgs, StudyPlanArgs, StudyReportArgs};
 pub use train::{ReproduceArgs, TrainArgs};
 pub use weights::{EvaluateArgs, ExportArgs, ModelsArgs, PredictArgs};
 
+#[cfg(not(feature = "libtorch"))]
 pub use values::number;
 use values::written_path;
 

@@ -12,8 +12,6 @@ use stitch::dataset::source::{self, FindError, Identity};
 
 #[cfg(feature = "libtorch")]
 use super::cpu_quota;
-#[cfg(not(feature = "libtorch"))]
-use super::engine;
 use super::terminal::Colors;
 use super::{Console, Outcome, environment};
 
@@ -54,10 +52,6 @@ impl Check {
 }
 
 pub fn run(console: Console) -> Result<Outcome> {
-    #[cfg(not(feature = "libtorch"))]
-    if engine::EXISTS {
-        return engine::start();
-    }
     let mut checks = vec![Check::ok("stitch", env!("CARGO_PKG_VERSION"))];
     #[cfg(feature = "libtorch")]
     checks.extend(libtorch());
@@ -228,7 +222,7 @@ fn reference() -> Option<Check> {
     let shown: Vec<String> =
         shown.filter_map(|(name, version)| Some(format!("{name} {}", version.as_ref()?))).collect();
     let shown = shown.join(", ");
-    let built_with = option_env!("STITCH_LIBTORCH_VERSION").unwrap_or("none");
+    let built_with = stitch::LIBTORCH;
     Some(match &versions[0] {
         Some(torch) if built_with != "none" && torch.split('+').next() != Some(built_with) => {
             Check::problem(

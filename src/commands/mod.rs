@@ -1,7 +1,7 @@
 //! The commands, one file each: they call the library and print.
 //!
-//! Those that compute with networks are part of `stitch-engine` (feature `libtorch`), the others of `stitch`, which
-//! starts `stitch-engine` where it needs it.
+//! Those that run networks are part of `stitch-engine` (feature `libtorch`), the others of `stitch`; see "Two programs" in
+//! `ARCHITECTURE.md`.
 
 #[cfg(not(feature = "libtorch"))]
 mod completions;
@@ -92,9 +92,12 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// The error in a working directory that was removed. `before_main.rs` prints it before libtorch's libraries are started.
+/// The error in a working directory that was removed. `before_main.rs` prints it before the constructors of libtorch's libraries run.
 pub const REMOVED_DIRECTORY: &str =
     "the working directory was removed. Change to an existing directory and try again";
+
+/// The environment variable in which `stitch` passes its version to `stitch-engine`.
+const STARTED_BY: &str = "STITCH_STARTED_BY";
 
 /// Parses the command line, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
@@ -116,6 +119,10 @@ fn exit_code() -> ExitCode {
         Err((error, json)) => return usage(&error, json),
     };
     let json = cli.json;
+    #[cfg(feature = "libtorch")]
+    if let Err(error) = check_version() {
+        return fail(&error, json);
+    }
     match run(cli) {
         Ok(outcome) => outcome.into(),
         Err(error) => fail(&error, json),
@@ -128,6 +135,11 @@ fn exit_code() -> ExitCode {
 /// The error message; [`exit_code_of`] maps it to an exit code.
 fn run(cli: Cli) -> Result<Outcome> {
     terminal::set_color(cli.color);
+    // Before signals are handled: one that arrives in between would be lost.
+    #[cfg(not(feature = "libtorch"))]
+    if engine::has(&cli.command)? {
+        return engine::start();
+    }
     out_of_memory::listen(cli.json);
     signals::listen()?;
     // Paths would be relative to it.
@@ -143,7 +155,19 @@ fn run(cli: Cli) -> Result<Outcome> {
     }
 }
 
-/// Runs a command that computes with networks.
+/// Checks that the program that started this one has the same version.
+#[cfg(feature = "libtorch")]
+fn check_version() -> Result<()> {
+    let this = env!("CARGO_PKG_VERSION");
+    match env::var(STARTED_BY) {
+        Ok(stitch) if stitch != this => {
+            bail!("stitch has version {stitch}, but stitch-engine {this}: install both again")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs a command of `stitch-engine`.
 #[cfg(feature = "libtorch")]
 fn dispatch(command: Command, console: Console) -> Result<Outcome> {
     match command {
@@ -155,12 +179,12 @@ fn dispatch(command: Command, console: Console) -> Result<Outcome> {
     }
 }
 
-/// The error of a command that computes nothing.
+/// The error of a command that needs no libtorch.
 #[cfg(feature = "libtorch")]
 const NOT_OF_THE_ENGINE: &str =
-    "stitch-engine has only the commands that compute with networks: use stitch instead";
+    "stitch-engine has only the commands that need libtorch: use stitch instead";
 
-/// Runs a command that computes nothing, or starts `stitch-engine`.
+/// Runs a command of `stitch`.
 #[cfg(not(feature = "libtorch"))]
 fn dispatch(command: Command, console: Console) -> Result<Outcome> {
     match command {
@@ -292,6 +316,7 @@ impl Console {
         if self.json { print(&serde_json::to_string_pretty(&document()?)?) } else { Ok(()) }
     }
 
+    #[cfg(not(feature = "libtorch"))]
     /// Refuses `--json` for a command that prints no results.
     fn refuse_json(self, command: &str, what: &str) -> Result<()> {
         ensure!(!self.json, "--json: `stitch {command}` {what}. Omit --json");

@@ -18,11 +18,19 @@ use super::{Console, Outcome, links};
 use super::{engine, inputs};
 use crate::cli::ReportArgs;
 
+/// Whether the networks of the runs are to be computed: they choose the images of the report.
+#[cfg(not(feature = "libtorch"))]
+pub fn computes(args: &ReportArgs) -> bool {
+    let is_given =
+        args.compute.threads.is_some() || args.compute.device.is_some() || args.data.data.is_some();
+    is_given || inputs::find(&args.data).is_ok()
+}
+
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     #[cfg(not(feature = "libtorch"))]
-    if engine::EXISTS && (args.data.data.is_some() || inputs::find(&args.data).is_ok()) {
-        // The images are those that the networks classify.
-        return engine::start();
+    {
+        let computes = args.compute.threads.is_some() || args.compute.device.is_some();
+        ensure!(!computes, "--threads, --device: {}", engine::WITHOUT_LIBTORCH);
     }
     #[cfg(feature = "libtorch")]
     let test_images = TestImages::open(args)?;

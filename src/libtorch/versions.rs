@@ -29,7 +29,7 @@ impl Versions {
     /// Those of this process.
     pub fn of_process() -> Self {
         let [cpu_capability, onednn, mkl, openmp] = [0, 1, 2, 3].map(version);
-        let libtorch = env!("STITCH_LIBTORCH_VERSION");
+        let libtorch = crate::LIBTORCH;
         Self { libtorch, path: loaded(), cpu_capability, onednn, mkl, openmp }
     }
 }

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
-
-use super::trace::{Module, Scope, TraceError};
 use tensor_files::NamedTensor;
 
-use crate::libtorch::dtype_of;
-
 use super::state_dict::kind_of;
+use super::trace::{Module, Scope, TraceError};
 use super::{BufferSpec, FlatParameters, Graph, StateDictError};
 use crate::dataset::loader::normalized_images;
+use crate::libtorch::dtype_of;
 use stitch_run::Normalize;
 
 /// A network: its graph, and tensors with the values of its parameters and buffers.

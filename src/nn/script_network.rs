@@ -6,13 +6,11 @@ use std::sync::Arc;
 #[cfg(feature = "libtorch")]
 use tch::{Device, Kind, Tensor};
 use tensor_files::{NamedTensor, ReadError};
-
-use crate::libtorch::dtype_of;
 use torchscript_forward::{AuditError, CodeFacts, Parameter, ScriptModule, Signature};
 
 use super::graph::{BufferKind, BufferSpec, ParameterSpec, StateEntry};
 use super::{Graph, Init, Model, OnnxNodes, Operation, ScriptLines, ShapeError, to_named};
-use crate::libtorch::{LibtorchError, Script, generator};
+use crate::libtorch::{LibtorchError, Script, dtype_of, generator};
 
 /// A TorchScript file that cannot be used as a network.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,10 @@
 //! `state_dict()` and `load_state_dict()`: conversion between a network's tensors and those of a file.
 
 use tch::{Kind, Tensor};
+use tensor_files::{Dtype, NamedTensor};
 
 use super::graph::{StateEntry, StateSpec};
 use super::{BufferKind, Model};
-use tensor_files::{Dtype, NamedTensor};
-
 use crate::libtorch::{bytes_of, dtype_of};
 
 /// Tensors that do not match a network's parameters and buffers.

@@ -122,11 +122,7 @@ impl Prepared {
 
     /// The `config.json` of the run.
     pub(super) fn run_config(&self) -> Result<RunConfig, RunError> {
-        let versions = [
-            ("stitch", env!("CARGO_PKG_VERSION")),
-            // Set by build.rs from libtorch's own header.
-            ("libtorch", env!("STITCH_LIBTORCH_VERSION")),
-        ];
+        let versions = [("stitch", env!("CARGO_PKG_VERSION")), ("libtorch", crate::LIBTORCH)];
         // What a custom network computes for other images and parameters is unknown.
         let kernels_sha256 = (!self.model.is_script()).then(|| train::kernels_sha256(&self.config));
         Ok(RunConfig {

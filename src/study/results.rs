@@ -99,8 +99,7 @@ impl Record {
         let settings = TrainConfig { engine: Some(settings.engine()), ..settings.clone() };
         let outcome = Outcome {
             stitch: env!("CARGO_PKG_VERSION").into(),
-            // Set by build.rs from libtorch's own header.
-            libtorch: option_env!("STITCH_LIBTORCH_VERSION").unwrap_or("none").into(),
+            libtorch: crate::LIBTORCH.into(),
             ..Default::default()
         };
         Self { id: plan::id(&settings), settings, outcome }

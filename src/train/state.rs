@@ -1,15 +1,13 @@
 //! Copies and restores the state of a training: parameters, buffers, and the state of the optimizer and the generators.
 
 use tch::{Device, Tensor};
+use tensor_files::TensorSpec;
 
 use super::TrainState;
 use crate::dataset::loader::RandomSampler;
 use crate::engine::TrainStep;
-use crate::libtorch::generator;
+use crate::libtorch::{copy_bytes, generator};
 use crate::nn::{StateDictError, to_named, to_tensor};
-use tensor_files::TensorSpec;
-
-use crate::libtorch::copy_bytes;
 
 /// Name of the state of libtorch's global CPU generator, uint8.
 const GENERATOR: &str = "generator/cpu";

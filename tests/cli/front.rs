@@ -46,10 +46,45 @@ fn alone_it_compares_shows_and_converts_and_says_what_it_lacks_to_compute() {
         &["--version", "--verbose"],
         &["doctor"],
     ] {
-        let told = "stitch-engine cannot be started: it computes the networks, and must be next to";
+        let told = "It must be in the same folder as stitch: install both again";
         run(arguments).code(2).stderr(contains(told));
     }
     assert!(!place.path("run").exists() && !place.path("lenet5.onnx").exists());
+}
+
+#[test]
+fn an_engine_that_is_stitch_or_of_another_version_is_refused() {
+    let folder = temporary_folder();
+    let stitch = folder.path().join("stitch");
+    fs::copy(env!("CARGO_BIN_EXE_stitch"), &stitch).unwrap();
+    fs::copy(&stitch, folder.path().join("stitch-engine")).unwrap();
+    let mut doctor = assert_cmd::Command::new(&stitch);
+    doctor.arg("doctor").assert().code(2).stderr(contains("is another copy of stitch"));
+    let mut engine = assert_cmd::Command::new(env!("CARGO_BIN_EXE_stitch-engine"));
+    engine.arg("doctor").env("STITCH_STARTED_BY", "0.0.9");
+    engine.assert().code(2).stderr(contains("stitch has version 0.0.9, but stitch-engine"));
+}
+
+/// A signal before the engine is started, or while it is, ends the program: it is never lost.
+#[test]
+#[cfg(unix)]
+fn a_signal_while_the_engine_is_started_ends_the_program() {
+    use std::time::Duration;
+    use std::{process::Stdio, thread};
+
+    let place = Place::new();
+    for microseconds in (500..8_000).step_by(500) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stitch"));
+        command.args(["train", "lenet5", "--data", "data", "--epochs", "200", "--threads", "1"]);
+        command.args(["--force", "--quiet", "--out", "run"]).current_dir(place.path(""));
+        let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(microseconds));
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        // If the signal was lost, training ends with success.
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "after {microseconds} µs: {status}");
+    }
 }
 
 #[test]

@@ -27,6 +27,15 @@ struct Exported {
     bytes: Vec<u8>,
 }
 
+/// Whether the format has a forward pass, which is computed to check it.
+///
+/// # Errors
+/// Contradicting arguments.
+#[cfg(not(feature = "libtorch"))]
+pub fn computes(args: &ExportArgs) -> Result<bool> {
+    Ok(chosen_format(args)?.has_forward())
+}
+
 pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
     let to_stdout = args.output == Path::new("-");
     let format = chosen_format(args)?;
@@ -45,8 +54,7 @@ pub fn run(args: &ExportArgs, console: Console) -> Result<Outcome> {
         true => forward::export(args, format, console)?,
         #[cfg(not(feature = "libtorch"))]
         true => {
-            let needed = || format!("--format {format} needs a forward pass");
-            return super::engine::start().with_context(needed);
+            bail!("--format {format} needs a forward pass: {}", super::engine::WITHOUT_LIBTORCH)
         }
         false => tensors::export(args, format, console)?,
     };

@@ -52,7 +52,7 @@ impl Repeated {
                 differences.push(format!("{what} {now} instead of {then}"));
             }
         };
-        let libtorch = Some(env!("STITCH_LIBTORCH_VERSION").to_owned());
+        let libtorch = Some(stitch::LIBTORCH.to_owned());
         compare("libtorch", self.config.libtorch(), libtorch);
         let capability = libtorch::cpu_capability();
         compare("CPU capability", self.config.cpu_capability.clone(), capability);

@@ -1,6 +1,8 @@
 //! `stitch study`: plans, runs and evaluates many runs.
 
+#[cfg(not(feature = "libtorch"))]
 mod collect;
+mod merged;
 #[cfg(not(feature = "libtorch"))]
 mod plan;
 #[cfg(not(feature = "libtorch"))]
@@ -18,7 +20,7 @@ use stitch::study::plan as plans;
 use stitch::study::results::{self, Record};
 use stitch::train::TrainConfig;
 
-pub use collect::{is_contradiction, merged};
+pub use merged::{is_contradiction, merged};
 
 use super::{Console, Outcome, inputs};
 use crate::cli::{StudyAction, StudyCommand};

@@ -9,7 +9,7 @@ use stitch::report::figures::{self, Drawn};
 use stitch::report::{self, Study, configurations};
 use stitch::run_folder::write_whole;
 
-use super::collect;
+use super::merged;
 use crate::cli::StudyReportArgs;
 use crate::commands::{Console, Outcome, documents};
 
@@ -24,7 +24,7 @@ const EFFECTS: &str = "effects.csv";
 const NOTE: &str = "Intervals are not corrected for multiple comparisons; the results are about these epochs and settings only.";
 
 pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
-    collect::check_there(&args.studies)?;
+    merged::check_there(&args.studies)?;
     let folder = match (&args.output, args.studies.as_slice()) {
         (Some(output), _) => output.as_path(),
         (None, [study]) if study.is_dir() => study,
@@ -32,7 +32,7 @@ pub fn run(args: &StudyReportArgs, console: Console) -> Result<Outcome> {
             "--output is required unless there is one study folder: give the folder to write to"
         ),
     };
-    let records = collect::merged(&args.studies)?;
+    let records = merged::merged(&args.studies)?;
     let all = configurations::group(&records)?;
     let (samples, effects) = (report::study_samples(&all), effects(&all));
     let cannot = || format!("--output {} cannot be written", folder.display());

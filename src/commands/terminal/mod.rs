@@ -19,7 +19,9 @@ use console::Term;
 pub use bar::{bar, bar_target};
 #[cfg(feature = "libtorch")]
 pub use heat::heat;
-pub use table::{table, table_with_text};
+pub use table::table;
+#[cfg(not(feature = "libtorch"))]
+pub use table::table_with_text;
 
 /// The properties of an output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
