@@ -24,11 +24,11 @@ pub fn has(command: &Command) -> Result<bool> {
     Ok(match command {
         Command::Export(args) => EXISTS && export::computes(args)?,
         Command::Report(args) => EXISTS && report::computes(args),
-        Command::Reproduce(_)
-        | Command::Train(_)
-        | Command::Evaluate(_)
-        | Command::Predict(_)
-        | Command::Doctor => true,
+        Command::Reproduce(_) | Command::Train(_) | Command::Evaluate(_) | Command::Predict(_) => {
+            true
+        }
+        // Without `stitch-engine`, it checks what there is.
+        Command::Doctor => EXISTS,
         Command::Study(study) => matches!(study.action, StudyAction::Run(_)),
         _ => false,
     })
