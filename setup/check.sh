@@ -4,9 +4,7 @@ set -eu
 . "$(dirname "$0")/say.sh"
 
 say "checking format and clippy"
-cargo fmt --all --check
-# cargo fmt does not follow the macro that declares the models.
-rustfmt --check --edition 2024 src/models/*.rs
+sh "$(dirname "$0")/format.sh"
 cargo clippy --quiet --release --locked --workspace --lib --bins -- -D warnings
 
 say "running the unit tests"

@@ -6,9 +6,7 @@ set -eu
 cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
     fail "rustfmt or clippy is missing: install them (rustup component add rustfmt clippy)"
 say "checking format, clippy and documentation"
-cargo fmt --all --check
-# cargo fmt does not follow the macro that declares the models.
-rustfmt --check --edition 2024 src/models/*.rs
+sh "$(dirname "$0")/format.sh"
 cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings
 cargo clippy --quiet --release --locked --no-default-features --bins -- -D warnings
 cargo clippy --quiet --release --locked --package stitch-trace --features tch -- -D warnings

@@ -38,6 +38,12 @@ pub struct ComputeArgs {
 }
 
 impl ComputeArgs {
+    /// Whether one of the flags is given.
+    #[cfg(not(feature = "libtorch"))]
+    pub fn is_given(&self) -> bool {
+        self.threads.is_some() || self.device.is_some()
+    }
+
     /// The number of threads, if it is given.
     pub fn threads(&self) -> Option<usize> {
         self.threads.map(|threads| threads as usize)

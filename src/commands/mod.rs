@@ -316,8 +316,8 @@ impl Console {
         if self.json { print(&serde_json::to_string_pretty(&document()?)?) } else { Ok(()) }
     }
 
-    #[cfg(not(feature = "libtorch"))]
     /// Refuses `--json` for a command that prints no results.
+    #[cfg(not(feature = "libtorch"))]
     fn refuse_json(self, command: &str, what: &str) -> Result<()> {
         ensure!(!self.json, "--json: `stitch {command}` {what}. Omit --json");
         Ok(())

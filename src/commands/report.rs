@@ -21,17 +21,12 @@ use crate::cli::ReportArgs;
 /// Whether the networks of the runs are to be computed: they choose the images of the report.
 #[cfg(not(feature = "libtorch"))]
 pub fn computes(args: &ReportArgs) -> bool {
-    let is_given =
-        args.compute.threads.is_some() || args.compute.device.is_some() || args.data.data.is_some();
-    is_given || inputs::find(&args.data).is_ok()
+    args.compute.is_given() || args.data.data.is_some() || inputs::find(&args.data).is_ok()
 }
 
 pub fn run(args: &ReportArgs, console: Console) -> Result<Outcome> {
     #[cfg(not(feature = "libtorch"))]
-    {
-        let computes = args.compute.threads.is_some() || args.compute.device.is_some();
-        ensure!(!computes, "--threads, --device: {}", engine::WITHOUT_LIBTORCH);
-    }
+    ensure!(!args.compute.is_given(), "--threads, --device: {}", engine::WITHOUT_LIBTORCH);
     #[cfg(feature = "libtorch")]
     let test_images = TestImages::open(args)?;
     let output = output(args)?;

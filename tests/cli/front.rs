@@ -1,6 +1,6 @@
 //! `stitch` computes nothing and is not linked with libtorch; `stitch-engine` next to it computes.
 
-use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use predicates::str::contains;
@@ -19,13 +19,20 @@ fn the_program_is_not_linked_with_libtorch() {
     assert!(linked(env!("CARGO_BIN_EXE_stitch-engine")).contains("libtorch_cpu.so"));
 }
 
+/// Copies `stitch` in another process: a file that is open for writing cannot be executed, and processes that other tests
+/// start would inherit it.
+fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_stitch")).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
 /// A copy without `stitch-engine` next to it.
 #[test]
 fn alone_it_compares_shows_and_converts_and_says_what_it_lacks_to_compute() {
     let folder = temporary_folder();
     let place = Place::new();
     let stitch = folder.path().join("stitch");
-    fs::copy(env!("CARGO_BIN_EXE_stitch"), &stitch).unwrap();
+    copy_program(&stitch);
     let run = |arguments: &[&str]| {
         let mut command = assert_cmd::Command::new(&stitch);
         command.current_dir(place.path("")).args(arguments).assert()
@@ -56,8 +63,8 @@ fn alone_it_compares_shows_and_converts_and_says_what_it_lacks_to_compute() {
 fn an_engine_that_is_stitch_or_of_another_version_is_refused() {
     let folder = temporary_folder();
     let stitch = folder.path().join("stitch");
-    fs::copy(env!("CARGO_BIN_EXE_stitch"), &stitch).unwrap();
-    fs::copy(&stitch, folder.path().join("stitch-engine")).unwrap();
+    copy_program(&stitch);
+    copy_program(&folder.path().join("stitch-engine"));
     let mut doctor = assert_cmd::Command::new(&stitch);
     doctor.arg("doctor").assert().code(2).stderr(contains("is another copy of stitch"));
     let mut engine = assert_cmd::Command::new(env!("CARGO_BIN_EXE_stitch-engine"));
