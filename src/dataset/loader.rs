@@ -198,13 +198,27 @@ impl<'a> Batches<'a> {
         let (indices, rest) = self.order.split_at(self.order.len().min(self.batch_size));
         self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
-        self.split.gather(indices, pixels, labels);
+        gather(self.split, indices, pixels);
+        labels.clear();
+        labels.extend(indices.iter().map(|&i| self.split.labels[i as usize]));
         if let Some(augment) = self.augment {
             let shape = self.split.shape;
             pixels.chunks_mut(shape.bytes()).for_each(|it| transforms::apply(augment, it, shape));
         }
         (!indices.is_empty()).then_some(&self.batch)
     }
+}
+
+/// Replaces `pixels` by those of the images `indices`, in that order. Multithreaded: most of the time, the images are not in the
+/// cache.
+fn gather(split: &Split, indices: &[u32], pixels: &mut Vec<u8>) {
+    let bytes = split.shape.bytes();
+    pixels.resize(indices.len() * bytes, 0);
+    in_parts((indices.len(), GRAIN.div_ceil(bytes)), [pixels], [indices], |[pixels], [indices]| {
+        for (pixels, &i) in pixels.chunks_exact_mut(bytes).zip(indices) {
+            pixels.copy_from_slice(split.image(i as usize));
+        }
+    });
 }
 
 /// The sampler of `DataLoader(dataset, batch_size, shuffle=True)`: the order of an epoch is the `randperm` of a new

@@ -4,8 +4,11 @@ use tch::{Device, Reduction, Tensor};
 
 use crate::dataset::CLASSES;
 use crate::dataset::loader::Batch;
-use crate::libtorch::{backward, filled, values, values_mut};
+use crate::libtorch::{backward, filled, in_parts, values, values_mut};
 use crate::nn::{Model, cross_entropy, smoothed_cross_entropy};
+
+/// Minimum number of elements per thread.
+const GRAIN: usize = 1 << 10;
 
 /// A loss function of logits (N, classes) and labels (N), int64.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,8 +148,11 @@ pub(super) fn regularize(model: &Model, gradients: &[Tensor], alpha: f64, n: usi
     }
     for (i, weight) in weights(model) {
         let mut gradient = gradients[i].detach();
-        let pairs = values_mut::<f64>(&mut gradient).iter_mut().zip(values::<f64>(weight));
-        pairs.for_each(|(gradient, &weight)| *gradient = (*gradient + alpha * weight) / n);
+        let (size, written) = (gradient.numel(), values_mut::<f64>(&mut gradient));
+        in_parts((size, GRAIN), [written], [values::<f64>(weight)], |[gradients], [weights]| {
+            let pairs = gradients.iter_mut().zip(weights);
+            pairs.for_each(|(gradient, &weight)| *gradient = (*gradient + alpha * weight) / n);
+        });
     }
 }
 
@@ -166,20 +172,23 @@ fn sum_of_squares(weight: &Tensor) -> f64 {
 /// to `[eps, 1 - eps]` with the eps of float64; and the gradient of the sum w.r.t. the logits (N, 10),
 /// `probabilities - one_hot(labels)`.
 fn log_loss(logits: &Tensor, labels: &[u8]) -> (f64, Tensor) {
-    let mut sum = 0.0;
+    let mut losses = vec![0.0; labels.len()];
     let delta = filled(&logits.size(), |delta: &mut [f64]| {
-        let rows = delta.as_chunks_mut::<CLASSES>().0.iter_mut();
-        for ((row, logits), &label) in
-            rows.zip(values::<f64>(logits).as_chunks::<CLASSES>().0).zip(labels)
-        {
-            let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            *row = logits.map(|logit| (logit - max).exp());
-            let total: f64 = row.iter().sum();
-            row.iter_mut().for_each(|p| *p /= total);
-            let p = &mut row[usize::from(label)];
-            sum -= p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
-            *p -= 1.0;
-        }
+        let delta = delta.as_chunks_mut::<CLASSES>().0;
+        let logits = values::<f64>(logits).as_chunks::<CLASSES>().0;
+        let rows: Vec<_> = logits.iter().zip(labels).collect();
+        let mut written: Vec<_> = delta.iter_mut().zip(&mut losses).collect();
+        in_parts((rows.len(), GRAIN / CLASSES), [&mut written], [&rows], |[written], [rows]| {
+            for ((row, loss), &(logits, &label)) in written.iter_mut().zip(rows) {
+                let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                **row = logits.map(|logit| (logit - max).exp());
+                let total: f64 = row.iter().sum();
+                row.iter_mut().for_each(|p| *p /= total);
+                let p = &mut row[usize::from(label)];
+                **loss = -p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+                *p -= 1.0;
+            }
+        });
     });
-    (sum, delta)
+    (losses.iter().sum(), delta)
 }

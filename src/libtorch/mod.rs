@@ -1,5 +1,5 @@
 //! Access to libtorch that tch does not offer: tensor memory as slices, libtorch's thread pool and how its threads wait,
-//! `convolution_backward`, gradients, TorchScript modules, the state of generators and the CUDA library; and the vector length of the CPU.
+//! `convolution_backward`, gradients, TorchScript modules, the state of generators and the CUDA library; and the vector instructions of the CPU.
 //!
 //! This module depends on no other module of the crate, and contains all `unsafe` code that calls libtorch.
 
@@ -11,9 +11,9 @@ mod capability;
 mod convolution;
 pub mod cuda;
 pub mod generator;
-mod lanes;
 mod parallel;
 mod script;
+mod simd;
 // The feature `tch` of the crate would link `stitch`, which computes nothing, with libtorch.
 #[path = "../../crates/tensor-files/src/tensor.rs"]
 mod tensor;
@@ -30,9 +30,9 @@ pub(crate) use arithmetic::add_scaled;
 pub(crate) use autograd::{backward, clear_grad, retain_grad};
 pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
-pub(crate) use lanes::lanes;
 pub(crate) use parallel::in_parts;
 pub(crate) use script::Script;
+pub(crate) use simd::{dispatch, lanes};
 pub(crate) use tensor::copy_bytes;
 pub use tensor::{bytes_of, dtype_of};
 pub(crate) use values::{filled, values, values_mut};

@@ -28,7 +28,8 @@ pub struct Forward<'a> {
 impl<'a> Forward<'a> {
     /// Divides the network's graph into stages.
     pub fn new(model: &'a Model) -> Self {
-        Self { model, plan: Plan::new(model.graph(), model.kind(), model.device()) }
+        let place = (model.kind(), model.device());
+        Self { model, plan: Plan::new(model.graph(), place, stages::KERNELS) }
     }
 
     /// The output for a batch of inputs (N, …), on the network's device.
@@ -63,7 +64,11 @@ struct StepState {
 impl Exact {
     /// Creates the engine; `optimizer` has one parameter, the flat tensor of all parameters of `model`.
     pub fn new(model: Model, criterion: Criterion, optimizer: Box<dyn Optimizer>) -> Self {
-        let plan = Plan::new(model.graph(), model.kind(), model.device());
+        let kernels = match criterion {
+            Criterion::LogLoss { .. } => stages::SKLEARN_KERNELS,
+            Criterion::CrossEntropy { .. } | Criterion::Nll => stages::KERNELS,
+        };
+        let plan = Plan::new(model.graph(), (model.kind(), model.device()), kernels);
         let specs = model.graph().parameters();
         let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
         let skipped = Skipped::default();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::stages::{self, BackwardPass, KERNELS, Saved, Stage};
+use super::stages::{self, BackwardPass, Matcher, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::nn::{FlatParameters, Graph, Model, Operand};
 
@@ -19,8 +19,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Divides a graph into stages, for tensors of this element type on this device. Kernels are used on the CPU only.
-    pub fn new(graph: &Graph, kind: Kind, device: Device) -> Self {
+    /// Divides a graph into stages, for tensors of this element type on this device. These kernels are used on the CPU only.
+    pub fn new(graph: &Graph, (kind, device): (Kind, Device), kernels: &[Matcher]) -> Self {
         let end = graph.nodes().len();
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let kernels_apply = device == Device::Cpu && !shares_parameters(graph);
@@ -28,7 +28,7 @@ impl Plan {
         while next < end {
             let chain = Chain::new(graph, kind, next);
             let usable = kernels_apply && is_boundary(graph, next);
-            let found = KERNELS.iter().filter(|_| usable).find_map(|matches| matches(&chain));
+            let found = kernels.iter().filter(|_| usable).find_map(|matches| matches(&chain));
             let found = found.filter(|(_, count)| is_boundary(graph, next + count));
             let Some((stage, count)) = found else {
                 next += 1;

@@ -111,11 +111,10 @@ fn flush_below<S: Simd>(simd: S, threshold: f32, values: S::f32s) -> S::f32s {
 
 #[cfg(test)]
 mod tests {
-    use pulp::Arch;
     use tch::{Device, Kind, Tensor};
 
     use super::*;
-    use crate::libtorch::{values, values_mut};
+    use crate::libtorch::{dispatch, values, values_mut};
 
     #[test]
     fn updates_equal_pytorchs_up_to_rounding() {
@@ -137,7 +136,7 @@ mod tests {
                 let [parameters, exp_avg, exp_avg_sq] = state.map(values_mut::<f32>);
                 let gradients = vec![values(&gradient)];
                 let mut chunk = ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients };
-                Arch::new().dispatch(Update(factors, &mut chunk));
+                dispatch(Update(factors, &mut chunk));
             }
             for (expected, actual) in values::<f32>(&all[0]).iter().zip(values::<f32>(&all[1])) {
                 assert!((expected - actual).abs() < 2e-6, "{actual:e}, not {expected:e}");

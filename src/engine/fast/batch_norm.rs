@@ -163,10 +163,9 @@ fn moments<S: Simd>(simd: S, plane: &[S::f32s], center: S::f32s) -> [S::f32s; 2]
 
 #[cfg(test)]
 mod tests {
-    use pulp::Arch;
 
     use super::*;
-    use crate::libtorch::lanes;
+    use crate::libtorch::{dispatch, lanes};
 
     /// The statistics of a channel whose values are all equal, as those after a filter of zeros.
     fn of_constant(value: f32) -> [f64; 2] {
@@ -174,7 +173,7 @@ mod tests {
         let (input, mask) = (vec![value; shape.len() * lanes()], vec![1.0; lanes()]);
         let mut statistics = [[f64::NAN; 2]];
         let (input, mask) = (&input[..], &mask[..]);
-        Arch::new().dispatch(Statistics { input, shape, mask, statistics: &mut statistics });
+        dispatch(Statistics { input, shape, mask, statistics: &mut statistics });
         statistics[0]
     }
 

@@ -2,15 +2,13 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
-
 use super::batch_norm::Statistics;
 use super::convolution::{Correlate, GradWeight, group};
 use super::pool::{self, GradientSums, Pooling};
 use super::replica::{Block, Scratch, StepInput};
 use super::shape::Planes;
 use super::{linear, loss};
-use crate::libtorch::lanes;
+use crate::libtorch::{dispatch, lanes};
 
 /// One block, and what its passes read and write.
 #[derive(Debug)]
@@ -73,7 +71,7 @@ impl BlockPass<'_> {
         for (number, (weight, bias)) in weights.zip(bias.chunks_exact(group)).enumerate() {
             let channels = number * group..(number + 1) * group;
             let output = &mut conv[i][elements(layer.output, &channels)];
-            Arch::new().dispatch(Correlate {
+            dispatch(Correlate {
                 input: &inputs[i],
                 input_shape: layer.input,
                 kernel_size: layer.kernel_size,
@@ -84,11 +82,11 @@ impl BlockPass<'_> {
             });
             if layer.batch_norm.is_some() {
                 let (shape, statistics) = (layer.output, &mut sums[channels]);
-                Arch::new().dispatch(Statistics { input: output, shape, mask, statistics });
+                dispatch(Statistics { input: output, shape, mask, statistics });
             } else {
                 let pooled = &mut outputs[0][elements(layer.pooled, &channels)];
                 let pooling = pooling(self.step, &conv[i], i, channels);
-                Arch::new().dispatch(pool::Forward(pooling, pooled));
+                dispatch(pool::Forward(pooling, pooled));
             }
         }
     }
@@ -97,7 +95,7 @@ impl BlockPass<'_> {
     pub fn pool(&mut self, i: usize) {
         let channels = 0..self.step.network.convolutions[i].output.channels;
         let pooling = pooling(self.step, &self.block.conv[i], i, channels);
-        Arch::new().dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
+        dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
     }
 
     /// The sums for the backward pass of the batch normalization after convolution `i`.
@@ -107,7 +105,7 @@ impl BlockPass<'_> {
         let pooling = pooling(self.step, &conv[i], i, 0..mean.len());
         sums.clear();
         sums.resize(mean.len(), [0.0; 2]);
-        Arch::new().dispatch(GradientSums { pooling, grad_pooled: &grad_pooled[i], mean, sums });
+        dispatch(GradientSums { pooling, grad_pooled: &grad_pooled[i], mean, sums });
     }
 
     /// The backward pass of pooling, ReLU, batch normalization and convolution `i`.
@@ -125,7 +123,7 @@ impl BlockPass<'_> {
             let stored = if i > 0 { channels.clone() } else { 0..group };
             let grad_conv = &mut grad_conv[elements(shape, &stored)];
             let grad_pooled = elements(layer.pooled.with_margin(0), &channels);
-            Arch::new().dispatch(pool::Backward {
+            dispatch(pool::Backward {
                 pooling: pooling(self.step, &block.conv[i], i, channels.clone()),
                 grad_pooled: &block.grad_pooled[i][grad_pooled],
                 gradient: &self.step.factors[i].gradient[channels.clone()],
@@ -134,7 +132,7 @@ impl BlockPass<'_> {
                 grad_conv_shape: shape,
                 grad_bias: &mut grad_bias[channels.start * lanes..channels.end * lanes],
             });
-            Arch::new().dispatch(GradWeight {
+            dispatch(GradWeight {
                 input: &block.inputs[i],
                 input_shape: layer.input,
                 grad_output: grad_conv,
@@ -144,7 +142,7 @@ impl BlockPass<'_> {
             });
         }
         if let Some(before) = i.checked_sub(1) {
-            Arch::new().dispatch(Correlate {
+            dispatch(Correlate {
                 input: grad_conv,
                 input_shape: shape,
                 kernel_size: layer.kernel_size,
@@ -164,7 +162,7 @@ impl BlockPass<'_> {
             let (input, output) = (before.last().or(self.block.inputs.last()), &mut rest[0]);
             let [weight, bias] = layer.parameters.map(|i| self.step.parameter(i));
             let input = input.expect("an input");
-            Arch::new().dispatch(linear::Forward { input, weight, bias, output });
+            dispatch(linear::Forward { input, weight, bias, output });
             if layer.relu {
                 // NaN stays NaN.
                 output.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
@@ -197,7 +195,7 @@ impl BlockPass<'_> {
             let ranges = layer.parameters.map(|i| self.step.ranges[i].clone());
             let gradients = self.gradients.get_disjoint_mut(ranges);
             let [grad_weight, grad_bias] = gradients.expect("parameters do not overlap");
-            Arch::new().dispatch(linear::Backward {
+            dispatch(linear::Backward {
                 input,
                 weight: self.step.parameter(layer.parameters[0]),
                 grad_output,

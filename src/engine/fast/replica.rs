@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use aligned_vec::{AVec, avec};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::batch_norm::{Factors, Sums};
 use super::block::BlockPass;
@@ -13,7 +13,7 @@ use super::network::Network;
 use super::shape::Planes;
 use crate::dataset::{PIXELS, SIDE};
 use crate::engine::Criterion;
-use crate::libtorch::lanes;
+use crate::libtorch::{dispatch, lanes};
 
 /// The images and labels of a batch that one replica processes.
 #[derive(Debug, Clone, Copy)]
@@ -252,7 +252,7 @@ impl Replica {
             }
         }
         if is_last {
-            Arch::new().dispatch(ReduceLanes(self, step));
+            dispatch(ReduceLanes(self, step));
         }
     }
 }

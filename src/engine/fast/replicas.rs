@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::ops::Range;
 
-use pulp::Arch;
 use tch::{Device, Kind, Tensor};
 
 use super::adam::{self, ParameterChunk, Update};
@@ -13,7 +12,7 @@ use super::replica::{BatchPart, Replica, Segment, StepInput, segments};
 use crate::dataset::PIXELS;
 use crate::dataset::loader::{Batch, byte_values};
 use crate::engine::Criterion;
-use crate::libtorch::{filled, in_parts, lanes, values, values_mut};
+use crate::libtorch::{dispatch, filled, in_parts, lanes, values, values_mut};
 use crate::nn::{Model, Operation};
 use crate::optim::{Adam, Optimizer};
 
@@ -147,7 +146,7 @@ impl Replicas {
         let count = chunks.len();
         in_parts::<_, (), 1, 0>((count, 1), [&mut chunks], [], |[chunks], []| {
             for chunk in chunks {
-                Arch::new().dispatch(Update(factors, chunk));
+                dispatch(Update(factors, chunk));
             }
         });
     }

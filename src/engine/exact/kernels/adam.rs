@@ -12,11 +12,11 @@ use std::slice;
 use std::sync::OnceLock;
 
 use pulp::bytemuck::{self, Pod};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
-use crate::libtorch::{in_parts, values, values_mut};
+use crate::libtorch::{dispatch, in_parts, values, values_mut};
 use crate::optim::{self, Adam, AdamConfig, EPSILON};
 
 /// Minimum number of elements per thread.
@@ -83,7 +83,7 @@ fn update_moments(
     let factors = [weight, decay, 1.0 - decay].map(|factor| factor as f32);
     let written = [values_mut::<f32>(m), values_mut(v)];
     in_parts((g.numel(), GRAIN), written, [values::<f32>(g)], |[m, v], [g]| {
-        Arch::new().dispatch(Moments { m, v, g, factors, rounding });
+        dispatch(Moments { m, v, g, factors, rounding });
     });
 }
 
@@ -162,7 +162,7 @@ fn update_parameter(
     let read = [values::<f32>(m), values(root)];
     let written = [values_mut::<f32>(parameter)];
     in_parts((m.numel(), GRAIN), written, read, |[parameter], [m, root]| {
-        Arch::new().dispatch(ParameterUpdate { parameter, m, root, factors });
+        dispatch(ParameterUpdate { parameter, m, root, factors });
     });
 }
 

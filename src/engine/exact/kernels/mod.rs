@@ -1,5 +1,6 @@
 //! Kernels that are bit-identical to libtorch's operations: convolutions fused with ReLU and pooling; batch
-//! normalization, ReLU and pooling in one stage; and the updates of optimizers.
+//! normalization, ReLU and pooling in one stage; and the updates of optimizers. And kernels of scikit-learn's models, within
+//! 1e-12.
 //!
 //! All kernels run on the CPU, on contiguous tensors.
 
@@ -8,6 +9,7 @@ pub mod batch_norm;
 pub mod direct;
 mod noise;
 pub mod pool;
+pub mod product;
 pub mod relu_pool;
 mod sklearn_adam;
 

@@ -6,13 +6,13 @@
 //! the last. The sum of a mean starts from 0 and is divided by 4.
 
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::adam::Rounding;
 use super::pool::relu;
 use crate::engine::chain::Pool;
-use crate::libtorch::{filled, in_parts, values, values_mut};
+use crate::libtorch::{dispatch, filled, in_parts, values, values_mut};
 
 /// `x * alpha + beta` with these factors per channel.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub fn forward(xs: &Tensor, affine: Option<&Affine>, pool: Pool) -> (Tensor, Ten
         let written = [cast_slice_mut(pooled), values_mut::<u8>(&mut masks)];
         in_parts((planes.images, 1), written, [values(xs)], |[pooled, masks], [xs]| {
             let pooled = cast_slice_mut(pooled);
-            Arch::new().dispatch(Forward { xs, pooled, masks, planes, affine, pool });
+            dispatch(Forward { xs, pooled, masks, planes, affine, pool });
         });
     });
     (pooled, masks)
@@ -214,7 +214,7 @@ pub fn backward(
         let read = [cast_slice(values::<f32>(grad_output)), values::<u8>(masks)];
         in_parts((planes.images, 1), [grad_input], read, |[grad_input], [grad_output, masks]| {
             let grad_output = cast_slice(grad_output);
-            Arch::new().dispatch(Backward { grad_input, grad_output, masks, planes, pool });
+            dispatch(Backward { grad_input, grad_output, masks, planes, pool });
         });
     })
 }

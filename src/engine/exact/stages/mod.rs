@@ -7,6 +7,7 @@ mod direct;
 mod linear;
 mod norm_relu_pool;
 mod reshape;
+mod sklearn_linear;
 
 use std::fmt::Debug;
 
@@ -17,11 +18,13 @@ use crate::nn::{FlatParameters, Model};
 
 /// Returns the stage for the first operations of a chain and the number of operations that it covers; `None` if the
 /// kernel does not support them.
-type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
+pub(super) type Matcher = fn(&Chain) -> Option<(Box<dyn Stage>, usize)>;
 
-/// All kernels; those that cover the most operations come first.
-pub(super) const KERNELS: [Matcher; 5] =
-    [direct::matches, norm_relu_pool::matches, conv2d::matches, linear::matches, reshape::matches];
+/// The kernels with the eager engine's bits; those that cover the most operations come first.
+pub(super) const KERNELS: &[Matcher] =
+    &[direct::matches, norm_relu_pool::matches, conv2d::matches, linear::matches, reshape::matches];
+/// The kernels for scikit-learn's models, within 1e-12 of the eager engine.
+pub(super) const SKLEARN_KERNELS: &[Matcher] = &[sklearn_linear::matches, reshape::matches];
 
 /// The tensors that a forward pass saves for the backward pass.
 pub(super) type Saved = Vec<Tensor>;

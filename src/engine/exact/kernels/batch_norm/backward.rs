@@ -1,14 +1,14 @@
 //! The backward pass of batch norm, ReLU and pooling.
 
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::Order;
 use crate::engine::chain::Pool;
 use crate::engine::exact::kernels::adam::Rounding;
 use crate::engine::exact::kernels::relu_pool::{BatchShape, unpool};
-use crate::libtorch::{filled, in_parts, values};
+use crate::libtorch::{dispatch, filled, in_parts, values};
 
 /// The gradients that [`backward`] returns.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub fn backward(
         || [cast_slice(values::<f32>(grad_output)), values(masks), cast_slice(values::<f32>(xs))];
     in_parts((planes.images, 1), [&mut of_planes], read(), |[sums], [grad_output, masks, xs]| {
         let pooled = Pooled { grad_output: cast_slice(grad_output), masks, pool, planes };
-        Arch::new().dispatch(SumsTask { pooled, xs: cast_slice(xs), moments, order, sums });
+        dispatch(SumsTask { pooled, xs: cast_slice(xs), moments, order, sums });
     });
     let count = planes.images * planes.area();
     let (mut weight_gradients, mut bias_gradients, mut factors) = (vec![], vec![], vec![]);
@@ -61,7 +61,7 @@ pub fn backward(
                     let pooled =
                         Pooled { grad_output: cast_slice(grad_output), masks, pool, planes };
                     let (factors, rounding, xs) = (&factors[..], order.rounding(), cast_slice(xs));
-                    Arch::new().dispatch(InputTask { pooled, xs, factors, rounding, grad_input });
+                    dispatch(InputTask { pooled, xs, factors, rounding, grad_input });
                 },
             );
         })

@@ -1,10 +1,10 @@
 //! Mean and variance of each channel of a batch, and the update of the running statistics.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use crate::engine::exact::kernels::relu_pool::BatchShape;
-use crate::libtorch::{in_parts, values};
+use crate::libtorch::{dispatch, in_parts, values};
 
 /// Mean and sum of squared deviations of a channel, as libtorch rounds them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +45,7 @@ pub fn statistics(xs: &Tensor) -> Vec<Statistics> {
     let channels: Vec<usize> = (0..planes.channels).collect();
     in_parts((planes.channels, 1), [&mut all], [&channels], |[all], [channels]| {
         let first = channels[0];
-        Arch::new().dispatch(StatisticsTask { xs, planes, first, all });
+        dispatch(StatisticsTask { xs, planes, first, all });
     });
     all
 }

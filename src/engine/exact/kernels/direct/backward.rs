@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::features::Features;
@@ -14,7 +14,7 @@ use super::shape::{Aligned, C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::engine::exact::kernels::pool::{
     avg_pool2d_backward, relu_avg_pool2d_backward, relu_backward, row_backward,
 };
-use crate::libtorch::{convolution_backward, filled, in_parts, values, values_mut};
+use crate::libtorch::{convolution_backward, dispatch, filled, in_parts, values, values_mut};
 
 /// Gradients w.r.t. the parameters of both convolutions, in the shapes of the parameters.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl FeatureGradients {
         let written = [values_mut::<f32>(&mut grad_pool1), values_mut(&mut grad_conv2)];
         in_parts((n, 1), written, [conv2, grad_pool2], |written, [conv2, grad_pool2]| {
             let weight = &weight;
-            Arch::new().dispatch(FeatureGradTask { conv2, grad_pool2, weight, block, written });
+            dispatch(FeatureGradTask { conv2, grad_pool2, weight, block, written });
         });
         Self { grad_pool1, grad_conv2 }
     }
@@ -149,7 +149,7 @@ pub fn conv1_gradients(
     in_parts((ranges.len(), 1), [&mut sums], [&ranges], |[sums], [ranges]| {
         for (sums, rows) in sums.iter_mut().zip(ranges) {
             let rows = rows.clone();
-            Arch::new().dispatch(Conv1GradTask { images, conv1, grad_pool1, rows, sums });
+            dispatch(Conv1GradTask { images, conv1, grad_pool1, rows, sums });
         }
     });
     let [mut weight, mut bias] = [vec![0.0; C1 * K * K], vec![0.0; C1]];
@@ -213,7 +213,7 @@ pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition)
     in_parts((tasks.len(), 1), [&mut sums], [&tasks], |[sums], [tasks]| {
         for (sums, &index) in sums.iter_mut().zip(tasks) {
             let ranges = &ranges;
-            Arch::new().dispatch(Conv2GradTask { pool1, grad_conv2, ranges, index, sums });
+            dispatch(Conv2GradTask { pool1, grad_conv2, ranges, index, sums });
         }
     });
     let mut weight = vec![0.0; C2 * C1 * K * K];

@@ -1,6 +1,6 @@
 //! The forward pass up to pool2, image by image.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::layout::{Hwio, nchw_to_nhwc, oihw_to_hwio, pad};
@@ -10,7 +10,7 @@ use super::shape::{
 };
 use crate::engine::exact::kernels::pool::{pool_planes, pool_window, relu_avg_pool2d};
 use crate::engine::window::window;
-use crate::libtorch::{filled, in_parts, values, values_mut};
+use crate::libtorch::{dispatch, filled, in_parts, values, values_mut};
 
 /// The activations up to pool2 for a batch, float32.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub fn direct(images: &Tensor, parameters: [&Tensor; 4], bias: Bias) -> Features
     let weights = (filters(w1), &Aligned(oihw_to_hwio(filters(w2))));
     let biases = (b1.first_chunk().expect("biases"), b2.first_chunk().expect("biases"));
     in_parts((n as usize, 1), written, [values::<f32>(images)], |written, [images]| {
-        Arch::new().dispatch(FeaturesTask { images, weights, biases, order: bias, written });
+        dispatch(FeaturesTask { images, weights, biases, order: bias, written });
     });
     Features { conv1, pool1, conv2, pool2 }
 }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn vectors_of_every_length_give_the_same_bits() {
         for order in [Bias::First, Bias::Last] {
-            let longest = outputs(order, |task| Arch::new().dispatch(task));
+            let longest = outputs(order, |task| dispatch(task));
             let single = outputs(order, |task| task.with_simd(pulp::Scalar::new()));
             assert!(longest == single, "{order:?}");
         }
