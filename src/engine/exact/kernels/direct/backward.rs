@@ -1,5 +1,6 @@
 //! The backward pass of both convolutions, from `grad_pool2` to the gradients of their parameters.
 
+use std::array;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -127,11 +128,8 @@ impl WithSimd for FeatureGradTask<'_> {
                     }
                 }
             }
-            // As many rows at once as fit into the vector registers.
-            match S::F32_LANES {
-                16 => grad_input::grad_input::<S, 2>(simd, padded, weight, block, grad_pool1),
-                _ => grad_input::grad_input::<S, 1>(simd, padded, weight, block, grad_pool1),
-            }
+            // Two rows of sums for all channels, of inputs, and a weight fit into the vector registers.
+            grad_input::grad_input::<S, 2>(simd, padded, weight, block, grad_pool1);
         }
     }
 }
@@ -253,7 +251,17 @@ impl WithSimd for Conv2GradTask<'_> {
             if ky == K {
                 grad_weight::conv2_bias(grad_conv2, rows, &mut part[0][0]);
             } else {
-                grad_weight::conv2::<S, GROUP>(simd, pool1, grad_conv2, rows, (ky, c), &mut part);
+                let rows = (grad_conv2, rows);
+                // The sums of a tile, its gradients and an input fit into the vector registers.
+                match S::F32_LANES {
+                    16 => grad_weight::conv2::<S, GROUP, 1>(simd, pool1, rows, (ky, c), &mut part),
+                    _ => {
+                        for (i, part) in part.iter_mut().enumerate() {
+                            let (rows, part) = (rows.clone(), array::from_mut(part));
+                            grad_weight::conv2::<S, 1, 2>(simd, pool1, rows, (ky, c + i), part);
+                        }
+                    }
+                }
             }
             accumulate(sums, &part, i);
         }

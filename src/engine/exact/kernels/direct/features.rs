@@ -77,10 +77,10 @@ impl WithSimd for FeaturesTask<'_> {
             pad(image, padded);
             convolve1::<S, 2>(simd, padded, w1, (b1, order), conv1);
             pool_planes::<H1>(pool1, conv1);
-            // As many rows at once as fit into the vector registers.
+            // The sums of a tile, its weights and an input fit into the vector registers.
             match S::F32_LANES {
-                16 => convolve2::<S, 2>(simd, pool1, w2, (b2, order), conv2),
-                _ => convolve2::<S, 1>(simd, pool1, w2, (b2, order), conv2),
+                16 => convolve2::<S, 2, H2, 1>(simd, pool1, w2, (b2, order), conv2),
+                _ => convolve2::<S, 1, { H2 / 2 }, 2>(simd, pool1, w2, (b2, order), conv2),
             }
             pool_nhwc(pool2, conv2);
         }
@@ -137,40 +137,48 @@ fn convolve1<S: Simd, const V: usize>(
 }
 
 /// Computes conv2 (10, 10, 16) of inputs (6, 14, 14). An output is one chain of fused multiply-adds over
-/// filter rows, then columns, then input channels. A vector holds output channels; a tile is `R` rows of
-/// outputs.
+/// filter rows, then columns, then input channels. A vector holds output channels; a tile is `R` rows, `T` columns and `V`
+/// vectors.
 #[inline(always)]
-fn convolve2<S: Simd, const R: usize>(
+fn convolve2<S: Simd, const R: usize, const T: usize, const V: usize>(
     simd: S,
     inputs: &[f32],
     weight: &Hwio,
     (biases, order): (&[f32; C2], Bias),
     outputs: &mut [[[f32; C2]; H2]],
 ) {
-    const { assert!(H2.is_multiple_of(R)) };
-    for first in (0..C2).step_by(S::F32_LANES) {
-        let [bias] = *vectors::<S, 1>(biases, first);
-        let initial = if order == Bias::First { bias } else { simd.splat_f32s(0.0) };
+    const { assert!(H2.is_multiple_of(R) && H2.is_multiple_of(T)) };
+    for first in (0..C2).step_by(V * S::F32_LANES) {
+        let biases = *vectors::<S, V>(biases, first);
+        let initial = if order == Bias::First { biases } else { [simd.splat_f32s(0.0); V] };
         for (y, rows) in outputs.as_chunks_mut::<R>().0.iter_mut().enumerate() {
-            let mut sums = [[initial; H2]; R];
-            for (ky, weight) in weight.iter().enumerate() {
-                for (kx, weight) in weight.iter().enumerate() {
-                    for (c, weight) in weight.iter().enumerate() {
-                        let [weight] = *vectors::<S, 1>(weight, first);
-                        for (r, sums) in sums.iter_mut().enumerate() {
-                            let start = (c * P1 + y * R + r + ky) * P1 + kx;
-                            let inputs: &[f32; H2] = window(inputs, start);
-                            for (sum, &input) in sums.iter_mut().zip(inputs) {
-                                *sum = simd.mul_add_f32s(simd.splat_f32s(input), weight, *sum);
+            for x in (0..H2).step_by(T) {
+                let mut sums = [[initial; T]; R];
+                for (ky, weight) in weight.iter().enumerate() {
+                    for (kx, weight) in weight.iter().enumerate() {
+                        for (c, weight) in weight.iter().enumerate() {
+                            let weights = *vectors::<S, V>(weight, first);
+                            for (r, sums) in sums.iter_mut().enumerate() {
+                                let start = (c * P1 + y * R + r + ky) * P1 + kx + x;
+                                let inputs: &[f32; T] = window(inputs, start);
+                                for (sums, &input) in sums.iter_mut().zip(inputs) {
+                                    let input = simd.splat_f32s(input);
+                                    for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                                        *sum = simd.mul_add_f32s(input, weight, *sum);
+                                    }
+                                }
                             }
                         }
                     }
                 }
-            }
-            for (row, sums) in rows.iter_mut().zip(&sums) {
-                for (output, &sum) in row.iter_mut().zip(sums) {
-                    let sum = if order == Bias::Last { simd.add_f32s(sum, bias) } else { sum };
-                    *vectors_mut::<S, 1>(output, first) = [sum];
+                for (row, sums) in rows.iter_mut().zip(&sums) {
+                    for (output, sums) in row[x..].iter_mut().zip(sums) {
+                        let output = vectors_mut::<S, V>(output, first);
+                        for ((output, &sum), &bias) in output.iter_mut().zip(sums).zip(&biases) {
+                            let is_last = order == Bias::Last;
+                            *output = if is_last { simd.add_f32s(sum, bias) } else { sum };
+                        }
+                    }
                 }
             }
         }

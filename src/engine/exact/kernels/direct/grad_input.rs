@@ -53,12 +53,14 @@ pub fn grad_input<S: Simd, const R: usize>(
                         for (weight, rows) in
                             weight[filters.clone()].iter().zip(&grad_output[filters])
                         {
-                            for r in 0..R {
-                                let row = &rows[y + r + 1 - ky];
-                                let [grad] = *vectors::<S, 1>(row, x + MARGIN - kx);
-                                for (sums, &weight) in sums.iter_mut().zip(weight) {
-                                    let weight = simd.splat_f32s(weight);
-                                    sums[r] = simd.mul_add_f32s(weight, grad, sums[r]);
+                            let mut grads = [simd.splat_f32s(0.0); R];
+                            for (r, grad) in grads.iter_mut().enumerate() {
+                                [*grad] = *vectors::<S, 1>(&rows[y + r + 1 - ky], x + MARGIN - kx);
+                            }
+                            for (sums, &weight) in sums.iter_mut().zip(weight) {
+                                let weight = simd.splat_f32s(weight);
+                                for (sum, &grad) in sums.iter_mut().zip(&grads) {
+                                    *sum = simd.mul_add_f32s(weight, grad, *sum);
                                 }
                             }
                         }

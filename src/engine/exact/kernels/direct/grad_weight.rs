@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::layout::pad;
-use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors};
+use super::shape::{Aligned, C1, C2, H1, H2, K, P1, PADDED, vectors, vectors_mut};
 use crate::engine::window::window;
 
 /// Number of elements of the sums of one filter of conv1 and its bias: each filter row has a slot.
@@ -79,36 +79,37 @@ fn im2col(padded: &[f32], taps: &mut [[[f32; SLOT]; SLOTS]; H1]) {
 /// `grad_output` of conv2 as rows, channels last: (N * 10, 10, 16).
 pub type Rows<'a> = &'a [[[f32; C2]; H2]];
 
-/// Computes the sums of conv2 over `rows` of `grad_output`, for filter row `ky` and input channels `c..c + G`:
-/// (G, 5, 16), output channels last. `inputs` is (N, 6, 14, 14).
+/// Computes the sums of conv2 over a range of rows of `grad_output`, for filter row `ky` and input channels `c..c + G`:
+/// (G, 5, 16), output channels last. `inputs` is (N, 6, 14, 14). A tile is `V` vectors of output channels.
 #[inline(always)]
-pub fn conv2<S: Simd, const G: usize>(
+pub fn conv2<S: Simd, const G: usize, const V: usize>(
     simd: S,
     inputs: &[f32],
-    grad_output: Rows,
-    rows: Range<usize>,
+    (grad_output, rows): (Rows, Range<usize>),
     (ky, c): (usize, usize),
     sums: &mut [[[f32; C2]; K]; G],
 ) {
-    for first in (0..C2).step_by(S::F32_LANES) {
-        let mut acc = [[simd.splat_f32s(0.0); K]; G];
+    for first in (0..C2).step_by(V * S::F32_LANES) {
+        let mut acc = [[[simd.splat_f32s(0.0); V]; K]; G];
         for at in rows.clone() {
             let (image, y) = (at / H2, at % H2);
             let row = |g: usize| window(inputs, ((image * C1 + c + g) * P1 + y + ky) * P1);
             let mut inputs: [&[f32; P1]; G] = [row(0); G];
             inputs.iter_mut().enumerate().skip(1).for_each(|(g, inputs)| *inputs = row(g));
-            for (x, grad) in grad_output[at].iter().enumerate() {
-                let [grad] = *vectors::<S, 1>(grad, first);
+            for (x, grads) in grad_output[at].iter().enumerate() {
+                let grads = *vectors::<S, V>(grads, first);
                 for (acc, inputs) in acc.iter_mut().zip(inputs) {
                     for (kx, acc) in acc.iter_mut().enumerate() {
-                        *acc = simd.mul_add_f32s(simd.splat_f32s(inputs[x + kx]), grad, *acc);
+                        let input = simd.splat_f32s(inputs[x + kx]);
+                        for (acc, &grad) in acc.iter_mut().zip(&grads) {
+                            *acc = simd.mul_add_f32s(input, grad, *acc);
+                        }
                     }
                 }
             }
         }
         for (sums, acc) in sums.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
-            let acc: &[f32] = pulp::bytemuck::cast_slice(std::slice::from_ref(acc));
-            sums[first..first + S::F32_LANES].copy_from_slice(acc);
+            *vectors_mut::<S, V>(sums, first) = *acc;
         }
     }
 }
