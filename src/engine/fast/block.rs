@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::batch_norm::Statistics;
-use super::convolution::{Correlate, GradWeight, group};
+use super::convolution::{Correlate, GradWeight, backward_group, group};
 use super::pool::{self, GradientSums, Pooling};
 use super::replica::{Block, Scratch, StepInput};
 use super::shape::Planes;
@@ -114,7 +114,7 @@ impl BlockPass<'_> {
         let (block, grad_conv) = (&mut *self.block, &mut self.scratch.grad_conv[i]);
         let [grad_weight, grad_bias] = &mut self.scratch.grad_parameters[i];
         let (filters, lanes) = (layer.output.channels, lanes());
-        let group = group(filters);
+        let group = backward_group(filters);
         let shape = layer.grad_output(i);
         // As in the forward pass. Without a gradient w.r.t. the input, all tiles use the same memory.
         let tiles = grad_weight.chunks_exact_mut(group * layer.filter() * lanes);

@@ -7,10 +7,17 @@ use pulp::{Simd, WithSimd};
 use super::shape::Planes;
 use crate::dataset::SIDE;
 use crate::engine::window::window;
+use crate::libtorch::lanes;
 
 /// The number of filters per tile; it divides `filters`, which is a multiple of 4 or 3.
 pub fn group(filters: usize) -> usize {
     if filters.is_multiple_of(4) { 4 } else { 3 }
+}
+
+/// The number of filters per tile of the backward pass; it divides `filters`. With AVX2, the sums of three filters of 5x5 do
+/// not fit the vector registers.
+pub fn backward_group(filters: usize) -> usize {
+    if lanes() < 16 && filters.is_multiple_of(6) { 6 } else { group(filters) }
 }
 
 /// Copies a weight (O, C, K, K) to the layout (O / G, C, K, K, G) that [`Correlate`] reads, where G is
@@ -71,7 +78,11 @@ impl Correlate<'_> {
     #[inline(always)]
     fn groups<S: Simd, const G: usize>(self, simd: S) {
         // The accumulators of a tile, a column of inputs and a weight fit the vector registers.
-        let most = if S::F32_LANES >= 16 { 6 } else { 3 };
+        let most = match (S::F32_LANES, G) {
+            (16.., _) => 6,
+            (_, 4) => 2,
+            _ => 3,
+        };
         let width = self.width;
         let size = self.weight.len() / self.bias.len();
         let plane = S::as_mut_simd_f32s(self.output).0.len() / self.bias.len();
@@ -197,8 +208,8 @@ impl WithSimd for GradWeight<'_> {
             (3, true) => self.groups::<S, 3, 3, 1>(simd),
             (3, false) if filters.is_multiple_of(4) => self.groups::<S, 3, 1, 4>(simd),
             (3, false) => self.groups::<S, 3, 1, 3>(simd),
-            _ if filters.is_multiple_of(3) => self.groups::<S, 5, 1, 3>(simd),
-            _ => self.groups::<S, 5, 1, 2>(simd),
+            _ if filters.is_multiple_of(2) => self.groups::<S, 5, 1, 2>(simd),
+            _ => self.groups::<S, 5, 1, 3>(simd),
         }
     }
 }

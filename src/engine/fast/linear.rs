@@ -102,8 +102,9 @@ impl WithSimd for Backward<'_> {
         } = self;
         transpose(input, S::F32_LANES, transposed);
         let grad_output = S::as_simd_f32s(grad_output).0;
+        // The sums of a tile, a gradient and an input fit into the vector registers.
         match grad_output.len() {
-            n if n.is_multiple_of(4) => {
+            n if n.is_multiple_of(4) && S::F32_LANES >= 16 => {
                 grad_parameters::<S, 4>(simd, grad_output, transposed, grad_weight, grad_bias);
             }
             n if n.is_multiple_of(2) => {
@@ -202,14 +203,19 @@ fn tile<S: Simd, const R: usize>(
     (rows, inputs): (&mut [f32], usize),
     first: usize,
 ) {
-    // The last tile extends past the end of the rows.
+    // The last tile may extend past the end of the rows.
     let part = |r: usize, v: usize| {
         let start = (first + v * S::F32_LANES).min(inputs);
         let end = (start + S::F32_LANES).min(inputs);
         r * inputs + start..r * inputs + end
     };
+    let is_whole = first + VECTORS * S::F32_LANES <= inputs;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
     for (r, sums) in sums.iter_mut().enumerate() {
+        if is_whole {
+            *sums = *window(S::as_simd_f32s(&rows[r * inputs + first..]).0, 0);
+            continue;
+        }
         for (v, sum) in sums.iter_mut().enumerate() {
             *sum = simd.partial_load_f32s(&rows[part(r, v)]);
         }
@@ -225,6 +231,11 @@ fn tile<S: Simd, const R: usize>(
         }
     }
     for (r, sums) in sums.into_iter().enumerate() {
+        if is_whole {
+            let row = S::as_mut_simd_f32s(&mut rows[r * inputs + first..]).0;
+            row[..VECTORS].copy_from_slice(&sums);
+            continue;
+        }
         for (v, sum) in sums.into_iter().enumerate() {
             simd.partial_store_f32s(&mut rows[part(r, v)], sum);
         }
