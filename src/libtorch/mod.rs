@@ -32,7 +32,7 @@ pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
 pub(crate) use parallel::in_parts;
 pub(crate) use script::Script;
-pub(crate) use simd::{dispatch, lanes};
+pub(crate) use simd::{Vectors, dispatch, lanes};
 pub(crate) use tensor::copy_bytes;
 pub use tensor::{bytes_of, dtype_of};
 pub(crate) use values::{filled, values, values_mut};

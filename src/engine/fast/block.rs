@@ -8,7 +8,6 @@ use super::pool::{self, GradientSums, Pooling};
 use super::replica::{Block, Scratch, StepInput};
 use super::shape::Planes;
 use super::{linear, loss};
-use crate::libtorch::{dispatch, lanes};
 
 /// One block, and what its passes read and write.
 #[derive(Debug)]
@@ -40,8 +39,8 @@ impl BlockPass<'_> {
         let logits = self.scratch.outputs.last().expect("a linear layer");
         let grad_logits = self.scratch.grad_outputs.last_mut().expect("a linear layer");
         grad_logits.copy_from_slice(logits);
-        let StepInput { batch_size, criterion, .. } = *self.step;
-        *self.loss += loss::loss(criterion, grad_logits, lanes(), self.labels, batch_size);
+        let StepInput { batch_size, criterion, vectors, .. } = *self.step;
+        *self.loss += loss::loss(criterion, grad_logits, vectors.lanes(), self.labels, batch_size);
         self.linear_backward();
         self.backward(convolutions.len());
     }
@@ -59,7 +58,7 @@ impl BlockPass<'_> {
 
     /// Convolution `i`, with the statistics of its output for batch normalization; without one with ReLU and pooling.
     fn convolution(&mut self, i: usize) {
-        let layer = &self.step.network.convolutions[i];
+        let (layer, lanes) = (&self.step.network.convolutions[i], self.step.vectors.lanes());
         let Block { inputs, conv, mask, sums, .. } = &mut *self.block;
         let (inputs, outputs) = inputs.split_at_mut(i + 1);
         let bias = self.step.parameter(layer.parameters[1]);
@@ -70,8 +69,8 @@ impl BlockPass<'_> {
         let weights = self.scratch.packed[i][0].chunks_exact(group * layer.filter());
         for (number, (weight, bias)) in weights.zip(bias.chunks_exact(group)).enumerate() {
             let channels = number * group..(number + 1) * group;
-            let output = &mut conv[i][elements(layer.output, &channels)];
-            dispatch(Correlate {
+            let output = &mut conv[i][elements(layer.output, lanes, &channels)];
+            self.step.vectors.dispatch(Correlate {
                 input: &inputs[i],
                 input_shape: layer.input,
                 kernel_size: layer.kernel_size,
@@ -82,11 +81,11 @@ impl BlockPass<'_> {
             });
             if layer.batch_norm.is_some() {
                 let (shape, statistics) = (layer.output, &mut sums[channels]);
-                dispatch(Statistics { input: output, shape, mask, statistics });
+                self.step.vectors.dispatch(Statistics { input: output, shape, mask, statistics });
             } else {
-                let pooled = &mut outputs[0][elements(layer.pooled, &channels)];
+                let pooled = &mut outputs[0][elements(layer.pooled, lanes, &channels)];
                 let pooling = pooling(self.step, &conv[i], i, channels);
-                dispatch(pool::Forward(pooling, pooled));
+                self.step.vectors.dispatch(pool::Forward(pooling, pooled));
             }
         }
     }
@@ -95,7 +94,7 @@ impl BlockPass<'_> {
     pub fn pool(&mut self, i: usize) {
         let channels = 0..self.step.network.convolutions[i].output.channels;
         let pooling = pooling(self.step, &self.block.conv[i], i, channels);
-        dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
+        self.step.vectors.dispatch(pool::Forward(pooling, &mut self.block.inputs[i + 1]));
     }
 
     /// The sums for the backward pass of the batch normalization after convolution `i`.
@@ -105,7 +104,12 @@ impl BlockPass<'_> {
         let pooling = pooling(self.step, &conv[i], i, 0..mean.len());
         sums.clear();
         sums.resize(mean.len(), [0.0; 2]);
-        dispatch(GradientSums { pooling, grad_pooled: &grad_pooled[i], mean, sums });
+        self.step.vectors.dispatch(GradientSums {
+            pooling,
+            grad_pooled: &grad_pooled[i],
+            mean,
+            sums,
+        });
     }
 
     /// The backward pass of pooling, ReLU, batch normalization and convolution `i`.
@@ -113,17 +117,17 @@ impl BlockPass<'_> {
         let layer = &self.step.network.convolutions[i];
         let (block, grad_conv) = (&mut *self.block, &mut self.scratch.grad_conv[i]);
         let [grad_weight, grad_bias] = &mut self.scratch.grad_parameters[i];
-        let (filters, lanes) = (layer.output.channels, lanes());
-        let group = backward_group(filters);
+        let (filters, lanes) = (layer.output.channels, self.step.vectors.lanes());
+        let group = backward_group(filters, lanes);
         let shape = layer.grad_output(i);
         // As in the forward pass. Without a gradient w.r.t. the input, all tiles use the same memory.
         let tiles = grad_weight.chunks_exact_mut(group * layer.filter() * lanes);
         for (number, grad_weight) in tiles.enumerate() {
             let channels = number * group..(number + 1) * group;
             let stored = if i > 0 { channels.clone() } else { 0..group };
-            let grad_conv = &mut grad_conv[elements(shape, &stored)];
-            let grad_pooled = elements(layer.pooled.with_margin(0), &channels);
-            dispatch(pool::Backward {
+            let grad_conv = &mut grad_conv[elements(shape, lanes, &stored)];
+            let grad_pooled = elements(layer.pooled.with_margin(0), lanes, &channels);
+            self.step.vectors.dispatch(pool::Backward {
                 pooling: pooling(self.step, &block.conv[i], i, channels.clone()),
                 grad_pooled: &block.grad_pooled[i][grad_pooled],
                 gradient: &self.step.factors[i].gradient[channels.clone()],
@@ -132,7 +136,7 @@ impl BlockPass<'_> {
                 grad_conv_shape: shape,
                 grad_bias: &mut grad_bias[channels.start * lanes..channels.end * lanes],
             });
-            dispatch(GradWeight {
+            self.step.vectors.dispatch(GradWeight {
                 input: &block.inputs[i],
                 input_shape: layer.input,
                 grad_output: grad_conv,
@@ -142,7 +146,7 @@ impl BlockPass<'_> {
             });
         }
         if let Some(before) = i.checked_sub(1) {
-            dispatch(Correlate {
+            self.step.vectors.dispatch(Correlate {
                 input: grad_conv,
                 input_shape: shape,
                 kernel_size: layer.kernel_size,
@@ -162,14 +166,14 @@ impl BlockPass<'_> {
             let (input, output) = (before.last().or(self.block.inputs.last()), &mut rest[0]);
             let [weight, bias] = layer.parameters.map(|i| self.step.parameter(i));
             let input = input.expect("an input");
-            dispatch(linear::Forward { input, weight, bias, output });
+            self.step.vectors.dispatch(linear::Forward { input, weight, bias, output });
             if layer.relu {
                 // NaN stays NaN.
                 output.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
             }
             if layer.dropout.is_some() {
                 let first = &self.step.noise[l][self.first * layer.outputs..];
-                load_noise(first, self.labels.len(), &mut noise[l]);
+                load_noise(first, self.labels.len(), self.step.vectors.lanes(), &mut noise[l]);
                 output.iter_mut().zip(noise[l].iter()).for_each(|(x, &factor)| *x *= factor);
             }
         }
@@ -195,7 +199,7 @@ impl BlockPass<'_> {
             let ranges = layer.parameters.map(|i| self.step.ranges[i].clone());
             let gradients = self.gradients.get_disjoint_mut(ranges);
             let [grad_weight, grad_bias] = gradients.expect("parameters do not overlap");
-            dispatch(linear::Backward {
+            self.step.vectors.dispatch(linear::Backward {
                 input,
                 weight: self.step.parameter(layer.parameters[0]),
                 grad_output,
@@ -218,7 +222,7 @@ fn pooling<'a>(
     let (layer, factors) = (&step.network.convolutions[i], &step.factors[i]);
     Pooling {
         pool: layer.pool,
-        conv: &conv[elements(layer.output, &channels)],
+        conv: &conv[elements(layer.output, step.vectors.lanes(), &channels)],
         conv_shape: layer.output,
         pooled_shape: layer.pooled,
         scale: &factors.scale[channels.clone()],
@@ -227,14 +231,13 @@ fn pooling<'a>(
 }
 
 /// The range of the elements of channels.
-fn elements(shape: Planes, channels: &Range<usize>) -> Range<usize> {
-    let plane = shape.plane() * lanes();
+fn elements(shape: Planes, lanes: usize, channels: &Range<usize>) -> Range<usize> {
+    let plane = shape.plane() * lanes;
     channels.start * plane..channels.end * plane
 }
 
 /// Writes the factors (N, outputs) of a block's images, one image per lane; lanes without an image are 0.
-fn load_noise(factors: &[f32], images: usize, noise: &mut [f32]) {
-    let lanes = lanes();
+fn load_noise(factors: &[f32], images: usize, lanes: usize, noise: &mut [f32]) {
     let outputs = noise.len() / lanes;
     noise.fill(0.0);
     for (lane, row) in factors.chunks_exact(outputs).take(images).enumerate() {

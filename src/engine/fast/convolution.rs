@@ -7,7 +7,6 @@ use pulp::{Simd, WithSimd};
 use super::shape::Planes;
 use crate::dataset::SIDE;
 use crate::engine::window::window;
-use crate::libtorch::lanes;
 
 /// The number of filters per tile; it divides `filters`, which is a multiple of 4 or 3.
 pub fn group(filters: usize) -> usize {
@@ -16,8 +15,8 @@ pub fn group(filters: usize) -> usize {
 
 /// The number of filters per tile of the backward pass; it divides `filters`. With AVX2, the sums of three filters of 5x5 do
 /// not fit the vector registers.
-pub fn backward_group(filters: usize) -> usize {
-    if lanes() < 16 && filters.is_multiple_of(6) { 6 } else { group(filters) }
+pub fn backward_group(filters: usize, lanes: usize) -> usize {
+    if lanes < 16 && filters.is_multiple_of(6) { 6 } else { group(filters) }
 }
 
 /// Copies a weight (O, C, K, K) to the layout (O / G, C, K, K, G) that [`Correlate`] reads, where G is

@@ -1,7 +1,7 @@
 //! The fast engine: training steps of convolutional networks on the CPU, with another order of summation.
 //!
 //! In float32, it uses the same initial parameters, batches, dropout, loss and optimizer as [`super::Exact`]. Only the
-//! order of summation differs, so the low-order bits differ; they depend on the number of threads and on the vector
+//! order of summation differs, so the low-order bits differ; they depend on the number of threads, the batch size and the vector
 //! length of the CPU. Two runs on the same machine with the same number of threads are bit-identical.
 //!
 //! A block has as many images as a vector has lanes. An activation (C, H, W) of a block is an array of vectors with one
@@ -37,7 +37,6 @@ use self::network::Network;
 use self::replicas::Replicas;
 use super::{Criterion, StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
-use crate::libtorch::lanes;
 use crate::nn::{Graph, Model};
 use crate::optim::Optimizer;
 
@@ -69,10 +68,8 @@ impl Fast {
         batch_size: usize,
     ) -> Self {
         let network = Network::new(model.graph(), model.kind()).expect("a supported network");
-        // At most one replica per block of images.
-        let blocks = batch_size.div_ceil(lanes()).max(1);
-        let threads = (tch::get_num_threads() as usize).min(blocks);
-        let replicas = Replicas::new(network, &model, threads, criterion);
+        let threads = tch::get_num_threads() as usize;
+        let replicas = Replicas::new(network, &model, (threads, batch_size), criterion);
         Self { model, replicas, optimizer, loss: 0.0 }
     }
 }

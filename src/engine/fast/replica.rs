@@ -13,7 +13,7 @@ use super::network::Network;
 use super::shape::Planes;
 use crate::dataset::{PIXELS, SIDE};
 use crate::engine::Criterion;
-use crate::libtorch::{dispatch, lanes};
+use crate::libtorch::Vectors;
 
 /// The images and labels of a batch that one replica processes.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,7 @@ pub struct BatchPart<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct StepInput<'a> {
     pub network: &'a Network,
+    pub vectors: Vectors,
     /// The flat tensor of all parameters.
     pub parameters: &'a [f32],
     /// The range of each parameter in it.
@@ -125,15 +126,15 @@ fn zeros(count: usize, lanes: usize) -> AVec<f32> {
 }
 
 impl Block {
-    fn new(network: &Network) -> Self {
-        let of = |shape: Planes| zeros(shape.len(), lanes());
+    fn new(network: &Network, lanes: usize) -> Self {
+        let of = |shape: Planes| zeros(shape.len(), lanes);
         let layers = &network.convolutions;
         let last = layers.last().map(|it| of(it.pooled));
         Self {
             inputs: layers.iter().map(|it| of(it.input)).chain(last).collect(),
             conv: layers.iter().map(|it| of(it.output)).collect(),
             grad_pooled: layers.iter().map(|it| of(it.pooled.with_margin(0))).collect(),
-            mask: zeros(1, lanes()),
+            mask: zeros(1, lanes),
             images: 0,
             sums: Vec::new(),
         }
@@ -160,8 +161,7 @@ impl Block {
 }
 
 impl Scratch {
-    fn new(network: &Network) -> Self {
-        let lanes = lanes();
+    fn new(network: &Network, lanes: usize) -> Self {
         let (convolutions, linears) = (&network.convolutions, &network.linears);
         let weights = || convolutions.iter().map(|it| it.output.channels * it.filter());
         let outputs = || linears.iter().map(|it| zeros(it.outputs, lanes)).collect();
@@ -197,9 +197,9 @@ impl Scratch {
 }
 
 impl Replica {
-    /// Allocates the buffers for a flat tensor of this many parameters.
-    pub fn new(network: &Network, parameters: usize) -> Self {
-        let (blocks, scratch) = (Vec::new(), Scratch::new(network));
+    /// Allocates the buffers for a flat tensor of this many parameters, and blocks of `lanes` images.
+    pub fn new(network: &Network, parameters: usize, lanes: usize) -> Self {
+        let (blocks, scratch) = (Vec::new(), Scratch::new(network, lanes));
         Self { loss: 0.0, gradients: zeros(parameters, 1), blocks, scratch }
     }
 
@@ -212,7 +212,7 @@ impl Replica {
 
     /// Computes a segment of a step; the first one overwrites loss and gradients, the last one completes them.
     pub fn run(&mut self, segment: Segment, is_last: bool, step: &StepInput, part: BatchPart) {
-        let lanes = lanes();
+        let lanes = step.vectors.lanes();
         let keeps_blocks = step.network.convolutions.iter().any(|it| it.batch_norm.is_some());
         if segment == Segment::Start {
             self.loss = 0.0;
@@ -220,7 +220,7 @@ impl Replica {
             self.scratch.prepare(step);
             let blocks = part.labels.len().div_ceil(lanes);
             let count = if keeps_blocks { blocks } else { blocks.min(1) };
-            let new = || Block::new(step.network);
+            let new = || Block::new(step.network, lanes);
             self.blocks.resize_with(self.blocks.len().max(count), new);
             self.blocks.iter_mut().for_each(|block| block.images = 0);
         }
@@ -252,7 +252,7 @@ impl Replica {
             }
         }
         if is_last {
-            dispatch(ReduceLanes(self, step));
+            step.vectors.dispatch(ReduceLanes(self, step));
         }
     }
 }

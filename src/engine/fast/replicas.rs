@@ -12,7 +12,7 @@ use super::replica::{BatchPart, Replica, Segment, StepInput, segments};
 use crate::dataset::PIXELS;
 use crate::dataset::loader::{Batch, byte_values};
 use crate::engine::Criterion;
-use crate::libtorch::{dispatch, filled, in_parts, lanes, values, values_mut};
+use crate::libtorch::{Vectors, filled, in_parts, values, values_mut};
 use crate::nn::{Model, Operation};
 use crate::optim::{Adam, Optimizer};
 
@@ -20,6 +20,7 @@ use crate::optim::{Adam, Optimizer};
 #[derive(Debug)]
 pub struct Replicas {
     network: Network,
+    vectors: Vectors,
     /// The range of each parameter in the flat tensor of all parameters.
     ranges: Vec<Range<usize>>,
     /// For the pass over the output of each convolution.
@@ -31,16 +32,26 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Creates `threads` replicas of a model's network.
-    pub fn new(network: Network, model: &Model, threads: usize, criterion: Criterion) -> Self {
+    /// Creates replicas of a model's network, for batches of about `batch_size` images: one per thread, but no more than blocks
+    /// of images.
+    pub fn new(
+        network: Network,
+        model: &Model,
+        (threads, batch_size): (usize, usize),
+        criterion: Criterion,
+    ) -> Self {
+        let vectors = vectors(threads, batch_size);
+        let lanes = vectors.lanes();
+        let threads = threads.min(batch_size.div_ceil(lanes)).max(1);
         let count = model.flat().all().numel();
         Self {
             ranges: model.flat().ranges().collect(),
             factors: (network.convolutions.iter())
                 .map(|layer| Factors::new(layer.output.channels))
                 .collect(),
-            replicas: (0..threads).map(|_| Replica::new(&network, count)).collect(),
+            replicas: (0..threads).map(|_| Replica::new(&network, count, lanes)).collect(),
             network,
+            vectors,
             criterion,
             pixel_values: byte_values(model.normalize().channels().first(), |value| value as f32),
         }
@@ -49,13 +60,15 @@ impl Replicas {
     /// Computes the gradients for one batch, and updates the running statistics; returns its mean loss.
     pub fn forward_backward(&mut self, model: &Model, batch: &Batch) -> f64 {
         let noise = self.draw_noise(batch.len());
-        let parts = parts(batch, self.replicas.len());
+        let parts = parts(batch, self.replicas.len(), self.vectors.lanes());
         let segments = segments(&self.network);
         for (number, &segment) in segments.iter().enumerate() {
             self.synchronize(segment, model);
-            let Self { network, ranges, factors, replicas, criterion, pixel_values } = self;
+            let Self { network, vectors, ranges, factors, replicas, criterion, pixel_values } =
+                self;
             let step = StepInput {
                 network,
+                vectors: *vectors,
                 parameters: values(model.flat().all()),
                 ranges,
                 factors,
@@ -143,19 +156,27 @@ impl Replicas {
                     ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients }
                 })
                 .collect();
-        let count = chunks.len();
+        let (count, vectors) = (chunks.len(), self.vectors);
         in_parts::<_, (), 1, 0>((count, 1), [&mut chunks], [], |[chunks], []| {
             for chunk in chunks {
-                dispatch(Update(factors, chunk));
+                vectors.dispatch(Update(factors, chunk));
             }
         });
     }
 }
 
+/// The longest vectors of this CPU; or half as long ones, if no thread then has more blocks of images: more threads have one, and
+/// a block takes at most as long.
+fn vectors(threads: usize, batch_size: usize) -> Vectors {
+    let longest = Vectors::longest();
+    let blocks = |it: &Vectors| batch_size.div_ceil(it.lanes()).div_ceil(threads);
+    longest.half().filter(|half| blocks(half) <= blocks(&longest)).unwrap_or(longest)
+}
+
 /// The part of a batch of each replica: the same number of full blocks for every replica except the last ones.
-fn parts(batch: &Batch, replicas: usize) -> Vec<BatchPart<'_>> {
+fn parts(batch: &Batch, replicas: usize, lanes: usize) -> Vec<BatchPart<'_>> {
     let n = batch.len();
-    let size = n.div_ceil(lanes()).div_ceil(replicas) * lanes();
+    let size = n.div_ceil(lanes).div_ceil(replicas) * lanes;
     let part = |i: usize| {
         let range = (i * size).min(n)..((i + 1) * size).min(n);
         let pixels = &batch.pixels[range.start * PIXELS..range.end * PIXELS];

@@ -34,10 +34,10 @@ fn registered(name: &str, options: &ModelOptions) -> Model {
     model
 }
 
-/// The engine for a model.
-fn fast(model: Model, criterion: Criterion, threads: usize) -> Fast {
+/// The engine for a model, a number of threads and a batch size.
+fn fast(model: Model, criterion: Criterion, sizes: (usize, usize)) -> Fast {
     let network = Network::new(model.graph(), model.kind()).unwrap();
-    let replicas = Replicas::new(network, &model, threads, criterion);
+    let replicas = Replicas::new(network, &model, sizes, criterion);
     let optimizer = Box::new(Adam::new(std::slice::from_ref(model.flat().all()), 1e-3));
     Fast { model, replicas, optimizer, loss: 0.0 }
 }
@@ -104,7 +104,7 @@ fn compare_once(
 ) -> Result<(), String> {
     let model = build();
     set_parameters(&model, seed);
-    let mut fast = fast(build(), criterion, threads);
+    let mut fast = fast(build(), criterion, (threads, n));
     fast.model.load_state_dict(&model.state_dict()).unwrap();
     let optimizer = Box::new(Adam::new(model.parameters(), 1e-3));
     let mut eager = Eager::new(model, criterion, optimizer);
@@ -160,9 +160,9 @@ fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
 #[test]
 fn a_small_batch_after_a_large_one_has_the_gradients_of_a_new_engine() {
     let options = ModelOptions { batch_norm: true, ..ModelOptions::NONE };
-    let initial = fast(registered("deepcnn", &options), CROSS_ENTROPY, 2).model.state_dict();
+    let initial = fast(registered("deepcnn", &options), CROSS_ENTROPY, (2, 100)).model.state_dict();
     let gradients = |sizes: &[usize]| {
-        let mut fast = fast(registered("deepcnn", &options), CROSS_ENTROPY, 2);
+        let mut fast = fast(registered("deepcnn", &options), CROSS_ENTROPY, (2, 100));
         fast.model.load_state_dict(&initial).unwrap();
         sizes.iter().for_each(|&n| fast.forward(&batch(n)));
         fast.replicas.gradients().map(<[f32]>::to_vec).collect::<Vec<_>>()
