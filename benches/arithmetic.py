@@ -1,15 +1,16 @@
 """The arithmetic of training, and the speed of this machine in large matrix products.
 
-    .venv/bin/python benches/arithmetic.py float32 2
+    .venv/bin/python benches/arithmetic.py flop lenet5
+    .venv/bin/python benches/arithmetic.py peak float32 2
 
-prints GFLOP/s of a product of that type on so many threads.
+print the operations of a training step per image, and the GFLOP/s of a product of that type on so many threads. The functions
+for other programs run these commands, so that a bench does not hold PyTorch in its memory: it would be counted for what it starts.
 """
 
 import subprocess
 import sys
 import time
 
-import torch
 from results import root
 
 sys.path.append(str(root / "tests/reference"))
@@ -19,6 +20,7 @@ DTYPES = {"mlp": "float64"}  # float32 for all others
 
 
 def network(model):
+    import torch
     from notebook import DeepCNN, LeNet5
 
     if model == "mlp":
@@ -26,11 +28,13 @@ def network(model):
     return {"lenet5": LeNet5, "deepcnn": DeepCNN}[model]()
 
 
-def flop_per_image(model):
+def count_flop(model):
     """Returns the operations of a training step per image in convolutions and linear layers, two per product and sum.
 
     Each layer computes its output and the gradients of its weights and its input; the first layer's input needs none.
     """
+    import torch
+
     products = []
 
     def count(module, _, output):
@@ -47,10 +51,13 @@ def flop_per_image(model):
     return 2 * (2 * products[0] + 3 * sum(products[1:]))
 
 
-def measured(dtype):
+def measure_peak(dtype, threads):
     """Returns the GFLOP/s of the fastest of several products."""
-    a, b = (torch.rand(SIZE, SIZE, dtype=dtype) for _ in range(2))
-    out = torch.empty(SIZE, SIZE, dtype=dtype)
+    import torch
+
+    torch.set_num_threads(threads)
+    a, b = (torch.rand(SIZE, SIZE, dtype=getattr(torch, dtype)) for _ in range(2))
+    out = torch.empty_like(a)
     torch.mm(a, b, out=out)
     seconds = []
     for _ in range(REPEATS):
@@ -60,13 +67,21 @@ def measured(dtype):
     return 2 * SIZE**3 / min(seconds) / 1e9
 
 
-def peak_gflops(model, threads):
-    """Measures the speed of products of the model's type, in a process of its own."""
-    command = [sys.executable, "benches/arithmetic.py", DTYPES.get(model, "float32"), str(threads)]
+def run(*args):
+    command = [sys.executable, "benches/arithmetic.py", *args]
     return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
 
 
+def flop_per_image(model):
+    """Counts the operations of a training step per image, in a process of its own."""
+    return run("flop", model)
+
+
+def peak_gflops(model, threads):
+    """Measures the speed of products of the model's type, in a process of its own."""
+    return run("peak", DTYPES.get(model, "float32"), str(threads))
+
+
 if __name__ == "__main__":
-    name, threads = sys.argv[1:]
-    torch.set_num_threads(int(threads))
-    print(measured(getattr(torch, name)))
+    what, *args = sys.argv[1:]
+    print(count_flop(*args) if what == "flop" else measure_peak(args[0], int(args[1])))

@@ -14,9 +14,9 @@ LOOPS = [*EXACT_LOOPS, *(f"PyTorch {name}" for name in ("fused", "channels-last"
 
 
 def rounds(rows, setting, contender, column):
-    """Returns the values by round."""
+    """Returns the values by round, without those that were not measured."""
     of = [row for row in rows if (row["setting"], row["contender"]) == (setting, contender)]
-    return {row["round"]: float(row[column]) for row in of}
+    return {row["round"]: float(row[column]) for row in of if row[column]}
 
 
 def ratio(port, original):

@@ -143,3 +143,18 @@ fn flat_state(
     let state = optimizer.state().into_iter();
     state.map(|(name, tensors)| (name, layout.views_of(&tensors[0]))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    #[test]
+    fn all_kernels_have_their_bits_without_avx512_too() {
+        let mut tests = Command::new(env::current_exe().unwrap());
+        tests.args(["engine::", "--skip", "without_avx512"]).env("ATEN_CPU_CAPABILITY", "avx2");
+        let output = tests.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !text.contains("running 0 tests"), "{text}");
+    }
+}

@@ -101,6 +101,23 @@ fn a_run_of_the_notebook_is_repeated_too() {
 }
 
 #[test]
+fn a_training_without_avx512_has_the_notebooks_bits() {
+    let folder = folder_with_data();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let settings = ["--batch-size", "37", "--epochs", "2", "--seed", "3", "--threads", "2"];
+    let variables = [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2")];
+    let mut notebook = Plain::new(common::python());
+    notebook.arg(common::root().join("tests/reference/notebook.py")).envs(variables);
+    notebook.args(["--model", "lenet5", "--data", &path("data"), "--out", &path("original")]);
+    assert!(notebook.args(settings).output().unwrap().status.success());
+    let mut command = stitch(folder.path());
+    command.args(["train", "lenet5", "--data", "data", "--out", "port"]).args(settings);
+    command.envs(variables).assert().code(0);
+    let mut parity = stitch(folder.path());
+    parity.args(["parity", "original", "port"]).assert().code(0).stdout(contains("bit for bit"));
+}
+
+#[test]
 fn flags_go_before_the_configuration() {
     let folder = folder_with_data();
     let all = changed(|config| {
