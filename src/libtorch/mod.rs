@@ -30,7 +30,7 @@ pub(crate) use arithmetic::add_scaled;
 pub(crate) use autograd::{backward, clear_grad, retain_grad};
 pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
-pub(crate) use parallel::in_parts;
+pub(crate) use parallel::{in_parts, parallel_for};
 pub(crate) use script::Script;
 pub(crate) use simd::{Vectors, dispatch, lanes};
 pub(crate) use tensor::copy_bytes;

@@ -83,7 +83,7 @@ struct WritePointer<T>(*mut T);
 unsafe impl<T: Send> Sync for WritePointer<T> {}
 
 /// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, in parallel.
-fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
+pub fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
     unsafe extern "C" fn call<F: Fn(usize, usize)>(context: *mut c_void, start: i64, end: i64) {
         // SAFETY: `parallel_for` passes a reference to an F, which outlives the call.
         let part = unsafe { &*context.cast_const().cast::<F>() };

@@ -8,7 +8,7 @@ use std::ops::Range;
 use gemm_common::Parallelism;
 use gemm_f64::gemm::f64::get_gemm_fn;
 
-use crate::libtorch::in_parts;
+use crate::libtorch::parallel_for;
 
 /// Minimum number of multiply-adds per thread.
 const GRAIN: usize = 1 << 17;
@@ -66,13 +66,11 @@ pub fn product(a: Matrix, b: Matrix, c: &mut [f64]) {
     } else {
         (b.transpose(), a.transpose(), Target { strides: [1, n], ..to }, n)
     };
-    let items: Vec<usize> = (0..count).collect();
-    let grain = GRAIN.div_ceil((m * n * k / count.max(1)).max(1));
-    in_parts::<(), _, 0, 1>((count, grain), [], [&items], |[], [items]| {
-        let rows = items[0]..items[0] + items.len();
+    let grain = GRAIN.div_ceil((b.shape[0] * b.shape[1]).max(1));
+    parallel_for(count, grain, &|start, end| {
         // SAFETY: `c` has all rows and columns of the product, is borrowed until all threads are done, and each thread writes other
         // rows.
-        unsafe { write_rows(a.rows(rows.clone()), b, to, rows.start) }
+        unsafe { write_rows(a.rows(start..end), b, to, start) }
     });
 }
 
