@@ -156,16 +156,25 @@ pub(super) fn regularize(model: &Model, gradients: &[Tensor], alpha: f64, n: usi
     }
 }
 
-/// The sum of the squares of all elements.
+/// The sum of the squares of all elements, independent of the number of threads.
 fn sum_of_squares(weight: &Tensor) -> f64 {
-    /// Number of independent sums, for vector instructions.
+    /// Number of elements with a sum of their own.
+    const CHUNK: usize = 1 << 12;
+    /// Number of independent sums of a chunk, for vector instructions.
     const SUMS: usize = 32;
-    let mut sums = [0.0; SUMS];
-    let (chunks, rest) = values::<f64>(weight).as_chunks::<SUMS>();
-    for chunk in chunks.iter().map(|chunk| &chunk[..]).chain([rest]) {
-        chunk.iter().zip(&mut sums).for_each(|(&weight, sum)| *sum += weight * weight);
-    }
-    sums.iter().sum()
+    let chunks: Vec<&[f64]> = values(weight).chunks(CHUNK).collect();
+    let mut totals = vec![0.0; chunks.len()];
+    in_parts((chunks.len(), 1), [&mut totals], [&chunks], |[totals], [chunks]| {
+        for (total, chunk) in totals.iter_mut().zip(chunks) {
+            let mut sums = [0.0; SUMS];
+            let (whole, rest) = chunk.as_chunks::<SUMS>();
+            for part in whole.iter().map(|part| &part[..]).chain([rest]) {
+                part.iter().zip(&mut sums).for_each(|(&weight, sum)| *sum += weight * weight);
+            }
+            *total = sums.iter().sum();
+        }
+    });
+    totals.iter().sum()
 }
 
 /// Softmax and `sklearn.neural_network._base.log_loss`: returns the sum of -ln(p) of the true class, where p is clipped

@@ -1,7 +1,9 @@
 //! Runs work on libtorch's thread pool, so that no second pool competes with it for the cores.
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 unsafe extern "C" {
     /// In `parallel.cpp`.
@@ -18,6 +20,14 @@ unsafe extern "C" {
         wait: unsafe extern "C" fn(*mut c_void),
         context: *mut c_void,
     );
+}
+
+/// Whether the calling thread runs the parts of [`parallel_for`] one after the other.
+static IN_TURN: AtomicBool = AtomicBool::new(false);
+
+/// Lets the calling thread of [`parallel_for`] run all parts, one after the other. The parts, and so the results, stay the same.
+pub(super) fn run_in_turn(in_turn: bool) {
+    IN_TURN.store(in_turn, Ordering::Relaxed);
 }
 
 /// Calls `wait` with `context` in so many OpenMP threads that, with `threads` others, they are more than the CPUs. Returns when
@@ -82,12 +92,23 @@ struct WritePointer<T>(*mut T);
 // SAFETY: each thread writes a different part.
 unsafe impl<T: Send> Sync for WritePointer<T> {}
 
+/// The ranges into which `at::parallel_for` divides `0..count`.
+fn ranges(count: usize, grain: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = count.div_ceil(grain.max(1)).clamp(1, threads.max(1));
+    let size = count.div_ceil(parts).max(1);
+    (0..count).step_by(size).map(move |start| start..count.min(start + size))
+}
+
 /// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, in parallel.
 pub fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
     unsafe extern "C" fn call<F: Fn(usize, usize)>(context: *mut c_void, start: i64, end: i64) {
         // SAFETY: `parallel_for` passes a reference to an F, which outlives the call.
         let part = unsafe { &*context.cast_const().cast::<F>() };
         part(start as usize, end as usize);
+    }
+    if IN_TURN.load(Ordering::Relaxed) {
+        let threads = tch::get_num_threads() as usize;
+        return ranges(count, grain, threads).for_each(|range| part(range.start, range.end));
     }
     // SAFETY: `part` is Sync and lives until the call returns, after all threads are done.
     // A panic in `part` aborts the process: it cannot unwind out of `call`.
@@ -99,7 +120,32 @@ pub fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Other tests may run meanwhile: their results do not depend on it.
+    #[test]
+    fn parts_are_the_same_in_turn() {
+        let parts = |count, grain| {
+            let parts = Mutex::new(Vec::new());
+            parallel_for(count, grain, &|start, end| parts.lock().unwrap().push([start, end]));
+            let mut parts = parts.into_inner().unwrap();
+            parts.sort();
+            parts
+        };
+        for count in [0, 1, 2, 3, 7, 64, 10_001] {
+            for grain in [1, 2, 3, 32, 64, 10_000] {
+                let expected = parts(count, grain);
+                run_in_turn(true);
+                let actual = parts(count, grain);
+                run_in_turn(false);
+                assert_eq!(actual, expected, "{count} items, at least {grain}");
+            }
+        }
+        let of_three: Vec<_> = ranges(7, 1, 3).collect();
+        assert_eq!(of_three, [0..3, 3..6, 6..7]);
+    }
 
     #[test]
     fn every_item_is_processed_once() {

@@ -3,7 +3,8 @@
 //! libgomp's threads spin for milliseconds while they wait. On an idle machine nothing is faster. Where other processes need the
 //! CPUs, the spinning threads take the time of the one that they wait for, and training takes ten times as long. libgomp spins
 //! much shorter while the process has more OpenMP threads than CPUs: [`adapt`] adds threads that sleep as long as the machine is
-//! busy. The results do not depend on it.
+//! busy. Two threads that wait for each other are then still slower than one, so that one of two does the work of both. The
+//! results do not depend on it.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use super::parallel::wait_in_threads;
+use super::parallel::{run_in_turn, wait_in_threads};
 
 /// Time between two looks at the machine.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -33,7 +34,7 @@ struct State {
     sleepers: Option<Sleepers>,
 }
 
-/// Looks whether other processes need the CPUs, at most every 200 ms, and lets OpenMP's threads spin or sleep while they wait.
+/// Looks whether other processes need the CPUs, at most every 200 ms, and adapts to it how OpenMP's threads wait.
 /// Loops of training and evaluation call it. A wait policy in OpenMP's environment variables is not changed.
 pub(crate) fn adapt() {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +112,7 @@ impl Machine {
     }
 }
 
-/// OpenMP threads that sleep until this is dropped.
+/// OpenMP threads that sleep until this is dropped. As long, two threads run their parts in turn.
 struct Sleepers {
     end: Arc<End>,
     thread: Option<JoinHandle<()>>,
@@ -133,6 +134,7 @@ impl Sleepers {
             unsafe { wait_in_threads(threads, wait, Arc::as_ptr(&context).cast_mut().cast()) }
         };
         let thread = thread::Builder::new().name("sleepers".into()).spawn(sleep).ok()?;
+        run_in_turn(threads == 2);
         Some(Self { end, thread: Some(thread) })
     }
 }
@@ -141,6 +143,7 @@ impl Drop for Sleepers {
     fn drop(&mut self) {
         *self.end.is_now.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.end.changed.notify_all();
+        run_in_turn(false);
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed, and there is nothing else to undo.
             let _ = thread.join();

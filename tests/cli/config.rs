@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use stitch::run_folder::CONFIG;
 
 use crate::{
-    common, cut_to, files_in, finished_run, folder_with_data, json, put, refused, stderr_of,
-    stitch, temporary_folder,
+    common, files_in, finished_run, folder_with_data, json, put, refused, stderr_of, stitch,
+    temporary_folder,
 };
 
 /// A run's `config.json`, changed.
@@ -185,7 +185,7 @@ fn another_model_is_refused_and_so_is_none() {
 #[test]
 fn other_data_are_refused_unless_they_are_named() {
     let folder = folder_with_data();
-    cut_to(&folder.path().join("other"), 200, 50);
+    common::small_dataset(&folder.path().join("other"), 200, 50);
     put(finished_run("mlp"), &folder.path().join("run"));
     let on = |name: &str, value: Option<&str>| {
         let mut command = stitch(folder.path());

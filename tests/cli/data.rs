@@ -13,7 +13,7 @@ use stitch::dataset::source::OFFICIAL;
 use stitch::dataset::{PIXELS, classes};
 
 use crate::{
-    common, copy_real, cut_to, files_in, folder_with_data, real_paths, refused, stdout_of, stitch,
+    common, copy_real, files_in, folder_with_data, real_paths, refused, stdout_of, stitch,
     temporary_folder, train,
 };
 
@@ -59,7 +59,7 @@ fn change_official_content(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     let origin = real_paths().into_iter().find(|path| path.to_str().unwrap().contains(name));
     let index = OFFICIAL.iter().position(|file| file.name == name).unwrap();
-    let real = crate::real();
+    let real = common::dataset();
     let mut content = match index {
         0 => common::images_file(&real.train.images),
         1 => common::labels_file(&real.train.labels),
@@ -141,9 +141,9 @@ fn one_foreign_file_among_official_ones_is_pointed_out() {
 /// Three data sets, told apart by their 20, 30 and 40 training images.
 fn three_data_sets() -> tempfile::TempDir {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("named"), 20, 10);
-    cut_to(&folder.path().join("variable"), 30, 10);
-    cut_to(&folder.path().join("data/fashion-mnist"), 40, 10);
+    common::small_dataset(&folder.path().join("named"), 20, 10);
+    common::small_dataset(&folder.path().join("variable"), 30, 10);
+    common::small_dataset(&folder.path().join("data/fashion-mnist"), 40, 10);
     folder
 }
 
@@ -189,8 +189,8 @@ fn a_variable_that_names_nothing_is_an_error_although_the_working_folder_has_dat
 #[test]
 fn an_incomplete_working_folder_is_passed_over() {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("data/fashion-mnist"), 40, 10);
-    cut_to(&folder.path().join("data/FashionMNIST/raw"), 50, 10);
+    common::small_dataset(&folder.path().join("data/fashion-mnist"), 40, 10);
+    common::small_dataset(&folder.path().join("data/FashionMNIST/raw"), 50, 10);
     fs::remove_file(folder.path().join("data/fashion-mnist").join(TEST_LABELS)).unwrap();
     let first_line = match Path::new(DEBIAN).is_dir() {
         true => DEBIAN,
@@ -203,7 +203,7 @@ fn an_incomplete_working_folder_is_passed_over() {
 fn kerass_cache_is_found_in_the_home_folder() {
     let folder = temporary_folder();
     let cache = folder.path().join("home/.keras/datasets/fashion-mnist");
-    cut_to(&cache, 20, 10);
+    common::small_dataset(&cache, 20, 10);
     let first_line = match Path::new(DEBIAN).is_dir() {
         true => DEBIAN.into(),
         false => format!("{} (Keras's cache)\n", cache.display()),
@@ -348,7 +348,7 @@ fn a_wrong_magic_number_is_named_with_the_right_one() {
 #[test]
 fn images_without_their_labels_are_named_with_both_counts() {
     let spoil = |data: &Path| {
-        let labels = common::first(&crate::real().test, 99).labels;
+        let labels = common::first(&common::dataset().test, 99).labels;
         fs::write(data.join(TEST_LABELS), common::labels_file(&labels)).unwrap();
         data.join(TEST_LABELS)
     };
@@ -567,7 +567,7 @@ fn verify_names_every_damaged_file_not_only_the_first() {
 #[test]
 fn verify_notices_images_and_labels_that_do_not_belong_together() {
     let folder = folder_with_data();
-    let labels = common::labels_file(&common::first(&crate::real().train, 299).labels);
+    let labels = common::labels_file(&common::first(&common::dataset().train, 299).labels);
     fs::write(folder.path().join("data").join(TRAIN_LABELS), labels).unwrap();
     let assert = verify(folder.path()).assert().code(1).stderr("");
     let lines = damaged(stdout_of(&assert));

@@ -17,7 +17,7 @@ use stitch::tensor_files::{Dtype, Metadata, NamedTensor, safetensors};
 use tempfile::TempDir;
 
 use crate::{
-    TEST, common, copy_real, files_in, finished_run, folder_with_data, json, put, real, real_paths,
+    TEST, common, copy_real, files_in, finished_run, folder_with_data, json, put, real_paths,
     refused, stdout_of, stitch, temporary_folder,
 };
 
@@ -306,7 +306,7 @@ fn a_damaged_official_file_is_warned_of() {
     copy_real(&data);
     put(finished_run("mlp"), &folder.path().join("run"));
     let path = real_paths()[3].file_name().map(|name| data.join(name)).unwrap();
-    let mut labels = real().test.labels.clone();
+    let mut labels = common::dataset().test.labels.clone();
     labels[0] ^= 1;
     fs::remove_file(path).unwrap();
     fs::write(data.join("t10k-labels-idx1-ubyte"), common::labels_file(&labels)).unwrap();

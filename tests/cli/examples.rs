@@ -10,7 +10,7 @@ use std::process::Command;
 use stitch::tensor_files::{self, Dtype, NamedTensor};
 use tempfile::TempDir;
 
-use crate::{common, cut_to, name_of, real_paths, stdout_of, stitch, temporary_folder};
+use crate::{common, name_of, real_paths, stdout_of, stitch, temporary_folder};
 
 /// Every command, the ones first whose files the others read.
 const COMMANDS: [&[&str]; 22] = [
@@ -67,7 +67,7 @@ fn project() -> TempDir {
     }
     fs::create_dir(folder.path().join("bin")).unwrap();
     symlink(env!("CARGO_BIN_EXE_stitch"), folder.path().join("bin/stitch")).unwrap();
-    cut_to(&folder.path().join("small"), 300, 100);
+    common::small_dataset(&folder.path().join("small"), 300, 100);
     let data = folder.path().join("data/fashion-mnist");
     fs::create_dir_all(&data).unwrap();
     for path in real_paths() {

@@ -15,9 +15,7 @@ use stitch::dataset::source::OFFICIAL;
 
 use crate::server::{Reply, Request, Server};
 use crate::tls_server::TlsServer;
-use crate::{
-    common, copy_real, files_in, name_of, real, real_paths, refused, stitch, temporary_folder,
-};
+use crate::{common, copy_real, files_in, name_of, real_paths, refused, stitch, temporary_folder};
 
 const LABELS: &str = "t10k-labels-idx1-ubyte";
 
@@ -163,7 +161,7 @@ fn a_quiet_fetch_says_nothing_on_stderr() {
 #[test]
 fn an_unpacked_official_file_is_left_alone() {
     let folder = begun(None);
-    let content = common::labels_file(&real().test.labels);
+    let content = common::labels_file(&common::dataset().test.labels);
     fs::write(folder.path().join("to").join(LABELS), content).unwrap();
     let server = Server::start(2, |_, request| official(request));
     fetch(folder.path(), &server.url())
@@ -255,7 +253,7 @@ fn is_not_kept(body: Vec<u8>, parts: &[&str]) {
 
 #[test]
 fn another_data_sets_labels_are_not_kept() {
-    let mut labels = real().test.labels.clone();
+    let mut labels = common::dataset().test.labels.clone();
     labels[0] ^= 1;
     is_not_kept(gzip(&common::labels_file(&labels)), &["SHA-256", OFFICIAL[3].sha256]);
 }
@@ -409,7 +407,7 @@ fn a_damaged_packed_file_is_replaced() {
 #[test]
 fn a_damaged_unpacked_file_is_not_used_any_more_after_a_fetch() {
     let folder = begun(None);
-    let mut content = common::labels_file(&real().test.labels);
+    let mut content = common::labels_file(&common::dataset().test.labels);
     content.pop();
     fs::write(folder.path().join("to").join(LABELS), content).unwrap();
     let server = Server::start(2, |_, request| official(request));

@@ -60,7 +60,6 @@ use std::time::Duration;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use predicates::str::contains;
-use stitch::dataset::Dataset;
 use tempfile::TempDir;
 
 /// A folder with the real data set in `data`, cut to 300 and 50 images.
@@ -130,15 +129,9 @@ fn model_names() -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// The real data set, read once.
-fn real() -> &'static Dataset {
-    static REAL: OnceLock<Dataset> = OnceLock::new();
-    REAL.get_or_init(common::dataset)
-}
-
 /// The real data set's four files.
 fn real_paths() -> [PathBuf; 4] {
-    real().origin.found.paths.clone().map(|path| common::root().join(path))
+    common::dataset().origin.found.paths.clone().map(|path| common::root().join(path))
 }
 
 /// Copies the real data set's files into `folder`.
@@ -149,16 +142,10 @@ fn copy_real(folder: &Path) {
     }
 }
 
-/// The first images of the real data set as another data set, unpacked, in `folder`.
-fn cut_to(folder: &Path, train: usize, test: usize) {
-    let halves = [common::first(&real().train, train), common::first(&real().test, test)];
-    common::write_dataset(folder, &halves[0], &halves[1]);
-}
-
 /// A temporary folder with the cut data set in `data`.
 fn folder_with_data() -> TempDir {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("data"), TRAIN, TEST);
+    common::small_dataset(&folder.path().join("data"), TRAIN, TEST);
     folder
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use predicates::str::contains;
 
 use crate::recipes::shell;
-use crate::{common, cut_to, stitch, temporary_folder};
+use crate::{common, stitch, temporary_folder};
 
 const EQUAL: &str = "PARITY: EQUAL (bit for bit)";
 
@@ -56,7 +56,7 @@ fn readers_folder() -> tempfile::TempDir {
     fs::create_dir_all(path.join("target/release")).unwrap();
     symlink(env!("CARGO_BIN_EXE_stitch"), path.join("target/release/stitch")).unwrap();
     // Five batches of 64, the last one short.
-    cut_to(&path.join("data/FashionMNIST/raw"), 300, 100);
+    common::small_dataset(&path.join("data/FashionMNIST/raw"), 300, 100);
     folder
 }
 

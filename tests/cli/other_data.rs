@@ -8,7 +8,7 @@ use predicates::str::contains;
 use stitch::dataset::classes::Classes;
 use stitch::dataset::{ImageShape, Split};
 
-use crate::{common, real, refused, stderr_of, stdout_of, stitch, temporary_folder};
+use crate::{common, refused, stderr_of, stdout_of, stitch, temporary_folder};
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
@@ -17,7 +17,7 @@ fn read(path: &Path) -> String {
 /// The first real images with labels 0 to 46 in turn.
 fn of_47_classes(n: usize) -> Split {
     let labels = (0..n).map(|i| (i * 7 % 47) as u8).collect();
-    Split { labels, classes: Classes::numbered(47), ..common::first(&real().train, n) }
+    Split { labels, classes: Classes::numbered(47), ..common::first(&common::dataset().train, n) }
 }
 
 /// Writes a data set of 47 classes to `data`, with names or without.

@@ -16,7 +16,7 @@ use stitch::tensor_files::{npz, safetensors};
 use tempfile::TempDir;
 
 use crate::{
-    TEST, cells, common, files_in, finished_run, put, real, refused, stderr_of, stdout_of, stitch,
+    TEST, cells, common, files_in, finished_run, put, refused, stderr_of, stdout_of, stitch,
     temporary_folder,
 };
 
@@ -40,7 +40,7 @@ fn json_answers(folder: &Path, arguments: &[&str]) -> Vec<Value> {
 
 /// Test image `index` of the real data set.
 fn test_image(index: usize) -> GrayImage {
-    let pixels = real().test.images[index * PIXELS..(index + 1) * PIXELS].to_vec();
+    let pixels = common::dataset().test.images[index * PIXELS..(index + 1) * PIXELS].to_vec();
     GrayImage::from_raw(28, 28, pixels).unwrap()
 }
 
@@ -104,7 +104,7 @@ fn exported_test_images_get_the_answers_of_evaluate() {
 #[test]
 fn idx_images_get_the_answers_of_evaluate_packed_or_not() {
     let run = finished_run("lenet5");
-    let pixels = &real().test.images[..TEST * PIXELS];
+    let pixels = &common::dataset().test.images[..TEST * PIXELS];
     let file = common::images_file(pixels);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&file).unwrap();
@@ -132,7 +132,7 @@ fn idx_images_get_the_answers_of_evaluate_packed_or_not() {
 
 #[test]
 fn an_index_that_is_not_there_or_no_number_is_refused() {
-    let images = common::images_file(&real().test.images[..TEST * PIXELS]);
+    let images = common::images_file(&common::dataset().test.images[..TEST * PIXELS]);
     let folder = folder_with(&[("images", images), ("a.png", png(test_image(0)))]);
     let wrong = |index: &str, file: &str, parts: &[&str]| {
         refused(&mut predict(folder.path(), &[file, "--index", index]), 2, parts);
@@ -170,7 +170,7 @@ fn pictures_of_the_test_images_are_known_as_well_as_the_test_images() {
         let folder = folder_with(&files);
         let found = json_answers(folder.path(), &["pictures", "--quiet"]);
         let labels = found.iter().map(|answer| answer["label"].as_u64().unwrap() as u8);
-        labels.zip(&real().test.labels).filter(|(found, truth)| found == *truth).count()
+        labels.zip(&common::dataset().test.labels).filter(|(found, truth)| found == *truth).count()
     };
     let as_they_are = right(&test_image);
     assert!(as_they_are > count * 85 / 100, "{as_they_are}");
@@ -372,7 +372,7 @@ fn what_the_model_saw_is_saved_and_gets_the_same_answers() {
         ("a.bmp", encode(photograph(2), ImageFormat::Bmp)),
     ]);
     fs::write(folder.path().join("A.png"), png(test_image(1))).unwrap();
-    let images = common::images_file(&real().test.images[..3 * PIXELS]);
+    let images = common::images_file(&common::dataset().test.images[..3 * PIXELS]);
     fs::write(folder.path().join("images"), images).unwrap();
     let arguments =
         ["pictures", "A.png", "images", "--index", "2", "--index", "2", "--save-input", "new/seen"];
@@ -559,7 +559,7 @@ fn huge_pictures_are_refused_by_their_size() {
 
 #[test]
 fn an_idx_file_that_ends_early_or_is_of_labels_is_named_once() {
-    let whole = common::images_file(&real().test.images[..5 * PIXELS]);
+    let whole = common::images_file(&common::dataset().test.images[..5 * PIXELS]);
     let half = whole[..16 + 2 * PIXELS + 100].to_vec();
     let folder = folder_with(&[
         ("half", half),

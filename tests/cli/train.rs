@@ -16,7 +16,7 @@ use stitch::run_folder::{
 
 use crate::{
     Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, models, put,
-    real, refused, stderr_of, stdout_of, stitch, temporary_folder, text, train,
+    refused, stderr_of, stdout_of, stitch, temporary_folder, text, train,
 };
 
 const MODELS: [&str; 2] = ["mlp", "lenet5"];
@@ -300,7 +300,7 @@ fn the_predictions_have_a_line_a_test_image() {
         assert_eq!(rows[0], ["index", "y_true", "y_pred"]);
         assert_eq!(rows.len(), 1 + TEST);
         for (i, row) in rows[1..].iter().enumerate() {
-            assert_eq!(row[..2], [i.to_string(), real().test.labels[i].to_string()]);
+            assert_eq!(row[..2], [i.to_string(), common::dataset().test.labels[i].to_string()]);
             assert!(row[2].parse::<usize>().unwrap() < CLASSES, "{row:?}");
         }
     }
@@ -534,7 +534,7 @@ fn batches_larger_than_the_data_hold_all_of_it() {
 
 /// The cut training images without those of class 9.
 fn without_a_class() -> Split {
-    let all = common::first(&real().train, TRAIN);
+    let all = common::first(&common::dataset().train, TRAIN);
     let kept: Vec<u32> = (0..TRAIN as u32).filter(|&i| all.labels[i as usize] != 9).collect();
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     all.gather(&kept, &mut images, &mut labels);
@@ -543,7 +543,7 @@ fn without_a_class() -> Split {
 
 fn folder_without_a_class() -> tempfile::TempDir {
     let folder = temporary_folder();
-    let test = common::first(&real().test, TEST);
+    let test = common::first(&common::dataset().test, TEST);
     common::write_dataset(&folder.path().join("data"), &without_a_class(), &test);
     folder
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::{cut_to, finished_run, model_names, put, refused, stdout_of, stitch, temporary_folder};
+use crate::{common, finished_run, model_names, put, refused, stdout_of, stitch, temporary_folder};
 
 #[test]
 fn without_a_command_it_shows_its_help_and_counts_that_as_wrong_usage() {
@@ -103,7 +103,7 @@ fn every_mistyped_word_is_refused_with_the_one_that_was_meant() {
 fn a_path_that_is_not_there_is_refused_with_the_one_that_is() {
     let folder = temporary_folder();
     put(finished_run("lenet5"), &folder.path().join("runs/lenet5"));
-    cut_to(&folder.path().join("fashion"), 20, 10);
+    common::small_dataset(&folder.path().join("fashion"), 20, 10);
     fs::write(folder.path().join("shoe.png"), "").unwrap();
     let meant = "did you mean runs/lenet5/state_dict.pt?";
     let cases: [(&[&str], &str); 7] = [
@@ -278,7 +278,7 @@ fn a_program_in_a_folder_whose_name_is_not_utf8_works() {
 #[test]
 fn fewer_threads_than_asked_for_by_openmps_variables_are_no_hang() {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("data"), 60, 20);
+    common::small_dataset(&folder.path().join("data"), 60, 20);
     let train = |name: &str, value: &str, threads: Option<&str>| {
         let mut command = stitch(folder.path());
         command.args(["train", "lenet5", "--data", "data", "--epochs", "1", "--force"]);

@@ -6,8 +6,8 @@ use stitch::run_folder::{
 use tempfile::TempDir;
 
 use crate::{
-    Files, TEST, TRAIN, cells, common, cut_to, files_in, finished_run, folder_with_data, json,
-    refused, stderr_of, stdout_of, stitch, train,
+    Files, TEST, TRAIN, cells, common, files_in, finished_run, folder_with_data, json, refused,
+    stderr_of, stdout_of, stitch, train,
 };
 
 /// A model and its engine.
@@ -19,7 +19,7 @@ const VAL: usize = 60;
 /// images.
 fn folder_with_both() -> TempDir {
     let folder = folder_with_data();
-    cut_to(&folder.path().join("shorter"), TRAIN - VAL, TEST);
+    common::small_dataset(&folder.path().join("shorter"), TRAIN - VAL, TEST);
     folder
 }
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use stitch::dataset::idx::{IMAGES_MAGIC, LABELS_MAGIC};
 use stitch::dataset::source::{self, CLASSES_FILE, OFFICIAL};
@@ -41,11 +41,14 @@ pub fn search_path() -> OsString {
     std::env::join_paths(folders).unwrap()
 }
 
-/// The real data set, from where the set-up put it.
-pub fn dataset() -> Dataset {
-    // Tests run in the project's root, where `data/fashion-mnist` is looked for.
-    let found = source::find(None).expect("the data set is missing: run `make data` first");
-    source::load(found).expect("the data set is damaged: run `stitch data verify`")
+/// The real data set, from where the set-up put it; read once.
+pub fn dataset() -> &'static Dataset {
+    static REAL: OnceLock<Dataset> = OnceLock::new();
+    REAL.get_or_init(|| {
+        // Tests run in the project's root, where `data/fashion-mnist` is looked for.
+        let found = source::find(None).expect("the data set is missing: run `make data` first");
+        source::load(found).expect("the data set is damaged: run `stitch data verify`")
+    })
 }
 
 /// The first `n` images of a split.

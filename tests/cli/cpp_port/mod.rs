@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use predicates::str::{contains, starts_with};
 
 use crate::recipes::{libtorch, shell};
-use crate::{common, cut_to, stitch, temporary_folder};
+use crate::{common, stitch, temporary_folder};
 
 const EQUAL: &str = "PARITY: EQUAL (bit for bit)\n";
 
@@ -33,7 +33,7 @@ fn lenet5_in_cpp_differs_by_its_adam_alone() {
     }
     symlink(libtorch(), path.join(".libtorch")).unwrap();
     // Ten batches of 32, the last one short.
-    cut_to(&path.join("data"), 300, 1);
+    common::small_dataset(&path.join("data"), 300, 1);
     shell(path, &shown("c++ "));
     let python = format!("'{}' examples/cpp/lenet5.py", common::python().display());
     for threads in [1, 2] {

@@ -8,7 +8,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::{Value, json};
 
-use crate::{common, cut_to, refused, stdout_of, stitch, temporary_folder};
+use crate::{common, refused, stdout_of, stitch, temporary_folder};
 
 mod exported;
 mod pictures;
@@ -36,7 +36,7 @@ fn run_script(folder: &Path, script: &str) {
 /// A folder with a small data set in `data`, and the networks that `script` saves.
 fn folder_with(script: &str) -> tempfile::TempDir {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("data"), 200, 60);
+    common::small_dataset(&folder.path().join("data"), 200, 60);
     run_script(folder.path(), script);
     folder
 }
@@ -84,7 +84,7 @@ const NETWORKS: [&str; 8] =
 #[test]
 fn networks_of_eight_kinds_have_the_bits_of_the_same_loop_in_python() {
     let folder = temporary_folder();
-    cut_to(&folder.path().join("data"), 410, 300);
+    common::small_dataset(&folder.path().join("data"), 410, 300);
     let loss = |network: &str| match network {
         "recurrent" | "classic" => ["NLLLoss", "nll"],
         _ => ["CrossEntropyLoss", "cross-entropy"],
@@ -143,7 +143,7 @@ fn the_example_of_the_documentation_is_true() {
     };
     let folder = temporary_folder();
     let data = folder.path().join("data/fashion-mnist");
-    cut_to(&data, 300, 50);
+    common::small_dataset(&data, 300, 50);
     for file in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut encoder, &fs::read(data.join(file)).unwrap()).unwrap();

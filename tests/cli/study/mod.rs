@@ -113,7 +113,7 @@ fn the_rows_that_are_missing_are_not_run_on_other_data() {
     let place = Place::new();
     place.six();
     place.ends(&["study", "run", "study", "--rows", "0..1"], 0);
-    crate::cut_to(&place.path("other"), 70, 20);
+    common::small_dataset(&place.path("other"), 70, 20);
     let output = place.ends(&["study", "run", "study", "--data", "other"], 2);
     assert!(said(&output).contains("other is another data set (SHA-256 "), "{}", said(&output));
     assert_eq!(place.results("study").len(), 1);

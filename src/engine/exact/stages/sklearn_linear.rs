@@ -5,8 +5,11 @@ use tch::{Kind, Tensor};
 use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
 use crate::engine::exact::kernels::product::{Matrix, product};
-use crate::libtorch::{filled, values, values_mut};
+use crate::libtorch::{filled, in_parts, values, values_mut};
 use crate::nn::{LinearOp, Model, ReluOp};
+
+/// Minimum number of elements per thread.
+const GRAIN: usize = 1 << 12;
 
 /// The stage: `Linear` with a bias on (N, in_features), optionally followed by ReLU.
 #[derive(Debug)]
@@ -31,6 +34,13 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     supported.then(|| (Box::new(stage) as Box<dyn Stage>, 1 + usize::from(relu)))
 }
 
+impl Linear {
+    /// The rows of an output, and how many a thread has at least.
+    fn rows(&self, output: &[f64]) -> (usize, usize) {
+        (output.len() / self.outputs, GRAIN.div_ceil(self.outputs))
+    }
+}
+
 impl Stage for Linear {
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let [weight, bias] = [self.weight, self.bias].map(|i| values(&model.parameters()[i]));
@@ -39,13 +49,15 @@ impl Stage for Linear {
             (Matrix::new(values(&xs), self.inputs), Matrix::new(weight, self.inputs));
         let output = filled(&[xs.size()[0], self.outputs as i64], |output: &mut [f64]| {
             product(input, weight.transpose(), output);
-            for row in output.chunks_exact_mut(self.outputs) {
-                for (x, bias) in row.iter_mut().zip(bias) {
-                    *x += bias;
-                    // NaN stays NaN.
-                    *x = if self.relu && *x < 0.0 { 0.0 } else { *x };
+            in_parts(self.rows(output), [output], [&[(); 0]; 0], |[output], []| {
+                for row in output.chunks_exact_mut(self.outputs) {
+                    for (x, bias) in row.iter_mut().zip(bias) {
+                        *x += bias;
+                        // NaN stays NaN.
+                        *x = if self.relu && *x < 0.0 { 0.0 } else { *x };
+                    }
                 }
-            }
+            });
         });
         let saved = vec![xs, output.shallow_clone()];
         (output, saved)
@@ -56,12 +68,14 @@ impl Stage for Linear {
         let [input, output] = &saved[..] else { return None };
         let mut grad = grad_output.contiguous();
         if self.relu {
-            let pairs = values::<f64>(&grad).iter().zip(values::<f64>(output));
-            let masked = |grad: &mut [f64]| {
-                let masked = pairs.map(|(&grad, &x)| if x <= 0.0 { 0.0 } else { grad });
-                grad.iter_mut().zip(masked).for_each(|(to, masked)| *to = masked);
-            };
-            grad = filled(&output.size(), masked);
+            let read = [values::<f64>(&grad), values(output)];
+            grad = filled(&output.size(), |masked: &mut [f64]| {
+                in_parts(self.rows(masked), [masked], read, |[masked], [grad, output]| {
+                    for ((to, &grad), &x) in masked.iter_mut().zip(grad).zip(output) {
+                        *to = if x <= 0.0 { 0.0 } else { grad };
+                    }
+                });
+            });
         }
         let [mut grad_weight, mut grad_bias] =
             [self.weight, self.bias].map(|i| gradients.views()[i].detach());
