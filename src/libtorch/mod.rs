@@ -30,6 +30,8 @@ pub(crate) use arithmetic::add_scaled;
 pub(crate) use autograd::{backward, clear_grad, retain_grad};
 pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
+#[cfg(test)]
+pub(crate) use parallel::run_in_turn;
 pub(crate) use parallel::{in_parts, parallel_for};
 pub(crate) use script::Script;
 pub(crate) use simd::{Vectors, dispatch, lanes};

@@ -26,7 +26,7 @@ unsafe extern "C" {
 static IN_TURN: AtomicBool = AtomicBool::new(false);
 
 /// Lets the calling thread of [`parallel_for`] run all parts, one after the other. The parts, and so the results, stay the same.
-pub(super) fn run_in_turn(in_turn: bool) {
+pub fn run_in_turn(in_turn: bool) {
     IN_TURN.store(in_turn, Ordering::Relaxed);
 }
 

@@ -15,12 +15,12 @@ use std::{env, fs};
 use super::parallel::{run_in_turn, wait_in_threads};
 
 /// Time between two looks at the machine.
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(50);
 /// Share of the time that threads which could run wait for a CPU on an idle machine: at most this, and this per thread. Two
 /// threads on two CPUs were measured to wait for 0.02 of it; next to a busy process, for 0.74.
-const IDLE: [f64; 2] = [0.1, 0.03];
+const IDLE: [f64; 2] = [0.3, 0.03];
 /// Time that a machine counts as busy after threads had to wait.
-const SHORTEST: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(300);
 /// That time if the threads always have to wait again soon after it.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -34,7 +34,7 @@ struct State {
     sleepers: Option<Sleepers>,
 }
 
-/// Looks whether other processes need the CPUs, at most every 200 ms, and adapts to it how OpenMP's threads wait.
+/// Looks whether other processes need the CPUs, at most every 50 ms, and adapts to it how OpenMP's threads wait.
 /// Loops of training and evaluation call it. A wait policy in OpenMP's environment variables is not changed.
 pub(crate) fn adapt() {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
