@@ -140,7 +140,7 @@ fn several_runs_need_a_file_and_of_one_model_are_told_apart_by_their_folders() {
 #[test]
 fn without_the_runs_test_images_the_page_is_written_and_says_so() {
     let folder = folder_with_runs(&["mlp"]);
-    common::small_dataset(&folder.path().join("other"), crate::TRAIN, 50);
+    crate::common::small_dataset(&folder.path().join("other"), crate::TRAIN, 50);
     // Named none, Debian's package may be found, or nothing: the reason differs.
     for (args, why) in [(vec![], ""), (vec!["--data", "other"], "the checksums differ")] {
         let mut command = stitch(folder.path());

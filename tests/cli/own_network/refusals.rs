@@ -236,7 +236,7 @@ fn code_that_does_more_than_arithmetic_is_refused_before_it_is_loaded() {
     }
     // Code that runs when the file is loaded.
     run_script(folder.path(), SETSTATE);
-    common::small_dataset(&folder.path().join("data"), 200, 60);
+    crate::common::small_dataset(&folder.path().join("data"), 200, 60);
     refused(&mut train(folder.path()), 2, &["model.pt", "torch.save"]);
     assert!(!folder.path().join("written.bin").exists());
 }

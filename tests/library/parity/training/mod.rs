@@ -134,7 +134,7 @@ fn trainings_with_options_have_the_notebooks_bits() {
 
 #[test]
 fn an_epoch_of_lenet5_on_the_whole_data_has_the_notebooks_bits() {
-    let data = common::dataset().origin.found.directory;
+    let data = &common::dataset().origin.found.directory;
     let data = common::root().join(data);
     assert_runs_equal("lenet5 --epochs 1 --seed 0 --threads 2", &data, 0.0);
 }
@@ -157,7 +157,7 @@ fn short_mlp_trainings_have_the_notebooks_numbers() {
 
 #[test]
 fn the_whole_mlp_training_has_the_notebooks_numbers() {
-    let data = common::root().join(common::dataset().origin.found.directory);
+    let data = common::root().join(&common::dataset().origin.found.directory);
     assert_runs_equal("mlp --seed 0", &data, MLP_TOLERANCE);
 }
 
