@@ -191,6 +191,9 @@ impl<'a> Batches<'a> {
     }
 
     /// The next batch; `None` at the end.
+    ///
+    /// # Panics
+    /// If a sample is not in the split.
     pub fn next_batch(&mut self) -> Option<&Batch> {
         if self.drop_last && self.order.len() < self.batch_size {
             return None;
@@ -198,9 +201,10 @@ impl<'a> Batches<'a> {
         let (indices, rest) = self.order.split_at(self.order.len().min(self.batch_size));
         self.order = rest;
         let Batch { pixels, labels } = &mut self.batch;
-        gather(self.split, indices, pixels);
+        // First, since an index that is out of range panics here, and would abort the process in `gather`.
         labels.clear();
         labels.extend(indices.iter().map(|&i| self.split.labels[i as usize]));
+        gather(self.split, indices, pixels);
         if let Some(augment) = self.augment {
             let shape = self.split.shape;
             pixels.chunks_mut(shape.bytes()).for_each(|it| transforms::apply(augment, it, shape));

@@ -1,9 +1,9 @@
 //! Runs work on libtorch's thread pool, so that no second pool competes with it for the cores.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::slice;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 unsafe extern "C" {
     /// In `parallel.cpp`.
@@ -22,12 +22,15 @@ unsafe extern "C" {
     );
 }
 
-/// Whether the calling thread runs the parts of [`parallel_for`] one after the other.
-static IN_TURN: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// Whether this thread runs all parts of its calls of [`parallel_for`].
+    static IN_TURN: Cell<bool> = const { Cell::new(false) };
+}
 
-/// Lets the calling thread of [`parallel_for`] run all parts, one after the other. The parts, and so the results, stay the same.
+/// Sets whether this thread runs all parts of its calls of [`parallel_for`] itself, one after the other. The parts, and so the
+/// results, stay the same.
 pub fn run_in_turn(in_turn: bool) {
-    IN_TURN.store(in_turn, Ordering::Relaxed);
+    IN_TURN.set(in_turn);
 }
 
 /// Calls `wait` with `context` in so many OpenMP threads that, with `threads` others, they are more than the CPUs. Returns when
@@ -99,23 +102,25 @@ fn ranges(count: usize, grain: usize, threads: usize) -> impl Iterator<Item = Ra
     (0..count).step_by(size).map(move |start| start..count.min(start + size))
 }
 
-/// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, in parallel.
+/// `at::parallel_for`: calls `part` with disjoint ranges that cover `0..count`, each of at least `grain` items if there are that
+/// many, in parallel, or in turn after [`run_in_turn`]. A `grain` of 0 counts as 1. A panic in `part` aborts the process.
 pub fn parallel_for<F: Fn(usize, usize) + Sync>(count: usize, grain: usize, part: &F) {
     unsafe extern "C" fn call<F: Fn(usize, usize)>(context: *mut c_void, start: i64, end: i64) {
         // SAFETY: `parallel_for` passes a reference to an F, which outlives the call.
         let part = unsafe { &*context.cast_const().cast::<F>() };
         part(start as usize, end as usize);
     }
-    if IN_TURN.load(Ordering::Relaxed) {
-        let threads = tch::get_num_threads() as usize;
-        return ranges(count, grain, threads).for_each(|range| part(range.start, range.end));
+    let context: *mut c_void = std::ptr::from_ref(part).cast_mut().cast();
+    if IN_TURN.get() {
+        for range in ranges(count, grain, tch::get_num_threads() as usize) {
+            // SAFETY: `context` is a reference to an F.
+            unsafe { call::<F>(context, range.start as i64, range.end as i64) };
+        }
+        return;
     }
     // SAFETY: `part` is Sync and lives until the call returns, after all threads are done.
     // A panic in `part` aborts the process: it cannot unwind out of `call`.
-    unsafe {
-        let context = std::ptr::from_ref(part).cast_mut().cast();
-        stitch_parallel_for(count as i64, grain as i64, call::<F>, context);
-    }
+    unsafe { stitch_parallel_for(count as i64, grain.max(1) as i64, call::<F>, context) };
 }
 
 #[cfg(test)]
@@ -124,27 +129,29 @@ mod tests {
 
     use super::*;
 
-    /// Other tests may run meanwhile: their results do not depend on it.
     #[test]
     fn parts_are_the_same_in_turn() {
         let parts = |count, grain| {
             let parts = Mutex::new(Vec::new());
-            parallel_for(count, grain, &|start, end| parts.lock().unwrap().push([start, end]));
+            parallel_for(count, grain, &|start, end| parts.lock().unwrap().push(start..end));
             let mut parts = parts.into_inner().unwrap();
-            parts.sort();
+            parts.sort_by_key(|part| part.start);
             parts
         };
-        for count in [0, 1, 2, 3, 7, 64, 10_001] {
-            for grain in [1, 2, 3, 32, 64, 10_000] {
-                let expected = parts(count, grain);
-                run_in_turn(true);
-                let actual = parts(count, grain);
-                run_in_turn(false);
-                assert_eq!(actual, expected, "{count} items, at least {grain}");
+        for threads in [1, 2, 3] {
+            let _threads = crate::libtorch::threads::of_test(threads);
+            for count in [0, 1, 2, 3, 7, 64, 10_001] {
+                for grain in [0, 1, 2, 3, 32, 64, 10_000] {
+                    let expected = parts(count, grain);
+                    run_in_turn(true);
+                    let actual = parts(count, grain);
+                    run_in_turn(false);
+                    let case = format!("{count} items, at least {grain}, {threads} threads");
+                    assert_eq!(actual, expected, "{case}");
+                    assert!(threads == 1 || count < 64 || grain > 2 || actual.len() > 1, "{case}");
+                }
             }
         }
-        let of_three: Vec<_> = ranges(7, 1, 3).collect();
-        assert_eq!(of_three, [0..3, 3..6, 6..7]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use pulp::{Arch, Simd, WithSimd};
 pub struct Vectors(Arch);
 
 impl Vectors {
-    /// Those with the longest vectors: AVX-512, AVX2 or none; not AVX-512 if libtorch does not use it
-    /// ([`super::cpu_capability`]), so that `ATEN_CPU_CAPABILITY=avx2` excludes it.
+    /// Those with the longest vectors: AVX-512, AVX2, or on other CPUs what pulp knows of them; not AVX-512 if libtorch does not use it
+    /// ([`super::cpu_capability`]), so that `ATEN_CPU_CAPABILITY=avx2` and `default` exclude it.
     pub fn longest() -> Self {
         static LONGEST: OnceLock<Vectors> = OnceLock::new();
         *LONGEST.get_or_init(|| {
@@ -37,7 +37,7 @@ impl Vectors {
         self.0.dispatch(kernel)
     }
 
-    /// The number of float32 elements of a vector: 16 with AVX-512, 8 with AVX2.
+    /// The number of float32 elements of a vector: 16 with AVX-512, 8 with AVX2, 1 without vectors.
     pub fn lanes(self) -> usize {
         struct Lanes;
 

@@ -63,3 +63,13 @@ pub fn set(requested: Option<usize>) -> Result<usize, ThreadsError> {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     Ok(threads)
 }
+
+/// Sets libtorch's number of threads for a unit test. Bits depend on it, and it belongs to the whole process: other tests that set
+/// it wait until the guard is dropped.
+#[cfg(test)]
+pub(crate) fn of_test(threads: i32) -> std::sync::MutexGuard<'static, ()> {
+    static THREADS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let guard = THREADS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tch::set_num_threads(threads);
+    guard
+}

@@ -3,8 +3,8 @@
 //! libgomp's threads spin for milliseconds while they wait. On an idle machine nothing is faster. Where other processes need the
 //! CPUs, the spinning threads take the time of the one that they wait for, and training takes ten times as long. libgomp spins
 //! much shorter while the process has more OpenMP threads than CPUs: [`adapt`] adds threads that sleep as long as the machine is
-//! busy. Two threads that wait for each other are then still slower than one, so that one of two does the work of both. The
-//! results do not depend on it.
+//! busy. Two threads that wait for each other on two CPUs are then still slower than one, so that the calling thread computes
+//! both parts of the loops of this crate; libtorch's own operations keep both threads. The results do not depend on it.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,12 +17,13 @@ use super::parallel::{run_in_turn, wait_in_threads};
 /// Time between two looks at the machine.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Share of the time that threads which could run wait for a CPU on an idle machine: at most this, and this per thread. Two
-/// threads on two CPUs were measured to wait for 0.02 of it; next to a busy process, for 0.74.
+/// threads on two CPUs were measured to wait for 0.02 of it; next to a busy process, for 0.6 to 1.3. It is nearer to the latter,
+/// since one process that runs for some milliseconds makes no machine busy.
 const IDLE: [f64; 2] = [0.3, 0.03];
 /// Time that a machine counts as busy after threads had to wait.
 const SHORTEST: Duration = Duration::from_millis(300);
 /// That time if the threads always have to wait again soon after it.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The state of [`adapt`].
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -32,10 +33,13 @@ struct State {
     waited: Duration,
     machine: Machine,
     sleepers: Option<Sleepers>,
+    /// The CPUs that this process may use.
+    cpus: usize,
 }
 
-/// Looks whether other processes need the CPUs, at most every 50 ms, and adapts to it how OpenMP's threads wait.
-/// Loops of training and evaluation call it. A wait policy in OpenMP's environment variables is not changed.
+/// Looks whether other processes need the CPUs, at most every 50 ms. Where they do, OpenMP's threads sleep while they wait, and if
+/// both of two CPUs are used, the calling thread runs both parts of its loops. Loops of training and evaluation call this. A wait
+/// policy in OpenMP's environment variables is not changed.
 pub(crate) fn adapt() {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let state = state.get_or_insert_with(|| State {
@@ -43,26 +47,35 @@ pub(crate) fn adapt() {
         waited: waited(),
         machine: Machine::default(),
         sleepers: None,
+        cpus: thread::available_parallelism().map_or(1, usize::from),
     });
-    let elapsed = state.since.elapsed();
-    if elapsed < INTERVAL {
-        return;
-    }
-    state.since = Instant::now();
-    let threads = tch::get_num_threads();
-    if threads == 1 || has_policy() {
-        state.sleepers = None;
-        return;
-    }
-    let now = waited();
-    let [idle, of_thread] = IDLE;
-    let limit = elapsed.mul_f64(idle + of_thread * f64::from(threads));
-    let has_waited = now.saturating_sub(state.waited) > limit;
-    state.waited = now;
-    match (state.machine.observe(has_waited, elapsed), &state.sleepers) {
-        (true, None) => state.sleepers = Sleepers::start(threads),
-        (false, Some(_)) => state.sleepers = None,
-        _ => {}
+    state.look();
+    let is_both = tch::get_num_threads() == 2 && state.cpus <= 2;
+    run_in_turn(is_both && state.sleepers.is_some());
+}
+
+impl State {
+    fn look(&mut self) {
+        let elapsed = self.since.elapsed();
+        if elapsed < INTERVAL {
+            return;
+        }
+        self.since = Instant::now();
+        let threads = tch::get_num_threads();
+        if threads == 1 || has_policy() {
+            self.sleepers = None;
+            return;
+        }
+        let now = waited();
+        let [idle, of_thread] = IDLE;
+        let limit = elapsed.mul_f64(idle + of_thread * f64::from(threads));
+        let has_waited = now.saturating_sub(self.waited) > limit;
+        self.waited = now;
+        match (self.machine.observe(has_waited, elapsed), &self.sleepers) {
+            (true, None) => self.sleepers = Sleepers::start(threads),
+            (false, Some(_)) => self.sleepers = None,
+            _ => {}
+        }
     }
 }
 
@@ -112,7 +125,7 @@ impl Machine {
     }
 }
 
-/// OpenMP threads that sleep until this is dropped. As long, two threads run their parts in turn.
+/// OpenMP threads that sleep until this is dropped.
 struct Sleepers {
     end: Arc<End>,
     thread: Option<JoinHandle<()>>,
@@ -134,7 +147,6 @@ impl Sleepers {
             unsafe { wait_in_threads(threads, wait, Arc::as_ptr(&context).cast_mut().cast()) }
         };
         let thread = thread::Builder::new().name("sleepers".into()).spawn(sleep).ok()?;
-        run_in_turn(threads == 2);
         Some(Self { end, thread: Some(thread) })
     }
 }
@@ -143,7 +155,6 @@ impl Drop for Sleepers {
     fn drop(&mut self) {
         *self.end.is_now.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.end.changed.notify_all();
-        run_in_turn(false);
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed, and there is nothing else to undo.
             let _ = thread.join();

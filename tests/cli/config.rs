@@ -109,7 +109,8 @@ fn a_training_without_avx512_has_the_notebooks_bits() {
     let mut notebook = Plain::new(common::python());
     notebook.arg(common::root().join("tests/reference/notebook.py")).envs(variables);
     notebook.args(["--model", "lenet5", "--data", &path("data"), "--out", &path("original")]);
-    assert!(notebook.args(settings).output().unwrap().status.success());
+    let output = notebook.args(settings).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut command = stitch(folder.path());
     command.args(["train", "lenet5", "--data", "data", "--out", "port"]).args(settings);
     command.envs(variables).assert().code(0);

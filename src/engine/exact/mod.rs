@@ -38,7 +38,7 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// A network that is trained with kernels bit-identical to the eager engine.
+/// A network that is trained with kernels bit-identical to the eager engine; those for scikit-learn's models differ by rounding.
 #[derive(Debug)]
 pub struct Exact {
     model: Model,

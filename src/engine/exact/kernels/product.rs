@@ -1,14 +1,15 @@
-//! Matrix products in float64 by the crate `gemm-f64`, for scikit-learn's models: their bits are not libtorch's, which no engine
-//! promises for these models.
+//! Matrix products in float64 by the crate `gemm-f64`, for scikit-learn's models. They differ from libtorch's by rounding.
 
 #![allow(unsafe_code)]
 
 use std::ops::Range;
 
 use gemm_common::Parallelism;
-use gemm_f64::gemm::f64::get_gemm_fn;
+use gemm_common::gemm::gemm_basic_generic;
+use gemm_common::simd::MixedSimd;
+use pulp::{Simd, WithSimd};
 
-use crate::libtorch::parallel_for;
+use crate::libtorch::{dispatch, parallel_for};
 
 /// Minimum number of multiply-adds per thread.
 const GRAIN: usize = 1 << 17;
@@ -43,14 +44,15 @@ impl<'a> Matrix<'a> {
         self
     }
 
-    /// These rows.
+    /// Returns the rows in `range`.
     fn rows(self, range: Range<usize>) -> Self {
         let Self { values, shape: [_, columns], strides } = self;
         Self { values: &values[range.start * strides[0]..], shape: [range.len(), columns], strides }
     }
 }
 
-/// Writes `a @ b` to `c`, row by row. Multithreaded.
+/// Writes `a @ b` to `c`, row by row. Multithreaded: the size of a thread's part decides how gemm-f64 adds, so rounding depends on
+/// the number of threads.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -89,33 +91,74 @@ unsafe impl Sync for Target {}
 ///
 /// SAFETY: these rows exist, and nothing else reads or writes them during the call.
 unsafe fn write_rows(a: Matrix, b: Matrix, to: Target, first: usize) {
-    let ([m, k], [_, n]) = (a.shape, b.shape);
-    let [to_rows, to_columns] = to.strides.map(|stride| stride as isize);
-    let [a_rows, a_columns] = a.strides.map(|stride| stride as isize);
-    let [b_rows, b_columns] = b.strides.map(|stride| stride as isize);
-    // SAFETY: `a` and `b` have all elements of their shapes at their strides; the caller promises it for the result.
-    unsafe {
-        get_gemm_fn()(
-            m,
-            n,
-            k,
-            to.start.add(first * to.strides[0]),
-            to_columns,
-            to_rows,
-            false, // The result is overwritten.
-            a.values.as_ptr(),
-            a_columns,
-            a_rows,
-            b.values.as_ptr(),
-            b_columns,
-            b_rows,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    // SAFETY: as the caller promises.
+    let start = unsafe { to.start.add(first * to.strides[0]) };
+    dispatch(Product { a, b, to: Target { start, ..to } });
+}
+
+/// `a @ b`, and the matrix to which it is written, which nothing else reads or writes meanwhile.
+struct Product<'a> {
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    to: Target,
+}
+
+/// Computes a [`Product`] with the kernels of a module of [`gemm_f64::microkernel`]. The crate's own choice asks the CPU alone, and
+/// not for all instructions that they use.
+macro_rules! compute {
+    ($product:expr, $module:ident, $simd:ident, $lanes:expr) => {{
+        use gemm_f64::microkernel::$module::f64::{H_M, H_N, H_UKR, MR_DIV_N, NR, UKR};
+
+        let Product { a, b, to } = $product;
+        let simd = <gemm_common::simd::$simd as MixedSimd<f64, f64, f64, f64>>::try_new();
+        let ([m, k], [_, n]) = (a.shape, b.shape);
+        let [to_rows, to_columns] = to.strides.map(|stride| stride as isize);
+        let [a_rows, a_columns] = a.strides.map(|stride| stride as isize);
+        let [b_rows, b_columns] = b.strides.map(|stride| stride as isize);
+        // SAFETY: `a` and `b` have all elements of their shapes at their strides, and so has the result.
+        unsafe {
+            gemm_basic_generic::<_, f64, $lanes, { MR_DIV_N * $lanes }, NR, MR_DIV_N, H_M, H_N>(
+                simd.expect("the vectors were detected"),
+                m,
+                n,
+                k,
+                to.start,
+                to_columns,
+                to_rows,
+                false, // The result is overwritten.
+                a.values.as_ptr(),
+                a_columns,
+                a_rows,
+                b.values.as_ptr(),
+                b_columns,
+                b_rows,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                |a, b, c| a * b + c,
+                &UKR,
+                &H_UKR,
+                false,
+                Parallelism::None,
+            );
+        }
+    }};
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        match S::F64_LANES {
+            #[cfg(target_arch = "x86_64")]
+            8 => compute!(self, avx512f, V4, 8),
+            #[cfg(target_arch = "x86_64")]
+            4 => compute!(self, fma, V3, 4),
+            _ => compute!(self, scalar, Scalar, 1),
+        }
     }
 }
 

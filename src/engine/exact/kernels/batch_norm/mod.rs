@@ -70,7 +70,7 @@ mod tests {
     use crate::engine::chain::Pool;
     use crate::engine::exact::kernels::noise::{bits, with_special_values};
     use crate::engine::exact::kernels::relu_pool;
-    use crate::libtorch::values;
+    use crate::libtorch::{threads, values};
 
     /// Channels, height and width.
     const SHAPES: [[i64; 3]; 7] =
@@ -80,7 +80,7 @@ mod tests {
     fn forward_and_backward_have_libtorchs_bits() {
         let order = order().expect("libtorch's order is known");
         for threads in [1, 2, 3] {
-            tch::set_num_threads(threads);
+            let _threads = threads::of_test(threads);
             for n in [1, 3, 37, 64, 100] {
                 for shape in SHAPES {
                     for pool in [Pool::Max, Pool::Average] {
