@@ -235,11 +235,13 @@ impl Run {
     }
 }
 
-/// Whether stitch computed both runs; see [`stitch_parity::Options::same_program`].
+/// Whether stitch computed both runs with the same engine; see [`stitch_parity::Options::same_program`].
 pub fn same_program(reference: &Run, candidate: &Run) -> bool {
-    let is_stitch =
-        |run: &Run| run.config.as_ref().is_some_and(|config| config.program == "stitch");
-    is_stitch(reference) && is_stitch(candidate)
+    let engine = |run: &Run| {
+        let config = run.config.as_ref().filter(|config| config.program == "stitch")?;
+        Some(config.settings.engine)
+    };
+    engine(reference).is_some() && engine(reference) == engine(candidate)
 }
 
 /// The settings on which the growth of rounding errors depends; `None` without a `config.json`.

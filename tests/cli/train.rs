@@ -679,3 +679,18 @@ fn signals_end_the_training_with_their_code_and_a_way_to_continue() {
     assert_eq!(ended("-TERM", &[], 143, "--out run --resume"), 2);
     assert_eq!(ended("-INT", &["--checkpoint-every", "off"], 130, "no checkpoint was written"), 0);
 }
+
+#[test]
+fn the_engines_of_the_mlp_differ_by_rounding_at_most() {
+    let folder = folder_with_data();
+    for (engine, out) in [("eager", "eager"), ("exact", "exact"), ("exact", "again")] {
+        let mut command = train(folder.path(), "mlp");
+        command.args(["--engine", engine, "--batch-size", "33", "--out", out]).assert().success();
+    }
+    let verdict = |other: &str, expected: &str| {
+        let mut parity = stitch(folder.path());
+        parity.args(["parity", "exact", other]).assert().code(0).stdout(contains(expected));
+    };
+    verdict("eager", "PARITY: EQUAL within tolerance");
+    verdict("again", "PARITY: EQUAL (bit for bit)");
+}

@@ -19,7 +19,7 @@ pub struct Options {
     pub overrides: Overrides,
     /// Whether NaN equals NaN.
     pub equal_nan: bool,
-    /// Whether the same program computed both sides: [`EXCEPTIONS`](crate::EXCEPTIONS), which are about a port
+    /// Whether the same program computed both sides in the same way: [`EXCEPTIONS`](crate::EXCEPTIONS), which are about a port
     /// against its original, do not apply.
     pub same_program: bool,
     /// The settings of the training, if they are known: the tolerances of [`EXCEPTIONS`](crate::EXCEPTIONS) grow
