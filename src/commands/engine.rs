@@ -63,6 +63,10 @@ pub fn start() -> Result<Outcome> {
     {
         use std::os::unix::process::CommandExt;
 
+        // Messages repeat the command as the user has typed it.
+        if let Some(name) = env::args_os().next() {
+            process.arg0(name);
+        }
         Err(cannot(process.exec()))
     }
     #[cfg(not(unix))]
