@@ -11,6 +11,8 @@ mod criterion;
 mod eager;
 mod exact;
 mod fast;
+#[cfg(test)]
+pub(crate) mod test_data;
 mod window;
 
 use tch::Tensor;

@@ -1,13 +1,11 @@
 //! Compares the engine with the eager one, up to rounding. Dropout that draws is compared in `tests/library`: the tests
 //! of this crate share a generator.
 
-use tch::Device;
-
 use super::*;
-use crate::dataset::PIXELS;
 use crate::engine::Eager;
+use crate::engine::test_data::{batch, registered, set_parameters};
 use crate::libtorch::values;
-use crate::models::{ModelOptions, named};
+use crate::models::ModelOptions;
 use crate::nn::{
     AvgPool2d, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Dropout, Dropout2d, Flatten,
     Linear, MaxPool2d, ReLU, Scope, Sequential,
@@ -18,21 +16,6 @@ use crate::optim::Adam;
 const TOLERANCE: f32 = 5e-5;
 
 const CROSS_ENTROPY: Criterion = Criterion::CrossEntropy { label_smoothing: 0.0 };
-
-/// Pseudo-random pixels, half of them black, and labels.
-fn batch(n: usize) -> Batch {
-    let mixed = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 23;
-    let pixels = (0..n * PIXELS).map(|i| mixed(i).saturating_sub(256) as u8);
-    let labels = (0..n).map(|i| (mixed(i) % 10) as u8);
-    Batch { pixels: pixels.collect(), labels: labels.collect() }
-}
-
-/// A model of the registry.
-fn registered(name: &str, options: &ModelOptions) -> Model {
-    let model = named(name).unwrap().zeros(options, Device::Cpu);
-    model.reset_parameters();
-    model
-}
 
 /// The engine for a model, a number of threads and a batch size.
 fn fast(model: Model, criterion: Criterion, sizes: (usize, usize)) -> Fast {
@@ -58,29 +41,6 @@ fn close(case: &str, actual: &[f32], expected: &[f32], scale: f32) -> Result<(),
 
 fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |most, x| most.max(x.abs()))
-}
-
-/// Sets the parameters of convolutions and linear layers to values from `seed` within the bounds of PyTorch's default
-/// initialization. Libtorch's generator is not used: the tests of this crate run at the same time and share it.
-fn set_parameters(model: &Model, seed: u64) {
-    let mut state = seed;
-    let mut uniform = move |bound: f32| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        bound * ((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
-    };
-    let mut bound = None;
-    for (spec, parameter) in model.graph().parameters().iter().zip(model.parameters()) {
-        if spec.name.ends_with("weight") {
-            let fan_in: i64 = spec.shape[1..].iter().product();
-            bound = (spec.shape.len() > 1).then(|| (fan_in as f32).sqrt().recip());
-        }
-        if let Some(bound) = bound {
-            let values: Vec<f32> = (0..parameter.numel()).map(|_| uniform(bound)).collect();
-            let values = tch::Tensor::from_slice(&values).view_as(parameter);
-            tch::no_grad(|| parameter.shallow_clone().copy_(&values));
-        }
-    }
 }
 
 /// Compares one step's loss, gradients and buffers.
