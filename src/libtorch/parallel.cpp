@@ -6,6 +6,9 @@
 #include <ATen/Parallel.h>
 #include <omp.h>
 
+// Of MKL, which libtorch contains in most builds. `at::set_num_threads` sets the caller's number for MKL with it.
+extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
+
 // Splits 0..count into ranges of at least `grain` each and calls `work` with them on libtorch's threads.
 extern "C" void stitch_parallel_for(std::int64_t count, std::int64_t grain,
                                     void (*work)(void *, std::int64_t, std::int64_t), void *context) {
@@ -18,4 +21,16 @@ extern "C" void stitch_wait_in_threads(std::int32_t threads, void (*wait)(void *
     [[maybe_unused]] const int count = std::max(omp_get_num_procs() - threads, 0) + 2;
 #pragma omp parallel num_threads(count)
     wait(context);
+}
+
+// Sets the number of threads of the loops that the calling thread starts, OpenMP's and MKL's; returns the number so far.
+extern "C" std::int32_t stitch_set_threads_of_caller(std::int32_t threads) {
+    // The first loop of a thread would otherwise set the numbers later.
+    at::internal::lazy_init_num_threads();
+    const std::int32_t before = at::get_num_threads();
+    omp_set_num_threads(threads);
+    if (MKL_Set_Num_Threads_Local) {
+        MKL_Set_Num_Threads_Local(threads);
+    }
+    return before;
 }

@@ -20,6 +20,9 @@ unsafe extern "C" {
         wait: unsafe extern "C" fn(*mut c_void),
         context: *mut c_void,
     );
+
+    /// In `parallel.cpp`.
+    fn stitch_set_threads_of_caller(threads: i32) -> i32;
 }
 
 thread_local! {
@@ -31,6 +34,27 @@ thread_local! {
 /// results, stay the same.
 pub fn run_in_turn(in_turn: bool) {
     IN_TURN.set(in_turn);
+}
+
+/// Whether this thread runs all parts of its calls of [`parallel_for`], see [`run_in_turn`].
+pub fn runs_in_turn() -> bool {
+    IN_TURN.get()
+}
+
+/// Calls `work`, in which the loops of libtorch that this thread starts use only this thread. Other threads keep their number.
+pub fn on_one_thread<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(i32);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: it changes only numbers of the calling thread.
+            unsafe { stitch_set_threads_of_caller(self.0) };
+        }
+    }
+
+    // SAFETY: as above.
+    let _restore = Restore(unsafe { stitch_set_threads_of_caller(1) });
+    work()
 }
 
 /// Calls `wait` with `context` in so many OpenMP threads that, with `threads` others, they are more than the CPUs. Returns when
@@ -152,6 +176,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_thread_is_used_until_the_work_ends() {
+        let _threads = crate::libtorch::threads::of_test(2);
+        let parts = || {
+            let count = Mutex::new(0);
+            parallel_for(100, 1, &|_, _| *count.lock().unwrap() += 1);
+            count.into_inner().unwrap()
+        };
+        assert_eq!(on_one_thread(parts), 1);
+        assert_eq!(parts(), 2);
+        let panics = || on_one_thread(|| panic!("expected by the test"));
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert_eq!(parts(), 2);
+        on_one_thread(|| {
+            let of_others = std::thread::spawn(tch::get_num_threads).join().unwrap();
+            assert_eq!([tch::get_num_threads(), of_others], [1, 2]);
+        });
+        // The first operation of a thread.
+        let first = || {
+            on_one_thread(|| {
+                (tch::Tensor::zeros(1 << 20, tch::kind::FLOAT_CPU).sqrt(), tch::get_num_threads()).1
+            })
+        };
+        assert_eq!(std::thread::spawn(first).join().unwrap(), 1);
     }
 
     #[test]

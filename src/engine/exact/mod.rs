@@ -11,6 +11,7 @@ mod stages;
 
 use tch::Tensor;
 
+use self::kernels::one_thread::{self, OneThread};
 use self::plan::Plan;
 use super::criterion::{Saved as SavedLoss, regularize};
 use super::{Criterion, Skipped, StepOutput, TrainStep, flat_state};
@@ -48,6 +49,8 @@ pub struct Exact {
     /// The optimizer of the flat tensor of all parameters.
     optimizer: Box<dyn Optimizer>,
     skipped: Skipped,
+    /// Of the loss and its backward pass.
+    loss: OneThread<()>,
     state: Option<StepState>,
 }
 
@@ -59,6 +62,8 @@ struct StepState {
     logits: Tensor,
     stages: Vec<stages::Saved>,
     loss: Option<(Tensor, SavedLoss)>,
+    /// Whether the loss and its backward pass run on one thread.
+    one_thread: Option<()>,
 }
 
 impl Exact {
@@ -72,7 +77,8 @@ impl Exact {
         let specs = model.graph().parameters();
         let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
         let skipped = Skipped::default();
-        Self { model, plan, criterion, gradients, optimizer, skipped, state: None }
+        let loss = OneThread::new();
+        Self { model, plan, criterion, gradients, optimizer, skipped, loss, state: None }
     }
 
     /// The parameters that the optimizer skips and their state, each with a copy. The optimizer of the flat tensor would decay them.
@@ -108,14 +114,21 @@ impl TrainStep for Exact {
         let images = self.model.images(&batch.pixels);
         let labels = batch.labels(self.model.device());
         let (logits, stages) = tch::no_grad(|| self.plan.forward(&self.model, &images));
-        self.state = Some(StepState { images, labels, logits, stages, loss: None });
+        self.state =
+            Some(StepState { images, labels, logits, stages, loss: None, one_thread: None });
     }
 
     fn loss(&mut self, batch: &Batch) -> f64 {
         let state = self.state.as_mut().expect("forward is called before loss");
-        let labels = (batch, &state.labels);
-        let (loss, saved) =
-            tch::no_grad(|| self.criterion.exact(&self.model, &state.logits, labels));
+        let loss = |[logits, labels]: [&Tensor; 2]| {
+            tch::no_grad(|| self.criterion.exact(&self.model, logits, (batch, labels)))
+        };
+        let inputs = [&state.logits, &state.labels];
+        state.one_thread = self.loss.find(inputs, &[()], |inputs, ()| {
+            let (loss, saved) = loss(inputs);
+            vec![loss, saved.grad_logits(inputs[1])]
+        });
+        let (loss, saved) = one_thread::run(state.one_thread, (), |()| loss(inputs));
         let value = loss.double_value(&[]);
         state.loss = Some((loss, saved));
         value
@@ -125,7 +138,8 @@ impl TrainStep for Exact {
         let state = self.state.as_mut().expect("forward is called before backward");
         let (_, saved) = state.loss.as_ref().expect("loss is called before backward");
         tch::no_grad(|| {
-            let grad_logits = saved.grad_logits(&state.labels);
+            let grad_logits =
+                one_thread::run(state.one_thread, (), |()| saved.grad_logits(&state.labels));
             let stages = &mut state.stages;
             let skipped = self.plan.backward(&self.model, stages, grad_logits, &self.gradients);
             self.skipped.set(&self.model, self.optimizer.as_ref(), skipped);

@@ -23,7 +23,7 @@ fn a_gpu_that_does_not_exist_is_an_error() {
     }
 }
 
-/// The parameters after three steps. They do not depend on libtorch's generator, which tests share.
+/// The parameters after four steps. They do not depend on libtorch's generator, which tests share.
 fn trained(name: &str, engine: Engine) -> Vec<Tensor> {
     let entry = named(name).unwrap();
     let config =
@@ -38,7 +38,7 @@ fn trained(name: &str, engine: Engine) -> Vec<Tensor> {
             Trainer::pytorch(model, &config, &data).unwrap()
         }
     };
-    for n in [70, 64, 33] {
+    for n in [70, 64, 33, 7] {
         assert!(take_step(trainer.engine_mut(), &batch(n)).is_finite());
     }
     trainer.model().parameters().iter().map(Tensor::copy).collect()

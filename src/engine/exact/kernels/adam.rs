@@ -16,6 +16,7 @@ use pulp::{Simd, WithSimd};
 use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
+use super::one_thread::{self, OneThread};
 use crate::libtorch::{dispatch, in_parts, values, values_mut};
 use crate::optim::{self, Adam, AdamConfig, EPSILON};
 
@@ -36,7 +37,9 @@ pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
     let (step_size, correction) = adam.next_factors();
     let (m, v) = (&mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]);
     update_moments(m, v, gradient, [1.0 - beta1, beta2], rounding);
-    let root = v.sqrt();
+    static ROOT: OneThread<()> = OneThread::new();
+    let found = ROOT.find([v], &[()], |[v], ()| vec![v.sqrt()]);
+    let root = one_thread::run(found, (), |()| v.sqrt());
     update_parameter(&mut adam.parameters[0], m, &root, [step_size, correction, EPSILON]);
     true
 }

@@ -8,6 +8,7 @@ mod adam;
 pub mod batch_norm;
 pub mod direct;
 mod noise;
+pub mod one_thread;
 pub mod pool;
 pub mod product;
 pub mod relu_pool;

@@ -1,10 +1,10 @@
-//! Input for the probes that compare kernels with libtorch.
+//! Input for the probes that compare kernels with libtorch, and the comparison.
 
 use tch::Tensor;
 
-use crate::libtorch::filled;
 #[cfg(test)]
 use crate::libtorch::values;
+use crate::libtorch::{bytes_of, filled};
 
 /// Pseudo-random float32 values in [-1, 1) that depend only on the number of elements. No generator of PyTorch or NumPy
 /// is advanced.
@@ -19,6 +19,12 @@ pub(super) fn noise(shape: &[i64]) -> Tensor {
             *value = state as f32 / (1u32 << 31) as f32 - 1.0;
         }
     })
+}
+
+/// Whether two tensors have the same shape, element type and bits.
+pub(super) fn same_bits(expected: &Tensor, actual: &Tensor) -> bool {
+    let types = [expected, actual].map(|it| (it.kind(), it.size()));
+    types[0] == types[1] && bytes_of(expected) == bytes_of(actual)
 }
 
 /// A copy in which one of seven elements is special: signed zeros, NaN, infinities, subnormal and huge numbers.

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::{Order, affine, backward, running_moments, statistics};
 use crate::engine::chain::Pool;
-use crate::engine::exact::kernels::noise::noise;
+use crate::engine::exact::kernels::noise::{noise, same_bits};
 use crate::engine::exact::kernels::relu_pool;
 use crate::libtorch::values;
 
@@ -65,12 +65,7 @@ impl Reference {
 
     fn has_bits_of(&self, order: Order) -> bool {
         let actual = tch::no_grad(|| self.compute(order));
-        let mut all = self.expected.iter().zip(&actual);
-        all.all(|(expected, actual)| {
-            let [expected, actual] = [expected, actual].map(values::<f32>);
-            let pairs = expected.iter().zip(actual);
-            expected.len() == actual.len() && { pairs }.all(|(a, b)| a.to_bits() == b.to_bits())
-        })
+        self.expected.iter().zip(&actual).all(|(expected, actual)| same_bits(expected, actual))
     }
 
     /// What `expected` has, computed by the kernels.

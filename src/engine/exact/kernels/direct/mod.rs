@@ -62,9 +62,9 @@ pub fn gradients(
 
 #[cfg(test)]
 mod tests {
-    use super::probe::{same_bits, square, weights};
+    use super::probe::{square, weights};
     use super::*;
-    use crate::engine::exact::kernels::noise::noise;
+    use crate::engine::exact::kernels::noise::{noise, same_bits};
     use crate::libtorch::lanes;
 
     #[test]

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::backward::{self, FeatureGradients};
 use super::features;
 use super::layout::nchw_to_nhwc;
 use super::order::{Backward, Bias, RowPartition};
 use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING};
-use crate::engine::exact::kernels::noise::noise;
+use crate::engine::exact::kernels::noise::{noise, same_bits};
 use crate::engine::exact::kernels::pool::relu_avg_pool2d_backward;
 use crate::libtorch::{convolution_backward, lanes, values};
 
@@ -99,12 +99,6 @@ pub(super) fn square(n: i64, c: usize, h: usize) -> Tensor {
 /// Noise in the shapes of the weights of conv1 and conv2.
 pub(super) fn weights() -> [Tensor; 2] {
     [(C1, 1), (C2, C1)].map(|(o, c)| noise(&[o as i64, c as i64, K as i64, K as i64]))
-}
-
-pub(super) fn same_bits(expected: &Tensor, actual: &Tensor) -> bool {
-    debug_assert_eq!((expected.kind(), expected.size()), (Kind::Float, actual.size()));
-    let [expected, actual] = [expected, actual].map(values::<f32>);
-    expected.iter().zip(actual).all(|(expected, actual)| expected.to_bits() == actual.to_bits())
 }
 
 #[cfg(test)]
