@@ -32,7 +32,7 @@ pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
 #[cfg(test)]
 pub(crate) use parallel::run_in_turn;
-pub(crate) use parallel::{in_parts, on_one_thread, parallel_for, runs_in_turn};
+pub(crate) use parallel::{in_parts, is_in_turn, on_one_thread, parallel_for};
 pub(crate) use script::Script;
 pub(crate) use simd::{Vectors, dispatch, lanes};
 pub(crate) use tensor::copy_bytes;

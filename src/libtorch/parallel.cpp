@@ -6,7 +6,7 @@
 #include <ATen/Parallel.h>
 #include <omp.h>
 
-// Of MKL, which libtorch contains in most builds. `at::set_num_threads` sets the caller's number for MKL with it.
+// `mkl_set_num_threads_local`; null if libtorch has no MKL. `at::set_num_threads` calls it, too.
 extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
 
 // Splits 0..count into ranges of at least `grain` each and calls `work` with them on libtorch's threads.
@@ -23,9 +23,10 @@ extern "C" void stitch_wait_in_threads(std::int32_t threads, void (*wait)(void *
     wait(context);
 }
 
-// Sets the number of threads of the loops that the calling thread starts, OpenMP's and MKL's; returns the number so far.
+// Sets the calling thread's number of OpenMP and MKL threads; returns the previous number.
 extern "C" std::int32_t stitch_set_threads_of_caller(std::int32_t threads) {
-    // The first loop of a thread would otherwise set the numbers later.
+    // A thread's first loop sets them. libtorch and this library may each have a flag for that: this line is for ours, the next for
+    // libtorch's.
     at::internal::lazy_init_num_threads();
     const std::int32_t before = at::get_num_threads();
     omp_set_num_threads(threads);

@@ -11,9 +11,9 @@ mod stages;
 
 use tch::Tensor;
 
-use self::kernels::one_thread::{self, OneThread};
+use self::kernels::one_thread::Probe;
 use self::plan::Plan;
-use super::criterion::{Saved as SavedLoss, regularize};
+use super::criterion::regularize;
 use super::{Criterion, Skipped, StepOutput, TrainStep, flat_state};
 use crate::dataset::loader::Batch;
 use crate::nn::{FlatParameters, Model};
@@ -49,8 +49,8 @@ pub struct Exact {
     /// The optimizer of the flat tensor of all parameters.
     optimizer: Box<dyn Optimizer>,
     skipped: Skipped,
-    /// Of the loss and its backward pass.
-    loss: OneThread<()>,
+    /// Of the loss and its gradient.
+    loss_probe: Probe<()>,
     state: Option<StepState>,
 }
 
@@ -61,9 +61,8 @@ struct StepState {
     labels: Tensor,
     logits: Tensor,
     stages: Vec<stages::Saved>,
-    loss: Option<(Tensor, SavedLoss)>,
-    /// Whether the loss and its backward pass run on one thread.
-    one_thread: Option<()>,
+    /// The loss, and its gradient w.r.t. the logits.
+    loss: Option<[Tensor; 2]>,
 }
 
 impl Exact {
@@ -77,8 +76,8 @@ impl Exact {
         let specs = model.graph().parameters();
         let gradients = FlatParameters::zeros(specs, model.kind(), model.device());
         let skipped = Skipped::default();
-        let loss = OneThread::new();
-        Self { model, plan, criterion, gradients, optimizer, skipped, loss, state: None }
+        let loss_probe = Probe::new();
+        Self { model, plan, criterion, gradients, optimizer, skipped, loss_probe, state: None }
     }
 
     /// The parameters that the optimizer skips and their state, each with a copy. The optimizer of the flat tensor would decay them.
@@ -114,34 +113,34 @@ impl TrainStep for Exact {
         let images = self.model.images(&batch.pixels);
         let labels = batch.labels(self.model.device());
         let (logits, stages) = tch::no_grad(|| self.plan.forward(&self.model, &images));
-        self.state =
-            Some(StepState { images, labels, logits, stages, loss: None, one_thread: None });
+        self.state = Some(StepState { images, labels, logits, stages, loss: None });
     }
 
     fn loss(&mut self, batch: &Batch) -> f64 {
         let state = self.state.as_mut().expect("forward is called before loss");
-        let loss = |[logits, labels]: [&Tensor; 2]| {
-            tch::no_grad(|| self.criterion.exact(&self.model, logits, (batch, labels)))
-        };
         let inputs = [&state.logits, &state.labels];
-        state.one_thread = self.loss.find(inputs, &[()], |inputs, ()| {
-            let (loss, saved) = loss(inputs);
-            vec![loss, saved.grad_logits(inputs[1])]
+        let [loss, grad_logits] = self.loss_probe.compute(inputs, |[logits, labels]| {
+            tch::no_grad(|| {
+                let (loss, saved) = self.criterion.exact(&self.model, logits, (batch, labels));
+                [loss, saved.grad_logits(labels)]
+            })
         });
-        let (loss, saved) = one_thread::run(state.one_thread, (), |()| loss(inputs));
         let value = loss.double_value(&[]);
-        state.loss = Some((loss, saved));
+        state.loss = Some([loss, grad_logits]);
         value
     }
 
     fn backward(&mut self) {
         let state = self.state.as_mut().expect("forward is called before backward");
-        let (_, saved) = state.loss.as_ref().expect("loss is called before backward");
+        let [_, grad_logits] = state.loss.as_ref().expect("loss is called before backward");
         tch::no_grad(|| {
-            let grad_logits =
-                one_thread::run(state.one_thread, (), |()| saved.grad_logits(&state.labels));
             let stages = &mut state.stages;
-            let skipped = self.plan.backward(&self.model, stages, grad_logits, &self.gradients);
+            let skipped = self.plan.backward(
+                &self.model,
+                stages,
+                grad_logits.shallow_clone(),
+                &self.gradients,
+            );
             self.skipped.set(&self.model, self.optimizer.as_ref(), skipped);
             self.model.update_buffers();
             if let Criterion::LogLoss { alpha } = self.criterion {
@@ -161,7 +160,7 @@ impl TrainStep for Exact {
 
     fn output(&self) -> Option<StepOutput> {
         let state = self.state.as_ref()?;
-        let (loss, _) = state.loss.as_ref()?;
+        let [loss, _] = state.loss.as_ref()?;
         Some(StepOutput {
             images: state.images.shallow_clone(),
             labels: state.labels.shallow_clone(),

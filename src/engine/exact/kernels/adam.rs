@@ -16,7 +16,7 @@ use pulp::{Simd, WithSimd};
 use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
-use super::one_thread::{self, OneThread};
+use super::one_thread::{self, Probe};
 use crate::libtorch::{dispatch, in_parts, values, values_mut};
 use crate::optim::{self, Adam, AdamConfig, EPSILON};
 
@@ -37,11 +37,32 @@ pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
     let (step_size, correction) = adam.next_factors();
     let (m, v) = (&mut adam.exp_avg[0], &mut adam.exp_avg_sq[0]);
     update_moments(m, v, gradient, [1.0 - beta1, beta2], rounding);
-    static ROOT: OneThread<()> = OneThread::new();
-    let found = ROOT.find([v], &[()], |[v], ()| vec![v.sqrt()]);
-    let root = one_thread::run(found, (), |()| v.sqrt());
+    let root = square_root(v);
     update_parameter(&mut adam.parameters[0], m, &root, [step_size, correction, EPSILON]);
     true
+}
+
+/// `v.sqrt()`. On one thread, it is computed for the same ranges of elements as on all threads, since MKL computes what is less
+/// than a vector in another way.
+fn square_root(v: &Tensor) -> Tensor {
+    /// `at::internal::GRAIN_SIZE`: with more elements, libtorch divides them among the threads.
+    const SERIAL: usize = 32_768;
+    static PROBE: Probe<i64> = Probe::new();
+    let n = v.numel();
+    let size = if n > SERIAL { n.div_ceil(tch::get_num_threads() as usize) } else { n };
+    let (all, part) = (n as i64, size as i64);
+    let compute = |v: &Tensor, size: i64| {
+        if size == all {
+            return v.sqrt();
+        }
+        let root = v.empty_like();
+        for (root, v) in root.split(size, 0).iter().zip(v.split(size, 0)) {
+            let _ = v.sqrt_out(root);
+        }
+        root
+    };
+    let found = PROBE.find([v], (all, &[part]), |[v], size| vec![compute(v, size)]);
+    one_thread::run(found, all, |size| compute(v, size))
 }
 
 /// The rounding of `a + b * c`.

@@ -1,8 +1,8 @@
 //! Operations of libtorch on one thread, where it gives the bits of all threads.
 //!
-//! Next to a busy process, this thread runs all parts of the loops of this crate itself (`libtorch::waiting`), since waiting for
-//! another thread takes longer. libtorch sums in an order that may depend on the number of threads, so that its operations run on one
-//! thread only if that was found to give the same bits.
+//! On a busy machine, the calling thread runs all parts of this crate's loops, because waiting for another thread takes longer
+//! (`libtorch::waiting`). libtorch's order of summation may depend on the number of threads, so its operations run on one thread
+//! only if a probe has found the same bits.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,60 +10,89 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Tensor};
 
 use super::noise::{noise, same_bits};
-use crate::libtorch::{on_one_thread, runs_in_turn};
+use crate::libtorch::{is_in_turn, on_one_thread};
 
-/// The variants of an operation that have libtorch's bits on one thread, by the shapes of its inputs and the number of threads.
+/// Factors of the noise, so that even an operation with few results cannot have the same bits by chance. None is a power of 2: in
+/// float64, sums of the products of float32 numbers would be exact in any order.
+const FACTORS: [f64; 4] = [1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 11.0];
+
+/// Finds out which variants of an operation have the same bits on one thread, once per shapes of its inputs and number of threads.
 #[derive(Debug)]
-pub struct OneThread<V>(Mutex<BTreeMap<Key, Option<V>>>);
+pub struct Probe<V>(Mutex<BTreeMap<Key, Option<V>>>);
 
 type Key = (Vec<Vec<i64>>, i32);
 
-impl<V: Copy> OneThread<V> {
-    /// Nothing is known yet.
+impl<V: Copy> Probe<V> {
+    /// A probe that has not compared anything yet.
     pub const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// If this thread runs its loops in turn, on the CPU: the first of `variants` that computes, on one thread, the bits of the first variant
-    /// on all threads; `None` if none does. Found by computing with noise of the shapes of `inputs`, once per shapes and number of
-    /// threads; only floating-point inputs are replaced.
+    /// Returns the first of `variants` whose results on one thread have the bits of `default` on all threads. `None` if none has
+    /// them, if an input is not contiguous or not on the CPU, and while this thread does not run loops in turn
+    /// ([`crate::libtorch::is_in_turn`]).
+    ///
+    /// They are compared for non-negative noise; inputs of integers are used as they are.
     pub fn find<const N: usize>(
         &self,
         inputs: [&Tensor; N],
-        variants: &[V],
+        (default, variants): (V, &[V]),
         compute: impl Fn([&Tensor; N], V) -> Vec<Tensor>,
     ) -> Option<V> {
-        if !runs_in_turn() || inputs.iter().any(|input| input.device() != Device::Cpu) {
+        let is_supported = |it: &&Tensor| it.device() == Device::Cpu && it.is_contiguous();
+        if !is_in_turn() || !inputs.iter().all(is_supported) {
             return None;
         }
         // A panic in `compute` does not change the map, so a poisoned lock is harmless.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (inputs.map(Tensor::size).into(), tch::get_num_threads());
         *known.entry(key).or_insert_with(|| {
-            let noise = inputs.map(|input| {
-                let noise = || noise(&input.size()).to_kind(input.kind());
-                if input.is_floating_point() { noise() } else { input.shallow_clone() }
-            });
-            let inputs = noise.each_ref();
-            let expected = compute(inputs, *variants.first()?);
+            let noises = FACTORS.map(|factor| inputs.map(|input| like(input, factor)));
+            let results = |variant| -> Vec<Tensor> {
+                noises.iter().flat_map(|inputs| compute(inputs.each_ref(), variant)).collect()
+            };
+            let expected = results(default);
             variants.iter().copied().find(|&variant| {
-                let actual = on_one_thread(|| compute(inputs, variant));
+                let actual = on_one_thread(|| results(variant));
                 expected.iter().zip(&actual).all(|(expected, actual)| same_bits(expected, actual))
             })
         })
     }
 }
 
-/// Calls `compute` with the variant that [`OneThread::find`] has found, on one thread, or else with `other`, on all.
-pub fn run<V, T>(found: Option<V>, other: V, compute: impl FnOnce(V) -> T) -> T {
+impl Probe<()> {
+    /// Calls `compute`, on one thread if [`Probe::find`] has found the same bits.
+    pub fn compute<const N: usize, const M: usize>(
+        &self,
+        inputs: [&Tensor; N],
+        compute: impl Fn([&Tensor; N]) -> [Tensor; M],
+    ) -> [Tensor; M] {
+        let found = self.find(inputs, ((), &[()]), |inputs, ()| compute(inputs).into());
+        run(found, (), |()| compute(inputs))
+    }
+}
+
+/// Calls `compute` with the variant that [`Probe::find`] has found, on one thread; otherwise with `default`, on all threads.
+pub fn run<V, T>(found: Option<V>, default: V, compute: impl FnOnce(V) -> T) -> T {
     match found {
         Some(variant) => on_one_thread(|| compute(variant)),
-        None => compute(other),
+        None => compute(default),
+    }
+}
+
+/// Non-negative noise of this shape and element type; integers are kept.
+fn like(input: &Tensor, factor: f64) -> Tensor {
+    if input.is_floating_point() {
+        noise(&input.size()).to_kind(input.kind()).abs() * factor
+    } else {
+        input.shallow_clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
     use crate::libtorch::{run_in_turn, threads};
 
@@ -74,15 +103,36 @@ mod tests {
         let depends_on_threads = |[xs]: [&Tensor; 1], variant: i32| {
             vec![xs * f64::from(tch::get_num_threads() * variant)]
         };
-        let first = |[xs]: [&Tensor; 1], _: i32| vec![xs.shallow_clone()];
-        assert_eq!(OneThread::new().find([&xs], &[1, 2], first), None, "loops run in parallel");
+        let same = |[xs]: [&Tensor; 1], _: i32| vec![xs.shallow_clone()];
+        assert_eq!(Probe::new().find([&xs], (1, &[1, 2]), same), None, "loops run in parallel");
         run_in_turn(true);
         let found = [
-            OneThread::new().find([&xs], &[1, 2], first),
-            OneThread::new().find([&xs], &[1, 2], depends_on_threads),
-            OneThread::new().find([&xs], &[1, 3], depends_on_threads),
+            Probe::new().find([&xs], (1, &[1, 2]), same),
+            Probe::new().find([&xs], (1, &[1, 2]), depends_on_threads),
+            Probe::new().find([&xs], (1, &[1, 3]), depends_on_threads),
+            Probe::new().find([&xs.as_strided([2], [2], 0)], (1, &[1]), same),
         ];
         run_in_turn(false);
-        assert_eq!(found, [Some(1), Some(2), None]);
+        assert_eq!(found, [Some(1), Some(2), None, None]);
+    }
+
+    #[test]
+    fn another_order_of_summation_is_noticed() {
+        let _threads = threads::of_test(2);
+        for kind in [Kind::Float, Kind::Double] {
+            for n in [16, 784] {
+                let xs = noise(&[3, n]).to_kind(kind);
+                // The sum of all, or of two halves.
+                let sum = |[xs]: [&Tensor; 1], parts: i64| {
+                    let sum_of =
+                        |xs: &Tensor| xs.matmul(&xs.new_ones([n / parts], (kind, Device::Cpu)));
+                    vec![xs.split(n / parts, 1).iter().map(sum_of).reduce(|a, b| a + b).unwrap()]
+                };
+                run_in_turn(true);
+                let found = Probe::new().find([&xs], (1, &[2]), sum);
+                run_in_turn(false);
+                assert_eq!(found, None, "{n} numbers, {kind:?}");
+            }
+        }
     }
 }

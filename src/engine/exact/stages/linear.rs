@@ -4,11 +4,11 @@ use tch::Tensor;
 
 use super::{BackwardPass, Saved, Stage};
 use crate::engine::chain::Chain;
-use crate::engine::exact::kernels::one_thread::{self, OneThread};
+use crate::engine::exact::kernels::one_thread::{self, Probe};
 use crate::nn::{LinearOp, Model, ReluOp};
 
-/// MKL gives a thread a multiple of this many rows of the weight's gradient, as seen on AMD CPUs.
-const ROWS: usize = 8;
+/// Of two threads, MKL gives each a multiple of this many rows of `grad_weight`, as observed on an AMD CPU.
+const ROWS_MULTIPLE: usize = 8;
 
 /// The stage: `Linear` with a bias on (N, in_features), optionally followed by ReLU.
 #[derive(Debug)]
@@ -16,10 +16,9 @@ struct Linear {
     weight: usize,
     bias: usize,
     relu: bool,
-    /// Of the forward pass.
-    forward: OneThread<()>,
-    /// Of the backward pass: the number of rows of the weight's gradient that are computed at a time.
-    backward: OneThread<i64>,
+    forward_probe: Probe<()>,
+    /// A variant is the number of rows of `grad_weight` that are computed at a time.
+    backward_probe: Probe<i64>,
 }
 
 /// Matches `Linear` with a bias on contiguous (N, in_features), in_features > 1; all operations of [`crate::nn`] return
@@ -29,24 +28,18 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     let (weight, bias) = (chain.parameter(0, 1)?, chain.parameter(0, 2)?);
     let relu = chain.operation::<ReluOp>(1).is_some();
     let supported = matches!(chain.input_shape(0), [_, features] if *features > 1);
-    let (forward, backward) = (OneThread::new(), OneThread::new());
-    let stage = Linear { weight, bias, relu, forward, backward };
+    let (forward_probe, backward_probe) = (Probe::new(), Probe::new());
+    let stage = Linear { weight, bias, relu, forward_probe, backward_probe };
     supported.then(|| (Box::new(stage) as Box<dyn Stage>, 1 + usize::from(relu)))
-}
-
-impl Linear {
-    fn output(&self, [xs, weight, bias]: [&Tensor; 3]) -> Tensor {
-        let mut output = xs.linear(weight, Some(bias));
-        if self.relu { output.relu_() } else { output }
-    }
 }
 
 impl Stage for Linear {
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let [weight, bias] = [self.weight, self.bias].map(|i| &model.parameters()[i]);
-        let inputs = [xs, weight, bias];
-        let found = self.forward.find(inputs, &[()], |inputs, ()| vec![self.output(inputs)]);
-        let output = one_thread::run(found, (), |()| self.output(inputs));
+        let [output] = self.forward_probe.compute([xs, weight, bias], |[xs, weight, bias]| {
+            let mut output = xs.linear(weight, Some(bias));
+            [if self.relu { output.relu_() } else { output }]
+        });
         let saved = vec![xs.shallow_clone(), output.shallow_clone()];
         (output, saved)
     }
@@ -54,40 +47,43 @@ impl Stage for Linear {
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
         let BackwardPass { model, saved, grad_output, gradients, needs_grad, .. } = pass;
         let [input, output] = &saved[..] else { return None };
-        let mut grad = grad_output.shallow_clone();
-        if self.relu {
-            grad = output.threshold_backward(&grad, 0);
-        }
-        let inputs = [&grad, input, &model.parameters()[self.weight]];
-        let rows = grad.size()[1];
-        let half = (rows as usize / 2).max(1).next_multiple_of(ROWS) as i64;
-        let found = self.backward.find(inputs, &[rows, half], |inputs, rows| {
-            let weight = inputs[2].empty_like();
-            let bias = weight.new_empty(weight.size()[0], (weight.kind(), weight.device()));
-            let grad_input = write_gradients(inputs, [&weight, &bias], rows, needs_grad);
-            [weight, bias].into_iter().chain(grad_input).collect()
+        let weight = &model.parameters()[self.weight];
+        let inputs = [grad_output, output, input, weight];
+        let write = |[grad_output, output, input, weight]: [&Tensor; 4], to: [&Tensor; 2], rows| {
+            let mut grad = grad_output.shallow_clone();
+            if self.relu {
+                grad = output.threshold_backward(&grad, 0);
+            }
+            write_gradients(&grad, input, to, rows);
+            needs_grad.then(|| grad.mm(weight))
+        };
+        let out_features = weight.size()[0];
+        let half = (out_features as usize).div_ceil(2).next_multiple_of(ROWS_MULTIPLE) as i64;
+        let variants = (out_features, &[out_features, half][..]);
+        let found = self.backward_probe.find(inputs, variants, |inputs, rows| {
+            let grad_weight = inputs[3].empty_like();
+            let grad_bias = inputs[3].new_empty(out_features, (weight.kind(), weight.device()));
+            let grad_input = write(inputs, [&grad_weight, &grad_bias], rows);
+            [grad_weight, grad_bias].into_iter().chain(grad_input).collect()
         });
         let to = [self.weight, self.bias].map(|i| gradients.views()[i].detach());
-        one_thread::run(found, rows, |rows| {
-            write_gradients(inputs, to.each_ref(), rows, needs_grad)
-        })
+        one_thread::run(found, out_features, |rows| write(inputs, to.each_ref(), rows))
     }
 }
 
-/// Writes the gradients w.r.t. weight and bias, the former `rows` rows at a time; returns `grad_input` if it is needed.
+/// Writes the gradients w.r.t. weight and bias, `rows` rows of the former at a time.
 fn write_gradients(
-    [grad, input, weight]: [&Tensor; 3],
+    grad: &Tensor,
+    input: &Tensor,
     [grad_weight, grad_bias]: [&Tensor; 2],
     rows: i64,
-    needs_grad: bool,
-) -> Option<Tensor> {
+) {
     if rows == grad.size()[1] {
         let _ = grad.tr().mm_out(grad_weight, input);
     } else {
-        for (grad, to) in grad.split(rows, 1).iter().zip(grad_weight.split(rows, 0)) {
-            let _ = grad.tr().mm_out(&to, input);
+        for (columns, grad_rows) in grad.split(rows, 1).iter().zip(grad_weight.split(rows, 0)) {
+            let _ = columns.tr().mm_out(&grad_rows, input);
         }
     }
     let _ = grad.sum_intlist_out(grad_bias, 0, false, grad.kind());
-    needs_grad.then(|| grad.mm(weight))
 }
