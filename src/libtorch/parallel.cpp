@@ -25,8 +25,8 @@ extern "C" void stitch_wait_in_threads(std::int32_t threads, void (*wait)(void *
 
 // Sets the calling thread's number of OpenMP and MKL threads; returns the previous number.
 extern "C" std::int32_t stitch_set_threads_of_caller(std::int32_t threads) {
-    // A thread's first loop sets them. libtorch and this library may each have a flag for that: this line is for ours, the next for
-    // libtorch's.
+    // The first loop of a thread would otherwise set these numbers again. The flag for that may exist twice: this line sets the one
+    // in this library, the next line the one in libtorch.
     at::internal::lazy_init_num_threads();
     const std::int32_t before = at::get_num_threads();
     omp_set_num_threads(threads);

@@ -41,13 +41,13 @@ pub fn is_in_turn() -> bool {
     IN_TURN.get()
 }
 
-/// Calls `work` while libtorch (OpenMP and MKL) uses only the calling thread for it. Other threads are not affected.
+/// Calls `work`, during which libtorch (OpenMP and MKL) uses only the calling thread. Other threads are not affected.
 pub fn on_one_thread<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(i32);
 
     impl Drop for Restore {
         fn drop(&mut self) {
-            // SAFETY: it changes only numbers of the calling thread.
+            // SAFETY: it changes only the calling thread's settings.
             unsafe { stitch_set_threads_of_caller(self.0) };
         }
     }

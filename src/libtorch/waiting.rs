@@ -4,8 +4,8 @@
 //! CPUs, the spinning threads take the time of the one that they wait for, and training takes ten times as long. libgomp spins
 //! much shorter while the process has more OpenMP threads than CPUs: [`adapt`] adds threads that sleep as long as the machine is
 //! busy. Two threads that wait for each other on two CPUs are then still slower than one, so that the calling thread computes
-//! both parts of the loops of this crate. The exact engine also computes linear layers, the loss and Adam's square root on it alone
-//! if that gives the same bits. The results do not depend on it.
+//! both parts of the loops of this crate. The exact engine also runs linear layers, the loss and Adam's square root on that thread
+//! alone if the bits are the same. The results do not depend on any of this.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -49,7 +49,7 @@ pub struct Exact {
     /// The optimizer of the flat tensor of all parameters.
     optimizer: Box<dyn Optimizer>,
     skipped: Skipped,
-    /// Of the loss and its gradient.
+    /// Probe for the loss and its gradient w.r.t. the logits.
     loss_probe: Probe<()>,
     state: Option<StepState>,
 }

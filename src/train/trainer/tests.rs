@@ -1,4 +1,4 @@
-//! Steps of the built-in models.
+//! Tests of the trainer.
 
 use tch::Kind;
 
@@ -8,7 +8,7 @@ use crate::dataset::loader::Batch;
 use crate::engine::test_data::{batch, registered, set_parameters};
 use crate::libtorch::{bytes_of, run_in_turn, threads};
 use crate::models::named;
-use crate::nn::{Linear, ReLU, Scope, Sequential};
+use crate::nn::{Linear, ReLU, Sequential};
 use crate::train::fit::take_step;
 
 #[test]
@@ -47,7 +47,7 @@ fn registered_trainer(config: &TrainConfig) -> Trainer {
     }
 }
 
-/// The bits of the parameters after steps with several numbers of images. They do not depend on libtorch's generator, which tests
+/// The bits of the parameters after steps with batches of several sizes. They do not depend on libtorch's generator, which tests
 /// share.
 fn trained(mut trainer: Trainer) -> Vec<Vec<u8>> {
     for n in [70, 64, 33, 7, 5] {
@@ -68,29 +68,27 @@ fn on_a_busy_machine_steps_have_the_same_bits() {
             ..settings("lenet5", Engine::Exact)
         })
     };
-    let of_float64 = || {
-        let layers = |vs: &Scope| {
-            Sequential::new(vs)
-                .add(|vs| Linear::new(vs, PIXELS as i64, 100))
-                .add(|vs| ReLU::new(vs))
-                .add(|vs| Linear::new(vs, 100, CLASSES as i64))
-        };
-        let model = Model::new("Net", &[PIXELS as i64], Kind::Double, |vs| layers(&vs)).unwrap();
-        let config = TrainConfig {
-            batch_size: 70,
-            engine: Some(Engine::Exact),
-            ..TrainConfig::new("Net", 1, 70, 1e-3)
-        };
-        trainer_of(model, &config)
+    let of_linear_layers = |kind| {
+        move || {
+            let model = Model::new("Net", &[PIXELS as i64], kind, |vs| {
+                Sequential::new(vs)
+                    .add(|vs| Linear::new(vs, PIXELS as i64, 20))
+                    .add(|vs| ReLU::new(vs))
+                    .add(|vs| Linear::new(vs, 20, CLASSES as i64))
+            });
+            let config = TrainConfig::new("Net", 1, 70, 1e-3);
+            trainer_of(model.unwrap(), &TrainConfig { engine: Some(Engine::Exact), ..config })
+        }
     };
-    let cases: [(&str, &dyn Fn() -> Trainer); 7] = [
+    let cases: [(&str, &dyn Fn() -> Trainer); 8] = [
         ("mlp", &registered_with("mlp", Engine::Exact)),
         ("lenet5", &registered_with("lenet5", Engine::Exact)),
         ("lenet5, fast", &registered_with("lenet5", Engine::Fast)),
         ("lenet5 with label smoothing", &smoothed),
         ("deepcnn", &registered_with("deepcnn", Engine::Exact)),
         ("deepcnn, fast", &registered_with("deepcnn", Engine::Fast)),
-        ("linear layers in float64", &of_float64),
+        ("linear layers", &of_linear_layers(Kind::Float)),
+        ("linear layers in float64", &of_linear_layers(Kind::Double)),
     ];
     let _threads = threads::of_test(2);
     for (name, trainer) in cases {
@@ -98,6 +96,9 @@ fn on_a_busy_machine_steps_have_the_same_bits() {
         run_in_turn(true);
         let actual = trained(trainer());
         run_in_turn(false);
-        assert!(expected == actual, "{name}");
+        assert_eq!(actual.len(), expected.len(), "{name}");
+        for (i, (expected, actual)) in expected.iter().zip(&actual).enumerate() {
+            assert!(expected == actual, "{name}, parameter {i}");
+        }
     }
 }

@@ -42,14 +42,15 @@ pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
     true
 }
 
-/// `v.sqrt()`. On one thread, it is computed for the same ranges of elements as on all threads, since MKL computes what is less
-/// than a vector in another way.
+/// Returns `v.sqrt()`. On one thread, it is computed in the ranges that libtorch gives its threads: MKL computes the last elements of
+/// a range, fewer than a vector, with other code.
 fn square_root(v: &Tensor) -> Tensor {
-    /// `at::internal::GRAIN_SIZE`: with more elements, libtorch divides them among the threads.
-    const SERIAL: usize = 32_768;
+    /// The grain size of libtorch's `sqrt_kernel` (`UnaryOpsKernel.cpp`, 2.13).
+    const SQRT_GRAIN: usize = 2048;
     static PROBE: Probe<i64> = Probe::new();
     let n = v.numel();
-    let size = if n > SERIAL { n.div_ceil(tch::get_num_threads() as usize) } else { n };
+    let parts = n.div_ceil(SQRT_GRAIN).clamp(1, tch::get_num_threads().max(1) as usize);
+    let size = n.div_ceil(parts);
     let (all, part) = (n as i64, size as i64);
     let compute = |v: &Tensor, size: i64| {
         if size == all {
@@ -270,6 +271,21 @@ mod tests {
             }
             for (expected, actual) in expected.iter().zip(&actual) {
                 assert!(bits(expected) == bits(actual), "weight {weight}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_square_root_has_the_same_bits_on_one_thread() {
+        let _threads = crate::libtorch::threads::of_test(2);
+        for n in [1, 2048, 2064, 10_001, 32_769, 61_712] {
+            for exponent in [0, -10, -30] {
+                let v = noise(&[n]).abs() * 10f64.powi(exponent);
+                let expected = v.sqrt();
+                crate::libtorch::run_in_turn(true);
+                let actual = square_root(&v);
+                crate::libtorch::run_in_turn(false);
+                assert!(bits(&expected) == bits(&actual), "{n} elements of 1e{exponent}");
             }
         }
     }

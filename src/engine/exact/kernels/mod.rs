@@ -1,6 +1,6 @@
 //! Kernels that are bit-identical to libtorch's operations: convolutions fused with ReLU and pooling; batch
 //! normalization, ReLU and pooling in one stage; and the updates of optimizers. And kernels of scikit-learn's models, within
-//! 1e-12. [`one_thread`] runs libtorch's own operations.
+//! 1e-12. [`one_thread`] runs libtorch's own operations on one thread.
 //!
 //! All kernels run on the CPU, on contiguous tensors.
 

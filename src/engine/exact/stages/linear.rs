@@ -7,7 +7,7 @@ use crate::engine::chain::Chain;
 use crate::engine::exact::kernels::one_thread::{self, Probe};
 use crate::nn::{LinearOp, Model, ReluOp};
 
-/// Of two threads, MKL gives each a multiple of this many rows of `grad_weight`, as observed on an AMD CPU.
+/// MKL gives the first of two threads a multiple of this many rows of `grad_weight`, and the second the rest (observed on an AMD CPU).
 const ROWS_MULTIPLE: usize = 8;
 
 /// The stage: `Linear` with a bias on (N, in_features), optionally followed by ReLU.
