@@ -32,7 +32,7 @@ pub use capability::cpu_capability;
 pub(crate) use convolution::convolution_backward;
 #[cfg(test)]
 pub(crate) use parallel::run_in_turn;
-pub(crate) use parallel::{in_parts, is_in_turn, on_one_thread, parallel_for};
+pub(crate) use parallel::{in_parts, is_in_turn, on_one_thread, parallel_for, ranges};
 pub(crate) use script::Script;
 pub(crate) use simd::{Vectors, dispatch, lanes};
 pub(crate) use tensor::copy_bytes;
@@ -40,6 +40,9 @@ pub use tensor::{bytes_of, dtype_of};
 pub(crate) use values::{filled, values, values_mut};
 pub use versions::Versions;
 pub(crate) use waiting::adapt as adapt_waiting;
+
+/// Alignment of libtorch's tensors in bytes. MKL picks its code by alignment.
+pub(crate) const ALIGNMENT: usize = 64;
 
 /// Converts a device to tch's type.
 pub fn device(device: stitch_run::Device) -> tch::Device {

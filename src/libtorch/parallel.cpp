@@ -8,6 +8,8 @@
 
 // `mkl_set_num_threads_local`; null if libtorch has no MKL. `at::set_num_threads` calls it, too.
 extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
+// `mkl_get_max_threads`; null if libtorch has no MKL.
+extern "C" int MKL_Get_Max_Threads(void) __attribute__((weak));
 
 // Splits 0..count into ranges of at least `grain` each and calls `work` with them on libtorch's threads.
 extern "C" void stitch_parallel_for(std::int64_t count, std::int64_t grain,
@@ -35,3 +37,6 @@ extern "C" std::int32_t stitch_set_threads_of_caller(std::int32_t threads) {
     }
     return before;
 }
+
+// MKL's number of threads for the calling thread; 0 if libtorch has no MKL.
+extern "C" std::int32_t stitch_mkl_threads() { return MKL_Get_Max_Threads ? MKL_Get_Max_Threads() : 0; }

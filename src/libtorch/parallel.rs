@@ -120,7 +120,7 @@ struct WritePointer<T>(*mut T);
 unsafe impl<T: Send> Sync for WritePointer<T> {}
 
 /// The ranges into which `at::parallel_for` divides `0..count`.
-fn ranges(count: usize, grain: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
+pub fn ranges(count: usize, grain: usize, threads: usize) -> impl Iterator<Item = Range<usize>> {
     let parts = count.div_ceil(grain.max(1)).clamp(1, threads.max(1));
     let size = count.div_ceil(parts).max(1);
     (0..count).step_by(size).map(move |start| start..count.min(start + size))
@@ -178,23 +178,28 @@ mod tests {
         }
     }
 
+    unsafe extern "C" {
+        /// In `parallel.cpp`.
+        safe fn stitch_mkl_threads() -> i32;
+    }
+
     #[test]
     fn one_thread_is_used_until_the_work_ends() {
         let _threads = crate::libtorch::threads::of_test(2);
-        let parts = || {
-            let count = Mutex::new(0);
-            parallel_for(100, 1, &|_, _| *count.lock().unwrap() += 1);
-            count.into_inner().unwrap()
+        let threads = || {
+            let parts = Mutex::new(0);
+            parallel_for(100, 1, &|_, _| *parts.lock().unwrap() += 1);
+            [parts.into_inner().unwrap(), tch::get_num_threads(), stitch_mkl_threads()]
         };
-        assert_eq!(on_one_thread(parts), 1);
-        assert_eq!(parts(), 2);
+        // libtorch of PyTorch's wheels has MKL.
+        assert_eq!(threads(), [2, 2, 2]);
+        assert_eq!(on_one_thread(threads), [1, 1, 1]);
+        assert_eq!(threads(), [2, 2, 2]);
         let panics = || on_one_thread(|| panic!("expected by the test"));
         assert!(std::panic::catch_unwind(panics).is_err());
-        assert_eq!(parts(), 2);
-        on_one_thread(|| {
-            let of_others = std::thread::spawn(tch::get_num_threads).join().unwrap();
-            assert_eq!([tch::get_num_threads(), of_others], [1, 2]);
-        });
+        assert_eq!(threads(), [2, 2, 2]);
+        let of_others = on_one_thread(|| std::thread::spawn(tch::get_num_threads).join().unwrap());
+        assert_eq!(of_others, 2);
         // The first operation of a thread.
         let first = || {
             on_one_thread(|| {

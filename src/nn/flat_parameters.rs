@@ -6,12 +6,10 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 use super::ParameterSpec;
+use crate::libtorch::ALIGNMENT;
 
-/// Alignment of each parameter in bytes, as libtorch's allocator aligns a tensor: MKL picks its code by
-/// alignment.
-const ALIGNMENT: usize = 64;
-
-/// Tensors in the shapes of a network's parameters, stored in one flat tensor. Gaps between them hold zeros.
+/// Tensors in the shapes of a network's parameters, stored in one flat tensor and aligned like new tensors. Gaps between them hold
+/// zeros.
 ///
 /// ```
 /// # use stitch::nn::{Linear, Model};

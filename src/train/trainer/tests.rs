@@ -72,9 +72,9 @@ fn on_a_busy_machine_steps_have_the_same_bits() {
         move || {
             let model = Model::new("Net", &[PIXELS as i64], kind, |vs| {
                 Sequential::new(vs)
-                    .add(|vs| Linear::new(vs, PIXELS as i64, 20))
+                    .add(|vs| Linear::new(vs, PIXELS as i64, 17))
                     .add(|vs| ReLU::new(vs))
-                    .add(|vs| Linear::new(vs, 20, CLASSES as i64))
+                    .add(|vs| Linear::new(vs, 17, CLASSES as i64))
             });
             let config = TrainConfig::new("Net", 1, 70, 1e-3);
             trainer_of(model.unwrap(), &TrainConfig { engine: Some(Engine::Exact), ..config })

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::noise::noise;
 use super::one_thread::{self, Probe};
-use crate::libtorch::{dispatch, in_parts, values, values_mut};
+use crate::libtorch::{dispatch, in_parts, ranges, values, values_mut};
 use crate::optim::{self, Adam, AdamConfig, EPSILON};
 
 /// Minimum number of elements per thread.
@@ -45,25 +45,30 @@ pub fn update(adam: &mut Adam, gradient: &Tensor) -> bool {
 /// Returns `v.sqrt()`. On one thread, it is computed in the ranges that libtorch gives its threads: MKL computes the last elements of
 /// a range, fewer than a vector, with other code.
 fn square_root(v: &Tensor) -> Tensor {
-    /// The grain size of libtorch's `sqrt_kernel` (`UnaryOpsKernel.cpp`, 2.13).
-    const SQRT_GRAIN: usize = 2048;
     static PROBE: Probe<i64> = Probe::new();
-    let n = v.numel();
-    let parts = n.div_ceil(SQRT_GRAIN).clamp(1, tch::get_num_threads().max(1) as usize);
-    let size = n.div_ceil(parts);
-    let (all, part) = (n as i64, size as i64);
-    let compute = |v: &Tensor, size: i64| {
-        if size == all {
-            return v.sqrt();
-        }
-        let root = v.empty_like();
-        for (root, v) in root.split(size, 0).iter().zip(v.split(size, 0)) {
-            let _ = v.sqrt_out(root);
-        }
-        root
-    };
-    let found = PROBE.find([v], (all, &[part]), |[v], size| vec![compute(v, size)]);
-    one_thread::run(found, all, |size| compute(v, size))
+    let (all, range) = (v.numel() as i64, sqrt_range(v.numel()));
+    let found = PROBE.find([v], (all, &[range]), |[v], size| vec![square_root_in_ranges(v, size)]);
+    one_thread::run(found, all, |size| square_root_in_ranges(v, size))
+}
+
+/// The number of elements, of `count`, whose square roots the first of libtorch's threads computes.
+fn sqrt_range(count: usize) -> i64 {
+    /// The grain size of libtorch's `sqrt_kernel` (`UnaryOpsKernel.cpp`, 2.13).
+    const GRAIN: usize = 2048;
+    let threads = tch::get_num_threads().max(1) as usize;
+    ranges(count, GRAIN, threads).next().map_or(1, |range| range.len() as i64)
+}
+
+/// `v.sqrt()`, by one call for each range of `size` elements.
+fn square_root_in_ranges(v: &Tensor, size: i64) -> Tensor {
+    if size >= v.numel() as i64 {
+        return v.sqrt();
+    }
+    let root = v.empty_like();
+    for (root, v) in root.split(size, 0).iter().zip(v.split(size, 0)) {
+        let _ = v.sqrt_out(root);
+    }
+    root
 }
 
 /// The rounding of `a + b * c`.
@@ -219,6 +224,7 @@ impl WithSimd for ParameterUpdate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::libtorch::{on_one_thread, threads};
 
     /// Zeros, subnormal numbers, and normal numbers up to the largest, of both signs.
     fn numbers_of_all_magnitudes(count: u32, salt: u32) -> Tensor {
@@ -277,14 +283,13 @@ mod tests {
 
     #[test]
     fn the_square_root_has_the_same_bits_on_one_thread() {
-        let _threads = crate::libtorch::threads::of_test(2);
+        let _threads = threads::of_test(2);
         for n in [1, 2048, 2064, 10_001, 32_769, 61_712] {
             for exponent in [0, -10, -30] {
                 let v = noise(&[n]).abs() * 10f64.powi(exponent);
                 let expected = v.sqrt();
-                crate::libtorch::run_in_turn(true);
-                let actual = square_root(&v);
-                crate::libtorch::run_in_turn(false);
+                let range = sqrt_range(n as usize);
+                let actual = on_one_thread(|| square_root_in_ranges(&v, range));
                 assert!(bits(&expected) == bits(&actual), "{n} elements of 1e{exponent}");
             }
         }

@@ -4,32 +4,30 @@
 //! (`libtorch::waiting`). libtorch's order of summation may depend on the number of threads, so its operations run on one thread
 //! only if a probe has found the same bits.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::noise::{noise, same_bits};
-use crate::libtorch::{is_in_turn, on_one_thread};
+use crate::libtorch::{ALIGNMENT, is_in_turn, on_one_thread};
 
 /// Factors of the noise. Several, because two orders of summation often give the same bits for a single number. None is a power of
 /// 2: in float64, many sums of products of float32 numbers are exact in any order.
 const FACTORS: [f64; 8] =
     [1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 17.0, 1.0 / 19.0, 1.0 / 23.0];
-/// Alignment of libtorch's tensors in bytes. MKL picks its code by alignment, and the noise is aligned like this.
-const ALIGNMENT: usize = 64;
 
-/// Finds out which variants of an operation have the same bits on one thread, once per combination of input shapes and number of
-/// threads. All inputs of a probe keep their element types.
+/// Finds out which variants of an operation have the same bits on one thread, once per combination of the inputs' element types and
+/// shapes and the number of threads.
 #[derive(Debug)]
-pub struct Probe<V>(Mutex<BTreeMap<Key, Option<V>>>);
+pub struct Probe<V>(Mutex<Option<Cache<V>>>);
 
-type Key = (Vec<Vec<i64>>, i32);
+type Cache<V> = HashMap<(Vec<(Kind, Vec<i64>)>, i32), Option<V>>;
 
 impl<V: Copy> Probe<V> {
     /// A probe that has not compared anything yet.
     pub const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self(Mutex::new(None))
     }
 
     /// Returns the first of `variants` whose results on one thread have the bits of `default` on all threads. `None` if none has
@@ -54,8 +52,9 @@ impl<V: Copy> Probe<V> {
         }
         // A panic in `compute` does not change the map, so a poisoned lock is harmless.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (inputs.map(Tensor::size).into(), tch::get_num_threads());
-        *known.entry(key).or_insert_with(|| {
+        let types = inputs.map(|input| (input.kind(), input.size())).into();
+        let key = (types, tch::get_num_threads());
+        *known.get_or_insert_default().entry(key).or_insert_with(|| {
             variants.iter().copied().find(|&variant| {
                 FACTORS.iter().all(|&factor| {
                     let inputs = inputs.map(|input| like(input, factor));
@@ -100,8 +99,6 @@ fn like(input: &Tensor, factor: f64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
     use crate::libtorch::{run_in_turn, threads};
 

@@ -16,9 +16,6 @@ struct Linear {
     weight: usize,
     bias: usize,
     relu: bool,
-    forward_probe: Probe<()>,
-    /// A variant is the number of rows of `grad_weight` that are computed at a time.
-    backward_probe: Probe<i64>,
 }
 
 /// Matches `Linear` with a bias on contiguous (N, in_features), in_features > 1; all operations of [`crate::nn`] return
@@ -28,18 +25,20 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
     let (weight, bias) = (chain.parameter(0, 1)?, chain.parameter(0, 2)?);
     let relu = chain.operation::<ReluOp>(1).is_some();
     let supported = matches!(chain.input_shape(0), [_, features] if *features > 1);
-    let (forward_probe, backward_probe) = (Probe::new(), Probe::new());
-    let stage = Linear { weight, bias, relu, forward_probe, backward_probe };
+    let stage = Linear { weight, bias, relu };
     supported.then(|| (Box::new(stage) as Box<dyn Stage>, 1 + usize::from(relu)))
 }
 
 impl Stage for Linear {
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
         let [weight, bias] = [self.weight, self.bias].map(|i| &model.parameters()[i]);
-        let [output] = self.forward_probe.compute([xs, weight, bias], |[xs, weight, bias]| {
-            let mut output = xs.linear(weight, Some(bias));
-            [if self.relu { output.relu_() } else { output }]
-        });
+        let [mut output] = {
+            static PROBE: Probe<()> = Probe::new();
+            PROBE.compute([xs, weight, bias], |[xs, weight, bias]| [xs.linear(weight, Some(bias))])
+        };
+        if self.relu {
+            output = output.relu_();
+        }
         let saved = vec![xs.shallow_clone(), output.shallow_clone()];
         (output, saved)
     }
@@ -47,37 +46,43 @@ impl Stage for Linear {
     fn backward(&self, pass: BackwardPass) -> Option<Tensor> {
         let BackwardPass { model, saved, grad_output, gradients, needs_grad, .. } = pass;
         let [input, output] = &saved[..] else { return None };
+        let mut grad = grad_output.shallow_clone();
+        if self.relu {
+            grad = output.threshold_backward(&grad, 0);
+        }
         let weight = &model.parameters()[self.weight];
-        let inputs = [grad_output, output, input, weight];
-        let write = |[grad_output, output, input, weight]: [&Tensor; 4], to: [&Tensor; 2], rows| {
-            let mut grad = grad_output.shallow_clone();
-            if self.relu {
-                grad = output.threshold_backward(&grad, 0);
-            }
-            write_gradients(&grad, input, to, rows);
-            needs_grad.then(|| grad.mm(weight))
-        };
-        let out_features = weight.size()[0];
-        let half = (out_features as usize).div_ceil(2).next_multiple_of(ROWS_MULTIPLE) as i64;
-        let variants = (out_features, &[out_features, half][..]);
-        let found = self.backward_probe.find(inputs, variants, |inputs, rows| {
-            let grad_weight = inputs[3].empty_like();
-            let grad_bias = inputs[3].new_empty(out_features, (weight.kind(), weight.device()));
-            let grad_input = write(inputs, [&grad_weight, &grad_bias], rows);
-            [grad_weight, grad_bias].into_iter().chain(grad_input).collect()
-        });
         let to = [self.weight, self.bias].map(|i| gradients.views()[i].detach());
-        one_thread::run(found, out_features, |rows| write(inputs, to.each_ref(), rows))
+        let (inputs, to) = ([&grad, input, weight], to.each_ref());
+        let rows = rows_on_one_thread(inputs);
+        one_thread::run(rows, weight.size()[0], |rows| {
+            write_gradients(inputs, to, rows, needs_grad)
+        })
     }
 }
 
-/// Writes the gradients w.r.t. weight and bias, `rows` rows of the former at a time.
+/// The number of rows of `grad_weight` that one thread computes at a time if [`write_gradients`] runs on one thread, see
+/// [`Probe::find`].
+fn rows_on_one_thread(inputs: [&Tensor; 3]) -> Option<i64> {
+    static PROBE: Probe<i64> = Probe::new();
+    let out_features = inputs[2].size()[0];
+    let half = (out_features as usize).div_ceil(2).next_multiple_of(ROWS_MULTIPLE) as i64;
+    let variants = (out_features, &[out_features, half][..]);
+    PROBE.find(inputs, variants, |inputs, rows| {
+        let [_, _, weight] = inputs;
+        let grad_weight = weight.empty_like();
+        let grad_bias = weight.new_empty(out_features, (weight.kind(), weight.device()));
+        let grad_input = write_gradients(inputs, [&grad_weight, &grad_bias], rows, true);
+        [grad_weight, grad_bias].into_iter().chain(grad_input).collect()
+    })
+}
+
+/// Writes the gradients w.r.t. weight and bias, `rows` rows of the former at a time; returns `grad_input` if it is needed.
 fn write_gradients(
-    grad: &Tensor,
-    input: &Tensor,
+    [grad, input, weight]: [&Tensor; 3],
     [grad_weight, grad_bias]: [&Tensor; 2],
     rows: i64,
-) {
+    needs_grad: bool,
+) -> Option<Tensor> {
     if rows == grad.size()[1] {
         let _ = grad.tr().mm_out(grad_weight, input);
     } else {
@@ -86,4 +91,5 @@ fn write_gradients(
         }
     }
     let _ = grad.sum_intlist_out(grad_bias, 0, false, grad.kind());
+    needs_grad.then(|| grad.mm(weight))
 }
