@@ -30,31 +30,37 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// The loss, a scalar, and the tensor that its backward pass needs.
+    /// The loss, a scalar, and its gradient w.r.t. the logits: of the mean loss for PyTorch's losses; of the sum for the
+    /// log-loss, in scikit-learn's order of operations.
     pub(super) fn exact(
         self,
         model: &Model,
         logits: &Tensor,
         (batch, labels): (&Batch, &Tensor),
-    ) -> (Tensor, Saved) {
+    ) -> [Tensor; 2] {
         match self {
             Self::CrossEntropy { label_smoothing } if label_smoothing != 0.0 => {
                 let logits = logits.detach().set_requires_grad(true);
                 let loss =
                     tch::with_grad(|| smoothed_cross_entropy(&logits, labels, label_smoothing));
-                (loss.detach(), Saved::Autograd { logits, loss })
+                backward(&loss, &loss.ones_like(), &[&logits])
+                    .expect("the loss depends on the logits");
+                [loss.detach(), logits.grad()]
             }
             Self::CrossEntropy { .. } => {
-                let log_probabilities = logits.log_softmax(-1, None);
-                (log_probabilities.nll_loss(labels), Saved::LogProbabilities(log_probabilities))
+                let output = logits.log_softmax(-1, None);
+                let grad = nll_loss_backward(&output, labels);
+                let kind = output.kind();
+                let grad = Tensor::internal_log_softmax_backward_data(&grad, &output, -1, kind);
+                [output.nll_loss(labels), grad]
             }
-            Self::Nll => (logits.nll_loss(labels), Saved::Output(logits.shallow_clone())),
+            Self::Nll => [logits.nll_loss(labels), nll_loss_backward(logits, labels)],
             Self::LogLoss { alpha } => {
                 let (log_loss, delta) = log_loss(logits, &batch.labels);
                 let squares: f64 = weights(model).map(|(_, weight)| sum_of_squares(weight)).sum();
                 let n = batch.len() as f64;
                 let loss = log_loss / n + 0.5 * alpha * squares / n;
-                (Tensor::from(loss), Saved::Delta(delta))
+                [Tensor::from(loss), delta]
             }
         }
     }
@@ -88,48 +94,12 @@ impl Criterion {
     }
 }
 
-/// The tensor that the forward pass of a loss saves for its backward pass.
-#[derive(Debug)]
-pub(super) enum Saved {
-    /// `log_softmax` of the logits.
-    LogProbabilities(Tensor),
-    /// The network's output, which `NLLLoss` takes as log-probabilities.
-    Output(Tensor),
-    /// The logits, a leaf of autograd, and their loss.
-    Autograd { logits: Tensor, loss: Tensor },
-    /// The gradient of the sum of the log-losses w.r.t. the logits.
-    Delta(Tensor),
-}
-
-impl Saved {
-    /// The gradient w.r.t. the logits: of the mean loss for PyTorch's losses; of the sum for the log-loss, in
-    /// scikit-learn's order of operations.
-    pub(super) fn grad_logits(&self, labels: &Tensor) -> Tensor {
-        let log_probabilities = match self {
-            Self::Delta(delta) => return delta.shallow_clone(),
-            Self::Output(output) => output,
-            Self::Autograd { logits, loss } => {
-                backward(loss, &loss.ones_like(), &[logits])
-                    .expect("the loss depends on the logits");
-                return logits.grad();
-            }
-            Self::LogProbabilities(log_probabilities) => log_probabilities,
-        };
-        let kind = log_probabilities.kind();
-        let [one, n] = [1.0, labels.numel() as f64].map(|x| Tensor::from(x).to_kind(kind));
-        let grad = log_probabilities.nll_loss_backward::<Tensor>(
-            &one,
-            labels,
-            None,
-            Reduction::Mean,
-            -100,
-            &n,
-        );
-        if matches!(self, Self::Output(_)) {
-            return grad;
-        }
-        Tensor::internal_log_softmax_backward_data(&grad, log_probabilities, -1, kind)
-    }
+/// The gradient of `nll_loss`, the mean over the batch, w.r.t. the log-probabilities.
+fn nll_loss_backward(log_probabilities: &Tensor, labels: &Tensor) -> Tensor {
+    let kind = log_probabilities.kind();
+    let [one, n] = [1.0, labels.numel() as f64].map(|x| Tensor::from(x).to_kind(kind));
+    let weight: Option<Tensor> = None;
+    log_probabilities.nll_loss_backward(&one, labels, weight, Reduction::Mean, -100, &n)
 }
 
 /// The weights, which scikit-learn regularizes, with their indices: the parameters with more than one dimension.

@@ -38,5 +38,5 @@ extern "C" std::int32_t stitch_set_threads_of_caller(std::int32_t threads) {
     return before;
 }
 
-// MKL's number of threads for the calling thread; 0 if libtorch has no MKL.
+// For a test: MKL's number of threads for the calling thread; 0 if libtorch has no MKL.
 extern "C" std::int32_t stitch_mkl_threads() { return MKL_Get_Max_Threads ? MKL_Get_Max_Threads() : 0; }

@@ -55,8 +55,9 @@ fn square_root(v: &Tensor) -> Tensor {
 fn sqrt_range(count: usize) -> i64 {
     /// The grain size of libtorch's `sqrt_kernel` (`UnaryOpsKernel.cpp`, 2.13).
     const GRAIN: usize = 2048;
-    let threads = tch::get_num_threads().max(1) as usize;
-    ranges(count, GRAIN, threads).next().map_or(1, |range| range.len() as i64)
+    ranges(count, GRAIN, tch::get_num_threads() as usize)
+        .next()
+        .map_or(1, |range| range.len() as i64)
 }
 
 /// `v.sqrt()`, by one call for each range of `size` elements.

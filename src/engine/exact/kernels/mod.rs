@@ -6,6 +6,7 @@
 
 mod adam;
 pub mod batch_norm;
+mod cache;
 pub mod direct;
 mod noise;
 pub mod one_thread;

@@ -4,11 +4,9 @@
 //! (`libtorch::waiting`). libtorch's order of summation may depend on the number of threads, so its operations run on one thread
 //! only if a probe has found the same bits.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use tch::{Device, Kind, Tensor};
 
+use super::cache::Cache;
 use super::noise::{noise, same_bits};
 use crate::libtorch::{ALIGNMENT, is_in_turn, on_one_thread};
 
@@ -20,14 +18,14 @@ const FACTORS: [f64; 8] =
 /// Finds out which variants of an operation have the same bits on one thread, once per combination of the inputs' element types and
 /// shapes and the number of threads.
 #[derive(Debug)]
-pub struct Probe<V>(Mutex<Option<Cache<V>>>);
+pub struct Probe<V>(Cache<Key, Option<V>>);
 
-type Cache<V> = HashMap<(Vec<(Kind, Vec<i64>)>, i32), Option<V>>;
+type Key = (Vec<(Kind, Vec<i64>)>, i32);
 
 impl<V: Copy> Probe<V> {
     /// A probe that has not compared anything yet.
     pub const fn new() -> Self {
-        Self(Mutex::new(None))
+        Self(Cache::new())
     }
 
     /// Returns the first of `variants` whose results on one thread have the bits of `default` on all threads. `None` if none has
@@ -50,11 +48,8 @@ impl<V: Copy> Probe<V> {
         if !is_in_turn() || !inputs.iter().all(is_supported) {
             return None;
         }
-        // A panic in `compute` does not change the map, so a poisoned lock is harmless.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let types = inputs.map(|input| (input.kind(), input.size())).into();
-        let key = (types, tch::get_num_threads());
-        *known.get_or_insert_default().entry(key).or_insert_with(|| {
+        self.0.get((types, tch::get_num_threads()), || {
             variants.iter().copied().find(|&variant| {
                 FACTORS.iter().all(|&factor| {
                     let inputs = inputs.map(|input| like(input, factor));

@@ -31,11 +31,10 @@ pub fn matches(chain: &Chain) -> Option<(Box<dyn Stage>, usize)> {
 
 impl Stage for Linear {
     fn forward(&self, model: &Model, xs: &Tensor, _needs_grad: bool) -> (Tensor, Saved) {
+        static PROBE: Probe<()> = Probe::new();
         let [weight, bias] = [self.weight, self.bias].map(|i| &model.parameters()[i]);
-        let [mut output] = {
-            static PROBE: Probe<()> = Probe::new();
-            PROBE.compute([xs, weight, bias], |[xs, weight, bias]| [xs.linear(weight, Some(bias))])
-        };
+        let linear = |[xs, weight, bias]: [&Tensor; 3]| [xs.linear(weight, Some(bias))];
+        let [mut output] = PROBE.compute([xs, weight, bias], linear);
         if self.relu {
             output = output.relu_();
         }

@@ -4,9 +4,6 @@
 //! gradients of the same noise. The first known order that gives libtorch's bits is used. A wrong order changes the last
 //! bits of hundreds of elements, so it cannot match by chance.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
 use tch::Tensor;
 
 use super::backward::{self, FeatureGradients};
@@ -14,37 +11,29 @@ use super::features;
 use super::layout::nchw_to_nhwc;
 use super::order::{Backward, Bias, RowPartition};
 use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING};
+use crate::engine::exact::kernels::cache::Cache;
 use crate::engine::exact::kernels::noise::{noise, same_bits};
 use crate::engine::exact::kernels::pool::relu_avg_pool2d_backward;
 use crate::libtorch::{convolution_backward, lanes, values};
 
 /// The order of the forward pass of `n` images; `None` if no known order gives libtorch's bits.
 pub fn forward(n: i64) -> Option<Bias> {
-    static FOUND: Mutex<Option<Cache<Bias>>> = Mutex::new(None);
-    cached(&FOUND, n, find_forward)
+    static FOUND: Found<Bias> = Cache::new();
+    FOUND.get((n, tch::get_num_threads()), || supported(n, find_forward))
 }
 
 /// The order of the backward pass of `n` images; `None` if no known order gives libtorch's bits.
 pub fn backward(n: i64) -> Option<Backward> {
-    static FOUND: Mutex<Option<Cache<Backward>>> = Mutex::new(None);
-    cached(&FOUND, n, find_backward)
+    static FOUND: Found<Backward> = Cache::new();
+    FOUND.get((n, tch::get_num_threads()), || supported(n, find_backward))
 }
 
 /// The known orders by number of images and number of threads.
-type Cache<T> = HashMap<(i64, i32), Option<T>>;
+type Found<T> = Cache<(i64, i32), Option<T>>;
 
-fn cached<T: Copy>(
-    cache: &Mutex<Option<Cache<T>>>,
-    n: i64,
-    find: impl Fn(i64) -> Option<T>,
-) -> Option<T> {
-    // A panic in `find` does not change the cache, so a poisoned lock is harmless.
-    let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let cache = cache.get_or_insert_default();
-    *cache.entry((n, tch::get_num_threads())).or_insert_with(|| {
-        // The kernels' tiles support only these vector lengths.
-        if matches!(lanes(), 8 | 16) { tch::no_grad(|| find(n)) } else { None }
-    })
+fn supported<T>(n: i64, find: impl Fn(i64) -> Option<T>) -> Option<T> {
+    // The kernels' tiles support only these vector lengths.
+    if matches!(lanes(), 8 | 16) { tch::no_grad(|| find(n)) } else { None }
 }
 
 fn find_forward(n: i64) -> Option<Bias> {
