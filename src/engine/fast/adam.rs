@@ -62,20 +62,27 @@ impl WithSimd for Update<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self(factors, ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients }) = self;
-        for start in (0..parameters.len()).step_by(S::F32_LANES) {
-            let range = start..(start + S::F32_LANES).min(parameters.len());
+        let (ps, p_rest) = S::as_mut_simd_f32s(parameters);
+        let (ms, m_rest) = S::as_mut_simd_f32s(exp_avg);
+        let (vs, v_rest) = S::as_mut_simd_f32s(exp_avg_sq);
+        for (i, ((p, m), v)) in ps.iter_mut().zip(ms).zip(vs).enumerate() {
             let mut g = simd.splat_f32s(0.0);
             for gradient in gradients.iter() {
-                g = simd.add_f32s(g, simd.partial_load_f32s(&gradient[range.clone()]));
+                g = simd.add_f32s(g, S::as_simd_f32s(gradient).0[i]);
             }
-            let p = simd.partial_load_f32s(&parameters[range.clone()]);
-            let m = simd.partial_load_f32s(&exp_avg[range.clone()]);
-            let v = simd.partial_load_f32s(&exp_avg_sq[range.clone()]);
-            let [p, m, v] = update(simd, factors, g, [p, m, v]);
-            simd.partial_store_f32s(&mut parameters[range.clone()], p);
-            simd.partial_store_f32s(&mut exp_avg[range.clone()], m);
-            simd.partial_store_f32s(&mut exp_avg_sq[range], v);
+            [*p, *m, *v] = update(simd, factors, g, [*p, *m, *v]);
         }
+        let mut g = simd.splat_f32s(0.0);
+        for gradient in gradients.iter() {
+            g = simd.add_f32s(g, simd.partial_load_f32s(S::as_simd_f32s(gradient).1));
+        }
+        let p = simd.partial_load_f32s(p_rest);
+        let m = simd.partial_load_f32s(m_rest);
+        let v = simd.partial_load_f32s(v_rest);
+        let [p, m, v] = update(simd, factors, g, [p, m, v]);
+        simd.partial_store_f32s(p_rest, p);
+        simd.partial_store_f32s(m_rest, m);
+        simd.partial_store_f32s(v_rest, v);
     }
 }
 

@@ -15,13 +15,15 @@ pub struct BlockPass<'a> {
     pub step: &'a StepInput<'a>,
     pub block: &'a mut Block,
     pub scratch: &'a mut Scratch,
-    /// The gradients of the block are added to it.
+    /// The gradients of the block are added to those of the blocks before it.
     pub gradients: &'a mut [f32],
     /// The losses of the block are added to it.
     pub loss: &'a mut f64,
     pub labels: &'a [u8],
     /// The number of the first image in the batch.
     pub first: usize,
+    /// Whether this is the replica's first block.
+    pub is_first: bool,
 }
 
 impl BlockPass<'_> {
@@ -65,7 +67,7 @@ impl BlockPass<'_> {
         sums.clear();
         sums.resize(bias.len(), [0.0; 2]);
         // Tile by tile of filters, so that the second pass over the output finds it in the cache.
-        let group = group(bias.len());
+        let group = group(bias.len(), lanes);
         let weights = self.scratch.packed[i][0].chunks_exact(group * layer.filter());
         for (number, (weight, bias)) in weights.zip(bias.chunks_exact(group)).enumerate() {
             let channels = number * group..(number + 1) * group;
@@ -204,6 +206,7 @@ impl BlockPass<'_> {
                 weight: self.step.parameter(layer.parameters[0]),
                 grad_output,
                 transposed,
+                is_first: self.is_first,
                 grad_weight,
                 grad_bias,
                 grad_input: grad_input.expect("an input"),

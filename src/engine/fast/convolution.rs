@@ -8,21 +8,30 @@ use super::shape::Planes;
 use crate::dataset::SIDE;
 use crate::engine::window::window;
 
-/// The number of filters per tile; it divides `filters`, which is a multiple of 4 or 3.
-pub fn group(filters: usize) -> usize {
-    if filters.is_multiple_of(4) { 4 } else { 3 }
+/// The number of filters per tile of [`Correlate`]; it divides `filters`, which is a multiple of 4 or 3.
+pub fn group(filters: usize, lanes: usize) -> usize {
+    // With AVX2's sixteen registers, tiles of six filters and two columns or of two filters and five columns have the fewest
+    // loads per sum.
+    match (filters, lanes) {
+        (n, ..16) if n.is_multiple_of(6) => 6,
+        (n, ..16) if n.is_multiple_of(2) => 2,
+        (n, _) if n.is_multiple_of(4) => 4,
+        _ => 3,
+    }
 }
 
-/// The number of filters per tile of the backward pass; it divides `filters`. With AVX2, the sums of three filters of 5x5 do
-/// not fit the vector registers.
+/// The number of filters of which the backward pass keeps gradients in the cache; it divides `filters`.
 pub fn backward_group(filters: usize, lanes: usize) -> usize {
-    if lanes < 16 && filters.is_multiple_of(6) { 6 } else { group(filters) }
+    match (filters, lanes) {
+        (n, ..16) if n.is_multiple_of(6) => 6,
+        (n, _) if n.is_multiple_of(4) => 4,
+        _ => 3,
+    }
 }
 
 /// Copies a weight (O, C, K, K) to the layout (O / G, C, K, K, G) that [`Correlate`] reads, where G is
 /// [`group`] of O.
-pub fn pack(weight: &[f32], filters: usize, packed: &mut [f32]) {
-    let group = group(filters);
+pub fn pack(weight: &[f32], filters: usize, group: usize, packed: &mut [f32]) {
     let size = weight.len() / filters;
     for (rows, tile) in weight.chunks_exact(group * size).zip(packed.chunks_exact_mut(group * size))
     {
@@ -34,9 +43,14 @@ pub fn pack(weight: &[f32], filters: usize, packed: &mut [f32]) {
 
 /// Copies a weight (O, C, K, K) in the layout of [`pack`] with channels and filters exchanged, and rows and columns
 /// reversed: with it, [`Correlate`] computes the gradient w.r.t. the input from the one w.r.t. the output.
-pub fn pack_transposed(weight: &[f32], filters: usize, taps: usize, packed: &mut [f32]) {
-    let channels = weight.len() / filters / taps;
-    let group = group(channels);
+pub fn pack_transposed(
+    weight: &[f32],
+    filters: usize,
+    channels: usize,
+    group: usize,
+    packed: &mut [f32],
+) {
+    let taps = weight.len() / filters / channels;
     for (o, filter) in weight.chunks_exact(channels * taps).enumerate() {
         for (c, plane) in filter.chunks_exact(taps).enumerate() {
             let start = (c / group * filters + o) * taps * group + c % group;
@@ -66,22 +80,21 @@ impl WithSimd for Correlate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match group(self.bias.len()) {
-            4 => self.groups::<S, 4>(simd),
-            _ => self.groups::<S, 3>(simd),
+        // The sums of a tile, a column of inputs and a weight, or the weights and an input, fit the vector registers.
+        match (group(self.bias.len(), S::F32_LANES), S::F32_LANES) {
+            (4, _) => self.groups::<S, 4>(simd, 6),
+            (6, _) => self.groups::<S, 6>(simd, 2),
+            (2, _) => self.groups::<S, 2>(simd, 5),
+            (_, 16..) => self.groups::<S, 3>(simd, 6),
+            _ => self.groups::<S, 3>(simd, 3),
         }
     }
 }
 
 impl Correlate<'_> {
+    /// A tile is `G` filters and at most `most` columns.
     #[inline(always)]
-    fn groups<S: Simd, const G: usize>(self, simd: S) {
-        // The accumulators of a tile, a column of inputs and a weight fit the vector registers.
-        let most = match (S::F32_LANES, G) {
-            (16.., _) => 6,
-            (_, 4) => 2,
-            _ => 3,
-        };
+    fn groups<S: Simd, const G: usize>(self, simd: S, most: usize) {
         let width = self.width;
         let size = self.weight.len() / self.bias.len();
         let plane = S::as_mut_simd_f32s(self.output).0.len() / self.bias.len();
@@ -169,10 +182,22 @@ impl<V: Copy> Tile<'_, V> {
                 let weights = &filter[ky * k..][..k];
                 for kx in kxs.clone() {
                     let inputs: &[V; T] = window(row, kx);
-                    for (sums, &weight) in sums.iter_mut().zip(&weights[kx]) {
-                        let weight = simd.splat_f32s(weight);
-                        for (sum, &input) in sums.iter_mut().zip(inputs) {
-                            *sum = simd.mul_add_f32s(weight, input, *sum);
+                    let mut weights_of_tap = [simd.splat_f32s(0.0); G];
+                    for (to, &weight) in weights_of_tap.iter_mut().zip(&weights[kx]) {
+                        *to = simd.splat_f32s(weight);
+                    }
+                    // The fewer of weights and inputs stay in registers.
+                    if G < T {
+                        for (t, &input) in inputs.iter().enumerate() {
+                            for (sums, &weight) in sums.iter_mut().zip(&weights_of_tap) {
+                                sums[t] = simd.mul_add_f32s(weight, input, sums[t]);
+                            }
+                        }
+                    } else {
+                        for (sums, &weight) in sums.iter_mut().zip(&weights_of_tap) {
+                            for (sum, &input) in sums.iter_mut().zip(inputs) {
+                                *sum = simd.mul_add_f32s(weight, input, *sum);
+                            }
                         }
                     }
                 }

@@ -72,8 +72,8 @@ fn dots<S: Simd, const N: usize>(
     sums
 }
 
-/// Computes `grad_input = weightᵀ @ grad_output`, and adds the gradients of a block to `grad_weight` (out, in) and
-/// `grad_bias` (out).
+/// Computes `grad_input = weightᵀ @ grad_output`, and writes the gradients of the first block to `grad_weight` (out, in) and
+/// `grad_bias` (out), to which it adds those of the other blocks.
 #[derive(Debug)]
 pub struct Backward<'a> {
     pub input: &'a [f32],
@@ -81,6 +81,7 @@ pub struct Backward<'a> {
     pub grad_output: &'a [f32],
     /// A buffer of [`stride`] elements per lane, whose contents do not matter.
     pub transposed: &'a mut [f32],
+    pub is_first: bool,
     pub grad_weight: &'a mut [f32],
     pub grad_bias: &'a mut [f32],
     pub grad_input: &'a mut [f32],
@@ -91,28 +92,26 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            input,
-            weight,
-            grad_output,
-            transposed,
-            grad_weight,
-            grad_bias,
-            grad_input: out,
-        } = self;
+        let Self { input, weight, transposed, is_first, grad_weight, grad_bias, .. } = self;
         transpose(input, S::F32_LANES, transposed);
-        let grad_output = S::as_simd_f32s(grad_output).0;
+        let grad_output = S::as_simd_f32s(self.grad_output).0;
+        if is_first {
+            grad_bias.fill(0.0);
+        }
+        for (&grad, sum) in grad_output.iter().zip(grad_bias) {
+            *sum += simd.reduce_sum_f32s(grad);
+        }
         // The sums of a tile, a gradient and an input fit into the vector registers.
         match grad_output.len() {
             n if n.is_multiple_of(4) && S::F32_LANES >= 16 => {
-                grad_parameters::<S, 4>(simd, grad_output, transposed, grad_weight, grad_bias);
+                add_grad_weight::<S, 4>(simd, grad_output, transposed, is_first, grad_weight);
             }
             n if n.is_multiple_of(2) => {
-                grad_parameters::<S, 2>(simd, grad_output, transposed, grad_weight, grad_bias);
+                add_grad_weight::<S, 2>(simd, grad_output, transposed, is_first, grad_weight);
             }
-            _ => grad_parameters::<S, 1>(simd, grad_output, transposed, grad_weight, grad_bias),
+            _ => add_grad_weight::<S, 1>(simd, grad_output, transposed, is_first, grad_weight),
         }
-        grad_input(simd, grad_output, weight, S::as_mut_simd_f32s(out).0);
+        grad_input(simd, grad_output, weight, S::as_mut_simd_f32s(self.grad_input).0);
     }
 }
 
@@ -169,37 +168,36 @@ fn transpose(input: &[f32], lanes: usize, transposed: &mut [f32]) {
     }
 }
 
-/// Adds the gradients of the parameters. `transposed` is the input after
-/// [`transpose`]. A tile is `R` rows; `R` divides the number of outputs.
+/// Adds the gradient of a block to `grad_weight`, or to 0 for the first block. `transposed` is the input after [`transpose`]. A
+/// tile is `R` rows; `R` divides the number of outputs.
 #[inline(always)]
-fn grad_parameters<S: Simd, const R: usize>(
+fn add_grad_weight<S: Simd, const R: usize>(
     simd: S,
     grad_output: &[S::f32s],
     transposed: &[f32],
+    is_first: bool,
     grad_weight: &mut [f32],
-    grad_bias: &mut [f32],
 ) {
-    for (&grad, sum) in grad_output.iter().zip(grad_bias) {
-        *sum += simd.reduce_sum_f32s(grad);
-    }
     let inputs = grad_weight.len() / grad_output.len();
     let stride = stride(inputs, S::F32_LANES);
     let grad_output: &[f32] = pulp::bytemuck::cast_slice(grad_output);
     let groups = grad_output.chunks_exact(R * S::F32_LANES);
     for (rows, grads) in grad_weight.chunks_exact_mut(R * inputs).zip(groups) {
         for first in (0..inputs).step_by(VECTORS * S::F32_LANES) {
-            tile::<S, R>(simd, grads, (transposed, stride), (rows, inputs), first);
+            let rows = (&mut *rows, inputs);
+            tile::<S, R>(simd, grads, (transposed, stride), is_first, rows, first);
         }
     }
 }
 
-/// Adds the gradients of a block to a tile of `grad_weight`: `R` rows, [`VECTORS`] vectors per row from column `first`
+/// Adds the gradient of a block to a tile of `grad_weight`: `R` rows, [`VECTORS`] vectors per row from column `first`
 /// on.
 #[inline(always)]
 fn tile<S: Simd, const R: usize>(
     simd: S,
     grad_output: &[f32],
     (transposed, stride): (&[f32], usize),
+    is_first: bool,
     (rows, inputs): (&mut [f32], usize),
     first: usize,
 ) {
@@ -211,7 +209,7 @@ fn tile<S: Simd, const R: usize>(
     };
     let is_whole = first + VECTORS * S::F32_LANES <= inputs;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
-    for (r, sums) in sums.iter_mut().enumerate() {
+    for (r, sums) in sums.iter_mut().enumerate().filter(|_| !is_first) {
         if is_whole {
             *sums = *window(S::as_simd_f32s(&rows[r * inputs + first..]).0, 0);
             continue;

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::batch_norm::{Factors, Sums};
 use super::block::BlockPass;
-use super::convolution::{pack, pack_transposed};
+use super::convolution::{group, pack, pack_transposed};
 use super::linear;
 use super::network::Network;
 use super::shape::Planes;
@@ -149,7 +149,9 @@ impl Block {
         }
         for (y, row) in self.inputs[0].chunks_exact_mut(shape.stride() * lanes).enumerate() {
             let row = &mut row[shape.margin * lanes..][..shape.width * lanes];
-            row.fill(0.0);
+            if self.images < lanes {
+                row.fill(0.0);
+            }
             for (lane, image) in pixels.chunks_exact(PIXELS).enumerate() {
                 let bytes = &image[y * SIDE..][..SIDE];
                 for (x, &byte) in row[lane..].iter_mut().step_by(lanes).zip(bytes) {
@@ -183,13 +185,14 @@ impl Scratch {
 
     /// Packs the weights, and sets the sums to 0.
     fn prepare(&mut self, step: &StepInput) {
+        let lanes = step.vectors.lanes();
         for (i, layer) in step.network.convolutions.iter().enumerate() {
             let weight = step.parameter(layer.parameters[0]);
             let [packed, transposed] = &mut self.packed[i];
-            pack(weight, layer.output.channels, packed);
+            let (filters, channels) = (layer.output.channels, layer.input.channels);
+            pack(weight, filters, group(filters, lanes), packed);
             if i > 0 {
-                let taps = layer.kernel_size * layer.kernel_size;
-                pack_transposed(weight, layer.output.channels, taps, transposed);
+                pack_transposed(weight, filters, channels, group(channels, lanes), transposed);
             }
         }
         self.grad_parameters.iter_mut().flatten().for_each(|sums| sums.fill(0.0));
@@ -216,7 +219,9 @@ impl Replica {
         let keeps_blocks = step.network.convolutions.iter().any(|it| it.batch_norm.is_some());
         if segment == Segment::Start {
             self.loss = 0.0;
-            self.gradients.fill(0.0);
+            if part.labels.is_empty() {
+                self.gradients.fill(0.0);
+            }
             self.scratch.prepare(step);
             let blocks = part.labels.len().div_ceil(lanes);
             let count = if keeps_blocks { blocks } else { blocks.min(1) };
@@ -238,6 +243,7 @@ impl Replica {
                 loss: &mut self.loss,
                 labels,
                 first: part.first + index * lanes,
+                is_first: index == 0,
             };
             match segment {
                 Segment::Start => pass.forward(0),

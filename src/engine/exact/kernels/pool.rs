@@ -28,12 +28,21 @@ pub fn relu_avg_pool2d(xs: &Tensor) -> Tensor {
 fn pool_rows(pooled: &mut [f32], xs: &[f32], width: usize) {
     for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
         let (upper, lower) = rows.split_at(width);
-        let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-        for (out, (&[a, b], &[c, d])) in out.iter_mut().zip(windows) {
-            *out = pool_window([a, b, c, d]);
+        let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
+        // Windows that two groups cover are computed twice; those that no group covers would not be vectorized.
+        let group = out.len().min(GROUP);
+        for start in (0..out.len()).step_by(GROUP) {
+            let range = start.min(out.len() - group)..(start + group).min(out.len());
+            let windows = upper[range.clone()].iter().zip(&lower[range.clone()]);
+            for (out, (&[a, b], &[c, d])) in out[range].iter_mut().zip(windows) {
+                *out = pool_window([a, b, c, d]);
+            }
         }
     }
 }
+
+/// Number of windows that are computed together: the lanes of AVX2.
+const GROUP: usize = 8;
 
 /// ReLU and mean of a window, whose elements are in row-major order.
 #[inline(always)]

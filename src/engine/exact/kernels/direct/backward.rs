@@ -7,13 +7,13 @@ use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::features::Features;
-use super::grad_input;
+use super::grad_input::GradInput;
 use super::grad_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::layout::{Hwoi, nhwc_to_nchw, oihw_to_hwoi};
 use super::order::{Backward, RowPartition};
-use super::shape::{Aligned, C1, C2, H1, H2, K, P1, P2, PADDING, filters};
+use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::engine::exact::kernels::pool::{
-    avg_pool2d_backward, relu_avg_pool2d_backward, relu_backward, row_backward,
+    avg_pool2d_backward, relu_avg_pool2d_backward, row_backward,
 };
 use crate::libtorch::{convolution_backward, dispatch, filled, in_parts, values, values_mut};
 
@@ -110,26 +110,46 @@ impl WithSimd for FeatureGradTask<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { conv2, grad_pool2, weight, block, written: [grad_pool1, grad_conv2] } = self;
-        let Aligned(padded) = &mut Aligned(grad_input::zeros());
         let conv2 = conv2.as_chunks::<C2>().0.as_chunks::<H2>().0.as_chunks::<H2>().0;
         let grad_conv2 = grad_conv2.as_chunks_mut::<C2>().0.as_chunks_mut::<H2>().0;
-        let read = conv2.iter().zip(grad_pool2.chunks_exact(C2 * P2 * P2));
-        let written =
-            grad_pool1.chunks_exact_mut(C1 * P1 * P1).zip(grad_conv2.as_chunks_mut::<H2>().0);
-        for ((conv2, grad_pool2), (grad_pool1, grad_conv2)) in read.zip(written) {
-            for (y, (row, xs)) in grad_conv2.iter_mut().zip(conv2).enumerate() {
-                for (x, (grads, xs)) in row.iter_mut().zip(xs).enumerate() {
-                    let window = grad_pool2[y / 2 * P2 + x / 2..].iter().step_by(P2 * P2);
-                    for ((grad, &x), &grad_pool2) in grads.iter_mut().zip(xs).zip(window) {
-                        *grad = relu_backward(x, avg_pool2d_backward(grad_pool2));
-                    }
-                    for (o, &grad) in grads.iter().enumerate() {
-                        grad_input::row(padded, o, y)[x] = grad;
-                    }
-                }
+        let grad_conv2 = grad_conv2.as_chunks_mut::<H2>().0;
+        let mut grad_input = GradInput::new(simd, weight, block);
+        let blocks = grad_conv2.chunks_mut(S::F32_LANES).zip(conv2.chunks(S::F32_LANES));
+        let pooled = grad_pool2.chunks(S::F32_LANES * C2 * P2 * P2);
+        let written = grad_pool1.chunks_mut(S::F32_LANES * C1 * P1 * P1);
+        for (((grad_conv2, conv2), grad_pool2), grad_pool1) in blocks.zip(pooled).zip(written) {
+            let images = conv2.iter().zip(grad_pool2.chunks_exact(C2 * P2 * P2));
+            for (grad_conv2, (conv2, grad_pool2)) in grad_conv2.iter_mut().zip(images) {
+                pool_backward(simd, grad_conv2, conv2, grad_pool2);
             }
-            // Two rows of sums for all channels, of inputs, and a weight fit into the vector registers.
-            grad_input::grad_input::<S, 2>(simd, padded, weight, block, grad_pool1);
+            grad_input.write(grad_conv2, grad_pool1);
+        }
+    }
+}
+
+/// The gradient w.r.t. conv2 (10, 10, 16) of one image, given `grad_pool2` (16, 5, 5).
+#[inline(always)]
+fn pool_backward<S: Simd>(
+    simd: S,
+    grad_conv2: &mut [[[f32; C2]; H2]; H2],
+    conv2: &[[[f32; C2]; H2]; H2],
+    grad_pool2: &[f32],
+) {
+    let mut grads = [[[0.0; C2]; P2]; P2];
+    for (o, plane) in grad_pool2.chunks_exact(P2 * P2).enumerate() {
+        for (grads, &grad) in grads.as_flattened_mut().iter_mut().zip(plane) {
+            grads[o] = avg_pool2d_backward(grad);
+        }
+    }
+    let zero = simd.splat_f32s(0.0);
+    for (y, (row, xs)) in grad_conv2.iter_mut().zip(conv2).enumerate() {
+        for (x, (to, xs)) in row.iter_mut().zip(xs).enumerate() {
+            let [xs, grads] = [xs, &grads[y / 2][x / 2]].map(|it| S::as_simd_f32s(it).0);
+            for ((to, &x), &grad) in S::as_mut_simd_f32s(to).0.iter_mut().zip(xs).zip(grads) {
+                // `relu_backward`.
+                let is_cut = simd.less_than_or_equal_f32s(x, zero);
+                *to = simd.select_f32s(is_cut, zero, grad);
+            }
         }
     }
 }
@@ -205,8 +225,10 @@ impl WithSimd for Conv1GradTask<'_> {
 /// `grad_weight` and `grad_bias` of conv2, given its input `pool1` (N, 6, 14, 14) and `grad_conv2`.
 pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition) -> [Tensor; 2] {
     let ranges = partition.ranges(grad_conv2.len() / H2, H2);
-    // One task per filter row and group of input channels, and one for the biases.
-    let tasks: Vec<usize> = (0..=K * C1 / GROUP).collect();
+    // One task per filter row and group of input channels, and one for the biases. The latter takes little time: it comes first,
+    // so that the first of two threads, which has one task more, has it.
+    let bias_task = K * C1 / GROUP;
+    let tasks: Vec<usize> = [bias_task].into_iter().chain(0..bias_task).collect();
     let mut sums = vec![[[[0.0; C2]; K]; GROUP]; tasks.len()];
     in_parts((tasks.len(), 1), [&mut sums], [&tasks], |[sums], [tasks]| {
         for (sums, &index) in sums.iter_mut().zip(tasks) {
@@ -218,11 +240,11 @@ pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition)
     for (o, filter) in weight.chunks_exact_mut(C1 * K * K).enumerate() {
         for (i, row) in filter.as_chunks_mut::<K>().0.iter_mut().enumerate() {
             let (c, ky) = (i / K, i % K);
-            let sums = &sums[(ky * C1 + c) / GROUP][c % GROUP];
+            let sums = &sums[1 + (ky * C1 + c) / GROUP][c % GROUP];
             row.iter_mut().zip(sums).for_each(|(weight, sums)| *weight = sums[o]);
         }
     }
-    let bias = sums[tasks.len() - 1][0][0];
+    let bias = sums[0][0][0];
     let shape = [C2, C1, K, K].map(|size| size as i64);
     [Tensor::from_slice(&weight).view(shape), Tensor::from_slice(&bias)]
 }

@@ -77,7 +77,7 @@ mod tests {
             );
         }
         tch::no_grad(|| {
-            for n in [1, 2, 7, 64, 65] {
+            for n in [1, 2, 7, 26, 64, 65] {
                 let images = square(n, 1, H1);
                 let [w1, w2] = weights();
                 let (b1, b2) = (noise(&[C1 as i64]), noise(&[C2 as i64]));
