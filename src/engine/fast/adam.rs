@@ -128,7 +128,9 @@ mod tests {
         for (weight_decay, decoupled_weight_decay) in [(0.0, false), (0.1, false), (0.1, true)] {
             let config =
                 AdamConfig { weight_decay, decoupled_weight_decay, ..AdamConfig::default() };
-            let gradient = Tensor::linspace(-3, 3, 1000, (Kind::Float, Device::Cpu));
+            // Whole vectors, and a part of one.
+            let gradient = Tensor::linspace(-3, 3, 1003, (Kind::Float, Device::Cpu));
+            let half = &gradient / 2;
             let all = [gradient.ones_like(), gradient.ones_like()];
             let [mut adam, mut fast] = [0, 1].map(|i| Adam::with_config(&all[i..=i], 1e-2, config));
             for step in 0..10 {
@@ -141,7 +143,7 @@ mod tests {
                 let state =
                     [&mut fast.parameters[0], &mut fast.exp_avg[0], &mut fast.exp_avg_sq[0]];
                 let [parameters, exp_avg, exp_avg_sq] = state.map(values_mut::<f32>);
-                let gradients = vec![values(&gradient)];
+                let gradients = vec![values(&half); 2];
                 let mut chunk = ParameterChunk { parameters, exp_avg, exp_avg_sq, gradients };
                 dispatch(Update(factors, &mut chunk));
             }

@@ -8,19 +8,26 @@ use super::shape::Planes;
 use crate::dataset::SIDE;
 use crate::engine::window::window;
 
-/// The number of filters per tile of [`Correlate`]; it divides `filters`, which is a multiple of 4 or 3.
-pub fn group(filters: usize, lanes: usize) -> usize {
-    // With AVX2's sixteen registers, tiles of six filters and two columns or of two filters and five columns have the fewest
-    // loads per sum.
+/// The number of filters per tile of [`Correlate`], and of columns at most. The former divides `filters`, which is a multiple of 4 or 3.
+fn tile(filters: usize, lanes: usize) -> (usize, usize) {
+    // The sums of a tile, a column of inputs and a weight, or the weights and an input, fit the vector registers: 32 with AVX-512,
+    // else 16. Tiles of six and of two filters have the fewest loads per sum then.
     match (filters, lanes) {
-        (n, ..16) if n.is_multiple_of(6) => 6,
-        (n, ..16) if n.is_multiple_of(2) => 2,
-        (n, _) if n.is_multiple_of(4) => 4,
-        _ => 3,
+        (n, 16..) if n.is_multiple_of(4) => (4, 6),
+        (_, 16..) => (3, 6),
+        (n, _) if n.is_multiple_of(6) => (6, 2),
+        (n, _) if n.is_multiple_of(2) => (2, 5),
+        _ => (3, 3),
     }
 }
 
-/// The number of filters of which the backward pass keeps gradients in the cache; it divides `filters`.
+/// The number of filters per tile of [`Correlate`].
+pub fn group(filters: usize, lanes: usize) -> usize {
+    tile(filters, lanes).0
+}
+
+/// The number of filters per tile of the backward pass, whose gradients stay in the cache; it divides `filters`. With AVX2, the sums
+/// of three filters of 5x5 do not fit the vector registers.
 pub fn backward_group(filters: usize, lanes: usize) -> usize {
     match (filters, lanes) {
         (n, ..16) if n.is_multiple_of(6) => 6,
@@ -31,7 +38,8 @@ pub fn backward_group(filters: usize, lanes: usize) -> usize {
 
 /// Copies a weight (O, C, K, K) to the layout (O / G, C, K, K, G) that [`Correlate`] reads, where G is
 /// [`group`] of O.
-pub fn pack(weight: &[f32], filters: usize, group: usize, packed: &mut [f32]) {
+pub fn pack(weight: &[f32], filters: usize, lanes: usize, packed: &mut [f32]) {
+    let group = group(filters, lanes);
     let size = weight.len() / filters;
     for (rows, tile) in weight.chunks_exact(group * size).zip(packed.chunks_exact_mut(group * size))
     {
@@ -47,9 +55,10 @@ pub fn pack_transposed(
     weight: &[f32],
     filters: usize,
     channels: usize,
-    group: usize,
+    lanes: usize,
     packed: &mut [f32],
 ) {
+    let group = group(channels, lanes);
     let taps = weight.len() / filters / channels;
     for (o, filter) in weight.chunks_exact(channels * taps).enumerate() {
         for (c, plane) in filter.chunks_exact(taps).enumerate() {
@@ -80,13 +89,12 @@ impl WithSimd for Correlate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sums of a tile, a column of inputs and a weight, or the weights and an input, fit the vector registers.
-        match (group(self.bias.len(), S::F32_LANES), S::F32_LANES) {
-            (4, _) => self.groups::<S, 4>(simd, 6),
-            (6, _) => self.groups::<S, 6>(simd, 2),
-            (2, _) => self.groups::<S, 2>(simd, 5),
-            (_, 16..) => self.groups::<S, 3>(simd, 6),
-            _ => self.groups::<S, 3>(simd, 3),
+        let (filters, columns) = tile(self.bias.len(), S::F32_LANES);
+        match filters {
+            6 => self.groups::<S, 6>(simd, columns),
+            4 => self.groups::<S, 4>(simd, columns),
+            3 => self.groups::<S, 3>(simd, columns),
+            _ => self.groups::<S, 2>(simd, columns),
         }
     }
 }

@@ -72,8 +72,8 @@ fn dots<S: Simd, const N: usize>(
     sums
 }
 
-/// Computes `grad_input = weightᵀ @ grad_output`, and writes the gradients of the first block to `grad_weight` (out, in) and
-/// `grad_bias` (out), to which it adds those of the other blocks.
+/// Computes `grad_input = weightᵀ @ grad_output` and the gradients w.r.t. `weight` (out, in) and `bias` (out): the first block
+/// overwrites `grad_weight` and `grad_bias`, the others add to them.
 #[derive(Debug)]
 pub struct Backward<'a> {
     pub input: &'a [f32],
@@ -209,13 +209,15 @@ fn tile<S: Simd, const R: usize>(
     };
     let is_whole = first + VECTORS * S::F32_LANES <= inputs;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
-    for (r, sums) in sums.iter_mut().enumerate().filter(|_| !is_first) {
-        if is_whole {
-            *sums = *window(S::as_simd_f32s(&rows[r * inputs + first..]).0, 0);
-            continue;
-        }
-        for (v, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.partial_load_f32s(&rows[part(r, v)]);
+    if !is_first {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            if is_whole {
+                *sums = *window(S::as_simd_f32s(&rows[r * inputs + first..]).0, 0);
+                continue;
+            }
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = simd.partial_load_f32s(&rows[part(r, v)]);
+            }
         }
     }
     let grads: [&[f32]; R] = array::from_fn(|r| &grad_output[r * S::F32_LANES..][..S::F32_LANES]);

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::batch_norm::{Factors, Sums};
 use super::block::BlockPass;
-use super::convolution::{group, pack, pack_transposed};
+use super::convolution::{pack, pack_transposed};
 use super::linear;
 use super::network::Network;
 use super::shape::Planes;
@@ -190,9 +190,9 @@ impl Scratch {
             let weight = step.parameter(layer.parameters[0]);
             let [packed, transposed] = &mut self.packed[i];
             let (filters, channels) = (layer.output.channels, layer.input.channels);
-            pack(weight, filters, group(filters, lanes), packed);
+            pack(weight, filters, lanes, packed);
             if i > 0 {
-                pack_transposed(weight, filters, channels, group(channels, lanes), transposed);
+                pack_transposed(weight, filters, channels, lanes, transposed);
             }
         }
         self.grad_parameters.iter_mut().flatten().for_each(|sums| sums.fill(0.0));

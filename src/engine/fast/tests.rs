@@ -119,15 +119,17 @@ fn loss_gradients_and_buffers_equal_the_eager_engines_up_to_rounding() {
 
 #[test]
 fn a_small_batch_after_a_large_one_has_the_gradients_of_a_new_engine() {
-    let options = ModelOptions { batch_norm: true, ..ModelOptions::NONE };
-    let initial = fast(registered("deepcnn", &options), CROSS_ENTROPY, (2, 100)).model.state_dict();
-    let gradients = |sizes: &[usize]| {
-        let mut fast = fast(registered("deepcnn", &options), CROSS_ENTROPY, (2, 100));
-        fast.model.load_state_dict(&initial).unwrap();
-        sizes.iter().for_each(|&n| fast.forward(&batch(n)));
-        fast.replicas.gradients().map(<[f32]>::to_vec).collect::<Vec<_>>()
-    };
-    assert_eq!(gradients(&[100, 5]), gradients(&[5]));
+    for (name, batch_norm) in [("lenet5", false), ("deepcnn", true)] {
+        let options = ModelOptions { batch_norm, ..ModelOptions::NONE };
+        let initial = fast(registered(name, &options), CROSS_ENTROPY, (2, 100)).model.state_dict();
+        let gradients = |sizes: &[usize]| {
+            let mut fast = fast(registered(name, &options), CROSS_ENTROPY, (2, 100));
+            fast.model.load_state_dict(&initial).unwrap();
+            sizes.iter().for_each(|&n| fast.forward(&batch(n)));
+            fast.replicas.gradients().map(<[f32]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(gradients(&[100, 5]), gradients(&[5]), "{name}");
+    }
 }
 
 /// A network of convolutions, then linear layers.

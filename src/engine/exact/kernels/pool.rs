@@ -29,7 +29,8 @@ fn pool_rows(pooled: &mut [f32], xs: &[f32], width: usize) {
     for (out, rows) in pooled.chunks_exact_mut(width / 2).zip(xs.chunks_exact(2 * width)) {
         let (upper, lower) = rows.split_at(width);
         let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
-        // Windows that two groups cover are computed twice; those that no group covers would not be vectorized.
+        // The last group ends at the end of the row, so windows that two groups cover are computed twice: a shorter group would not
+        // be vectorized.
         let group = out.len().min(GROUP);
         for start in (0..out.len()).step_by(GROUP) {
             let range = start.min(out.len() - group)..(start + group).min(out.len());

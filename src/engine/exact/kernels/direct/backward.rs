@@ -7,13 +7,13 @@ use pulp::{Simd, WithSimd};
 use tch::Tensor;
 
 use super::features::Features;
-use super::grad_input::GradInput;
+use super::grad_input::{GradInput, GradOutput};
 use super::grad_weight::{self, BIAS1, FILTER1, Rows, SLOT};
 use super::layout::{Hwoi, nhwc_to_nchw, oihw_to_hwoi};
 use super::order::{Backward, RowPartition};
 use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::engine::exact::kernels::pool::{
-    avg_pool2d_backward, relu_avg_pool2d_backward, row_backward,
+    avg_pool2d_backward, relu_avg_pool2d_backward, relu_backward, row_backward,
 };
 use crate::libtorch::{convolution_backward, dispatch, filled, in_parts, values, values_mut};
 
@@ -120,35 +120,26 @@ impl WithSimd for FeatureGradTask<'_> {
         for (((grad_conv2, conv2), grad_pool2), grad_pool1) in blocks.zip(pooled).zip(written) {
             let images = conv2.iter().zip(grad_pool2.chunks_exact(C2 * P2 * P2));
             for (grad_conv2, (conv2, grad_pool2)) in grad_conv2.iter_mut().zip(images) {
-                pool_backward(simd, grad_conv2, conv2, grad_pool2);
+                pool_backward(grad_conv2, conv2, grad_pool2);
             }
             grad_input.write(grad_conv2, grad_pool1);
         }
     }
 }
 
-/// The gradient w.r.t. conv2 (10, 10, 16) of one image, given `grad_pool2` (16, 5, 5).
+/// Writes the gradient w.r.t. conv2 of one image, given `grad_pool2` (16, 5, 5).
 #[inline(always)]
-fn pool_backward<S: Simd>(
-    simd: S,
-    grad_conv2: &mut [[[f32; C2]; H2]; H2],
-    conv2: &[[[f32; C2]; H2]; H2],
-    grad_pool2: &[f32],
-) {
+fn pool_backward(grad_conv2: &mut GradOutput, conv2: &GradOutput, grad_pool2: &[f32]) {
     let mut grads = [[[0.0; C2]; P2]; P2];
     for (o, plane) in grad_pool2.chunks_exact(P2 * P2).enumerate() {
         for (grads, &grad) in grads.as_flattened_mut().iter_mut().zip(plane) {
             grads[o] = avg_pool2d_backward(grad);
         }
     }
-    let zero = simd.splat_f32s(0.0);
     for (y, (row, xs)) in grad_conv2.iter_mut().zip(conv2).enumerate() {
         for (x, (to, xs)) in row.iter_mut().zip(xs).enumerate() {
-            let [xs, grads] = [xs, &grads[y / 2][x / 2]].map(|it| S::as_simd_f32s(it).0);
-            for ((to, &x), &grad) in S::as_mut_simd_f32s(to).0.iter_mut().zip(xs).zip(grads) {
-                // `relu_backward`.
-                let is_cut = simd.less_than_or_equal_f32s(x, zero);
-                *to = simd.select_f32s(is_cut, zero, grad);
+            for ((to, &x), &grad) in to.iter_mut().zip(xs).zip(&grads[y / 2][x / 2]) {
+                *to = relu_backward(x, grad);
             }
         }
     }
@@ -225,10 +216,9 @@ impl WithSimd for Conv1GradTask<'_> {
 /// `grad_weight` and `grad_bias` of conv2, given its input `pool1` (N, 6, 14, 14) and `grad_conv2`.
 pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition) -> [Tensor; 2] {
     let ranges = partition.ranges(grad_conv2.len() / H2, H2);
-    // One task per filter row and group of input channels, and one for the biases. The latter takes little time: it comes first,
-    // so that the first of two threads, which has one task more, has it.
-    let bias_task = K * C1 / GROUP;
-    let tasks: Vec<usize> = [bias_task].into_iter().chain(0..bias_task).collect();
+    // Task 0 computes the biases, which is fast: of two threads, the first one has one task more. The others compute one filter row
+    // and group of input channels each.
+    let tasks: Vec<usize> = (0..=K * C1 / GROUP).collect();
     let mut sums = vec![[[[0.0; C2]; K]; GROUP]; tasks.len()];
     in_parts((tasks.len(), 1), [&mut sums], [&tasks], |[sums], [tasks]| {
         for (sums, &index) in sums.iter_mut().zip(tasks) {
@@ -267,17 +257,16 @@ impl WithSimd for Conv2GradTask<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { pool1, grad_conv2, ranges, index, sums } = self;
-        let (ky, c) = (index * GROUP / C1, index * GROUP % C1);
         for (i, rows) in ranges.iter().cloned().enumerate() {
             let mut part = [[[0.0; C2]; K]; GROUP];
-            if ky == K {
-                grad_weight::conv2_bias(grad_conv2, rows, &mut part[0][0]);
-            } else {
-                let rows = (grad_conv2, rows);
-                // The sums of a tile, its gradients and an input fit into the vector registers.
-                match S::F32_LANES {
-                    16 => grad_weight::conv2::<S, GROUP, 1>(simd, pool1, rows, (ky, c), &mut part),
-                    _ => {
+            match index.checked_sub(1).map(|group| group * GROUP) {
+                None => grad_weight::conv2_bias(grad_conv2, rows, &mut part[0][0]),
+                Some(first) => {
+                    let (rows, (ky, c)) = ((grad_conv2, rows), (first / C1, first % C1));
+                    // The sums of a tile, its gradients and an input fit into the vector registers.
+                    if S::F32_LANES == 16 {
+                        grad_weight::conv2::<S, GROUP, 1>(simd, pool1, rows, (ky, c), &mut part);
+                    } else {
                         for (i, part) in part.iter_mut().enumerate() {
                             let (rows, part) = (rows.clone(), array::from_mut(part));
                             grad_weight::conv2::<S, 1, 2>(simd, pool1, rows, (ky, c + i), part);
@@ -303,5 +292,47 @@ fn accumulate<const N: usize, T: pulp::bytemuck::Pod>(total: &mut [T; N], part: 
     let part: &[f32] = pulp::bytemuck::cast_slice(part);
     for (total, &part) in total.iter_mut().zip(part) {
         *total = if i == 0 { part } else { *total + part };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::exact::kernels::direct::layout::nchw_to_nhwc;
+    use crate::engine::exact::kernels::noise::{bits, noise, with_special_values};
+    use crate::libtorch::lanes;
+
+    #[test]
+    fn vectors_of_every_length_give_the_same_bits() {
+        let weight = oihw_to_hwoi(filters(values(&noise(&[(C2 * C1 * K * K) as i64]))));
+        let gradients = |n: usize, block, dispatch: fn(FeatureGradTask)| {
+            let sizes = [H2 * H2 * C2, P2 * P2 * C2].map(|size| noise(&[(n * size) as i64]));
+            let [conv2, grad_pool2] = sizes.each_ref().map(values);
+            let mut written = [C1 * P1 * P1, H2 * H2 * C2].map(|size| vec![0.0; n * size]);
+            let slices = written.each_mut().map(Vec::as_mut_slice);
+            let weight = &weight;
+            dispatch(FeatureGradTask { conv2, grad_pool2, weight, block, written: slices });
+            written.concat().into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        let lanes = lanes();
+        for n in [1, lanes / 2, lanes / 2 + 1, lanes, 2 * lanes - 1, 2 * lanes + 1] {
+            for block in [8, 16] {
+                let longest = gradients(n, block, |task| dispatch(task));
+                let single = gradients(n, block, |task| task.with_simd(pulp::Scalar::new()));
+                assert!(longest == single, "{n} images, blocks of {block} filters");
+            }
+        }
+    }
+
+    #[test]
+    fn special_values_have_the_bits_of_pooling_and_relu() {
+        let conv2 = with_special_values(&noise(&[3, C2 as i64, H2 as i64, H2 as i64]));
+        let grad_pool2 = with_special_values(&noise(&[3, C2 as i64, P2 as i64, P2 as i64]));
+        let weight = noise(&[(C2 * C1 * K * K) as i64]);
+        let nhwc = nchw_to_nhwc(&conv2);
+        let read = [&nhwc, &grad_pool2, &weight].map(values);
+        let grads = FeatureGradients::new(read[0], read[1], read[2], 8);
+        let expected = relu_avg_pool2d_backward(&grad_pool2, &conv2);
+        assert_eq!(bits(&nhwc_to_nchw(&grads.grad_conv2)), bits(&expected));
     }
 }

@@ -1,7 +1,8 @@
 //! `grad_input` of conv2 from `grad_output`. An element is one chain of fused multiply-adds over blocks of filters, then filter
 //! rows, then columns, then the filters of the block.
 //!
-//! oneDNN skips positions outside `grad_output`. Here they can be zeros, which do not change a sum, since no sum is -0.
+//! oneDNN skips positions outside `grad_output`. Here, some are zeros: their products with finite weights change no sum but -0, which
+//! becomes 0, as in the backward pass of pooling, which comes next.
 
 use std::slice;
 
@@ -16,9 +17,17 @@ pub type GradOutput = [[[f32; C2]; H2]; H2];
 
 /// Number of columns of a row of [`GradInput::grads`]: those of `grad_output`, and one of zeros on both sides, because a tile has
 /// two columns.
-const MARGINED: usize = H2 + 2;
+const COLUMNS_BY_IMAGES: usize = H2 + 2;
+/// Number of columns of a row of [`Padded`]: those of `grad_output` after [`MARGIN`] zeros, and zeros so that every vector load is
+/// within the row.
+const COLUMNS: usize = 24;
+/// Number of zeros before a row of `grad_output` in [`Padded`].
+const MARGIN: usize = K - 1;
+/// `grad_output` of one image (16, 10, 10) with zeros around each plane: one row above and below, and columns, see
+/// [`COLUMNS`].
+type Padded = [[[f32; COLUMNS]; H2 + 2]; C2];
 
-/// Computes `grad_input` of as many images as a vector has lanes.
+/// Computes `grad_input` of blocks of images, which have at most one image per lane.
 pub struct GradInput<'a, S> {
     simd: S,
     weight: &'a Hwoi,
@@ -34,14 +43,16 @@ impl<'a, S: Simd> GradInput<'a, S> {
     /// Allocates the buffers.
     #[inline(always)]
     pub fn new(simd: S, weight: &'a Hwoi, block: usize) -> Self {
-        let grads = avec![0.0; H2 * MARGINED * C2 * S::F32_LANES];
+        let grads = avec![0.0; H2 * COLUMNS_BY_IMAGES * C2 * S::F32_LANES];
         let padded = Box::new(Aligned([[[0.0; COLUMNS]; H2 + 2]; C2]));
         Self { simd, weight, block, grads, padded }
     }
 
-    /// Writes `grad_input` (N, 6, 14, 14), given at most as many images as a vector has lanes.
+    /// Writes `grad_input` (N, 6, 14, 14) of a block.
     #[inline(always)]
     pub fn write(&mut self, grad_output: &[GradOutput], grad_input: &mut [f32]) {
+        debug_assert!(grad_output.len() <= S::F32_LANES);
+        // For fewer images, one column per lane is faster.
         if grad_output.len() > S::F32_LANES / 2 {
             self.by_images(grad_output, grad_input);
             return;
@@ -56,7 +67,7 @@ impl<'a, S: Simd> GradInput<'a, S> {
     #[inline(always)]
     fn by_images(&mut self, grad_output: &[GradOutput], grad_input: &mut [f32]) {
         let Self { simd, weight, block, ref mut grads, .. } = *self;
-        for (y, row) in grads.chunks_exact_mut(MARGINED * C2 * S::F32_LANES).enumerate() {
+        for (y, row) in grads.chunks_exact_mut(COLUMNS_BY_IMAGES * C2 * S::F32_LANES).enumerate() {
             for (x, column) in row.chunks_exact_mut(C2 * S::F32_LANES).skip(1).take(H2).enumerate()
             {
                 for (o, lanes) in column.chunks_exact_mut(S::F32_LANES).enumerate() {
@@ -77,7 +88,8 @@ impl<'a, S: Simd> GradInput<'a, S> {
                         for kx in kxs.clone() {
                             let weights = &weight[ky][kx][filters.clone()];
                             let [left, right] = [0, 1].map(|i| {
-                                &columns[(y - ky) * MARGINED + x + i + 1 - kx][filters.clone()]
+                                &columns[(y - ky) * COLUMNS_BY_IMAGES + x + i + 1 - kx]
+                                    [filters.clone()]
                             });
                             sums = add_filters(simd, weights, [left, right], sums);
                         }
@@ -162,12 +174,3 @@ fn add_filters<S: Simd>(
     }
     sums
 }
-
-/// Number of columns of a row of [`Padded`]: four zeros, the ten columns of `grad_output`, and zeros so that every vector
-/// load is within the row.
-const COLUMNS: usize = 24;
-/// Number of zeros before a row of `grad_output`.
-const MARGIN: usize = K - 1;
-/// `grad_output` of one image (16, 10, 10) with zeros around each plane: one row above and below, and columns, see
-/// [`COLUMNS`].
-type Padded = [[[f32; COLUMNS]; H2 + 2]; C2];
