@@ -113,7 +113,7 @@ pub(super) fn avg_pool2d_backward(grad_output: f32) -> f32 {
 
 /// `threshold_backward(grad_output, x, 0)`: 0 where `x <= 0`.
 #[inline(always)]
-pub(super) fn relu_backward(x: f32, grad_output: f32) -> f32 {
+fn relu_backward(x: f32, grad_output: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { grad_output }
 }
 

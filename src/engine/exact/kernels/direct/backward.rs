@@ -13,7 +13,7 @@ use super::layout::{Hwoi, nhwc_to_nchw, oihw_to_hwoi};
 use super::order::{Backward, RowPartition};
 use super::shape::{C1, C2, H1, H2, K, P1, P2, PADDING, filters};
 use crate::engine::exact::kernels::pool::{
-    avg_pool2d_backward, relu_avg_pool2d_backward, relu_backward, row_backward,
+    avg_pool2d_backward, relu_avg_pool2d_backward, row_backward,
 };
 use crate::libtorch::{convolution_backward, dispatch, filled, in_parts, values, values_mut};
 
@@ -120,7 +120,7 @@ impl WithSimd for FeatureGradTask<'_> {
         for (((grad_conv2, conv2), grad_pool2), grad_pool1) in blocks.zip(pooled).zip(written) {
             let images = conv2.iter().zip(grad_pool2.chunks_exact(C2 * P2 * P2));
             for (grad_conv2, (conv2, grad_pool2)) in grad_conv2.iter_mut().zip(images) {
-                pool_backward(grad_conv2, conv2, grad_pool2);
+                pool_backward(simd, grad_conv2, conv2, grad_pool2);
             }
             grad_input.write(grad_conv2, grad_pool1);
         }
@@ -129,17 +129,26 @@ impl WithSimd for FeatureGradTask<'_> {
 
 /// Writes the gradient w.r.t. conv2 of one image, given `grad_pool2` (16, 5, 5).
 #[inline(always)]
-fn pool_backward(grad_conv2: &mut GradOutput, conv2: &GradOutput, grad_pool2: &[f32]) {
+fn pool_backward<S: Simd>(
+    simd: S,
+    grad_conv2: &mut GradOutput,
+    conv2: &GradOutput,
+    grad_pool2: &[f32],
+) {
     let mut grads = [[[0.0; C2]; P2]; P2];
     for (o, plane) in grad_pool2.chunks_exact(P2 * P2).enumerate() {
         for (grads, &grad) in grads.as_flattened_mut().iter_mut().zip(plane) {
             grads[o] = avg_pool2d_backward(grad);
         }
     }
+    let zero = simd.splat_f32s(0.0);
     for (y, (row, xs)) in grad_conv2.iter_mut().zip(conv2).enumerate() {
         for (x, (to, xs)) in row.iter_mut().zip(xs).enumerate() {
-            for ((to, &x), &grad) in to.iter_mut().zip(xs).zip(&grads[y / 2][x / 2]) {
-                *to = relu_backward(x, grad);
+            let [xs, grads] = [xs, &grads[y / 2][x / 2]].map(|it| S::as_simd_f32s(it).0);
+            for ((to, &x), &grad) in S::as_mut_simd_f32s(to).0.iter_mut().zip(xs).zip(grads) {
+                // `relu_backward`, which the compiler does not vectorize here.
+                let is_cut = simd.less_than_or_equal_f32s(x, zero);
+                *to = simd.select_f32s(is_cut, zero, grad);
             }
         }
     }
