@@ -13,7 +13,7 @@ help:
 	@echo 'make check  run rustfmt, clippy and the unit tests, and compare a short training of each model with the notebook'
 	@echo 'make parity run the notebook and the port on the whole data set, and compare them'
 	@echo 'make ports  build the ports to candle and burn, and compare them with Python as docs/ports.md does'
-	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about 50 minutes)'
+	@echo 'make bench  measure speed and memory against the notebook, PyTorch and candle (about two hours)'
 	@echo 'make faults kill runs and make their writes fail, and check the files'
 	@echo 'make fuzz   fuzz the readers, one minute each'
 	@echo 'make figures update the figures of the documentation'
@@ -61,7 +61,7 @@ faults: data
 fuzz:
 	@sh setup/fuzz.sh
 
-# Takes about 50 minutes on two idle cores. PAIRS=1 is faster and less precise.
+# Takes about two hours on two idle cores; PAIRS=1 takes 50 minutes and is less precise.
 PAIRS := 5
 CANDLE := target/candle
 bench: venv data

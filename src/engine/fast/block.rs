@@ -15,7 +15,7 @@ pub struct BlockPass<'a> {
     pub step: &'a StepInput<'a>,
     pub block: &'a mut Block,
     pub scratch: &'a mut Scratch,
-    /// The gradients of the block are added to those of the blocks before it.
+    /// The gradients of all parameters. The first block overwrites those of linear layers, the others add to them.
     pub gradients: &'a mut [f32],
     /// The losses of the block are added to it.
     pub loss: &'a mut f64,

@@ -8,10 +8,10 @@ use super::shape::Planes;
 use crate::dataset::SIDE;
 use crate::engine::window::window;
 
-/// The number of filters per tile of [`Correlate`], and of columns at most. The former divides `filters`, which is a multiple of 4 or 3.
+/// The number of filters per tile of [`Correlate`], which divides `filters` (a multiple of 3 or 4), and the largest number of columns.
 fn tile(filters: usize, lanes: usize) -> (usize, usize) {
     // The sums of a tile, a column of inputs and a weight, or the weights and an input, fit the vector registers: 32 with AVX-512,
-    // else 16. Tiles of six and of two filters have the fewest loads per sum then.
+    // else 16. Of the tiles that fit 16, these were the fastest.
     match (filters, lanes) {
         (n, 16..) if n.is_multiple_of(4) => (4, 6),
         (_, 16..) => (3, 6),

@@ -213,12 +213,13 @@ impl Replica {
         blocks.map(move |block| (block.images * plane, &block.sums[..]))
     }
 
-    /// Computes a segment of a step; the first one overwrites loss and gradients, the last one completes them.
+    /// Computes a segment of a step. The segments of a step overwrite loss and gradients.
     pub fn run(&mut self, segment: Segment, is_last: bool, step: &StepInput, part: BatchPart) {
         let lanes = step.vectors.lanes();
         let keeps_blocks = step.network.convolutions.iter().any(|it| it.batch_norm.is_some());
         if segment == Segment::Start {
             self.loss = 0.0;
+            // Else all gradients are overwritten; those of batch normalization are in the first replica, and 0 in the others.
             if part.labels.is_empty() {
                 self.gradients.fill(0.0);
             }

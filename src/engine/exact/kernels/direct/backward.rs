@@ -251,7 +251,8 @@ pub fn conv2_gradients(pool1: &[f32], grad_conv2: Rows, partition: RowPartition)
 /// Input channels per task of [`conv2_gradients`]; it divides their number.
 const GROUP: usize = 3;
 
-/// A task of [`conv2_gradients`]: all ranges of rows, for one filter row and one group of input channels.
+/// A task of [`conv2_gradients`]: all ranges of rows, for the biases (`index` 0), or for one filter row and one group of input
+/// channels.
 struct Conv2GradTask<'a> {
     pool1: &'a [f32],
     grad_conv2: Rows<'a>,
@@ -309,12 +310,12 @@ mod tests {
     use super::*;
     use crate::engine::exact::kernels::direct::layout::nchw_to_nhwc;
     use crate::engine::exact::kernels::noise::{bits, noise, with_special_values};
-    use crate::libtorch::lanes;
+    use crate::libtorch::Vectors;
 
     #[test]
     fn vectors_of_every_length_give_the_same_bits() {
         let weight = oihw_to_hwoi(filters(values(&noise(&[(C2 * C1 * K * K) as i64]))));
-        let gradients = |n: usize, block, dispatch: fn(FeatureGradTask)| {
+        let gradients = |n: usize, block, dispatch: &dyn Fn(FeatureGradTask)| {
             let sizes = [H2 * H2 * C2, P2 * P2 * C2].map(|size| noise(&[(n * size) as i64]));
             let [conv2, grad_pool2] = sizes.each_ref().map(values);
             let mut written = [C1 * P1 * P1, H2 * H2 * C2].map(|size| vec![0.0; n * size]);
@@ -323,12 +324,15 @@ mod tests {
             dispatch(FeatureGradTask { conv2, grad_pool2, weight, block, written: slices });
             written.concat().into_iter().map(f32::to_bits).collect::<Vec<u32>>()
         };
-        let lanes = lanes();
-        for n in [1, lanes / 2, lanes / 2 + 1, lanes, 2 * lanes - 1, 2 * lanes + 1] {
-            for block in [8, 16] {
-                let longest = gradients(n, block, |task| dispatch(task));
-                let single = gradients(n, block, |task| task.with_simd(pulp::Scalar::new()));
-                assert!(longest == single, "{n} images, blocks of {block} filters");
+        let longest = Vectors::longest();
+        for vectors in [Some(longest), longest.half()].into_iter().flatten() {
+            let lanes = vectors.lanes();
+            for n in [1, lanes / 2, lanes / 2 + 1, lanes, 2 * lanes - 1, 2 * lanes + 1] {
+                for block in [8, 16] {
+                    let actual = gradients(n, block, &|task| vectors.dispatch(task));
+                    let single = gradients(n, block, &|task| task.with_simd(pulp::Scalar::new()));
+                    assert!(actual == single, "{lanes} lanes, {n} images, block {block}");
+                }
             }
         }
     }

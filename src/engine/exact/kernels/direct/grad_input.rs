@@ -1,8 +1,8 @@
 //! `grad_input` of conv2 from `grad_output`. An element is one chain of fused multiply-adds over blocks of filters, then filter
 //! rows, then columns, then the filters of the block.
 //!
-//! oneDNN skips positions outside `grad_output`. Here, some are zeros: their products with finite weights change no sum but -0, which
-//! becomes 0, as in the backward pass of pooling, which comes next.
+//! oneDNN skips positions outside `grad_output`. Here, tiles read zeros at some of them. With finite weights, adding a product with 0
+//! changes only -0 to 0, as does the backward pass of pooling, which comes next.
 
 use std::slice;
 
@@ -157,7 +157,8 @@ impl<'a, S: Simd> GradInput<'a, S> {
     }
 }
 
-/// Adds the products of filters' weights with two gradients each. The sums are not changed in place, so that they stay in registers.
+/// Adds the products of filters' weights with two gradients each. Sums are passed and returned by value, so that they stay in
+/// registers.
 #[inline(always)]
 fn add_filters<S: Simd>(
     simd: S,
