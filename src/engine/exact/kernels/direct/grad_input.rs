@@ -33,19 +33,17 @@ pub struct GradInput<'a, S> {
     weight: &'a Hwoi,
     /// Number of filters per block.
     block: usize,
-    /// `grad_output` (10, 12, 16) with one image per lane.
+    /// `grad_output` (10, 12, 16) with one image per lane; empty before the first block that needs it.
     grads: AVec<f32>,
     /// `grad_output` of one image.
     padded: Box<Aligned<Padded>>,
 }
 
 impl<'a, S: Simd> GradInput<'a, S> {
-    /// Allocates the buffers.
     #[inline(always)]
     pub fn new(simd: S, weight: &'a Hwoi, block: usize) -> Self {
-        let grads = avec![0.0; H2 * COLUMNS_BY_IMAGES * C2 * S::F32_LANES];
         let padded = Box::new(Aligned([[[0.0; COLUMNS]; H2 + 2]; C2]));
-        Self { simd, weight, block, grads, padded }
+        Self { simd, weight, block, grads: avec![], padded }
     }
 
     /// Writes `grad_input` (N, 6, 14, 14) of a block.
@@ -67,6 +65,7 @@ impl<'a, S: Simd> GradInput<'a, S> {
     #[inline(always)]
     fn by_images(&mut self, grad_output: &[GradOutput], grad_input: &mut [f32]) {
         let Self { simd, weight, block, ref mut grads, .. } = *self;
+        grads.resize(H2 * COLUMNS_BY_IMAGES * C2 * S::F32_LANES, 0.0);
         for (y, row) in grads.chunks_exact_mut(COLUMNS_BY_IMAGES * C2 * S::F32_LANES).enumerate() {
             for (x, column) in row.chunks_exact_mut(C2 * S::F32_LANES).skip(1).take(H2).enumerate()
             {
